@@ -1,0 +1,1 @@
+"""The closed loop, pure: standard library and pydantic only. Read `types`, then `loop`."""

@@ -1,0 +1,186 @@
+"""The four seats, what is asked of them, and what they may ask of their host.
+
+A request names its seat and, for the editor, its model, so that it can be routed unread.
+Seats raise plain exceptions; `perform` (in `loop`) attributes them. Pictures travel as hashes.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Literal, Protocol
+
+from pydantic import Field
+
+from director.types import (
+    Action,
+    ActionKind,
+    Brief,
+    Candidate,
+    Extracted,
+    Goal,
+    ImageHash,
+    Mode,
+    ModelName,
+    Planned,
+    Region,
+    Rendered,
+    Seed,
+    Selected,
+    Value,
+    Verified,
+)
+
+
+class Seat(StrEnum):
+    PLANNER = "planner"
+    EDITOR = "editor"
+    JUDGE = "judge"
+    VERIFIER = "verifier"
+
+
+class ExtractRequest(Value):
+    """Turn the brief into goals, verbatim."""
+
+    kind: Literal["extract"] = "extract"
+    brief: Brief
+
+    @property
+    def seat(self) -> Seat:
+        return Seat.PLANNER
+
+
+class Failure(Value):
+    """An instruction that did not work, so that the planner says it differently."""
+
+    instruction: str
+    goals: tuple[str, ...]
+    evidence: tuple[str, ...] = ()
+
+
+class PlanRequest(Value):
+    """Word one instruction for `targets`. `kept` are met goals that must survive it.
+
+    `whole` asks for a complete picture (first round, regeneration, anchor); otherwise the action
+    is an edit of `base` and may be confined to a region when `masks` is on.
+    """
+
+    kind: Literal["plan"] = "plan"
+    brief: Brief
+    mode: Mode
+    whole: bool
+    targets: tuple[Goal, ...]
+    kept: tuple[Goal, ...] = ()
+    base: ImageHash | None = None
+    masks: bool = True
+    failures: tuple[Failure, ...] = ()
+
+    @property
+    def seat(self) -> Seat:
+        return Seat.PLANNER
+
+    @property
+    def action(self) -> ActionKind:
+        """An edit when there is a picture to start from."""
+        return ActionKind.EDIT if self.base else ActionKind.GENERATE
+
+
+class RenderRequest(Value):
+    """Render one candidate for each seed. Pixels outside `action.region` must stay as in `base`."""
+
+    kind: Literal["render"] = "render"
+    model: ModelName
+    action: Action
+    base: ImageHash | None = None
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=16)]
+    width: int
+    height: int
+
+    @property
+    def seat(self) -> Seat:
+        return Seat.EDITOR
+
+
+class SelectRequest(Value):
+    """Which candidate serves `goals` best? `base` is the picture before the edit."""
+
+    kind: Literal["select"] = "select"
+    candidates: Annotated[tuple[Candidate, ...], Field(min_length=2)]
+    instruction: str
+    goals: tuple[Goal, ...]
+    base: ImageHash | None = None
+
+    @property
+    def seat(self) -> Seat:
+        return Seat.JUDGE
+
+
+class VerifyRequest(Value):
+    """Give one verdict for each of `goals`, in their order, on `image`."""
+
+    kind: Literal["verify"] = "verify"
+    image: ImageHash
+    goals: Annotated[tuple[Goal, ...], Field(min_length=1)]
+    again: bool = False
+    base: ImageHash | None = None
+    region: Region | None = None
+
+    @property
+    def seat(self) -> Seat:
+        return Seat.VERIFIER
+
+
+Request = ExtractRequest | PlanRequest | RenderRequest | SelectRequest | VerifyRequest
+
+
+class Images(Protocol):
+    """Pictures by the hash of their mode, size and raw pixels."""
+
+    def get(self, image: ImageHash) -> bytes:
+        """The PNG. Raises StoreError when it is not there or can't be read."""
+        ...
+
+    def put(self, png: bytes) -> ImageHash:
+        """Store a PNG and give its hash; storing the same pixels again is harmless."""
+        ...
+
+
+class Context(Protocol):
+    """What a seat may ask of the process that hosts it."""
+
+    @property
+    def images(self) -> Images: ...
+
+    def progress(self, message: str, done: int, total: int) -> None:
+        """Say how far the step is, for people; never part of a trajectory."""
+        ...
+
+    def check(self) -> None:
+        """Raise Cancelled when the step should end now. Cheap: call it often."""
+        ...
+
+
+class Planner(Protocol):
+    def extract(self, request: ExtractRequest, context: Context) -> Extracted: ...
+
+    def plan(self, request: PlanRequest, context: Context) -> Planned: ...
+
+
+class Editor(Protocol):
+    def render(self, request: RenderRequest, context: Context) -> Rendered: ...
+
+
+class Judge(Protocol):
+    def select(self, request: SelectRequest, context: Context) -> Selected: ...
+
+
+class Verifier(Protocol):
+    def verify(self, request: VerifyRequest, context: Context) -> Verified: ...
+
+
+@dataclass(frozen=True)
+class Studio:
+    """The four seats, ready to use."""
+
+    planner: Planner
+    editor: Editor
+    judge: Judge
+    verifier: Verifier

@@ -1,0 +1,353 @@
+"""The nouns: what a brief, a goal, a verdict and a trajectory are.
+
+Every value is frozen, strict about unknown fields and the same bytes whenever it is dumped again.
+Coordinates are fractions of the picture, (0, 0) top left; scores and confidences are in [0, 1].
+"""
+
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+MAX_BRIEF_BYTES = 20_000
+MAX_GOALS = 64
+
+
+class Value(BaseModel):
+    """A frozen value; unknown fields are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_enum_values=False)
+
+
+def _four_digits(value: float) -> float:
+    # Scores are rounded before they are stored or compared, so that a last-bit difference
+    # between two machines can't turn into a different decision.
+    return round(value, 4)
+
+
+Share = Annotated[float, Field(ge=0.0, le=1.0), AfterValidator(_four_digits)]
+ImageHash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+GoalId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
+ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+Kind = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class GoalType(StrEnum):
+    """LGBench's six types. `Goal.type` takes any other lower-case word too."""
+
+    ADD_OBJECT = "add_object"
+    TEXT = "text"
+    EFFECT = "effect"
+    COLOR = "color"
+    LIGHTING = "lighting"
+    COMPOSITION = "composition"
+
+
+class Scope(StrEnum):
+    """How much of the picture a goal reaches."""
+
+    GLOBAL = "global"
+    LOCAL = "local"
+    TEXT = "text"
+    LAYOUT = "layout"
+
+
+class Region(Value):
+    """A box in fractions of the picture: left, top, right, bottom."""
+
+    x0: Share
+    y0: Share
+    x1: Share
+    y1: Share
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if self.x0 >= self.x1 or self.y0 >= self.y1:
+            raise ValueError("a region needs x0 < x1 and y0 < y1, as fractions of the picture")
+        return self
+
+    @property
+    def area(self) -> float:
+        """Share of the picture that the region covers."""
+        return (self.x1 - self.x0) * (self.y1 - self.y0)
+
+    def union(self, other: "Region") -> "Region":
+        """The smallest box that holds both."""
+        return Region(
+            x0=min(self.x0, other.x0),
+            y0=min(self.y0, other.y0),
+            x1=max(self.x1, other.x1),
+            y1=max(self.y1, other.y1),
+        )
+
+    def disjoint(self, other: "Region") -> bool:
+        """True when the two share no area."""
+        return (
+            self.x1 <= other.x0 or other.x1 <= self.x0 or self.y1 <= other.y0 or other.y1 <= self.y0
+        )
+
+
+class Goal(Value):
+    """One thing that the brief asks for, in the brief's own words.
+
+    `string` is the exact text to be set in the picture (text goals only). `region` is where the
+    goal is asked to be, if the brief says so. `parents` must be met before this can be; no two
+    `conflicts` share an instruction. `feasibility` is the chance that one shot gets it right.
+    """
+
+    id: GoalId
+    text: Annotated[str, Field(min_length=1, max_length=1000)]
+    type: Kind = GoalType.ADD_OBJECT.value
+    scope: Scope = Scope.LOCAL
+    string: Annotated[str, Field(max_length=200)] | None = None
+    region: Region | None = None
+    parents: tuple[GoalId, ...] = ()
+    conflicts: tuple[GoalId, ...] = ()
+    weight: Annotated[float, Field(gt=0, le=10)] = 1.0
+    must_have: bool = False
+    feasibility: Share = 0.7
+
+
+class Brief(Value):
+    """What a designer sends: prose, perhaps a picture to start from, perhaps explicit goals."""
+
+    text: Annotated[str, Field(min_length=1)]
+    title: Annotated[str, Field(max_length=120)] = ""
+    source: ImageHash | None = None
+    goals: Annotated[tuple[Goal, ...], Field(max_length=MAX_GOALS)] = ()
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        if not self.text.strip():
+            raise ValueError("the text of the brief is empty: write what the picture must show")
+        if (size := len(self.text.encode())) > MAX_BRIEF_BYTES:
+            raise ValueError(
+                f"the text of the brief has {size} bytes; the most is {MAX_BRIEF_BYTES}: shorten it"
+            )
+        ids = {goal.id for goal in self.goals}
+        if len(ids) < len(self.goals):
+            raise ValueError("two goals have the same id: give each its own")
+        for goal in self.goals:
+            if unknown := sorted({*goal.parents, *goal.conflicts} - ids | ({goal.id} & {*goal.parents})):
+                raise ValueError(f"goal {goal.id} names {unknown[0]} as parent or conflict: no such other goal")
+        return self
+
+    @property
+    def name(self) -> str:
+        """The title, or the brief's first words: for lists, logs and Flower."""
+        return self.title or " ".join(self.text.split()[:8])[:60]
+
+
+class Mode(StrEnum):
+    """What the gate decided: everything in one instruction, or a scene and then edits."""
+
+    ONE_SHOT = "one-shot"
+    STAGED = "staged"
+
+
+class AcceptRule(StrEnum):
+    """`alignment`: roll back when the overall score fell (the paper's). `no-loss`: when a met goal was lost."""
+
+    ALIGNMENT = "alignment"
+    NO_LOSS = "no-loss"
+
+
+class LoopSettings(Value):
+    """Everything about the loop that a job may choose; it travels with the job.
+
+    The paper's strategies are values of these (`STRATEGIES`), never code.
+    """
+
+    gate: Literal["auto", "one-shot", "staged"] = "auto"
+    editor: ModelName = "flux-krea"
+    candidates: Annotated[int, Field(ge=1, le=16, description="N of the micro-grid")] = 4
+    adaptive: Annotated[bool, Field(description="render one or two first, the rest only if needed")] = True
+    judge: Annotated[bool, Field(description="a judge picks; without one, candidates must be 1")] = True
+    rollback: bool = True
+    reprompt: Annotated[bool, Field(description="the planner words instructions; off: the brief's own words")] = True
+    masks: Annotated[bool, Field(description="local misses are edited inside a mask")] = True
+    anchor_after: Annotated[int, Field(ge=0, le=20, description="chained edits before going back to the anchor; 0: never")] = 4
+    accept: AcceptRule = AcceptRule.NO_LOSS
+    margin: Annotated[Share, Field(description="a met goal's score must fall by more than this to count as lost")] = 0.1
+    stop_at: Annotated[float, Field(gt=0, le=1, description="share of goal weight met that is enough")] = 1.0
+    patience: Annotated[int, Field(ge=1, le=20, description="rounds without a gain before the loop is stalled")] = 3
+    batch: Annotated[int, Field(ge=1, le=4, description="goals in one edit")] = 2
+    rounds: Annotated[int, Field(ge=1, le=20)] = 6
+    max_renders: Annotated[int, Field(ge=1, le=320)] | None = None
+    max_seconds: Annotated[float, Field(gt=0, le=86_400, description="wall clock from submit")] | None = None
+    width: Annotated[int, Field(ge=64, le=2048, multiple_of=16, description="pixels")] = 512
+    height: Annotated[int, Field(ge=64, le=2048, multiple_of=16, description="pixels")] = 512
+
+    @model_validator(mode="after")
+    def _somebody_picks(self) -> Self:
+        if not self.judge and self.candidates > 1:
+            raise ValueError("candidates must be 1 when judge is off: nobody would pick")
+        return self
+
+
+_PLAIN: dict[str, object] = {
+    "gate": "one-shot", "rounds": 1, "candidates": 1, "adaptive": False, "judge": False,
+    "reprompt": False, "accept": "alignment", "anchor_after": 0,
+}  # fmt: skip
+STRATEGIES: dict[str, dict[str, object]] = {
+    "one-shot": _PLAIN,
+    "reprompt": {**_PLAIN, "reprompt": True},
+    "best-of-4": {**_PLAIN, "candidates": 4, "judge": True},
+    "refinement": {**_PLAIN, "rounds": 6},
+    "all": {**_PLAIN, "gate": "auto", "rounds": 6, "candidates": 4, "judge": True, "reprompt": True},
+    "ours": {},
+}
+"""The arms of the paper's ablation (arXiv 2512.19243) as settings; `ours` is the defaults."""
+
+
+class ActionKind(StrEnum):
+    GENERATE = "generate"
+    EDIT = "edit"
+
+
+class Action(Value):
+    """One instruction to the editor: what to draw or change, for which goals, and where."""
+
+    kind: ActionKind
+    instruction: Annotated[str, Field(min_length=1, max_length=MAX_BRIEF_BYTES)]
+    targets: tuple[GoalId, ...]
+    region: Region | None = None
+
+
+class Candidate(Value):
+    """One rendered picture of a micro-grid."""
+
+    image: ImageHash
+    seed: Seed
+
+
+class Outcome(StrEnum):
+    MET = "met"
+    MISSED = "missed"
+    UNSURE = "unsure"
+
+
+class Verdict(Value):
+    """What a verifier says of one goal. `score` is the probability that the goal is met."""
+
+    goal: GoalId
+    outcome: Outcome
+    score: Share
+    confidence: Share
+    evidence: Annotated[str, Field(max_length=300)] = ""
+    by: Annotated[str, Field(max_length=64)]
+
+
+class StopReason(StrEnum):
+    SATISFIED = "satisfied"  # every goal (or `stop_at` of them, and every must-have) is met
+    UNVERIFIED = "unverified"  # nothing missed, something unsure
+    BUDGET = "budget"  # rounds, renders or seconds used up
+    STALLED = "stalled"  # nothing improves any more
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+# --- events: what a trajectory is made of ------------------------------------------------------
+
+
+class Extracted(Value):
+    kind: Literal["extracted"] = "extracted"
+    goals: Annotated[tuple[Goal, ...], Field(max_length=MAX_GOALS)]
+    by: str
+
+
+class Gated(Value):
+    kind: Literal["gated"] = "gated"
+    mode: Mode
+    why: str
+
+
+class Planned(Value):
+    """Opens a round. `base` is the picture that an edit starts from."""
+
+    kind: Literal["planned"] = "planned"
+    action: Action
+    base: ImageHash | None = None
+    by: str
+
+
+class Rendered(Value):
+    kind: Literal["rendered"] = "rendered"
+    candidates: Annotated[tuple[Candidate, ...], Field(min_length=1)]
+    by: str
+
+
+class Selected(Value):
+    """`scores` stand in the order of the candidates that were asked about."""
+
+    kind: Literal["selected"] = "selected"
+    image: ImageHash
+    scores: tuple[Share, ...] = ()
+    why: Annotated[str, Field(max_length=300)] = ""
+    by: str
+
+
+class Verified(Value):
+    """Verdicts on `image`. `again` marks the second look at goals that went from met to unsure."""
+
+    kind: Literal["verified"] = "verified"
+    image: ImageHash
+    verdicts: tuple[Verdict, ...]
+    again: bool = False
+    by: str
+
+
+class Decided(Value):
+    """Closes a round: the picture became the best, or the best so far stays."""
+
+    kind: Literal["decided"] = "decided"
+    accepted: bool
+    image: ImageHash
+    gained: tuple[GoalId, ...] = ()
+    lost: tuple[GoalId, ...] = ()
+    why: str
+
+
+class Stopped(Value):
+    kind: Literal["stopped"] = "stopped"
+    reason: StopReason
+    why: str
+
+
+Reply = Extracted | Planned | Rendered | Selected | Verified | Stopped
+"""What comes from outside: the answer of a seat, or a stop that was ordered (cancel, clock)."""
+
+Event = Annotated[
+    Extracted | Gated | Planned | Rendered | Selected | Verified | Decided | Stopped,
+    Field(discriminator="kind"),
+]
+
+
+class Usage(Value):
+    """What a trajectory cost, counted from its events (clock and tokens: the attempt records)."""
+
+    rounds: int = 0
+    renders: int = 0
+    planner_calls: int = 0
+    judge_calls: int = 0
+    verifier_calls: int = 0
+
+
+class Trajectory(Value):
+    """An immutable, append-only record of a job. It holds no time, host, attempt or job id."""
+
+    brief: Brief
+    settings: LoopSettings
+    seed: Seed
+    events: tuple[Event, ...] = ()
+
+    def with_events(self, *events: Event) -> "Trajectory":
+        """The same trajectory, longer."""
+        return self.model_copy(update={"events": (*self.events, *events)})
+
+    @property
+    def stop(self) -> Stopped | None:
+        """Why the loop ended, or None while it runs."""
+        last = self.events[-1] if self.events else None
+        return last if isinstance(last, Stopped) else None
