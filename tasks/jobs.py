@@ -1,0 +1,57 @@
+"""A job as users submit it, and the states it can be in."""
+
+import uuid
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from director.types import Brief, LoopSettings, Seed, Value
+
+JobId = Annotated[str, Field(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
+PRIORITIES = (0, 3, 6, 9)
+"""The steps of priority that Redis queues have here; 0 goes first."""
+
+_NAMESPACE = uuid.UUID("6c1f8a52-6e0b-5d0e-9a35-1f6d1c1f7d11")
+
+
+class JobStatus(StrEnum):
+    QUEUED = "queued"  # no step of it is running
+    RUNNING = "running"  # a worker holds its lease
+    DONE = "done"  # ended by itself: satisfied, unverified, budget or stalled
+    CANCELLED = "cancelled"
+    FAILED = "failed"  # a dead letter: attempts used up; requeue brings it back
+
+
+ACTIVE = frozenset({JobStatus.QUEUED, JobStatus.RUNNING})
+TERMINAL = frozenset(JobStatus) - ACTIVE
+LEGAL: dict[JobStatus, frozenset[JobStatus]] = {
+    JobStatus.QUEUED: frozenset({JobStatus.RUNNING, JobStatus.FAILED}),
+    JobStatus.RUNNING: frozenset(JobStatus) - {JobStatus.RUNNING},
+    JobStatus.DONE: frozenset(),
+    JobStatus.CANCELLED: frozenset(),
+    JobStatus.FAILED: frozenset({JobStatus.QUEUED}),
+}
+"""From a status to those that may follow it (a lease that dies puts a job back to queued)."""
+
+
+class Job(Value):
+    """What `jobs/<id>/job.json` holds: written once, before the ledger hears of the job.
+
+    `created` is in seconds since the epoch; `body_sha256` tells a repeated submit from a
+    different one under the same key.
+    """
+
+    id: JobId
+    owner: str
+    brief: Brief
+    settings: LoopSettings
+    seed: Seed
+    priority: Annotated[int, Field(ge=0, le=9)] = 6
+    created: float
+    body_sha256: str = ""
+
+
+def job_id(owner: str, key: str) -> str:
+    """The id of the job that `owner` submits under `key`: the same for a repeated submit, even after a wipe."""
+    return str(uuid.uuid5(_NAMESPACE, f"{owner}\n{key}"))

@@ -1,0 +1,212 @@
+"""Who owns which step. A Celery message is only a hint; this decides.
+
+A job stands at step `n`: the number of the step to run next. Running it needs a *claim*, which
+gives a lease (a few seconds, renewed while the step runs) and a nonce (random, 128 bits). Only
+`commit` with that step and nonce moves the job on. Times are milliseconds of the server's clock.
+
+`RedisLedger` (tasks/redis_ledger.py) is the real one; `MemoryLedger` (tasks/memory_ledger.py) its
+twin. Both pass tests/contracts/test_ledger.py. Every method raises StoreError when the server is
+out of reach, and `Wiped` when its epoch is gone and `reconcile.rebuild` has not finished yet.
+"""
+
+from enum import StrEnum
+from typing import Protocol
+
+from director.errors import StoreError
+from director.types import Value
+from tasks.jobs import JobStatus
+
+
+class Wiped(StoreError):
+    """The ledger lost its memory; it serves again after the rebuild from object storage."""
+
+
+class Next(Value):
+    """Where the following step runs. `kind` is the step's kind: extract, plan, render, select, verify."""
+
+    queue: str
+    kind: str
+
+
+class Entry(Value):
+    """What creates a job in the ledger, at submit (step 0) or at a rebuild (step n, its snapshot)."""
+
+    job: str
+    owner: str
+    title: str
+    created_ms: int
+    priority: int
+    step: int = 0
+    snapshot: str = ""  # key of the snapshot after step - 1
+    next: Next | None = None  # None: already ended
+    status: JobStatus = JobStatus.QUEUED
+    stop: str = ""
+    cancel: bool = False
+    error: str = ""
+
+
+class Record(Value):
+    """What the ledger knows of a job now."""
+
+    job: str
+    owner: str
+    title: str
+    created_ms: int
+    priority: int
+    status: JobStatus
+    step: int
+    queue: str
+    kind: str
+    snapshot: str
+    stop: str
+    cancel: bool
+    error: str  # the last recorded failure as JSON {boundary, message, fix}, "" if none
+    seat_failures: int
+    lease_deaths: int
+    not_before_ms: int
+    hinted_ms: int
+    holder: str  # host of the live lease, "" if none
+
+
+class Claim(Value):
+    """The right to run step `n`, until the lease dies."""
+
+    job: str
+    n: int
+    nonce: str
+    kind: str
+    snapshot: str
+    cancel: bool
+    attempt: int  # 1 for the first try of this step
+    last_death: bool  # the holder before this one died
+
+
+class Refusal(StrEnum):
+    """Why a hint ends here. All are normal; none is an error."""
+
+    UNKNOWN = "unknown job"
+    ENDED = "the job has ended"
+    STALE = "the job stands at another step"
+    LEASED = "somebody else runs this step"
+    EARLY = "the step waits before its next attempt"
+
+
+class Renewal(StrEnum):
+    FINE = "fine"
+    CANCEL = "cancel"  # still yours, but cancel was asked for
+    LOST = "not yours"
+    UNKNOWN = "unknown job"  # wiped: finish and save; the commit will be refused
+
+
+class CommitResult(StrEnum):
+    OK = "ok"  # applied, now or by an earlier call whose answer was lost
+    REFUSED = "refused"  # another holder, another step or an unknown job
+    CANCEL = "cancel"  # cancel came first: commit a cancelled trajectory instead
+
+
+class FailResult(StrEnum):
+    RETRY = "retry"
+    DEAD = "dead"
+    REFUSED = "refused"
+
+
+class Hint(Value):
+    """A message to send: step `n` of `job` waits on `queue`."""
+
+    job: str
+    n: int
+    queue: str
+    kind: str
+    title: str
+    priority: int
+
+
+class QueueDepth(Value):
+    """Jobs that wait on a queue without a live lease, and jobs that are being worked on."""
+
+    queue: str
+    waiting: int
+    leased: int
+
+
+class Ledger(Protocol):
+    def create(self, entry: Entry) -> bool:
+        """Insert the job if it is absent (True). Its step-0 hint counts as sent now."""
+        ...
+
+    def get(self, job: str) -> Record | None: ...
+
+    def jobs(self, owner: str | None = None, limit: int = 100) -> list[Record]:
+        """The newest first."""
+        ...
+
+    def claim(self, job: str, n: int, holder: str) -> Claim | Refusal:
+        """Take step n. An expired lease found here counts as a lease death."""
+        ...
+
+    def renew(self, job: str, n: int, nonce: str) -> Renewal: ...
+
+    def commit(
+        self, job: str, n: int, nonce: str, snapshot: str, following: Next | None,
+        status: JobStatus = JobStatus.QUEUED, stop: str = "", acknowledge_cancel: bool = False,
+    ) -> CommitResult:  # fmt: skip
+        """Step n is done and its snapshot stored. `following` None ends the job with `status` and `stop`.
+
+        When cancel was asked for, only a commit that acknowledges it (a cancelled trajectory) applies.
+        A commit resets both attempt counters. The hint for the following step counts as sent now.
+        """
+        ...
+
+    def fail(self, job: str, n: int, nonce: str, error: str, counts: bool, delay_ms: int) -> FailResult:
+        """Give step n back after a failure, to be retried no sooner than `delay_ms` from now.
+
+        `counts` charges a seat attempt; the last one allowed makes the job FAILED.
+        """
+        ...
+
+    def reap(self) -> list[Record]:
+        """Free leases that died. A job past its lease-death cap becomes FAILED. Gives the jobs touched."""
+        ...
+
+    def cancel(self, job: str) -> Hint | None:
+        """Ask for cancel. Without a live lease the step moves to the `control` queue: gives that hint."""
+        ...
+
+    def requeue(self, job: str) -> Hint | None:
+        """Bring a FAILED job back to QUEUED at the step where it died; counters start again. None: not FAILED."""
+        ...
+
+    def depths(self) -> list[QueueDepth]: ...
+
+    def overdue(self, queue: str, older_than_ms: int, limit: int) -> list[Hint]:
+        """Waiting steps whose hint is older than that and whose `not_before` has passed, oldest first.
+
+        Their hints count as sent now.
+        """
+        ...
+
+    def announce(self, worker: str, queues: list[str], ttl_ms: int) -> None:
+        """This worker serves these queues until `ttl_ms` from now."""
+        ...
+
+    def served(self) -> dict[str, list[str]]:
+        """Queue -> workers that serve it now."""
+        ...
+
+    # --- after a wipe -------------------------------------------------------------------------
+
+    def epoch(self) -> str | None:
+        """None: this ledger was wiped (or is new) and must be rebuilt. Never raises Wiped."""
+        ...
+
+    def lock_rebuild(self, holder: str, ttl_ms: int) -> bool:
+        """True for one holder at a time; the same holder may call again to keep it."""
+        ...
+
+    def restore(self, entry: Entry) -> bool:
+        """Insert if absent, while there is no epoch. Hints of restored jobs count as never sent."""
+        ...
+
+    def open_epoch(self, holder: str) -> str:
+        """The rebuild is complete: serve again. Raises StoreError if `holder` lost the lock."""
+        ...
