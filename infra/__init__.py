@@ -1,0 +1,1 @@
+"""How VisionDirector is run: embedded servers, the local stack and its Flower."""

