@@ -13,7 +13,7 @@ DirectorError
 Every error here survives pickling: its arguments are plain strings.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 
@@ -77,7 +77,7 @@ class Cancelled(DirectorError):
 
 
 @contextmanager
-def boundary(kind: type[SeatError]) -> Iterator[None]:
+def boundary(kind: type[SeatError]) -> Generator[None]:
     """Attribute whatever a seat raises to that seat. Errors that already have a boundary pass."""
     try:
         yield

@@ -59,14 +59,16 @@ class Failure(Value):
 class PlanRequest(Value):
     """Word one instruction for `targets`. `kept` are met goals that must survive it.
 
-    `whole` asks for a complete picture (first round, regeneration, anchor); otherwise the action
-    is an edit of `base` and may be confined to a region when `masks` is on.
+    `whole` asks for a complete picture (first round, regeneration, anchor), `everything` says that
+    this picture is the whole brief; otherwise the action is an edit of `base` and may be confined
+    to a region when `masks` is on.
     """
 
     kind: Literal["plan"] = "plan"
     brief: Brief
     mode: Mode
     whole: bool
+    everything: bool = False
     targets: tuple[Goal, ...]
     kept: tuple[Goal, ...] = ()
     base: ImageHash | None = None

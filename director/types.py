@@ -83,15 +83,14 @@ class Region(Value):
 
     def disjoint(self, other: "Region") -> bool:
         """True when the two share no area."""
-        return (
-            self.x1 <= other.x0 or other.x1 <= self.x0 or self.y1 <= other.y0 or other.y1 <= self.y0
-        )
+        return self.x1 <= other.x0 or other.x1 <= self.x0 or self.y1 <= other.y0 or other.y1 <= self.y0
 
 
 class Goal(Value):
     """One thing that the brief asks for, in the brief's own words.
 
-    `string` is the exact text to be set in the picture (text goals only). `region` is where the
+    `string` is the exact text to be set in the picture (text goals only), `count` how many of a
+    thing there must be, if the brief says so. `region` is where the
     goal is asked to be, if the brief says so. `parents` must be met before this can be; no two
     `conflicts` share an instruction. `feasibility` is the chance that one shot gets it right.
     """
@@ -101,6 +100,7 @@ class Goal(Value):
     type: Kind = GoalType.ADD_OBJECT.value
     scope: Scope = Scope.LOCAL
     string: Annotated[str, Field(max_length=200)] | None = None
+    count: Annotated[int, Field(ge=0, le=100)] | None = None
     region: Region | None = None
     parents: tuple[GoalId, ...] = ()
     conflicts: tuple[GoalId, ...] = ()
@@ -122,15 +122,15 @@ class Brief(Value):
         if not self.text.strip():
             raise ValueError("the text of the brief is empty: write what the picture must show")
         if (size := len(self.text.encode())) > MAX_BRIEF_BYTES:
-            raise ValueError(
-                f"the text of the brief has {size} bytes; the most is {MAX_BRIEF_BYTES}: shorten it"
-            )
+            raise ValueError(f"the text of the brief has {size} bytes; the most is {MAX_BRIEF_BYTES}: shorten it")
         ids = {goal.id for goal in self.goals}
         if len(ids) < len(self.goals):
             raise ValueError("two goals have the same id: give each its own")
         for goal in self.goals:
-            if unknown := sorted({*goal.parents, *goal.conflicts} - ids | ({goal.id} & {*goal.parents})):
-                raise ValueError(f"goal {goal.id} names {unknown[0]} as parent or conflict: no such other goal")
+            if unknown := sorted({*goal.parents, *goal.conflicts} - (ids - {goal.id})):
+                raise ValueError(
+                    f"goal {goal.id} names {unknown[0]} as parent or conflict: there is no such other goal"
+                )
         return self
 
     @property
@@ -161,23 +161,24 @@ class LoopSettings(Value):
 
     gate: Literal["auto", "one-shot", "staged"] = "auto"
     editor: ModelName = "flux-krea"
-    candidates: Annotated[int, Field(ge=1, le=16, description="N of the micro-grid")] = 4
-    adaptive: Annotated[bool, Field(description="render one or two first, the rest only if needed")] = True
-    judge: Annotated[bool, Field(description="a judge picks; without one, candidates must be 1")] = True
-    rollback: bool = True
-    reprompt: Annotated[bool, Field(description="the planner words instructions; off: the brief's own words")] = True
-    masks: Annotated[bool, Field(description="local misses are edited inside a mask")] = True
-    anchor_after: Annotated[int, Field(ge=0, le=20, description="chained edits before going back to the anchor; 0: never")] = 4
+    candidates: int = Field(4, ge=1, le=16, description="N of the micro-grid")
+    adaptive: bool = Field(True, description="render two candidates first, the rest only if needed")
+    enough: Share = Field(0.75, description="share of an instruction's goals met that needs no more candidates")
+    judge: bool = Field(True, description="a judge picks; without one, candidates must be 1")
+    rollback: bool = Field(True, description="a picture that breaks the accept rule does not become the best")
+    reprompt: bool = Field(True, description="the planner words instructions; off: the brief's own words")
+    masks: bool = Field(True, description="local misses are edited inside a mask")
+    anchor_after: int = Field(4, ge=0, le=20, description="chained edits before a merged edit of the anchor; 0: never")
     accept: AcceptRule = AcceptRule.NO_LOSS
-    margin: Annotated[Share, Field(description="a met goal's score must fall by more than this to count as lost")] = 0.1
-    stop_at: Annotated[float, Field(gt=0, le=1, description="share of goal weight met that is enough")] = 1.0
-    patience: Annotated[int, Field(ge=1, le=20, description="rounds without a gain before the loop is stalled")] = 3
-    batch: Annotated[int, Field(ge=1, le=4, description="goals in one edit")] = 2
-    rounds: Annotated[int, Field(ge=1, le=20)] = 6
-    max_renders: Annotated[int, Field(ge=1, le=320)] | None = None
-    max_seconds: Annotated[float, Field(gt=0, le=86_400, description="wall clock from submit")] | None = None
-    width: Annotated[int, Field(ge=64, le=2048, multiple_of=16, description="pixels")] = 512
-    height: Annotated[int, Field(ge=64, le=2048, multiple_of=16, description="pixels")] = 512
+    margin: Share = Field(0.1, description="a met goal's score must fall by more than this to count as lost")
+    stop_at: float = Field(1.0, gt=0, le=1, description="share of goal weight met that is enough")
+    patience: int = Field(3, ge=1, le=20, description="rounds without a gain before the loop is stalled")
+    batch: int = Field(2, ge=1, le=4, description="goals in one edit")
+    rounds: int = Field(6, ge=1, le=20)
+    max_renders: int | None = Field(None, ge=1, le=320, description="pictures")
+    max_seconds: float | None = Field(None, gt=0, le=86_400, description="wall clock from the submit")
+    width: int = Field(512, ge=64, le=2048, multiple_of=16, description="pixels")
+    height: int = Field(512, ge=64, le=2048, multiple_of=16, description="pixels")
 
     @model_validator(mode="after")
     def _somebody_picks(self) -> Self:

@@ -1,0 +1,326 @@
+"""The closed loop: three functions, and `direct`, which runs them in one process.
+
+    request    = next_step(trajectory)             what has to happen now, or None when it is over
+    reply      = perform(request, studio, context)  the one place that touches a model
+    trajectory = advance(trajectory, reply)         fold the reply in; accept, roll back, stop
+
+`next_step` and `advance` are pure. A round goes plan, render, select, verify, decide; with adaptive
+N it renders, selects and verifies once more before it decides.
+"""
+
+import hashlib
+from collections.abc import Callable
+
+from director import decide, history, schedule
+from director.errors import EditorError, JudgeError, PlannerError, SeatError, VerifierError, boundary
+from director.gate import gate
+from director.history import Round, Standing
+from director.prompts.verbatim import verbatim
+from director.schedule import Opening
+from director.seats import (
+    Context,
+    ExtractRequest,
+    Failure,
+    PlanRequest,
+    RenderRequest,
+    Request,
+    SelectRequest,
+    Studio,
+    VerifyRequest,
+)
+from director.types import (
+    Brief,
+    Decided,
+    Event,
+    Goal,
+    GoalType,
+    ImageHash,
+    LoopSettings,
+    Mode,
+    Outcome,
+    Planned,
+    Region,
+    Reply,
+    Scope,
+    Seed,
+    Stopped,
+    StopReason,
+    Trajectory,
+)
+
+_FIRST_LOOK = 2  # candidates that adaptive N renders before it judges
+
+
+def direct(
+    brief: Brief,
+    settings: LoopSettings,
+    seed: Seed,
+    studio: Studio,
+    context: Context,
+    between: Callable[[Trajectory], Stopped | None] = lambda _: None,
+) -> Trajectory:
+    """Run the whole loop here and now. `between` sees the trajectory after each step and may end it.
+
+    Raises BriefError for an unusable brief, SeatError when a seat fails, Cancelled from the context.
+    """
+    trajectory = begin(brief, settings, seed)
+    while request := next_step(trajectory):
+        trajectory = advance(trajectory, perform(request, studio, context))
+        if order := between(trajectory):
+            trajectory = advance(trajectory, order)
+    return trajectory
+
+
+def begin(brief: Brief, settings: LoopSettings, seed: Seed) -> Trajectory:
+    """The trajectory of a job that has not run yet."""
+    return _settle(Trajectory(brief=brief, settings=settings, seed=seed))
+
+
+def next_step(trajectory: Trajectory) -> Request | None:
+    """What has to happen now; None when the trajectory has stopped."""
+    if trajectory.stop:
+        return None
+    if not history.goals(trajectory):
+        return ExtractRequest(brief=trajectory.brief)
+    now = history.open_round(trajectory)
+    if now is None:
+        return _plan_request(trajectory, _opening(trajectory))
+    if not now.rendered:
+        return _render_request(trajectory, now)
+    if now.picked is None:
+        return _select_request(trajectory, now)
+    if ask := _unasked(trajectory, now, now.picked):
+        return ask
+    return _render_request(trajectory, now)  # adaptive N: the rest of the micro-grid
+
+
+def perform(request: Request, studio: Studio, context: Context) -> Reply:
+    """Ask the seat that the request names. Whatever it raises is attributed to it (SeatError)."""
+    match request:
+        case ExtractRequest():
+            with boundary(PlannerError):
+                extracted = studio.planner.extract(request, context)
+                _expect(PlannerError, bool(extracted.goals), "the planner found no goal in the brief")
+                return extracted
+        case PlanRequest():
+            with boundary(PlannerError):
+                planned = studio.planner.plan(request, context)
+                wanted = {goal.id for goal in request.targets}
+                _expect(PlannerError, {*planned.action.targets} == wanted, "the plan is not for the goals asked")
+                _expect(PlannerError, planned.base == request.base, "the plan starts from another picture")
+                return planned
+        case RenderRequest():
+            with boundary(EditorError):
+                rendered = studio.editor.render(request, context)
+                seeds = tuple(candidate.seed for candidate in rendered.candidates)
+                _expect(EditorError, seeds == request.seeds, "the editor did not render the seeds asked for")
+                return rendered
+        case SelectRequest():
+            with boundary(JudgeError):
+                selected = studio.judge.select(request, context)
+                known = selected.image in {candidate.image for candidate in request.candidates}
+                _expect(JudgeError, known, "the judge picked a picture that is no candidate")
+                return selected
+        case VerifyRequest():
+            with boundary(VerifierError):
+                verified = studio.verifier.verify(request, context)
+                asked = [goal.id for goal in request.goals]
+                given = [verdict.goal for verdict in verified.verdicts]
+                _expect(VerifierError, given == asked, "the verdicts are not those of the goals asked")
+                about = (verified.image, verified.again) == (request.image, request.again)
+                _expect(VerifierError, about, "the verdicts are of another picture")
+                return verified
+
+
+def _expect(kind: type[SeatError], holds: bool, message: str) -> None:
+    if not holds:
+        raise kind(message)
+
+
+def advance(trajectory: Trajectory, reply: Reply) -> Trajectory:
+    """Fold a reply in, and all that follows from it without a model: gate, decision, stop.
+
+    A reply to a trajectory that has stopped changes nothing.
+    """
+    return trajectory if trajectory.stop else _settle(trajectory.with_events(reply))
+
+
+def _settle(trajectory: Trajectory) -> Trajectory:
+    while event := _consequence(trajectory):
+        trajectory = trajectory.with_events(event)
+    return trajectory
+
+
+def _consequence(trajectory: Trajectory) -> Event | None:
+    """The next event that needs no model, or None when one does."""
+    goals = history.goals(trajectory)
+    if trajectory.stop or not goals:
+        return None
+    if history.mode(trajectory) is None:
+        return gate(trajectory.brief, goals, trajectory.settings)
+    now = history.open_round(trajectory)
+    if now:
+        return _decision(trajectory, now)
+    if stop := _stop(trajectory):
+        return stop
+    if not trajectory.settings.reprompt:
+        request = _plan_request(trajectory, _opening(trajectory))
+        return Planned(action=verbatim(request), base=request.base, by="director")
+    return None
+
+
+# --- opening a round --------------------------------------------------------------------------
+
+
+def _stop(trajectory: Trajectory) -> Stopped | None:
+    """Between two rounds: is it over?"""
+    settings, past, used = trajectory.settings, history.rounds(trajectory), history.usage(trajectory)
+    if past and (found := decide.goal_stop(history.goals(trajectory), history.standing(trajectory), settings)):
+        return Stopped(reason=found[0], why=found[1])
+    if len(past) >= settings.rounds:
+        return Stopped(reason=StopReason.BUDGET, why=f"all {settings.rounds} rounds are used")
+    if settings.max_renders is not None and used.renders >= settings.max_renders:
+        return Stopped(reason=StopReason.BUDGET, why=f"all {settings.max_renders} renders are used")
+    gains = [n for n, each in enumerate(past, 1) if each.decided and each.decided.accepted and each.decided.gained]
+    if past and len(past) - (gains[-1] if gains else 0) >= settings.patience:
+        return Stopped(reason=StopReason.STALLED, why=f"{settings.patience} rounds without a gain")
+    if schedule.opening(trajectory) is None:
+        return Stopped(reason=StopReason.STALLED, why="what is missing was tried and did not come")
+    return None
+
+
+def _opening(trajectory: Trajectory) -> Opening:
+    found = schedule.opening(trajectory)
+    assert found, "a trajectory without an opening is stopped by _settle"
+    return found
+
+
+def _plan_request(trajectory: Trajectory, found: Opening) -> PlanRequest:
+    standing = history.standing(trajectory)
+    aimed = {goal.id for goal in found.targets}
+    kept = [
+        goal
+        for goal in history.goals(trajectory)
+        if goal.id in standing and standing[goal.id].outcome is Outcome.MET and goal.id not in aimed
+    ]
+    return PlanRequest(
+        brief=trajectory.brief,
+        mode=history.mode(trajectory) or Mode.ONE_SHOT,
+        whole=found.whole,
+        everything=found.everything,
+        targets=found.targets,
+        kept=() if found.everything else tuple(kept),
+        base=found.base,
+        masks=trajectory.settings.masks,
+        failures=() if found.whole else _failures(trajectory, aimed),
+    )
+
+
+def _failures(trajectory: Trajectory, aimed: set[str]) -> tuple[Failure, ...]:
+    """What was said for these goals before, and what was then seen in the picture."""
+    found: list[Failure] = []
+    for each in history.rounds(trajectory):
+        tried = aimed.intersection(each.planned.action.targets)
+        if not (each.decided and tried):
+            continue
+        seen = each.standing(each.decided.image)
+        evidence = tuple(seen[g].evidence for g in sorted(tried) if g in seen and seen[g].outcome is not Outcome.MET)
+        worked = each.decided.accepted and not evidence
+        if not worked:
+            instruction = each.planned.action.instruction
+            found.append(Failure(instruction=instruction, goals=tuple(sorted(tried)), evidence=evidence))
+    return tuple(found)
+
+
+# --- inside a round ---------------------------------------------------------------------------
+
+
+def _render_request(trajectory: Trajectory, now: Round) -> RenderRequest:
+    settings = trajectory.settings
+    done = len(now.candidates)
+    count = _still_to_render(trajectory, now)
+    if settings.adaptive and done == 0:
+        count = min(count, _FIRST_LOOK)
+    return RenderRequest(
+        model=settings.editor,
+        action=now.planned.action,
+        base=now.planned.base,
+        seeds=tuple(candidate_seed(trajectory.seed, now.number, done + i) for i in range(count)),
+        width=settings.width,
+        height=settings.height,
+    )
+
+
+def _still_to_render(trajectory: Trajectory, now: Round) -> int:
+    settings = trajectory.settings
+    left = settings.candidates - len(now.candidates)
+    if settings.max_renders is not None:
+        left = min(left, settings.max_renders - history.usage(trajectory).renders)
+    return max(0, left)
+
+
+def candidate_seed(seed: Seed, round_number: int, index: int) -> Seed:
+    """The seed of one candidate: 63 bits of blake2b over the job's seed, the round and the index."""
+    digest = hashlib.blake2b(f"{seed}/{round_number}/{index}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def _select_request(trajectory: Trajectory, now: Round) -> SelectRequest:
+    return SelectRequest(
+        candidates=tuple(now.contenders),
+        instruction=now.planned.action.instruction,
+        goals=_targets(trajectory, now),
+        base=now.planned.base,
+    )
+
+
+def _targets(trajectory: Trajectory, now: Round) -> tuple[Goal, ...]:
+    aimed = now.planned.action.targets
+    return tuple(goal for goal in history.goals(trajectory) if goal.id in aimed)
+
+
+def _unasked(trajectory: Trajectory, now: Round, image: ImageHash) -> VerifyRequest | None:
+    """The verdicts still wanted on the picked picture: all that could have changed, then the doubtful again."""
+    seen = now.standing(image)
+    goals, region = history.goals(trajectory), now.planned.action.region
+    carried = _carried(trajectory, now)
+    wanted = [goal for goal in goals if goal.id not in carried and goal.id not in seen]
+    again = not wanted
+    if again and not now.looked_again(image):
+        doubtful = decide.doubtful(history.standing(trajectory), seen, trajectory.settings.margin)
+        wanted = [goal for goal in goals if goal.id in doubtful]
+    if not wanted:
+        return None
+    return VerifyRequest(image=image, goals=tuple(wanted), again=again, base=now.planned.base, region=region)
+
+
+def _carried(trajectory: Trajectory, now: Round) -> Standing:
+    """Verdicts that a masked edit of the best picture could not change."""
+    region = now.planned.action.region
+    if region is None or now.planned.base is None or now.planned.base != history.best(trajectory):
+        return {}
+    before = history.standing(trajectory)
+    goals = {goal.id: goal for goal in history.goals(trajectory)}
+    return {g: verdict for g, verdict in before.items() if _out_of_reach(goals[g], region)}
+
+
+def _out_of_reach(goal: Goal, region: Region) -> bool:
+    """Only a local thing with a stated place elsewhere; counts, palette, light and layout reach everywhere."""
+    everywhere = goal.type in (GoalType.COLOR, GoalType.LIGHTING, GoalType.COMPOSITION)
+    local = goal.scope in (Scope.LOCAL, Scope.TEXT) and not everywhere and goal.count is None
+    return local and goal.region is not None and goal.region.disjoint(region)
+
+
+def _decision(trajectory: Trajectory, now: Round) -> Decided | None:
+    """Close the round when nothing more has to be asked or rendered for it."""
+    image = now.picked
+    if image is None or _unasked(trajectory, now, image):
+        return None
+    goals, settings = history.goals(trajectory), trajectory.settings
+    after = {**_carried(trajectory, now), **now.standing(image)}
+    before = history.standing(trajectory) if history.best(trajectory) else None
+    found = decide.judge(goals, before, after, settings)
+    good = found.accepted and decide.enough(_targets(trajectory, now), after, settings)
+    if settings.adaptive and not good and _still_to_render(trajectory, now):
+        return None
+    return Decided(accepted=found.accepted, image=image, gained=found.gained, lost=found.lost, why=found.why)
