@@ -39,7 +39,7 @@ def opening(trajectory: Trajectory) -> Opening | None:
     batch = next_batch(goals, standing, past, trajectory.settings.batch)
     if not batch:
         return None
-    if _wants_new_scene(trajectory, goals, standing, past, batch):
+    if _wants_new_scene(trajectory, goals, standing, past):
         return Opening(True, True, apart(goals), None, "a global goal resists editing: draw the scene again")
     if back := _back_to_anchor(trajectory, goals, standing, past, batch):
         return back
@@ -141,18 +141,12 @@ def _wanted(goal: Goal, standing: Standing) -> bool:
     return outcome is Outcome.MISSED or (outcome is Outcome.UNSURE and goal.must_have)
 
 
-def _wants_new_scene(
-    trajectory: Trajectory, goals: Sequence[Goal], standing: Standing, past: Sequence[Round], batch: Sequence[Goal]
-) -> bool:
+def _wants_new_scene(trajectory: Trajectory, goals: Sequence[Goal], standing: Standing, past: Sequence[Round]) -> bool:
     """A global goal that an edit already failed to bring, in a picture that has little to lose; once a job."""
     drawn_again = any(each.planned.action.kind is ActionKind.GENERATE for each in past[1:])
-    return (
-        trajectory.brief.source is None
-        and not drawn_again
-        and _RANK[batch[0].scope] == 0
-        and failures(batch[0].id, past) > 0
-        and coverage(goals, standing) < _REGENERATE_BELOW
-    )
+    resists = any(_RANK[g.scope] == 0 and _wanted(g, standing) and failures(g.id, past) for g in goals)
+    little_to_lose = coverage(goals, standing) < _REGENERATE_BELOW
+    return trajectory.brief.source is None and not drawn_again and resists and little_to_lose
 
 
 def _back_to_anchor(

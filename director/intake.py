@@ -1,0 +1,97 @@
+"""What a person hands in, turned into a Brief and LoopSettings, or into a BriefError that names the field."""
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from director.errors import BriefError
+from director.types import MAX_BRIEF_BYTES, STRATEGIES, Brief, GoalType, LoopSettings, Scope
+
+_T = TypeVar("_T", Brief, LoopSettings)
+
+_SCOPES = {
+    GoalType.TEXT: Scope.TEXT,
+    GoalType.COLOR: Scope.GLOBAL,
+    GoalType.LIGHTING: Scope.GLOBAL,
+    GoalType.COMPOSITION: Scope.LAYOUT,
+    GoalType.EFFECT: Scope.GLOBAL,
+}
+
+
+def read_brief(data: bytes, annotated: bool = False) -> Brief:
+    """A brief from a file: prose, or an LGBench-like JSON task {"prompt", "goals": [{"type", "description"}]}.
+
+    `annotated` takes the task's goals as explicit goals; else only its prompt counts.
+    Raises BriefError for broken UTF-8, broken JSON, an empty or an oversized text.
+    """
+    if len(data) > 50 * MAX_BRIEF_BYTES:
+        raise BriefError(f"the file has {len(data)} bytes", f"a brief has at most {MAX_BRIEF_BYTES}", "brief.text")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BriefError(f"byte {error.start} is not UTF-8", "save the brief as UTF-8", "brief.text") from error
+    task: dict[str, Any] = {"prompt": text}
+    if text.lstrip().startswith("{"):
+        try:
+            task = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise BriefError(f"the JSON is broken at line {error.lineno}", "mend it, or send prose", "brief") from error
+    goals = [task_goal(n, goal) for n, goal in enumerate(task.get("goals", ()), 1)] if annotated else []
+    title = " · ".join(str(task[k]) for k in ("category", "subcategory") if task.get(k))[:120]
+    return checked(Brief, {"text": task.get("prompt", ""), "title": title, "goals": goals}, "brief")
+
+
+def task_goal(number: int, goal: Mapping[str, Any]) -> dict[str, Any]:
+    """One annotated goal of an LGBench task as the fields of a Goal."""
+    kind, text = str(goal.get("type", "")), str(goal.get("description", ""))
+    scope = _SCOPES.get(GoalType(kind), Scope.LOCAL) if kind in set(GoalType) else Scope.LOCAL
+    return {"id": f"g{number:02d}", "text": text, "type": kind, "scope": scope, "string": quoted(text)}
+
+
+def quoted(text: str) -> str | None:
+    """The string between the first opening quote of a goal and the last matching closing one, or None."""
+    for left, right in (("'", "'"), ('"', '"'), ("‘", "’"), ("“", "”")):
+        start, end = text.find(left), text.rfind(right)
+        if 0 <= start < end - 1:
+            return text[start + 1 : end]
+    return None
+
+
+def loop_settings(values: Mapping[str, Any], strategy: str = "ours") -> LoopSettings:
+    """The settings of a strategy with `values` over them. Raises BriefError that names the setting."""
+    if strategy not in STRATEGIES:
+        raise BriefError(f"there is no strategy {strategy!r}", f"choose from {', '.join(STRATEGIES)}", "strategy")
+    for name in values:
+        if name not in LoopSettings.model_fields:
+            near = difflib.get_close_matches(name, LoopSettings.model_fields, 1)
+            fix = f"did you mean {near[0]}?" if near else f"there are {', '.join(LoopSettings.model_fields)}"
+            raise BriefError(f"there is no setting {name!r}", fix, f"settings.{name}")
+    return checked(LoopSettings, {**STRATEGIES[strategy], **values}, "settings")
+
+
+def assignments(pairs: Iterable[str]) -> dict[str, Any]:
+    """`key=value` words as a mapping; a value is JSON where it can be (4, true, 0.5, null), else a string."""
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise BriefError(f"{pair!r} is no setting", "write key=value", f"settings.{name or '?'}")
+        try:
+            found[name] = json.loads(value)
+        except json.JSONDecodeError:
+            found[name] = value
+    return found
+
+
+def checked(kind: type[_T], values: Mapping[str, Any], field: str) -> _T:
+    """Validate, and turn the first complaint into a BriefError with the dotted name of the field."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join([field, *(str(part) for part in first["loc"])])
+        message = str(first["msg"]).removeprefix("Value error, ")
+        raise BriefError(f"{where}: {message}", "", where) from error

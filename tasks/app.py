@@ -1,0 +1,166 @@
+"""The Celery app: its settings, its five thin tasks, and how a hint is sent.
+
+`make_app(settings, open_studio)` is what a worker runs. The API and the reconciler pass no studio:
+they know no task, and only send by name.
+"""
+
+import logging
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+from celery import Celery, bootsteps
+from celery.exceptions import Ignore
+from celery.signals import worker_process_shutdown
+from kombu.exceptions import OperationalError
+
+from director.errors import StoreError
+from director.seats import Studio
+from tasks.jobs import PRIORITIES
+from tasks.ledger import Hint, Ledger
+from tasks.redis_ledger import RedisLedger
+from tasks.settings import Settings
+from tasks.steps import Host, StepEnd, run_step
+from tasks.store import Archive, Images, S3Store
+
+log = logging.getLogger(__name__)
+
+KINDS = ("extract", "plan", "render", "select", "verify")
+OpenStudio = Callable[[Settings, ExitStack], Studio]
+_BEAT_SECONDS = 5.0
+
+
+def make_app(settings: Settings, open_studio: OpenStudio | None = None) -> Celery:
+    """A Celery app over the broker of the settings; with `open_studio`, one that runs steps.
+
+    The studio is opened in the worker's child at its first task, never in the parent: CUDA does not
+    survive a fork.
+    """
+    app = Celery("visiondirector", broker=settings.broker_url, set_as_current=False)
+    app.conf.update(celery_settings(settings))
+    if open_studio:
+        child = _Child(app, settings, open_studio)
+        for kind in KINDS:
+            _add_task(app, kind, child)
+        worker_process_shutdown.connect(child.close, weak=False)
+        app.steps["consumer"].add(_beat(settings))
+    return app
+
+
+def celery_settings(settings: Settings) -> dict[str, Any]:
+    """Why each: the measurements are in ARCHITECTURE.md, "Settings that matter"."""
+    return {
+        "broker_transport_options": {
+            "visibility_timeout": settings.visibility_timeout_s,
+            "health_check_interval": 25,
+            "socket_timeout": 30,
+            "socket_keepalive": True,
+            "queue_order_strategy": "priority",
+            "priority_steps": list(PRIORITIES),
+            "sep": ":",
+        },
+        "broker_connection_max_retries": None,
+        "broker_connection_retry_on_startup": True,
+        # A hint that can't be sent now is sent by the reconciler: give up soon.
+        "task_publish_retry_policy": {"max_retries": 2, "interval_start": 0.05, "interval_step": 0.1},
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "task_ignore_result": True,
+        "task_send_sent_event": True,
+        "worker_send_task_events": True,
+        "worker_prefetch_multiplier": 1,
+        "worker_soft_shutdown_timeout": 20,
+        "worker_hijack_root_logger": False,
+        "worker_enable_remote_control": True,
+        "enable_utc": True,
+    }
+
+
+def send_hint(app: Celery, hint: Hint) -> None:
+    """Tell the workers of a queue that a step waits. A lost hint is no harm: the reconciler sends it again."""
+    try:
+        arguments = (hint.job, hint.n, hint.title)
+        app.send_task(f"director.{hint.kind}", args=arguments, queue=hint.queue, priority=hint.priority)
+    except OperationalError as unreachable:
+        log.warning("job=%s step=%d hint not sent, left to the reconciler: %s", hint.job, hint.n, unreachable)
+
+
+def open_archive(settings: Settings) -> tuple[Archive, Images]:
+    """The typed objects and the pictures of the bucket of the settings."""
+    store = S3Store(settings)
+    return Archive(store), Images(store)
+
+
+def _add_task(app: Celery, kind: str, child: "_Child") -> None:
+    def step(job: str, n: int, title: str) -> str:
+        end = run_step(child.host, job, n)
+        if end is StepEnd.COMMITTED:
+            return end.value
+        log.info("job=%s step=%d hint dropped: %s", job, n, end.value)
+        raise Ignore(end.value)
+
+    step.__doc__ = f"Run {kind} step n of a job. The title is for people."
+    app.task(name=f"director.{kind}")(step)
+
+
+class _Child:
+    """What one worker process holds, made at its first task."""
+
+    def __init__(self, app: Celery, settings: Settings, open_studio: OpenStudio) -> None:
+        self._app = app
+        self._settings = settings
+        self._open_studio = open_studio
+        self._resources = ExitStack()
+
+    @cached_property
+    def host(self) -> Host:
+        archive, images = open_archive(self._settings)
+        return Host(
+            settings=self._settings,
+            ledger=RedisLedger(self._settings),
+            archive=archive,
+            images=images,
+            studio=self._open_studio(self._settings, self._resources),
+            send=lambda hint: send_hint(self._app, hint),
+        )
+
+    def close(self, **_: Any) -> None:
+        self._resources.close()
+
+
+def _beat(settings: Settings) -> type[bootsteps.StartStopStep]:
+    """A consumer step whose timer shows that this worker lives and what it serves.
+
+    The file is for liveness probes (a broker outage must not fail it), the ledger's note for people
+    who ask why a job waits.
+    """
+
+    class Beat(bootsteps.StartStopStep):
+        requires: ClassVar[set[str]] = {"celery.worker.consumer.tasks:Tasks"}
+
+        def start(self, c: Any) -> None:
+            ledger = RedisLedger(settings)
+            c.timer.call_repeatedly(_BEAT_SECONDS, beat, (ledger, c), priority=10)
+            beat(ledger, c)
+
+    def beat(ledger: Ledger, consumer: Any) -> None:
+        queues = sorted(queue.name for queue in consumer.app.amqp.queues.consume_from.values())
+        touch(settings, consumer.hostname)
+        try:
+            ledger.announce(consumer.hostname, queues, int(3000 * _BEAT_SECONDS))
+        except StoreError as unreachable:
+            log.warning("worker=%s not announced: %s", consumer.hostname, unreachable)
+
+    return Beat
+
+
+def touch(settings: Settings, worker: str) -> None:
+    """Renew the liveness file of a worker: `run_dir/<worker>.alive`."""
+    folder = Path(settings.run_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{worker}.alive").write_text(f"{os.getpid()}\n")

@@ -1,0 +1,284 @@
+"""Run one step of one job: claim, load, perform, save, commit, hint the next.
+
+`run_step` is the only place where a job moves on. Whatever message led here, and however often,
+the ledger decides; whatever dies on the way, the step is run again from the last snapshot and only
+one of the tries is committed.
+"""
+
+import json
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import TracebackType
+
+from director.errors import BriefError, Cancelled, DirectorError, SeatError, StoreError
+from director.loop import advance, begin, next_step, perform
+from director.seats import Images, RenderRequest, Request, Seat, Studio
+from director.types import Reply, Stopped, StopReason, Trajectory
+from tasks.jobs import Job, JobStatus
+from tasks.ledger import Claim, CommitResult, FailResult, Hint, Ledger, Next, Refusal, Renewal
+from tasks.settings import Settings
+from tasks.store import Archive
+
+log = logging.getLogger(__name__)
+
+CONTROL_QUEUE = "control"
+
+
+class StepEnd(StrEnum):
+    """How a hint ended, when nothing went wrong."""
+
+    COMMITTED = "committed"
+    REFUSED = "another worker was faster, or the job changed meanwhile"
+    UNKNOWN = Refusal.UNKNOWN.value
+    ENDED = Refusal.ENDED.value
+    STALE = Refusal.STALE.value
+    LEASED = Refusal.LEASED.value
+    EARLY = Refusal.EARLY.value
+
+
+class StepTooLong(SeatError):
+    """A step outlived `max_step_s` of its kind; its process was killed."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """What `run_step` needs of the process it runs in."""
+
+    settings: Settings
+    ledger: Ledger
+    archive: Archive
+    images: Images
+    studio: Studio
+    send: Callable[[Hint], None]
+    die: Callable[[], None] = lambda: os.kill(os.getpid(), signal.SIGKILL)
+
+
+def queue_of(request: Request) -> str:
+    """The queue on which a request is served: its seat's, and for the editor its model's."""
+    return f"editor.{request.model}" if isinstance(request, RenderRequest) else request.seat.value
+
+
+def following(trajectory: Trajectory) -> Next | None:
+    """Where a trajectory's next step runs; None when it has stopped."""
+    request = next_step(trajectory)
+    return Next(queue=queue_of(request), kind=request.kind) if request else None
+
+
+def first(job: Job) -> Next:
+    """Where a job's step 0 runs."""
+    found = following(begin(job.brief, job.settings, job.seed))
+    return found or Next(queue=Seat.PLANNER.value, kind="extract")
+
+
+def status_of(stop: Stopped | None) -> JobStatus:
+    """The status of a job whose trajectory ended so (None: it goes on)."""
+    if stop is None:
+        return JobStatus.QUEUED
+    special = {StopReason.CANCELLED: JobStatus.CANCELLED, StopReason.FAILED: JobStatus.FAILED}
+    return special.get(stop.reason, JobStatus.DONE)
+
+
+def run_step(host: Host, job_id: str, n: int) -> StepEnd:
+    """Run step `n` of the job if it is still to be run.
+
+    Raises the step's error (SeatError, BriefError, StoreError) after it was recorded, so that the
+    task that called shows as failed.
+    """
+    claim = host.ledger.claim(job_id, n, host.settings.host)
+    if isinstance(claim, Refusal):
+        return StepEnd(claim.value)
+    with Lease(host, claim) as lease:
+        attempt = Attempt(claim)
+        try:
+            end = _run_claimed(host, lease, claim, attempt)
+        except DirectorError as error:
+            _give_back(host, claim, error)
+            _save_attempt(host, attempt, lease, error)
+            raise
+    _save_attempt(host, attempt, lease, None)
+    return end
+
+
+@dataclass
+class Attempt:
+    """What one try of a step took: facts that are no function of the inputs, kept for the cost."""
+
+    claim: Claim
+    started: float = field(default_factory=time.time)
+    clock: float = field(default_factory=time.perf_counter)
+    renders: int = 0
+    committed: bool = False
+
+
+def _run_claimed(host: Host, lease: "Lease", claim: Claim, attempt: Attempt) -> StepEnd:
+    job = host.archive.load_job(claim.job)
+    trajectory = _load(host, claim, job)
+    reply = _reply(host, lease, claim, job, trajectory)
+    if reply is None:
+        return StepEnd.REFUSED
+    attempt.renders = len(reply.candidates) if reply.kind == "rendered" else 0
+    after = advance(trajectory, reply)
+    result = _commit(host, claim, after, acknowledge=claim.cancel or reply.kind == "stopped")
+    if result is CommitResult.CANCEL:
+        # The cancel came while the step finished: keep its work, and stop behind it.
+        after = advance(after, Stopped(reason=StopReason.CANCELLED, why=_CANCELLED))
+        result = _commit(host, claim, after, acknowledge=True)
+    if result is CommitResult.REFUSED:
+        return StepEnd.REFUSED
+    attempt.committed = True
+    if after.stop:
+        host.archive.unmark_live(claim.job)
+    elif then := following(after):
+        n, title = claim.n + 1, job.brief.name
+        host.send(Hint(job=job.id, n=n, queue=then.queue, kind=then.kind, title=title, priority=job.priority))
+    return StepEnd.COMMITTED
+
+
+_CANCELLED = "cancelled by its owner"
+
+
+def _load(host: Host, claim: Claim, job: Job) -> Trajectory:
+    if claim.snapshot:
+        return host.archive.load_snapshot(claim.snapshot).trajectory
+    return begin(job.brief, job.settings, job.seed)
+
+
+def _reply(host: Host, lease: "Lease", claim: Claim, job: Job, trajectory: Trajectory) -> Reply | None:
+    """The seat's answer, or the stop that was ordered instead; None when the lease was lost."""
+    if claim.cancel:
+        return Stopped(reason=StopReason.CANCELLED, why=_CANCELLED)
+    limit = job.settings.max_seconds
+    if limit is not None and time.time() - job.created > limit:
+        return Stopped(reason=StopReason.BUDGET, why=f"the {limit:g} seconds are used")
+    request = next_step(trajectory)
+    if request is None:
+        # A terminal snapshot whose commit was lost in a wipe: commit it again as it is.
+        return trajectory.stop
+    try:
+        return perform(request, host.studio, lease)
+    except BriefError as unusable:
+        # Final: no other attempt can mend what the user wrote.
+        return Stopped(reason=StopReason.FAILED, why=str(unusable))
+    except Cancelled:
+        return Stopped(reason=StopReason.CANCELLED, why=_CANCELLED) if lease.cancel else None
+
+
+def _commit(host: Host, claim: Claim, after: Trajectory, acknowledge: bool) -> CommitResult:
+    then = following(after)
+    key = host.archive.save_snapshot(claim.job, claim.n, claim.nonce, claim.snapshot, then, after)
+    return host.ledger.commit(
+        claim.job, claim.n, claim.nonce, key, then,
+        status=status_of(after.stop),
+        stop=after.stop.reason.value if after.stop else "",
+        acknowledge_cancel=acknowledge,
+    )  # fmt: skip
+
+
+def _give_back(host: Host, claim: Claim, error: DirectorError) -> None:
+    """Record a failure. Only what a seat did wrong is charged; storage and brokers cost nothing."""
+    counts = not isinstance(error, StoreError)
+    delay = backoff_ms(host.settings, claim.attempt if counts else 1)
+    # With the ledger out of reach too, the lease dies by itself and the step is hinted again.
+    with suppress(StoreError):
+        result = host.ledger.fail(claim.job, claim.n, claim.nonce, error_json(error), counts, delay)
+        if result is FailResult.DEAD:
+            host.archive.save_control(claim.job, "dead", claim.nonce, {"n": claim.n, "error": error_json(error)})
+
+
+def backoff_ms(settings: Settings, attempt: int) -> int:
+    """Milliseconds before the next attempt: doubling from the base, up to the cap."""
+    return int(1000 * min(settings.retry_cap_s, settings.retry_base_s * 2 ** (attempt - 1)))
+
+
+def error_json(error: DirectorError) -> str:
+    """An error as the ledger keeps it."""
+    return json.dumps({"boundary": error.boundary, "message": error.message[:500], "fix": error.fix[:500]})
+
+
+def _save_attempt(host: Host, attempt: Attempt, lease: "Lease", error: DirectorError | None) -> None:
+    claim = attempt.claim
+    facts = {
+        "n": claim.n,
+        "nonce": claim.nonce,
+        "kind": claim.kind,
+        "attempt": claim.attempt,
+        "host": host.settings.host,
+        "pid": os.getpid(),
+        "started": round(attempt.started, 3),
+        "seconds": round(time.perf_counter() - attempt.clock, 4),
+        "renders": attempt.renders,
+        "committed": attempt.committed,
+        "progress": lease.last_progress,
+        "error": json.loads(error_json(error)) if error else None,
+    }
+    # A lost attempt record loses a number, not work: it must not fail a step that is committed.
+    try:
+        host.archive.save_attempt(claim.job, claim.n, claim.nonce, facts)
+    except StoreError as unreachable:
+        log.warning("job=%s step=%d attempt record not stored: %s", claim.job, claim.n, unreachable)
+
+
+class Lease:
+    """Keeps a claim alive from a thread, and is the Context that the seat talks to meanwhile."""
+
+    def __init__(self, host: Host, claim: Claim) -> None:
+        self.images = host.images
+        self.cancel = False
+        self.last_progress = ""
+        self._lost = False
+        self._host = host
+        self._claim = claim
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name=f"lease-{claim.job}-{claim.n}", daemon=True)
+
+    def __enter__(self) -> "Lease":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Not joined: a renewal that hangs on a dead Redis must not hold up the next step.
+        self._done.set()
+
+    def progress(self, message: str, done: int, total: int) -> None:
+        self.last_progress = f"{message} {done}/{total}"
+        log.debug("job=%s step=%d %s", self._claim.job, self._claim.n, self.last_progress)
+
+    def check(self) -> None:
+        if self.cancel:
+            raise Cancelled(_CANCELLED)
+        if self._lost:
+            raise Cancelled("the lease of this step was lost to another worker")
+
+    def _keep(self) -> None:
+        settings, claim = self._host.settings, self._claim
+        limit = settings.max_step_s[claim.kind]
+        end = time.monotonic() + limit
+        while not self._done.wait(settings.renew_every_s):
+            if time.monotonic() > end:
+                return self._kill(limit)
+            try:
+                self._heed(self._host.ledger.renew(claim.job, claim.n, claim.nonce))
+            except StoreError as unreachable:
+                log.warning("job=%s step=%d lease not renewed, working on: %s", claim.job, claim.n, unreachable)
+
+    def _heed(self, renewal: Renewal) -> None:
+        self.cancel = self.cancel or renewal is Renewal.CANCEL
+        self._lost = renewal is Renewal.LOST
+
+    def _kill(self, limit: float) -> None:
+        # A hung CUDA call can't be interrupted from Python: the child goes, the pool replaces it.
+        if self._done.is_set():
+            return
+        log.error("job=%s step=%d ran longer than %g s: killing this process", self._claim.job, self._claim.n, limit)
+        message = f"the {self._claim.kind} step ran longer than its {limit:g} s and was killed"
+        _give_back(self._host, self._claim, StepTooLong(message, "raise max_step_s or look at the model server"))
+        self._host.die()
