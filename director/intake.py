@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from director.errors import BriefError
+from director.prompts.clauses import quotations
 from director.types import MAX_BRIEF_BYTES, STRATEGIES, Brief, GoalType, LoopSettings, Scope
 
 _T = TypeVar("_T", Brief, LoopSettings)
@@ -47,17 +48,15 @@ def read_brief(data: bytes, annotated: bool = False) -> Brief:
 def task_goal(number: int, goal: Mapping[str, Any]) -> dict[str, Any]:
     """One annotated goal of an LGBench task as the fields of a Goal."""
     kind, text = str(goal.get("type", "")), str(goal.get("description", ""))
+    spans = quotations(text) if kind == GoalType.TEXT else ()
     scope = _SCOPES.get(GoalType(kind), Scope.LOCAL) if kind in set(GoalType) else Scope.LOCAL
-    return {"id": f"g{number:02d}", "text": text, "type": kind, "scope": scope, "string": quoted(text)}
-
-
-def quoted(text: str) -> str | None:
-    """The string between the first opening quote of a goal and the last matching closing one, or None."""
-    for left, right in (("'", "'"), ('"', '"'), ("‘", "’"), ("“", "”")):
-        start, end = text.find(left), text.rfind(right)
-        if 0 <= start < end - 1:
-            return text[start + 1 : end]
-    return None
+    return {
+        "id": f"g{number:02d}",
+        "text": text,
+        "type": kind,
+        "scope": scope,
+        "string": text[slice(*spans[0])] if spans else None,
+    }
 
 
 def loop_settings(values: Mapping[str, Any], strategy: str = "ours") -> LoopSettings:

@@ -1,0 +1,91 @@
+"""The tables over verdicts, cell by cell."""
+
+import pytest
+
+from director import decide
+from director.decide import TRANSITIONS, Effect
+from director.rewards import alignment, coverage
+from director.types import LoopSettings, Outcome, StopReason, Verdict
+from tests.support.facts import SCORE, goals_of
+
+MET, MISSED, UNSURE = Outcome.MET, Outcome.MISSED, Outcome.UNSURE
+
+
+def verdict(goal: str, outcome: Outcome, score: float | None = None) -> Verdict:
+    value = SCORE[outcome.value] if score is None else score
+    return Verdict(goal=goal, outcome=outcome, score=value, confidence=1, by="test")
+
+
+def standing(**outcomes: Outcome) -> dict[str, Verdict]:
+    return {goal: verdict(goal, outcome) for goal, outcome in outcomes.items()}
+
+
+def test_the_table_has_every_cell():
+    assert set(TRANSITIONS) == {(before, after) for before in (None, *Outcome) for after in Outcome}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "effect"),
+    [
+        (MET, MISSED, Effect.LOSS),
+        (MET, UNSURE, Effect.DOUBT),
+        (MISSED, MET, Effect.GAIN),
+        (MISSED, UNSURE, Effect.NEUTRAL),
+        (UNSURE, MET, Effect.GAIN),
+        (UNSURE, MISSED, Effect.NEUTRAL),
+        (None, MET, Effect.GAIN),
+    ],
+)
+def test_transitions(before: Outcome | None, after: Outcome, effect: Effect):
+    was = verdict("a", before) if before else None
+    assert decide.effect(was, verdict("a", after), margin=0.1) is effect
+
+
+@pytest.mark.parametrize(("fall", "effect"), [(0.1, Effect.NEUTRAL), (0.11, Effect.LOSS)])
+def test_the_margin_is_inclusive(fall: float, effect: Effect):
+    assert decide.effect(verdict("a", MET, 0.6), verdict("a", MISSED, 0.6 - fall), 0.1) is effect
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "reason"),
+    [
+        ({"a": MET, "b": MET}, StopReason.SATISFIED),
+        ({"a": MET, "b": UNSURE}, StopReason.UNVERIFIED),
+        ({"a": UNSURE, "b": UNSURE}, StopReason.UNVERIFIED),
+        ({"a": MET, "b": MISSED}, None),
+        ({"a": UNSURE, "b": MISSED}, None),
+        ({"a": MET}, None),
+    ],
+)
+def test_stops(outcomes: dict[str, Outcome], reason: StopReason | None):
+    found = decide.goal_stop(goals_of("a", "b"), standing(**outcomes), LoopSettings())
+    assert (found[0] if found else None) is reason
+
+
+def test_unsure_is_not_met_for_a_threshold():
+    goals = goals_of("a", "b", "c")
+    settings = LoopSettings(stop_at=0.6)
+    assert decide.goal_stop(goals, standing(a=MET, b=UNSURE, c=MISSED), settings) is None
+    found = decide.goal_stop(goals, standing(a=MET, b=MET, c=MISSED), settings)
+    assert found and found[0] is StopReason.SATISFIED
+
+
+def test_unsure_goals_leave_both_sides_of_the_alignment():
+    goals = goals_of("a", "b", "c", "d")
+    seen = standing(a=MET, b=MISSED, c=UNSURE)
+    assert alignment(goals, seen) == 0.5
+    assert coverage(goals, seen) == 0.25
+    assert alignment(goals, standing(a=UNSURE)) is None
+
+
+def test_weights_count():
+    goals = (*goals_of("a", weight=3.0), *goals_of("b"))
+    assert coverage(goals, standing(a=MET, b=MISSED)) == 0.75
+
+
+def test_alignment_rolls_back_when_nothing_can_be_judged_any_more():
+    settings = LoopSettings(accept="alignment")
+    goals = goals_of("a", "b")
+    before = standing(a=MET, b=MISSED)
+    assert not decide.judge(goals, before, standing(a=UNSURE, b=UNSURE), settings).accepted
+    assert decide.judge(goals, before, standing(a=MISSED, b=MET), settings).accepted

@@ -1,0 +1,86 @@
+"""Bad input is refused with the name of the field; good input arrives unchanged."""
+
+import json
+
+import pytest
+
+from director.errors import BriefError
+from director.intake import assignments, loop_settings, read_brief
+from director.types import Brief, Goal, LoopSettings
+
+
+@pytest.mark.parametrize(
+    ("data", "field", "message"),
+    [
+        (b"", "brief.text", "at least 1"),
+        (b"  \n ", "brief", "empty"),
+        (b"x" * 200_000, "brief", "200000 bytes"),
+        (b"x" * 2_000_000, "brief.text", "2000000 bytes"),
+        (b"caf\xe9 poster", "brief.text", "byte 3 is not UTF-8"),
+        (b'{"prompt": "x"', "brief", "line 1"),
+        (b'{"prompt": 3}', "brief.text", "string"),
+        (b'{"goals": []}', "brief.text", "at least 1"),
+    ],
+)
+def test_unusable_briefs(data: bytes, field: str, message: str):
+    with pytest.raises(BriefError, match=message) as caught:
+        read_brief(data)
+    assert caught.value.field == field
+
+
+def test_a_task_gives_its_prompt_and_if_asked_its_goals():
+    task = {"prompt": "A poster", "category": "Poster", "subcategory": "Café", "goals": [
+        {"type": "text", "description": "Include the text 'It's on' at the top"},
+        {"type": "texture", "description": "rough"},
+    ]}  # fmt: skip
+    data = json.dumps(task).encode()
+    assert read_brief(data) == Brief(text="A poster", title="Poster · Café")
+    goals = read_brief(data, annotated=True).goals
+    assert [(goal.id, goal.type, goal.string) for goal in goals] == [
+        ("g01", "text", "It's on"),
+        ("g02", "texture", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "message"),
+    [
+        ({"candidates": 0}, "settings.candidates", "greater than or equal to 1"),
+        ({"candidates": 17}, "settings.candidates", "less than or equal to 16"),
+        ({"candidate": 4}, "settings.candidate", "did you mean candidates"),
+        ({"gate": "maybe"}, "settings.gate", "staged"),
+        ({"judge": False}, "settings", "nobody would pick"),
+        ({"width": 500}, "settings.width", "multiple of 16"),
+    ],
+)
+def test_unusable_settings(values: dict[str, object], field: str, message: str):
+    with pytest.raises(BriefError, match=message) as caught:
+        loop_settings(values)
+    assert caught.value.field == field
+
+
+def test_an_unknown_strategy_lists_those_there_are():
+    with pytest.raises(BriefError, match="best-of-4"):
+        loop_settings({}, "luck")
+
+
+def test_words_become_values():
+    assert assignments(["candidates=4", "gate=staged", "judge=false", "max_renders=null"]) == {
+        "candidates": 4, "gate": "staged", "judge": False, "max_renders": None,
+    }  # fmt: skip
+    with pytest.raises(BriefError, match="key=value"):
+        assignments(["candidates"])
+
+
+def test_settings_over_a_strategy():
+    assert loop_settings({"rounds": 3}, "all") == LoopSettings(
+        rounds=3, adaptive=False, accept="alignment", anchor_after=0
+    )
+
+
+@pytest.mark.parametrize(
+    "goals", [[{"id": "a"}, {"id": "a"}], [{"id": "a", "parents": ["b"]}], [{"id": "a", "parents": ["a"]}]]
+)
+def test_goals_that_do_not_fit_together(goals: list[dict[str, object]]):
+    with pytest.raises(ValueError, match="id: give|no such other goal"):
+        Brief(text="x", goals=tuple(Goal.model_validate({"text": "y", **goal}) for goal in goals))

@@ -1,0 +1,204 @@
+"""`visiondirector-worker`: run the workers, run a brief here and now, look at what is missing."""
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from director.errors import BriefError, DirectorError
+from director.intake import assignments, loop_settings, read_brief
+from director.types import STRATEGIES
+from tasks.settings import load_settings
+
+USAGE, FAILED = 2, 1
+SEATS = ("planner", "judge", "verifier", "editor", "control")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit codes: 0 well, 1 the job or a check failed, 2 usage or an unusable brief."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        return parsed.run(parsed)
+    except BriefError as error:
+        print(f"visiondirector-worker: {error.field}: {error}", file=sys.stderr)
+        return USAGE
+    except DirectorError as error:
+        print(f"visiondirector-worker: the {error.boundary} failed: {error}", file=sys.stderr)
+        return FAILED
+    except OSError as error:
+        print(f"visiondirector-worker: {error}", file=sys.stderr)
+        return USAGE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="visiondirector-worker", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable[[argparse.Namespace], int], about: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=about, description=about)
+        made.set_defaults(run=run)
+        return made
+
+    start = command("start", _start, "Serve the queues of some seats until stopped.")
+    start.add_argument("--seats", required=True, help=f"comma-separated: {', '.join(SEATS)}")
+    start.add_argument("--concurrency", type=_positive, default=1, help="processes (an editor always has one a GPU)")
+    start.add_argument("--gpu", help="index of the GPU that an editor owns (sets CUDA_VISIBLE_DEVICES)")
+    start.add_argument("--editor", action="append", help="model to serve, may be repeated (default: all of the studio)")
+    start.add_argument("--name", help="name of the worker (default: from its seats)")
+
+    command("reconcile", _reconcile, "Re-send lost hints, free dead leases, rebuild the ledger after a wipe.")
+
+    direct = command("direct", _direct, "Run a brief in this process, without any server.")
+    _brief_arguments(direct)
+    direct.add_argument("-o", "--output", type=Path, required=True, help="folder for final.png and trajectory.json")
+    direct.add_argument("--source", type=Path, help="picture to start from")
+    direct.add_argument("--seed", type=int, default=0)
+    direct.add_argument("--strategy", default="ours", help=f"one of {', '.join(STRATEGIES)}")
+    direct.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the loop")
+    direct.add_argument("--annotated", action="store_true", help="take the goals of a JSON task as they are given")
+
+    goals = command("goals", _goals, "Print the goals that the planner finds in a brief.")
+    _brief_arguments(goals)
+    goals.add_argument("--json", action="store_true", help="as a JSON list of {text, type, ...}")
+
+    doctor = command("doctor", _doctor, "Check each thing that a worker depends on, a line for each.")
+    doctor.add_argument("--json", action="store_true")
+
+    bench = command("bench", _bench, "Measure the loop on the studio of this machine.")
+    bench.add_argument("name", choices=["gain"], help="gain: the loop against its own one shot")
+    bench.add_argument("--profile", default="flux-krea", help="editor model")
+    bench.add_argument("--json", type=Path, help="also write the result to this file")
+    return parser
+
+
+def _brief_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("brief", type=Path, help="a .txt of prose or an LGBench-style .json")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return value
+
+
+# --- serving ----------------------------------------------------------------------------------
+
+
+def _start(parsed: argparse.Namespace) -> int:
+    seats = [seat.strip() for seat in parsed.seats.split(",") if seat.strip()]
+    if unknown := sorted(set(seats) - set(SEATS)):
+        raise BriefError(f"there is no seat {unknown[0]!r}", f"choose from {', '.join(SEATS)}", "--seats")
+    editor = "editor" in seats
+    if editor and parsed.concurrency > 1:
+        raise BriefError("an editor has one process a GPU", "start one worker for each GPU", "--concurrency")
+    if parsed.gpu is not None:
+        # Before anything that could import torch: later it has no effect.
+        os.environ["CUDA_VISIBLE_DEVICES"] = parsed.gpu
+    from tasks.app import make_app
+    from worker.studio import editor_models, open_studio
+
+    settings = load_settings()
+    setup_logging()
+    models = parsed.editor or editor_models(settings)
+    queues = [seat for seat in seats if seat != "editor"] + [f"editor.{model}" for model in models if editor]
+    name = parsed.name or "-".join(seats) + (f"-gpu{parsed.gpu}" if parsed.gpu is not None else "")
+    app = make_app(settings, open_studio)
+    app.worker_main(
+        [
+            "worker", "--pool", "prefork", "--concurrency", str(parsed.concurrency), "--queues", ",".join(queues),
+            "--hostname", f"{name}@%h", "--loglevel", "INFO", "--without-gossip", "--without-mingle", "--task-events",
+        ]
+    )  # fmt: skip
+    return 0
+
+
+def _reconcile(_: argparse.Namespace) -> int:
+    from tasks.app import open_reconciler
+
+    settings = load_settings()
+    setup_logging()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with open_reconciler(settings) as reconciler:
+        reconciler.run(stop)
+    return 0
+
+
+def setup_logging() -> None:
+    """One line a record: time, level, process, message (key=value words, so that grep finds a job)."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(process)d %(name)s %(message)s")
+
+
+# --- one brief, here and now ------------------------------------------------------------------
+
+
+def _direct(parsed: argparse.Namespace) -> int:
+    from worker.local import direct_to
+    from worker.story import Narrator, summary
+
+    brief = read_brief(parsed.brief.read_bytes(), annotated=parsed.annotated)
+    settings = loop_settings(assignments(parsed.set), parsed.strategy)
+    source = parsed.source.read_bytes() if parsed.source else None
+    tell = Narrator(print)
+    trajectory = direct_to(parsed.output, brief, settings, parsed.seed, load_settings(), source, tell)
+    print(summary(trajectory))
+    print(f"{parsed.output / 'final.png'}\n{parsed.output / 'trajectory.json'}")
+    return 0
+
+
+def _goals(parsed: argparse.Namespace) -> int:
+    from director.seats import ExtractRequest
+    from tasks.store import FolderStore, Images
+    from worker.local import LocalContext
+    from worker.studio import open_studio
+
+    brief = read_brief(parsed.brief.read_bytes())
+    with ExitStack() as resources:
+        studio = open_studio(load_settings(), resources)
+        context = LocalContext(Images(FolderStore(Path(os.devnull))))
+        goals = studio.planner.extract(ExtractRequest(brief=brief), context).goals
+    if parsed.json:
+        print(
+            json.dumps(
+                [goal.model_dump(mode="json", exclude_none=True) for goal in goals], ensure_ascii=False, indent=1
+            )
+        )
+    else:
+        for goal in goals:
+            print(f"{goal.id}  {goal.type:<12} {goal.scope.value:<7} {goal.text}")
+    return 0
+
+
+def _doctor(parsed: argparse.Namespace) -> int:
+    from worker.doctor import examine
+
+    checks = examine(load_settings())
+    if parsed.json:
+        print(json.dumps([check.__dict__ for check in checks], indent=1))
+    else:
+        for check in checks:
+            print(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<12} {check.found}")
+    return 0 if all(check.ok for check in checks) else FAILED
+
+
+def _bench(parsed: argparse.Namespace) -> int:
+    from worker.bench import gain, gain_table
+
+    result: dict[str, Any] = gain(parsed.profile, load_settings(), tell=lambda line: print(line, file=sys.stderr))
+    if parsed.json:
+        parsed.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(gain_table(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

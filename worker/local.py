@@ -1,0 +1,75 @@
+"""The loop in this one process, over a folder: what `visiondirector-worker direct` and the benchmarks use."""
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from director import history
+from director.loop import direct
+from director.seats import Images, Studio
+from director.types import Brief, LoopSettings, Seed, Stopped, StopReason, Trajectory
+from tasks.settings import Settings
+from tasks.store import FolderStore, clean_upload
+from tasks.store import Images as StoredImages
+from worker.studio import open_studio
+
+
+class LocalContext:
+    """A Context without a host that could cancel."""
+
+    def __init__(self, images: Images) -> None:
+        self.images = images
+
+    def progress(self, message: str, done: int, total: int) -> None:
+        pass
+
+    def check(self) -> None:
+        pass
+
+
+def direct_to(
+    folder: Path,
+    brief: Brief,
+    settings: LoopSettings,
+    seed: Seed,
+    process: Settings,
+    source: bytes | None = None,
+    tell: Callable[[Trajectory], None] = lambda _: None,
+) -> Trajectory:
+    """Run a brief into `folder`: `final.png`, `trajectory.json` and every picture under `images/`.
+
+    Raises BriefError for a source that is no picture, SeatError when a seat fails. Nothing is
+    written before the brief and its source are found usable.
+    """
+    images = StoredImages(FolderStore(folder))
+    if source is not None:
+        png = clean_upload(source, process.max_image_bytes, process.max_image_pixels)
+        brief = brief.model_copy(update={"source": images.put(png)})
+    with ExitStack() as resources:
+        studio = open_studio(process, resources)
+        trajectory = run(brief, settings, seed, studio, images, tell)
+    (folder / "trajectory.json").write_text(trajectory.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    if final := history.deliverable(trajectory):
+        (folder / "final.png").write_bytes(images.get(final))
+    return trajectory
+
+
+def run(
+    brief: Brief,
+    settings: LoopSettings,
+    seed: Seed,
+    studio: Studio,
+    images: Images,
+    tell: Callable[[Trajectory], None] = lambda _: None,
+) -> Trajectory:
+    """`director.loop.direct` with the clock that `max_seconds` needs."""
+    end = time.monotonic() + settings.max_seconds if settings.max_seconds else None
+
+    def between(trajectory: Trajectory) -> Stopped | None:
+        tell(trajectory)
+        if end and time.monotonic() > end:
+            return Stopped(reason=StopReason.BUDGET, why=f"the {settings.max_seconds:g} seconds are used")
+        return None
+
+    return direct(brief, settings, seed, studio, LocalContext(images), between)
