@@ -6,19 +6,33 @@ gives a lease (a few seconds, renewed while the step runs) and a nonce (random, 
 
 `RedisLedger` (tasks/redis_ledger.py) is the real one; `MemoryLedger` (tasks/memory_ledger.py) its
 twin. Both pass tests/contracts/test_ledger.py. Every method raises StoreError when the server is
-out of reach, and `Wiped` when its epoch is gone and `reconcile.rebuild` has not finished yet.
+out of reach. Those that would answer wrongly from an empty memory (create, get, jobs, claim, commit,
+reap, cancel, requeue, overdue, dead_letters, forget) raise `Wiped` while the epoch is gone.
 """
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
 from director.errors import StoreError
 from director.types import Value
-from tasks.jobs import JobStatus
+from tasks.jobs import TERMINAL, JobStatus
+
+CONTROL = "control"
+"""The queue of cancelled jobs that nobody holds: its workers only commit the cancelled trajectory."""
 
 
 class Wiped(StoreError):
     """The ledger lost its memory; it serves again after the rebuild from object storage."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long a lease lives, and how often a step may go wrong before its job is a dead letter."""
+
+    lease_ttl_ms: int = 10_000
+    seat_attempts: int = 3
+    lease_deaths: int = 10
 
 
 class Next(Value):
@@ -43,6 +57,18 @@ class Entry(Value):
     stop: str = ""
     cancel: bool = False
     error: str = ""
+    letter: str = ""  # FAILED only: nonce of the attempt that was the last one allowed
+
+
+class Hint(Value):
+    """A message to send: step `n` of `job` waits on `queue`."""
+
+    job: str
+    n: int
+    queue: str
+    kind: str
+    title: str
+    priority: int
 
 
 class Record(Value):
@@ -66,6 +92,14 @@ class Record(Value):
     not_before_ms: int
     hinted_ms: int
     holder: str  # host of the live lease, "" if none
+    letter: str  # FAILED only: names the control objects `dead-<letter>` and `requeue-<letter>`
+
+    @property
+    def hint(self) -> Hint:
+        """The message that its present step waits for."""
+        return Hint(
+            job=self.job, n=self.step, queue=self.queue, kind=self.kind, title=self.title, priority=self.priority
+        )
 
 
 class Claim(Value):
@@ -110,28 +144,24 @@ class FailResult(StrEnum):
     REFUSED = "refused"
 
 
-class Hint(Value):
-    """A message to send: step `n` of `job` waits on `queue`."""
-
-    job: str
-    n: int
-    queue: str
-    kind: str
-    title: str
-    priority: int
-
-
 class QueueDepth(Value):
-    """Jobs that wait on a queue without a live lease, and jobs that are being worked on."""
+    """Jobs on a queue: due without a live lease, being worked on, and waiting for their `not_before`."""
 
     queue: str
     waiting: int
     leased: int
+    delayed: int = 0
+
+
+def check_ending(following: Next | None, status: JobStatus) -> None:
+    """Raise ValueError unless the job either goes on (`following`) or ends with a terminal status."""
+    if (following is None) != (status in TERMINAL):
+        raise ValueError(f"a commit gives a following step or a terminal status, not {following!r} with {status}")
 
 
 class Ledger(Protocol):
     def create(self, entry: Entry) -> bool:
-        """Insert the job if it is absent (True). Its step-0 hint counts as sent now."""
+        """Insert the job if it is absent (True). Its hint counts as sent now."""
         ...
 
     def get(self, job: str) -> Record | None: ...
@@ -153,23 +183,31 @@ class Ledger(Protocol):
         """Step n is done and its snapshot stored. `following` None ends the job with `status` and `stop`.
 
         When cancel was asked for, only a commit that acknowledges it (a cancelled trajectory) applies.
-        A commit resets both attempt counters. The hint for the following step counts as sent now.
+        A commit resets the attempt counters and the error. A lease that ran out may still commit as
+        long as nobody reaped or reclaimed it. The hint for the following step counts as sent now.
         """
         ...
 
     def fail(self, job: str, n: int, nonce: str, error: str, counts: bool, delay_ms: int) -> FailResult:
         """Give step n back after a failure, to be retried no sooner than `delay_ms` from now.
 
-        `counts` charges a seat attempt; the last one allowed makes the job FAILED.
+        `counts` charges a seat attempt; the last one allowed makes the job FAILED. A job that was
+        asked to cancel goes to `control` at once instead of being retried or FAILED.
         """
         ...
 
     def reap(self) -> list[Record]:
-        """Free leases that died. A job past its lease-death cap becomes FAILED. Gives the jobs touched."""
+        """Free leases that died and give their jobs; the hints of those still QUEUED count as sent now.
+
+        A job past its lease-death cap becomes FAILED; one that was asked to cancel goes to `control`.
+        """
         ...
 
     def cancel(self, job: str) -> Hint | None:
-        """Ask for cancel. Without a live lease the step moves to the `control` queue: gives that hint."""
+        """Ask for cancel. Without a live lease the step moves to the `control` queue: gives that hint.
+
+        None: the holder will learn it when it renews, or the job has ended, or is unknown.
+        """
         ...
 
     def requeue(self, job: str) -> Hint | None:
@@ -181,16 +219,34 @@ class Ledger(Protocol):
     def overdue(self, queue: str, older_than_ms: int, limit: int) -> list[Hint]:
         """Waiting steps whose hint is older than that and whose `not_before` has passed, oldest first.
 
-        Their hints count as sent now.
+        Their hints count as sent now. After a failure the hint counts as never sent.
         """
         ...
 
     def announce(self, worker: str, queues: list[str], ttl_ms: int) -> None:
-        """This worker serves these queues until `ttl_ms` from now."""
+        """This worker serves these queues until `ttl_ms` from now (0: it says goodbye)."""
         ...
 
     def served(self) -> dict[str, list[str]]:
         """Queue -> workers that serve it now."""
+        ...
+
+    # --- house-keeping, by the reconciler -------------------------------------------------------
+
+    def known(self, jobs: list[str]) -> dict[str, JobStatus]:
+        """The status of those of `jobs` that are in the ledger. Never raises Wiped."""
+        ...
+
+    def dead_letters(self, limit: int = 100) -> list[Record]:
+        """Jobs that became FAILED and whose letter is not filed yet."""
+        ...
+
+    def file_letter(self, job: str, letter: str) -> None:
+        """The dead letter is in object storage."""
+        ...
+
+    def forget(self, older_than_ms: int, limit: int = 100) -> int:
+        """Drop jobs whose trajectory ended more than that long ago; how many. Dead letters stay; S3 keeps all."""
         ...
 
     # --- after a wipe -------------------------------------------------------------------------
@@ -200,11 +256,14 @@ class Ledger(Protocol):
         ...
 
     def lock_rebuild(self, holder: str, ttl_ms: int) -> bool:
-        """True for one holder at a time; the same holder may call again to keep it."""
+        """True for one holder at a time; the same holder may call again to keep it. False too when an epoch is open."""
         ...
 
-    def restore(self, entry: Entry) -> bool:
-        """Insert if absent, while there is no epoch. Hints of restored jobs count as never sent."""
+    def restore(self, entry: Entry, holder: str) -> bool:
+        """Insert if absent, while there is no epoch. Hints of restored jobs count as never sent.
+
+        Raises StoreError if `holder` lost the lock or the epoch is open.
+        """
         ...
 
     def open_epoch(self, holder: str) -> str:

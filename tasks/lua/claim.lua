@@ -1,0 +1,21 @@
+-- arg: id, step, holder, nonce. Gives {'claim', kind, snapshot, cancel, attempt, died} or the name of a refusal.
+if wiped() then return 'wiped' end
+local id, n, holder, nonce = unpack(arg)
+local status, step, lease, owned_by, not_before = fields(id, 'status', 'step', 'lease_ms', 'nonce', 'not_before_ms')
+if not status then return 'UNKNOWN' end
+if status ~= 'queued' and status ~= 'running' then return 'ENDED' end
+if step ~= n then return 'STALE' end
+if status == 'running' and owned_by ~= nonce then
+  if tonumber(lease) > now then return 'LEASED' end
+  lease_died(id)
+  if fields(id, 'status') == 'failed' then return 'ENDED' end
+elseif tonumber(not_before) > now then
+  return 'EARLY'
+end
+if owned_by ~= nonce then -- otherwise the answer to this very call was lost
+  leave(id)
+  redis.call('ZADD', prefix .. 'leased:' .. fields(id, 'queue'), now + lease_ttl, id)
+  set(id, 'status', 'running', 'nonce', nonce, 'holder', holder, 'lease_ms', now + lease_ttl)
+  redis.call('HINCRBY', job_key(id), 'attempts', 1)
+end
+return {'claim', fields(id, 'kind', 'snapshot', 'cancel', 'attempts', 'died')}

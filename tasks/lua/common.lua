@@ -1,0 +1,102 @@
+-- Read before every other script. KEYS[1] is the prefix of all keys (the scripts build the rest, so
+-- this ledger is for one Redis server, not for a Redis Cluster).
+-- ARGV[1] ms added to the server's clock (0 outside tests), [2] lease ttl in ms, [3] seat attempts
+-- and [4] lease deaths allowed; a script's own arguments follow in `arg`.
+--
+-- <prefix>job:<id>              hash: everything known of a job
+-- <prefix>waiting:<queue>       zset: jobs that may be claimed, by the time of their hint (0: never sent)
+-- <prefix>delayed:<queue>       zset: jobs that failed, by the time of their next attempt
+-- <prefix>leased:<queue>        zset: jobs being worked on, by the end of their lease
+-- <prefix>queues                set: every queue that was used
+-- <prefix>created, owner:<o>    zsets: jobs by the time of their submit
+-- <prefix>ended                 zset: jobs whose trajectory ended, by when
+-- <prefix>unfiled               set: FAILED jobs whose dead letter is not in object storage yet
+-- <prefix>serving               zset: "<queue>|<worker>" by when the announcement ends
+-- <prefix>epoch, rebuild        strings: absent epoch means wiped; rebuild is the lock's holder
+local prefix = KEYS[1]
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(ARGV[1])
+local lease_ttl, seat_cap, death_cap = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local arg = {unpack(ARGV, 5)}
+local CONTROL = 'control'
+
+local function wiped()
+  return redis.call('EXISTS', prefix .. 'epoch') == 0
+end
+
+local function job_key(id)
+  return prefix .. 'job:' .. id
+end
+
+local function fields(id, ...)
+  return unpack(redis.call('HMGET', job_key(id), ...))
+end
+
+local function set(id, ...)
+  redis.call('HSET', job_key(id), ...)
+end
+
+-- A record as a flat list; a job whose lease ran out counts as queued.
+local function view(id)
+  local flat = redis.call('HGETALL', job_key(id))
+  local status, lease = fields(id, 'status', 'lease_ms')
+  if status == 'running' and tonumber(lease) <= now then
+    for _, word in ipairs({'status', 'queued', 'holder', ''}) do flat[#flat + 1] = word end
+  end
+  return flat
+end
+
+local function hint(id)
+  local step, queue, kind, title, priority = fields(id, 'step', 'queue', 'kind', 'title', 'priority')
+  return {id, step, queue, kind, title, priority}
+end
+
+-- Take the job out of its queue's sets.
+local function leave(id)
+  local queue = fields(id, 'queue')
+  for _, set_name in ipairs({'waiting:', 'delayed:', 'leased:'}) do
+    redis.call('ZREM', prefix .. set_name .. queue, id)
+  end
+end
+
+-- Queue the job's step, free of any lease. `hinted` 0: nobody was told yet.
+local function wait(id, queue, hinted)
+  redis.call('SADD', prefix .. 'queues', queue)
+  redis.call('ZADD', prefix .. 'waiting:' .. queue, hinted, id)
+  set(id, 'status', 'queued', 'queue', queue, 'hinted_ms', hinted, 'not_before_ms', 0,
+    'nonce', '', 'holder', '', 'lease_ms', 0)
+end
+
+local function reset_counters(id)
+  set(id, 'seat_failures', 0, 'lease_deaths', 0, 'attempts', 0, 'died', 0)
+end
+
+-- A cancelled job that nobody holds: any machine may end it. The caller has called leave().
+local function to_control(id)
+  reset_counters(id)
+  wait(id, CONTROL, now)
+end
+
+-- The job is a dead letter; `letter` is the nonce of its last attempt. The caller has called leave().
+local function bury(id, letter)
+  set(id, 'status', 'failed', 'letter', letter, 'nonce', '', 'holder', '', 'lease_ms', 0, 'not_before_ms', 0)
+  redis.call('SADD', prefix .. 'unfiled', id)
+end
+
+-- The lease of a running job ran out.
+local function lease_died(id)
+  local queue, holder, nonce, cancel = fields(id, 'queue', 'holder', 'nonce', 'cancel')
+  local message = string.gsub(cjson.encode('the worker on ' .. holder .. ' went silent'), '\\/', '/')
+  leave(id)
+  set(id, 'error', '{"boundary":"lease","message":' .. message .. ',"fix":""}')
+  if cancel == '1' and queue ~= CONTROL then
+    return to_control(id)
+  end
+  local deaths = redis.call('HINCRBY', job_key(id), 'lease_deaths', 1)
+  set(id, 'died', 1)
+  if deaths >= death_cap then
+    bury(id, nonce)
+  else
+    wait(id, queue, now)
+  end
+end

@@ -1,0 +1,10 @@
+-- arg: id. Gives the hint to send, or {} when the job is no dead letter.
+if wiped() then return 'wiped' end
+local id = arg[1]
+local status, queue = fields(id, 'status', 'queue')
+if status ~= 'failed' or queue == '' then return {} end
+redis.call('SREM', prefix .. 'unfiled', id)
+reset_counters(id)
+set(id, 'letter', '', 'error', '')
+wait(id, queue, now)
+return hint(id)

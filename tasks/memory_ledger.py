@@ -1,0 +1,409 @@
+"""The ledger in one process: for tests, and for `direct` runs that need no server.
+
+It behaves as tasks/redis_ledger.py does; tests/contracts runs the same suite over both, and a
+model-based test compares them call by call.
+"""
+
+import json
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+
+from director.errors import StoreError
+from tasks.jobs import ACTIVE, JobStatus
+from tasks.ledger import (
+    CONTROL,
+    Claim,
+    CommitResult,
+    Entry,
+    FailResult,
+    Hint,
+    Limits,
+    Next,
+    QueueDepth,
+    Record,
+    Refusal,
+    Renewal,
+    Wiped,
+    check_ending,
+)
+
+
+def _wall_ms() -> int:
+    return int(time.time() * 1000)
+
+
+@dataclass
+class _Row:
+    """What is known of a job: the fields of its Record, and those of its lease and last commit."""
+
+    job: str
+    owner: str
+    title: str
+    created_ms: int
+    priority: int
+    step: int
+    snapshot: str
+    queue: str
+    kind: str
+    status: JobStatus
+    stop: str
+    cancel: bool
+    error: str
+    letter: str
+    seat_failures: int = 0
+    lease_deaths: int = 0
+    not_before_ms: int = 0
+    hinted_ms: int = 0
+    holder: str = ""
+    nonce: str = ""
+    lease_ms: int = 0
+    attempts: int = 0
+    died: bool = False
+    last_commit: tuple[int, str] | None = None
+    ended_ms: int | None = None
+
+    def holds(self, n: int, nonce: str) -> bool:
+        return bool(nonce) and self.nonce == nonce and self.step == n
+
+    def free(self) -> None:
+        self.nonce = self.holder = ""
+        self.lease_ms = 0
+
+    def wait(self, queue: str, hinted_ms: int, not_before_ms: int = 0) -> None:
+        self.free()
+        self.status, self.queue = JobStatus.QUEUED, queue
+        self.hinted_ms, self.not_before_ms = hinted_ms, not_before_ms
+
+    def reset_counters(self) -> None:
+        self.seat_failures = self.lease_deaths = self.attempts = 0
+        self.died = False
+
+    def bury(self, letter: str) -> None:
+        self.free()
+        self.status, self.letter, self.not_before_ms = JobStatus.FAILED, letter, 0
+
+    def hint(self) -> Hint:
+        return Hint(
+            job=self.job, n=self.step, queue=self.queue, kind=self.kind, title=self.title, priority=self.priority
+        )
+
+
+_SHARED = [f.name for f in fields(_Row) if f.name in Record.model_fields]
+
+
+@dataclass
+class _Memory:
+    """Everything that a wipe takes away."""
+
+    rows: dict[str, _Row] = field(default_factory=dict[str, _Row])
+    queues: set[str] = field(default_factory=set[str])
+    unfiled: set[str] = field(default_factory=set[str])
+    serving: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+    epoch: str | None = None
+    lock: tuple[str, int] | None = None
+
+
+class MemoryLedger:
+    """`Ledger` in memory, safe for threads. `clock` gives milliseconds; a new one has no epoch yet."""
+
+    def __init__(self, limits: Limits | None = None, clock: Callable[[], int] = _wall_ms) -> None:
+        self.limits = limits or Limits()
+        self._clock = clock
+        self._mutex = threading.RLock()
+        self._memory = _Memory()
+
+    def wipe(self) -> None:
+        """Forget everything, as a Redis server without its data does."""
+        with self._mutex:
+            self._memory = _Memory()
+
+    # --- jobs -----------------------------------------------------------------------------------
+
+    def create(self, entry: Entry) -> bool:
+        with self._mutex:
+            self._serving()
+            return self._insert(entry, hinted_ms=self._clock())
+
+    def get(self, job: str) -> Record | None:
+        with self._mutex:
+            row = self._memory.rows.get(job)
+            if row is None:
+                self._serving()
+            return self._view(row) if row else None
+
+    def jobs(self, owner: str | None = None, limit: int = 100) -> list[Record]:
+        with self._mutex:
+            rows = [row for row in self._serving().rows.values() if owner in (None, row.owner)]
+            rows.sort(key=lambda row: (row.created_ms, row.job), reverse=True)
+            return [self._view(row) for row in rows[:limit]]
+
+    # --- steps ----------------------------------------------------------------------------------
+
+    def claim(self, job: str, n: int, holder: str) -> Claim | Refusal:
+        with self._mutex:
+            row = self._serving().rows.get(job)
+            if row is None:
+                return Refusal.UNKNOWN
+            if refusal := self._refusal(row, n):
+                return refusal
+            row.status, row.holder, row.nonce = JobStatus.RUNNING, holder, secrets.token_hex(16)
+            row.lease_ms = self._clock() + self.limits.lease_ttl_ms
+            row.attempts += 1
+            return Claim(
+                job=job,
+                n=n,
+                nonce=row.nonce,
+                kind=row.kind,
+                snapshot=row.snapshot,
+                cancel=row.cancel,
+                attempt=row.attempts,
+                last_death=row.died,
+            )
+
+    def renew(self, job: str, n: int, nonce: str) -> Renewal:
+        with self._mutex:
+            row = self._memory.rows.get(job)
+            if row is None:
+                return Renewal.UNKNOWN
+            if not row.holds(n, nonce):
+                return Renewal.LOST
+            row.lease_ms = self._clock() + self.limits.lease_ttl_ms
+            return Renewal.CANCEL if row.cancel else Renewal.FINE
+
+    def commit(
+        self, job: str, n: int, nonce: str, snapshot: str, following: Next | None,
+        status: JobStatus = JobStatus.QUEUED, stop: str = "", acknowledge_cancel: bool = False,
+    ) -> CommitResult:  # fmt: skip
+        check_ending(following, status)
+        with self._mutex:
+            row = self._serving().rows.get(job)
+            if row is None:
+                return CommitResult.REFUSED
+            if row.last_commit == (n, nonce):
+                return CommitResult.OK
+            if not row.holds(n, nonce):
+                return CommitResult.REFUSED
+            if row.cancel and not acknowledge_cancel:
+                return CommitResult.CANCEL
+            row.reset_counters()
+            row.step, row.snapshot, row.error, row.last_commit = n + 1, snapshot, "", (n, nonce)
+            if following is None:
+                row.free()
+                row.queue, row.kind, row.status, row.stop = "", "", status, stop
+                row.ended_ms = self._clock()
+            else:
+                row.kind = following.kind
+                self._wait(row, following.queue, self._clock())
+            return CommitResult.OK
+
+    def fail(self, job: str, n: int, nonce: str, error: str, counts: bool, delay_ms: int) -> FailResult:
+        with self._mutex:
+            row = self._memory.rows.get(job)
+            if row is None or not row.holds(n, nonce):
+                return FailResult.REFUSED
+            row.error, row.died = error, False
+            if row.cancel and row.queue != CONTROL:
+                self._to_control(row)
+                return FailResult.RETRY
+            row.seat_failures += counts
+            if counts and row.seat_failures >= self.limits.seat_attempts:
+                self._bury(row, nonce)
+                return FailResult.DEAD
+            self._wait(row, row.queue, 0, self._clock() + delay_ms if delay_ms > 0 else 0)
+            return FailResult.RETRY
+
+    # --- orders and hints -------------------------------------------------------------------------
+
+    def reap(self) -> list[Record]:
+        with self._mutex:
+            dead = [row for row in self._serving().rows.values() if self._is_dead(row)]
+            for row in dead:
+                self._lease_died(row)
+            return [self._view(row) for row in dead]
+
+    def cancel(self, job: str) -> Hint | None:
+        with self._mutex:
+            row = self._serving().rows.get(job)
+            if row is None or row.status not in ACTIVE:
+                return None
+            row.cancel = True
+            if row.status is JobStatus.QUEUED:
+                self._to_control(row)
+            elif self._is_dead(row):
+                self._lease_died(row)
+            return row.hint() if row.status is JobStatus.QUEUED else None
+
+    def requeue(self, job: str) -> Hint | None:
+        with self._mutex:
+            row = self._serving().rows.get(job)
+            if row is None or row.status is not JobStatus.FAILED or not row.queue:
+                return None
+            self._memory.unfiled.discard(job)
+            row.reset_counters()
+            row.letter = row.error = ""
+            self._wait(row, row.queue, self._clock())
+            return row.hint()
+
+    def depths(self) -> list[QueueDepth]:
+        with self._mutex:
+            return [self._depth(queue) for queue in sorted(self._memory.queues)]
+
+    def overdue(self, queue: str, older_than_ms: int, limit: int) -> list[Hint]:
+        with self._mutex:
+            now = self._clock()
+            waiting = [row for row in self._serving().rows.values() if self._is_due(row, queue)]
+            waiting = [row for row in waiting if row.hinted_ms <= now - older_than_ms]
+            waiting.sort(key=lambda row: (row.hinted_ms, row.job))
+            for row in waiting[:limit]:
+                row.hinted_ms, row.not_before_ms = now, 0
+            return [row.hint() for row in waiting[:limit]]
+
+    def announce(self, worker: str, queues: list[str], ttl_ms: int) -> None:
+        with self._mutex:
+            now = self._clock()
+            serving = self._memory.serving | {(queue, worker): now + ttl_ms for queue in queues}
+            self._memory.serving = {key: until for key, until in serving.items() if until > now}
+
+    def served(self) -> dict[str, list[str]]:
+        with self._mutex:
+            serving: dict[str, list[str]] = {}
+            for (queue, worker), until in sorted(self._memory.serving.items()):
+                if until > self._clock():
+                    serving.setdefault(queue, []).append(worker)
+            return serving
+
+    # --- house-keeping ----------------------------------------------------------------------------
+
+    def known(self, jobs: list[str]) -> dict[str, JobStatus]:
+        with self._mutex:
+            return {job: row.status for job in jobs if (row := self._memory.rows.get(job))}
+
+    def dead_letters(self, limit: int = 100) -> list[Record]:
+        with self._mutex:
+            memory = self._serving()
+            return [self._view(memory.rows[job]) for job in sorted(memory.unfiled)[:limit]]
+
+    def file_letter(self, job: str, letter: str) -> None:
+        with self._mutex:
+            row = self._memory.rows.get(job)
+            if row and row.letter == letter:
+                self._memory.unfiled.discard(job)
+
+    def forget(self, older_than_ms: int, limit: int = 100) -> int:
+        with self._mutex:
+            rows = self._serving().rows
+            before = self._clock() - older_than_ms
+            old = sorted((row.ended_ms, job) for job, row in rows.items() if row.ended_ms is not None)
+            gone = [job for ended, job in old if ended <= before][:limit]
+            for job in gone:
+                del rows[job]
+            return len(gone)
+
+    # --- after a wipe -----------------------------------------------------------------------------
+
+    def epoch(self) -> str | None:
+        return self._memory.epoch
+
+    def lock_rebuild(self, holder: str, ttl_ms: int) -> bool:
+        with self._mutex:
+            if self._memory.epoch or self._locked_by() not in (None, holder):
+                return False
+            self._memory.lock = (holder, self._clock() + ttl_ms)
+            return True
+
+    def restore(self, entry: Entry, holder: str) -> bool:
+        with self._mutex:
+            self._check_lock(holder)
+            return self._insert(entry, hinted_ms=0)
+
+    def open_epoch(self, holder: str) -> str:
+        with self._mutex:
+            self._check_lock(holder)
+            self._memory.epoch, self._memory.lock = secrets.token_hex(16), None
+            return self._memory.epoch
+
+    # --- shared by the operations; the mutex is held ------------------------------------------------
+
+    def _serving(self) -> _Memory:
+        if self._memory.epoch is None:
+            raise Wiped("the ledger was wiped and is not rebuilt yet", "the reconciler rebuilds it: try again")
+        return self._memory
+
+    def _insert(self, entry: Entry, hinted_ms: int) -> bool:
+        if entry.job in self._memory.rows:
+            return False
+        shared = entry.model_dump(exclude={"next"})
+        queue, kind = (entry.next.queue, entry.next.kind) if entry.next else ("", "")
+        row = self._memory.rows[entry.job] = _Row(**shared, queue=queue, kind=kind)
+        if entry.next is None:
+            row.ended_ms = self._clock()
+        elif entry.status is not JobStatus.FAILED:
+            self._wait(row, CONTROL if entry.cancel else queue, hinted_ms)
+        return True
+
+    def _refusal(self, row: _Row, n: int) -> Refusal | None:
+        if row.status not in ACTIVE:
+            return Refusal.ENDED
+        if row.step != n:
+            return Refusal.STALE
+        if row.status is JobStatus.RUNNING:
+            if not self._is_dead(row):
+                return Refusal.LEASED
+            self._lease_died(row)
+            return Refusal.ENDED if row.status not in ACTIVE else None
+        return Refusal.EARLY if row.not_before_ms > self._clock() else None
+
+    def _is_dead(self, row: _Row) -> bool:
+        return row.status is JobStatus.RUNNING and row.lease_ms <= self._clock()
+
+    def _is_due(self, row: _Row, queue: str) -> bool:
+        return row.status is JobStatus.QUEUED and row.queue == queue and row.not_before_ms <= self._clock()
+
+    def _lease_died(self, row: _Row) -> None:
+        message = f"the worker on {row.holder} went silent"
+        row.error = json.dumps({"boundary": "lease", "message": message, "fix": ""}, separators=(",", ":"))
+        if row.cancel and row.queue != CONTROL:
+            self._to_control(row)
+            return
+        row.lease_deaths += 1
+        row.died = True
+        if row.lease_deaths >= self.limits.lease_deaths:
+            self._bury(row, row.nonce)
+        else:
+            self._wait(row, row.queue, self._clock())
+
+    def _wait(self, row: _Row, queue: str, hinted_ms: int, not_before_ms: int = 0) -> None:
+        self._memory.queues.add(queue)
+        row.wait(queue, hinted_ms, not_before_ms)
+
+    def _to_control(self, row: _Row) -> None:
+        row.reset_counters()
+        self._wait(row, CONTROL, self._clock())
+
+    def _bury(self, row: _Row, letter: str) -> None:
+        row.bury(letter)
+        self._memory.unfiled.add(row.job)
+
+    def _view(self, row: _Row) -> Record:
+        shown = {name: getattr(row, name) for name in _SHARED}
+        if self._is_dead(row):
+            shown |= {"status": JobStatus.QUEUED, "holder": ""}
+        return Record(**shown)
+
+    def _depth(self, queue: str) -> QueueDepth:
+        rows = [row for row in self._memory.rows.values() if row.queue == queue]
+        queued = sum(row.status is JobStatus.QUEUED for row in rows)
+        waiting = sum(self._is_due(row, queue) for row in rows)
+        leased = sum(row.status is JobStatus.RUNNING for row in rows)
+        return QueueDepth(queue=queue, waiting=waiting, leased=leased, delayed=queued - waiting)
+
+    def _locked_by(self) -> str | None:
+        lock = self._memory.lock
+        return lock[0] if lock and lock[1] > self._clock() else None
+
+    def _check_lock(self, holder: str) -> None:
+        if self._memory.epoch or self._locked_by() != holder:
+            raise StoreError(f"{holder} does not hold the rebuild lock")

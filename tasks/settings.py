@@ -1,0 +1,172 @@
+"""Every setting of every process: read from VISIONDIRECTOR_* once in each main, and passed down.
+
+A map (`max_step_s`, `tokens`) is written as JSON, a list with commas. Seconds end in `_s`.
+"""
+
+import math
+import socket
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError
+
+from director.errors import DirectorError
+from director.types import ModelName
+from tasks.ledger import Limits
+
+PREFIX = "VISIONDIRECTOR_"
+MAX_STEP_S = {"extract": 120.0, "plan": 120.0, "render": 600.0, "select": 120.0, "verify": 180.0}
+
+Seconds = Annotated[float, Field(gt=0, le=30 * 86_400)]
+
+
+class BadSettings(DirectorError):
+    """An environment variable can't be used; the message names it."""
+
+    boundary = "settings"
+
+
+class Settings(BaseSettings):
+    """The defaults are those of the local stack; only keys, addresses and tokens differ elsewhere."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    broker_url: str = Field(
+        default="redis://127.0.0.1:6379/0",
+        pattern=r"^rediss?://",
+        repr=False,  # it may hold a password
+        description="Redis that carries the Celery messages",
+    )
+    ledger_url: str = Field(
+        default="redis://127.0.0.1:6379/0",
+        pattern=r"^(rediss?|unix)://",
+        repr=False,
+        description="Redis that keeps the ledger; run it with appendfsync always",
+    )
+
+    s3_endpoint: Annotated[str, Field(description="URL of the S3 service; empty: AWS")] = "http://127.0.0.1:9000"
+    s3_bucket: Annotated[str, Field(min_length=3, max_length=63, description="bucket; made when missing")] = (
+        "visiondirector"
+    )
+    s3_access_key: Annotated[str, Field(description="access key; empty: the usual AWS places")] = ""
+    s3_secret_key: Annotated[SecretStr, Field(description="secret key; empty: the usual AWS places")] = SecretStr("")
+    s3_region: Annotated[str, Field(min_length=1, description="region name")] = "us-east-1"
+
+    studio: Annotated[str, Field(min_length=1, description="backend of the four seats, by name")] = "sketch"
+    editors: Annotated[
+        tuple[ModelName, ...],
+        NoDecode,
+        Field(description="models that an editor worker serves, with commas; empty: all that the studio has"),
+    ] = ()
+
+    lease_ttl_s: Annotated[Seconds, Field(description="a worker silent for this long has lost its step")] = 10.0
+    renew_every_s: Annotated[
+        Seconds, Field(description="how often a worker renews its lease and hears of a cancel")
+    ] = 1.0
+    max_step_s: Annotated[
+        dict[str, Seconds],
+        Field(description='longest time of a step by kind, as JSON, e.g. {"render": 900}; others keep their default'),
+    ] = MAX_STEP_S
+    seat_attempts: Annotated[int, Field(ge=1, le=100, description="tries of a step before its job fails")] = 3
+    lease_deaths: Annotated[
+        int, Field(ge=1, le=1000, description="workers that may die on a step before its job fails")
+    ] = 10
+    retry_base_s: Annotated[Seconds, Field(description="wait before the second try of a step; doubles with each")] = 1.0
+    retry_cap_s: Annotated[Seconds, Field(description="longest wait before another try")] = 60.0
+
+    reconcile_every_s: Annotated[Seconds, Field(description="pause between two passes of the reconciler")] = 1.0
+    hint_age_s: Annotated[Seconds, Field(description="a message younger than this is not sent again")] = 3.0
+    audit_every_s: Annotated[Seconds, Field(description="how often storage and ledger are compared")] = 60.0
+    keep_ended_s: Annotated[
+        Seconds, Field(description="how long the ledger lists a job after its end; S3 keeps it")
+    ] = 7 * 86_400.0
+    visibility_timeout_s: Annotated[
+        int, Field(ge=60, description="Celery redelivers an unacknowledged message after this; keep it above any step")
+    ] = 86_400  # fmt: skip
+
+    api_host: Annotated[str, Field(min_length=1, description="address the API listens on")] = "127.0.0.1"
+    api_port: Annotated[int, Field(ge=0, le=65_535, description="port the API listens on")] = 8100
+    tokens: Annotated[
+        dict[str, SecretStr],
+        Field(description='bearer token of each owner, as JSON: {"alice": "…"}; none: only this machine may call'),
+    ] = {}
+    tokens_file: Annotated[
+        Path | None, Field(description='file with more tokens: "owner token" on each line, # starts a comment')
+    ] = None
+    max_image_bytes: Annotated[int, Field(ge=1024, description="largest upload in bytes")] = 20_000_000
+    max_image_pixels: Annotated[int, Field(ge=4096, description="largest picture, width x height")] = 16_777_216
+
+    host: str = Field(
+        default_factory=socket.gethostname,
+        min_length=1,
+        max_length=253,
+        description="this machine's name in records and logs",
+    )
+    run_dir: Annotated[Path, Field(description="folder of the liveness files")] = Path("var/run")
+
+    @field_validator("editors", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("max_step_s")
+    @classmethod
+    def _complete(cls, value: dict[str, float]) -> dict[str, float]:
+        if unknown := sorted(value.keys() - MAX_STEP_S):
+            raise ValueError(f"there is no step kind {unknown[0]!r}: the kinds are {', '.join(MAX_STEP_S)}")
+        return MAX_STEP_S | value
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if 3 * self.renew_every_s > self.lease_ttl_s:
+            raise ValueError("renew_every_s must be at most a third of lease_ttl_s: one lost renewal is normal")
+        if self.retry_base_s > self.retry_cap_s:
+            raise ValueError("retry_base_s must not be above retry_cap_s")
+        if max(self.max_step_s.values()) > self.visibility_timeout_s:
+            raise ValueError("visibility_timeout_s must be above every max_step_s, or long steps are delivered twice")
+        return self
+
+    @property
+    def limits(self) -> Limits:
+        """What the ledger enforces."""
+        return Limits(math.ceil(self.lease_ttl_s * 1000), self.seat_attempts, self.lease_deaths)
+
+    def token_owners(self) -> dict[str, str]:
+        """Token -> owner, from `tokens` and `tokens_file`. Raises BadSettings when the file can't be used."""
+        owners = {token.get_secret_value(): owner for owner, token in self.tokens.items()}
+        return owners | (_read_tokens(self.tokens_file) if self.tokens_file else {})
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """The settings of this process: `overrides`, then the environment, then defaults. Raises BadSettings."""
+    try:
+        return Settings(**overrides)
+    except SettingsError as error:  # a map that is no JSON; pydantic-settings names the field
+        raise BadSettings(f"{error}", f"write it as JSON in {PREFIX}<FIELD>") from error
+    except ValidationError as error:
+        raise BadSettings("; ".join(_describe(problem) for problem in error.errors(include_input=False))) from error
+
+
+def _describe(problem: Any) -> str:
+    where = ".".join(str(part) for part in problem["loc"])
+    field, _, inner = where.partition(".")
+    name = f"{PREFIX}{field.upper()}{f' ({inner})' if inner else ''}: " if field else ""
+    return f"{name}{str(problem['msg']).removeprefix('Value error, ')}"
+
+
+def _read_tokens(path: Path) -> dict[str, str]:
+    try:
+        lines = path.read_text().splitlines()
+    except OSError as error:
+        raise BadSettings(f"{PREFIX}TOKENS_FILE: {path}: {error.strerror}") from error
+    owners: dict[str, str] = {}
+    for number, line in enumerate(lines, 1):
+        words = line.split("#", 1)[0].split()
+        if not words:
+            continue
+        if len(words) != 2:
+            raise BadSettings(f"{PREFIX}TOKENS_FILE: {path}, line {number}: write an owner and a token")
+        owners[words[1]] = words[0]
+    return owners

@@ -1,0 +1,19 @@
+"""Object storage, the system of record: pictures by hash, and everything that is known of a job."""
+
+from tasks.store.archive import Archive, Control, Corrupt, Snapshot
+from tasks.store.images import Images, clean_upload, image_hash
+from tasks.store.objects import FolderStore, NotFound, S3Store, Store
+
+__all__ = [
+    "Archive",
+    "Control",
+    "Corrupt",
+    "FolderStore",
+    "Images",
+    "NotFound",
+    "S3Store",
+    "Snapshot",
+    "Store",
+    "clean_upload",
+    "image_hash",
+]

@@ -1,0 +1,242 @@
+"""What object storage holds of a job, typed. The layout:
+
+    jobs/<id>/job.json                                    what was submitted
+    jobs/<id>/steps/<n:04d>-<nonce>.json                  the trajectory after step n, linked to the one before
+    jobs/<id>/attempts/<n:04d>-<nonce>.json               what a try of step n took
+    jobs/<id>/control/{cancel,dead,requeue}-<nonce>.json  orders, written before the caller is answered
+    live/<id>                                             there until the job ends
+    blobs/<sha256>                                        prompts, replies, evidence
+
+Several tries of one step may each leave a snapshot; the ledger says which one counts. Without it,
+`latest` decides by the links alone, the same way on every machine.
+"""
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import Field, ValidationError
+
+from director.errors import DirectorError
+from director.types import Trajectory, Value
+from tasks.jobs import Job
+from tasks.ledger import Next
+from tasks.store.objects import NotFound, Recent, Store
+
+log = logging.getLogger(__name__)
+
+LARGE_SNAPSHOT = 100_000  # bytes; a larger one is stored, and a warning logged
+V = TypeVar("V", bound=Value)
+ControlKind = Literal["cancel", "dead", "requeue"]
+_STEP = re.compile(r"(\d{4,})-([0-9a-f]+)\.json")
+_CONTROL = re.compile(r"(cancel|dead|requeue)-([0-9a-f]+)\.json")
+
+
+class Corrupt(DirectorError):
+    """A stored object is not what was written, or a chain of snapshots is broken. Trying again won't help."""
+
+    boundary = "store"
+
+
+class Snapshot(Value):
+    """The trajectory after step n. `previous` is the key of the snapshot before it ("" for step 0)."""
+
+    n: Annotated[int, Field(ge=0)]
+    nonce: str
+    previous: str
+    previous_sha256: str
+    next: Next | None
+    trajectory: Trajectory
+
+
+class Control(Value):
+    """An order. `nonce` of `dead` and `requeue` is the letter of the job's Record, so that each `requeue`
+    answers one `dead`; that of `cancel` is random."""
+
+    kind: ControlKind
+    nonce: str
+    facts: dict[str, Any]
+
+
+class Archive:
+    """The objects of all jobs, over a store. Safe for threads.
+
+    Reading raises NotFound, StoreError when the store is out of reach, and Corrupt; writing StoreError.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._hashes = Recent(64 * 1024)  # sha256 by key of the snapshots last seen here
+        # A job's facts are written once, and every step asks for them.
+        self.load_job = lru_cache(maxsize=256)(self._load_job)
+
+    # --- jobs -----------------------------------------------------------------------------------
+
+    def save_job(self, job: Job) -> None:
+        self._store.put(f"jobs/{job.id}/job.json", _json(job))
+
+    def find_job(self, job: str) -> Job | None:
+        """None: there is no such job."""
+        try:
+            return self.load_job(job)
+        except NotFound:
+            return None
+
+    def _load_job(self, job: str) -> Job:
+        key = f"jobs/{job}/job.json"
+        return _parse(Job, key, self._store.get(key))
+
+    def mark_live(self, job: str) -> None:
+        self._store.put(f"live/{job}", job.encode())
+
+    def unmark_live(self, job: str) -> None:
+        self._store.delete(f"live/{job}")
+
+    def live(self) -> list[str]:
+        """The jobs that have not ended, dead letters among them."""
+        return [key.removeprefix("live/") for key in self._store.list("live/")]
+
+    # --- snapshots ------------------------------------------------------------------------------
+
+    def save_snapshot(
+        self, job: str, n: int, nonce: str, previous: str, following: Next | None, trajectory: Trajectory
+    ) -> str:
+        """Store the trajectory after step n and give the key: one PUT, if this archive read or wrote `previous`."""
+        snapshot = Snapshot(
+            n=n,
+            nonce=nonce,
+            previous=previous,
+            previous_sha256=self._sha256(previous) if previous else "",
+            next=following,
+            trajectory=trajectory,
+        )
+        key = f"jobs/{job}/steps/{n:04d}-{nonce}.json"
+        data = _json(snapshot)
+        if len(data) > LARGE_SNAPSHOT:
+            log.warning("job=%s step=%d the snapshot has %d bytes", job, n, len(data))
+        self._store.put(key, data)
+        self._hashes.put(key, hashlib.sha256(data).digest())
+        return key
+
+    def load_snapshot(self, key: str) -> Snapshot:
+        """One GET."""
+        data = self._store.get(key)
+        self._hashes.put(key, hashlib.sha256(data).digest())
+        return _parse(Snapshot, key, data)
+
+    def chain(self, job: str, key: str) -> list[Snapshot]:
+        """The snapshots from the first to `key`. Raises Corrupt where a link is missing or does not match."""
+        return self._chain(job, key, {})
+
+    def latest(self, job: str) -> str | None:
+        """Key of the snapshot to go on from: the highest n that links back to the first, else None.
+
+        Of two tries of that step the smaller nonce. (A try that a whole later step links to is found
+        through that later step.)
+        """
+        loaded: dict[str, Snapshot] = {}
+        for key in self._newest_first(job):
+            try:
+                self._chain(job, key, loaded)
+            except Corrupt as broken:
+                log.warning("job=%s passing over a snapshot: %s", job, broken)
+            else:
+                return key
+        return None
+
+    def _newest_first(self, job: str) -> list[str]:
+        prefix = f"jobs/{job}/steps/"
+        names = [key.removeprefix(prefix) for key in self._store.list(prefix)]
+        steps = [(-int(match[1]), match[2], match[0]) for name in names if (match := _STEP.fullmatch(name))]
+        return [prefix + name for _, _, name in sorted(steps)]
+
+    def _chain(self, job: str, key: str, loaded: dict[str, Snapshot]) -> list[Snapshot]:
+        """`loaded` keeps what was read, for another walk over the same objects."""
+        backwards: list[Snapshot] = []
+        sha256 = ""
+        while key:
+            snapshot = loaded.get(key) or self._link(key)
+            loaded[key] = snapshot
+            if sha256 and self._sha256(key) != sha256:
+                raise Corrupt(f"{key} is not the snapshot that step {backwards[-1].n} was made from")
+            if key != f"jobs/{job}/steps/{snapshot.n:04d}-{snapshot.nonce}.json":
+                raise Corrupt(f"{key} holds step {snapshot.n} of {snapshot.nonce}")
+            if backwards and snapshot.n != backwards[-1].n - 1:
+                raise Corrupt(f"{key} stands before step {backwards[-1].n}")
+            backwards.append(snapshot)
+            key, sha256 = snapshot.previous, snapshot.previous_sha256
+        if backwards[-1].n:
+            raise Corrupt(f"the chain of job {job} starts at step {backwards[-1].n}")
+        return backwards[::-1]
+
+    def _link(self, key: str) -> Snapshot:
+        try:
+            return self.load_snapshot(key)
+        except NotFound as missing:
+            raise Corrupt(missing.message) from missing
+
+    def _sha256(self, key: str) -> str:
+        digest = self._hashes.get(key)
+        if digest is None:
+            digest = hashlib.sha256(self._store.get(key)).digest()
+            self._hashes.put(key, digest)
+        return digest.hex()
+
+    # --- attempts, orders, blobs ------------------------------------------------------------------
+
+    def save_attempt(self, job: str, n: int, nonce: str, facts: Mapping[str, Any]) -> None:
+        """`facts` is JSON: whatever is no function of the step's inputs."""
+        self._store.put(f"jobs/{job}/attempts/{n:04d}-{nonce}.json", _dump(facts))
+
+    def attempts(self, job: str) -> list[dict[str, Any]]:
+        """What `save_attempt` was given, by step."""
+        return [_facts(key, self._store.get(key)) for key in self._store.list(f"jobs/{job}/attempts/")]
+
+    def save_control(self, job: str, kind: ControlKind, nonce: str, facts: Mapping[str, Any]) -> None:
+        self._store.put(f"jobs/{job}/control/{kind}-{nonce}.json", _dump(facts))
+
+    def controls(self, job: str) -> list[Control]:
+        """The job's orders, by kind and nonce."""
+        prefix = f"jobs/{job}/control/"
+        found: list[Control] = []
+        for key in self._store.list(prefix):
+            if match := _CONTROL.fullmatch(key.removeprefix(prefix)):
+                facts = _facts(key, self._store.get(key))
+                found.append(Control.model_validate({"kind": match[1], "nonce": match[2], "facts": facts}))
+        return found
+
+    def save_blob(self, data: bytes) -> str:
+        """Store bytes under their sha256 and give it."""
+        sha256 = hashlib.sha256(data).hexdigest()
+        self._store.put(f"blobs/{sha256}", data)
+        return sha256
+
+    def load_blob(self, sha256: str) -> bytes:
+        return self._store.get(f"blobs/{sha256}")
+
+
+def _json(value: Value) -> bytes:
+    # Fields in the order of their class and no spaces: one value always gives the same bytes.
+    return value.model_dump_json().encode()
+
+
+def _dump(facts: Mapping[str, Any]) -> bytes:
+    return json.dumps(facts, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _parse(kind: type[V], key: str, data: bytes) -> V:
+    try:
+        return kind.model_validate_json(data)
+    except ValidationError as error:
+        raise Corrupt(f"{key} is no {kind.__name__}: {error.error_count()} problems") from error
+
+
+def _facts(key: str, data: bytes) -> dict[str, Any]:
+    try:
+        return dict(json.loads(data))
+    except ValueError as error:
+        raise Corrupt(f"{key} is no JSON: {error}") from error

@@ -1,0 +1,233 @@
+"""Bytes by key: S3, and a folder that behaves the same.
+
+Nothing here relies on conditional PUT, which some servers accept and ignore: keys are content
+hashes or carry a nonce, so that a second writer writes the same bytes or another key.
+"""
+
+import mimetypes
+import os
+import re
+import secrets
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from director.errors import StoreError
+from tasks.settings import Settings
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+T = TypeVar("T")
+_KEY = re.compile(r"(?!.*(?:^|/)\.)[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*")
+_MISSING = frozenset({"NoSuchKey", "NotFound", "404"})
+
+
+class NotFound(StoreError):
+    """The store answered, and there is no such object."""
+
+
+class Store(Protocol):
+    """Keys are words of letters, digits, `_`, `-` and `.` between slashes; no word starts with a dot."""
+
+    def get(self, key: str) -> bytes:
+        """Raises NotFound, and StoreError when the store is out of reach."""
+        ...
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write the whole object or nothing; an object of that key is replaced."""
+        ...
+
+    def exists(self, key: str) -> bool: ...
+
+    def list(self, prefix: str) -> list[str]:
+        """The keys that start with `prefix`, sorted."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Deleting what is not there is no error."""
+        ...
+
+
+class S3Store:
+    """One bucket of an S3 service; it is made when missing. Safe for threads; make one in each process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.bucket = settings.s3_bucket
+        self._region = settings.s3_region
+        self._where = settings.s3_endpoint or "AWS S3"
+        self._s3: S3Client = boto3.Session().client(  # pyright: ignore[reportUnknownMemberType]  (stubs know S3 only)
+            "s3",
+            endpoint_url=settings.s3_endpoint or None,
+            aws_access_key_id=settings.s3_access_key or None,
+            aws_secret_access_key=settings.s3_secret_key.get_secret_value() or None,
+            region_name=settings.s3_region,
+            config=_config(settings.s3_endpoint),
+        )
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._s3.close()
+
+    def get(self, key: str) -> bytes:
+        return self._ask(key, lambda: self._s3.get_object(Bucket=self.bucket, Key=key)["Body"].read())
+
+    def put(self, key: str, data: bytes) -> None:
+        _check(key)
+        kind = mimetypes.guess_type(key)[0] or "application/octet-stream"
+        self._ask(key, lambda: self._s3.put_object(Bucket=self.bucket, Key=key, Body=data, ContentType=kind))
+
+    def exists(self, key: str) -> bool:
+        try:
+            self._ask(key, lambda: self._s3.head_object(Bucket=self.bucket, Key=key))
+        except NotFound:
+            return False
+        return True
+
+    def list(self, prefix: str) -> list[str]:
+        pages = self._s3.get_paginator("list_objects_v2")
+
+        def keys() -> list[str]:
+            found = pages.paginate(Bucket=self.bucket, Prefix=prefix)
+            return sorted(item.get("Key", "") for page in found for item in page.get("Contents", []))
+
+        return self._ask(prefix, keys)
+
+    def delete(self, key: str) -> None:
+        with suppress(NotFound):
+            self._ask(key, lambda: self._s3.delete_object(Bucket=self.bucket, Key=key))
+
+    def _ask(self, key: str, call: Callable[[], T]) -> T:
+        try:
+            try:
+                return call()
+            except ClientError as error:
+                if _code(error) != "NoSuchBucket":
+                    raise
+            self._make_bucket()
+            return call()
+        except ClientError as error:
+            if _code(error) in _MISSING:
+                raise NotFound(f"there is no {key} in bucket {self.bucket}") from error
+            raise StoreError(f"S3: {key}: {error}"[:500]) from error
+        except BotoCoreError as error:
+            raise StoreError(f"S3: {key}: {error}"[:500], f"is {self._where} up?") from error
+
+    def _make_bucket(self) -> None:
+        # us-east-1 is the one region that must not be named.
+        elsewhere = self._region != "us-east-1"
+        options: Any = {"CreateBucketConfiguration": {"LocationConstraint": self._region}} if elsewhere else {}
+        try:
+            self._s3.create_bucket(Bucket=self.bucket, **options)
+        except ClientError as error:
+            if _code(error) not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
+                raise
+
+
+class FolderStore:
+    """The twin: a file for each object. A reader sees the old bytes or the new ones, never half."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._parts = root / ".parts"
+        self._parts.mkdir(parents=True, exist_ok=True)
+
+    def get(self, key: str) -> bytes:
+        try:
+            return self._path(key).read_bytes()
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+            raise NotFound(f"there is no {key} in {self._root}") from error
+        except OSError as error:
+            raise StoreError(f"{self._path(key)}: {error.strerror}") from error
+
+    def put(self, key: str, data: bytes) -> None:
+        path = self._path(key)
+        part = self._parts / secrets.token_hex(16)
+        try:
+            part.write_bytes(data)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part.replace(path)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise StoreError(f"{path}: {error.strerror}") from error
+
+    def exists(self, key: str) -> bool:
+        return self._path(key).is_file()
+
+    def list(self, prefix: str) -> list[str]:
+        folder = self._root / prefix.rpartition("/")[0]
+        if ".." in Path(prefix).parts or folder.is_absolute() != self._root.is_absolute():
+            return []
+        found: list[str] = []
+        for place, folders, names in os.walk(folder):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            here = Path(place).relative_to(self._root)
+            found += [(here / name).as_posix() for name in names]
+        return sorted(key for key in found if key.startswith(prefix))
+
+    def delete(self, key: str) -> None:
+        with suppress(NotADirectoryError):
+            self._path(key).unlink(missing_ok=True)
+
+    def _path(self, key: str) -> Path:
+        _check(key)
+        return self._root / key
+
+
+class Recent:
+    """The bytes last used, up to `max_bytes` in all. Safe for threads."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._items: OrderedDict[str, bytes] = OrderedDict()
+        self._mutex = threading.Lock()
+
+    def get(self, key: str) -> bytes | None:
+        with self._mutex:
+            if key in self._items:
+                self._items.move_to_end(key)
+            return self._items.get(key)
+
+    def put(self, key: str, data: bytes) -> None:
+        with self._mutex:
+            self._bytes += len(data) - len(self._items.pop(key, b""))
+            self._items[key] = data
+            while self._bytes > self._max_bytes:
+                self._bytes -= len(self._items.popitem(last=False)[1])
+
+
+def _check(key: str) -> None:
+    if len(key) > 500 or not _KEY.fullmatch(key):
+        raise ValueError(f"{key[:100]!r} can't be the key of an object")
+
+
+def _code(error: ClientError) -> str:
+    response: Any = error.response
+    return str(response.get("Error", {}).get("Code", ""))
+
+
+def _config(endpoint: str) -> Config:
+    local = (urlsplit(endpoint).hostname or "") in {"127.0.0.1", "::1", "localhost"}
+    return Config(
+        signature_version="s3v4",
+        s3={"addressing_style": "path"},
+        # Checksum trailers are not understood by every server, and break range reads on some.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        retries={"mode": "standard", "total_max_attempts": 3},
+        connect_timeout=2,
+        read_timeout=20,
+        max_pool_connections=32,
+        tcp_keepalive=True,
+        # An explicit empty mapping: a proxy in the environment must not see loopback traffic.
+        proxies={} if local else None,
+    )
