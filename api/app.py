@@ -1,0 +1,153 @@
+"""The API process: `python -m api.app`. `create_app` is its composition root."""
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import uvicorn
+from fastapi import FastAPI
+from kombu.exceptions import OperationalError
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api import problems
+from api.auth import Doorkeeper
+from api.events import HEARTBEAT_SECONDS, POLL_SECONDS, Streams
+from api.routes import Door, health, router
+from api.service import Service
+from director.errors import StoreError
+from tasks.app import make_app, open_archive, send_hint
+from tasks.ledger import Hint, Ledger
+from tasks.redis_ledger import RedisLedger
+from tasks.settings import BadSettings, Settings, load_settings
+from tasks.store import Archive, Images
+
+_NOBODY = "00000000-0000-0000-0000-000000000000"
+log = logging.getLogger("visiondirector.api")
+
+
+@dataclass(frozen=True)
+class Machines:
+    """What stands behind the door. `ping` raises StoreError while the broker can't be reached."""
+
+    ledger: Ledger
+    archive: Archive
+    images: Images
+    send: Callable[[Hint], None]
+    ping: Callable[[], None]
+
+
+def main() -> int:
+    """Serve until a signal comes. Exit code 2: the settings can't be used."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        settings = load_settings()
+        app = create_app(settings)
+    except BadSettings as error:
+        print(error, file=sys.stderr)
+        return 2
+    log.info("listening host=%s port=%d", settings.api_host, settings.api_port)
+    uvicorn.run(
+        app,
+        host=settings.api_host,
+        port=settings.api_port,
+        log_config=None,
+        access_log=False,  # AccessLog writes it
+        server_header=False,
+        # Event streams don't end by themselves; their readers resume at the next process.
+        timeout_graceful_shutdown=3,
+    )
+    return 0
+
+
+def create_app(
+    settings: Settings,
+    machines: Machines | None = None,
+    poll: float = POLL_SECONDS,
+    heartbeat: float = HEARTBEAT_SECONDS,
+) -> FastAPI:
+    """The app over the machines of the settings, or over those given. Raises BadSettings for an open door."""
+    doorkeeper = Doorkeeper(settings.token_owners())
+    doorkeeper.check_bind(settings.api_host)
+    behind = machines or open_machines(settings)
+    service = Service(
+        behind.ledger, behind.archive, behind.images, behind.send, settings.max_image_bytes, settings.max_image_pixels
+    )
+    app = FastAPI(title="VisionDirector", version="1", docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json")
+    app.state.door = Door(
+        service=service,
+        streams=Streams(service, poll, heartbeat),
+        doorkeeper=doorkeeper,
+        checks={
+            "ledger": _answers(lambda: behind.ledger.epoch() is not None),
+            "storage": _answers(lambda: behind.archive.find_job(_NOBODY) is None),
+            "broker": _answers(behind.ping),
+        },
+    )
+    app.include_router(router)
+    app.include_router(health)
+    app.add_middleware(AccessLog)
+    problems.install(app)
+    return app
+
+
+def open_machines(settings: Settings) -> Machines:
+    """Ledger, storage and broker of the settings; nothing is connected before it is needed."""
+    archive, images = open_archive(settings)
+    celery = make_app(settings)
+    untyped: Any = celery
+
+    def ping() -> None:
+        try:
+            with untyped.connection_for_write() as connection:
+                connection.ensure_connection(max_retries=1, timeout=2)
+        except OperationalError as error:
+            raise StoreError("the broker does not answer") from error
+
+    ledger = RedisLedger(settings)
+    return Machines(ledger, archive, images, lambda hint: send_hint(celery, hint), ping)
+
+
+def _answers(check: Callable[[], bool | None]) -> Callable[[], bool]:
+    def answers() -> bool:
+        try:
+            return check() is not False
+        except StoreError:
+            return False
+
+    return answers
+
+
+class AccessLog:
+    """One line for each request: never a header, a body or a query, which may hold secrets."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        started, status = time.perf_counter(), 500
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        finally:
+            milliseconds = 1000 * (time.perf_counter() - started)
+            level = logging.DEBUG if scope["path"] in {"/healthz", "/readyz"} else logging.INFO
+            # Quoted: a path may hold line breaks, and a log line must stay one line.
+            path = quote(scope["path"])
+            log.log(level, "method=%s path=%s status=%d ms=%.1f", scope["method"], path, status, milliseconds)
+        return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,206 @@
+"""The client itself: one synchronous surface."""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+import uuid
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+from .errors import Unavailable, from_response
+from .models import Event, Job, Uploaded
+from .stream import lines, parse
+
+RETRIES = 5
+LONGEST_PAUSE = 8.0
+HEARTBEAT = 10.0
+"""Seconds between the comments that a quiet event stream sends."""
+
+
+class Client:
+    """Speaks to one service. A context manager; one thread at a time may use it.
+
+    Connection errors and 503 are tried again, `RETRIES` times with growing pauses: every call is
+    safe to repeat, a submit through its key. `transport` replaces the network and `sleep` the
+    clock's pause, for tests.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        timeout: float = 30.0,
+        transport: httpx.BaseTransport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._http = httpx.Client(
+            base_url=url,
+            headers=headers,
+            timeout=timeout,
+            transport=transport,
+            # A proxy or .netrc of the environment has no business with this machine's own service.
+            trust_env=not _is_loopback(httpx.URL(url).host),
+        )
+        self._timeout = timeout
+        self._sleep = sleep
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    def submit(
+        self,
+        brief: str | Mapping[str, Any],
+        settings: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        key: str | None = None,
+        source: bytes | Path | str | None = None,
+        priority: int | None = None,
+    ) -> Job:
+        """Start a job. `brief` is its text, or {text, title, source, goals}.
+
+        `source` is a picture to start from (its bytes, or the path of a file); it is uploaded.
+        The same `key` gives the same job again; Conflict if the body differs.
+        """
+        sent: dict[str, Any] = {"text": brief} if isinstance(brief, str) else dict(brief)
+        if source is not None:
+            png = source if isinstance(source, bytes) else Path(source).read_bytes()
+            sent["source"] = self.upload(png).image
+        body: dict[str, Any] = {"brief": sent}
+        optional = {"settings": dict(settings) if settings else None, "seed": seed, "priority": priority}
+        body.update({name: value for name, value in optional.items() if value is not None})
+        headers = {"Idempotency-Key": key or str(uuid.uuid4())}
+        answer = self._send("POST", "/v1/jobs", json=body, headers=headers)
+        return Job.model_validate_json(answer.content)
+
+    def job(self, id: str) -> Job:
+        return Job.model_validate_json(self._send("GET", _path(id)).content)
+
+    def cancel(self, id: str) -> Job:
+        """Ask the job to stop. A job that has ended stays as it is."""
+        return Job.model_validate_json(self._send("POST", _path(id, "cancel")).content)
+
+    def image(self, id: str) -> bytes:
+        """The best picture so far, as PNG. NotFound when there is none yet."""
+        return self._send("GET", _path(id, "image")).content
+
+    def trajectory(self, id: str) -> dict[str, Any]:
+        """Everything that the loop did: brief, settings, seed and events."""
+        return self._send("GET", _path(id, "trajectory")).json()
+
+    def upload(self, png: bytes) -> Uploaded:
+        """Store a picture, to be named as a brief's source."""
+        return Uploaded.model_validate_json(self._send("PUT", "/v1/images", content=png).content)
+
+    def events(self, id: str, after: str | None = None) -> Iterator[Event]:
+        """The job's events, those after the id `after` only, until and including `end`.
+
+        A lost connection is taken up again where it broke: each event comes once, in order.
+        """
+        return (event for event in self._follow(id, after, None) if event)
+
+    def wait(self, id: str, timeout: float | None = None, on_event: Callable[[Event], None] | None = None) -> Job:
+        """Follow the job to its end. TimeoutError after `timeout` seconds; the job goes on then."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        for event in self._follow(id, None, deadline):
+            if event and on_event:
+                on_event(event)
+            if event and event.kind == "end":
+                return Job.model_validate(event.data)
+        return self.job(id)
+
+    def _follow(self, id: str, after: str | None, deadline: float | None) -> Iterator[Event | None]:
+        """Events, and None for each heartbeat. Raises TimeoutError past the deadline."""
+        tries = _Tries(self._sleep)
+        while True:
+            left = float("inf") if deadline is None else deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError(f"job {id} has not ended yet; it goes on")
+            try:
+                with closing(self._stream(id, after, left)) as stream:
+                    for event in stream:
+                        tries.reset()
+                        after = (event and event.id) or after
+                        yield event
+                        if event and event.kind == "end":
+                            return
+                        if deadline and deadline - time.monotonic() < (0 if event else HEARTBEAT):
+                            break  # ask again, with a read timeout that ends at the deadline
+            except _Over:
+                return
+            except (httpx.TransportError, Unavailable) as error:
+                tries.failed(error)
+
+    def _stream(self, id: str, after: str | None, left: float) -> Generator[Event | None]:
+        """What one connection brings. Raises TransportError when it ends: a caller leaves at `end`."""
+        headers = {"Accept": "text/event-stream", **({"Last-Event-ID": after} if after else {})}
+        timeout = httpx.Timeout(self._timeout, read=max(0.05, min(3 * HEARTBEAT, left)))
+        with self._http.stream("GET", _path(id, "events"), headers=headers, timeout=timeout) as response:
+            if response.is_error:
+                response.read()
+                raise from_response(response)
+            if response.status_code == 204:
+                raise _Over
+            yield from parse(lines(response.iter_bytes()))
+        raise httpx.RemoteProtocolError("the event stream ends before the job does")
+
+    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        tries = _Tries(self._sleep)
+        while True:
+            try:
+                response = self._http.request(method, path, **options)
+                if response.is_error:
+                    raise from_response(response)
+                return response
+            except (httpx.TransportError, Unavailable) as error:
+                tries.failed(error)
+
+
+class _Over(Exception):
+    """Nothing follows the event that was asked after."""
+
+
+class _Tries:
+    """Failures in a row, and the pauses between them."""
+
+    def __init__(self, sleep: Callable[[float], None]) -> None:
+        self._sleep = sleep
+        self._failures = 0
+
+    def reset(self) -> None:
+        self._failures = 0
+
+    def failed(self, error: httpx.TransportError | Unavailable) -> None:
+        """Pause before the next try. Raises when another one is no use, or was the last."""
+        lost = error if isinstance(error, Unavailable) else Unavailable(f"no answer: {type(error).__name__}: {error}")
+        self._failures += 1
+        if self._failures > RETRIES or lost.status not in {0, 503}:
+            raise lost from error
+        self._sleep(min(lost.retry_after or 0.25 * 2 ** (self._failures - 1), LONGEST_PAUSE))
+
+
+def _path(id: str, *rest: str) -> str:
+    # A job id from a command line must not walk to another path.
+    safe = "".join(c if c.isalnum() or c == "-" else "_" for c in id)
+    return "/".join(["/v1/jobs", safe or "_", *rest])
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"

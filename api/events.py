@@ -1,0 +1,189 @@
+"""A job's event stream: each durable event once, in order, for any number of readers.
+
+Events are functions of the committed snapshots. A trajectory only grows, so the events of step n
+are those that its snapshot has beyond the one before; their ids are `<step>.<nonce>.<seq>`, and
+anybody who reads the chain gets the same ones.
+"""
+
+import json
+import logging
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple, Self
+
+import anyio
+from anyio import CapacityLimiter, to_thread
+from fastapi.sse import format_sse_event
+
+from api.problems import Problem, invalid
+from api.service import Found, Service
+from director.errors import StoreError
+from director.types import Event
+from tasks.store import Corrupt, NotFound
+
+log = logging.getLogger("visiondirector.api")
+
+POLL_SECONDS = 0.2
+HEARTBEAT_SECONDS = 10.0
+
+
+class Mark(NamedTuple):
+    """One committed step: where its snapshot is, and how many events the trajectory has with it."""
+
+    key: str
+    step: int
+    nonce: str
+    events: int
+    previous: str
+
+
+@dataclass(frozen=True)
+class EventId:
+    """`seq` counts a step's events from 0; one past the last is the `end` of a job that ended there."""
+
+    step: int
+    nonce: str
+    seq: int
+
+    def __str__(self) -> str:
+        return f"{self.step}.{self.nonce}.{self.seq}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises Problem for what is no event id."""
+        step, _, rest = text.partition(".")
+        nonce, _, seq = rest.partition(".")
+        if not (_is_number(step) and _is_number(seq) and nonce.isalnum() and len(nonce) <= 64):
+            raise invalid("Last-Event-ID", "is no event id of this service", "send the last id received, or none", 400)
+        return cls(int(step), nonce, int(seq))
+
+
+class Streams:
+    """Opens event streams over a service. What blocks runs in threads of the streams' own."""
+
+    def __init__(
+        self, service: Service, poll: float = POLL_SECONDS, heartbeat: float = HEARTBEAT_SECONDS, threads: int = 8
+    ) -> None:
+        self._service = service
+        self._poll = poll
+        self._heartbeat = heartbeat
+        # Many streams must not take the threads that requests need.
+        self._threads = CapacityLimiter(threads)
+        self._mark = lru_cache(maxsize=4096)(self._load_mark)
+
+    def is_over(self, found: Found, after: EventId) -> bool:
+        """True when nothing follows `after`: it is the `end` of a job that is still ended."""
+        return found.ended and str(after) == self._end_id(found.snapshot)
+
+    async def read(self, owner: str, id: str, after: EventId | None) -> AsyncIterator[bytes]:
+        """The stream as bytes, until `end`. While ledger or storage are out of reach it only beats."""
+        reader = Reader(self, owner, id, after)
+        spoke = time.monotonic()
+        yield b"retry: 1000\n\n"
+        while not reader.over:
+            try:
+                pieces = await to_thread.run_sync(reader.poll, limiter=self._threads)
+                pause = self._poll
+            except (Corrupt, NotFound) as error:
+                log.error("job=%s event stream broken off: %s", id, error)
+                return
+            except StoreError:
+                pieces, pause = [], 5 * self._poll
+            except Problem:
+                return
+            for piece in pieces:
+                yield piece
+            if pieces:
+                spoke = time.monotonic()
+            elif time.monotonic() - spoke >= self._heartbeat:
+                yield b":\n\n"
+                spoke = time.monotonic()
+            if not reader.over:
+                await anyio.sleep(pause)
+
+    def find(self, owner: str, id: str) -> Found:
+        return self._service.find(owner, id)
+
+    def since(self, key: str, after: EventId | None) -> list[tuple[EventId, Event]]:
+        """The events of the chain that ends with snapshot `key`, those behind `after` only.
+
+        An `after` whose step was redone since (its nonce is not in the chain) gives that step again.
+        """
+        marks, base = self._walk(key, after)
+        events = self._service.snapshot(key).trajectory.events
+        found: list[tuple[EventId, Event]] = []
+        for mark in marks:
+            same = after is not None and (mark.step, mark.nonce) == (after.step, after.nonce)
+            for seq, event in enumerate(events[base : mark.events]):
+                if not (same and after and seq <= after.seq):
+                    found.append((EventId(mark.step, mark.nonce, seq), event))
+            base = mark.events
+        return found
+
+    def _walk(self, key: str, after: EventId | None) -> tuple[list[Mark], int]:
+        """The marks from `after`'s step on, oldest first, and how many events came before them."""
+        marks: list[Mark] = []
+        while key:
+            mark = self._mark(key)
+            if after and mark.step < after.step:
+                return marks[::-1], mark.events
+            marks.append(mark)
+            key = mark.previous
+        return marks[::-1], 0
+
+    def end_of(self, key: str) -> EventId:
+        """The id behind the last event of snapshot `key`."""
+        mark = self._mark(key)
+        before = self._mark(mark.previous).events if mark.previous else 0
+        return EventId(mark.step, mark.nonce, mark.events - before)
+
+    def end(self, found: Found) -> bytes:
+        """The last event: how the job stands now that it has ended."""
+        data = json.dumps(self._service.envelope(found).model_dump(mode="json"))
+        return format_sse_event(data_str=data, event="end", id=self._end_id(found.snapshot))
+
+    def _end_id(self, key: str) -> str | None:
+        return str(self.end_of(key)) if key else None
+
+    def _load_mark(self, key: str) -> Mark:
+        snapshot = self._service.snapshot(key)
+        return Mark(key, snapshot.n, snapshot.nonce, len(snapshot.trajectory.events), snapshot.previous)
+
+
+class Reader:
+    """One reader's place in the stream of one job."""
+
+    def __init__(self, streams: Streams, owner: str, id: str, after: EventId | None) -> None:
+        self.over = False
+        self._streams = streams
+        self._owner = owner
+        self._id = id
+        self._after = after
+        self._read = ""  # the snapshot that was read last
+
+    def poll(self) -> list[bytes]:
+        """What is new, encoded. Blocks on ledger and storage; raises StoreError when they don't answer."""
+        found = self._streams.find(self._owner, self._id)
+        pieces: list[bytes] = []
+        place = self._after
+        if found.snapshot != self._read:
+            pieces = [_encode(id, event) for id, event in self._streams.since(found.snapshot, place)]
+            place = self._streams.end_of(found.snapshot)
+        if found.ended:
+            pieces.append(self._streams.end(found))
+        # Only now: had anything above failed, the next poll would have to give it all.
+        self._after, self._read = place, found.snapshot
+        self.over = found.ended
+        return pieces
+
+
+def _encode(id: EventId, event: Event) -> bytes:
+    # ASCII only: clients that split lines at U+2028 read it right, too.
+    data = json.dumps(event.model_dump(mode="json"), separators=(",", ":"))
+    return format_sse_event(data_str=data, event=event.kind, id=str(id))
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 9

@@ -1,0 +1,185 @@
+"""Errors as RFC 9457 problem documents that name the field and say what to do."""
+
+import difflib
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from director.errors import BriefError, StoreError
+from tasks.ledger import Wiped
+from tasks.store import NotFound
+
+log = logging.getLogger("visiondirector.api")
+
+MAX_ERRORS = 20
+RETRY_SECONDS = 2
+
+
+class FieldError(BaseModel):
+    """`field` is dotted, e.g. `settings.candidates`; for headers it is the header's name."""
+
+    field: str
+    message: str
+    fix: str = ""
+
+
+class Problem(Exception):
+    """Ends a request with a problem document. `slug` is the stable part of its `type`."""
+
+    def __init__(
+        self, status: int, slug: str, title: str, detail: str = "",
+        errors: Sequence[FieldError] = (), headers: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(title)
+        self.status = status
+        self.slug = slug
+        self.title = title
+        self.detail = detail or "; ".join(f"{e.field}: {e.message}" for e in errors[:3])
+        self.errors = tuple(errors)
+        self.headers = dict(headers or {})
+
+    def response(self, instance: str) -> JSONResponse:
+        return JSONResponse(
+            {
+                "type": f"urn:visiondirector:problem:{self.slug}",
+                "title": self.title,
+                "status": self.status,
+                "detail": self.detail,
+                "instance": instance,
+                "errors": [error.model_dump() for error in self.errors],
+            },
+            status_code=self.status,
+            headers=self.headers,
+            media_type="application/problem+json",
+        )
+
+
+def invalid(field: str, message: str, fix: str = "", status: int = 422) -> Problem:
+    """One field is at fault."""
+    slug = {400: "unreadable", 413: "too-large", 422: "invalid"}[status]
+    title = {400: "The request can't be read", 413: "Too large", 422: "The request can't be used"}[status]
+    return Problem(status, slug, title, errors=[FieldError(field=field, message=message, fix=fix)])
+
+
+def unavailable(error: StoreError) -> Problem:
+    """What the job needs is out of reach for now; the same request may be sent again."""
+    if isinstance(error, NotFound):
+        log.error("missing %s", error)
+        return Problem(500, "missing", "Something that was stored is missing", "It has been logged.")
+    wiped = isinstance(error, Wiped)
+    title = "The ledger is being rebuilt" if wiped else "Storage or the ledger is out of reach"
+    # The error's own text may name hosts and keys: it goes to the log only.
+    log.warning("unavailable error=%s %s", type(error).__name__, error)
+    return Problem(
+        503, "unavailable", title, "Nothing is lost: send the same request again in a moment.",
+        headers={"Retry-After": str(RETRY_SECONDS)},
+    )  # fmt: skip
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of this app with a problem document."""
+
+    async def on_problem(request: Request, error: Exception) -> Response:
+        assert isinstance(error, Problem)
+        return error.response(request.url.path)
+
+    async def on_store(request: Request, error: Exception) -> Response:
+        assert isinstance(error, StoreError)
+        return unavailable(error).response(request.url.path)
+
+    async def on_brief(request: Request, error: Exception) -> Response:
+        assert isinstance(error, BriefError)
+        return invalid(error.field, error.message, error.fix).response(request.url.path)
+
+    async def on_http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        problem = Problem(error.status_code, "http", str(error.detail), headers=error.headers)
+        return problem.response(request.url.path)
+
+    async def on_fault(request: Request, error: Exception) -> Response:
+        # Starlette raises it again behind this answer, and the server logs it with its traceback.
+        return Problem(500, "fault", "A fault in the service", "It has been logged.").response(request.url.path)
+
+    app.add_exception_handler(Problem, on_problem)
+    app.add_exception_handler(StoreError, on_store)
+    app.add_exception_handler(BriefError, on_brief)
+    app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(Exception, on_fault)
+
+
+def from_pydantic(details: Sequence[Any], models: Mapping[tuple[str, ...], type[BaseModel]]) -> Problem:
+    """The errors of pydantic's `ValidationError.errors()` in words for a person.
+
+    `models` tells which model stands at which place (without list indexes), to suggest its names.
+    """
+    return Problem(
+        422, "invalid", "The request can't be used",
+        errors=[_field_error(detail, models) for detail in details[:MAX_ERRORS]],
+    )  # fmt: skip
+
+
+def _field_error(detail: Any, models: Mapping[tuple[str, ...], type[BaseModel]]) -> FieldError:
+    place = tuple(str(part) for part in detail["loc"])
+    kind, context = str(detail["type"]), detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        model = models.get(tuple(str(p) for p in detail["loc"][:-1] if isinstance(p, str)))
+        known = list(model.model_fields) if model else []
+        return FieldError(field=_dotted(place), message="there is no such field", fix=_suggest(place[-1], known))
+    if kind == "value_error":
+        message, _, fix = str(context["error"]).partition(": ")
+        model = models.get(tuple(str(p) for p in detail["loc"] if isinstance(p, str)))
+        # A rule over a whole model starts with the name of the field that it is about.
+        subject = message.split(" ", 1)[0]
+        if model and subject in model.model_fields:
+            place = (*place, subject)
+        return FieldError(field=_dotted(place), message=message, fix=fix)
+    return FieldError(field=_dotted(place), message=_message(kind, context, str(detail["msg"])))
+
+
+def _suggest(name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    if close := difflib.get_close_matches(name, names, n=3, cutoff=0.5):
+        return f"did you mean {' or '.join(close)}?"
+    return f"leave it out; known here: {', '.join(names)}" if names else "leave it out"
+
+
+def _dotted(place: Sequence[str]) -> str:
+    return ".".join(part[:64] for part in place) or "body"
+
+
+_MESSAGES = {
+    "missing": "is required",
+    "greater_than_equal": "must be at least {ge}",
+    "greater_than": "must be more than {gt}",
+    "less_than_equal": "must be at most {le}",
+    "less_than": "must be less than {lt}",
+    "multiple_of": "must be a multiple of {multiple_of}",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must have at most {max_length} characters",
+    "too_long": "must have at most {max_length} items",
+    "literal_error": "must be {expected}",
+    "enum": "must be {expected}",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "string_type": "must be a string",
+    "string_unicode": "must be valid Unicode text",
+    "string_pattern_mismatch": "must match {pattern}",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "dict_type": "must be an object",
+    "tuple_type": "must be a list",
+}
+
+
+def _message(kind: str, context: Mapping[str, Any], otherwise: str) -> str:
+    return _MESSAGES.get(kind, otherwise[:300]).format_map(context) if kind in _MESSAGES else otherwise[:300]

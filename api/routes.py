@@ -1,0 +1,166 @@
+"""The routes of version 1: thin translations between HTTP and `Service`.
+
+A handler that blocks on ledger or storage is a plain function, so that it runs in a thread.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, cast
+
+from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+from fastapi.sse import EventSourceResponse
+
+from api.auth import Doorkeeper
+from api.events import EventId, Streams
+from api.problems import invalid
+from api.schemas import Envelope, Submission, Uploaded
+from api.service import Service
+from tasks.jobs import ACTIVE
+
+MAX_JSON_BYTES = 1_000_000
+
+
+@dataclass(frozen=True)
+class Door:
+    """What the routes stand on. `checks` tell by name whether a machine behind the door answers."""
+
+    service: Service
+    streams: Streams
+    doorkeeper: Doorkeeper
+    checks: Mapping[str, Callable[[], bool]]
+
+
+def _door(request: Request) -> Door:
+    return cast(Door, request.app.state.door)
+
+
+TheDoor = Annotated[Door, Depends(_door)]
+
+
+async def _owner(request: Request, door: TheDoor) -> str:
+    return door.doorkeeper.owner(request)
+
+
+Owner = Annotated[str, Depends(_owner)]
+
+
+async def _json_body(request: Request, owner: Owner) -> bytes:
+    # The owner is asked for first, so that a stranger's body is not read.
+    return await _read(request, MAX_JSON_BYTES, "body")
+
+
+async def _image_body(request: Request, door: TheDoor, owner: Owner) -> bytes:
+    return await _read(request, door.service.max_image_bytes, "image")
+
+
+async def _read(request: Request, most: int, field: str) -> bytes:
+    """The whole body. Raises Problem 413 as soon as it is known to be too large."""
+    too_large = invalid(field, f"must have at most {most} bytes", "send less", 413)
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > most:
+        raise too_large
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > most:
+            raise too_large
+    return bytes(body)
+
+
+def _body(media_type: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": {media_type: {"schema": schema}}}}
+
+
+router = APIRouter(prefix="/v1")
+health = APIRouter()
+
+
+@router.post(
+    "/jobs",
+    status_code=202,
+    response_model=Envelope,
+    openapi_extra=_body("application/json", Submission.model_json_schema()),
+)
+def submit(
+    door: TheDoor,
+    owner: Owner,
+    body: Annotated[bytes, Depends(_json_body)],
+    idempotency_key: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Start a job. The same Idempotency-Key and body give the same job again, with 200."""
+    envelope, new = door.service.submit(owner, body, idempotency_key)
+    return _envelope(envelope, 202 if new else 200, {"Location": envelope.links["self"]})
+
+
+@router.get("/jobs/{id}", response_model=Envelope)
+def show(door: TheDoor, owner: Owner, id: str) -> Response:
+    """How the job stands."""
+    return _envelope(door.service.show(owner, id))
+
+
+@router.post("/jobs/{id}/cancel", status_code=202, response_model=Envelope)
+def cancel(door: TheDoor, owner: Owner, id: str) -> Response:
+    """Ask the job to stop. One that has ended stays as it is, with 200."""
+    envelope = door.service.cancel(owner, id)
+    return _envelope(envelope, 202 if envelope.status in ACTIVE else 200)
+
+
+@router.get("/jobs/{id}/trajectory")
+def trajectory(door: TheDoor, owner: Owner, id: str) -> Response:
+    """Everything that the loop did so far."""
+    found = door.service.find(owner, id)
+    return Response(door.service.trajectory(found).model_dump_json(), media_type="application/json")
+
+
+@router.get("/jobs/{id}/image", response_class=Response)
+def image(door: TheDoor, owner: Owner, id: str, if_none_match: Annotated[str | None, Header()] = None) -> Response:
+    """The best picture so far, as PNG. Its ETag is its hash."""
+    picture = door.service.picture(owner, id)
+    headers = {"ETag": f'"{picture}"', "Cache-Control": "private, no-cache", "X-Content-Type-Options": "nosniff"}
+    if if_none_match and picture in if_none_match:
+        return Response(status_code=304, headers=headers)
+    return Response(door.service.images.get(picture), media_type="image/png", headers=headers)
+
+
+@router.get("/jobs/{id}/events", response_class=Response)
+async def events(
+    door: TheDoor, owner: Owner, id: str, last_event_id: Annotated[str | None, Header()] = None
+) -> Response:
+    """Server-sent events: what the loop does, as it does it, then `end`. Last-Event-ID resumes."""
+    after = EventId.parse(last_event_id) if last_event_id else None
+    found = await run_in_threadpool(door.service.find, owner, id)
+    if after and await run_in_threadpool(door.streams.is_over, found, after):
+        return Response(status_code=204)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return EventSourceResponse(door.streams.read(owner, id, after), headers=headers)
+
+
+@router.put(
+    "/images",
+    response_model=Uploaded,
+    openapi_extra=_body("application/octet-stream", {"type": "string", "format": "binary"}),
+)
+def upload(door: TheDoor, body: Annotated[bytes, Depends(_image_body)]) -> Uploaded:
+    """Store a picture to start from. It is decoded and stored as plain PNG pixels."""
+    return door.service.upload(body)
+
+
+@health.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """This process answers."""
+    return {"status": "ok"}
+
+
+@health.get("/readyz")
+def readyz(door: TheDoor) -> JSONResponse:
+    """What stands behind the door answers, too; 503 when something does not."""
+    answers = {name: check() for name, check in door.checks.items()}
+    ready = all(answers.values())
+    lines = {name: "ok" if fine else "does not answer" for name, fine in answers.items()}
+    return JSONResponse({"status": "ok" if ready else "not ready", **lines}, 200 if ready else 503)
+
+
+def _envelope(envelope: Envelope, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(envelope.model_dump_json(), status, headers, media_type="application/json")

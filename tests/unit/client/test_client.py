@@ -1,0 +1,181 @@
+import json
+from itertools import count
+from pathlib import Path
+
+import httpx
+import pytest
+
+from api import client as package
+from api.client import ApiError, BadRequest, Conflict, NotFound, Unauthorized, Unavailable
+from api.client.client import LONGEST_PAUSE, RETRIES
+from tests.unit.client.service import JOB, Scripted, event, job, problem, scripted, stream
+
+
+def test_the_surface() -> None:
+    assert sorted(package.__all__) == [
+        "ApiError", "BadRequest", "Client", "Conflict", "Event", "FieldError", "GoalCount", "Job", "JobError",
+        "NotFound", "Unauthorized", "Unavailable", "Uploaded",
+    ]  # fmt: skip
+
+
+def test_submit_sends_a_brief_with_its_own_key() -> None:
+    service = scripted(httpx.Response(202, json=job()))
+    with service.client("secret") as client:
+        made = client.submit("a lamp", settings={"candidates": 2}, seed=7, priority=0)
+    [request] = service.asked
+    assert json.loads(request.content) == {
+        "brief": {"text": "a lamp"}, "settings": {"candidates": 2}, "seed": 7, "priority": 0,
+    }  # fmt: skip
+    assert len(request.headers["Idempotency-Key"]) == 36
+    assert request.headers["Authorization"] == "Bearer secret"
+    assert made.id == JOB
+    assert not made.ended
+
+
+def test_a_submit_that_is_tried_again_keeps_its_key() -> None:
+    service = scripted(
+        httpx.ConnectError("refused"), problem(503, "busy"), httpx.ReadError("reset"), httpx.Response(200, json=job())
+    )
+    with service.client() as client:
+        client.submit("a lamp")
+    assert len({request.headers["Idempotency-Key"] for request in service.asked}) == 1
+    assert service.slept == [0.25, 0.5, 1.0]
+
+
+def test_the_service_says_how_long_to_pause() -> None:
+    service = scripted(
+        problem(503, "busy", headers={"Retry-After": "2"}),
+        problem(503, "busy", headers={"Retry-After": "3600"}),
+        httpx.Response(200, json=job()),
+    )
+    with service.client() as client:
+        client.job(JOB)
+    assert service.slept == [2.0, LONGEST_PAUSE]
+
+
+def test_retries_are_bounded() -> None:
+    service = scripted(*[httpx.ConnectError("refused")] * (RETRIES + 1))
+    with service.client() as client, pytest.raises(Unavailable, match="no answer: ConnectError: refused"):
+        client.job(JOB)
+    assert len(service.slept) == RETRIES
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, BadRequest), (401, Unauthorized), (403, Unauthorized), (404, NotFound), (409, Conflict),
+        (413, BadRequest), (422, BadRequest), (500, Unavailable), (502, Unavailable),
+    ],
+)  # fmt: skip
+def test_errors_are_told_apart_and_not_tried_again(status: int, kind: type[ApiError]) -> None:
+    service = scripted(problem(status, "no", errors=[{"field": "brief.text", "message": "is empty", "fix": "write"}]))
+    with service.client() as client, pytest.raises(kind) as raised:
+        client.job(JOB)
+    assert raised.value.status == status
+    assert str(raised.value) == "no\n  brief.text: is empty (write)"
+    assert service.slept == []
+
+
+def test_an_error_page_of_a_proxy_is_no_crash() -> None:
+    service = scripted(httpx.Response(404, text="<html>nginx</html>"))
+    with service.client() as client, pytest.raises(NotFound, match="HTTP 404"):
+        client.job(JOB)
+
+
+def test_a_source_is_uploaded_first(tmp_path: Path) -> None:
+    uploaded = {"image": "ab" * 32, "width": 4, "height": 4}
+    service = scripted(
+        httpx.Response(200, json=uploaded), httpx.Response(202, json=job()),
+        httpx.Response(200, json=uploaded), httpx.Response(202, json=job()),
+    )  # fmt: skip
+    (tmp_path / "a.png").write_bytes(b"png")
+    with service.client() as client:
+        client.submit("a lamp", source=b"png")
+        client.submit({"text": "a lamp", "title": "lamp"}, source=tmp_path / "a.png")
+    assert [request.content for request in service.asked[::2]] == [b"png", b"png"]
+    assert json.loads(service.asked[3].content)["brief"] == {
+        "text": "a lamp", "title": "lamp", "source": "ab" * 32,
+    }  # fmt: skip
+
+
+def test_an_id_can_not_walk_to_another_path() -> None:
+    service = scripted(problem(404, "unknown"), problem(404, "unknown"))
+    with service.client() as client:
+        for id in ("../../healthz", ""):
+            with pytest.raises(NotFound):
+                client.job(id)
+    assert [request.url.path for request in service.asked] == ["/v1/jobs/______healthz", "/v1/jobs/_"]
+
+
+def test_events_resume_where_the_connection_broke() -> None:
+    first = event("0.a.0", "extracted", {"goals": []})
+    second = event("1.b.0", "planned", {"by": "x"})
+    end = event("1.b.1", "end", job("done", "satisfied"))
+    service = scripted(
+        stream(b": beat\n\n", first, second[:9], httpx.ReadError("reset")),
+        problem(503, "restarting"),
+        stream(second),
+        stream(end),
+    )
+    with service.client() as client:
+        seen = [(e.id, e.kind) for e in client.events(JOB)]
+    assert seen == [("0.a.0", "extracted"), ("1.b.0", "planned"), ("1.b.1", "end")]
+    assert [r.headers.get("Last-Event-ID") for r in service.asked] == [None, "0.a.0", "0.a.0", "1.b.0"]
+
+
+def test_events_after_the_end_are_none() -> None:
+    service = scripted(httpx.Response(204))
+    with service.client() as client:
+        assert list(client.events(JOB, after="1.b.1")) == []
+    assert service.asked[0].headers["Last-Event-ID"] == "1.b.1"
+
+
+def test_events_give_up_on_a_stream_that_brings_nothing() -> None:
+    service = scripted(*[stream() for _ in range(RETRIES + 1)])
+    with service.client() as client, pytest.raises(Unavailable, match="ends before the job does"):
+        list(client.events(JOB))
+
+
+def test_a_heartbeat_counts_as_progress() -> None:
+    service = scripted(*[stream(b":\n\n") for _ in range(2 * RETRIES)], stream(event("0.a.0", "end", job("done"))))
+    with service.client() as client:
+        assert [e.kind for e in client.events(JOB)] == ["end"]
+
+
+def test_odd_line_ends_inside_data() -> None:
+    data = json.dumps({"text": "one\u2028two\x85three"}, ensure_ascii=False)
+    raw = f"id: 0.a.0\r\nevent: planned\r\ndata: {data}\r\n\r\n".encode()
+    pieces = [raw[i : i + 3] for i in range(0, len(raw), 3)]
+    service = scripted(stream(*pieces, event("0.a.1", "end", job("done"))))
+    with service.client() as client:
+        assert next(client.events(JOB)).data == {"text": "one\u2028two\x85three"}
+
+
+def test_wait_tells_each_event_and_gives_the_end() -> None:
+    told: list[str] = []
+    service = scripted(stream(event("0.a.0", "gated", {}), event("0.a.1", "end", job("done", "satisfied"))))
+    with service.client() as client:
+        done = client.wait(JOB, on_event=lambda e: told.append(e.kind))
+    assert told == ["gated", "end"]
+    assert done.satisfied
+
+
+def test_wait_ends_at_its_timeout() -> None:
+    service = Scripted(stream(b":\n\n") for _ in count())
+    with service.client() as client, pytest.raises(TimeoutError, match="it goes on"):
+        client.wait(JOB, timeout=0.01)
+
+
+def test_cancel_image_and_trajectory() -> None:
+    service = scripted(
+        httpx.Response(202, json=job("running", doing="cancelling")),
+        httpx.Response(200, content=b"png"),
+        httpx.Response(200, json={"events": []}),
+    )
+    with service.client() as client:
+        assert client.cancel(JOB).doing == "cancelling"
+        assert client.image(JOB) == b"png"
+        assert client.trajectory(JOB) == {"events": []}
+    assert [(r.method, r.url.path.removeprefix(f"/v1/jobs/{JOB}")) for r in service.asked] == [
+        ("POST", "/cancel"), ("GET", "/image"), ("GET", "/trajectory"),
+    ]  # fmt: skip
