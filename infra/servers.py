@@ -16,7 +16,7 @@ import sys
 import sysconfig
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import util
@@ -53,7 +53,7 @@ class Running:
 @contextmanager
 def redis_server(
     directory: Path, port: int | None = None, fsync: str = "always", password: str | None = None
-) -> Iterator[Running]:
+) -> Generator[Running]:
     """Redis with an append-only file in `directory`; `fsync` is Redis' own word: always, everysec or no."""
 
     def command(port: int) -> list[str]:
@@ -62,14 +62,14 @@ def redis_server(
     def answers(port: int) -> bool:
         return redis_answers(redis_url(port, password))
 
-    with _serve("redis", directory, port, command, answers) as (process, port, log):
-        yield Running(redis_url(port, password), port, process.pid, log)
+    with _serve("redis", directory, port, command, answers) as (process, chosen, log):
+        yield Running(redis_url(chosen, password), chosen, process.pid, log)
 
 
 @contextmanager
 def s3_server(
     directory: Path, port: int | None = None, key: str = "visiondirector", secret: str | None = None
-) -> Iterator[Running]:
+) -> Generator[Running]:
     """S3 over the files in `directory` (a bucket is a folder). Without `secret`, a random one is made."""
     secret = secret or secrets.token_hex(16)
     environment = s3_environment(key, secret)
@@ -80,8 +80,8 @@ def s3_server(
     def answers(port: int) -> bool:
         return s3_answers(f"http://127.0.0.1:{port}", key, secret)
 
-    with _serve("s3", directory, port, command, answers, environment) as (process, port, log):
-        yield Running(f"http://127.0.0.1:{port}", port, process.pid, log, key, secret)
+    with _serve("s3", directory, port, command, answers, environment) as (process, chosen, log):
+        yield Running(f"http://127.0.0.1:{chosen}", chosen, process.pid, log, key, secret)
 
 
 def redis_url(port: int, password: str | None = None, database: int = 0) -> str:
@@ -221,7 +221,7 @@ def _serve(
     command: Callable[[int], list[str]],
     answers: Callable[[int], bool],
     environment: dict[str, str] | None = None,
-) -> Iterator[tuple[subprocess.Popen[bytes], int, Path]]:
+) -> Generator[tuple[subprocess.Popen[bytes], int, Path]]:
     directory.mkdir(parents=True, exist_ok=True)
     log = directory / f"{name}.log"
     chosen = port or free_port()

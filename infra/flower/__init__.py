@@ -1,0 +1,1 @@
+"""Flower over the stack's broker."""

@@ -1,0 +1,22 @@
+# Flower executes this file; each name is one of its options.
+
+# basic_auth guards the API and the actions, but pages, /metrics and /healthcheck stay open:
+# from another machine Flower is reached through a proxy that asks who is there.
+address = "127.0.0.1"
+
+# Task events are asked for again and again, so that a worker that starts later is seen too.
+enable_events = True
+
+# History outlives a restart of Flower. It is written every minute, for a crash as well.
+persistent = True
+state_save_interval = 60_000
+max_tasks = 20_000
+max_workers = 200
+# Names of ended worker processes go from the list after an hour.
+purge_offline_workers = 3_600
+
+# A worker that runs a step answers late: a second is too little on a busy machine.
+inspect_timeout = 3_000.0
+
+tasks_columns = "name,args,state,received,runtime,worker"
+natural_time = True

@@ -1,0 +1,101 @@
+"""What runs in the local stack: the programs, their commands, and supervisord's configuration of them."""
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from infra.servers import CHECKOUT, dies_with_parent, redis_command, s3_command
+from infra.state import State, log_path, socket_path
+
+# The celery worker ends its running step on TERM; past this it is killed, and the step runs elsewhere.
+WORKER_STOP_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Program:
+    """One supervised process group. `server` programs start first; `worker` ones are Celery workers."""
+
+    name: str
+    command: tuple[str, ...]
+    server: bool = False
+    worker: bool = False
+    stop_seconds: int = 10
+
+
+def programs(state: State, workers: int, flower: bool) -> list[Program]:
+    """All programs in the order in which they start. `workers` are worker processes, 3 or more."""
+    if workers < 3:
+        raise ValueError("the stack needs 3 worker processes or more: one that thinks, one that ends jobs, one a GPU")
+    python = (sys.executable, "-m")
+    worker = (*python, "worker.cli")
+
+    def seats(name: str, *arguments: str) -> Program:
+        command = (*worker, "start", "--name", name, *arguments)
+        return Program(name, command, worker=True, stop_seconds=WORKER_STOP_SECONDS)
+
+    listed = [
+        Program("redis", tuple(redis_command(state.var / "redis", state.redis_port, password=state.redis_password)),
+                server=True),
+        Program("s3", tuple(s3_command(state.var / "s3", state.s3_port)), server=True),
+        Program("api", (*python, "api.app")),
+        Program("reconciler", (*worker, "reconcile")),
+        seats("thinker", "--seats", "planner,judge,verifier", "--concurrency", "2"),
+        seats("control", "--seats", "control"),
+        *(seats(f"editor-{gpu}", "--seats", "editor", "--gpu", str(gpu)) for gpu in range(workers - 2)),
+    ]  # fmt: skip
+    if flower:
+        listed.append(Program("flower", (*python, "infra.flower")))
+    return listed
+
+
+def supervisor_conf(state: State, listed: Iterable[Program]) -> str:
+    """The configuration of a supervisord that starts the servers at once and the rest when told to."""
+    daemon = {
+        "nodaemon": "true",
+        "directory": str(CHECKOUT),
+        "logfile": str(state.var / "log" / "supervisord.log"),
+        "pidfile": str(state.var / "supervisord.pid"),
+        "identifier": "visiondirector",
+        "umask": "077",
+        "silent": "true",
+    }
+    sections = [
+        _section("supervisord", daemon),
+        _section("unix_http_server", {"file": str(socket_path(state.var)), "chmod": "0600"}),
+        _section(
+            "rpcinterface:supervisor",
+            {"supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"},
+        ),
+    ]
+    for order, program in enumerate(listed):
+        options = {
+            "command": " ".join(_quoted(word) for word in dies_with_parent(list(program.command))),
+            "priority": str(order),
+            "autostart": "true" if program.server else "false",
+            "autorestart": "true",
+            "startsecs": "1",
+            # Past this many failed starts in a row supervisord gives up; it waits a second more after each.
+            "startretries": "60",
+            "stopwaitsecs": str(program.stop_seconds),
+            # TERM goes to the parent only, so that a Celery worker lets its children finish; KILL to all.
+            "stopasgroup": "false",
+            "killasgroup": "true",
+            "redirect_stderr": "true",
+            "stdout_logfile": str(log_path(state.var, program.name)),
+            "stdout_logfile_maxbytes": "20MB",
+            "stdout_logfile_backups": "2",
+        }
+        sections.append(_section(f"program:{program.name}", options))
+    return "\n".join(sections)
+
+
+def _section(name: str, options: dict[str, str]) -> str:
+    # supervisord expands %(names)s in every value.
+    lines = [f"{key} = {value.replace('%', '%%')}" for key, value in options.items()]
+    return "\n".join([f"[{name}]", *lines, ""])
+
+
+def _quoted(word: str) -> str:
+    # supervisord splits commands as shlex does, and takes " ;" for the start of a comment.
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

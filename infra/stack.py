@@ -1,0 +1,265 @@
+"""The local stack: Redis, S3, API, reconciler, workers and Flower under supervisord.
+
+    python -m infra.stack up [--workers 4] [--no-flower]
+    python -m infra.stack status
+    python -m infra.stack down
+
+As a library, `with Stack(folder) as stack:` gives a stack that ends with the block.
+"""
+
+import argparse
+import fcntl
+import os
+import sys
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from signal import SIGKILL
+from types import TracebackType
+from typing import Self
+
+import httpx
+import psutil
+
+from infra.programs import Program, programs, supervisor_conf
+from infra.servers import CHECKOUT, ServerError, redis_answers, redis_url, s3_answers, s3_environment, tail
+from infra.state import BUCKET, State, load, log_path, prepare, write_private
+from infra.supervision import Process, Supervisor, members_of, sweep
+
+READY_SECONDS = 90.0
+DEFAULT_WORKERS = 4
+# A program in one of these for this long has been started again in vain.
+BROKEN = {"BACKOFF", "FATAL", "EXITED"}
+BROKEN_SECONDS = 6.0
+
+
+class StackError(ServerError):
+    """The stack did not come up; the message carries the log of what failed."""
+
+
+class Stack:
+    """The stack over `var`. As a context manager it starts on entry, and all of it has ended on exit.
+
+    `workers` counts worker processes (3 or more). `settings` are further VISIONDIRECTOR_* variables.
+    """
+
+    def __init__(
+        self,
+        var: Path,
+        workers: int = DEFAULT_WORKERS,
+        flower: bool = True,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        self.var = var.resolve()
+        self._workers = workers
+        self._flower = flower
+        self._extra = dict(settings or {})
+        self._supervisor = Supervisor(self.var)
+
+    def __enter__(self) -> Self:
+        self.up(bound=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.down()
+
+    @property
+    def state(self) -> State:
+        """Raises StackError before the first `up`."""
+        state = load(self.var)
+        if state is None:
+            raise StackError(f"no stack was ever started over {self.var}")
+        return state
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The environment for a process that belongs to the stack or talks to it."""
+        return self.state.settings() | self._extra
+
+    @property
+    def api_url(self) -> str:
+        return self.state.api_url
+
+    @property
+    def token(self) -> str:
+        return self.state.token
+
+    def running(self) -> bool:
+        return self._supervisor.pid() is not None
+
+    def up(self, bound: bool = False) -> bool:
+        """Start and wait until ready; False when it was up already. `bound`: it ends with this process."""
+        with self._lock():
+            if self.running():
+                return False
+            sweep(members_of(self.var))
+            state = prepare(self.var)
+            try:
+                self._start(state, programs(state, self._workers, self._flower), bound)
+            except BaseException:
+                self._supervisor.shutdown()
+                raise
+        return True
+
+    def down(self) -> bool:
+        """End everything; False when nothing ran. What was stored stays."""
+        with self._lock():
+            ran = self.running() or any(True for _ in members_of(self.var))
+            self._supervisor.shutdown()
+        return ran
+
+    def processes(self) -> list[Process]:
+        return self._supervisor.processes()
+
+    def pids(self, program: str) -> list[int]:
+        """The program's process and then its descendants; empty while it is down."""
+        main = self._supervisor.process(program).pid
+        try:
+            return [main, *(child.pid for child in psutil.Process(main).children(recursive=True))] if main else []
+        except psutil.NoSuchProcess:
+            return []
+
+    def kill(self, program: str, signal: int = SIGKILL, group: bool = True) -> None:
+        """Send a signal to the program's whole process group, as a lost machine would end, or to its parent only."""
+        pid = self._supervisor.process(program).pid
+        if not pid:
+            raise ProcessLookupError(f"{program} does not run")
+        (os.killpg if group else os.kill)(pid, signal)
+
+    def stop(self, program: str) -> None:
+        """End one program and keep it down."""
+        self._supervisor.stop_program(program)
+
+    def start(self, program: str) -> None:
+        """Start one stopped program; returns when it has run for a second."""
+        self._supervisor.start_program(program)
+
+    def _start(self, state: State, listed: Sequence[Program], bound: bool) -> None:
+        for folder in ("log", "run", f"s3/objects/{BUCKET}"):
+            (self.var / folder).mkdir(parents=True, exist_ok=True)
+        conf = self.var / "supervisord.conf"
+        write_private(conf, supervisor_conf(state, listed))
+        for beat in (self.var / "run").glob("*.alive"):
+            beat.unlink(missing_ok=True)
+        self._supervisor.start(conf, self._environment(state), bound)
+        servers = [program.name for program in listed if program.server]
+        self._await(lambda: _servers_answer(state), servers)
+        # Only now the rest: Celery waits two seconds before it tries a broker again.
+        rest = [program.name for program in listed if not program.server]
+        for name in rest:
+            self._supervisor.start_program(name, wait=False)
+        workers = sum(program.worker for program in listed)
+        self._await(lambda: _api_ready(state) and self._workers_consume(workers), rest)
+
+    def _environment(self, state: State) -> dict[str, str]:
+        # One thread each: several processes share these cores, and sums must not depend on their number.
+        threads = {name: os.environ.get(name, "1") for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+        flower = {
+            "FLOWER_PORT": str(state.flower_port),
+            "FLOWER_BASIC_AUTH": f"{state.flower_user}:{state.flower_password}",
+            "FLOWER_DB": str(self.var / "flower.db"),
+        }
+        return {
+            **threads,
+            **s3_environment(state.s3_key, state.s3_secret),
+            **flower,
+            "PYTHONUNBUFFERED": "1",
+            **state.settings(),
+            **self._extra,
+        }
+
+    def _workers_consume(self, workers: int) -> bool:
+        # A worker touches its file once it is connected and consumes.
+        return len(list((self.var / "run").glob("*.alive"))) >= workers
+
+    def _await(self, ready: Callable[[], bool], names: Sequence[str]) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        broken_since: dict[str, float] = {}
+        while not ready():
+            now = time.monotonic()
+            states = {process.name: process.state for process in self.processes()}
+            broken_since = {name: broken_since.get(name, now) for name in names if states[name] in BROKEN}
+            for name, since in broken_since.items():
+                if now - since > BROKEN_SECONDS:
+                    raise StackError(self._blame(name, f"is {states[name]}"))
+            if now > deadline:
+                raise StackError(self._blame(names[0], f"not ready after {READY_SECONDS:.0f} s; {states}"))
+            time.sleep(0.1)
+
+    def _blame(self, program: str, what: str) -> str:
+        log = log_path(self.var, program)
+        return f"{program} {what}; its log {log} ends:\n{tail(log)}"
+
+    @contextmanager
+    def _lock(self) -> Generator[None]:
+        """One `up` or `down` at a time over a folder."""
+        self.var.mkdir(parents=True, exist_ok=True)
+        with (self.var / "stack.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def _servers_answer(state: State) -> bool:
+    return redis_answers(redis_url(state.redis_port, state.redis_password)) and s3_answers(
+        f"http://127.0.0.1:{state.s3_port}", state.s3_key, state.s3_secret
+    )
+
+
+def _api_ready(state: State) -> bool:
+    try:
+        # trust_env: a proxy of the environment has no business with loopback.
+        return httpx.get(f"{state.api_url}/readyz", timeout=5, trust_env=False).is_success
+    except httpx.TransportError:
+        return False
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m infra.stack", description="The local stack.")
+    parser.add_argument("command", choices=["up", "down", "status"])
+    parser.add_argument("--var", type=Path, default=CHECKOUT / "var", help="where data, logs and secrets are kept")
+    parser.add_argument("--workers", type=int, default=DEFAULT_WORKERS, help="worker processes, 3 or more (default: 4)")
+    parser.add_argument("--no-flower", action="store_true")
+    args = parser.parse_args(argv)
+    try:
+        stack = Stack(args.var, args.workers, not args.no_flower)
+        return {"up": _up, "down": _down, "status": _status}[args.command](stack)
+    except (ServerError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _up(stack: Stack) -> int:
+    began = time.monotonic()
+    print(f"up in {time.monotonic() - began:.1f} s" if stack.up() else "it is up already")
+    return _status(stack)
+
+
+def _down(stack: Stack) -> int:
+    print(f"down; what it stored stays in {stack.var}" if stack.down() else "nothing runs")
+    return 0
+
+
+def _status(stack: Stack) -> int:
+    if not stack.running():
+        print("the stack is down: start it with `make up`")
+        return 3
+    state = stack.state
+    rows = [
+        ("api", state.api_url),
+        ("token", f"in {state.token_file}"),
+        ("flower", f"{state.flower_url}  user {state.flower_user}, flower_password in {state.var / 'stack.json'}"),
+        ("logs", f"{state.var / 'log'}/"),
+    ]
+    for name, value in rows:
+        print(f"{name:<12}{value}")
+    print()
+    for process in stack.processes():
+        print(f"{process.name:<12}{process.state.lower():<10}{process.description}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,149 @@
+"""supervisord, from start to clean end. It restarts what dies; this starts it, asks it, and sweeps after it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import xmlrpc.client
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import psutil
+from supervisor.xmlrpc import SupervisorTransport
+
+from infra.servers import CHECKOUT, ServerError, dies_with_parent, tail
+from infra.state import MARK, log_path, socket_path
+
+STOP_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Process:
+    """How a program stands, in supervisord's words: RUNNING, STARTING, BACKOFF, FATAL, STOPPED, …"""
+
+    name: str
+    state: str
+    pid: int
+    description: str
+
+
+class Supervisor:
+    """The supervisord of the stack over `var`, whether it runs or not."""
+
+    def __init__(self, var: Path) -> None:
+        self._var = var
+        self._daemon: subprocess.Popen[bytes] | None = None
+
+    def start(self, conf: Path, environment: Mapping[str, str], bound: bool) -> None:
+        """Start supervisord and wait until it answers. `bound`: it ends with the thread that started it."""
+        command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(conf)]
+        log = log_path(self._var, "supervisord.out")
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("wb") as output:
+            self._daemon = daemon = subprocess.Popen(
+                dies_with_parent(command) if bound else command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=CHECKOUT,
+                env={**os.environ, **environment, MARK: str(self._var)},
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + 15
+        while not self.pid():
+            if daemon.poll() is not None or time.monotonic() > deadline:
+                raise ServerError(f"supervisord did not start; {log} ends:\n{tail(log)}")
+            time.sleep(0.05)
+
+    def pid(self) -> int | None:
+        """The daemon's process id if it answers."""
+        try:
+            with self._calls() as supervisor:
+                return int(supervisor.getPID())
+        except (OSError, xmlrpc.client.Error):
+            return None
+
+    def processes(self) -> list[Process]:
+        with self._calls() as supervisor:
+            return [
+                Process(info["name"], info["statename"], info["pid"], info["description"])
+                for info in supervisor.getAllProcessInfo()
+            ]
+
+    def process(self, name: str) -> Process:
+        for process in self.processes():
+            if process.name == name:
+                return process
+        raise KeyError(f"the stack has no program {name!r}")
+
+    def start_program(self, name: str, wait: bool = True) -> None:
+        with self._calls() as supervisor:
+            supervisor.startProcess(name, wait)
+
+    def stop_program(self, name: str, wait: bool = True) -> None:
+        with self._calls() as supervisor:
+            supervisor.stopProcess(name, wait)
+
+    def shutdown(self) -> None:
+        """End every program in order, then supervisord; whatever is left after that is killed."""
+        pid = self.pid()
+        members = list(members_of(self._var))
+        if pid:
+            with self._calls() as supervisor:
+                supervisor.shutdown()
+            wait_gone([pid], STOP_SECONDS)
+        sweep([*members, *members_of(self._var)])
+        if self._daemon:
+            self._daemon.wait()
+        # Only a killed supervisord leaves these.
+        socket_path(self._var).unlink(missing_ok=True)
+        (self._var / "supervisord.pid").unlink(missing_ok=True)
+
+    @contextmanager
+    def _calls(self) -> Generator[Any]:
+        transport = cast("xmlrpc.client.Transport", SupervisorTransport(None, None, f"unix://{socket_path(self._var)}"))
+        with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport) as proxy:
+            yield proxy.supervisor
+
+
+def members_of(var: Path) -> Iterator[psutil.Process]:
+    """This user's processes that carry the mark of the stack over `var`, whoever their parent is."""
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and process.environ().get(MARK) == str(var):
+                yield process
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+
+
+def wait_gone(pids: Iterable[int], seconds: float) -> bool:
+    """True when all have ended in time. A zombie has: its parent is someone else who does not look."""
+    deadline = time.monotonic() + seconds
+    left = list(pids)
+    while left := [pid for pid in left if _runs(pid)]:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def sweep(processes: Iterable[psutil.Process]) -> None:
+    """Kill what is still there. `psutil` knows a reused pid from the process that once had it."""
+    left = [process for process in processes if process.is_running()]
+    for process in left:
+        try:
+            process.send_signal(signal.SIGKILL)
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(left, timeout=10)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
