@@ -6,8 +6,8 @@ they know no task, and only send by name.
 
 import logging
 import os
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,9 +21,10 @@ from director.errors import StoreError
 from director.seats import Studio
 from tasks.jobs import PRIORITIES
 from tasks.ledger import Hint, Ledger
-from tasks.redis_ledger import RedisLedger
+from tasks.reconcile import Reconciler, broker_queue_length
+from tasks.redis_ledger import RedisLedger, connect
 from tasks.settings import Settings
-from tasks.steps import Host, StepEnd, run_step
+from tasks.steps import Host, StepEnd, first, run_step
 from tasks.store import Archive, Images, S3Store
 
 log = logging.getLogger(__name__)
@@ -90,10 +91,27 @@ def send_hint(app: Celery, hint: Hint) -> None:
         log.warning("job=%s step=%d hint not sent, left to the reconciler: %s", hint.job, hint.n, unreachable)
 
 
-def open_archive(settings: Settings) -> tuple[Archive, Images]:
-    """The typed objects and the pictures of the bucket of the settings."""
-    store = S3Store(settings)
-    return Archive(store), Images(store)
+def open_ledger(settings: Settings) -> RedisLedger:
+    """The ledger of the settings; a context manager."""
+    return RedisLedger(settings.ledger_url, settings.limits)
+
+
+@contextmanager
+def open_reconciler(settings: Settings) -> Generator[Reconciler]:
+    """The reconciler over the real ledger, bucket and broker."""
+    app = make_app(settings)
+    with ExitStack() as resources:
+        ledger = resources.enter_context(open_ledger(settings))
+        store = resources.enter_context(closing(S3Store(settings)))
+        broker = resources.enter_context(closing(connect(settings.broker_url)))
+        yield Reconciler(
+            ledger,
+            Archive(store),
+            settings,
+            send=lambda hint: send_hint(app, hint),
+            queue_length=lambda queue: broker_queue_length(broker, queue),
+            first=first,
+        )
 
 
 def _add_task(app: Celery, kind: str, child: "_Child") -> None:
@@ -119,12 +137,12 @@ class _Child:
 
     @cached_property
     def host(self) -> Host:
-        archive, images = open_archive(self._settings)
+        store = self._resources.enter_context(closing(S3Store(self._settings)))
         return Host(
             settings=self._settings,
-            ledger=RedisLedger(self._settings),
-            archive=archive,
-            images=images,
+            ledger=self._resources.enter_context(open_ledger(self._settings)),
+            archive=Archive(store),
+            images=Images(store, self._settings.max_image_pixels),
             studio=self._open_studio(self._settings, self._resources),
             send=lambda hint: send_hint(self._app, hint),
         )
@@ -144,7 +162,7 @@ def _beat(settings: Settings) -> type[bootsteps.StartStopStep]:
         requires: ClassVar[set[str]] = {"celery.worker.consumer.tasks:Tasks"}
 
         def start(self, c: Any) -> None:
-            ledger = RedisLedger(settings)
+            ledger = open_ledger(settings)
             c.timer.call_repeatedly(_BEAT_SECONDS, beat, (ledger, c), priority=10)
             beat(ledger, c)
 

@@ -22,14 +22,11 @@ from director.loop import advance, begin, next_step, perform
 from director.seats import Images, RenderRequest, Request, Seat, Studio
 from director.types import Reply, Stopped, StopReason, Trajectory
 from tasks.jobs import Job, JobStatus
-from tasks.ledger import Claim, CommitResult, FailResult, Hint, Ledger, Next, Refusal, Renewal
+from tasks.ledger import Claim, CommitResult, Hint, Ledger, Next, Refusal, Renewal
 from tasks.settings import Settings
 from tasks.store import Archive
 
 log = logging.getLogger(__name__)
-
-CONTROL_QUEUE = "control"
-
 
 class StepEnd(StrEnum):
     """How a hint ended, when nothing went wrong."""
@@ -186,10 +183,9 @@ def _give_back(host: Host, claim: Claim, error: DirectorError) -> None:
     counts = not isinstance(error, StoreError)
     delay = backoff_ms(host.settings, claim.attempt if counts else 1)
     # With the ledger out of reach too, the lease dies by itself and the step is hinted again.
+    # The letter of a job that failed for good is filed by the reconciler.
     with suppress(StoreError):
-        result = host.ledger.fail(claim.job, claim.n, claim.nonce, error_json(error), counts, delay)
-        if result is FailResult.DEAD:
-            host.archive.save_control(claim.job, "dead", claim.nonce, {"n": claim.n, "error": error_json(error)})
+        host.ledger.fail(claim.job, claim.n, claim.nonce, error_json(error), counts, delay)
 
 
 def backoff_ms(settings: Settings, attempt: int) -> int:

@@ -82,5 +82,5 @@ def test_settings_over_a_strategy():
     "goals", [[{"id": "a"}, {"id": "a"}], [{"id": "a", "parents": ["b"]}], [{"id": "a", "parents": ["a"]}]]
 )
 def test_goals_that_do_not_fit_together(goals: list[dict[str, object]]):
-    with pytest.raises(ValueError, match="id: give|no such other goal"):
+    with pytest.raises(ValueError, match=r"id: give|no such other goal"):
         Brief(text="x", goals=tuple(Goal.model_validate({"text": "y", **goal}) for goal in goals))

@@ -169,9 +169,8 @@ def test_adaptive_n_stops_when_two_are_enough():
 
 def test_adaptive_n_renders_the_rest_when_two_are_not_enough():
     done = run(play({}, {"a": "met"}, ALL, {}), LoopSettings(candidates=4, rounds=1))
-    assert kinds(done) == [
-        "gated", "planned", "rendered", "selected", "verified", "rendered", "selected", "verified", "decided", "stopped",
-    ]  # fmt: skip
+    look = ["rendered", "selected", "verified"]
+    assert kinds(done) == ["gated", "planned", *look, *look, "decided", "stopped"]
     first = history.rounds(done)[0]
     assert [len(batch.candidates) for batch in first.rendered] == [2, 2]
     assert first.picked == first.candidates[2].image
@@ -280,7 +279,7 @@ def test_an_image_to_image_job_starts_from_its_source():
     source = context.images.put(b"{}")
     studio = play({"a": "met"}, {"b": "met", "c": "met"})
     done = direct(brief_of(ABC, source), ONE, 7, studio.studio(), context)
-    assert [r.planned.base for r in history.rounds(done)][0] == source
+    assert history.rounds(done)[0].planned.base == source
     assert {r.planned.action.kind.value for r in history.rounds(done)} == {"edit"}
 
 
@@ -340,9 +339,8 @@ def test_a_seat_that_breaks_is_named():
 
 def test_replies_that_answer_another_question_are_refused():
     studio, context = play(ALL, ALL), FactContext()
-    request = RenderRequest.model_validate(
-        {"model": "m", "action": {"kind": "generate", "instruction": "x", "targets": ["a"]}, "seeds": [1], "width": 64, "height": 64}
-    )  # fmt: skip
+    action = {"kind": "generate", "instruction": "x", "targets": ["a"]}
+    request = RenderRequest.model_validate({"model": "m", "action": action, "seeds": [1], "width": 64, "height": 64})
 
     class Short(FactStudio):
         def render(self, request: RenderRequest, context: object) -> Rendered:
