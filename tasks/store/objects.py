@@ -138,7 +138,6 @@ class FolderStore:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._parts = root / ".parts"
-        self._parts.mkdir(parents=True, exist_ok=True)
 
     def get(self, key: str) -> bytes:
         try:
@@ -152,11 +151,13 @@ class FolderStore:
         path = self._path(key)
         part = self._parts / secrets.token_hex(16)
         try:
-            part.write_bytes(data)
+            self._parts.mkdir(parents=True, exist_ok=True)
             path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(data)
             part.replace(path)
         except OSError as error:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
             raise StoreError(f"{path}: {error.strerror}") from error
 
     def exists(self, key: str) -> bool:

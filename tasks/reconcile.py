@@ -1,0 +1,222 @@
+"""Keeps ledger, messages and object storage in agreement: run one or more of these beside the workers.
+
+Each pass: rebuild the ledger if it was wiped; free leases that died; send lost hints again; file
+dead letters; and every minute compare storage with the ledger. Whatever is out of reach is logged
+and tried again in the next pass.
+"""
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from director.errors import StoreError
+from tasks.jobs import Job, JobStatus
+from tasks.ledger import Entry, Hint, Ledger, Next, Record
+from tasks.settings import Settings
+from tasks.steps import status_of
+from tasks.store import Archive, Control, Corrupt
+
+log = logging.getLogger(__name__)
+
+LOCK_TTL_MS = 30_000
+_KEEP_LOCK_S = 5.0
+_READERS = 8  # jobs whose chains are read at once in a rebuild: the time goes into waiting for S3
+_MOST_HINTS = 1000  # a queue and pass
+
+
+@dataclass
+class Reconciler:
+    """`send` tells workers that a step waits; `queue_length` counts the messages that wait on a queue.
+
+    Both raise StoreError when the broker is out of reach. `first` says where step 0 of a job runs.
+    """
+
+    ledger: Ledger
+    archive: Archive
+    settings: Settings
+    send: Callable[[Hint], None]
+    queue_length: Callable[[str], int]
+    first: Callable[[Job], Next]
+    _holder: str = field(default_factory=lambda: secrets.token_hex(16))
+    _missing: set[str] = field(default_factory=set[str])
+    _next_audit: float = 0.0
+
+    def run(self, stop: threading.Event) -> None:
+        """Pass after pass until `stop` is set."""
+        while not stop.is_set():
+            self.once()
+            stop.wait(self.settings.reconcile_every_s)
+
+    def once(self) -> bool:
+        """One pass; False when a part of it could not be done now."""
+        if not self._tried(self._ensure_epoch):
+            return False
+        done = [self._tried(part) for part in (self.reap, self.rehint, self.file_letters)]
+        if time.monotonic() >= self._next_audit:
+            self._next_audit = time.monotonic() + self.settings.audit_every_s
+            done.append(self._tried(self.audit))
+        return all(done)
+
+    def _tried(self, part: Callable[[], object]) -> bool:
+        try:
+            part()
+        except StoreError as unreachable:
+            log.warning("reconcile: %s put off: %s", getattr(part, "__name__", part), unreachable)
+            return False
+        return True
+
+    # --- after a wipe -----------------------------------------------------------------------------
+
+    def _ensure_epoch(self) -> None:
+        if self.ledger.epoch() is None and not self.rebuild():
+            raise StoreError("another process rebuilds the ledger")
+
+    def rebuild(self) -> bool:
+        """Fill an empty ledger from object storage and open it. False: another process is at it, or was.
+
+        It may break off anywhere: jobs that are in the ledger already are left as they are.
+        """
+        if not self.ledger.lock_rebuild(self._holder, LOCK_TTL_MS):
+            return False
+        live = self.archive.live()
+        known = self.ledger.known(live)
+        log.warning("reconcile: rebuilding the ledger: %d live jobs, %d of them restored before", len(live), len(known))
+        kept = time.monotonic()
+        with ThreadPoolExecutor(_READERS, "rebuild") as readers:
+            for entry in readers.map(self._entry, [job for job in live if job not in known]):
+                if time.monotonic() - kept > _KEEP_LOCK_S:
+                    self._keep_lock()
+                    kept = time.monotonic()
+                if entry:
+                    self._restore(entry)
+        epoch = self.ledger.open_epoch(self._holder)
+        log.warning("reconcile: the ledger serves again, epoch %s", epoch)
+        return True
+
+    def _keep_lock(self) -> None:
+        if not self.ledger.lock_rebuild(self._holder, LOCK_TTL_MS):
+            raise StoreError("the rebuild lock was lost")
+
+    def _restore(self, entry: Entry) -> None:
+        self.ledger.restore(entry, self._holder)
+        if entry.next is None:
+            self.archive.unmark_live(entry.job)
+
+    def _entry(self, job: str) -> Entry | None:
+        """What storage says of a job; a job that can't be read must not keep the others from running."""
+        try:
+            entry = entry_of(self.archive, job, self.first)
+        except Corrupt as broken:
+            log.error("job=%s can't be restored: %s", job, broken)
+            return None
+        if entry is None:
+            log.error("job=%s is marked live and has no job.json", job)
+        return entry
+
+    # --- every pass ---------------------------------------------------------------------------------
+
+    def reap(self) -> None:
+        """Free the leases that died, and tell other workers."""
+        for record in self.ledger.reap():
+            log.warning("job=%s step=%d lease died, now %s on %s", record.job, record.step, record.status, record.queue)
+            if record.status is JobStatus.QUEUED:
+                self.send(record.hint)
+
+    def rehint(self) -> None:
+        """Send hints again where more jobs wait on a queue than messages do.
+
+        At most the difference, oldest first, so that 500 jobs that wait for one GPU are not hinted
+        over and over. Messages that a worker holds unacknowledged are not counted: a dead worker's
+        stay there.
+        """
+        oldest_ms = int(self.settings.hint_age_s * 1000)
+        for depth in self.ledger.depths():
+            if not depth.waiting:
+                continue
+            lost = min(depth.waiting - self.queue_length(depth.queue), _MOST_HINTS)
+            hints = self.ledger.overdue(depth.queue, oldest_ms, lost) if lost > 0 else []
+            for hint in hints:
+                self.send(hint)
+            if hints:
+                log.info("reconcile: %d hints sent again on %s", len(hints), depth.queue)
+
+    def file_letters(self) -> None:
+        """Write the dead letters of jobs that became FAILED, so that they outlive the ledger."""
+        for record in self.ledger.dead_letters():
+            log.error("job=%s step=%d is a dead letter: %s", record.job, record.step, record.error)
+            facts = {"n": record.step, "error": record.error}
+            self.archive.save_control(record.job, "dead", record.letter, facts)
+            self.ledger.file_letter(record.job, record.letter)
+
+    def audit(self) -> None:
+        """Compare storage and ledger: finish submits that broke off, and ends whose mark stayed."""
+        live = self.archive.live()
+        known = self.ledger.known(live)
+        for job, status in known.items():
+            if status in {JobStatus.DONE, JobStatus.CANCELLED}:
+                self.archive.unmark_live(job)
+        missing = {job for job in live if job not in known}
+        # Only those that were missing in the last audit too: a submit may be between storage and ledger now.
+        for job in sorted(missing & self._missing):
+            self._adopt(job)
+        self._missing = missing
+        self.ledger.forget(int(self.settings.keep_ended_s * 1000))
+
+    def _adopt(self, job: str) -> None:
+        entry = self._entry(job)
+        if entry and self.ledger.create(entry):
+            log.warning("job=%s was in storage only and is now in the ledger", job)
+            record = self.ledger.get(job)
+            if record and record.status is JobStatus.QUEUED:
+                self.send(record.hint)
+
+
+def entry_of(archive: Archive, job_id: str, first: Callable[[Job], Next]) -> Entry | None:
+    """What the ledger should know of a job, from storage alone; None: no such job.
+
+    Raises Corrupt, and StoreError when storage is out of reach.
+    """
+    job = archive.find_job(job_id)
+    if job is None:
+        return None
+    entry = Entry(
+        job=job.id,
+        owner=job.owner,
+        title=job.brief.name,
+        created_ms=int(job.created * 1000),
+        priority=job.priority,
+        next=first(job),
+    )
+    if key := archive.latest(job_id):
+        snapshot = archive.load_snapshot(key)
+        stop = snapshot.trajectory.stop
+        if (stop is None) == (snapshot.next is None):
+            raise Corrupt(f"{key} must either go on or have stopped")
+        reason = stop.reason.value if stop else ""
+        after = {"step": snapshot.n + 1, "snapshot": key, "next": snapshot.next}
+        entry = entry.model_copy(update={**after, "status": status_of(stop), "stop": reason})
+    return entry if entry.next is None else _ordered(entry, archive.controls(job_id))
+
+
+def _ordered(entry: Entry, controls: list[Control]) -> Entry:
+    """The entry with what was ordered: a cancel holds until a snapshot acknowledges it, a dead letter until
+    its requeue. A letter about an earlier step is void: the step was done after all."""
+    answered = {control.nonce for control in controls if control.kind == "requeue"}
+    entry = entry.model_copy(update={"cancel": any(control.kind == "cancel" for control in controls)})
+    for control in controls:
+        dead = control.kind == "dead" and control.nonce not in answered
+        if dead and control.facts.get("n", entry.step) == entry.step:
+            error = str(control.facts.get("error", ""))
+            return entry.model_copy(update={"status": JobStatus.FAILED, "letter": control.nonce, "error": error})
+    return entry
+
+
+def requeue(ledger: Ledger, archive: Archive, record: Record) -> Hint | None:
+    """Bring a dead letter back, for good: the order is stored first. Gives the hint to send; None: not FAILED."""
+    if record.status is JobStatus.FAILED and record.letter:
+        archive.save_control(record.job, "requeue", record.letter, {"n": record.step})
+    return ledger.requeue(record.job)
