@@ -73,7 +73,8 @@ def supervisor_conf(state: State, listed: Iterable[Program]) -> str:
             "priority": str(order),
             "autostart": "true" if program.server else "false",
             "autorestart": "true",
-            "startsecs": "1",
+            # Python needs a second or two to find out that it can't start; that must count as a failed start.
+            "startsecs": "1" if program.server else "3",
             # Past this many failed starts in a row supervisord gives up; it waits a second more after each.
             "startretries": "60",
             "stopwaitsecs": str(program.stop_seconds),

@@ -100,6 +100,8 @@ def redis_command(directory: Path, port: int, fsync: str = "always", password: s
         "appendfsync": fsync,
         "save": '""',
         "maxmemory-policy": "noeviction",
+        # A title is written over the environment, by which the processes of a stack are known.
+        "set-proc-title": "no",
     }
     if password:
         settings["requirepass"] = password

@@ -29,9 +29,8 @@ from infra.supervision import Process, Supervisor, members_of, sweep
 
 READY_SECONDS = 90.0
 DEFAULT_WORKERS = 4
-# A program in one of these for this long has been started again in vain.
-BROKEN = {"BACKOFF", "FATAL", "EXITED"}
-BROKEN_SECONDS = 6.0
+# A program that was started this often while the stack comes up will not run.
+STARTS = 2
 
 
 class StackError(ServerError):
@@ -134,8 +133,8 @@ class Stack:
         self._supervisor.stop_program(program)
 
     def start(self, program: str) -> None:
-        """Start one stopped program; returns when it has run for a second."""
-        self._supervisor.start_program(program)
+        """Start one stopped program; it is spawned, but may not be ready yet."""
+        self._supervisor.start_program(program, wait=False)
 
     def _start(self, state: State, listed: Sequence[Program], bound: bool) -> None:
         for folder in ("log", "run", f"s3/objects/{BUCKET}"):
@@ -177,16 +176,15 @@ class Stack:
 
     def _await(self, ready: Callable[[], bool], names: Sequence[str]) -> None:
         deadline = time.monotonic() + READY_SECONDS
-        broken_since: dict[str, float] = {}
+        starts: dict[str, set[int]] = {name: set() for name in names}
         while not ready():
-            now = time.monotonic()
-            states = {process.name: process.state for process in self.processes()}
-            broken_since = {name: broken_since.get(name, now) for name in names if states[name] in BROKEN}
-            for name, since in broken_since.items():
-                if now - since > BROKEN_SECONDS:
-                    raise StackError(self._blame(name, f"is {states[name]}"))
-            if now > deadline:
-                raise StackError(self._blame(names[0], f"not ready after {READY_SECONDS:.0f} s; {states}"))
+            for process in self.processes():
+                pids = starts.get(process.name, set())
+                pids.add(process.pid)
+                if process.state == "FATAL" or len(pids - {0}) > STARTS:
+                    raise StackError(self._blame(process.name, "does not stay up"))
+            if time.monotonic() > deadline:
+                raise StackError(self._blame(names[0], f"is not ready after {READY_SECONDS:.0f} s"))
             time.sleep(0.1)
 
     def _blame(self, program: str, what: str) -> str:
