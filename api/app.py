@@ -3,7 +3,8 @@
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -19,11 +20,11 @@ from api.events import HEARTBEAT_SECONDS, POLL_SECONDS, Streams
 from api.routes import Door, health, router
 from api.service import Service
 from director.errors import StoreError
-from tasks.app import make_app, open_archive, send_hint
+from tasks.app import make_app, send_hint
 from tasks.ledger import Hint, Ledger
 from tasks.redis_ledger import RedisLedger
 from tasks.settings import BadSettings, Settings, load_settings
-from tasks.store import Archive, Images
+from tasks.store import Archive, Images, S3Store
 
 _NOBODY = "00000000-0000-0000-0000-000000000000"
 log = logging.getLogger("visiondirector.api")
@@ -69,24 +70,32 @@ def create_app(
     poll: float = POLL_SECONDS,
     heartbeat: float = HEARTBEAT_SECONDS,
 ) -> FastAPI:
-    """The app over the machines of the settings, or over those given. Raises BadSettings for an open door."""
+    """The app over `machines`, or over those of the settings, opened when it starts to serve.
+
+    Raises BadSettings when the door would stand open to strangers.
+    """
     doorkeeper = Doorkeeper(settings.token_owners())
     doorkeeper.check_bind(settings.api_host)
-    behind = machines or open_machines(settings)
-    service = Service(
-        behind.ledger, behind.archive, behind.images, behind.send, settings.max_image_bytes, settings.max_image_pixels
-    )
-    app = FastAPI(title="VisionDirector", version="1", docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json")
-    app.state.door = Door(
-        service=service,
-        streams=Streams(service, poll, heartbeat),
-        doorkeeper=doorkeeper,
-        checks={
-            "ledger": _answers(lambda: behind.ledger.epoch() is not None),
-            "storage": _answers(lambda: behind.archive.find_job(_NOBODY) is None),
-            "broker": _answers(behind.ping),
-        },
-    )
+
+    def door(behind: Machines) -> Door:
+        service = Service(
+            behind.ledger, behind.archive, behind.images, behind.send,
+            settings.max_image_bytes, settings.max_image_pixels,
+        )  # fmt: skip
+        return Door(service, Streams(service, poll, heartbeat), doorkeeper, _checks(behind))
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        with open_machines(settings) as opened:
+            app.state.door = door(opened)
+            yield
+
+    app = FastAPI(
+        title="VisionDirector", version="1", docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json",
+        lifespan=None if machines else lifespan,
+    )  # fmt: skip
+    if machines:
+        app.state.door = door(machines)
     app.include_router(router)
     app.include_router(health)
     app.add_middleware(AccessLog)
@@ -94,21 +103,31 @@ def create_app(
     return app
 
 
-def open_machines(settings: Settings) -> Machines:
+@contextmanager
+def open_machines(settings: Settings) -> Generator[Machines]:
     """Ledger, storage and broker of the settings; nothing is connected before it is needed."""
-    archive, images = open_archive(settings)
-    celery = make_app(settings)
-    untyped: Any = celery
+    with ExitStack() as resources:
+        ledger = resources.enter_context(RedisLedger(settings))
+        store = resources.enter_context(closing(S3Store(settings)))
+        celery: Any = resources.enter_context(make_app(settings))
 
-    def ping() -> None:
-        try:
-            with untyped.connection_for_write() as connection:
-                connection.ensure_connection(max_retries=1, timeout=2)
-        except OperationalError as error:
-            raise StoreError("the broker does not answer") from error
+        def ping() -> None:
+            try:
+                with celery.connection_for_write() as connection:
+                    connection.ensure_connection(max_retries=1, timeout=2)
+            except OperationalError as error:
+                raise StoreError("the broker does not answer") from error
 
-    ledger = RedisLedger(settings)
-    return Machines(ledger, archive, images, lambda hint: send_hint(celery, hint), ping)
+        images = Images(store, settings.max_image_pixels)
+        yield Machines(ledger, Archive(store), images, lambda hint: send_hint(celery, hint), ping)
+
+
+def _checks(behind: Machines) -> dict[str, Callable[[], bool]]:
+    return {
+        "ledger": _answers(lambda: behind.ledger.epoch() is not None),
+        "storage": _answers(lambda: behind.archive.find_job(_NOBODY) is None),
+        "broker": _answers(behind.ping),
+    }
 
 
 def _answers(check: Callable[[], bool | None]) -> Callable[[], bool]:

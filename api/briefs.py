@@ -10,6 +10,7 @@ from director.errors import BriefError
 from director.prompts.clauses import quotations
 from director.types import GoalType, Scope
 
+MAX_TITLE = 120
 _SCOPES = {
     GoalType.TEXT: Scope.TEXT,
     GoalType.EFFECT: Scope.GLOBAL,
@@ -47,7 +48,7 @@ def read_brief(name: str, stdin: BinaryIO, with_goals: bool, title: str) -> dict
         raise BriefError(f"{name}: not valid UTF-8 at byte {error.start}", "save it as UTF-8", field=name) from error
     stem = "" if name == "-" else Path(name).stem
     if Path(name).suffix.lower() != ".json":
-        return {"text": text, "title": title or stem}
+        return {"text": text, "title": title or stem[:MAX_TITLE]}
     try:
         task = _Task.model_validate(json.loads(text))
     except ValidationError as error:
@@ -56,7 +57,7 @@ def read_brief(name: str, stdin: BinaryIO, with_goals: bool, title: str) -> dict
         raise BriefError(f"{name}: {where}: {first['msg']}", 'one task is {"prompt": …, "goals": […]}', name) from error
     except (ValueError, RecursionError) as error:
         raise BriefError(f"{name}: not valid JSON: {error}", "a prose brief is a .txt file", field=name) from error
-    brief: dict[str, Any] = {"text": task.prompt, "title": title or task.subcategory or stem}
+    brief: dict[str, Any] = {"text": task.prompt, "title": title or (task.subcategory or stem)[:MAX_TITLE]}
     if with_goals:
         brief["goals"] = [_goal(number, goal) for number, goal in enumerate(task.goals, 1)]
     return brief

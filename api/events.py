@@ -160,8 +160,8 @@ class Reader:
         self._streams = streams
         self._owner = owner
         self._id = id
-        self._after = after
-        self._read = ""  # the snapshot that was read last
+        self._after: EventId | None = after
+        self._read: str = ""  # the snapshot that was read last
 
     def poll(self) -> list[bytes]:
         """What is new, encoded. Blocks on ledger and storage; raises StoreError when they don't answer."""

@@ -26,13 +26,13 @@ class BriefIn(Brief):
     def _plain_text(cls, given: Any) -> Any:
         return {"text": given} if isinstance(given, str) else given
 
-    @field_validator("text")
+    @field_validator("text", mode="before")
     @classmethod
-    def _usable_text(cls, text: str) -> str:
+    def _usable_text(cls, text: Any) -> Any:
         # The same limits as Brief's own, checked at the field so that the error names it.
-        if not text.strip():
+        if isinstance(text, str) and not text.strip():
             raise ValueError("the text of the brief is empty: write what the picture must show")
-        if (size := len(text.encode())) > MAX_BRIEF_BYTES:
+        if isinstance(text, str) and (size := len(text.encode())) > MAX_BRIEF_BYTES:
             raise ValueError(f"the text of the brief has {size} bytes; the most is {MAX_BRIEF_BYTES}: shorten it")
         return text
 

@@ -1,0 +1,19 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.unit.api.house import ALICE, House, browse
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path)
+
+
+@pytest.fixture
+def alice(house: House) -> Iterator[httpx.Client]:
+    """Alice at the door of the house."""
+    with browse(house.app(), **ALICE) as client:
+        yield client

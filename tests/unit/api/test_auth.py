@@ -1,0 +1,78 @@
+import logging
+from pathlib import Path
+
+import httpx
+import pytest
+
+from api.auth import is_loopback
+from tasks.settings import BadSettings
+from tests.unit.api.house import ALICE, House, browse
+
+PRIVATE = [
+    ("POST", "/v1/jobs"), ("GET", "/v1/jobs/x"), ("GET", "/v1/jobs/x/events"), ("GET", "/v1/jobs/x/image"),
+    ("GET", "/v1/jobs/x/trajectory"), ("POST", "/v1/jobs/x/cancel"), ("PUT", "/v1/images"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path"), PRIVATE)
+@pytest.mark.parametrize(
+    "header", [None, "Bearer wrong", "Bearer ", "Basic YWxpY2U6YWxpY2U=", "alice-token", "Bearer älice"]
+)
+def test_without_a_known_token_nothing_is_told(house: House, method: str, path: str, header: str | None) -> None:
+    headers = {"Authorization": header.encode()} if header else {}
+    with browse(house.app()) as client:
+        response = client.request(method, path, content=b"{", headers=headers)
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"].startswith("Bearer")
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert "wrong" not in response.text
+
+
+def test_a_token_names_its_owner(house: House, alice: httpx.Client) -> None:
+    id = alice.post("/v1/jobs", json={"brief": "A lamp"}).json()["id"]
+    assert house.archive.load_job(id).owner == "alice"
+
+
+def test_tokens_are_never_logged(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with browse(house.app(), **ALICE) as client:
+        client.post("/v1/jobs", json={"brief": "A lamp"})
+        client.get("/v1/jobs/a%0Ab")
+    own = [record.getMessage() for record in caplog.records if record.name == "visiondirector.api"]
+    assert [line.rsplit(" ", 1)[0] for line in own] == [
+        "method=POST path=/v1/jobs status=202",
+        "method=GET path=/v1/jobs/a%0Ab status=404",
+    ]
+    assert "alice-token" not in caplog.text
+
+
+def test_without_tokens_only_this_machine_may_call(tmp_path: Path) -> None:
+    house = House(tmp_path, tokens={})
+    body = {"brief": "A lamp"}
+    with browse(house.app()) as client:
+        id = client.post("/v1/jobs", json=body).json()["id"]
+        for name, value in {"Host": "rebound.example", "Origin": "https://evil.example"}.items():
+            assert client.post("/v1/jobs", json=body, headers={name: value}).status_code == 403
+        assert client.post("/v1/jobs", json=body, headers={"Origin": "http://localhost:8100"}).status_code == 202
+    assert house.archive.load_job(id).owner == "local"
+    with browse(house.app(), host="192.0.2.7") as client:
+        assert client.post("/v1/jobs", json=body).status_code == 403
+
+
+def test_without_tokens_it_refuses_to_listen_elsewhere(tmp_path: Path) -> None:
+    house = House(tmp_path, tokens={})
+    with pytest.raises(BadSettings, match=r"0\.0\.0\.0 without tokens"):
+        house.app(api_host="0.0.0.0")
+    house.app(api_host="::1")
+    House(tmp_path).app(api_host="0.0.0.0")
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("[::1]", True), ("localhost", True),
+        ("0.0.0.0", False), ("::", False), ("192.168.1.1", False), ("localhost.evil.example", False), ("", False),
+    ],
+)  # fmt: skip
+def test_loopback(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected

@@ -1,0 +1,205 @@
+import json
+
+import anyio
+import httpx
+import pytest
+
+from api.app import Machines
+from api.events import EventId, Reader, Streams
+from api.service import Service
+from director.errors import StoreError
+from director.types import StopReason
+from tasks.ledger import Claim
+from tests.unit.api.house import ALICE, House, browse, decided, opening, planned, rendered, sse, stopped
+
+PICTURE = "ab" * 32
+
+
+def submit(client: httpx.Client) -> str:
+    return client.post("/v1/jobs", json={"brief": "A lamp and a chair"}).json()["id"]
+
+
+def finish(house: House, id: str) -> list[str]:
+    """Three steps of 2, 3 and 1 events; gives the nonce of each."""
+    keys = [
+        house.commit(id, *opening()),
+        house.commit(id, planned(), rendered(PICTURE), decided(PICTURE)),
+        house.commit(id, stopped()),
+    ]
+    return [key.removesuffix(".json").rpartition("-")[2] for key in keys]
+
+
+def streams(house: House) -> Streams:
+    service = Service(house.ledger, house.archive, house.images, house.sent.append, 1, 1)
+    return Streams(service, poll=0.001, heartbeat=0.005)
+
+
+def test_a_job_that_ended_tells_everything_and_then_how_it_stands(house: House, alice: httpx.Client) -> None:
+    id = submit(alice)
+    a, b, c = finish(house, id)
+    response = alice.get(f"/v1/jobs/{id}/events")
+    assert response.headers["Content-Type"].startswith("text/event-stream")
+    events = sse(response.text)
+    assert [(event["id"], event["event"]) for event in events] == [
+        (f"0.{a}.0", "extracted"), (f"0.{a}.1", "gated"),
+        (f"1.{b}.0", "planned"), (f"1.{b}.1", "rendered"), (f"1.{b}.2", "decided"),
+        (f"2.{c}.0", "stopped"), (f"2.{c}.1", "end"),
+    ]  # fmt: skip
+    trajectory = alice.get(f"/v1/jobs/{id}/trajectory").json()
+    assert [json.loads(event["data"]) for event in events[:-1]] == trajectory["events"]
+    assert json.loads(events[-1]["data"]) == alice.get(f"/v1/jobs/{id}").json()
+
+
+def test_each_id_resumes_exactly_behind_itself(house: House, alice: httpx.Client) -> None:
+    id = submit(alice)
+    finish(house, id)
+    whole = sse(alice.get(f"/v1/jobs/{id}/events").text)
+    for place, event in enumerate(whole[:-1]):
+        rest = alice.get(f"/v1/jobs/{id}/events", headers={"Last-Event-ID": event["id"]})
+        assert sse(rest.text) == whole[place + 1 :]
+    over = alice.get(f"/v1/jobs/{id}/events", headers={"Last-Event-ID": whole[-1]["id"]})
+    assert (over.status_code, over.content) == (204, b"")
+
+
+@pytest.mark.parametrize("id", ["x", "1", "1.2", "1.ab.x", "-1.ab.0", "1.a b.0", "1..0", "1.ab.0.0", "²." + "ab.0"])
+def test_an_id_of_another_kind_is_named(house: House, alice: httpx.Client, id: str) -> None:
+    job = submit(alice)
+    response = alice.get(f"/v1/jobs/{job}/events", headers={"Last-Event-ID": id.encode()})
+    assert response.status_code == 400
+    assert response.json()["errors"][0]["field"] == "Last-Event-ID"
+
+
+def test_readers_see_each_event_once_while_the_job_runs(house: House, alice: httpx.Client) -> None:
+    id = submit(alice)
+    readers = [Reader(streams(house), "alice", id, None) for _ in range(3)]
+    seen: list[list[bytes]] = [[] for _ in readers]
+
+    def poll(which: slice) -> None:
+        for reader, events in list(zip(readers, seen, strict=True))[which]:
+            events.extend(reader.poll())
+
+    poll(slice(None))
+    house.commit(id, *opening())
+    poll(slice(0, 2))
+    poll(slice(0, 1))
+    house.commit(id, planned(), rendered(PICTURE), decided(PICTURE))
+    poll(slice(0, 1))
+    house.commit(id, stopped())
+    poll(slice(None))
+    assert seen[0] == seen[1] == seen[2]
+    assert len(seen[0]) == 7
+    assert all(reader.over for reader in readers)
+
+
+def test_a_failed_read_loses_no_event(house: House, alice: httpx.Client) -> None:
+    id = submit(alice)
+    finish(house, id)
+    reader = Reader(streams(house), "alice", id, None)
+    house.ledger.wipe()
+    parked = [path.rename(path.with_suffix(".away")) for path in house.folder.glob(f"jobs/{id}/steps/*.json")]
+    with pytest.raises(StoreError):
+        reader.poll()
+    for path in parked:
+        path.rename(path.with_suffix(".json"))
+    assert len(reader.poll()) == 7
+
+
+def test_a_step_that_was_redone_is_told_again(house: House, alice: httpx.Client) -> None:
+    id = submit(alice)
+    a, b, _ = finish(house, id)
+    path = f"/v1/jobs/{id}/events"
+    other = sse(alice.get(path, headers={"Last-Event-ID": f"1.{'f' * 32}.0"}).text)
+    assert [event["id"] for event in other][:2] == [f"1.{b}.0", f"1.{b}.1"]
+    same = sse(alice.get(path, headers={"Last-Event-ID": f"0.{a}.1"}).text)
+    assert other == same
+
+
+def test_a_reader_ahead_of_a_rebuilt_chain_goes_on_from_its_end(house: House, alice: httpx.Client) -> None:
+    id = submit(alice)
+    house.commit(id, *opening())
+    reader = Reader(streams(house), "alice", id, EventId(9, "ff", 3))
+    assert reader.poll() == []
+    house.commit(id, planned(), rendered(PICTURE), decided(PICTURE))
+    assert len(reader.poll()) == 3
+
+
+def test_a_dead_letter_ends_the_stream_and_a_requeue_goes_on_behind_it(house: House, alice: httpx.Client) -> None:
+    id = submit(alice)
+    house.commit(id, *opening())
+    for _ in range(3):
+        claim = house.ledger.claim(id, 1, "w1")
+        assert isinstance(claim, Claim)
+        house.ledger.fail(id, 1, claim.nonce, '{"boundary":"editor","message":"out of memory","fix":""}', True, 0)
+    events = sse(alice.get(f"/v1/jobs/{id}/events").text)
+    assert [event["event"] for event in events] == ["extracted", "gated", "end"]
+    assert json.loads(events[-1]["data"])["error"]["message"] == "out of memory"
+    house.ledger.requeue(id)
+    house.commit(id, planned(), rendered(PICTURE), decided(PICTURE), stopped())
+    rest = sse(alice.get(f"/v1/jobs/{id}/events", headers={"Last-Event-ID": events[-1]["id"]}).text)
+    assert [event["event"] for event in rest] == ["planned", "rendered", "decided", "stopped", "end"]
+
+
+def test_a_job_that_fails_before_any_snapshot_ends_without_an_id(house: House, alice: httpx.Client) -> None:
+    id = submit(alice)
+    for _ in range(3):
+        claim = house.ledger.claim(id, 0, "w1")
+        assert isinstance(claim, Claim)
+        house.ledger.fail(id, 0, claim.nonce, '{"boundary":"planner","message":"no","fix":""}', True, 0)
+    [end] = sse(alice.get(f"/v1/jobs/{id}/events").text)
+    assert (end["event"], "id" in end) == ("end", False)
+
+
+def test_a_quiet_stream_beats_through_an_outage_and_then_goes_on(house: House, alice: httpx.Client) -> None:
+    id = submit(alice)
+
+    async def read() -> list[bytes]:
+        pieces: list[bytes] = []
+        async for piece in streams(house).read("alice", id, None):
+            pieces.append(piece)
+            beats = pieces.count(b":\n\n")
+            if beats == 1 and house.ledger.epoch():
+                record = house.ledger.get(id)
+                assert record
+                house.commit(id, *opening(), stopped(StopReason.STALLED))
+                house.ledger.wipe()
+        return pieces
+
+    pieces = anyio.run(read)
+    assert pieces[0] == b"retry: 1000\n\n"
+    assert [event["event"] for event in sse(b"".join(pieces).decode())] == ["extracted", "gated", "stopped", "end"]
+
+
+def test_walking_back_stops_at_what_is_known(house: House, alice: httpx.Client) -> None:
+    id = submit(alice)
+    reads: list[str] = []
+    load = house.archive.load_snapshot
+
+    class Counting:
+        find_job = house.archive.find_job
+        load_job = house.archive.load_job
+
+        def load_snapshot(self, key: str):
+            reads.append(key)
+            return load(key)
+
+    machines = Machines(house.ledger, Counting(), house.images, house.sent.append, lambda: None)  # pyright: ignore[reportArgumentType]
+    service = Service(machines.ledger, machines.archive, machines.images, machines.send, 1, 1)
+    reader = Reader(Streams(service), "alice", id, None)
+    for _ in range(20):
+        house.commit(id, planned())
+    reader.poll()
+    assert len(reads) == 20
+    reader.poll()
+    house.commit(id, planned())
+    assert len(reader.poll()) == 1
+    assert len(reads) == 21
+
+
+def test_markup_in_events_stays_inside_its_line(house: House) -> None:
+    with browse(house.app(), **ALICE) as client:
+        brief = {"text": "x", "goals": [{"id": "g1", "text": "a\n\nevent: end\ndata: {}\u2028<b>"}]}
+        id = client.post("/v1/jobs", json={"brief": brief}).json()["id"]
+        house.commit(id, planned().model_copy(update={"by": "a\n\nevent: end\r\u2028"}), stopped())
+        events = sse(client.get(f"/v1/jobs/{id}/events").text)
+    assert [event["event"] for event in events][-3:] == ["planned", "stopped", "end"]
+    assert json.loads(events[-3]["data"])["by"] == "a\n\nevent: end\r\u2028"

@@ -1,0 +1,38 @@
+import httpx
+import pytest
+
+from tests.unit.api.house import House, browse
+
+
+@pytest.fixture
+def stranger(house: House):
+    with browse(house.app()) as client:
+        yield client
+
+
+def test_alive_needs_nothing(house: House, stranger: httpx.Client) -> None:
+    house.ledger.wipe()
+    house.broker_up = False
+    assert stranger.get("/healthz").json() == {"status": "ok"}
+
+
+def test_ready_when_everything_answers(stranger: httpx.Client) -> None:
+    response = stranger.get("/readyz")
+    assert response.status_code == 200
+    assert response.json() == {"status": "ok", "ledger": "ok", "storage": "ok", "broker": "ok"}
+
+
+def test_not_ready_names_what_does_not_answer(house: House, stranger: httpx.Client) -> None:
+    house.ledger.wipe()
+    house.broker_up = False
+    response = stranger.get("/readyz")
+    assert response.status_code == 503
+    assert response.json() == {
+        "status": "not ready", "ledger": "does not answer", "storage": "ok", "broker": "does not answer",
+    }  # fmt: skip
+
+
+def test_the_schema_shows_what_a_submit_takes(stranger: httpx.Client) -> None:
+    document = stranger.get("/v1/openapi.json").json()
+    body = document["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert sorted(body["properties"]) == ["brief", "priority", "seed", "settings"]

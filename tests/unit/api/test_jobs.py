@@ -1,0 +1,163 @@
+import httpx
+import pytest
+
+from director.types import Outcome, StopReason
+from tasks.jobs import JobStatus
+from tasks.ledger import CONTROL, Claim
+from tests.unit.api.house import (
+    BOB,
+    House,
+    decided,
+    opening,
+    planned,
+    png,
+    rendered,
+    stopped,
+    verified,
+)
+
+NOBODY = "00000000-0000-5000-8000-000000000000"
+
+
+def submit(client: httpx.Client, editor: str = "flux-krea") -> str:
+    body = {"brief": {"text": "A lamp and a chair", "title": "Room"}, "settings": {"editor": editor}}
+    return client.post("/v1/jobs", json=body).json()["id"]
+
+
+def test_an_envelope_tells_how_a_job_stands(house: House, alice: httpx.Client) -> None:
+    id = submit(alice)
+    picture = house.images.put(png())
+    house.commit(id, *opening())
+    house.commit(id, planned(), rendered(picture), verified(picture, Outcome.MET, Outcome.MISSED), decided(picture))
+    envelope = alice.get(f"/v1/jobs/{id}").json()
+    assert envelope["goals"] == {"met": 1, "missed": 1, "unsure": 0, "total": 2}
+    assert (envelope["step"], envelope["rounds"], envelope["renders"]) == (2, 1, 1)
+    assert sorted(envelope["links"]) == ["cancel", "events", "image", "self", "trajectory"]
+    house.commit(id, stopped())
+    envelope = alice.get(f"/v1/jobs/{id}").json()
+    assert (envelope["status"], envelope["stop"], envelope["doing"]) == ("done", "satisfied", "")
+
+
+def test_doing_says_what_a_job_does_or_waits_for(house: House, alice: httpx.Client) -> None:
+    def doing() -> str:
+        return alice.get(f"/v1/jobs/{id}").json()["doing"]
+
+    id = submit(alice, "foo")
+    house.ledger.announce("w1", ["planner"], 60_000)
+    assert doing() == "reading the brief: waiting for planner"
+    claim = house.ledger.claim(id, 0, "w1")
+    assert isinstance(claim, Claim)
+    assert doing() == "reading the brief"
+    house.ledger.fail(id, 0, claim.nonce, '{"boundary":"planner","message":"no JSON","fix":"retry"}', True, 60_000)
+    assert doing() == "reading the brief: waiting to try again"
+
+
+def test_a_model_that_nobody_serves_is_named(house: House, alice: httpx.Client) -> None:
+    id = submit(alice)
+    house.ledger.announce("w1", ["planner", "judge"], 60_000)
+    house.commit(id, *opening())
+    assert alice.get(f"/v1/jobs/{id}").json()["doing"] == "waiting: no worker serves editor.flux-krea"
+
+
+def test_errors_show_while_they_matter(house: House, alice: httpx.Client) -> None:
+    id = submit(alice)
+    for attempt in range(3):
+        claim = house.ledger.claim(id, 0, "w1")
+        assert isinstance(claim, Claim), attempt
+        house.ledger.fail(id, 0, claim.nonce, '{"boundary":"planner","message":"no JSON","fix":"ask again"}', True, 0)
+    envelope = alice.get(f"/v1/jobs/{id}").json()
+    assert envelope["status"] == "failed"
+    assert envelope["error"] == {"boundary": "planner", "message": "no JSON", "fix": "ask again"}
+
+
+def test_an_unknown_job_is_404_and_one_of_another_owner_too(house: House, alice: httpx.Client) -> None:
+    id = submit(alice)
+    for path in ("", "/events", "/image", "/trajectory"):
+        assert alice.get(f"/v1/jobs/{id}{path}", headers=BOB).status_code == 404
+        for unknown in (NOBODY, "x", "..%5cjob", "%00", NOBODY + "%0A"):
+            response = alice.get(f"/v1/jobs/{unknown}{path}")
+            assert response.status_code == 404
+            assert response.json()["type"] == "urn:visiondirector:problem:unknown-job"
+    assert alice.post(f"/v1/jobs/{id}/cancel", headers=BOB).status_code == 404
+    assert house.archive.controls(id) == []
+
+
+def test_after_a_wipe_an_ended_job_is_read_from_storage(house: House, alice: httpx.Client) -> None:
+    id, waiting = submit(alice), submit(alice)
+    picture = house.images.put(png())
+    house.commit(id, *opening(), planned(), rendered(picture), decided(picture), stopped(StopReason.BUDGET))
+    before = alice.get(f"/v1/jobs/{id}").json()
+    house.ledger.wipe()
+    assert alice.get(f"/v1/jobs/{id}").json() == before
+    assert alice.get(f"/v1/jobs/{id}/image").status_code == 200
+    assert alice.get(f"/v1/jobs/{id}", headers=BOB).status_code == 404
+    assert alice.get(f"/v1/jobs/{NOBODY}").status_code == 404
+    refused = alice.get(f"/v1/jobs/{waiting}")
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "2")
+
+
+def test_cancel_is_stored_asked_for_and_hinted(house: House, alice: httpx.Client) -> None:
+    id = submit(alice)
+    response = alice.post(f"/v1/jobs/{id}/cancel")
+    assert response.status_code == 202
+    assert response.json()["doing"] == "waiting: no worker is up"
+    [control] = house.archive.controls(id)
+    assert (control.kind, control.facts["by"]) == ("cancel", "alice")
+    record = house.ledger.get(id)
+    assert record
+    assert (record.cancel, record.queue) == (True, CONTROL)
+    assert house.sent[-1].queue == CONTROL
+
+
+def test_cancel_of_a_running_step_leaves_it_to_the_holder(house: House, alice: httpx.Client) -> None:
+    id = submit(alice)
+    house.ledger.claim(id, 0, "w1")
+    assert alice.post(f"/v1/jobs/{id}/cancel").json()["doing"] == "cancelling"
+    assert [hint.queue for hint in house.sent] == ["planner"]
+
+
+def test_cancel_of_an_ended_job_changes_nothing(house: House, alice: httpx.Client) -> None:
+    id = submit(alice)
+    house.commit(id, *opening(), stopped())
+    response = alice.post(f"/v1/jobs/{id}/cancel")
+    assert (response.status_code, response.json()["status"]) == (200, JobStatus.DONE)
+    assert house.archive.controls(id) == []
+
+
+def test_the_image_is_the_best_so_far(house: House, alice: httpx.Client) -> None:
+    id = submit(alice)
+    nothing = alice.get(f"/v1/jobs/{id}/image")
+    assert (nothing.status_code, nothing.json()["title"]) == (404, "There is no picture yet")
+    red, blue = house.images.put(png()), house.images.put(png(color="blue"))
+    house.commit(id, *opening(), planned(), rendered(red), decided(red))
+    house.commit(id, planned(), rendered(blue), decided(blue, accepted=False))
+    response = alice.get(f"/v1/jobs/{id}/image")
+    assert response.headers["Content-Type"] == "image/png"
+    assert response.headers["ETag"] == f'"{red}"'
+    assert response.content == house.images.get(red)
+    again = alice.get(f"/v1/jobs/{id}/image", headers={"If-None-Match": f'"{red}"'})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+def test_the_trajectory_is_that_of_the_newest_snapshot(house: House, alice: httpx.Client) -> None:
+    id = submit(alice)
+    fresh = alice.get(f"/v1/jobs/{id}/trajectory").json()
+    assert (fresh["brief"]["text"], fresh["events"]) == ("A lamp and a chair", [])
+    key = house.commit(id, *opening())
+    response = alice.get(f"/v1/jobs/{id}/trajectory")
+    assert response.text == house.archive.load_snapshot(key).trajectory.model_dump_json()
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/v1/jobs/x/y/z"])
+def test_an_unknown_path_is_a_problem_too(alice: httpx.Client, path: str) -> None:
+    response = alice.get(path)
+    assert response.status_code == 404
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert alice.delete("/v1/jobs").status_code == 405
+
+
+def test_lost_bytes_are_a_fault_not_an_outage(house: House, alice: httpx.Client) -> None:
+    id = submit(alice)
+    house.commit(id, *opening(), planned(), rendered("ab" * 32), decided("ab" * 32))
+    response = alice.get(f"/v1/jobs/{id}/image")
+    assert (response.status_code, response.json()["title"]) == (500, "Something that was stored is missing")
