@@ -29,8 +29,8 @@ SATISFIED, SHORT, USAGE, SERVICE, INTERRUPTED = 0, 1, 2, 3, 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command against the service that the flags, the environment or the checkout name."""
-    args = _parser().parse_args(argv)
-    url, token = _service(args, os.environ, Path(__file__).resolve().parent.parent)
+    args = parser().parse_args(argv)
+    url, token = service_of(args, os.environ, Path(__file__).resolve().parent.parent)
     console = Console(highlight=False, soft_wrap=True)
     try:
         with Client(url, token) as client:
@@ -171,7 +171,7 @@ def _assignment(text: str) -> tuple[str, Any]:
         return key, value
 
 
-def _service(args: argparse.Namespace, environment: Mapping[str, str], checkout: Path) -> tuple[str, str | None]:
+def service_of(args: argparse.Namespace, environment: Mapping[str, str], checkout: Path) -> tuple[str, str | None]:
     """URL and token: flags, then the environment, then the local stack of the checkout."""
     stack: dict[str, Any] = {}
     if (file := checkout / "var" / "stack.json").is_file():
@@ -187,7 +187,7 @@ def _service(args: argparse.Namespace, environment: Mapping[str, str], checkout:
     return url, token
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="visiondirector", description="Send a long brief, watch it become a picture.")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--url", help="the service; or set VISIONDIRECTOR_URL")

@@ -1,0 +1,82 @@
+import pytest
+
+from api.client import Event, GoalCount, Job, JobError
+from api.narrate import Narrator, plain, summary
+from director import types
+from director.types import Candidate, Outcome, Planned, Rendered, Selected, StopReason
+from tests.unit.api.house import decided, opening, planned, rendered, stopped, verified
+
+A, B = "aa" * 32, "bb" * 32
+
+
+def told(*events: types.Event) -> list[str]:
+    narrator = Narrator()
+    return [str(narrator.line(Event("0.a.0", event.kind, event.model_dump(mode="json")))) for event in events]
+
+
+def test_a_round_reads_as_lines() -> None:
+    two = Rendered(candidates=(Candidate(image=A, seed=1), Candidate(image=B, seed=2)), by="flux-krea")
+    assert told(
+        *opening(), planned(), two, Selected(image=B, why="closer", by="judge"),
+        verified(B, Outcome.MET, Outcome.MISSED), decided(B), stopped(StopReason.BUDGET),
+    ) == [
+        "goals       2 goals: a lamp · a chair",
+        "plan        staged: two goals",
+        "round 1     draw “draw a lamp”",
+        "rendered    2 candidates by flux-krea",
+        "picked      candidate 2 of 2: closer",
+        "verified    1/2 goals met; missed: a chair",
+        "accepted    1/2 goals met  + a lamp",
+        "stopped     budget: all is met",
+    ]  # fmt: skip
+
+
+def test_a_rollback_keeps_the_standing() -> None:
+    lines = told(
+        *opening(), planned(), rendered(A), verified(A, Outcome.MET, Outcome.MISSED), decided(A),
+        planned(), rendered(B), verified(B, Outcome.MISSED, Outcome.MET),
+        decided(B, accepted=False).model_copy(update={"lost": ("g1",), "gained": ("g2",)}),
+    )  # fmt: skip
+    assert lines[-1] == "rolled back 1/2 goals met  + a chair  − a lamp"
+
+
+def test_unsure_goals_and_a_second_look_are_named() -> None:
+    seen = verified(A, Outcome.MET, Outcome.UNSURE)
+    again = seen.model_copy(update={"again": True})
+    assert told(*opening(), planned(), rendered(A), seen, again)[-2:] == [
+        "verified    1/2 goals met, 1 unsure",
+        "verified    1/2 goals met, 1 unsure, second look",
+    ]
+
+
+def test_what_a_model_says_can_not_steer_a_terminal() -> None:
+    action = types.Action(kind=types.ActionKind.EDIT, instruction="\x1b[2J\x1b]0;pwned\x07[red]x[/]\u202e", targets=())
+    [line] = told(Planned(action=action, by="test"))
+    assert line.isprintable()
+    assert "[red]x[/]" in line
+
+
+def test_an_event_of_a_newer_service_is_no_crash() -> None:
+    assert str(Narrator().line(Event("0.a.0", "upscaled", {"kind": "upscaled", "by": 4}))).strip() == "upscaled"
+
+
+@pytest.mark.parametrize(
+    ("text", "most", "expected"),
+    [("a  b\nc", 100, "a b c"), ("x" * 12, 10, "x" * 9 + "…"), ("", 5, ""), ("a\u2028b", 5, "a b")],
+)
+def test_plain(text: str, most: int, expected: str) -> None:
+    assert plain(text, most) == expected
+
+
+def test_a_summary_of_a_failed_job() -> None:
+    job = Job(
+        id="j", title="Lamp", status="failed", doing="", goals=GoalCount(met=1, unsure=1, total=3), rounds=1, renders=4,
+        error=JobError(boundary="editor", message="out of memory", fix="use a smaller size"),
+    )  # fmt: skip
+    assert [str(line) for line in summary(job)] == [
+        "job         j  Lamp",
+        "status      failed",
+        "goals       1/3 met, 1 unsure",
+        "cost        1 round, 4 renders",
+        "error       editor: out of memory (use a smaller size)",
+    ]
