@@ -1,0 +1,312 @@
+"""One check for each kind of drawable: a sight and what was asked in, how true it is and what was seen out."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from director.types import Region
+from worker.sketch import draw, glyphs, look, see, typeset
+from worker.sketch.draw import colour
+from worker.sketch.language import Drawable
+from worker.sketch.see import Sight, Thing
+
+
+class Finding(NamedTuple):
+    """`truth` is the probability that it is there as asked; None when there is no check for it."""
+
+    truth: float | None
+    seen: str
+
+
+def check(sight: Sight, wanted: Drawable) -> Finding:
+    """What the pixels say of one drawable."""
+    one = _CHECKS.get(f"{wanted.kind}:{wanted.name}") or _CHECKS.get(wanted.kind)
+    return one(sight, wanted) if one else Finding(None, f"no check for {wanted.name}")
+
+
+def _sure(value: float, least: float, width: float) -> float:
+    """A probability: 0.5 where `value` is at `least`, near 0 or 1 once `width` away from it."""
+    return float(1 / (1 + np.exp(-4.5 * (value - least) / width)))
+
+
+# --- things -------------------------------------------------------------------------------------
+
+LIKE = 0.5
+
+
+def found(sight: Sight, noun: str) -> list[Thing]:
+    return [thing for thing in sight.things if thing.like(noun) >= LIKE]
+
+
+def _thing(sight: Sight, wanted: Drawable) -> Finding:
+    there = found(sight, wanted.name)
+    label = f"{' or '.join(wanted.colours)} {wanted.name.replace('_', ' ')}".strip()
+    if wanted.verb == "remove":
+        return Finding(0.04 if there else 0.96, f"{len(there)} {label} left")
+    tinted = [t for t in there if not wanted.colours or any(close(t.rgb, c) for c in wanted.colours)]
+    if there and not tinted:
+        return Finding(0.05, f"{wanted.name.replace('_', ' ')} found, but not {' or '.join(wanted.colours)}")
+    placed = [t for t in tinted if wanted.region is None or inside(t, wanted.region)]
+    if wanted.anchor and wanted.relation in _RELATED:
+        anchors = found(sight, wanted.anchor)
+        if anchors:
+            placed = [t for t in placed if any(_RELATED[wanted.relation](t, a) for a in anchors)]
+    if wanted.height and wanted.height > 0.2:
+        placed = [t for t in placed if _tall(sight, t, wanted.height)]
+    number = len(placed)
+    if wanted.count == 0:
+        return Finding(0.95 if number >= 2 else 0.06, f"found {number} {label}")
+    if wanted.count == 1:
+        best = max((t.like(wanted.name) for t in placed), default=0.0)
+        return Finding(_sure(best, LIKE - 0.06, 0.1) if placed else 0.05, f"found {label}" if placed else _instead(tinted, label))
+    return Finding(0.95 if number == wanted.count else 0.05, f"found {number} of {wanted.count} {label}")
+
+
+def _instead(tinted: list[Thing], label: str) -> str:
+    return f"found {label}, but not where or as large as asked" if tinted else f"no {label} found"
+
+
+_RELATED: dict[str, Callable[[Thing, Thing], bool]] = {
+    "left": lambda t, a: t.centre[0] < a.centre[0] - 0.02,
+    "right": lambda t, a: t.centre[0] > a.centre[0] + 0.02,
+    "above": lambda t, a: t.centre[1] < a.centre[1] - 0.02,
+    "on": lambda t, a: t.centre[1] < a.centre[1],
+    "below": lambda t, a: t.centre[1] > a.centre[1] + 0.02,
+}
+
+
+def inside(thing: Thing, region: Region, slack: float = 0.04) -> bool:
+    x, y = thing.centre
+    return region.x0 - slack <= x <= region.x1 + slack and region.y0 - slack <= y <= region.y1 + slack
+
+
+def _tall(sight: Sight, thing: Thing, height: float) -> bool:
+    """Stated heights within a third; "large" is what stands out."""
+    share = thing.box[3] - thing.box[1]
+    if height in (0.3, 0.4):
+        return max(share, thing.box[2] - thing.box[0]) > 0.12
+    return 0.66 < share / height < 1.4
+
+
+def close(rgb: tuple[float, float, float], name: str, slack: float = 0.32) -> bool:
+    """Whether a colour as seen, under light and grading, passes for the named one."""
+    return bool(look.near(np.array([rgb], np.float32), name, slack)[0])
+
+
+# --- type ---------------------------------------------------------------------------------------
+
+
+def _text(sight: Sight, wanted: Drawable) -> Finding:
+    if not glyphs.settable(wanted.string):
+        return Finding(None, "letters that the sketch has no template for")
+    readings, where = read(sight, wanted.string)
+    score = min(r.score for r in readings)
+    written = " ".join(r.read for r in readings)
+    if score < 0.62:
+        return Finding(0.05, f"'{wanted.string}' is nowhere to be read"[:200])
+    if written != " ".join(wanted.string.split()):
+        return Finding(0.06, f"read '{written}'{where}"[:280])
+    x = sum(r.box[0] + r.box[2] for r in readings) / 2 / len(readings) / sight.full.shape[1]
+    y = sum(r.box[1] + r.box[3] for r in readings) / 2 / len(readings) / sight.full.shape[0]
+    region = wanted.region
+    if region and not (region.x0 - 0.06 <= x <= region.x1 + 0.06 and region.y0 - 0.06 <= y <= region.y1 + 0.06):
+        return Finding(0.1, f"read '{written}'{where}, not where it was asked for"[:280])
+    return Finding(_sure(score, 0.72, 0.14), f"read '{written}'{where}"[:280])
+
+
+def read(sight: Sight, string: str) -> tuple[list[see.Reading], str]:
+    """The best reading of a string on one to four lines, and where it stands."""
+    best: list[see.Reading] = [see.NOTHING]
+    for count in range(1, min(4, len(string.split())) + 1):
+        readings = [see.find_line(sight, part) for part in typeset.broken(string, count)]
+        if min(r.score for r in readings) > min(r.score for r in best):
+            best = readings
+        if min(r.score for r in best) > 0.8:
+            break
+    middle = (best[0].box[1] + best[-1].box[3]) / 2 / sight.full.shape[0]
+    return best, f" at the {'top' if middle < 0.36 else 'bottom' if middle > 0.64 else 'middle'}"
+
+
+# --- colour -------------------------------------------------------------------------------------
+
+
+def _of(sight: Sight, wanted: Drawable) -> Finding:
+    there, name = found(sight, wanted.anchor), wanted.anchor.replace("_", " ")
+    if not there:
+        return Finding(0.1, f"no {name} found")
+    right = [t for t in there if close(t.rgb, wanted.colours[0])]
+    return Finding(0.95 if right else 0.05, f"{name} is {'' if right else 'not '}{wanted.colours[0]}")
+
+
+def _palette(sight: Sight, wanted: Drawable) -> Finding:
+    shares = look.shares(sight, wanted.colours)
+    absent = [name for name, share in zip(wanted.colours, shares, strict=True) if share < 0.012]
+    if absent:
+        return Finding(0.06, f"hardly any {' or '.join(absent)}")
+    return Finding(_sure(sum(shares), 0.3, 0.3), f"{' and '.join(wanted.colours)} cover {100 * min(1, sum(shares)):.0f} %")
+
+
+def _background(sight: Sight, wanted: Drawable) -> Finding:
+    rgb = look.background(sight)
+    right = close(rgb, wanted.colours[0], 0.4)
+    return Finding(0.95 if right else 0.05, f"background {'' if right else 'not '}{wanted.colours[0]}")
+
+
+def _saturation(sight: Sight, wanted: Drawable) -> Finding:
+    seen = draw.saturation(sight.full)
+    return Finding(_sure(0.17 - abs(seen - (wanted.amount or 0.6)), 0, 0.1), f"saturation about {100 * seen:.0f} %")
+
+
+# --- effects and light --------------------------------------------------------------------------
+
+
+def _grain(sight: Sight, wanted: Drawable) -> Finding:
+    least = 24 * (wanted.amount if wanted.amount is not None else 0.2) * 0.55
+    return Finding(_sure(sight.noise, max(1.2, least), 1.2), f"grain of {sight.noise:.1f} levels")
+
+
+def _vignette(sight: Sight, _: Drawable) -> Finding:
+    fall = look.light(sight).corners
+    return Finding(_sure(fall, 0.2, 0.12), f"corners {100 * max(fall, 0):.0f} % darker")
+
+
+def _blur(sight: Sight, _: Drawable) -> Finding:
+    crisp = look.crispness(sight)
+    if crisp is None:
+        return Finding(None, "no edge in the background to judge by")
+    return Finding(_sure(-crisp, -2.0, 0.6), f"background edges {'soft' if crisp < 2 else 'crisp'}")
+
+
+def _rain(sight: Sight, _: Drawable) -> Finding:
+    return Finding(_sure(look.slant(sight), 0.14, 0.1), f"streaks along the slant: {look.slant(sight):.2f}")
+
+
+def _fog(sight: Sight, _: Drawable) -> Finding:
+    return Finding(_sure(look.bank(sight), 0.2, 0.14), f"a pale bank of {look.bank(sight):.2f}")
+
+
+def _screen(sight: Sight, wanted: Drawable) -> Finding:
+    rows, columns = look.periodic(sight, 4 if wanted.name == "scanlines" else 6)
+    value = rows if wanted.name == "scanlines" else min(rows, columns)
+    return Finding(_sure(value, 2.0, 1.2), f"a periodic screen of {value:.1f} levels")
+
+
+def _specks(sight: Sight, wanted: Drawable) -> Finding:
+    specks = look.specks(sight)
+    if len(specks) < 45:
+        return Finding(_sure(len(specks), 45, 20), f"{len(specks)} specks")
+    low = float((specks[:, 1] > 0.66).mean())
+    gay = float((specks[:, 2] > 0.45).mean())
+    kind = "confetti" if gay > 0.35 else "stars" if low < 0.1 else "snow"
+    return Finding(0.94 if kind == wanted.name else 0.06, f"{len(specks)} specks, rather {kind}")
+
+
+def _frame(sight: Sight, _: Drawable) -> Finding:
+    step = look.framed(sight)
+    return Finding(_sure(step, 22, 14), "a line around the picture" if step > 22 else "no line around the picture")
+
+
+def _side(sight: Sight, wanted: Drawable) -> Finding:
+    seen = look.light(sight)
+    dx, dy = draw.towards(wanted.relation)
+    along, across = seen.x * dx + seen.y * dy, abs(seen.x * dy - seen.y * dx)
+    truth = _sure(along - 0.8 * across, 0.08, 0.08)
+    word = f"light from the {wanted.relation}" if truth > 0.5 else f"no light from the {wanted.relation}"
+    if wanted.colours:
+        warmer = (seen.warm_x * dx + seen.warm_y * dy) * (1 if wanted.colours[0] == "warm" else -1)
+        truth, word = min(truth, _sure(warmer, 0.07, 0.07)), f"{word}, {'' if warmer > 0.07 else 'not '}{wanted.colours[0]}"
+    return Finding(truth, word)
+
+
+def _tint(sight: Sight, wanted: Drawable) -> Finding:
+    r, _, b = look.background(sight)
+    warmth = float(np.log(max(r, 1) / max(b, 1)))
+    value = warmth - 0.1 if wanted.colours[0] == "warm" else 0.02 - warmth
+    return Finding(_sure(value, 0, 0.1), f"the picture is {'warm' if warmth > 0.1 else 'cool' if warmth < 0.02 else 'neutral'}")
+
+
+def _level(sight: Sight, wanted: Drawable) -> Finding:
+    middle = look.light(sight).level
+    value = 95 - middle if wanted.name == "dark" else middle - 180
+    return Finding(_sure(value, 0, 25), f"middle tone {middle:.0f} of 255")
+
+
+def _glow(sight: Sight, wanted: Drawable) -> Finding:
+    if wanted.name == "spot":
+        gain = look.pool(sight, _point(sight, wanted)[:2])
+        return Finding(_sure(gain, 0.2, 0.15), f"pool of light: {100 * gain:.0f} % brighter")
+    if wanted.anchor and not found(sight, wanted.anchor):
+        return Finding(0.1, f"no {wanted.anchor.replace('_', ' ')} found")
+    gain = look.ring(sight, *_point(sight, wanted))
+    return Finding(_sure(gain, 9, 7), f"{gain:.0f} levels brighter around {wanted.anchor.replace('_', ' ') or 'the middle'}")
+
+
+def _point(sight: Sight, wanted: Drawable) -> tuple[float, float, float]:
+    """Centre and half size, in fractions, of what a glow is asked to be around."""
+    there = found(sight, wanted.anchor) if wanted.anchor else []
+    if there:
+        x0, y0, x1, y1 = max(there, key=lambda t: t.like(wanted.anchor)).box
+        return (x0 + x1) / 2, (y0 + y1) / 2, max(x1 - x0, y1 - y0) / 2
+    box = wanted.region
+    return ((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2, 0.0) if box else (0.5, 0.45, 0.0)
+
+
+# --- layout -------------------------------------------------------------------------------------
+
+
+def _place(sight: Sight, wanted: Drawable) -> Finding:
+    there, name = found(sight, wanted.anchor), wanted.anchor.replace("_", " ")
+    right = [t for t in there if (wanted.region is None or inside(t, wanted.region)) and (wanted.height is None or _tall(sight, t, wanted.height))]
+    return Finding(0.94 if right else 0.06, f"{name} found" + ("" if right else ", but not there") if there else f"no {name} found")
+
+
+def _margins(sight: Sight, _: Drawable) -> Finding:
+    height, width = sight.front.shape
+    edge = int(0.085 * min(height, width))
+    inner = sight.front[edge:-edge, edge:-edge].sum()
+    share = float((sight.front.sum() - inner) / max(sight.front.sum(), 1))
+    return Finding(_sure(0.03 - share, 0, 0.03), "margins are free" if share < 0.03 else "something stands in the margins")
+
+
+def _clear(sight: Sight, wanted: Drawable) -> Finding:
+    box = wanted.region or Region(x0=0, y0=0, x1=1, y1=0.35)
+    within = [t.noun.replace("_", " ") for t in sight.things if t.likeness[t.noun] >= LIKE and inside(t, box, -0.02)]
+    return Finding(0.06 if within else 0.93, f"{within[0]} stands there" if within else "the area is open")
+
+
+def _known(sight: Sight) -> list[Thing]:
+    return [t for t in sight.things if t.likeness[t.noun] >= LIKE and max(t.box[2] - t.box[0], t.box[3] - t.box[1]) > 0.075]
+
+
+def _symmetry(sight: Sight, _: Drawable) -> Finding:
+    things = _known(sight)
+    paired = sum(any(abs(1 - t.centre[0] - o.centre[0]) < 0.09 and abs(t.centre[1] - o.centre[1]) < 0.15 for o in things) for t in things)
+    share = paired / max(len(things), 1)
+    return Finding(_sure(share, 0.7, 0.25) if things else None, f"{paired} of {len(things)} things mirrored")
+
+
+def _diagonal(sight: Sight, _: Drawable) -> Finding:
+    things = _known(sight)
+    if len(things) < 3:
+        return Finding(None, "too few things to see a diagonal")
+    turn = abs(float(np.corrcoef(np.array([t.centre for t in things]).T)[0, 1]))
+    return Finding(_sure(turn, 0.6, 0.3), f"things lie on a diagonal: {turn:.2f}")
+
+
+def _third(sight: Sight, _: Drawable) -> Finding:
+    things = _known(sight)
+    if not things:
+        return Finding(0.1, "nothing found")
+    x = max(things, key=lambda t: (t.box[2] - t.box[0]) * (t.box[3] - t.box[1])).centre[0]
+    return Finding(_sure(0.09 - min(abs(x - 1 / 3), abs(x - 2 / 3)), 0, 0.06), f"the largest thing stands at {100 * x:.0f} % of the width")
+
+
+_CHECKS: dict[str, Callable[[Sight, Drawable], Finding]] = {
+    "thing": _thing, "text": _text,
+    "colour:of": _of, "colour:palette": _palette, "colour:background": _background, "colour:saturation": _saturation,
+    "effect:grain": _grain, "effect:vignette": _vignette, "effect:blur": _blur, "effect:rain": _rain, "effect:fog": _fog, "effect:scanlines": _screen,
+    "effect:halftone": _screen, "effect:snow": _specks, "effect:stars": _specks, "effect:confetti": _specks, "effect:frame": _frame,
+    "light:side": _side, "light:tint": _tint, "light:dark": _level, "light:bright": _level, "light:glow": _glow, "light:spot": _glow,
+    "layout:place": _place, "layout:margins": _margins, "layout:clear": _clear, "layout:symmetry": _symmetry, "layout:diagonal": _diagonal, "layout:third": _third,
+}  # fmt: skip

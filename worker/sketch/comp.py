@@ -1,0 +1,291 @@
+"""One comp on its way: scenery, placement, then light, things, effects and type in that order."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from director.types import Region
+from worker.sketch import draw, glyphs, typeset
+from worker.sketch.draw import Box, Canvas, Colour, colour
+from worker.sketch.language import Drawable, nouns
+from worker.sketch.layout import Page
+
+GROUND = 0.74
+"""Height of the line where wall and ground meet."""
+
+_SCHEMES = (
+    "#f1e4cb #c98a5b #7a3b22 #2b1a14", "#e9ecdf #8fae9a #2f5d55 #1b2b2a", "#f6e7d8 #e3a587 #a9483a #3a1d24", "#dfe9ee #88a9be #2c5676 #16283a",
+    "#f4eedd #d9b65f #8a6a1f #2d2a1c", "#efe3ea #c495ac #74406a #2c1a33", "#e6e6e1 #a8a79a #57584f #222420", "#f7ead2 #86b0a6 #d0693f #24343a",
+)  # fmt: skip
+
+
+@dataclass
+class Placed:
+    """A thing on the page: what it is, in which colour, and its box in pixels."""
+
+    noun: str
+    rgb: Colour
+    box: Box
+
+
+@dataclass
+class Comp:
+    """Mutable: the canvas, what the page still has free, and what has been placed."""
+
+    canvas: Canvas
+    page: Page
+    dice: np.random.Generator
+    display: str = "Oswald-SemiBold"
+    accent: tuple[Colour, ...] = ()
+    things: list[Placed] = field(default_factory=list[Placed])
+    type: list[tuple[Drawable, typeset.Block, Box]] = field(default_factory=list[tuple[Drawable, typeset.Block, Box]])
+
+    @property
+    def height(self) -> int:
+        return self.canvas.shape[0]
+
+    @property
+    def width(self) -> int:
+        return self.canvas.shape[1]
+
+    @property
+    def unit(self) -> int:
+        return min(self.width, self.height)
+
+
+def scenery(width: int, height: int, wanted: tuple[Drawable, ...], dice: np.random.Generator) -> Comp:
+    """An empty room: a wall, a ground and, in richer palettes, a hill and a strip, in the stated colours."""
+    tones = [colour(f"{t}") for t in _SCHEMES[int(dice.integers(len(_SCHEMES)))].split()]
+    dark = any(d.name == "dark" for d in wanted)
+    wall, ground, rest = tones[0], draw.mix(tones[1], tones[0], 0.35), tones[2:]
+    extra: list[Colour] = []
+    if palette := next((d.colours for d in wanted if d.name == "palette"), ()):
+        stated = sorted((colour(c) for c in palette), key=draw.luma, reverse=not dark)
+        wall, rest = stated[0], stated[1:] or [draw.mix(stated[0], colour("#17131a"), 0.55)]
+        ground = stated[1] if len(stated) > 1 else draw.mix(stated[0], colour("#fffaf0" if dark else "#17131a"), 0.22)
+        extra = stated[2:]
+    if back := next((d.colours for d in wanted if d.name == "background" and d.colours), ()):
+        wall = colour(back[0])
+        ground = ground if palette else draw.mix(wall, colour("#17131a" if draw.luma(wall) > 90 else "#fffaf0"), 0.16)
+    canvas = np.empty((height, width, 3), np.float32)
+    canvas[:] = wall * np.linspace(1.02, 0.97, height, dtype=np.float32)[:, None, None]
+    if len(extra) > 1:
+        x, y = np.linspace(0, 1, width)[None], np.linspace(0, 1, height)[:, None]
+        canvas[y > GROUND - 0.035 - 0.05 * np.sin(2.6 * x + 0.5)] = extra[1]
+    line = int(GROUND * height)
+    canvas[line:] = ground
+    if extra:
+        canvas[height - max(6, round(0.035 * height)) :] = extra[0]
+    display = ("Oswald-SemiBold", "SketchSerif-Bold")[int(dice.integers(2))]
+    margins = any(d.name == "margins" for d in wanted)
+    page = Page(width, height, margin=0.125 if margins else 0.045)
+    return Comp(canvas, page, dice, display, tuple(rest))
+
+
+def place(comp: Comp, wanted: tuple[Drawable, ...], ink: Colour | None = None) -> None:
+    """Give every thing and string of `wanted` its box."""
+    things = [d for d in wanted if d.kind == "thing"]
+    rules = {d.name: d for d in wanted if d.kind == "layout" and d.name != "place"}
+    spots = {d.anchor: d for d in wanted if d.name == "place"}
+    texts = [d for d in wanted if d.kind == "text"]
+    free = [d for d in texts if not d.anchor]
+    for i, text in enumerate(free):
+        _place_text(comp, text, i, len(free))
+    if "clear" in rules:
+        box = rules["clear"].region or Region(x0=0, y0=0, x1=1, y1=0.35)
+        comp.page.take((int(box.x0 * comp.width), int(box.y0 * comp.height), int(box.x1 * comp.width), int(box.y1 * comp.height)))
+    things = [_moved(d, spots.get(d.name)) for d in things]
+    ordered = sorted(things, key=lambda d: (bool(d.anchor), d.region is None, -_tall(comp, d, 1.0)))
+    sizes = [_tall(comp, d, 1.0) ** 2 * glyphs.aspect(d.name) * (d.count or 3) for d in things]
+    room = 0.26 * comp.width * comp.height
+    crowd = min(1.0, (room / max(sum(sizes), 1)) ** 0.5)
+    for i, thing in enumerate(ordered):
+        _place_things(comp, thing, crowd, _wish(comp, thing, i, len(ordered), rules))
+    for text in texts:
+        if text.anchor:
+            _place_text(comp, text, 1, 3)
+
+
+def _moved(thing: Drawable, spot: Drawable | None) -> Drawable:
+    return replace(thing, region=spot.region or thing.region, height=spot.height or thing.height) if spot else thing
+
+
+# --- type ---------------------------------------------------------------------------------------
+
+_TALL = {"headline": 0.1, "line": 0.05, "small": 0.04}
+
+
+def _place_text(comp: Comp, text: Drawable, index: int, count: int) -> None:
+    region = text.region
+    anchor = next((t for t in comp.things if t.noun == text.anchor), None)
+    across = (region.x1 - region.x0) * comp.width - (0.05 * comp.unit if region.x1 - region.x0 < 1 else 0) if region else comp.width
+    width = min(across, comp.width - 2 * (comp.page.limits[0] + 0.02 * comp.unit))
+    if anchor:
+        width = min(width, max(0.34 * comp.width, (anchor.box[2] - anchor.box[0]) * 1.6))
+    role = typeset.role(text)
+    width *= {"headline": 1.0, "line": 0.8, "small": 0.66}[role]
+    for shrink in (1.0, 0.85, 0.7, 0.55, 0.42):
+        block = typeset.block(text.string, typeset.face(text, comp.display), width * max(shrink, 0.7), _TALL[role] * comp.height * shrink)
+        pad = block.px * 0.75 if "tag" in text.style else 0
+        size = (block.width + 2 * pad, block.height + 2 * pad)
+        wish = _beside(comp, anchor.box, text.relation or "below", size) if anchor else _line_wish(comp, region, index, count, size)
+        if box := comp.page.find(size, wish, None if anchor else region, (1, 4)):
+            comp.page.take(box, 0.03 * comp.unit)
+            comp.type.append((text, block, box))
+            return
+    if region and (text.region or anchor):
+        _place_text(comp, replace(text, region=None, anchor=""), index, count)
+
+
+def _line_wish(comp: Comp, region: Region | None, index: int, count: int, size: tuple[float, float]) -> tuple[float, float]:
+    """Towards the outer edge of the region; without one: first lines on top, the last at the foot."""
+    x0, y0, x1, y1 = comp.page.limits
+    if region is None:
+        return comp.width / 2, y1 if count > 1 and index == count - 1 else y0 + 0.02 * comp.height
+    x = (region.x0 + region.x1) / 2 * comp.width
+    if region.x1 - region.x0 < 0.6:
+        x = x0 + size[0] / 2 if region.x0 == 0 else x1 - size[0] / 2 if region.x1 == 1 else x
+    y = (region.y0 + region.y1) / 2 * comp.height
+    return x, y0 if region.y0 == 0 and region.y1 < 0.6 else y1 if region.y1 == 1 and region.y0 > 0.4 else y
+
+
+# --- things -------------------------------------------------------------------------------------
+
+
+def _tall(comp: Comp, thing: Drawable, crowd: float) -> float:
+    """Height in pixels of one thing of this kind."""
+    scale, ratio = nouns()[thing.name].scale, glyphs.aspect(thing.name)
+    if thing.height and thing.height not in (0.085, 0.115, 0.3, 0.4):
+        return thing.height * comp.height
+    share = thing.height or min(0.3, 0.165 * scale)
+    tall = share * comp.unit * (crowd if not thing.height or thing.height > 0.2 else 1)
+    return max(0.085 * comp.unit, tall / max(1, ratio) ** 0.5)
+
+
+def _wish(comp: Comp, thing: Drawable, index: int, count: int, rules: dict[str, Drawable]) -> tuple[float, float]:
+    """Where this thing would like its centre."""
+    place = nouns()[thing.name].place
+    spread = (0.5, 0.22, 0.78, 0.36, 0.64, 0.14, 0.86)
+    x, y = spread[index % 7] * comp.width, {"sky": 0.27, "hang": 0.12, "any": 0.86, "over": 0.4}.get(place, GROUND + 0.03) * comp.height
+    if place != "any" and place != "sky":
+        y -= 0.0
+    if "diagonal" in rules:
+        along = (index + 0.5) / max(count, 1)
+        x, y = (0.12 + 0.76 * along) * comp.width, (0.86 - 0.7 * along) * comp.height
+    if "third" in rules and index == 0:
+        x = comp.width / 3 if comp.dice.random() < 0.5 else comp.width * 2 / 3
+    if thing.region:
+        box = thing.region
+        x = (box.x0 + box.x1) / 2 * comp.width
+        low, high = box.y0 * comp.height, box.y1 * comp.height
+        y = min(max(y, low + 0.3 * (high - low)), low + 0.7 * (high - low))
+    return x + comp.dice.uniform(-0.02, 0.02) * comp.width, y
+
+
+def _place_things(comp: Comp, thing: Drawable, crowd: float, wish: tuple[float, float]) -> None:
+    count = thing.count or (3 if thing.region is None or thing.region.area < 0.3 else 4)
+    anchor = next((t for t in comp.things if t.noun == thing.anchor), None)
+    rgbs = [_tone(comp, thing, i) for i in range(count)]
+    for shrink in (1.0, 0.85, 0.7, 0.58, 0.48, 0.4):
+        page = comp.page.copy()
+        tall = max(_tall(comp, thing, crowd) * shrink, 0.06 * comp.unit)
+        size = tall * glyphs.aspect(thing.name), tall
+        boxes = _boxes(comp, page, thing, anchor, size, count, wish)
+        if boxes:
+            comp.page = page
+            comp.things += [Placed(thing.name, rgb, box) for rgb, box in zip(rgbs, boxes, strict=True)]
+            return
+    if thing.region or anchor:
+        _place_things(comp, replace(thing, region=None, anchor=""), crowd, wish)
+
+
+def _boxes(comp: Comp, page: Page, thing: Drawable, anchor: Placed | None, size: tuple[float, float], count: int, wish: tuple[float, float]) -> list[Box]:
+    """Free boxes for all of `count`, side by side around the wish; empty when they don't fit."""
+    boxes: list[Box] = []
+    loose = nouns()[thing.name].place in ("any", "sky")
+    region = thing.region
+    if anchor:
+        wish = _beside(comp, anchor.box, thing.relation, (size[0] * count, size[1]))
+        region = region or _side(comp, anchor.box, thing.relation)
+    for i in range(count):
+        shift = (i - (count - 1) / 2) * size[0] * (1.35 if loose else 1.2)
+        lift = size[1] * (0.35 if i % 2 else -0.1) if loose and count > 1 else 0
+        grounded = nouns()[thing.name].place == "ground" and not anchor
+        at = wish[0] + shift, wish[1] + lift - (size[1] * 0.38 if grounded and not thing.region else 0)
+        box = page.find(size, at, region, (1, 3) if grounded else (1, 1.5))
+        if box is None:
+            return []
+        page.take(box, 0.022 * comp.unit)
+        boxes.append(box)
+    return boxes
+
+
+def _beside(comp: Comp, box: Box, relation: str, size: tuple[float, float]) -> tuple[float, float]:
+    """The centre that touches `box` on the stated side, with a little air."""
+    x, y, air = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2, 0.03 * comp.unit
+    foot = box[3] - size[1] / 2
+    return {
+        "left": (box[0] - air - size[0] / 2, foot), "right": (box[2] + air + size[0] / 2, foot), "above": (x, box[1] - air - size[1] / 2),
+        "on": (x, box[1] - 0.012 * comp.unit - size[1] / 2), "below": (x, box[3] + air + size[1] / 2),
+    }.get(relation, (box[2] + air + size[0] / 2, foot) if x < comp.width / 2 else (box[0] - air - size[0] / 2, y))  # fmt: skip
+
+
+def _side(comp: Comp, box: Box, relation: str) -> Region | None:
+    """Where a centre must be to count as left of, right of, above or below the box."""
+    x, y = (box[0] + box[2]) / 2 / comp.width, (box[1] + box[3]) / 2 / comp.height
+    left, right, top, bottom = max(box[0] / comp.width, 0.02), min(box[2] / comp.width, 0.98), max(box[1] / comp.height, 0.02), min(box[3] / comp.height, 0.98)
+    del x, y
+    return {
+        "left": Region(x0=0, y0=0, x1=left, y1=1), "right": Region(x0=right, y0=0, x1=1, y1=1), "above": Region(x0=0, y0=0, x1=1, y1=top),
+        "on": Region(x0=0, y0=0, x1=1, y1=top), "below": Region(x0=0, y0=bottom, x1=1, y1=1),
+    }.get(relation)  # fmt: skip
+
+
+def _tone(comp: Comp, thing: Drawable, index: int) -> Colour:
+    if thing.colours:
+        return colour(thing.colours[index % len(thing.colours)])
+    return colour(nouns()[thing.name].colour)
+
+
+# --- drawing ------------------------------------------------------------------------------------
+
+
+def paint_things(comp: Comp) -> None:
+    for thing in comp.things:
+        draw.stamp(comp.canvas, thing.noun, thing.rgb, thing.box, nouns()[thing.noun].place == "ground")
+
+
+def paint_type(comp: Comp) -> None:
+    for text, block, box in comp.type:
+        tagged = "tag" in text.style
+        if tagged:
+            _tag(comp, box, block.px)
+        ink = colour(text.colours[0]) if text.colours and not tagged else colour("#241c1a") if tagged else comp.accent[-1] if comp.accent else colour("#241c1a")
+        rgb = draw.contrasting(comp.canvas, box, ink)
+        pad = (box[3] - box[1] - block.height) // 2
+        left = text.region is not None and text.region.x0 == 0 and text.region.x1 < 0.6
+        right = text.region is not None and text.region.x1 == 1 and text.region.x0 > 0.4
+        for i, words in enumerate(block.lines):
+            tall, wide = glyphs.line(words, block.face, block.px).shape
+            x = box[0] + pad if left else box[2] - pad - wide if right else (box[0] + box[2] - wide) // 2
+            # lines share a baseline grid; a line without descenders is shorter, so it hangs from its top
+            y = box[1] + pad + i * block.pitch + _drop(words, block)
+            draw.type_line(comp.canvas, words, block.face, block.px, rgb, x, y)
+            del tall
+
+
+def _drop(words: str, block: typeset.Block) -> int:
+    """How far below the tallest line's top this line's ink begins."""
+    font = glyphs.font(block.face, block.px)
+    return int(font.getbbox(words)[1] - min(font.getbbox(line)[1] for line in block.lines))
+
+
+def _tag(comp: Comp, box: Box, px: int) -> None:
+    """A paper label with soft corners under a line of type."""
+    x0, y0, x1, y1 = box
+    mask = np.zeros((y1 - y0 + 8, x1 - x0 + 8), np.float32)
+    mask[4:-4, 4:-4] = 1
+    mask = np.clip(draw.blurred(mask, max(1.5, px * 0.12)) * 3 - 1, 0, 1)
+    around = draw.luma(np.median(comp.canvas[y0:y1:2, x0:x1:2].reshape(-1, 3), axis=0))
+    draw.blend(comp.canvas, draw.blurred(mask, 3), colour("black"), x0 - 3, y0 - 1, 0.25)
+    draw.blend(comp.canvas, mask, colour("#fffdf6" if around < 225 else "#f0dfb8"), x0 - 4, y0 - 4)

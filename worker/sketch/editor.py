@@ -1,0 +1,136 @@
+"""The sketch's editor: an instruction, a picture or none, a mask or none and seeds in; pictures out.
+
+Stateless as a diffusion stack is: what an edit has to know, it sees in the pixels.
+"""
+
+import numpy as np
+
+from director.seats import Context, RenderRequest
+from director.types import Candidate, Rendered
+from worker.sketch import comp as comps
+from worker.sketch import draw
+from worker.sketch.comp import Comp
+from worker.sketch.draw import Canvas, colour
+from worker.sketch.language import Drawable, parse
+from worker.sketch.misses import Profile, profile, rng, spoiled
+
+
+class SketchEditor:
+    """Serves every profile: `RenderRequest.model` names one."""
+
+    def render(self, request: RenderRequest, context: Context) -> Rendered:
+        habits = profile(request.model)
+        base = draw.from_png(context.images.get(request.base)) if request.base else None
+        candidates: list[Candidate] = []
+        for i, seed in enumerate(request.seeds):
+            context.check()
+            canvas = paint(request, habits, base, seed)
+            candidates.append(Candidate(image=context.images.put(draw.to_png(canvas)), seed=seed))
+            context.progress(f"sketch {habits.name}", i + 1, len(request.seeds))
+        return Rendered(candidates=tuple(candidates), by=f"sketch-editor:{habits.name}")
+
+
+def paint(request: RenderRequest, habits: Profile, base: Canvas | None, seed: int) -> Canvas:
+    """One candidate. Misses, and with them everything else, depend on profile, instruction and seed."""
+    wanted = parse(request.action.instruction)
+    dice = rng("paint", request.action.instruction, seed)
+    plan = tuple(done for d in wanted if (done := d if habits.drawn(d, len(wanted), seed) else spoiled(d, habits.name)))
+    if base is None:
+        return generated(plan, request.width, request.height, dice)
+    from worker.sketch.retouch import edited
+
+    return edited(base, plan, wanted, request.action.region, habits, dice)
+
+
+def generated(plan: tuple[Drawable, ...], width: int, height: int, dice: np.random.Generator) -> Canvas:
+    """A whole picture, from the wall to the grain."""
+    comp = comps.scenery(width, height, plan, dice)
+    comps.place(comp, plan)
+    free = np.ones((height, width), np.float32)
+    if any(d.name == "blur" for d in plan):
+        comp.canvas = draw.soft(comp.canvas, free, max(4.0, width / 70), dice)
+    behind(comp, plan)
+    lit(comp, plan)
+    comps.paint_things(comp)
+    before(comp, plan)
+    comps.paint_type(comp)
+    comp.canvas = finished(comp.canvas, plan, dice)
+    return comp.canvas
+
+
+def behind(comp: Comp, plan: tuple[Drawable, ...]) -> None:
+    """What lies on the background, under the things."""
+    for d in plan:
+        if d.name == "stars":
+            area = np.ones(comp.canvas.shape[:2], np.float32)
+            area[int(0.6 * comp.height) :] = 0
+            for box in [t.box for t in comp.things] + [box for *_, box in comp.type]:
+                area[max(0, box[1] - 5) : box[3] + 5, max(0, box[0] - 5) : box[2] + 5] = 0
+            dark = float(np.median(comp.canvas[: comp.height // 2 : 4, ::4] @ draw.LUMA)) < 150
+            draw.dots(comp.canvas, 170, (0.8, 2.0), [colour("#fffbe8" if dark else "#8a6a1f")], area, comp.dice)
+
+
+def lit(comp: Comp, plan: tuple[Drawable, ...]) -> None:
+    """Light on the scenery: darkness first, then its direction, then pools and glows."""
+    for d in plan:
+        if d.name == "dark":
+            comp.canvas = draw.relight(comp.canvas, 42)
+        elif d.name == "bright":
+            comp.canvas = draw.relight(comp.canvas, 226)
+    for d in plan:
+        if d.kind != "light":
+            continue
+        at = centre(comp, d)
+        if d.name == "side":
+            comp.canvas = draw.side_light(comp.canvas, d.relation, d.colours[0] if d.colours else "")
+        elif d.name == "tint":
+            comp.canvas = draw.cast(comp.canvas, d.colours[0])
+        elif d.name == "spot":
+            draw.spot(comp.canvas, at[:2])
+        elif d.name == "glow":
+            draw.halo(comp.canvas, at[:2], at[2], d.colours[0] if d.colours else "")
+
+
+def centre(comp: Comp, d: Drawable) -> tuple[float, float, float]:
+    """Where a light falls and how far: on its anchor, else on its region, else on the middle."""
+    thing = next((t for t in comp.things if t.noun == d.anchor), None)
+    if thing:
+        x0, y0, x1, y1 = thing.box
+        return (x0 + x1) / 2, (y0 + y1) / 2, 0.62 * max(x1 - x0, y1 - y0)
+    box = d.region
+    x, y = ((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2) if box else (0.5, 0.45)
+    return x * comp.width, y * comp.height, 0.16 * comp.unit
+
+
+def before(comp: Comp, plan: tuple[Drawable, ...]) -> None:
+    """What lies in front of the things but behind the type."""
+    for d in plan:
+        amount = d.amount if d.amount is not None else 0.3
+        if d.name == "fog":
+            comp.canvas = draw.fog(comp.canvas, amount)
+        elif d.name == "rain":
+            comp.canvas = draw.rain(comp.canvas, amount, comp.dice)
+        elif d.name in ("snow", "confetti"):
+            area = np.ones(comp.canvas.shape[:2], np.float32)
+            for *_, box in comp.type:
+                area[max(0, box[1] - 6) : box[3] + 6, max(0, box[0] - 6) : box[2] + 6] = 0
+            party = [colour(c) for c in ("red", "mustard", "teal", "pink", "navy")]
+            light = float(np.median(comp.canvas[::4, ::4] @ draw.LUMA)) > 200
+            tones = party if d.name == "confetti" else [colour("#7f9cb2" if light else "#ffffff")]
+            draw.dots(comp.canvas, 150, (1.6, 3.4), tones, area, comp.dice)
+
+
+def finished(canvas: Canvas, plan: tuple[Drawable, ...], dice: np.random.Generator) -> Canvas:
+    """Grading and what a print adds: saturation, vignette, screens, frame, grain."""
+    by_name = {d.name: d for d in plan}
+    if rule := by_name.get("saturation"):
+        canvas = draw.saturated(canvas, rule.amount or 0.6)
+    for name, apply, usual in (("halftone", draw.halftone, 0.25), ("scanlines", draw.scanlines, 0.15), ("vignette", draw.vignette, 0.35)):
+        if rule := by_name.get(name):
+            canvas = apply(canvas, rule.amount if rule.amount is not None else usual)
+    if rule := by_name.get("frame"):
+        draw.frame(canvas, colour(rule.colours[0]) if rule.colours else draw.contrasting(canvas, (0, 0, canvas.shape[1], canvas.shape[0]), colour("white")))
+    if rule := by_name.get("grain"):
+        canvas = draw.grain(canvas, rule.amount if rule.amount is not None else 0.2, dice)
+    return canvas
+

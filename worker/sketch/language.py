@@ -1,0 +1,399 @@
+"""What the studio understands of English: text -> drawables.
+
+One parse serves all four seats, so a goal means the same to who words it, draws it and checks it.
+Best effort on prose; exact on plain sentences such as "Add three orange maple leaves on the left".
+"""
+
+import json
+import re
+from dataclasses import dataclass, field, replace
+from functools import cache, lru_cache
+from importlib.resources import files
+from typing import Literal, NamedTuple
+
+from director.prompts.clauses import clauses
+from director.types import Region
+from worker.sketch.strings import masked, strings
+
+Kind = Literal["thing", "text", "effect", "light", "colour", "layout"]
+
+
+@dataclass(frozen=True)
+class Drawable:
+    """One thing that can be drawn, missed and seen; what is None or empty was not asked for.
+
+    `name` is a noun of the lexicon, or the effect, light, colour or layout rule. `count` 0 means
+    "some". `height` and `amount` are fractions, of the picture's height and of full strength.
+    `anchor` is the noun that `relation` speaks of ("left" of the "cup").
+    """
+
+    kind: Kind
+    name: str
+    colours: tuple[str, ...] = ()
+    count: int = 1
+    height: float | None = None
+    region: Region | None = None
+    anchor: str = ""
+    relation: str = ""
+    string: str = ""
+    amount: float | None = None
+    style: tuple[str, ...] = ()
+    verb: Literal["add", "remove"] = "add"
+    clause: str = field(default="", compare=False)
+
+    @property
+    def key(self) -> str:
+        """What is drawn, whatever the words: the same in a brief, a goal and an instruction."""
+        return "|".join((self.kind, self.name, *self.colours, str(self.count), self.string, self.anchor, self.verb))
+
+
+class Noun(NamedTuple):
+    """`place`: ground, sky, hang, any or over. `scale`: size beside a cup. `code`: its glyph, if any."""
+
+    code: str
+    place: str
+    colour: str
+    scale: float
+    words: list[str]
+
+
+@cache
+def nouns() -> dict[str, Noun]:
+    return {name: Noun(**noun) for name, noun in _words("nouns").items()}
+
+
+@cache
+def colours() -> dict[str, str]:
+    """Colour words and their values, as "#rrggbb"."""
+    return _words("colours")
+
+
+def _words(name: str) -> dict[str, dict[str, str]]:
+    return json.loads((files("worker.sketch") / "words" / f"{name}.json").read_text("utf-8"))
+
+
+@lru_cache(maxsize=2048)
+def parse(text: str) -> tuple[Drawable, ...]:
+    """Everything drawable that `text` asks for, in its order, each once."""
+    found: dict[str, Drawable] = {}
+    for clause in clauses(text):
+        for drawable in _clause(clause.text):
+            found.setdefault(f"{drawable.key}|{drawable.region}|{drawable.relation}", drawable)
+    return tuple(found.values())
+
+
+def _clause(text: str) -> list[Drawable]:
+    words = masked(text)
+    said = strings(text)
+    if said:
+        found = [_set(text, words, string, end) for string, end in said]
+    else:
+        special, rest = _special(words)
+        found = special + _things(rest, alone=not special)
+    return [replace(d, clause=text) for d in found]
+
+
+# --- type ---------------------------------------------------------------------------------------
+
+_STYLES = {
+    "serif": r"\bserif\b(?<!sans serif)(?<!sans-serif)", "italic": r"\bitalics?\b", "hand": r"hand-?\s?(?:lettered|painted|written|cut)|script|handwrit",
+    "caps": r"capitals|upper-?case|\bcaps\b|headline|\btitle\b|condensed", "sans": r"sans|grotesque|rounded|typewriter|regular",
+    "small": r"\b(?:small|tiny|quiet|little|smaller|modest|fine print)\b", "large": r"\b(?:large|big|huge|giant|bold|wide|biggest|heavy|headline|title)\b",
+    "tag": r"\b(?:tag|label|plate|panel|sign|badge|sticker|ribbon|banner)\b",
+}  # fmt: skip
+
+
+def _set(text: str, words: str, string: str, end: int) -> Drawable:
+    """The drawable of one string; what is said after it counts before what is said in front of it."""
+    after, around = words[end:], words
+    style = tuple(name for name, cue in _STYLES.items() if re.search(cue, around, re.IGNORECASE))
+    anchor, relation = _relation(around)
+    tint = _colours(after) or _colours(around)
+    return Drawable(
+        "text", "text", tint[:1] if not anchor or tint else (), region=region_of(after) or region_of(around),
+        anchor=anchor, relation=relation, string=string, style=style,
+    )  # fmt: skip
+
+
+# --- places -------------------------------------------------------------------------------------
+
+_V = {"upper": "top", "top": "top", "lower": "bottom", "bottom": "bottom"}
+_CORNERS = {
+    "top left": (0, 0, 0.5, 0.45), "top right": (0.5, 0, 1, 0.45), "bottom left": (0, 0.55, 0.5, 1), "bottom right": (0.5, 0.55, 1, 1),
+}  # fmt: skip
+_CORNER = re.compile(r"\b(upper|top|lower|bottom)[\s-]+(?:hand[\s-]+)?(left|right)\b", re.IGNORECASE)
+_SHARE = re.compile(
+    r"\b(top|upper|bottom|lower|left|right)(?:most)?[\s-]+(?:(\d{1,2})\s?%|(third|quarter|half|fifth))", re.IGNORECASE
+)
+_SHARES = {"third": 1 / 3, "quarter": 0.25, "half": 0.5, "fifth": 0.2}
+_PLACES: tuple[tuple[str, tuple[float, float, float, float]], ...] = (
+    (r"(?:across|along|at|to|near|in|from|on|over) the (?:very )?top\b|\btop (?:edge|centre|center|middle|strip|margin)|\bas a headline|high up|top of the (?:p|s|f|c|image)", (0, 0, 1, 0.33)),
+    (r"(?:across|along|at|to|near|in|on|over) the (?:very )?(?:bottom|foot)\b|\bbottom (?:edge|centre|center|middle|strip|margin)|\bat the foot|foot of the (?:p|s|f)", (0, 0.67, 1, 1)),
+    (r"\bleft(?:-hand)? (?:side|edge|margin|part)|(?:on|at|to|in|along|down|far) (?:the )?(?:far )?left(?:-hand)?\b(?! (?:of|window))", (0, 0, 0.46, 1)),
+    (r"\bright(?:-hand)? (?:side|edge|margin|part)|(?:on|at|to|in|along|down|far) (?:the )?(?:far )?right(?:-hand)?\b(?! (?:of|window))", (0.54, 0, 1, 1)),
+    (r"\b(?:exact |very |dead )?(?:cent(?:er|re)|middle)\b(?!-aligned)|\bcentr(?:ed|ally)\b|\bcentered\b", (0.27, 0.2, 0.73, 0.85)),
+    (r"\bin the sky\b|\boverhead\b", (0, 0, 1, 0.5)),
+    (r"\bforeground\b", (0, 0.5, 1, 1)),
+)  # fmt: skip
+
+
+@lru_cache(maxsize=2048)
+def region_of(text: str) -> Region | None:
+    """The first stated place in `text`: a corner, a share ("lower quarter"), an edge or the middle."""
+    if match := _CORNER.search(text):
+        return _box(*_CORNERS[f"{_V[match[1].lower()]} {match[2].lower()}"])
+    if match := _SHARE.search(text):
+        part = _SHARES[match[3].lower()] if match[3] else max(0.1, int(match[2]) / 100)
+        side = match[1].lower()
+        box = {"left": (0, 0, part, 1), "right": (1 - part, 0, 1, 1)}.get(side)
+        return _box(*(box or ((0, 0, 1, part) if _V[side] == "top" else (0, 1 - part, 1, 1))))
+    hits = [box for cue, box in _PLACES if re.search(cue, text, re.IGNORECASE)]
+    if len(hits) > 1 and hits[1][:2] == (0.27, 0.2):
+        # "centred at the bottom": the middle of that edge
+        x0, y0, x1, y1 = hits[0]
+        return _box(0.2, y0, 0.8, y1) if x1 - x0 == 1 else _box(x0, 0.2, x1, 0.85)
+    return _box(*hits[0]) if hits else None
+
+
+def _box(x0: float, y0: float, x1: float, y1: float) -> Region:
+    return Region(x0=x0, y0=y0, x1=x1, y1=y1)
+
+
+_RELATIONS = {
+    "left": r"(?:to the )?left of", "right": r"(?:to the )?right of", "above": r"above|over", "below": r"directly below|below|under|underneath|beneath",
+    "on": r"on top of|from|out of|off", "beside": r"beside|next to|near|alongside|around|behind|in front of|with|by|of|between",
+}  # fmt: skip
+
+
+@cache
+def _relation_cue() -> re.Pattern[str]:
+    names = "|".join(f"(?P<{name}>{cue})" for name, cue in _RELATIONS.items())
+    return re.compile(rf"\b(?:{names})\s+(?:the|its|his|her|their|that|this)\s+(?:[\w-]+\s+){{0,2}}?(?P<noun>{_surfaces()[0]})\b", re.IGNORECASE)
+
+
+def _relation(words: str) -> tuple[str, str]:
+    """The noun that a place is stated by, and how: ("cup", "left"), or two empty strings."""
+    if not (match := _relation_cue().search(words)):
+        return "", ""
+    relation = next(name for name in _RELATIONS if match[name])
+    return _surfaces()[1][match["noun"].lower()][0], relation
+
+
+# --- things -------------------------------------------------------------------------------------
+
+
+@cache
+def _surfaces() -> tuple[str, dict[str, tuple[str, bool]]]:
+    """A pattern of all nouns, longest first, and for each form its noun and whether it is plural."""
+    forms: dict[str, tuple[str, bool]] = {}
+    for name, noun in nouns().items():
+        for word in noun.words:
+            forms.setdefault(_plural(word), (name, True))
+            forms[word] = (name, word in ("maple leaves", "autumn leaves", "fallen leaves", "leaves", "cherries", "daisies", "butterflies", "mice", "cacti"))
+    pattern = "|".join(re.escape(form) for form in sorted(forms, key=lambda form: (-len(form), form)))
+    return pattern, forms
+
+
+def _plural(word: str) -> str:
+    first, link, rest = word.partition(" of ")
+    if link:
+        return f"{_plural(first)}{link}{rest}"
+    if word.endswith("y") and word[-2:-1] not in "aeiou":
+        return f"{word[:-1]}ies"
+    return word if word.endswith(("leaves", "ves")) else word + ("es" if word.endswith(("s", "x", "ch", "sh")) else "s")
+
+
+_NUMBERS = {word: n for n, word in enumerate("zero one two three four five six seven eight nine ten eleven twelve".split())}
+_COUNT = re.compile(
+    rf"\b(?:(?P<word>{'|'.join(_NUMBERS)})|(?P<digits>\d{{1,2}})(?!\s?%)|(?P<pair>pair of|couple of)|(?P<few>a few|few)|(?P<several>several)|(?P<dozen>dozen)|(?P<row>rows? of|string of|line of))\b",
+    re.IGNORECASE,
+)
+_SIZES = ((r"\b(?:giant|huge|enormous|oversized|monumental)\b", 0.4), (r"\b(?:large|big|tall)\b", 0.3), (r"\btiny\b", 0.085), (r"\b(?:small|little)\b", 0.115))
+_HEIGHT = re.compile(r"\b(?:(\d{1,2})\s?%|(?:one|a)[\s-](third|quarter|half|fifth)|(half)) of (?:the|its)\s?[\w']*\s?(?:'s )?(?:[\w']+ )?height", re.IGNORECASE)
+_BOUNDARY = re.compile(r"\b(?:in|on|at|to|with|under|above|below|beside|behind|from|by|near|over|and|or|is|are|stands?|sits?|against|between|through)\b|[,:(]", re.IGNORECASE)
+_DEFINITE = re.compile(r"\b(?:the|its|his|her|their|that|this|each|every|no)\b", re.IGNORECASE)
+_INDEFINITE = re.compile(r"\b(?:a|an|another|some|single)\b", re.IGNORECASE)
+_REMOVE = re.compile(r"\b(?:remove|erase|delete|take (?:away|out)|get rid of)\b", re.IGNORECASE)
+_TAIL = re.compile(r"\s+(?:in|is|are|painted|coloured|colored|stays?|turns?|becomes?|to)\s+(?:a |an )?((?:[\w-]+\s+){0,2}[\w-]+(?:,? and [\w-]+)?)", re.IGNORECASE)
+
+
+def _things(words: str, alone: bool) -> list[Drawable]:
+    """The things of a clause. "the cup" points at a thing: it is drawn only by who first speaks of it."""
+    anchor, relation = _relation(words)
+    region, height, verb = region_of(words), _height(words), "remove" if _REMOVE.search(words) else "add"
+    pattern, forms = _surfaces()
+    found: list[Drawable] = []
+    start = 0
+    for match in re.finditer(rf"\b(?:{pattern})\b", words, re.IGNORECASE):
+        name, plural = forms[match[0].lower()]
+        phrase = words[start : match.start()]
+        for edge in _BOUNDARY.finditer(phrase):
+            phrase = words[start + edge.end() : match.start()]
+        start = match.end()
+        if name == anchor and _DEFINITE.search(phrase) or (name == "tangerine" and False):
+            continue
+        tint = _colours(phrase)
+        tail = _TAIL.match(words, match.end())
+        tint = tint or (_colours(tail[1]) if tail else ())
+        definite = bool(_DEFINITE.search(phrase)) and verb == "add"
+        count = _count(phrase, plural)
+        size = height or next((size for cue, size in _SIZES if re.search(cue, phrase, re.IGNORECASE)), None)
+        if definite:
+            if alone and not found:
+                found += _of(name, tint, region, height)
+            continue
+        bare = not _INDEFINITE.search(phrase) and not plural and not _COUNT.search(phrase)
+        if bare and found:
+            continue  # "coffee … cup": the second bare noun of a clause is mostly a manner of speaking
+        found.append(Drawable("thing", name, tint, count, size, region, anchor, relation, verb=verb))
+    return found
+
+
+def _of(name: str, tint: tuple[str, ...], region: Region | None, height: float | None) -> list[Drawable]:
+    """What is said of a thing that is there already: its colour, its place, its size."""
+    found: list[Drawable] = []
+    if tint:
+        found.append(Drawable("colour", "of", tint[:1], anchor=name))
+    if region or height:
+        found.append(Drawable("layout", "place", height=height, region=region, anchor=name))
+    return found
+
+
+def _count(phrase: str, plural: bool) -> int:
+    """How many: a stated number, 1 for a singular, 0 ("some") for a bare plural; at most 12."""
+    match = _COUNT.search(phrase)
+    if not match or (match["word"] == "one" and plural):
+        return 0 if plural else 1
+    if match["word"] or match["digits"]:
+        return min(12, max(1, _NUMBERS.get((match["word"] or "").lower(), int(match["digits"] or 1))))
+    return 2 if match["pair"] else 12 if match["dozen"] else 3 if match["few"] else 0 if plural else 1
+
+
+def _height(words: str) -> float | None:
+    match = _HEIGHT.search(words)
+    if not match:
+        return None
+    part = (match[2] or match[3] or "").lower()
+    return round(_SHARES[part] if part else int(match[1]) / 100, 3)
+
+
+@cache
+def _colour_cue() -> re.Pattern[str]:
+    names = "|".join(re.escape(name) for name in sorted(colours(), key=lambda name: (-len(name), name)))
+    return re.compile(rf"\b(?:{names})\b", re.IGNORECASE)
+
+
+def _colours(words: str) -> tuple[str, ...]:
+    """Colour words in their order, each once."""
+    return tuple(dict.fromkeys(match[0].lower() for match in _colour_cue().finditer(words)))
+
+
+# --- effects, light, colour and composition -----------------------------------------------------
+
+_AMOUNT = re.compile(r"(\d{1,3})\s?%")
+_EFFECTS = {
+    "grain": r"\bgrain\b|paper texture|\bnoise\b|grainy", "vignette": r"vignett\w+",
+    "blur": r"\bblur\w*|depth of field|out of focus|bokeh|soft focus|defocus\w*", "rain": r"\brain\b(?! ?coat)|raining|\bdrizzle", "snow": r"\bsnow(?:fall|ing|flurr\w+)?\b(?!-| ?m[ao])|falling snow(?:flakes)?",
+    "fog": r"\bfog\b|\bmist\b|\bhaze\b|\bfoggy|\bmisty|\bhazy", "scanlines": r"scan-?\s?lines", "halftone": r"half-?tone(?: dots)?",
+    "confetti": r"confetti", "stars": r"starry|starlit|(?:small|tiny|many|scattered|distant|faint|field of|sky full of|full of (?:small )?)\s?stars",
+    "frame": r"\b(?:border|keyline|frame line)\b|\b(?:thin|white|cream|black|narrow|picture|gold|simple|dark) frame\b",
+}  # fmt: skip
+_STEAM = r"\bsteam\b(?! ?(?:train|ship|engine))|\bsmoke\b"
+_LIGHT = r"(?:light|daylight|sunlight|moonlight|sunshine|sun|glow|lit|illuminat\w+|lighting|rays|backlight|spotlight|lamplight|beam)"
+_SIDE = re.compile(
+    rf"\b{_LIGHT}\b.{{0,60}}?\b(?:from|on|at|in)\s+(?:the\s+)?(?:(upper|top|lower|bottom)[\s-]+)?(left|right|above|top|below)\b"
+    rf"|\bfrom\s+(?:the\s+)?(?:(upper|top|lower|bottom)[\s-]+)?(left|right|above|below)\b.{{0,30}}?\b{_LIGHT}\b", re.IGNORECASE,
+)  # fmt: skip
+_WARM, _COOL = r"\b(?:warm|golden|amber|candle-?lit|sunset|sunrise)\b", r"\b(?:cool|cold|bluish|icy|moonlit)\b"
+_NAMED_LIGHT = {
+    "dark": r"low-key|\bnight(?:time)?\b(?! market)|deep shadows|dimly lit|darkened", "bright": r"high-key|bright and airy|brightly lit|flooded with light|bright,? even light|even,? bright light",
+    "glow": r"\b(?:glow\w*|halo|bloom|aura)\b", "spot": r"\bspotlight\b|cone of light|pool of light|light cone",
+}  # fmt: skip
+_LAYOUTS = {
+    "symmetry": r"symmetr\w+|mirror-image", "margins": r"\bmargins?\b|breathing (?:room|space)|space on all sides|empty space around|white space around",
+    "clear": r"negative space|empty space|uncluttered|\bempty\b.{0,20}\b(?:sky|area|third|half|part|space)|open sky|left empty|kept clear|free of|stays? empty|clear space",
+    "diagonal": r"\bdiagonal(?:ly)?\b(?! rain)", "third": r"rule of thirds|(?:left|right) third line|on the (?:left|right) third\b",
+}  # fmt: skip
+_PALETTE = re.compile(r"palette|colou?r scheme|colou?rs?\b.{0,20}(?:stay|live|are|with|of|:)|colou?r-?wise|dominate|limited to|inks|\btones? of|in shades of|scheme of", re.IGNORECASE)
+_BACKDROP = re.compile(r"\b(?:background|backdrop|sky|wall|ground colou?r|paper)\b", re.IGNORECASE)
+_SATURATION = re.compile(r"saturat\w+|\bmuted\b|\bvivid\b|\bpastels?\b|monochrom\w+|black[\s-]and[\s-]white|sepia|greyscale|grayscale", re.IGNORECASE)
+_SATURATIONS = ((r"monochrom|black[\s-]and|gr[ea]yscale|sepia", 0.06), (r"desaturat|muted|low saturation", 0.35), (r"pastel", 0.4), (r"vivid|high(?:ly)? saturat|strong(?:ly)? saturat", 0.85), (r"moderate", 0.6))  # fmt: skip
+
+
+def _special(words: str) -> tuple[list[Drawable], str]:
+    """The effects, lights, colours and layouts of a clause, and what is left of its words."""
+    found = [*_lights(words), *_effects(words), *_colour_rules(words)]
+    found += _layouts(words) if not found else []
+    if not found:
+        return [], words
+    for cue in (*_EFFECTS.values(), _STEAM):
+        words = re.sub(cue, " ", words, flags=re.IGNORECASE)
+    return found, words
+
+
+def _amount(words: str) -> float | None:
+    match = _AMOUNT.search(words)
+    return min(100, int(match[1])) / 100 if match else None
+
+
+def _effects(words: str) -> list[Drawable]:
+    anchor, relation = _relation(words)
+    if re.search(_STEAM, words, re.IGNORECASE):
+        return [Drawable("thing", "steam", anchor=anchor or _first(words), relation="on")]
+    return [
+        Drawable("effect", name, _colours(words)[:1] if name == "frame" else (), region=region_of(words), amount=_amount(words), anchor=anchor, relation=relation)
+        for name, cue in _EFFECTS.items()
+        if re.search(cue, words, re.IGNORECASE)
+    ]  # fmt: skip
+
+
+def _first(words: str) -> str:
+    match = re.search(rf"\b(?:{_surfaces()[0]})\b", words, re.IGNORECASE)
+    return _surfaces()[1][match[0].lower()][0] if match else ""
+
+
+def _lights(words: str) -> list[Drawable]:
+    tint = ("warm",) if re.search(_WARM, words, re.IGNORECASE) else ("cool",) if re.search(_COOL, words, re.IGNORECASE) else ()
+    for name, cue in _NAMED_LIGHT.items():
+        if re.search(cue, words, re.IGNORECASE):
+            anchor = _relation(words)[0] or _first(words)
+            if name == "glow" and not anchor and _SIDE.search(words):
+                break
+            at = region_of(words) if name in ("glow", "spot") and not anchor else None
+            return [Drawable("light", name, tint if name == "glow" else (), region=at, anchor=anchor if name in ("glow", "spot") else "")]
+    if match := _SIDE.search(words):
+        vertical, side = (match[1] or match[3] or "").lower(), (match[2] or match[4]).lower()
+        side = {"above": "top", "below": "bottom"}.get(side, side)
+        return [Drawable("light", "side", tint, relation=f"{_V[vertical]} {side}" if vertical else side)]
+    if tint and re.search(rf"\b{_LIGHT}\b", words, re.IGNORECASE):
+        return [Drawable("light", "tint", tint)]
+    return []
+
+
+def _colour_rules(words: str) -> list[Drawable]:
+    tints = _colours(words)
+    if _SATURATION.search(words):
+        amount = _amount(words) or next((value for cue, value in _SATURATIONS if re.search(cue, words, re.IGNORECASE)), 0.6)
+        rules = [Drawable("colour", "saturation", amount=amount)]
+        if _PALETTE.search(words) and tints:
+            rules.append(Drawable("colour", "palette", tints[:4]))
+        return rules
+    if (match := _BACKDROP.search(words)) and tints and not _PALETTE.search(words):
+        near = _colours(words[max(0, match.start() - 40) : match.end() + 40])
+        return [Drawable("colour", "background", near[:1] or tints[:1])] if not _INDEFINITE_THING.search(words) else []
+    return [Drawable("colour", "palette", tints[:4])] if _PALETTE.search(words) and tints else []
+
+
+_INDEFINITE_THING = re.compile(r"^(?:add|put|place|draw)\b(?!.{0,20}(?:background|backdrop|wall|sky))", re.IGNORECASE)
+
+
+def _layouts(words: str) -> list[Drawable]:
+    for name, cue in _LAYOUTS.items():
+        if re.search(cue, words, re.IGNORECASE):
+            anchor = _first(words)
+            if anchor and name in ("third", "clear", "margins") and (region := region_of(words)) and name == "third":
+                return [Drawable("layout", "place", region=region, anchor=anchor)]
+            if name == "third" and not anchor:
+                return []
+            return [Drawable("layout", name, region=region_of(words), anchor=anchor if name == "third" else "")]
+    return []

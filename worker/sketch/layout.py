@@ -1,0 +1,58 @@
+"""Where things go: a page that knows what is taken and finds the free place nearest to a wish."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from director.types import Region
+from worker.sketch.draw import Box
+
+WHOLE = Region(x0=0, y0=0, x1=1, y1=1)
+
+
+class Page:
+    """A grid of taken cells over a picture of `width` by `height` pixels; boxes keep off its margin."""
+
+    def __init__(self, width: int, height: int, limits: Region = WHOLE, margin: float = 0.05) -> None:
+        self.width, self.height = width, height
+        self.cell = max(2, min(width, height) // 128)
+        self._taken = np.zeros((height // self.cell + 1, width // self.cell + 1), bool)
+        edge = margin * min(width, height)
+        self.limits = (
+            max(limits.x0 * width, edge), max(limits.y0 * height, edge), min(limits.x1 * width, width - edge), min(limits.y1 * height, height - edge),
+        )  # fmt: skip
+
+    def take(self, box: Box, gap: float = 0.0) -> None:
+        """Mark a box, and `gap` pixels around it, as taken."""
+        x0, y0, x1, y1 = (v / self.cell for v in (box[0] - gap, box[1] - gap, box[2] + gap, box[3] + gap))
+        self._taken[max(0, int(y0)) : max(0, int(np.ceil(y1))), max(0, int(x0)) : max(0, int(np.ceil(x1)))] = True
+
+    def take_mask(self, mask: NDArray[np.bool_]) -> None:
+        """Mark the pixels of a (height, width) mask as taken."""
+        ys, xs = np.nonzero(mask)
+        self._taken[ys // self.cell, xs // self.cell] = True
+
+    def copy(self) -> "Page":
+        twin = object.__new__(Page)
+        twin.__dict__.update(self.__dict__, _taken=self._taken.copy())
+        return twin
+
+    def find(self, size: tuple[float, float], wish: tuple[float, float], region: Region | None = None, pull: tuple[float, float] = (1, 1)) -> Box | None:
+        """The free box of `size` pixels whose centre is in `region` and nearest to `wish`; `pull` weighs x and y."""
+        wide, tall = (int(np.ceil(v / self.cell)) for v in size)
+        sums = np.pad(self._taken.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+        if tall >= sums.shape[0] or wide >= sums.shape[1]:
+            return None
+        load = sums[tall:, wide:] - sums[:-tall, wide:] - sums[tall:, :-wide] + sums[:-tall, :-wide]
+        left = np.arange(load.shape[1])[None] * self.cell
+        top = np.arange(load.shape[0])[:, None] * self.cell
+        x, y = left + size[0] / 2, top + size[1] / 2
+        x0, y0, x1, y1 = self.limits
+        ok = (load == 0) & (left >= x0 - 1) & (top >= y0 - 1) & (left + size[0] <= x1 + self.cell) & (top + size[1] <= y1 + self.cell)
+        if region:
+            # a little inside, so that who measures the drawn centre agrees
+            ok &= (x >= region.x0 * self.width + 1) & (x <= region.x1 * self.width - 1) & (y >= region.y0 * self.height + 1) & (y <= region.y1 * self.height - 1)
+        if not ok.any():
+            return None
+        cost = np.where(ok, pull[0] * (x - wish[0]) ** 2 + pull[1] * (y - wish[1]) ** 2, np.inf)
+        row, column = np.unravel_index(int(cost.argmin()), cost.shape)
+        return int(left[0, column]), int(top[row, 0]), int(left[0, column] + size[0]), int(top[row, 0] + size[1])

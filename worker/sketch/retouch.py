@@ -1,0 +1,245 @@
+"""Editing a picture that is only pixels: see what is there, take away what is wrong, draw what is asked."""
+
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image, ImageFilter
+from scipy import ndimage
+
+from director.types import Region
+from worker.sketch import comp as comps
+from worker.sketch import draw, editor, look
+from worker.sketch.checks import inside, read
+from worker.sketch.comp import Comp, Placed
+from worker.sketch.draw import Box, Canvas, colour
+from worker.sketch.language import Drawable
+from worker.sketch.layout import WHOLE, Page
+from worker.sketch.misses import Profile
+from worker.sketch.see import Flags, Sight, Thing
+
+_LIKE = 0.45
+
+
+def edited(base: Canvas, plan: tuple[Drawable, ...], wanted: tuple[Drawable, ...], mask: Region | None, habits: Profile, dice: np.random.Generator) -> Canvas:
+    """`plan` drawn over `base`; `wanted` is what was asked, whether or not it is drawn.
+
+    Outside `mask` the result is bit for bit the base. Inside, something that nobody named may suffer.
+    """
+    sight = Sight(base)
+    page = Page(base.shape[1], base.shape[0], mask or WHOLE, 0.03)
+    comp = Comp(base.copy(), page, dice)
+    if dice.random() < habits.damage:
+        _smudge(comp, sight, wanted, mask, dice)
+    moved = _clear_way(comp, sight, plan, mask)
+    _take(page, sight, comp.canvas)
+    comps.place(comp, moved)
+    kept = [_seen(t, t.noun, comp) for t in sight.things if t.likeness[t.noun] >= _LIKE]
+    fresh = comp.things
+    if any(d.name == "blur" for d in plan):
+        comp.canvas = _softened(comp, sight)
+    _regrade(comp, sight, plan)
+    editor.behind(comp, plan)
+    comp.things = [*fresh, *kept]
+    editor.lit(comp, plan)
+    comp.things = fresh
+    comps.paint_things(comp)
+    editor.before(comp, plan)
+    comps.paint_type(comp)
+    canvas = draw.grain(editor.finished(comp.canvas, plan, dice), habits.grain, dice)
+    return _composited(base, canvas, mask)
+
+
+def _composited(base: Canvas, canvas: Canvas, mask: Region | None) -> Canvas:
+    """The canvas inside the mask, the base outside; pixels cut by the mask's edge belong to the outside."""
+    if mask is None:
+        return canvas
+    height, width = base.shape[:2]
+    x0, y0, x1, y1 = int(np.ceil(mask.x0 * width)), int(np.ceil(mask.y0 * height)), int(mask.x1 * width), int(mask.y1 * height)
+    out = base.copy()
+    out[y0:y1, x0:x1] = canvas[y0:y1, x0:x1]
+    return out
+
+
+# --- taking away --------------------------------------------------------------------------------
+
+
+def _clear_way(comp: Comp, sight: Sight, plan: tuple[Drawable, ...], mask: Region | None) -> tuple[Drawable, ...]:
+    """Erases what the plan replaces; gives what is to be drawn, with kept colours and places filled in."""
+    out: list[Drawable] = []
+    for d in plan:
+        if d.kind == "text":
+            out.append(_replaced_text(comp, sight, d, mask))
+        elif d.kind == "thing":
+            there = [t for t in sight.things if t.like(d.name) >= _LIKE and (mask is None or inside(t, mask, 0.0))]
+            for thing in there:
+                _erase(comp, sight, thing)
+            if d.verb == "add":
+                out.append(d)
+        elif d.name in ("of", "place"):
+            out += _restamped(comp, sight, d)
+        elif d.name == "clear":
+            area = d.region or Region(x0=0, y0=0, x1=1, y1=0.35)
+            for thing in sight.things:
+                if thing.likeness[thing.noun] >= _LIKE and inside(thing, area, 0.05):
+                    out.append(_again(comp, sight, thing))
+            out.append(d)
+        elif d.name in ("margins", "symmetry", "diagonal", "third"):
+            out += [_again(comp, sight, thing) for thing in sight.things if thing.likeness[thing.noun] >= 0.55]
+            out.append(d)
+        else:
+            out.append(d)
+    return tuple(out)
+
+
+def _replaced_text(comp: Comp, sight: Sight, d: Drawable, mask: Region | None) -> Drawable:
+    """Erases what reads like the string; without a stated place the new line goes where the old one stood."""
+    readings, _ = read(sight, d.string)
+    if min(r.score for r in readings) < 0.5:
+        return d
+    boxes = [r.box for r in readings]
+    x0, y0, x1, y1 = min(b[0] for b in boxes), min(b[1] for b in boxes), max(b[2] for b in boxes), max(b[3] for b in boxes)
+    x, y = (x0 + x1) / 2 / comp.width, (y0 + y1) / 2 / comp.height
+    if mask and not (mask.x0 < x < mask.x1 and mask.y0 < y < mask.y1):
+        return d
+    for box in boxes:
+        _fill(comp, sight, _flags(sight, box, 3), own=False)
+    spot = Region(x0=max(0, x - 0.1), y0=max(0, y - 0.03), x1=min(1, x + 0.1), y1=min(1, y + 0.03))
+    return d if d.region or d.anchor else replace(d, region=spot)
+
+
+def _restamped(comp: Comp, sight: Sight, d: Drawable) -> list[Drawable]:
+    """The thing that `d` speaks of, drawn again in its new colour, place or size."""
+    there = [t for t in sight.things if t.like(d.anchor) >= _LIKE]
+    if not there:
+        return [Drawable("thing", d.anchor, d.colours, 1, d.height, d.region)] if d.name == "place" else []
+    if d.name == "of":
+        for thing in there:
+            old = _seen(thing, d.anchor, comp)
+            _erase(comp, sight, thing)
+            comp.things.append(Placed(d.anchor, colour(d.colours[0]), old.box))
+            comp.page.take(old.box)
+        return []
+    return [replace(_again(comp, sight, there[0]), name=d.anchor, region=d.region, height=d.height)]
+
+
+def _again(comp: Comp, sight: Sight, thing: Thing) -> Drawable:
+    """Erases a thing and asks for it anew, in its colour and size, wherever there is room."""
+    _erase(comp, sight, thing)
+    r, g, b = (int(min(max(v, 0), 255)) for v in thing.rgb)
+    return Drawable("thing", thing.noun, (f"#{r:02x}{g:02x}{b:02x}",), 1, round(thing.box[3] - thing.box[1], 3))
+
+
+def _seen(thing: Thing, noun: str, comp: Comp) -> Placed:
+    x0, y0, x1, y1 = thing.box
+    box = round(x0 * comp.width), round(y0 * comp.height), round(x1 * comp.width), round(y1 * comp.height)
+    return Placed(noun, np.array(thing.rgb, np.float32), box)
+
+
+def _erase(comp: Comp, sight: Sight, thing: Thing) -> None:
+    x0, y0, x1, y1 = _seen(thing, thing.noun, comp).box
+    _fill(comp, sight, _flags(sight, (x0, y0, x1, y1), max(3, comp.unit // 90)), own=True)
+
+
+def _flags(sight: Sight, box: Box, grow: int) -> Flags:
+    """The pixels of a box and a little around it, at full size."""
+    flags = np.zeros(sight.full.shape[:2], bool)
+    flags[max(0, box[1] - grow) : box[3] + grow, max(0, box[0] - grow) : box[2] + grow] = True
+    return flags
+
+
+def _fill(comp: Comp, sight: Sight, flags: Flags, own: bool) -> None:
+    """Paints over the flagged pixels with the background around them, row by row where it changes."""
+    height, width = flags.shape
+    if own:  # a thing: only its own pixels and their seam
+        front = np.asarray(Image.fromarray(sight.front).resize((width, height), Image.Resampling.NEAREST))
+        flags = flags & ndimage.maximum_filter(ndimage.binary_fill_holes(front), 2 * max(2, comp.unit // 128) + 1)
+    if not flags.any():
+        return
+    ys, xs = np.flatnonzero(flags.any(axis=1)), np.flatnonzero(flags.any(axis=0))
+    y0, y1, x0, x1 = int(ys[0]), int(ys[-1]) + 1, int(xs[0]), int(xs[-1]) + 1
+    reach = max(12, comp.unit // 24)
+    view = comp.canvas[max(0, y0 - 2) : y1 + 2, max(0, x0 - reach) : x1 + reach]
+    hole = flags[max(0, y0 - 2) : y1 + 2, max(0, x0 - reach) : x1 + reach]
+    view[hole] = _continued(view, hole)[hole]
+
+
+def _continued(view: Canvas, hole: Flags) -> Canvas:
+    """Each row continued across its hole, from the medians at both ends."""
+    out = view.copy()
+    for y in range(view.shape[0]):
+        free = np.flatnonzero(~hole[y])
+        if len(free) > 3 and hole[y].any():
+            gap = np.flatnonzero(hole[y])
+            left, right = free[free < gap[0]][-12:], free[free > gap[-1]][:12]
+            ends = [np.median(view[y, side], axis=0) for side in (left, right) if len(side)]
+            share = ((gap - gap[0]) / max(gap[-1] - gap[0], 1))[:, None]
+            out[y, gap] = ends[0] + (ends[-1] - ends[0]) * share
+    return np.stack([ndimage.uniform_filter1d(out[..., c], 5, axis=0) for c in range(3)], axis=-1)
+
+
+def _smudge(comp: Comp, sight: Sight, wanted: tuple[Drawable, ...], mask: Region | None, dice: np.random.Generator) -> None:
+    """What an edit breaks by the way: one thing that nobody named is half wiped out."""
+    named = {d.name for d in wanted} | {d.anchor for d in wanted}
+    victims = [t for t in sight.things if t.likeness[t.noun] >= _LIKE and t.noun not in named and (mask is None or inside(t, mask, 0.0))]
+    if victims:
+        x0, y0, x1, y1 = _seen(victims[int(dice.integers(len(victims)))], "cup", comp).box
+        part = comp.canvas[y0 : (y0 + y1) // 2, x0:x1]
+        image = Image.fromarray(draw.pixels(part)).filter(ImageFilter.GaussianBlur(max(6.0, (x1 - x0) / 6)))
+        comp.canvas[y0 : (y0 + y1) // 2, x0:x1] = np.asarray(image, np.float32)
+
+
+# --- keeping off --------------------------------------------------------------------------------
+
+
+def _take(page: Page, sight: Sight, canvas: Canvas) -> None:
+    """Marks as taken what is still in front of the background, type included."""
+    left = Sight(canvas) if not np.array_equal(canvas, sight.full) else sight
+    front = left.front
+    if front.mean() > 0.55:  # a photograph: keep off its busiest part only
+        slope = ndimage.gaussian_gradient_magnitude(left.calm @ draw.LUMA, 2.0)
+        front = slope > np.quantile(slope, 0.8)
+    grown = ndimage.maximum_filter(ndimage.binary_opening(front, np.ones((2, 2), bool)), 7)
+    page.take_mask(np.asarray(Image.fromarray(grown).resize((page.width, page.height), Image.Resampling.NEAREST)))
+
+
+# --- grading ------------------------------------------------------------------------------------
+
+
+def _areas(comp: Comp, sight: Sight) -> list[tuple[Flags, Canvas]]:
+    """The smooth areas at full size, largest first, with their median colours."""
+    labels = np.asarray(Image.fromarray(sight.flat.astype(np.uint8)).resize((comp.width, comp.height), Image.Resampling.NEAREST))
+    return [(labels == i, np.median(comp.canvas[labels == i][::7], axis=0)) for i in range(1, int(sight.flat.max()) + 1)]
+
+
+def _regrade(comp: Comp, sight: Sight, plan: tuple[Drawable, ...]) -> None:
+    """New background, palette, and the way free for a new light."""
+    for d in plan:
+        if d.name == "background":
+            _repaint(comp, sight, [colour(d.colours[0])])
+        elif d.name == "palette":
+            _repaint(comp, sight, sorted((colour(c) for c in d.colours), key=draw.luma, reverse=True))
+        elif d.name == "side":
+            seen = look.light(sight)
+            x, y = draw.grid(comp.canvas)
+            comp.canvas = comp.canvas * np.exp(-(x * seen.x + y * seen.y))[..., None]
+
+
+def _repaint(comp: Comp, sight: Sight, tones: list[Canvas]) -> None:
+    """Shifts the largest areas to the tones; tones without an area become bars along the foot."""
+    areas = _areas(comp, sight)
+    soft = 1.2
+    for (area, middle), tone in zip(areas, tones, strict=False):
+        weight = draw.blurred(ndimage.maximum_filter(area, 3).astype(np.float32), soft)[..., None]
+        comp.canvas += weight * (tone - middle)
+    spare = tones[len(areas) :] if areas else tones
+    bar = max(5, round(0.03 * comp.height))
+    for i, tone in enumerate(spare):
+        comp.canvas[comp.height - bar * (i + 1) : comp.height - bar * i] = tone
+
+
+def _softened(comp: Comp, sight: Sight) -> Canvas:
+    size = (comp.width, comp.height)
+    front = ndimage.maximum_filter(ndimage.binary_opening(sight.front, np.ones((3, 3), bool)), 5)
+    background = 1 - np.asarray(Image.fromarray(front).resize(size, Image.Resampling.NEAREST)).astype(np.float32)
+    return draw.soft(comp.canvas, background, max(4.0, comp.width / 70), comp.dice)
+
