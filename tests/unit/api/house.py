@@ -34,7 +34,7 @@ from director.types import (
     Verified,
 )
 from tasks.jobs import JobStatus
-from tasks.ledger import Claim, CommitResult, Hint, Next
+from tasks.ledger import Claim, CommitResult, Hint, Ledger, Next
 from tasks.memory_ledger import MemoryLedger
 from tasks.settings import Settings, load_settings
 from tasks.store import Archive, FolderStore, Images
@@ -76,27 +76,31 @@ class House:
             raise StoreError("down")
 
     def commit(self, job: str, *events: Event) -> str:
-        """Run the job's next step as a worker would, with these events; gives the snapshot's key."""
-        record = self.ledger.get(job)
-        assert record
-        claim = self.ledger.claim(job, record.step, "worker-1")
-        assert isinstance(claim, Claim)
-        stored = self.archive.load_job(job)
-        before = (
-            self.archive.load_snapshot(claim.snapshot).trajectory
-            if claim.snapshot
-            else begin(stored.brief, stored.settings, stored.seed)
-        )
-        after = before.with_events(*events)
-        stop = after.stop
-        following = None if stop else Next(queue="editor.flux-krea", kind="render")
-        key = self.archive.save_snapshot(job, claim.n, claim.nonce, claim.snapshot, following, after)
-        result = self.ledger.commit(
-            job, claim.n, claim.nonce, key, following,
-            status=JobStatus.DONE if stop else JobStatus.QUEUED, stop=stop.reason.value if stop else "",
-        )  # fmt: skip
-        assert result is CommitResult.OK
-        return key
+        return commit(self.ledger, self.archive, job, *events)
+
+
+def commit(ledger: Ledger, archive: Archive, job: str, *events: Event) -> str:
+    """Run the job's next step as a worker would, with these events for an outcome; gives the snapshot's key."""
+    record = ledger.get(job)
+    assert record
+    claim = ledger.claim(job, record.step, "worker-1")
+    assert isinstance(claim, Claim)
+    stored = archive.load_job(job)
+    before = (
+        archive.load_snapshot(claim.snapshot).trajectory
+        if claim.snapshot
+        else begin(stored.brief, stored.settings, stored.seed)
+    )
+    after = before.with_events(*events)
+    stop = after.stop
+    following = None if stop else Next(queue="editor.flux-krea", kind="render")
+    key = archive.save_snapshot(job, claim.n, claim.nonce, claim.snapshot, following, after)
+    result = ledger.commit(
+        job, claim.n, claim.nonce, key, following,
+        status=JobStatus.DONE if stop else JobStatus.QUEUED, stop=stop.reason.value if stop else "",
+    )  # fmt: skip
+    assert result is CommitResult.OK
+    return key
 
 
 @contextmanager

@@ -1,0 +1,277 @@
+"""The API process over a real Redis and a real S3 server, spoken to through the client."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from api.client import Client, Conflict, Event, NotFound, Unauthorized
+from director.types import Outcome, StopReason
+from infra.servers import Running, free_port, redis_server
+from tasks.ledger import CONTROL
+from tasks.redis_ledger import RedisLedger
+from tasks.settings import Settings
+from tasks.store import Archive, Images, S3Store
+from tests.unit.api.house import commit, decided, opening, planned, png, rendered, stopped, verified
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class Place:
+    """Where everything is, and the machines behind the door as a worker sees them."""
+
+    settings: Settings
+    environment: dict[str, str]
+    ledger: RedisLedger
+    archive: Archive
+    images: Images
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.settings.api_port}"
+
+    @contextmanager
+    def api(self) -> Generator["subprocess.Popen[bytes]"]:
+        """The API process, once it answers; ended with TERM."""
+        process = subprocess.Popen([sys.executable, "-m", "api.app"], cwd=CHECKOUT, env=self.environment)
+        try:
+            until(lambda: self.get("/healthz") == 200)
+            yield process
+        finally:
+            process.terminate()
+            process.wait(20)
+
+    def get(self, path: str) -> int:
+        try:
+            return httpx.get(self.url + path, trust_env=False, timeout=10).status_code
+        except httpx.TransportError:
+            return 0
+
+    def client(self, token: str = "secret") -> Client:
+        return Client(self.url, token)
+
+    def commit(self, job: str, *events: object) -> None:
+        commit(self.ledger, self.archive, job, *events)  # pyright: ignore[reportArgumentType]
+
+
+def until(answer, seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not answer():
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(0.02)
+
+
+@contextmanager
+def place_over(redis: Running, s3: Settings) -> Generator[Place]:
+    settings = Settings.model_validate(
+        {
+            **s3.model_dump(include={"s3_endpoint", "s3_access_key", "s3_secret_key", "s3_bucket"}),
+            "broker_url": f"{redis.url}",
+            "ledger_url": redis.url.removesuffix("0") + "1",
+            "api_port": free_port(),
+            "tokens": {"alice": "secret", "bob": "other"},
+        }
+    )
+    environment = {
+        **os.environ,
+        "VISIONDIRECTOR_BROKER_URL": settings.broker_url,
+        "VISIONDIRECTOR_LEDGER_URL": settings.ledger_url,
+        "VISIONDIRECTOR_S3_ENDPOINT": settings.s3_endpoint,
+        "VISIONDIRECTOR_S3_ACCESS_KEY": settings.s3_access_key,
+        "VISIONDIRECTOR_S3_SECRET_KEY": settings.s3_secret_key.get_secret_value(),
+        "VISIONDIRECTOR_S3_BUCKET": settings.s3_bucket,
+        "VISIONDIRECTOR_API_PORT": str(settings.api_port),
+        "VISIONDIRECTOR_TOKENS": '{"alice": "secret", "bob": "other"}',
+    }
+    with RedisLedger(settings) as ledger, closing(S3Store(settings)) as store:
+        if ledger.epoch() is None:
+            assert ledger.lock_rebuild("test", 5000)
+            ledger.open_epoch("test")
+        yield Place(settings, environment, ledger, Archive(store), Images(store))
+
+
+@pytest.fixture
+def place(redis_running: Running, s3_settings: Settings) -> Iterator[Place]:
+    with place_over(redis_running, s3_settings) as place:
+        yield place
+
+
+@pytest.fixture
+def served(place: Place) -> Iterator[Place]:
+    with place.api():
+        yield place
+
+
+def run_to_the_end(place: Place, id: str, pause: float = 0.0) -> None:
+    """A worker's three steps."""
+    picture = place.images.put(png())
+    for events in (
+        opening(),
+        (planned(), rendered(picture), verified(picture, Outcome.MET, Outcome.MET), decided(picture)),
+        (stopped(),),
+    ):
+        time.sleep(pause)
+        place.commit(id, *events)
+
+
+def test_a_job_from_submit_to_picture(served: Place) -> None:
+    assert served.get("/readyz") == 200
+    with served.client() as alice, served.client("other") as bob:
+        job = alice.submit("A lamp and a chair", settings={"strategy": "one-shot"}, key="k", source=png(color="blue"))
+        assert job.doing == "waiting: no worker serves planner"
+        assert (
+            alice.submit("A lamp and a chair", {"strategy": "one-shot"}, key="k", source=png(color="blue")).id == job.id
+        )
+        with pytest.raises(Conflict, match="Idempotency-Key: was used with another body"):
+            alice.submit("A chair", key="k")
+        worker = threading.Thread(target=run_to_the_end, args=(served, job.id, 0.3))
+        worker.start()
+        told: list[Event] = []
+        done = alice.wait(job.id, timeout=20, on_event=told.append)
+        worker.join()
+        assert [event.kind for event in told] == [
+            "extracted", "gated", "planned", "rendered", "verified", "decided", "stopped", "end",
+        ]  # fmt: skip
+        assert done.satisfied
+        assert (done.goals.met, done.goals.total) == (2, 2)
+        assert alice.image(job.id) == served.images.get(served.images.put(png()))
+        assert len(alice.trajectory(job.id)["events"]) == 7
+        assert list(alice.events(job.id, after=told[-1].id)) == []
+        with pytest.raises(NotFound):
+            bob.job(job.id)
+    with served.client("wrong") as stranger, pytest.raises(Unauthorized):
+        stranger.job(job.id)
+
+
+def test_a_stream_survives_the_api_being_killed(place: Place) -> None:
+    told: list[Event] = []
+    with place.client() as alice:
+        with place.api() as process:
+            id = alice.submit("A lamp and a chair").id
+            place.commit(id, *opening())
+            reader = threading.Thread(target=lambda: alice.wait(id, timeout=60, on_event=told.append))
+            reader.start()
+            until(lambda: len(told) == 2)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        place.commit(id, planned())
+        with place.api():
+            place.commit(id, stopped(StopReason.BUDGET))
+            reader.join(30)
+    assert [event.kind for event in told] == ["extracted", "gated", "planned", "stopped", "end"]
+    assert len({event.id for event in told}) == 5
+
+
+def test_many_readers_and_one_that_does_not_read(served: Place) -> None:
+    with served.client() as alice:
+        id = alice.submit("A lamp and a chair").id
+
+        def follow(_: int) -> list[str]:
+            with served.client() as client:
+                return [event.id for event in client.events(id)]
+
+        stuck = f"{served.url}/v1/jobs/{id}/events"
+        headers = {"Authorization": "Bearer secret"}
+        with (
+            httpx.stream("GET", stuck, headers=headers, trust_env=False),
+            ThreadPoolExecutor(30) as pool,
+        ):
+            reading = [pool.submit(follow, n) for n in range(30)]
+            served.commit(id, *opening())
+            began = time.monotonic()
+            alice.job(id)
+            waited = time.monotonic() - began
+            run = threading.Thread(target=lambda: [served.commit(id, planned()), served.commit(id, stopped())])
+            run.start()
+            seen = [future.result(30) for future in reading]
+            run.join()
+    assert waited < 2
+    assert len(seen[0]) == 5
+    assert all(ids == seen[0] for ids in seen)
+
+
+def test_an_open_stream_does_not_hold_up_the_end(place: Place) -> None:
+    with place.client() as alice, place.api() as process:
+        id = alice.submit("A lamp").id
+        headers = {"Authorization": "Bearer secret"}
+        with httpx.stream("GET", f"{place.url}/v1/jobs/{id}/events", headers=headers, trust_env=False) as response:
+            assert response.status_code == 200
+            process.terminate()
+            assert process.wait(10) is not None
+
+
+def test_cancel_of_a_job_whose_editor_is_gone(served: Place) -> None:
+    with served.client() as alice:
+        id = alice.submit("A lamp", settings={"editor": "nobody-has-it"}).id
+        served.commit(id, *opening())
+        assert alice.job(id).doing == "waiting: no worker serves editor.flux-krea"
+        assert alice.cancel(id).doing == "waiting: no worker is up"
+    record = served.ledger.get(id)
+    assert record
+    assert (record.cancel, record.queue) == (True, CONTROL)
+    assert [control.kind for control in served.archive.controls(id)] == ["cancel"]
+
+
+def test_an_outage_of_redis_costs_patience_only(tmp_path: Path, s3_settings: Settings) -> None:
+    with redis_server(tmp_path) as redis, place_over(redis, s3_settings) as place, place.api():
+        headers = {"Authorization": "Bearer secret"}
+        with place.client() as alice:
+            id = alice.submit("A lamp and a chair").id
+        os.kill(redis.pid, signal.SIGSTOP)
+        try:
+            refused = httpx.get(f"{place.url}/v1/jobs/{id}", headers=headers, trust_env=False, timeout=30)
+            assert (refused.status_code, refused.headers["Retry-After"]) == (503, "2")
+            assert place.get("/healthz") == 200
+        finally:
+            os.kill(redis.pid, signal.SIGCONT)
+        until(lambda: place.get("/readyz") == 200)
+        assert place.get("/readyz") == 200
+        with place.client() as alice:
+            assert alice.job(id).status == "queued"
+
+
+def test_the_command_line_from_submit_to_saved_picture(served: Place, tmp_path: Path) -> None:
+    environment = {**os.environ, "VISIONDIRECTOR_URL": served.url, "VISIONDIRECTOR_TOKEN": "secret"}
+
+    def visiondirector(*words: str, stdin: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
+        command = [sys.executable, "-m", "api.cli", *words]
+        return subprocess.run(
+            command, cwd=CHECKOUT, env=environment, input=stdin, capture_output=True, timeout=60, check=False
+        )
+
+    submitted = visiondirector("submit", "-", "--title", "Room", "--key", "cli", stdin=b"A lamp and a chair")
+    assert submitted.returncode == 0, submitted.stderr
+    id = submitted.stdout.decode().split()[1]
+    run_to_the_end(served, id)
+    watched = visiondirector(
+        "submit", "-", "--title", "Room", "--key", "cli", "--watch", "-o", str(tmp_path), stdin=b"A lamp and a chair"
+    )
+    lines = watched.stdout.decode().splitlines()
+    assert watched.returncode == 0, watched.stderr
+    labels = "submitted goals plan round rendered verified accepted stopped job status goals cost saved"
+    assert [line.split()[0] for line in lines] == labels.split()
+    assert (tmp_path / f"room-{id[:8]}.png").is_file()
+    assert visiondirector("show", "no-such-job").returncode == 2
+    gone = visiondirector("show", id, "--url", f"http://127.0.0.1:{free_port()}")
+    assert gone.returncode == 3
+    assert b"no answer" in gone.stderr
+
+
+def test_it_refuses_to_stand_open(place: Place) -> None:
+    environment = {**place.environment, "VISIONDIRECTOR_TOKENS": "{}", "VISIONDIRECTOR_API_HOST": "0.0.0.0"}
+    done = subprocess.run(
+        [sys.executable, "-m", "api.app"], cwd=CHECKOUT, env=environment, capture_output=True, timeout=30, check=False
+    )
+    assert done.returncode == 2
+    assert b"refusing to listen on 0.0.0.0 without tokens" in done.stderr
