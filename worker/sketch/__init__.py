@@ -20,3 +20,10 @@ def sketch_studio(profile: str = "flux-krea") -> Studio:
 
     known(profile)
     return Studio(SketchPlanner(), SketchEditor(), SketchJudge(), SketchVerifier())
+
+
+def profiles() -> tuple[str, ...]:
+    """The names of the profiles there are; they serve as model names of the editor."""
+    from worker.sketch.misses import profiles as known
+
+    return known()

@@ -16,6 +16,8 @@ import numpy as np
 from worker.sketch.draw import colour, far
 from worker.sketch.language import Drawable
 
+_FOLDER = files("worker.sketch") / "profiles"
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -50,11 +52,14 @@ def rng(*parts: object) -> np.random.Generator:
 @cache
 def profile(name: str) -> Profile:
     """The profile of that name. Raises ValueError that lists those there are."""
-    folder = files("worker.sketch") / "profiles"
-    known = sorted(entry.name.removesuffix(".json") for entry in folder.iterdir() if entry.name.endswith(".json"))
-    if name not in known:
-        raise ValueError(f"the sketch has no profile {name!r}; it has {', '.join(known)}")
-    return Profile(name=name, **json.loads((folder / f"{name}.json").read_text("utf-8")))
+    if name not in profiles():
+        raise ValueError(f"the sketch has no profile {name!r}; it has {', '.join(profiles())}")
+    return Profile(name=name, **json.loads((_FOLDER / f"{name}.json").read_text("utf-8")))
+
+
+def profiles() -> tuple[str, ...]:
+    """The names of the profiles, in order."""
+    return tuple(sorted(entry.name.removesuffix(".json") for entry in _FOLDER.iterdir() if entry.name.endswith(".json")))
 
 
 def spoiled(drawable: Drawable, name: str) -> Drawable | None:
