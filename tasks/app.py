@@ -21,8 +21,8 @@ from director.errors import StoreError
 from director.seats import Studio
 from tasks.jobs import PRIORITIES
 from tasks.ledger import Hint, Ledger
-from tasks.reconcile import Reconciler, broker_queue_length
-from tasks.redis_ledger import RedisLedger, connect
+from tasks.reconcile import Reconciler
+from tasks.redis_ledger import RedisLedger, broker_queue_length, connect
 from tasks.settings import Settings
 from tasks.steps import Host, StepEnd, first, run_step
 from tasks.store import Archive, Images, S3Store
@@ -91,9 +91,10 @@ def send_hint(app: Celery, hint: Hint) -> None:
         log.warning("job=%s step=%d hint not sent, left to the reconciler: %s", hint.job, hint.n, unreachable)
 
 
-def open_ledger(settings: Settings) -> RedisLedger:
-    """The ledger of the settings; a context manager."""
-    return RedisLedger(settings.ledger_url, settings.limits)
+def open_archive(settings: Settings) -> tuple[Archive, Images]:
+    """The typed objects and the pictures in the bucket of the settings."""
+    store = S3Store(settings)
+    return Archive(store), Images(store, settings.max_image_pixels)
 
 
 @contextmanager
@@ -101,12 +102,12 @@ def open_reconciler(settings: Settings) -> Generator[Reconciler]:
     """The reconciler over the real ledger, bucket and broker."""
     app = make_app(settings)
     with ExitStack() as resources:
-        ledger = resources.enter_context(open_ledger(settings))
-        store = resources.enter_context(closing(S3Store(settings)))
+        ledger = resources.enter_context(RedisLedger(settings))
+        archive, _ = open_archive(settings)
         broker = resources.enter_context(closing(connect(settings.broker_url)))
         yield Reconciler(
             ledger,
-            Archive(store),
+            archive,
             settings,
             send=lambda hint: send_hint(app, hint),
             queue_length=lambda queue: broker_queue_length(broker, queue),
@@ -137,12 +138,12 @@ class _Child:
 
     @cached_property
     def host(self) -> Host:
-        store = self._resources.enter_context(closing(S3Store(self._settings)))
+        archive, images = open_archive(self._settings)
         return Host(
             settings=self._settings,
-            ledger=self._resources.enter_context(open_ledger(self._settings)),
-            archive=Archive(store),
-            images=Images(store, self._settings.max_image_pixels),
+            ledger=self._resources.enter_context(RedisLedger(self._settings)),
+            archive=archive,
+            images=images,
             studio=self._open_studio(self._settings, self._resources),
             send=lambda hint: send_hint(self._app, hint),
         )
@@ -162,7 +163,7 @@ def _beat(settings: Settings) -> type[bootsteps.StartStopStep]:
         requires: ClassVar[set[str]] = {"celery.worker.consumer.tasks:Tasks"}
 
         def start(self, c: Any) -> None:
-            ledger = open_ledger(settings)
+            ledger = RedisLedger(settings)
             c.timer.call_repeatedly(_BEAT_SECONDS, beat, (ledger, c), priority=10)
             beat(ledger, c)
 

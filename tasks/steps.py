@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import TracebackType
+from typing import Any
 
 from director.errors import BriefError, Cancelled, DirectorError, SeatError, StoreError
 from director.loop import advance, begin, next_step, perform
@@ -27,6 +28,7 @@ from tasks.settings import Settings
 from tasks.store import Archive
 
 log = logging.getLogger(__name__)
+
 
 class StepEnd(StrEnum):
     """How a hint ended, when nothing went wrong."""
@@ -91,16 +93,13 @@ def run_step(host: Host, job_id: str, n: int) -> StepEnd:
     claim = host.ledger.claim(job_id, n, host.settings.host)
     if isinstance(claim, Refusal):
         return StepEnd(claim.value)
-    with Lease(host, claim) as lease:
-        attempt = Attempt(claim)
+    with Lease(host, claim, Attempt(claim)) as lease:
         try:
-            end = _run_claimed(host, lease, claim, attempt)
+            return _run_claimed(host, lease)
         except DirectorError as error:
+            lease.attempt.error = error
             _give_back(host, claim, error)
-            _save_attempt(host, attempt, lease, error)
             raise
-    _save_attempt(host, attempt, lease, None)
-    return end
 
 
 @dataclass
@@ -112,9 +111,29 @@ class Attempt:
     clock: float = field(default_factory=time.perf_counter)
     renders: int = 0
     committed: bool = False
+    progress: str = ""
+    error: DirectorError | None = None
+
+    def facts(self, host: str) -> dict[str, Any]:
+        """As JSON; seconds end here."""
+        return {
+            "n": self.claim.n,
+            "nonce": self.claim.nonce,
+            "kind": self.claim.kind,
+            "attempt": self.claim.attempt,
+            "host": host,
+            "pid": os.getpid(),
+            "started": round(self.started, 3),
+            "seconds": round(time.perf_counter() - self.clock, 4),
+            "renders": self.renders,
+            "committed": self.committed,
+            "progress": self.progress,
+            "error": json.loads(error_json(self.error)) if self.error else None,
+        }
 
 
-def _run_claimed(host: Host, lease: "Lease", claim: Claim, attempt: Attempt) -> StepEnd:
+def _run_claimed(host: Host, lease: "Lease") -> StepEnd:
+    claim, attempt = lease.claim, lease.attempt
     job = host.archive.load_job(claim.job)
     trajectory = _load(host, claim, job)
     reply = _reply(host, lease, claim, job, trajectory)
@@ -198,41 +217,23 @@ def error_json(error: DirectorError) -> str:
     return json.dumps({"boundary": error.boundary, "message": error.message[:500], "fix": error.fix[:500]})
 
 
-def _save_attempt(host: Host, attempt: Attempt, lease: "Lease", error: DirectorError | None) -> None:
-    claim = attempt.claim
-    facts = {
-        "n": claim.n,
-        "nonce": claim.nonce,
-        "kind": claim.kind,
-        "attempt": claim.attempt,
-        "host": host.settings.host,
-        "pid": os.getpid(),
-        "started": round(attempt.started, 3),
-        "seconds": round(time.perf_counter() - attempt.clock, 4),
-        "renders": attempt.renders,
-        "committed": attempt.committed,
-        "progress": lease.last_progress,
-        "error": json.loads(error_json(error)) if error else None,
-    }
-    # A lost attempt record loses a number, not work: it must not fail a step that is committed.
-    try:
-        host.archive.save_attempt(claim.job, claim.n, claim.nonce, facts)
-    except StoreError as unreachable:
-        log.warning("job=%s step=%d attempt record not stored: %s", claim.job, claim.n, unreachable)
-
-
 class Lease:
-    """Keeps a claim alive from a thread, and is the Context that the seat talks to meanwhile."""
+    """Keeps a claim alive from a thread, and is the Context that the seat talks to meanwhile.
 
-    def __init__(self, host: Host, claim: Claim) -> None:
+    The same thread stores the attempt record when the step has ended, so that the next step need
+    not wait for it.
+    """
+
+    def __init__(self, host: Host, claim: Claim, attempt: Attempt) -> None:
         self.images = host.images
+        self.claim = claim
+        self.attempt = attempt
         self.cancel = False
-        self.last_progress = ""
         self._lost = False
         self._host = host
-        self._claim = claim
+        self._facts: dict[str, Any] = {}
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name=f"lease-{claim.job}-{claim.n}", daemon=True)
+        self._thread = threading.Thread(target=self._live, name=f"lease-{claim.job}-{claim.n}")
 
     def __enter__(self) -> "Lease":
         self._thread.start()
@@ -242,11 +243,12 @@ class Lease:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         # Not joined: a renewal that hangs on a dead Redis must not hold up the next step.
+        self._facts = self.attempt.facts(self._host.settings.host)
         self._done.set()
 
     def progress(self, message: str, done: int, total: int) -> None:
-        self.last_progress = f"{message} {done}/{total}"
-        log.debug("job=%s step=%d %s", self._claim.job, self._claim.n, self.last_progress)
+        self.attempt.progress = f"{message} {done}/{total}"
+        log.debug("job=%s step=%d %s", self.claim.job, self.claim.n, self.attempt.progress)
 
     def check(self) -> None:
         if self.cancel:
@@ -254,8 +256,17 @@ class Lease:
         if self._lost:
             raise Cancelled("the lease of this step was lost to another worker")
 
+    def _live(self) -> None:
+        self._keep()
+        claim = self.claim
+        try:
+            self._host.archive.save_attempt(claim.job, claim.n, claim.nonce, self._facts)
+        except StoreError as unreachable:
+            # It loses a number, not work: the step itself is committed, or will be repeated.
+            log.warning("job=%s step=%d attempt record not stored: %s", claim.job, claim.n, unreachable)
+
     def _keep(self) -> None:
-        settings, claim = self._host.settings, self._claim
+        settings, claim = self._host.settings, self.claim
         limit = settings.max_step_s[claim.kind]
         end = time.monotonic() + limit
         while not self._done.wait(settings.renew_every_s):
@@ -274,7 +285,7 @@ class Lease:
         # A hung CUDA call can't be interrupted from Python: the child goes, the pool replaces it.
         if self._done.is_set():
             return
-        log.error("job=%s step=%d ran longer than %g s: killing this process", self._claim.job, self._claim.n, limit)
-        message = f"the {self._claim.kind} step ran longer than its {limit:g} s and was killed"
-        _give_back(self._host, self._claim, StepTooLong(message, "raise max_step_s or look at the model server"))
+        log.error("job=%s step=%d ran longer than %g s: killing this process", self.claim.job, self.claim.n, limit)
+        message = f"the {self.claim.kind} step ran longer than its {limit:g} s and was killed"
+        _give_back(self._host, self.claim, StepTooLong(message, "raise max_step_s or look at the model server"))
         self._host.die()

@@ -12,7 +12,8 @@
 -- <prefix>ended                 zset: jobs whose trajectory ended, by when
 -- <prefix>unfiled               set: FAILED jobs whose dead letter is not in object storage yet
 -- <prefix>serving               zset: "<queue>|<worker>" by when the announcement ends
--- <prefix>epoch, rebuild        strings: absent epoch means wiped; rebuild is the lock's holder
+-- <prefix>epoch                 string: absent means wiped
+-- <prefix>rebuild               hash: holder of the rebuild lock, and until when
 local prefix = KEYS[1]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(ARGV[1])
@@ -22,6 +23,12 @@ local CONTROL = 'control'
 
 local function wiped()
   return redis.call('EXISTS', prefix .. 'epoch') == 0
+end
+
+-- The process that may rebuild the ledger now, or nil.
+local function rebuilder()
+  local holder, ends = unpack(redis.call('HMGET', prefix .. 'rebuild', 'holder', 'until'))
+  if holder and tonumber(ends) > now then return holder end
 end
 
 local function job_key(id)

@@ -4,7 +4,7 @@ local mode, holder, id, owner, title, created, priority, step, snapshot, queue, 
   unpack(arg)
 if mode == 'create' then
   if wiped() then return 'wiped' end
-elseif not wiped() or redis.call('GET', prefix .. 'rebuild') ~= holder then
+elseif not wiped() or rebuilder() ~= holder then
   return 'unlocked'
 end
 if redis.call('EXISTS', job_key(id)) == 1 then return 'present' end

@@ -15,6 +15,7 @@ import hashlib
 import json
 import logging
 import re
+import threading
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeVar
@@ -71,6 +72,7 @@ class Archive:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._hashes = Recent(64 * 1024)  # sha256 by key of the snapshots last seen here
+        self._written = _Newest(32)  # the process that ran a step is often asked for the next one
         # A job's facts are written once, and every step asks for them.
         self.load_job = lru_cache(maxsize=256)(self._load_job)
 
@@ -120,10 +122,13 @@ class Archive:
             log.warning("job=%s step=%d the snapshot has %d bytes", job, n, len(data))
         self._store.put(key, data)
         self._hashes.put(key, hashlib.sha256(data).digest())
+        self._written.put(key, snapshot)
         return key
 
     def load_snapshot(self, key: str) -> Snapshot:
-        """One GET."""
+        """One GET, or none for one of the last that this archive wrote."""
+        if snapshot := self._written.get(key):
+            return snapshot
         data = self._store.get(key)
         self._hashes.put(key, hashlib.sha256(data).digest())
         return _parse(Snapshot, key, data)
@@ -217,6 +222,25 @@ class Archive:
 
     def load_blob(self, sha256: str) -> bytes:
         return self._store.get(f"blobs/{sha256}")
+
+
+class _Newest:
+    """The last few snapshots written here. Safe for threads."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._snapshots: dict[str, Snapshot] = {}
+
+    def get(self, key: str) -> Snapshot | None:
+        return self._snapshots.get(key)
+
+    def put(self, key: str, snapshot: Snapshot) -> None:
+        with self._lock:
+            self._snapshots.pop(key, None)
+            self._snapshots[key] = snapshot
+            while len(self._snapshots) > self._most:
+                del self._snapshots[next(iter(self._snapshots))]
 
 
 def _json(value: Value) -> bytes:
