@@ -19,7 +19,7 @@ from rich.text import Text
 
 from api.briefs import read_brief
 from api.client import ApiError, Client, Event, Job, NotFound, Unavailable
-from api.narrate import Line, Narrator, plain, summary
+from api.narrate import NOBODY, Line, Narrator, plain, progress, summary
 from director.errors import BriefError
 from director.types import STRATEGIES
 
@@ -94,8 +94,8 @@ def _submit(args: argparse.Namespace, client: Client, screen: Screen, stdin: Bin
         job = client.submit(brief, settings, args.seed, args.key, source, args.priority)
         jobs.append(job)
         screen.line(Line("submitted", f"{job.id}  {plain(job.title)}", "bold"))
-        if job.doing.startswith("waiting: no worker"):
-            screen.line(Line("", plain(job.doing), "yellow"))
+        if job.doing.startswith(NOBODY):
+            screen.line(progress(job.doing))
         screen.data(job.model_dump())
     if not args.watch:
         return SATISFIED
@@ -125,8 +125,12 @@ def _follow(args: argparse.Namespace, client: Client, screen: Screen, id: str) -
         if event.kind != "end":
             screen.line(narrator.line(event))
 
+    def tell_doing(doing: str) -> None:
+        screen.data({"event": "progress", "data": {"doing": doing}})
+        screen.line(progress(doing))
+
     try:
-        job = client.wait(id, on_event=tell)
+        job = client.wait(id, on_event=tell, on_doing=tell_doing)
     except KeyboardInterrupt:
         print(f"\nthe job goes on; look at it again with: visiondirector watch {id}", file=sys.stderr)
         return INTERRUPTED

@@ -2,7 +2,8 @@
 
 Events are functions of the committed snapshots. A trajectory only grows, so the events of step n
 are those that its snapshot has beyond the one before; their ids are `<step>.<nonce>.<seq>`, and
-anybody who reads the chain gets the same ones.
+anybody who reads the chain gets the same ones. A `progress` event has no id: it says what a quiet job
+does or waits for, to whom it may concern now, and is never told again.
 """
 
 import json
@@ -27,6 +28,8 @@ log = logging.getLogger("visiondirector.api")
 
 POLL_SECONDS = 0.2
 HEARTBEAT_SECONDS = 10.0
+LOOK_SECONDS = 2.0
+"""How long a job is quiet before its readers are told what it does."""
 
 
 class Mark(NamedTuple):
@@ -64,9 +67,15 @@ class Streams:
     """Opens event streams over a service. What blocks runs in threads of the streams' own."""
 
     def __init__(
-        self, service: Service, poll: float = POLL_SECONDS, heartbeat: float = HEARTBEAT_SECONDS, threads: int = 8
+        self,
+        service: Service,
+        poll: float = POLL_SECONDS,
+        heartbeat: float = HEARTBEAT_SECONDS,
+        look: float = LOOK_SECONDS,
+        threads: int = 8,
     ) -> None:
-        self._service = service
+        self.service = service
+        self.look = look
         self._poll = poll
         self._heartbeat = heartbeat
         # Many streams must not take the threads that requests need.
@@ -80,31 +89,29 @@ class Streams:
     async def read(self, owner: str, id: str, after: EventId | None) -> AsyncIterator[bytes]:
         """The stream as bytes, until `end`. While ledger or storage are out of reach it only beats."""
         reader = Reader(self, owner, id, after)
-        spoke = time.monotonic()
+        news = spoke = time.monotonic()
         yield b"retry: 1000\n\n"
         while not reader.over:
             try:
                 pieces = await to_thread.run_sync(reader.poll, limiter=self._threads)
-                pause = self._poll
             except (Corrupt, NotFound) as error:
                 log.error("job=%s event stream broken off: %s", id, error)
                 return
             except StoreError:
-                pieces, pause = [], 5 * self._poll
+                pieces = []
             except Problem:
                 return
             for piece in pieces:
                 yield piece
+            now = time.monotonic()
             if pieces:
-                spoke = time.monotonic()
-            elif time.monotonic() - spoke >= self._heartbeat:
+                news = spoke = now
+            elif now - spoke >= self._heartbeat:
                 yield b":\n\n"
-                spoke = time.monotonic()
+                spoke = now
             if not reader.over:
-                await anyio.sleep(pause)
-
-    def find(self, owner: str, id: str) -> Found:
-        return self._service.find(owner, id)
+                # A step that took long is told a twentieth of that late at most; the ledger is asked the less.
+                await anyio.sleep(min(max(self._poll, (now - news) / 20), 5 * self._poll))
 
     def since(self, key: str, after: EventId | None) -> list[tuple[EventId, Event]]:
         """The events of the chain that ends with snapshot `key`, those behind `after` only.
@@ -112,7 +119,7 @@ class Streams:
         An `after` whose step was redone since (its nonce is not in the chain) gives that step again.
         """
         marks, base = self._walk(key, after)
-        events = self._service.snapshot(key).trajectory.events
+        events = self.service.snapshot(key).trajectory.events
         found: list[tuple[EventId, Event]] = []
         for mark in marks:
             same = after is not None and (mark.step, mark.nonce) == (after.step, after.nonce)
@@ -141,14 +148,14 @@ class Streams:
 
     def end(self, found: Found) -> bytes:
         """The last event: how the job stands now that it has ended."""
-        data = json.dumps(self._service.envelope(found).model_dump(mode="json"))
+        data = json.dumps(self.service.envelope(found).model_dump(mode="json"))
         return format_sse_event(data_str=data, event="end", id=self._end_id(found.snapshot))
 
     def _end_id(self, key: str) -> str | None:
         return str(self.end_of(key)) if key else None
 
     def _load_mark(self, key: str) -> Mark:
-        snapshot = self._service.snapshot(key)
+        snapshot = self.service.snapshot(key)
         return Mark(key, snapshot.n, snapshot.nonce, len(snapshot.trajectory.events), snapshot.previous)
 
 
@@ -162,10 +169,12 @@ class Reader:
         self._id = id
         self._after: EventId | None = after
         self._read: str = ""  # the snapshot that was read last
+        self._doing = ""  # what was told last
+        self._look = time.monotonic() + streams.look
 
     def poll(self) -> list[bytes]:
         """What is new, encoded. Blocks on ledger and storage; raises StoreError when they don't answer."""
-        found = self._streams.find(self._owner, self._id)
+        found = self._streams.service.find(self._owner, self._id)
         pieces: list[bytes] = []
         place = self._after
         if found.snapshot != self._read:
@@ -176,7 +185,20 @@ class Reader:
         # Only now: had anything above failed, the next poll would have to give it all.
         self._after, self._read = place, found.snapshot
         self.over = found.ended
-        return pieces
+        if pieces:
+            self._doing, self._look = "", time.monotonic() + self._streams.look
+        return pieces or self._progress(found)
+
+    def _progress(self, found: Found) -> list[bytes]:
+        now = time.monotonic()
+        if now < self._look:
+            return []
+        self._look = now + self._streams.look
+        doing = self._streams.service.doing(found)
+        if doing == self._doing:
+            return []
+        self._doing = doing
+        return [format_sse_event(data_str=json.dumps({"doing": doing}), event="progress")]
 
 
 def _encode(id: EventId, event: Event) -> bytes:

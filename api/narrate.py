@@ -23,6 +23,8 @@ from director.types import (
 
 _EVENTS: TypeAdapter[types.Event] = TypeAdapter(types.Event)
 
+NOBODY = "waiting: no worker"
+
 
 class Line(NamedTuple):
     """`style` is a style of rich, or empty."""
@@ -117,13 +119,18 @@ class Narrator:
         return " · ".join(names) + more
 
 
+def progress(doing: str) -> Line:
+    """What a quiet job does or waits for."""
+    return Line("now", plain(doing), "yellow" if doing.startswith(NOBODY) else "dim")
+
+
 def summary(job: Job) -> list[Line]:
     """A job in a few lines, for `show` and for the end of `watch`."""
     style = {"done": "bold green", "failed": "bold red", "cancelled": "bold yellow"}.get(job.status, "bold")
     state = job.status + (f", {job.stop}" if job.stop and job.stop != job.status else "")
     lines = [Line("job", f"{job.id}  {plain(job.title)}"), Line("status", plain(state), style)]
     if job.doing:
-        lines.append(Line("now", plain(job.doing)))
+        lines.append(progress(job.doing))
     if job.goals.total:
         unsure = f", {job.goals.unsure} unsure" if job.goals.unsure else ""
         lines.append(Line("goals", f"{job.goals.met}/{job.goals.total} met{unsure}"))

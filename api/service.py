@@ -194,7 +194,7 @@ class Service:
             status=found.status,
             stop=found.stop,
             step=found.step,
-            doing="" if found.ended or not found.record else self._doing(found.record),
+            doing=self.doing(found),
             goals=GoalCount(
                 met=standing.count(Outcome.MET),
                 missed=standing.count(Outcome.MISSED),
@@ -208,8 +208,11 @@ class Service:
             links={"self": place, **{name: f"{place}/{name}" for name in ("events", "image", "trajectory", "cancel")}},
         )
 
-    def _doing(self, record: Record) -> str:
-        """What an active job does now, or what it waits for."""
+    def doing(self, found: Found) -> str:
+        """What an active job does now, or what it waits for; "" once it has ended."""
+        record = found.record
+        if found.ended or not record:
+            return ""
         work = "cancelling" if record.cancel else _DOING.get(record.kind, record.kind)
         if record.status is JobStatus.RUNNING:
             return work

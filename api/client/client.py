@@ -17,6 +17,8 @@ from .errors import Unavailable, from_response
 from .models import Event, Job, Uploaded
 from .stream import lines, parse
 
+END = "end"
+PROGRESS = "progress"
 RETRIES = 5
 LONGEST_PAUSE = 8.0
 HEARTBEAT = 10.0
@@ -111,16 +113,29 @@ class Client:
 
         A lost connection is taken up again where it broke: each event comes once, in order.
         """
-        return (event for event in self._follow(id, after, None) if event)
+        return (event for event in self._follow(id, after, None) if event and event.kind != PROGRESS)
 
-    def wait(self, id: str, timeout: float | None = None, on_event: Callable[[Event], None] | None = None) -> Job:
-        """Follow the job to its end. TimeoutError after `timeout` seconds; the job goes on then."""
+    def wait(
+        self,
+        id: str,
+        timeout: float | None = None,
+        on_event: Callable[[Event], None] | None = None,
+        on_doing: Callable[[str], None] | None = None,
+    ) -> Job:
+        """Follow the job to its end. TimeoutError after `timeout` seconds; the job goes on then.
+
+        `on_event` hears each event once, `end` included; `on_doing` what a quiet job does or waits for.
+        """
         deadline = None if timeout is None else time.monotonic() + timeout
         for event in self._follow(id, None, deadline):
-            if event and on_event:
-                on_event(event)
-            if event and event.kind == "end":
-                return Job.model_validate(event.data)
+            if event and event.kind == PROGRESS:
+                if on_doing:
+                    on_doing(str(event.data.get("doing", "")))
+            elif event:
+                if on_event:
+                    on_event(event)
+                if event.kind == END:
+                    return Job.model_validate(event.data)
         return self.job(id)
 
     def _follow(self, id: str, after: str | None, deadline: float | None) -> Iterator[Event | None]:
@@ -136,7 +151,7 @@ class Client:
                         tries.reset()
                         after = (event and event.id) or after
                         yield event
-                        if event and event.kind == "end":
+                        if event and event.kind == END:
                             return
                         if deadline and deadline - time.monotonic() < (0 if event else HEARTBEAT):
                             break  # ask again, with a read timeout that ends at the deadline

@@ -62,7 +62,10 @@ class Uploaded(BaseModel):
 
 @dataclass(frozen=True)
 class Event:
-    """One event of a job. `id` is what `Client.events(after=…)` takes; the last event's kind is `end`."""
+    """One event of a job. `id` is what `Client.events(after=…)` takes; the last event's kind is `end`.
+
+    An `end` without an id belongs to a job that failed before its first step was done.
+    """
 
     id: str
     kind: str

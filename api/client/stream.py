@@ -23,14 +23,15 @@ def lines(chunks: Iterable[bytes]) -> Iterator[str]:
 def parse(lines: Iterable[str]) -> Iterator[Event | None]:
     """Events as they complete. None stands for a comment: the connection is alive.
 
-    An event that the end of the stream cuts off is dropped, as the standard asks.
+    An event that the end of the stream cuts off is dropped, as the standard asks. Unlike there, an
+    event without an id of its own has the id "", so that the caller can tell.
     """
     id_, kind, data = "", "message", list[str]()
     for line in lines:
         if not line:
             if data:
                 yield Event(id_, kind, json.loads("\n".join(data)))
-            kind, data = "message", []
+            id_, kind, data = "", "message", []
             continue
         name, _, value = line.partition(":")
         value = value.removeprefix(" ")

@@ -48,7 +48,7 @@ def test_submit_names_the_job_and_what_it_waits_for(cli: Cli) -> None:
         "submit lamp.txt --seed 3 --set editor=foo --set adaptive=false", accepted(doing=waiting)
     )
     assert code == SATISFIED
-    assert output == f"submitted   {JOB}  a lamp\n            {waiting}\n"
+    assert output == f"submitted   {JOB}  a lamp\nnow         {waiting}\n"
     assert json.loads(service.asked[0].content) == {
         "brief": {"text": "A lamp", "title": "lamp"}, "seed": 3, "settings": {"editor": "foo", "adaptive": False},
     }  # fmt: skip
@@ -78,6 +78,13 @@ def test_watch_tells_the_events_and_saves_the_picture(cli: Cli) -> None:
         "saved",
     ]
     assert output.endswith(f"saved       {path}\n")
+
+
+def test_watch_says_what_a_quiet_job_waits_for(cli: Cli) -> None:
+    waiting = event("", "progress", {"doing": "waiting: no worker serves editor.foo"})
+    end = event("0.a.0", "end", job("cancelled", "cancelled"))
+    code, output, _ = cli(f"watch {JOB}", stream(waiting, end), problem(404, "no picture"))
+    assert (code, output.splitlines()[0]) == (SHORT, "now         waiting: no worker serves editor.foo")
 
 
 @pytest.mark.parametrize(

@@ -29,9 +29,9 @@ def finish(house: House, id: str) -> list[str]:
     return [key.removesuffix(".json").rpartition("-")[2] for key in keys]
 
 
-def streams(house: House) -> Streams:
+def streams(house: House, look: float = 60) -> Streams:
     service = Service(house.ledger, house.archive, house.images, house.sent.append, 1, 1)
-    return Streams(service, poll=0.001, heartbeat=0.005)
+    return Streams(service, poll=0.001, heartbeat=0.005, look=look)
 
 
 def test_a_job_that_ended_tells_everything_and_then_how_it_stands(house: House, alice: httpx.Client) -> None:
@@ -167,6 +167,23 @@ def test_a_quiet_stream_beats_through_an_outage_and_then_goes_on(house: House, a
     pieces = anyio.run(read)
     assert pieces[0] == b"retry: 1000\n\n"
     assert [event["event"] for event in sse(b"".join(pieces).decode())] == ["extracted", "gated", "stopped", "end"]
+
+
+def test_a_quiet_job_says_what_it_does_and_only_when_that_changes(house: House, alice: httpx.Client) -> None:
+    id = submit(alice)
+    reader = Reader(streams(house, look=0), "alice", id, None)
+
+    def said() -> list[str]:
+        events = sse(b"".join(reader.poll()).decode())
+        assert not any("id" in event for event in events)
+        return [json.loads(event["data"])["doing"] for event in events]
+
+    assert said() == ["waiting: no worker serves planner"]
+    assert said() == []
+    house.ledger.announce("w1", ["planner"], 60_000)
+    assert said() == ["reading the brief: waiting for planner"]
+    house.ledger.claim(id, 0, "w1")
+    assert said() == ["reading the brief"]
 
 
 def test_walking_back_stops_at_what_is_known(house: House, alice: httpx.Client) -> None:

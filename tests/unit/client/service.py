@@ -48,7 +48,8 @@ def problem(status: int, title: str, **more: Any) -> httpx.Response:
 
 
 def event(id: str, kind: str, data: dict[str, Any]) -> bytes:
-    return f"id: {id}\nevent: {kind}\ndata: {json.dumps(data)}\n\n".encode()
+    place = f"id: {id}\n" if id else ""
+    return f"{place}event: {kind}\ndata: {json.dumps(data)}\n\n".encode()
 
 
 def stream(*pieces: bytes | Exception) -> httpx.Response:

@@ -160,6 +160,22 @@ def test_wait_tells_each_event_and_gives_the_end() -> None:
     assert done.satisfied
 
 
+def test_progress_is_told_apart_and_does_not_move_the_place() -> None:
+    said: list[str] = []
+    progress = b'event: progress\ndata: {"doing": "rendering"}\n\n'
+    service = scripted(
+        stream(event("0.a.0", "gated", {}), progress, httpx.ReadError("reset")),
+        stream(event("0.a.1", "end", job("done"))),
+    )
+    with service.client() as client:
+        told: list[str] = []
+        client.wait(JOB, on_event=lambda e: told.append(e.id), on_doing=said.append)
+    assert (told, said) == (["0.a.0", "0.a.1"], ["rendering"])
+    assert service.asked[1].headers["Last-Event-ID"] == "0.a.0"
+    with scripted(stream(progress, event("0.a.1", "end", job("done")))).client() as client:
+        assert [e.kind for e in client.events(JOB)] == ["end"]
+
+
 def test_wait_ends_at_its_timeout() -> None:
     service = Scripted(stream(b":\n\n") for _ in count())
     with service.client() as client, pytest.raises(TimeoutError, match="it goes on"):
