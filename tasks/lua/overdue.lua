@@ -4,7 +4,7 @@ local queue, age, limit = unpack(arg)
 local waiting, delayed = prefix .. 'waiting:' .. queue, prefix .. 'delayed:' .. queue
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, limit)) do
   redis.call('ZREM', delayed, id)
-  
+  wait(id, queue, 0)
 end
 local hints = {}
 for i, id in ipairs(redis.call('ZRANGEBYSCORE', waiting, '-inf', now - age, 'LIMIT', 0, limit)) do

@@ -1,0 +1,1 @@
+"""One suite for each contract: the real thing and its twin both pass it."""
