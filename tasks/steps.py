@@ -258,6 +258,9 @@ class Lease:
 
     def _live(self) -> None:
         self._keep()
+        self._store_attempt()
+
+    def _store_attempt(self) -> None:
         claim = self.claim
         try:
             self._host.archive.save_attempt(claim.job, claim.n, claim.nonce, self._facts)
@@ -271,7 +274,8 @@ class Lease:
         end = time.monotonic() + limit
         while not self._done.wait(settings.renew_every_s):
             if time.monotonic() > end:
-                return self._kill(limit)
+                self._kill(limit)
+                return
             try:
                 self._heed(self._host.ledger.renew(claim.job, claim.n, claim.nonce))
             except StoreError as unreachable:
@@ -287,5 +291,8 @@ class Lease:
             return
         log.error("job=%s step=%d ran longer than %g s: killing this process", self.claim.job, self.claim.n, limit)
         message = f"the {self.claim.kind} step ran longer than its {limit:g} s and was killed"
-        _give_back(self._host, self.claim, StepTooLong(message, "raise max_step_s or look at the model server"))
+        self.attempt.error = StepTooLong(message, "raise max_step_s or look at the model server")
+        self._facts = self.attempt.facts(self._host.settings.host)
+        _give_back(self._host, self.claim, self.attempt.error)
+        self._store_attempt()
         self._host.die()

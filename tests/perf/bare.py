@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,9 @@ def bare_app() -> Celery:
 def celery_hops(url: str, folder: Path, count: int) -> list[float]:
     """Milliseconds between two runs of a task that enqueues itself, on one prefork process."""
     out = folder / "bare.txt"
+    command = [sys.executable, "-m", "tests.perf.bare"]
     environment = {**os.environ, BROKER: url, OUT: str(out)}
-    with subprocess.Popen([sys.executable, "-m", "tests.perf.bare"], env=environment) as worker:
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT) as worker:
         try:
             os.environ[BROKER] = url
             bare_app().send_task("hop", args=(count,), queue="perf-bare")
@@ -70,7 +72,7 @@ def celery_hops(url: str, folder: Path, count: int) -> list[float]:
         finally:
             worker.terminate()
     times = [float(line) for line in out.read_text().splitlines()]
-    return [(b - a) * 1000 for a, b in zip(times, times[1:], strict=False)][count // 20 :]
+    return [(b - a) * 1000 for a, b in pairwise(times)][count // 20 :]
 
 
 if __name__ == "__main__":

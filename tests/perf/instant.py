@@ -31,10 +31,17 @@ NOTES = "VISIONDIRECTOR_TEST_NOTES"
 """Environment variable: the folder where each worker process appends `<seconds> <kind>` lines."""
 
 SETTINGS = LoopSettings(
-    editor="instant", candidates=2, adaptive=False, rounds=20, patience=20, accept="alignment", anchor_after=0, gate="one-shot"
+    editor="instant",
+    candidates=2,
+    adaptive=False,
+    rounds=20,
+    patience=20,
+    accept="alignment",
+    anchor_after=0,
+    gate="one-shot",
 )
-GOALS = tuple(Goal(id=f"g{n}", text=f"goal {n}") for n in range(4))
-BRIEF = Brief(text="A poster with a red cup and a title. " * 260, title="hop", goals=GOALS)
+GOALS = tuple(Goal(id=f"g{n}", text=f"goal {n}") for n in range(8))
+BRIEF = Brief(text="A poster with a red cup and a title. " * 100, title="hop", goals=GOALS)
 
 # One grey pixel, made once: the pictures must not be what is measured.
 _PIXEL = bytes.fromhex(
@@ -61,7 +68,9 @@ class Instant:
     def plan(self, request: PlanRequest, context: Context) -> Planned:
         self._note("plan")
         targets = tuple(goal.id for goal in request.targets)
-        return Planned(action=Action(kind=request.action, instruction="go on", targets=targets), base=request.base, by="i")
+        return Planned(
+            action=Action(kind=request.action, instruction="go on", targets=targets), base=request.base, by="i"
+        )
 
     def render(self, request: RenderRequest, context: Context) -> Rendered:
         image = context.images.put(_PIXEL)

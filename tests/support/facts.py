@@ -1,13 +1,17 @@
-"""A studio without pixels: a picture is the list of what its goals look like. For tests of the loop.
+"""A studio of facts: a picture's pixels spell what its goals look like. For tests of the loop and the queue.
 
 The editor plays a script: one dict for each candidate it renders, goal id -> outcome, laid over the
 facts of the picture it starts from. Judge and verifier read the facts.
 """
 
 import hashlib
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+from PIL import Image
 
 from director.errors import Cancelled
 from director.seats import (
@@ -35,8 +39,21 @@ from director.types import (
     Verified,
 )
 
-Facts = Mapping[str, str]
+Facts = Mapping[str, Any]
 SCORE = {"met": 0.9, "missed": 0.1, "unsure": 0.5}
+
+
+def to_png(facts: Facts) -> bytes:
+    """One row of grey pixels, the bytes of the facts as JSON."""
+    data = json.dumps(facts, sort_keys=True).encode()
+    buffer = io.BytesIO()
+    Image.frombytes("L", (len(data), 1), data).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def from_png(png: bytes) -> dict[str, Any]:
+    with Image.open(io.BytesIO(png)) as picture:
+        return json.loads(picture.tobytes())
 
 
 class MemoryImages:
@@ -90,25 +107,25 @@ class FactStudio:
 
     def render(self, request: RenderRequest, context: Context) -> Rendered:
         self.calls.append(request)
-        base = json.loads(context.images.get(request.base)) if request.base else {}
+        base = from_png(context.images.get(request.base)) if request.base else {}
         candidates: list[Candidate] = []
         for seed in request.seeds:
             facts = {**base, **next(self.script), "seed": seed}
-            candidates.append(Candidate(image=context.images.put(json.dumps(facts).encode()), seed=seed))
+            candidates.append(Candidate(image=context.images.put(to_png(facts)), seed=seed))
         return Rendered(candidates=tuple(candidates), by="facts")
 
     def select(self, request: SelectRequest, context: Context) -> Selected:
         self.calls.append(request)
 
         def met(candidate: Candidate) -> int:
-            facts = json.loads(context.images.get(candidate.image))
+            facts = from_png(context.images.get(candidate.image))
             return sum(facts.get(goal.id) == "met" for goal in request.goals)
 
         return Selected(image=max(request.candidates, key=met).image, by="facts")
 
     def verify(self, request: VerifyRequest, context: Context) -> Verified:
         self.calls.append(request)
-        facts = json.loads(context.images.get(request.image))
+        facts = from_png(context.images.get(request.image))
         if request.again:
             facts |= facts.get("again", {})
         found: list[Verdict] = []

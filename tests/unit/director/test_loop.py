@@ -20,7 +20,7 @@ from director.types import (
     StopReason,
     Trajectory,
 )
-from tests.support.facts import FactContext, Facts, FactStudio, brief_of, goals_of, play
+from tests.support.facts import FactContext, Facts, FactStudio, brief_of, goals_of, play, to_png
 
 ABC = goals_of("a", "b", "c")
 ALL = {"a": "met", "b": "met", "c": "met"}
@@ -276,7 +276,7 @@ def test_a_global_miss_that_resists_editing_draws_the_scene_again():
 
 def test_an_image_to_image_job_starts_from_its_source():
     context = FactContext()
-    source = context.images.put(b"{}")
+    source = context.images.put(to_png({}))
     studio = play({"a": "met"}, {"b": "met", "c": "met"})
     done = direct(brief_of(ABC, source), ONE, 7, studio.studio(), context)
     assert history.rounds(done)[0].planned.base == source

@@ -1,0 +1,271 @@
+"""`run_step` over the twins: every way in which a step can end, and that nothing is run or lost twice."""
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from director import history
+from director.errors import EditorError, StoreError
+from director.loop import direct
+from director.seats import Context, ExtractRequest, RenderRequest, Studio, VerifyRequest
+from director.types import Brief, Extracted, LoopSettings, Rendered, StopReason, Verified
+from tasks.jobs import JobStatus
+from tasks.ledger import CONTROL
+from tasks.steps import StepEnd, run_step
+from tests.support.facts import FactContext, FactStudio, brief_of, goals_of, play
+from tests.support.host import Bench, make_bench
+
+ABC = goals_of("a", "b", "c")
+SCRIPT = [{"a": "met"}, {"b": "met", "c": "met"}]
+ONE = LoopSettings(candidates=1)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return make_bench(tmp_path)
+
+
+def record(bench: Bench, job: str):
+    found = bench.ledger.get(job)
+    assert found
+    return found
+
+
+def test_a_job_runs_to_its_end_and_is_what_direct_makes(bench: Bench):
+    job = bench.submit(brief_of(ABC), ONE)
+    ends = bench.drain(bench.host(play(*SCRIPT).studio()))
+    assert set(ends) == {StepEnd.COMMITTED}
+    done = record(bench, job)
+    assert (done.status, done.stop) == (JobStatus.DONE, "satisfied")
+    chain = bench.archive.chain(job, done.snapshot)
+    assert len(chain) == len(ends) == done.step
+    alone = direct(brief_of(ABC), ONE, 7, play(*SCRIPT).studio(), FactContext(bench.images))
+    assert chain[-1].trajectory.model_dump_json() == alone.model_dump_json()
+    assert bench.archive.live() == []
+
+
+def test_each_step_waits_on_the_queue_of_its_seat(bench: Bench):
+    bench.submit(brief_of(ABC), LoopSettings(candidates=2, adaptive=False, rounds=1, editor="perfect"))
+    host = bench.host(play({}, {"a": "met"}).studio())
+    queues: list[tuple[str, str]] = []
+    while bench.hints:
+        hint = bench.hints.popleft()
+        queues.append((hint.kind, hint.queue))
+        run_step(host, hint.job, hint.n)
+    assert queues == [("plan", "planner"), ("render", "editor.perfect"), ("select", "judge"), ("verify", "verifier")]
+
+
+def test_a_hint_that_comes_twice_runs_once(bench: Bench):
+    job = bench.submit(brief_of(ABC), ONE)
+    studio = play(*SCRIPT)
+    host = bench.host(studio.studio())
+    assert run_step(host, job, 0) is StepEnd.COMMITTED
+    assert run_step(host, job, 0) is StepEnd.STALE
+    assert run_step(host, job, 7) is StepEnd.STALE
+    assert run_step(host, "no-such-job", 0) is StepEnd.UNKNOWN
+    bench.drain(host)
+    assert run_step(host, job, record(bench, job).step) is StepEnd.ENDED
+    assert sum(isinstance(call, RenderRequest) for call in studio.calls) == 2
+
+
+class Broken(FactStudio):
+    """Its editor fails as often as told."""
+
+    failures = 0
+    error: Exception = RuntimeError("no more memory")
+
+    def render(self, request: RenderRequest, context: Context) -> Rendered:
+        if self.failures:
+            self.failures -= 1
+            raise self.error
+        return super().render(request, context)
+
+
+def broken(failures: int, error: Exception | None = None) -> Broken:
+    studio = Broken(script=iter(SCRIPT))
+    studio.failures = failures
+    studio.error = error or studio.error
+    return studio
+
+
+def retry(bench: Bench, job: str, studio: Studio) -> None:
+    """What the reconciler does once the wait is over."""
+    hint = record(bench, job).hint
+    run_step(bench.host(studio), hint.job, hint.n)
+
+
+def quick(tmp_path: Path) -> Bench:
+    return make_bench(tmp_path, retry_base_s=0.000_001, retry_cap_s=0.000_001)
+
+
+def test_a_seat_that_fails_is_tried_again_and_then_a_dead_letter(tmp_path: Path):
+    bench = quick(tmp_path)
+    job = bench.submit(brief_of(ABC), ONE)
+    studio = broken(99).studio()
+    run_step(bench.host(studio), job, 0)
+    bench.hints.clear()
+    for attempt in (1, 2, 3):
+        with pytest.raises(EditorError, match="no more memory"):
+            retry(bench, job, studio)
+        assert record(bench, job).status is (JobStatus.FAILED if attempt == 3 else JobStatus.QUEUED)
+    assert '"boundary": "editor"' in record(bench, job).error
+    assert bench.archive.live() == [job]
+
+
+def test_a_requeued_dead_letter_goes_on_where_it_died(tmp_path: Path):
+    bench = quick(tmp_path)
+    job = bench.submit(brief_of(ABC), ONE)
+    studio = broken(3)
+    run_step(bench.host(studio.studio()), job, 0)
+    bench.hints.clear()
+    for _ in range(3):
+        with pytest.raises(EditorError):
+            retry(bench, job, studio.studio())
+    hint = bench.ledger.requeue(job)
+    assert hint and hint.n == 1
+    bench.hints.append(hint)
+    bench.drain(bench.host(studio.studio()))
+    assert record(bench, job).stop == "satisfied"
+
+
+def test_storage_that_is_away_costs_no_attempt(tmp_path: Path):
+    bench = quick(tmp_path)
+    job = bench.submit(brief_of(ABC), ONE)
+    studio = broken(50, StoreError("S3 is away"))
+    run_step(bench.host(studio.studio()), job, 0)
+    bench.hints.clear()
+    for _ in range(50):
+        with pytest.raises(StoreError):
+            retry(bench, job, studio.studio())
+    now = record(bench, job)
+    assert (now.status, now.seat_failures) == (JobStatus.QUEUED, 0)
+    bench.hints.append(now.hint)
+    bench.drain(bench.host(studio.studio()))
+    assert record(bench, job).stop == "satisfied"
+
+
+def test_a_brief_that_asks_for_nothing_fails_at_once_with_the_reason(bench: Bench):
+    from director.errors import BriefError
+
+    class Blank(FactStudio):
+        def extract(self, request: ExtractRequest, context: Context) -> Extracted:
+            raise BriefError("the brief asks for nothing", "say what to show")
+
+    job = bench.submit(Brief(text="Hello."), ONE)
+    bench.drain(bench.host(Blank(script=iter(())).studio()))
+    now = record(bench, job)
+    assert (now.status, now.stop) == (JobStatus.FAILED, "failed")
+    stop = bench.archive.load_snapshot(now.snapshot).trajectory.stop
+    assert stop and stop.why == "the brief asks for nothing (say what to show)"
+
+
+def test_cancel_before_a_step_ends_it_without_the_seat(bench: Bench):
+    job = bench.submit(brief_of(ABC), ONE)
+    studio = play(*SCRIPT)
+    host = bench.host(studio.studio())
+    for n in range(4):  # plan, render, verify: a first picture is accepted; then a plan
+        run_step(host, job, n)
+    bench.hints.clear()
+    asked = len(studio.calls)
+    hint = bench.ledger.cancel(job)
+    assert hint and hint.queue == CONTROL
+    assert run_step(host, job, hint.n) is StepEnd.COMMITTED
+    now = record(bench, job)
+    assert (now.status, now.stop, len(studio.calls)) == (JobStatus.CANCELLED, "cancelled", asked)
+    assert history.best(bench.archive.load_snapshot(now.snapshot).trajectory)
+
+
+@dataclass
+class Waiting(FactStudio):
+    """Its editor works until `go` is set, and asks its host as it should."""
+
+    started: threading.Event = field(default_factory=threading.Event)
+    go: threading.Event = field(default_factory=threading.Event)
+
+    def render(self, request: RenderRequest, context: Context) -> Rendered:
+        self.started.set()
+        while not self.go.wait(0.005):
+            context.check()
+        return super().render(request, context)
+
+
+def in_background(bench: Bench, studio: FactStudio, job: str, n: int) -> tuple[threading.Thread, list[StepEnd]]:
+    ends: list[StepEnd] = []
+    thread = threading.Thread(target=lambda: ends.append(run_step(bench.host(studio.studio()), job, n)))
+    thread.start()
+    return thread, ends
+
+
+def test_cancel_reaches_a_seat_at_work(bench: Bench):
+    job = bench.submit(brief_of(ABC), ONE)
+    run_step(bench.host(play().studio()), job, 0)
+    studio = Waiting(script=iter(SCRIPT))
+    thread, ends = in_background(bench, studio, job, 1)
+    assert studio.started.wait(5)
+    assert bench.ledger.cancel(job) is None
+    thread.join(5)
+    assert ends == [StepEnd.COMMITTED]
+    assert record(bench, job).status is JobStatus.CANCELLED
+
+
+def test_a_cancel_that_comes_as_the_step_ends_keeps_its_work(bench: Bench):
+    class Late(FactStudio):
+        def verify(self, request: VerifyRequest, context: Context) -> Verified:
+            bench.ledger.cancel(job)
+            return super().verify(request, context)
+
+    job = bench.submit(brief_of(ABC), ONE)
+    bench.drain(bench.host(Late(script=iter(SCRIPT)).studio()))
+    now = record(bench, job)
+    trajectory = bench.archive.load_snapshot(now.snapshot).trajectory
+    assert now.status is JobStatus.CANCELLED
+    assert trajectory.stop and trajectory.stop.reason is StopReason.CANCELLED
+    assert history.best(trajectory)
+
+
+def test_seconds_are_a_budget(bench: Bench):
+    job = bench.submit(brief_of(ABC), LoopSettings(max_seconds=5), created=1.0)
+    bench.drain(bench.host(play().studio()))
+    assert (record(bench, job).status, record(bench, job).stop) == (JobStatus.DONE, "budget")
+
+
+def test_a_step_that_hangs_is_charged_and_its_process_killed(tmp_path: Path):
+    limits = dict.fromkeys(("extract", "plan", "render", "select", "verify"), 0.05)
+    bench = make_bench(tmp_path, max_step_s=limits, retry_base_s=0.001)
+    job = bench.submit(brief_of(ABC), ONE)
+    run_step(bench.host(play().studio()), job, 0)
+    killed = threading.Event()
+
+    class Hung(FactStudio):
+        def render(self, request: RenderRequest, context: Context) -> Rendered:
+            assert killed.wait(5)
+            return super().render(request, context)
+
+    host = bench.host(Hung(script=iter(SCRIPT)).studio(), die=killed.set)
+    # Here the process lives on; its late commit must not count.
+    assert run_step(host, job, 1) is StepEnd.REFUSED
+    now = record(bench, job)
+    assert (now.step, now.seat_failures, now.status) == (1, 1, JobStatus.QUEUED)
+    assert "longer than its 0.05 s" in now.error
+
+
+def test_every_try_leaves_a_record_of_what_it_took(tmp_path: Path):
+    bench = quick(tmp_path)
+    job = bench.submit(brief_of(ABC), ONE)
+    studio = broken(1)
+    run_step(bench.host(studio.studio()), job, 0)
+    bench.hints.clear()
+    with pytest.raises(EditorError):
+        retry(bench, job, studio.studio())
+    retry(bench, job, studio.studio())
+    for thread in threading.enumerate():
+        if thread.name.startswith("lease-"):
+            thread.join(5)
+    found = sorted(bench.archive.attempts(job), key=lambda a: (a["n"], a["attempt"]))
+    assert [(a["kind"], a["attempt"], a["committed"], a["renders"]) for a in found] == [
+        ("plan", 1, True, 0), ("render", 1, False, 0), ("render", 2, True, 1),
+    ]  # fmt: skip
+    assert found[1]["error"]["message"] == "RuntimeError: no more memory"
+    assert all(a["seconds"] > 0 and a["host"] == "bench" for a in found)
