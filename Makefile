@@ -14,7 +14,9 @@ PYTHONS := $(or $(PYTHON),python3 python3.12 python3.11 python3.13 python3.14)
 LOCK := $(firstword $(shell cat pyproject.toml requirements.lock | sha256sum))
 RUNTIME := $(VENV)/.runtime-$(LOCK)
 DEV := $(VENV)/.dev-$(LOCK)
-# Byte code is made when a module is first imported: compiling all of them would double the time to install.
+# pip compiles on one core, scipy and its tests included, which would double the time to install. So byte code
+# is made afterwards, on all cores, of what every process imports; the rest is compiled when it is first imported.
+COMPILE := $(RUN) compileall -q -j 0 -x '/(scipy|numpy|pip|setuptools|pkg_resources|tests?|testing)/' $(VENV)/lib
 PIP := -m pip install -qq --no-compile --disable-pip-version-check --no-input
 INSTALL := $(VENV)/bin/python $(PIP) --constraint requirements.lock
 
@@ -90,6 +92,7 @@ $(VENV)/bin/python:
 $(RUNTIME): $(VENV)/bin/python
 	@echo "installing the runtime packages of requirements.lock (once; about half a minute)"
 	@$(INSTALL) --editable .
+	@$(COMPILE)
 	@$(RUN) infra.servers
 	@rm -f $(VENV)/.runtime-*; touch $@
 

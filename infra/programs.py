@@ -10,20 +10,23 @@ from infra.state import State, log_path, socket_path
 # The celery worker ends its running step on TERM; past this it is killed, and the step runs elsewhere.
 WORKER_STOP_SECONDS = 30
 
+# They start before everything else and stop after it.
+SERVERS = ("redis", "s3")
+
 
 @dataclass(frozen=True)
 class Program:
-    """One supervised process group. `server` programs start first; `worker` ones are Celery workers."""
+    """One supervised process group. `worker` ones are Celery workers; a `viewer` only looks on."""
 
     name: str
     command: tuple[str, ...]
-    server: bool = False
     worker: bool = False
+    viewer: bool = False
     stop_seconds: int = 10
 
 
 def programs(state: State, workers: int, flower: bool) -> list[Program]:
-    """All programs in the order in which they start. `workers` are worker processes, 3 or more."""
+    """All programs, in the order in which they are started. `workers` are worker processes, 3 or more."""
     if workers < 3:
         raise ValueError("the stack needs 3 worker processes or more: one that thinks, one that ends jobs, one a GPU")
     python = (sys.executable, "-m")
@@ -33,10 +36,10 @@ def programs(state: State, workers: int, flower: bool) -> list[Program]:
         command = (*worker, "start", "--name", name, *arguments)
         return Program(name, command, worker=True, stop_seconds=WORKER_STOP_SECONDS)
 
+    redis = redis_command(state.var / "redis", state.redis_port, password=state.redis_password)
     listed = [
-        Program("redis", tuple(redis_command(state.var / "redis", state.redis_port, password=state.redis_password)),
-                server=True),
-        Program("s3", tuple(s3_command(state.var / "s3", state.s3_port)), server=True),
+        Program("redis", tuple(redis)),
+        Program("s3", tuple(s3_command(state.var / "s3", state.s3_port))),
         Program("api", (*python, "api.app")),
         Program("reconciler", (*worker, "reconcile")),
         seats("thinker", "--seats", "planner,judge,verifier", "--concurrency", "2"),
@@ -44,7 +47,7 @@ def programs(state: State, workers: int, flower: bool) -> list[Program]:
         *(seats(f"editor-{gpu}", "--seats", "editor", "--gpu", str(gpu)) for gpu in range(workers - 2)),
     ]  # fmt: skip
     if flower:
-        listed.append(Program("flower", (*python, "infra.flower")))
+        listed.append(Program("flower", (*python, "infra.flower"), viewer=True))
     return listed
 
 
@@ -56,7 +59,6 @@ def supervisor_conf(state: State, listed: Iterable[Program]) -> str:
         "logfile": str(state.var / "log" / "supervisord.log"),
         "pidfile": str(state.var / "supervisord.pid"),
         "identifier": "visiondirector",
-        "umask": "077",
         "silent": "true",
     }
     sections = [
@@ -67,14 +69,14 @@ def supervisor_conf(state: State, listed: Iterable[Program]) -> str:
             {"supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"},
         ),
     ]
-    for order, program in enumerate(listed):
+    for program in listed:
         options = {
             "command": " ".join(_quoted(word) for word in dies_with_parent(list(program.command))),
-            "priority": str(order),
-            "autostart": "true" if program.server else "false",
+            "priority": "1" if program.name in SERVERS else "2",
+            "autostart": "true" if program.name in SERVERS else "false",
             "autorestart": "true",
             # Python needs a second or two to find out that it can't start; that must count as a failed start.
-            "startsecs": "1" if program.server else "3",
+            "startsecs": "1" if program.name in SERVERS else "3",
             # Past this many failed starts in a row supervisord gives up; it waits a second more after each.
             "startretries": "60",
             "stopwaitsecs": str(program.stop_seconds),

@@ -22,10 +22,7 @@ from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
 
-import boto3
-import botocore.exceptions
 import redis
-from botocore.config import Config
 
 OLDEST_REDIS = (6, 2)
 START_SECONDS = 20.0
@@ -160,6 +157,11 @@ def redis_answers(url: str) -> bool:
 
 def s3_answers(url: str, key: str, secret: str) -> bool:
     """True once a signed list is accepted. Raises when the server refuses the signature."""
+    # Imported here: it takes half a second, and who only wants Redis should not wait.
+    import boto3
+    import botocore.exceptions
+    from botocore.config import Config
+
     client = boto3.client(
         "s3",
         endpoint_url=url,

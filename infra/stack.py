@@ -22,9 +22,9 @@ from typing import Self
 import httpx
 import psutil
 
-from infra.programs import Program, programs, supervisor_conf
-from infra.servers import CHECKOUT, ServerError, redis_answers, redis_url, s3_answers, s3_environment, tail
-from infra.state import BUCKET, State, load, log_path, prepare, write_private
+from infra.programs import SERVERS, Program, programs, supervisor_conf
+from infra.servers import CHECKOUT, ServerError, redis_answers, redis_url, s3_environment, tail
+from infra.state import State, load, log_path, prepare, write_private
 from infra.supervision import Process, Supervisor, members_of, sweep
 
 READY_SECONDS = 90.0
@@ -99,7 +99,7 @@ class Stack:
             try:
                 self._start(state, programs(state, self._workers, self._flower), bound)
             except BaseException:
-                self._supervisor.shutdown()
+                self._supervisor.shutdown(SERVERS)
                 raise
         return True
 
@@ -107,7 +107,7 @@ class Stack:
         """End everything; False when nothing ran. What was stored stays."""
         with self._lock():
             ran = self.running() or any(True for _ in members_of(self.var))
-            self._supervisor.shutdown()
+            self._supervisor.shutdown(SERVERS)
         return ran
 
     def processes(self) -> list[Process]:
@@ -137,21 +137,27 @@ class Stack:
         self._supervisor.start_program(program, wait=False)
 
     def _start(self, state: State, listed: Sequence[Program], bound: bool) -> None:
-        for folder in ("log", "run", f"s3/objects/{BUCKET}"):
+        for folder in ("log", "run"):
             (self.var / folder).mkdir(parents=True, exist_ok=True)
         conf = self.var / "supervisord.conf"
         write_private(conf, supervisor_conf(state, listed))
         for beat in (self.var / "run").glob("*.alive"):
             beat.unlink(missing_ok=True)
         self._supervisor.start(conf, self._environment(state), bound)
-        servers = [program.name for program in listed if program.server]
-        self._await(lambda: _servers_answer(state), servers)
-        # Only now the rest: Celery waits two seconds before it tries a broker again.
-        rest = [program.name for program in listed if not program.server]
-        for name in rest:
-            self._supervisor.start_program(name, wait=False)
+        names = [program.name for program in listed]
+        # Celery waits two seconds before it tries a broker again, so Redis must be there before the rest.
+        self._await(lambda: redis_answers(redis_url(state.redis_port, state.redis_password)), names)
+        for program in listed:
+            if program.name not in SERVERS and not program.viewer:
+                self._supervisor.start_program(program.name, wait=False)
         workers = sum(program.worker for program in listed)
-        self._await(lambda: _api_ready(state) and self._workers_consume(workers), rest)
+        # The API says "ready" when it reaches Redis and S3 itself.
+        self._await(lambda: _answers(f"{state.api_url}/readyz") and self._workers_consume(workers), names)
+        # Flower asks the workers for their state once, at its start.
+        for program in listed:
+            if program.viewer:
+                self._supervisor.start_program(program.name, wait=False)
+                self._await(lambda: _answers(f"{state.flower_url}/healthcheck"), names)
 
     def _environment(self, state: State) -> dict[str, str]:
         # One thread each: several processes share these cores, and sums must not depend on their number.
@@ -194,22 +200,16 @@ class Stack:
     @contextmanager
     def _lock(self) -> Generator[None]:
         """One `up` or `down` at a time over a folder."""
-        self.var.mkdir(parents=True, exist_ok=True)
+        self.var.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (self.var / "stack.lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
 
-def _servers_answer(state: State) -> bool:
-    return redis_answers(redis_url(state.redis_port, state.redis_password)) and s3_answers(
-        f"http://127.0.0.1:{state.s3_port}", state.s3_key, state.s3_secret
-    )
-
-
-def _api_ready(state: State) -> bool:
+def _answers(url: str) -> bool:
     try:
         # trust_env: a proxy of the environment has no business with loopback.
-        return httpx.get(f"{state.api_url}/readyz", timeout=5, trust_env=False).is_success
+        return httpx.get(url, timeout=5, trust_env=False).is_success
     except httpx.TransportError:
         return False
 

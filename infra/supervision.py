@@ -6,8 +6,8 @@ import subprocess
 import sys
 import time
 import xmlrpc.client
-from collections.abc import Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -52,6 +52,7 @@ class Supervisor:
                 cwd=CHECKOUT,
                 env={**os.environ, **environment, MARK: str(self._var)},
                 start_new_session=True,
+                umask=0o077,
             )
         deadline = time.monotonic() + 15
         while not self.pid():
@@ -88,11 +89,11 @@ class Supervisor:
         with self._calls() as supervisor:
             supervisor.stopProcess(name, wait)
 
-    def shutdown(self) -> None:
-        """End every program in order, then supervisord; whatever is left after that is killed."""
-        pid = self.pid()
+    def shutdown(self, last: Collection[str]) -> None:
+        """End every program, those of `last` after all others, then supervisord; what is left then is killed."""
         members = list(members_of(self._var))
-        if pid:
+        if pid := self.pid():
+            self._stop_all_but(last)
             with self._calls() as supervisor:
                 supervisor.shutdown()
             wait_gone([pid], STOP_SECONDS)
@@ -102,6 +103,16 @@ class Supervisor:
         # Only a killed supervisord leaves these.
         socket_path(self._var).unlink(missing_ok=True)
         (self._var / "supervisord.pid").unlink(missing_ok=True)
+
+    def _stop_all_but(self, names: Collection[str]) -> None:
+        # supervisord's own shutdown stops one program after the other; this tells all of them first.
+        others = [process.pid for process in self.processes() if process.name not in names and process.pid]
+        for process in self.processes():
+            if process.name not in names:
+                # It may have ended by itself by now.
+                with suppress(xmlrpc.client.Fault):
+                    self.stop_program(process.name, wait=False)
+        wait_gone(others, STOP_SECONDS)
 
     @contextmanager
     def _calls(self) -> Generator[Any]:

@@ -1,7 +1,7 @@
 # Flower executes this file; each name is one of its options.
 
-# basic_auth guards the API and the actions, but pages, /metrics and /healthcheck stay open:
-# from another machine Flower is reached through a proxy that asks who is there.
+# basic_auth guards pages, API and actions, but /metrics and /healthcheck stay open, and there is no TLS:
+# from another machine Flower is reached through a proxy.
 address = "127.0.0.1"
 
 # Task events are asked for again and again, so that a worker that starts later is seen too.
