@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import sys
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,7 +147,8 @@ def _save_picture(client: Client, screen: Screen, job: Job, folder: Path) -> Non
     except NotFound:
         screen.line(Line("saved", "nothing: there is no picture"))
         return
-    words = "".join(c if c.isascii() and c.isalnum() else " " for c in job.title.lower()).split()
+    title = unicodedata.normalize("NFKD", job.title.lower()).encode("ascii", "ignore").decode()
+    words = "".join(c if c.isalnum() else " " for c in title).split()
     path = folder / f"{'-'.join([*words[:8], job.id[:8]])}.png"
     try:
         folder.mkdir(parents=True, exist_ok=True)

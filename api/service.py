@@ -203,7 +203,7 @@ class Service:
             ),
             rounds=usage.rounds,
             renders=usage.renders,
-            error=_error(found),
+            error=_error(found, trajectory),
             created=found.created,
             links={"self": place, **{name: f"{place}/{name}" for name in ("events", "image", "trajectory", "cancel")}},
         )
@@ -228,11 +228,16 @@ def _unknown(id: str) -> Problem:
     return Problem(404, "unknown-job", "Unknown job", f"There is no job {id[:64]!r}.")
 
 
-def _error(found: Found) -> JobError | None:
+def _error(found: Found, trajectory: Trajectory) -> JobError | None:
     """The last recorded failure, while it still matters."""
-    if not found.record or not found.record.error or found.status in {JobStatus.DONE, JobStatus.CANCELLED}:
+    recorded = found.record.error if found.record else ""
+    if found.status in {JobStatus.DONE, JobStatus.CANCELLED}:
         return None
+    if not recorded:
+        # A loop that ends in failure, rather than a step that could not be run.
+        failed = trajectory.stop if found.status is JobStatus.FAILED else None
+        return JobError(boundary="director", message=failed.why) if failed else None
     try:
-        return JobError.model_validate_json(found.record.error)
+        return JobError.model_validate_json(recorded)
     except ValidationError as error:
         raise StoreError("the ledger holds an error record that can't be read") from error

@@ -33,10 +33,10 @@ from director.types import (
     Verdict,
     Verified,
 )
-from tasks.jobs import JobStatus
 from tasks.ledger import Claim, CommitResult, Hint, Ledger, Next
 from tasks.memory_ledger import MemoryLedger
 from tasks.settings import Settings, load_settings
+from tasks.steps import status_of
 from tasks.store import Archive, FolderStore, Images
 
 ALICE = {"Authorization": "Bearer alice-token"}
@@ -97,7 +97,7 @@ def commit(ledger: Ledger, archive: Archive, job: str, *events: Event) -> str:
     key = archive.save_snapshot(job, claim.n, claim.nonce, claim.snapshot, following, after)
     result = ledger.commit(
         job, claim.n, claim.nonce, key, following,
-        status=JobStatus.DONE if stop else JobStatus.QUEUED, stop=stop.reason.value if stop else "",
+        status=status_of(stop), stop=stop.reason.value if stop else "",
     )  # fmt: skip
     assert result is CommitResult.OK
     return key

@@ -70,6 +70,15 @@ def test_errors_show_while_they_matter(house: House, alice: httpx.Client) -> Non
     assert envelope["error"] == {"boundary": "planner", "message": "no JSON", "fix": "ask again"}
 
 
+def test_a_loop_that_failed_says_why(house: House, alice: httpx.Client) -> None:
+    id = submit(alice)
+    house.commit(id, stopped(StopReason.FAILED).model_copy(update={"why": "there is nothing to draw"}))
+    error = {"boundary": "director", "message": "there is nothing to draw", "fix": ""}
+    assert alice.get(f"/v1/jobs/{id}").json()["error"] == error
+    house.ledger.wipe()
+    assert alice.get(f"/v1/jobs/{id}").json()["error"] == error
+
+
 def test_an_unknown_job_is_404_and_one_of_another_owner_too(house: House, alice: httpx.Client) -> None:
     id = submit(alice)
     for path in ("", "/events", "/image", "/trajectory"):
