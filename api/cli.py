@@ -45,6 +45,52 @@ def main(argv: Sequence[str] | None = None) -> int:
         return SHORT
 
 
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="visiondirector", description="Send a long brief, watch it become a picture.")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--url", help="the service; or set VISIONDIRECTOR_URL")
+    common.add_argument("--token", help="bearer token; better in VISIONDIRECTOR_TOKEN, where `ps` does not show it")
+    common.add_argument("--json", action="store_true", help="JSON lines instead of prose")
+    output = argparse.ArgumentParser(add_help=False)
+    output.add_argument("-o", "--output", default=".", metavar="DIR", help="where the picture is saved (default: here)")
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    submit = commands.add_parser("submit", parents=[common, output], help="send one or more briefs")
+    submit.add_argument("files", nargs="+", metavar="FILE", help=".txt prose or .json with a prompt; -: standard input")
+    submit.add_argument("--watch", action="store_true", help="follow it to the end and save the picture")
+    submit.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting, e.g. candidates=2")
+    submit.add_argument("--strategy", choices=list(STRATEGIES), help="a named set of settings")
+    submit.add_argument("--source", metavar="IMG", help="a picture to start from")
+    submit.add_argument("--goals", action="store_true", help="use the goals of a .json file instead of extracting them")
+    submit.add_argument("--seed", type=int)
+    submit.add_argument("--title", default="", help="for lists; default: the file's name")
+    submit.add_argument("--priority", type=int, metavar="0-9", help="0 goes first; default 6")
+    submit.add_argument("--key", help="submitting again under the same key gives the same job")
+
+    watch = commands.add_parser("watch", parents=[common, output], help="follow a job to its end")
+    show = commands.add_parser("show", parents=[common], help="how a job stands")
+    cancel = commands.add_parser("cancel", parents=[common], help="stop a job")
+    for command in (watch, show, cancel):
+        command.add_argument("id", metavar="ID")
+    return parser
+
+
+def service_of(args: argparse.Namespace, environment: Mapping[str, str], checkout: Path) -> tuple[str, str | None]:
+    """URL and token: flags, then the environment, then the local stack of the checkout."""
+    stack: dict[str, Any] = {}
+    if (file := checkout / "var" / "stack.json").is_file():
+        try:
+            stack = json.loads(file.read_text())
+        except ValueError:
+            print(f"{file} is not valid JSON: ignored", file=sys.stderr)
+    url = args.url or environment.get("VISIONDIRECTOR_URL")
+    token = args.token or environment.get("VISIONDIRECTOR_TOKEN")
+    if url is None:
+        # The stack's own token is for the stack's own service only.
+        return stack.get("api_url") or DEFAULT_URL, token or stack.get("token")
+    return url, token
+
+
 @dataclass(frozen=True)
 class Screen:
     """Where a command says what it has to say: lines for people, or JSON lines."""
@@ -175,52 +221,6 @@ def _assignment(text: str) -> tuple[str, Any]:
         return key, json.loads(value)
     except ValueError:
         return key, value
-
-
-def service_of(args: argparse.Namespace, environment: Mapping[str, str], checkout: Path) -> tuple[str, str | None]:
-    """URL and token: flags, then the environment, then the local stack of the checkout."""
-    stack: dict[str, Any] = {}
-    if (file := checkout / "var" / "stack.json").is_file():
-        try:
-            stack = json.loads(file.read_text())
-        except ValueError:
-            print(f"{file} is not valid JSON: ignored", file=sys.stderr)
-    url = args.url or environment.get("VISIONDIRECTOR_URL")
-    token = args.token or environment.get("VISIONDIRECTOR_TOKEN")
-    if url is None:
-        # The stack's own token is for the stack's own service only.
-        return stack.get("api_url") or DEFAULT_URL, token or stack.get("token")
-    return url, token
-
-
-def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="visiondirector", description="Send a long brief, watch it become a picture.")
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--url", help="the service; or set VISIONDIRECTOR_URL")
-    common.add_argument("--token", help="bearer token; better in VISIONDIRECTOR_TOKEN, where `ps` does not show it")
-    common.add_argument("--json", action="store_true", help="JSON lines instead of prose")
-    output = argparse.ArgumentParser(add_help=False)
-    output.add_argument("-o", "--output", default=".", metavar="DIR", help="where the picture is saved (default: here)")
-    commands = parser.add_subparsers(dest="command", required=True)
-
-    submit = commands.add_parser("submit", parents=[common, output], help="send one or more briefs")
-    submit.add_argument("files", nargs="+", metavar="FILE", help=".txt prose or .json with a prompt; -: standard input")
-    submit.add_argument("--watch", action="store_true", help="follow it to the end and save the picture")
-    submit.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting, e.g. candidates=2")
-    submit.add_argument("--strategy", choices=list(STRATEGIES), help="a named set of settings")
-    submit.add_argument("--source", metavar="IMG", help="a picture to start from")
-    submit.add_argument("--goals", action="store_true", help="use the goals of a .json file instead of extracting them")
-    submit.add_argument("--seed", type=int)
-    submit.add_argument("--title", default="", help="for lists; default: the file's name")
-    submit.add_argument("--priority", type=int, metavar="0-9", help="0 goes first; default 6")
-    submit.add_argument("--key", help="submitting again under the same key gives the same job")
-
-    watch = commands.add_parser("watch", parents=[common, output], help="follow a job to its end")
-    show = commands.add_parser("show", parents=[common], help="how a job stands")
-    cancel = commands.add_parser("cancel", parents=[common], help="stop a job")
-    for command in (watch, show, cancel):
-        command.add_argument("id", metavar="ID")
-    return parser
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -65,7 +65,7 @@ class Place:
         commit(self.ledger, self.archive, job, *events)  # pyright: ignore[reportArgumentType]
 
 
-def until(answer, seconds: float = 20) -> None:
+def until(answer: Callable[[], object], seconds: float = 20) -> None:
     end = time.monotonic() + seconds
     while not answer():
         assert time.monotonic() < end, f"not within {seconds} s"

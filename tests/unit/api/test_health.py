@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+
 import httpx
 import pytest
 
@@ -5,7 +7,7 @@ from tests.unit.api.house import House, browse
 
 
 @pytest.fixture
-def stranger(house: House):
+def stranger(house: House) -> Iterator[httpx.Client]:
     with browse(house.app()) as client:
         yield client
 

@@ -1,9 +1,12 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
 
+from api.problems import Problem
+from api.service import Service
 from director.types import STRATEGIES, LoopSettings
 from tasks.jobs import job_id
 from tests.unit.api.house import ALICE, BOB, House, browse, opening, png, stopped
@@ -72,6 +75,23 @@ def test_the_same_key_with_another_body_is_refused(house: House, alice: httpx.Cl
         "field": "Idempotency-Key", "message": "was used with another body", "fix": "send a new key",
     }  # fmt: skip
     assert house.archive.load_job(job_id("alice", "key-1")).brief.text == "A lamp"
+
+
+def test_of_two_bodies_that_race_for_a_key_one_wins(house: House) -> None:
+    service = Service(house.ledger, house.archive, house.images, house.sent.append, 1, 1)
+
+    def submit(n: int) -> int:
+        try:
+            service.submit("alice", json.dumps({"brief": f"lamp {n}"}).encode(), "key-1")
+        except Problem as problem:
+            return problem.status
+        return n
+
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(submit, range(8)))
+    [winner] = [result for result in results if result != 409]
+    assert house.archive.load_job(job_id("alice", "key-1")).brief.text == f"lamp {winner}"
+    assert len(house.sent) == 1
 
 
 def test_two_owners_may_use_the_same_key(house: House, alice: httpx.Client) -> None:
