@@ -1,0 +1,15 @@
+"""The storm of the issue, once, with the seed that `make storm` has by default."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.storm import KILLS, storm
+
+
+@pytest.mark.acceptance
+@pytest.mark.timeout(420)
+def test_nothing_is_lost_in_a_storm(tmp_path: Path):
+    report = storm(tmp_path, seed=1, jobs=20)
+    assert report.faults == []
+    assert report.kills == KILLS
