@@ -99,7 +99,7 @@ class Streams:
                 return
             except StoreError:
                 pieces = []
-            except Problem:
+            except Problem:  # the job is gone
                 return
             for piece in pieces:
                 yield piece

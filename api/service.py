@@ -98,7 +98,9 @@ class Service:
             if not stored:
                 self._check_source(job)
                 self.archive.save_job(job)
-            self._enter(stored or job)
+            # A submit may have broken off behind its job.json; a job that ran is not to start again.
+            if not stored or not (self.ledger.get(job.id) or self.archive.latest(job.id)):
+                self._enter(stored or job)
         return self.show(owner, job.id), stored is None
 
     def _check_source(self, job: Job) -> None:
@@ -107,9 +109,6 @@ class Service:
             raise invalid("brief.source", "no picture with this hash is stored", "PUT it to /v1/images first")
 
     def _enter(self, job: Job) -> None:
-        """Make the ledger know a stored job, unless it does or did: a submit may have broken off there."""
-        if self.ledger.get(job.id) or self.archive.latest(job.id):
-            return
         then = first(job)
         self.archive.mark_live(job.id)
         entry = Entry(
@@ -125,8 +124,10 @@ class Service:
         return self.envelope(self.find(owner, id))
 
     def find(self, owner: str, id: str) -> Found:
-        """Raises Problem 404 when neither ledger nor storage knows such a job of `owner`'s, StoreError when
-        the ledger can't say and storage does not hold the end."""
+        """Raises Problem 404 when neither ledger nor storage knows such a job of `owner`'s.
+
+        StoreError when the ledger can't say how it stands, and storage does not hold its end either.
+        """
         try:
             _ID.validate_python(id)
         except ValidationError:
