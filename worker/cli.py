@@ -14,7 +14,8 @@ from typing import Any
 
 from director.errors import BriefError, DirectorError
 from director.intake import assignments, loop_settings, read_brief
-from director.types import STRATEGIES
+from director.story import Narrator
+from director.types import STRATEGIES, Trajectory
 from tasks.settings import load_settings
 
 USAGE, FAILED = 2, 1
@@ -143,14 +144,19 @@ def setup_logging() -> None:
 
 def _direct(parsed: argparse.Namespace) -> int:
     from worker.local import direct_to
-    from worker.story import Narrator, summary
 
     brief = read_brief(parsed.brief.read_bytes(), annotated=parsed.annotated)
     settings = loop_settings(assignments(parsed.set), parsed.strategy)
     source = parsed.source.read_bytes() if parsed.source else None
-    tell = Narrator(print)
-    trajectory = direct_to(parsed.output, brief, settings, parsed.seed, load_settings(), source, tell)
-    print(summary(trajectory))
+    narrator, told = Narrator(brief.goals), 0
+
+    def tell(trajectory: Trajectory) -> None:
+        nonlocal told
+        for event in trajectory.events[told:]:
+            print(narrator.tell(event), flush=True)
+        told = len(trajectory.events)
+
+    direct_to(parsed.output, brief, settings, parsed.seed, load_settings(), source, tell)
     print(f"{parsed.output / 'final.png'}\n{parsed.output / 'trajectory.json'}")
     return 0
 

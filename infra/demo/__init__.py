@@ -1,0 +1,1 @@
+"""`make demo`: real briefs through the real stack, told as it happens."""
