@@ -20,8 +20,9 @@ from rich.text import Text
 
 from api.briefs import read_brief
 from api.client import ApiError, Client, Event, Job, NotFound, Unavailable
-from api.narrate import NOBODY, Line, Narrator, plain, progress, summary
+from api.narrate import NOBODY, progress, summary, told
 from director.errors import BriefError
+from director.story import Line, Narrator, plain
 from director.types import STRATEGIES
 
 DEFAULT_URL = "http://127.0.0.1:8100"
@@ -170,7 +171,7 @@ def _follow(args: argparse.Namespace, client: Client, screen: Screen, id: str) -
     def tell(event: Event) -> None:
         screen.data({"id": event.id, "event": event.kind, "data": event.data})
         if event.kind != "end":
-            screen.line(narrator.line(event))
+            screen.line(told(narrator, event))
 
     def tell_doing(doing: str) -> None:
         screen.data({"event": "progress", "data": {"doing": doing}})

@@ -21,8 +21,8 @@ from director.errors import StoreError
 from director.loop import begin
 from director.types import Outcome, Trajectory
 from tasks.jobs import TERMINAL, Job, JobId, JobStatus
-from tasks.ledger import CONTROL, Entry, Hint, Ledger, Record, Wiped
-from tasks.steps import first, status_of
+from tasks.ledger import CONTROL, Hint, Ledger, Record, Wiped
+from tasks.steps import first_hint, new_entry, status_of
 from tasks.store import Archive, Images, clean_upload
 
 MAX_KEY = 200
@@ -109,16 +109,10 @@ class Service:
             raise invalid("brief.source", "no picture with this hash is stored", "PUT it to /v1/images first")
 
     def _enter(self, job: Job) -> None:
-        then = first(job)
+        entry = new_entry(job)
         self.archive.mark_live(job.id)
-        entry = Entry(
-            job=job.id, owner=job.owner, title=job.brief.name, created_ms=int(job.created * 1000),
-            priority=job.priority, next=then,
-        )  # fmt: skip
         if self.ledger.create(entry):
-            self._send(
-                Hint(job=job.id, n=0, queue=then.queue, kind=then.kind, title=job.brief.name, priority=job.priority)
-            )
+            self._send(first_hint(entry))
 
     def show(self, owner: str, id: str) -> Envelope:
         return self.envelope(self.find(owner, id))
@@ -179,9 +173,9 @@ class Service:
 
     def picture(self, owner: str, id: str) -> str:
         """The hash of the best picture so far."""
-        image = history.best(self.trajectory(self.find(owner, id)))
+        image = history.deliverable(self.trajectory(self.find(owner, id)))
         if not image:
-            raise Problem(404, "no-picture-yet", "There is no picture yet", "The job has not accepted one so far.")
+            raise Problem(404, "no-picture-yet", "There is no picture yet", "The job has not drawn one so far.")
         return image
 
     def envelope(self, found: Found) -> Envelope:

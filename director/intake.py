@@ -3,7 +3,7 @@
 import difflib
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic import ValidationError
 
@@ -34,15 +34,20 @@ def read_brief(data: bytes, annotated: bool = False) -> Brief:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BriefError(f"byte {error.start} is not UTF-8", "save the brief as UTF-8", "brief.text") from error
-    task: dict[str, Any] = {"prompt": text}
-    if text.lstrip().startswith("{"):
-        try:
-            task = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise BriefError(f"the JSON is broken at line {error.lineno}", "mend it, or send prose", "brief") from error
+    task = _task(text) if text.lstrip().startswith(("{", "[{")) else {"prompt": text}
     goals = [task_goal(n, goal) for n, goal in enumerate(task.get("goals", ()), 1)] if annotated else []
     title = " · ".join(str(task[k]) for k in ("category", "subcategory") if task.get(k))[:120]
     return checked(Brief, {"text": task.get("prompt", ""), "title": title, "goals": goals}, "brief")
+
+
+def _task(text: str) -> dict[str, Any]:
+    try:
+        task = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise BriefError(f"the JSON is broken: {error}", "mend it, or send prose", "brief") from error
+    if not isinstance(task, dict):
+        raise BriefError("the JSON is a list", "a brief is one task: one JSON object with a prompt", "brief")
+    return cast(dict[str, Any], task)
 
 
 def task_goal(number: int, goal: Mapping[str, Any]) -> dict[str, Any]:

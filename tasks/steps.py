@@ -23,7 +23,7 @@ from director.loop import advance, begin, next_step, perform
 from director.seats import Images, RenderRequest, Request, Seat, Studio
 from director.types import Reply, Stopped, StopReason, Trajectory
 from tasks.jobs import Job, JobStatus
-from tasks.ledger import Claim, CommitResult, Hint, Ledger, Next, Refusal, Renewal
+from tasks.ledger import Claim, CommitResult, Entry, Hint, Ledger, Next, Refusal, Renewal
 from tasks.settings import Settings
 from tasks.store import Archive
 
@@ -74,6 +74,27 @@ def first(job: Job) -> Next:
     """Where a job's step 0 runs."""
     found = following(begin(job.brief, job.settings, job.seed))
     return found or Next(queue=Seat.PLANNER.value, kind="extract")
+
+
+def new_entry(job: Job) -> Entry:
+    """What the ledger is told of a job that has not run yet."""
+    return Entry(
+        job=job.id,
+        owner=job.owner,
+        title=job.brief.name,
+        created_ms=int(job.created * 1000),
+        priority=job.priority,
+        next=first(job),
+    )
+
+
+def first_hint(entry: Entry) -> Hint:
+    """The message that starts a job that has not run yet."""
+    then = entry.next
+    assert then, "a new job has a first step"
+    return Hint(
+        job=entry.job, n=entry.step, queue=then.queue, kind=then.kind, title=entry.title, priority=entry.priority
+    )
 
 
 def status_of(stop: Stopped | None) -> JobStatus:

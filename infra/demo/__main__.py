@@ -15,12 +15,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import TypeAdapter
 from rich.console import Console
 from rich.text import Text
 
 from api.client import ApiError, Client, Event, Job
-from director import types
+from api.narrate import told
 from director.story import Narrator
 from infra.servers import ServerError
 from infra.stack import Stack
@@ -30,7 +29,6 @@ SETTINGS = {"editor": "flux-krea", "width": 512, "height": 640}
 SEED = 7
 WORKERS = 5
 _COLOURS = ("cyan", "magenta", "yellow", "green", "blue")
-_EVENT: TypeAdapter[types.Event] = TypeAdapter(types.Event)
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ def one(stack: Stack, name: str, folder: Path, say: Callable[[Text], None]) -> R
 
     def tell(event: Event) -> None:
         if event.kind != "end":
-            line = narrator.tell(_EVENT.validate_python(event.data))
+            line = told(narrator, event)
             say(Text(str(line), line.style))
 
     with Client(stack.api_url, stack.token) as client:

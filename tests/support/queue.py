@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 
 from director.types import Brief, LoopSettings
 from tasks.jobs import TERMINAL, Job
-from tasks.ledger import Entry, Hint, Ledger, Record
-from tasks.steps import first
+from tasks.ledger import Hint, Ledger, Record
+from tasks.steps import first_hint, new_entry
 from tasks.store import Archive
 
 
@@ -24,19 +24,11 @@ def submit(
     job = Job(
         id=str(uuid.uuid4()), owner="test", brief=brief, settings=settings, seed=seed, created=created or time.time()
     )
-    then = first(job)
+    entry = new_entry(job)
     archive.save_job(job)
     archive.mark_live(job.id)
-    entry = Entry(
-        job=job.id,
-        owner=job.owner,
-        title=brief.name,
-        created_ms=int(job.created * 1000),
-        priority=job.priority,
-        next=then,
-    )
     assert ledger.create(entry)
-    send(Hint(job=job.id, n=0, queue=then.queue, kind=then.kind, title=brief.name, priority=job.priority))
+    send(first_hint(entry))
     return job.id
 
 

@@ -144,10 +144,10 @@ def test_errors_of_the_service_are_told(cli: Cli, capsys: pytest.CaptureFixture[
     ("line", "message"),
     [
         ("submit nothing.txt", "nothing.txt: No such file or directory"),
-        ("submit latin.txt", "latin.txt: not valid UTF-8 at byte 1"),
-        ("submit broken.json", "broken.json: not valid JSON"),
-        ("submit list.json", "list.json: the file: Input should be"),
-        ("submit empty.json", "empty.json: prompt: Field required"),
+        ("submit latin.txt", "latin.txt: byte 1 is not UTF-8"),
+        ("submit broken.json", "broken.json: the JSON is broken"),
+        ("submit list.json", "list.json: the JSON is a list"),
+        ("submit empty.json", "empty.json: brief.text: String should have at least 1"),
         ("submit ok.txt --set candidates", "write it as key=value"),
         ("submit ok.txt ok.txt --key k", "one --key stands for one job"),
         ("submit ok.txt --source nothing.png", "nothing.png: No such file or directory"),
@@ -157,7 +157,7 @@ def test_usage_errors_name_what_to_mend(cli: Cli, capsys: pytest.CaptureFixture[
     Path("ok.txt").write_text("A lamp")
     Path("latin.txt").write_bytes("für".encode("latin-1"))
     Path("broken.json").write_text("{")
-    Path("list.json").write_text("[]")
+    Path("list.json").write_text('[{"prompt": "A lamp"}]')
     Path("empty.json").write_text("{}")
     code, _, service = cli(line)
     assert (code, service.asked) == (USAGE, [])
@@ -174,7 +174,7 @@ def test_a_task_file_gives_its_prompt_and_on_request_its_goals(cli: Cli) -> None
     }  # fmt: skip
     Path("task.json").write_text(json.dumps(task))
     _, _, service = cli("submit task.json", accepted())
-    assert json.loads(service.asked[0].content)["brief"] == {"text": "A poster. It says OPEN.", "title": "Café"}
+    assert json.loads(service.asked[0].content)["brief"] == {"text": "A poster. It says OPEN.", "title": "poster · Café"}
     _, _, service = cli("submit task.json --goals", accepted())
     assert json.loads(service.asked[0].content)["brief"]["goals"] == [
         {"id": "g01", "text": "The text 'OPEN' on top", "type": "text", "scope": "text", "string": "OPEN"},

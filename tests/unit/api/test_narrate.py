@@ -1,8 +1,10 @@
 import pytest
 
+from api import narrate
 from api.client import Event, GoalCount, Job, JobError
-from api.narrate import Narrator, plain, summary
+from api.narrate import summary
 from director import types
+from director.story import Narrator, plain
 from director.types import Candidate, Outcome, Planned, Rendered, Selected, StopReason
 from tests.unit.api.house import decided, opening, planned, rendered, stopped, verified
 
@@ -11,7 +13,7 @@ A, B = "aa" * 32, "bb" * 32
 
 def told(*events: types.Event) -> list[str]:
     narrator = Narrator()
-    return [str(narrator.line(Event("0.a.0", event.kind, event.model_dump(mode="json")))) for event in events]
+    return [str(narrate.told(narrator, Event("0.a.0", event.kind, event.model_dump(mode="json")))) for event in events]
 
 
 def test_a_round_reads_as_lines() -> None:
@@ -57,7 +59,8 @@ def test_what_a_model_says_can_not_steer_a_terminal() -> None:
 
 
 def test_an_event_of_a_newer_service_is_no_crash() -> None:
-    assert str(Narrator().line(Event("0.a.0", "upscaled", {"kind": "upscaled", "by": 4}))).strip() == "upscaled"
+    newer = Event("0.a.0", "upscaled", {"kind": "upscaled", "by": 4})
+    assert str(narrate.told(Narrator(), newer)).strip() == "upscaled"
 
 
 @pytest.mark.parametrize(

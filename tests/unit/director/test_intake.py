@@ -17,7 +17,7 @@ from director.types import Brief, Goal, LoopSettings
         (b"x" * 200_000, "brief", "200000 bytes"),
         (b"x" * 2_000_000, "brief.text", "2000000 bytes"),
         (b"caf\xe9 poster", "brief.text", "byte 3 is not UTF-8"),
-        (b'{"prompt": "x"', "brief", "line 1"),
+        (b'{"prompt": "x"', "brief", "Expecting"),
         (b'{"prompt": 3}', "brief.text", "string"),
         (b'{"goals": []}', "brief.text", "at least 1"),
     ],
