@@ -1,0 +1,1 @@
+"""The real seats, and the process that hosts them."""
