@@ -11,9 +11,8 @@ from typing import Any, Self, TypeVar, cast
 
 from redis import Redis
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import BusyLoadingError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from director.errors import StoreError
@@ -48,9 +47,10 @@ T = TypeVar("T")
 
 
 def connect(url: str, timeout_s: float = 2.0, tries: int = 3) -> "Redis":
-    """A client that gives up on a silent server after `tries` * `timeout_s`, well within a lease.
+    """A client that gives up on a silent server after about `timeout_s`, well within a lease.
 
-    The scripts may run twice when an answer is lost; each is written so that this does no harm.
+    A connection that breaks, or a server that still loads, is tried `tries` times. So a script may
+    run twice when an answer is lost; each is written so that this does no harm.
     """
     return Redis.from_url(  # pyright: ignore[reportUnknownMemberType]  (redis-py types its options as Unknown)
         url,
@@ -59,8 +59,7 @@ def connect(url: str, timeout_s: float = 2.0, tries: int = 3) -> "Redis":
         socket_connect_timeout=timeout_s,
         socket_keepalive=True,
         health_check_interval=25,
-        retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), tries - 1),
-        retry_on_error=[RedisConnectionError, RedisTimeoutError, BusyLoadingError],
+        retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), tries - 1, supported_errors=(RedisConnectionError,)),
     )
 
 
@@ -71,11 +70,13 @@ class RedisLedger:
     need not wait for a lease to run out.
     """
 
-    def __init__(self, settings: Settings, prefix: str = PREFIX, clock_offset_ms: int = 0) -> None:
+    def __init__(
+        self, settings: Settings, prefix: str = PREFIX, clock_offset_ms: int = 0, timeout_s: float = 2.0
+    ) -> None:
         self.limits = settings.limits
         self.prefix = prefix
         self.clock_offset_ms = clock_offset_ms
-        self._redis = connect(settings.ledger_url)
+        self._redis = connect(settings.ledger_url, timeout_s)
         folder = files("tasks") / "lua"
         common = (folder / "common.lua").read_text()
         self._scripts = {

@@ -127,8 +127,9 @@ class Archive:
 
     def load_snapshot(self, key: str) -> Snapshot:
         """One GET, or none for one of the last that this archive wrote."""
-        if snapshot := self._written.get(key):
-            return snapshot
+        return self._written.get(key) or self._read_snapshot(key)
+
+    def _read_snapshot(self, key: str) -> Snapshot:
         data = self._store.get(key)
         self._hashes.put(key, hashlib.sha256(data).digest())
         return _parse(Snapshot, key, data)
@@ -180,7 +181,7 @@ class Archive:
 
     def _link(self, key: str) -> Snapshot:
         try:
-            return self.load_snapshot(key)
+            return self._read_snapshot(key)  # what storage holds, not what was once written
         except NotFound as missing:
             raise Corrupt(missing.message) from missing
 

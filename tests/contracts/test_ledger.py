@@ -245,6 +245,15 @@ class TestFail:
         assert record
         assert (record.status, record.seat_failures) == (JobStatus.QUEUED, 0)
 
+    def test_after_it_the_last_holder_did_not_die(self, bench: Bench) -> None:
+        bench.submit()
+        bench.claimed()
+        bench.advance(TTL + 1)
+        claim = bench.claimed()
+        assert claim.last_death
+        bench.ledger.fail("job-1", 0, claim.nonce, "{}", True, 0)
+        assert not bench.claimed().last_death
+
     def test_only_the_holder_gives_back(self, bench: Bench) -> None:
         bench.submit()
         claim = bench.claimed()
