@@ -22,6 +22,7 @@ from api.briefs import read_brief
 from api.client import ApiError, Client, Event, Job, NotFound, Unavailable
 from api.narrate import NOBODY, progress, summary, told
 from director.errors import BriefError
+from director.intake import assignments
 from director.story import Line, Narrator, plain
 from director.types import STRATEGIES
 
@@ -58,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
 
     submit = commands.add_parser("submit", parents=[common, output], help="send one or more briefs")
     submit.add_argument("files", nargs="+", metavar="FILE", help=".txt prose or .json with a prompt; -: standard input")
-    submit.add_argument("--watch", action="store_true", help="follow it to the end and save the picture")
+    submit.add_argument("--watch", action="store_true", help="follow it to the end, save picture and trajectory")
     submit.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting, e.g. candidates=2")
     submit.add_argument("--strategy", choices=list(STRATEGIES), help="a named set of settings")
     submit.add_argument("--source", metavar="IMG", help="a picture to start from")
@@ -130,7 +131,7 @@ def run(args: argparse.Namespace, client: Client, screen: Screen, stdin: BinaryI
 
 
 def _submit(args: argparse.Namespace, client: Client, screen: Screen, stdin: BinaryIO) -> int:
-    settings = dict(_assignment(text) for text in args.set)
+    settings = assignments(args.set)
     if args.strategy:
         settings["strategy"] = args.strategy
     if args.key and len(args.files) > 1:
@@ -184,11 +185,12 @@ def _follow(args: argparse.Namespace, client: Client, screen: Screen, id: str) -
         return INTERRUPTED
     for line in summary(job):
         screen.line(line)
-    _save_picture(client, screen, job, Path(args.output))
+    _save(client, screen, job, Path(args.output))
     return SATISFIED if job.satisfied else SHORT
 
 
-def _save_picture(client: Client, screen: Screen, job: Job, folder: Path) -> None:
+def _save(client: Client, screen: Screen, job: Job, folder: Path) -> None:
+    """The picture, and beside it the trajectory as JSON."""
     try:
         png = client.image(job.id)
     except NotFound:
@@ -200,6 +202,8 @@ def _save_picture(client: Client, screen: Screen, job: Job, folder: Path) -> Non
     try:
         folder.mkdir(parents=True, exist_ok=True)
         path.write_bytes(png)
+        trajectory = json.dumps(client.trajectory(job.id), indent=1, ensure_ascii=False)
+        path.with_suffix(".json").write_text(trajectory + "\n", encoding="utf-8")
     except OSError as error:
         raise BriefError(f"{path}: {error.strerror}", "choose a folder with -o", field="-o") from error
     screen.line(Line("saved", str(path), "bold"))
@@ -211,17 +215,6 @@ def _read(name: str) -> bytes:
         return Path(name).read_bytes()
     except OSError as error:
         raise BriefError(f"{name}: {error.strerror}", "name a readable file", field="--source") from error
-
-
-def _assignment(text: str) -> tuple[str, Any]:
-    """`key=value`, the value as JSON where it is JSON, else as a string."""
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise BriefError(f"--set {text}: write it as key=value", field="--set")
-    try:
-        return key, json.loads(value)
-    except ValueError:
-        return key, value
 
 
 if __name__ == "__main__":

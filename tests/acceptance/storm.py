@@ -231,7 +231,12 @@ def _ended_before(job: str) -> Record:
 
 
 def _examine(
-    archive: Archive, images: Images, records: Sequence[Record], wanted: Finals, watchers: Sequence[Watcher], report: Report
+    archive: Archive,
+    images: Images,
+    records: Sequence[Record],
+    wanted: Finals,
+    watchers: Sequence[Watcher],
+    report: Report,
 ) -> None:
     order = {watcher.job: n for n, watcher in enumerate(watchers)}
     for record in records:
@@ -243,7 +248,9 @@ def _examine(
             continue
         chain = archive.chain(record.job, key)  # raises where a link is missing or does not match
         report.steps += len(chain)
-        report.repeats += sum(attempt["attempt"] - 1 for attempt in archive.attempts(record.job) if attempt["committed"])
+        report.repeats += sum(
+            attempt["attempt"] - 1 for attempt in archive.attempts(record.job) if attempt["committed"]
+        )
         done = chain[-1].trajectory
         text, picture = wanted[order[record.job]]
         if done.model_dump_json() != text:

@@ -30,6 +30,9 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     return call
 
 
+RECORD = httpx.Response(200, json={"events": []})
+
+
 def accepted(**more: object) -> httpx.Response:
     return httpx.Response(202, json=job(**more))
 
@@ -64,11 +67,12 @@ def test_submit_reads_standard_input(cli: Cli) -> None:
 def test_watch_tells_the_events_and_saves_the_picture(cli: Cli) -> None:
     Path("lamp.txt").write_text("A lamp")
     code, output, _ = cli(
-        "submit lamp.txt --watch -o out", accepted(), ended("satisfied"), httpx.Response(200, content=b"png")
+        "submit lamp.txt --watch -o out", accepted(), ended("satisfied"), httpx.Response(200, content=b"png"), RECORD
     )
     assert code == SATISFIED
     path = Path("out/a-lamp-0a0a0a0a.png")
     assert path.read_bytes() == b"png"
+    assert json.loads(path.with_suffix(".json").read_text()) == {"events": []}
     assert [line.split()[0] for line in output.splitlines()] == [
         "submitted",
         "stopped",
@@ -104,7 +108,7 @@ def test_several_briefs_end_as_the_worst_of_them(cli: Cli) -> None:
 def test_json_is_one_object_a_line(cli: Cli) -> None:
     Path("a.txt").write_text("A")
     _, output, _ = cli(
-        "submit a.txt --watch --json", accepted(), ended("satisfied"), httpx.Response(200, content=b"png")
+        "submit a.txt --watch --json", accepted(), ended("satisfied"), httpx.Response(200, content=b"png"), RECORD
     )
     lines = [json.loads(line) for line in output.splitlines()]
     assert [line.get("event") or line.get("status") or "saved" for line in lines] == [
@@ -148,7 +152,7 @@ def test_errors_of_the_service_are_told(cli: Cli, capsys: pytest.CaptureFixture[
         ("submit broken.json", "broken.json: the JSON is broken"),
         ("submit list.json", "list.json: the JSON is a list"),
         ("submit empty.json", "empty.json: brief.text: String should have at least 1"),
-        ("submit ok.txt --set candidates", "write it as key=value"),
+        ("submit ok.txt --set candidates", "write key=value"),
         ("submit ok.txt ok.txt --key k", "one --key stands for one job"),
         ("submit ok.txt --source nothing.png", "nothing.png: No such file or directory"),
     ],
@@ -174,7 +178,10 @@ def test_a_task_file_gives_its_prompt_and_on_request_its_goals(cli: Cli) -> None
     }  # fmt: skip
     Path("task.json").write_text(json.dumps(task))
     _, _, service = cli("submit task.json", accepted())
-    assert json.loads(service.asked[0].content)["brief"] == {"text": "A poster. It says OPEN.", "title": "poster · Café"}
+    assert json.loads(service.asked[0].content)["brief"] == {
+        "text": "A poster. It says OPEN.",
+        "title": "poster · Café",
+    }
     _, _, service = cli("submit task.json --goals", accepted())
     assert json.loads(service.asked[0].content)["brief"]["goals"] == [
         {"id": "g01", "text": "The text 'OPEN' on top", "type": "text", "scope": "text", "string": "OPEN"},
