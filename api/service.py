@@ -19,7 +19,7 @@ from api.schemas import Envelope, GoalCount, JobError, Submission, Uploaded
 from director import history
 from director.errors import StoreError
 from director.loop import begin
-from director.types import Outcome, Trajectory
+from director.types import Outcome, StopReason, Trajectory
 from tasks.jobs import TERMINAL, Job, JobId, JobStatus
 from tasks.ledger import CONTROL, Hint, Ledger, Record, Wiped
 from tasks.steps import first_hint, new_entry, status_of
@@ -134,10 +134,11 @@ class Service:
         if record:
             if record.owner != owner:
                 raise _unknown(id)
+            # A dead letter's trajectory has not stopped: requeue lets it go on.
+            stop = record.stop or (StopReason.FAILED.value if record.status is JobStatus.FAILED else "")
             return Found(
-                id, record.title, record.status, record.stop, record.step, record.created_ms / 1000,
-                record.snapshot, record,
-            )  # fmt: skip
+                id, record.title, record.status, stop, record.step, record.created_ms / 1000, record.snapshot, record
+            )
         job = self.archive.find_job(id)
         if not job or job.owner != owner:
             raise _unknown(id)

@@ -97,15 +97,29 @@ def test_a_hung_step_is_killed_and_tried_again(client: Client, slow_worker: Path
     assert done.status == "done"
 
 
-def test_flower_tells_the_story(client: Client, stack: Stack):
-    job, _ = finish(client, SETTINGS)
+def test_a_seat_that_fails_three_times_makes_a_dead_letter_and_is_red(client: Client, stack: Stack, slow_worker: Path):
+    job = client.submit("A red cup breaks in the middle.", {**SETTINGS, "editor": "slow", "reprompt": False})
+    done = client.wait(job.id, timeout=90)
+    assert (done.status, done.stop) == ("failed", "failed")
+    assert done.error and done.error.boundary == "editor"
+    assert "broke on purpose" in done.error.message
+    states = [task["state"] for task in flower_tasks(stack, job.id) if task["name"] == "director.render"]
+    assert states.count("FAILURE") == 3
+
+
+def flower_tasks(stack: Stack, job: str) -> list[dict[str, str]]:
     state = stack.state
     login = (state.flower_user, state.flower_password)
-    with httpx.Client(base_url=state.flower_url, trust_env=False) as flower:
-        assert flower.get("/api/tasks").status_code == 401
-        tasks = flower.get("/api/tasks", auth=login, params={"limit": 500}).json()
-    mine = [task for task in tasks.values() if job.id in (task["args"] or "")]
+    with httpx.Client(base_url=state.flower_url, auth=login, trust_env=False) as flower:
+        tasks = flower.get("/api/tasks", params={"limit": 1000}).json()
+    return [task for task in tasks.values() if job in (task["args"] or "")]
+
+
+def test_flower_tells_the_story(client: Client, stack: Stack):
+    job, _ = finish(client, SETTINGS)
+    assert httpx.get(f"{stack.state.flower_url}/api/tasks", trust_env=False).status_code == 401
+    mine = flower_tasks(stack, job.id)
     assert {task["name"] for task in mine} >= {f"director.{kind}" for kind in ("extract", "plan", "render", "verify")}
     assert all("café" in task["args"] for task in mine)
-    assert not any("FIRST PRESS" in json.dumps(task) for task in tasks.values())
+    assert "FIRST PRESS" not in json.dumps(mine)
     assert {task["state"] for task in mine} == {"SUCCESS"}

@@ -1,7 +1,8 @@
 """A worker whose editor is slow on purpose: `python -m tests.support.slow` serves `editor.slow`.
 
 An instruction with the word "hangs" makes its first render of a base folder sleep without ever
-asking its host, as a hung CUDA call does; "waits" makes every render wait, asking often.
+asking its host, as a hung CUDA call does; "breaks" makes every render fail; "waits" makes it wait,
+asking often.
 """
 
 import os
@@ -30,6 +31,8 @@ class SlowEditor:
         if "hangs" in words and not mark.exists():
             mark.write_text(str(os.getpid()))
             time.sleep(600)
+        if "breaks" in words:
+            raise RuntimeError("the editor broke on purpose")
         while "waits" in words:
             context.check()
             time.sleep(0.02)
