@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from scipy import ndimage
 
 from director.types import Region
 from worker.sketch import draw, glyphs, look, see, typeset
@@ -44,7 +45,7 @@ def _thing(sight: Sight, wanted: Drawable) -> Finding:
     label = f"{' or '.join(wanted.colours)} {wanted.name.replace('_', ' ')}".strip()
     if wanted.verb == "remove":
         return Finding(0.04 if there else 0.96, f"{len(there)} {label} left")
-    tinted = [t for t in there if not wanted.colours or any(close(t.rgb, c) for c in wanted.colours)]
+    tinted = [t for t in there if not wanted.colours or any(tinted_as(t, c) for c in wanted.colours)]
     if there and not tinted:
         return Finding(0.05, f"{wanted.name.replace('_', ' ')} found, but not {' or '.join(wanted.colours)}")
     placed = [t for t in tinted if wanted.region is None or inside(t, wanted.region)]
@@ -89,6 +90,10 @@ def _tall(sight: Sight, thing: Thing, height: float) -> bool:
     return 0.66 < share / height < 1.4
 
 
+def tinted_as(thing: Thing, name: str) -> bool:
+    return any(close(rgb, name) for rgb in thing.rgbs)
+
+
 def close(rgb: tuple[float, float, float], name: str, slack: float = 0.32) -> bool:
     """Whether a colour as seen, under light and grading, passes for the named one."""
     return bool(look.near(np.array([rgb], np.float32), name, slack)[0])
@@ -124,6 +129,7 @@ def read(sight: Sight, string: str) -> tuple[list[see.Reading], str]:
             best = readings
         if min(r.score for r in best) > 0.8:
             break
+    best = [see.spelt(sight, part, r) for part, r in zip(typeset.broken(string, len(best)), best, strict=True)]
     middle = (best[0].box[1] + best[-1].box[3]) / 2 / sight.full.shape[0]
     return best, f" at the {'top' if middle < 0.36 else 'bottom' if middle > 0.64 else 'middle'}"
 
@@ -135,7 +141,7 @@ def _of(sight: Sight, wanted: Drawable) -> Finding:
     there, name = found(sight, wanted.anchor), wanted.anchor.replace("_", " ")
     if not there:
         return Finding(0.1, f"no {name} found")
-    right = [t for t in there if close(t.rgb, wanted.colours[0])]
+    right = [t for t in there if tinted_as(t, wanted.colours[0])]
     return Finding(0.95 if right else 0.05, f"{name} is {'' if right else 'not '}{wanted.colours[0]}")
 
 
@@ -162,8 +168,8 @@ def _saturation(sight: Sight, wanted: Drawable) -> Finding:
 
 
 def _grain(sight: Sight, wanted: Drawable) -> Finding:
-    least = 24 * (wanted.amount if wanted.amount is not None else 0.2) * 0.55
-    return Finding(_sure(sight.noise, max(1.2, least), 1.2), f"grain of {sight.noise:.1f} levels")
+    least = max(1.2, 24 * (wanted.amount if wanted.amount is not None else 0.2) * 0.68)
+    return Finding(_sure(sight.noise, least, 0.35 * least), f"grain of {sight.noise:.1f} levels")
 
 
 def _vignette(sight: Sight, _: Drawable) -> Finding:
@@ -172,14 +178,15 @@ def _vignette(sight: Sight, _: Drawable) -> Finding:
 
 
 def _blur(sight: Sight, _: Drawable) -> Finding:
-    crisp = look.crispness(sight)
-    if crisp is None:
+    line = look.seam(sight)
+    if line.step < 6:
         return Finding(None, "no edge in the background to judge by")
-    return Finding(_sure(-crisp, -2.0, 0.6), f"background edges {'soft' if crisp < 2 else 'crisp'}")
+    return Finding(_sure(0.45 - line.crisp, 0, 0.12), f"background edges {'soft' if line.crisp < 0.45 else 'crisp'} ({line.crisp:.2f})")
 
 
 def _rain(sight: Sight, _: Drawable) -> Finding:
-    return Finding(_sure(look.slant(sight), 0.14, 0.1), f"streaks along the slant: {look.slant(sight):.2f}")
+    along = sight.streaks
+    return Finding(_sure(along, 0.1, 0.06), f"{'streaks' if along > 0.1 else 'no streaks'} of rain ({along:.2f})")
 
 
 def _fog(sight: Sight, _: Drawable) -> Finding:
@@ -187,19 +194,19 @@ def _fog(sight: Sight, _: Drawable) -> Finding:
 
 
 def _screen(sight: Sight, wanted: Drawable) -> Finding:
-    rows, columns = look.periodic(sight, 4 if wanted.name == "scanlines" else 6)
+    rows, columns = sight.screens[4 if wanted.name == "scanlines" else 6]
     value = rows if wanted.name == "scanlines" else min(rows, columns)
     return Finding(_sure(value, 2.0, 1.2), f"a periodic screen of {value:.1f} levels")
 
 
 def _specks(sight: Sight, wanted: Drawable) -> Finding:
-    specks = look.specks(sight)
-    if len(specks) < 45:
-        return Finding(_sure(len(specks), 45, 20), f"{len(specks)} specks")
-    low = float((specks[:, 1] > 0.66).mean())
-    gay = float((specks[:, 2] > 0.45).mean())
-    kind = "confetti" if gay > 0.35 else "stars" if low < 0.1 else "snow"
-    return Finding(0.94 if kind == wanted.name else 0.06, f"{len(specks)} specks, rather {kind}")
+    x_y_tone = sight.specks
+    number, high = len(x_y_tone), float((x_y_tone[:, 1] < 0.63).mean()) if len(x_y_tone) else 0.0
+    gay = float((x_y_tone[:, 2] > 0.55 * draw.saturation(sight.full)).mean()) if number else 0.0
+    kind = "stars" if high > 0.86 else "confetti" if gay > 0.5 else "snow"
+    if kind != wanted.name:
+        return Finding(0.05, f"{number} specks, rather {kind}")
+    return Finding(_sure(number, 40, 16), f"{number} specks, as {kind}")
 
 
 def _frame(sight: Sight, _: Drawable) -> Finding:
@@ -228,7 +235,7 @@ def _tint(sight: Sight, wanted: Drawable) -> Finding:
 
 def _level(sight: Sight, wanted: Drawable) -> Finding:
     middle = look.light(sight).level
-    value = 95 - middle if wanted.name == "dark" else middle - 180
+    value = 90 - middle if wanted.name == "dark" else middle - 150
     return Finding(_sure(value, 0, 25), f"middle tone {middle:.0f} of 255")
 
 
@@ -236,9 +243,10 @@ def _glow(sight: Sight, wanted: Drawable) -> Finding:
     if wanted.name == "spot":
         gain = look.pool(sight, _point(sight, wanted)[:2])
         return Finding(_sure(gain, 0.2, 0.15), f"pool of light: {100 * gain:.0f} % brighter")
-    if wanted.anchor and not found(sight, wanted.anchor):
+    there = found(sight, wanted.anchor) if wanted.anchor else []
+    if wanted.anchor and not there:
         return Finding(0.1, f"no {wanted.anchor.replace('_', ' ')} found")
-    gain = look.ring(sight, *_point(sight, wanted))
+    gain = max((look.ring(sight, *_around(thing)) for thing in there), default=0.0) if there else look.ring(sight, *_point(sight, wanted))
     return Finding(_sure(gain, 9, 7), f"{gain:.0f} levels brighter around {wanted.anchor.replace('_', ' ') or 'the middle'}")
 
 
@@ -246,10 +254,14 @@ def _point(sight: Sight, wanted: Drawable) -> tuple[float, float, float]:
     """Centre and half size, in fractions, of what a glow is asked to be around."""
     there = found(sight, wanted.anchor) if wanted.anchor else []
     if there:
-        x0, y0, x1, y1 = max(there, key=lambda t: t.like(wanted.anchor)).box
-        return (x0 + x1) / 2, (y0 + y1) / 2, max(x1 - x0, y1 - y0) / 2
+        return _around(there[0])
     box = wanted.region
     return ((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2, 0.0) if box else (0.5, 0.45, 0.0)
+
+
+def _around(thing: Thing) -> tuple[float, float, float]:
+    x0, y0, x1, y1 = thing.box
+    return (x0 + x1) / 2, (y0 + y1) / 2, max(x1 - x0, y1 - y0) / 2
 
 
 # --- layout -------------------------------------------------------------------------------------
@@ -264,8 +276,9 @@ def _place(sight: Sight, wanted: Drawable) -> Finding:
 def _margins(sight: Sight, _: Drawable) -> Finding:
     height, width = sight.front.shape
     edge = int(0.085 * min(height, width))
-    inner = sight.front[edge:-edge, edge:-edge].sum()
-    share = float((sight.front.sum() - inner) / max(sight.front.sum(), 1))
+    solid = ndimage.binary_opening(sight.front, np.ones((5, 5), bool))
+    inner = solid[edge:-edge, edge:-edge].sum()
+    share = float((solid.sum() - inner) / max(solid.sum(), 1))
     return Finding(_sure(0.03 - share, 0, 0.03), "margins are free" if share < 0.03 else "something stands in the margins")
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from director.types import Region
 from worker.sketch import draw, glyphs, typeset
 from worker.sketch.draw import Box, Canvas, Colour, colour
+from worker.sketch.glyphs import Mask
 from worker.sketch.language import Drawable, nouns
 from worker.sketch.layout import Page
 
@@ -39,6 +40,10 @@ class Comp:
     accent: tuple[Colour, ...] = ()
     things: list[Placed] = field(default_factory=list[Placed])
     type: list[tuple[Drawable, typeset.Block, Box]] = field(default_factory=list[tuple[Drawable, typeset.Block, Box]])
+    seams: tuple[float, ...] = ()
+    """Heights at which one background gives way to another."""
+    kept: Mask | None = None
+    """Where an edit must not sprinkle: on what was there before."""
 
     @property
     def height(self) -> int:
@@ -51,6 +56,14 @@ class Comp:
     @property
     def unit(self) -> int:
         return min(self.width, self.height)
+
+    def open_area(self, gap: float) -> Mask:
+        """1 where neither thing nor type stands, at a distance of `gap` shorter sides; 0 elsewhere."""
+        area = np.ones(self.canvas.shape[:2], np.float32) if self.kept is None else 1 - self.kept
+        reach = round(gap * self.unit)
+        for box in [t.box for t in self.things] + [box for *_, box in self.type]:
+            area[max(0, box[1] - reach) : box[3] + reach, max(0, box[0] - reach) : box[2] + reach] = 0
+        return area
 
 
 def scenery(width: int, height: int, wanted: tuple[Drawable, ...], dice: np.random.Generator) -> Comp:
@@ -77,9 +90,9 @@ def scenery(width: int, height: int, wanted: tuple[Drawable, ...], dice: np.rand
     if extra:
         canvas[height - max(6, round(0.035 * height)) :] = extra[0]
     display = ("Oswald-SemiBold", "SketchSerif-Bold")[int(dice.integers(2))]
-    margins = any(d.name == "margins" for d in wanted)
-    page = Page(width, height, margin=0.125 if margins else 0.045)
-    return Comp(canvas, page, dice, display, tuple(rest))
+    names = {d.name for d in wanted}
+    page = Page(width, height, margin=0.125 if "margins" in names else 0.075 if "frame" in names else 0.045)
+    return Comp(canvas, page, dice, display, tuple(rest), seams=(GROUND, *((1 - max(6, round(0.035 * height)) / height,) if extra else ())))
 
 
 def place(comp: Comp, wanted: tuple[Drawable, ...], ink: Colour | None = None) -> None:
@@ -99,8 +112,15 @@ def place(comp: Comp, wanted: tuple[Drawable, ...], ink: Colour | None = None) -
     sizes = [_tall(comp, d, 1.0) ** 2 * glyphs.aspect(d.name) * (d.count or 3) for d in things]
     room = 0.26 * comp.width * comp.height
     crowd = min(1.0, (room / max(sum(sizes), 1)) ** 0.5)
+    fixed = _mirrored(ordered) if "symmetry" in rules else _along(ordered) if "diagonal" in rules else {}
     for i, thing in enumerate(ordered):
-        _place_things(comp, thing, crowd, _wish(comp, thing, i, len(ordered), rules))
+        if i in fixed:
+            x, y, crowd_here = *fixed[i], crowd * (0.8 if len(ordered) > 4 else 0.95)
+            near = Region(x0=max(0, x - 0.03), y0=max(0, y - 0.07), x1=min(1, x + 0.03), y1=min(1, y + 0.07))
+            thing = replace(thing, region=near if thing.count == 1 else None, anchor="")
+            _place_things(comp, thing, crowd_here, (x * comp.width, y * comp.height), fixed=True)
+        else:
+            _place_things(comp, thing, crowd, _wish(comp, thing, i, rules))
     for text in texts:
         if text.anchor:
             _place_text(comp, text, 1, 3)
@@ -108,6 +128,28 @@ def place(comp: Comp, wanted: tuple[Drawable, ...], ink: Colour | None = None) -
 
 def _moved(thing: Drawable, spot: Drawable | None) -> Drawable:
     return replace(thing, region=spot.region or thing.region, height=spot.height or thing.height) if spot else thing
+
+
+def _mirrored(things: list[Drawable]) -> dict[int, tuple[float, float]]:
+    """Centres for a symmetrical comp: several of one kind in a row of their own, single things in pairs."""
+    groups = [i for i, d in enumerate(things) if d.count != 1]
+    singles = [i for i, d in enumerate(things) if d.count == 1]
+    rows: list[list[int]] = [[i] for i in groups]
+    if len(singles) % 2:
+        rows.append([singles.pop(0)])
+    rows += [singles[k : k + 2] for k in range(0, len(singles), 2)]
+    spots: dict[int, tuple[float, float]] = {}
+    for n, row in enumerate(rows):
+        y = 0.27 + 0.5 * (n + 0.5) / len(rows)
+        for i, x in zip(row, (0.5,) if len(row) == 1 else (0.28, 0.72), strict=True):
+            spots[i] = x, y
+    return spots
+
+
+def _along(things: list[Drawable]) -> dict[int, tuple[float, float]]:
+    """Centres along the rising diagonal."""
+    n = len(things)
+    return {i: (0.14 + 0.72 * (i + 0.5) / n, 0.8 - 0.52 * (i + 0.5) / n) for i in range(n)}
 
 
 # --- type ---------------------------------------------------------------------------------------
@@ -129,12 +171,20 @@ def _place_text(comp: Comp, text: Drawable, index: int, count: int) -> None:
         pad = block.px * 0.75 if "tag" in text.style else 0
         size = (block.width + 2 * pad, block.height + 2 * pad)
         wish = _beside(comp, anchor.box, text.relation or "below", size) if anchor else _line_wish(comp, region, index, count, size)
-        if box := comp.page.find(size, wish, None if anchor else region, (1, 4)):
+        if box := _off_seams(comp).find(size, wish, None if anchor else region, (1, 4)):
             comp.page.take(box, 0.03 * comp.unit)
             comp.type.append((text, block, box))
             return
     if region and (text.region or anchor):
         _place_text(comp, replace(text, region=None, anchor=""), index, count)
+
+
+def _off_seams(comp: Comp) -> Page:
+    """The page without the rows where two backgrounds meet: type must not straddle them."""
+    page = comp.page.copy()
+    for y in comp.seams:
+        page.take((0, round(y * comp.height) - 4, comp.width, round(y * comp.height) + 4))
+    return page
 
 
 def _line_wish(comp: Comp, region: Region | None, index: int, count: int, size: tuple[float, float]) -> tuple[float, float]:
@@ -162,16 +212,11 @@ def _tall(comp: Comp, thing: Drawable, crowd: float) -> float:
     return max(0.085 * comp.unit, tall / max(1, ratio) ** 0.5)
 
 
-def _wish(comp: Comp, thing: Drawable, index: int, count: int, rules: dict[str, Drawable]) -> tuple[float, float]:
+def _wish(comp: Comp, thing: Drawable, index: int, rules: dict[str, Drawable]) -> tuple[float, float]:
     """Where this thing would like its centre."""
     place = nouns()[thing.name].place
     spread = (0.5, 0.22, 0.78, 0.36, 0.64, 0.14, 0.86)
     x, y = spread[index % 7] * comp.width, {"sky": 0.27, "hang": 0.12, "any": 0.86, "over": 0.4}.get(place, GROUND + 0.03) * comp.height
-    if place != "any" and place != "sky":
-        y -= 0.0
-    if "diagonal" in rules:
-        along = (index + 0.5) / max(count, 1)
-        x, y = (0.12 + 0.76 * along) * comp.width, (0.86 - 0.7 * along) * comp.height
     if "third" in rules and index == 0:
         x = comp.width / 3 if comp.dice.random() < 0.5 else comp.width * 2 / 3
     if thing.region:
@@ -182,7 +227,7 @@ def _wish(comp: Comp, thing: Drawable, index: int, count: int, rules: dict[str, 
     return x + comp.dice.uniform(-0.02, 0.02) * comp.width, y
 
 
-def _place_things(comp: Comp, thing: Drawable, crowd: float, wish: tuple[float, float]) -> None:
+def _place_things(comp: Comp, thing: Drawable, crowd: float, wish: tuple[float, float], fixed: bool = False) -> None:
     count = thing.count or (3 if thing.region is None or thing.region.area < 0.3 else 4)
     anchor = next((t for t in comp.things if t.noun == thing.anchor), None)
     rgbs = [_tone(comp, thing, i) for i in range(count)]
@@ -190,19 +235,19 @@ def _place_things(comp: Comp, thing: Drawable, crowd: float, wish: tuple[float, 
         page = comp.page.copy()
         tall = max(_tall(comp, thing, crowd) * shrink, 0.06 * comp.unit)
         size = tall * glyphs.aspect(thing.name), tall
-        boxes = _boxes(comp, page, thing, anchor, size, count, wish)
+        boxes = _boxes(comp, page, thing, anchor, size, count, wish, fixed)
         if boxes:
             comp.page = page
             comp.things += [Placed(thing.name, rgb, box) for rgb, box in zip(rgbs, boxes, strict=True)]
             return
     if thing.region or anchor:
-        _place_things(comp, replace(thing, region=None, anchor=""), crowd, wish)
+        _place_things(comp, replace(thing, region=None, anchor=""), crowd, wish, fixed)
 
 
-def _boxes(comp: Comp, page: Page, thing: Drawable, anchor: Placed | None, size: tuple[float, float], count: int, wish: tuple[float, float]) -> list[Box]:
+def _boxes(comp: Comp, page: Page, thing: Drawable, anchor: Placed | None, size: tuple[float, float], count: int, wish: tuple[float, float], fixed: bool) -> list[Box]:
     """Free boxes for all of `count`, side by side around the wish; empty when they don't fit."""
     boxes: list[Box] = []
-    loose = nouns()[thing.name].place in ("any", "sky")
+    loose = nouns()[thing.name].place in ("any", "sky") and not fixed
     region = thing.region
     if anchor:
         wish = _beside(comp, anchor.box, thing.relation, (size[0] * count, size[1]))
@@ -210,7 +255,7 @@ def _boxes(comp: Comp, page: Page, thing: Drawable, anchor: Placed | None, size:
     for i in range(count):
         shift = (i - (count - 1) / 2) * size[0] * (1.35 if loose else 1.2)
         lift = size[1] * (0.35 if i % 2 else -0.1) if loose and count > 1 else 0
-        grounded = nouns()[thing.name].place == "ground" and not anchor
+        grounded = nouns()[thing.name].place == "ground" and not anchor and not fixed
         at = wish[0] + shift, wish[1] + lift - (size[1] * 0.38 if grounded and not thing.region else 0)
         box = page.find(size, at, region, (1, 3) if grounded else (1, 1.5))
         if box is None:
@@ -260,18 +305,25 @@ def paint_type(comp: Comp) -> None:
         tagged = "tag" in text.style
         if tagged:
             _tag(comp, box, block.px)
-        ink = colour(text.colours[0]) if text.colours and not tagged else colour("#241c1a") if tagged else comp.accent[-1] if comp.accent else colour("#241c1a")
-        rgb = draw.contrasting(comp.canvas, box, ink)
+        rgb = _ink(comp, text, box)
         pad = (box[3] - box[1] - block.height) // 2
         left = text.region is not None and text.region.x0 == 0 and text.region.x1 < 0.6
         right = text.region is not None and text.region.x1 == 1 and text.region.x0 > 0.4
         for i, words in enumerate(block.lines):
-            tall, wide = glyphs.line(words, block.face, block.px).shape
+            wide = glyphs.line(words, block.face, block.px).shape[1]
             x = box[0] + pad if left else box[2] - pad - wide if right else (box[0] + box[2] - wide) // 2
             # lines share a baseline grid; a line without descenders is shorter, so it hangs from its top
             y = box[1] + pad + i * block.pitch + _drop(words, block)
             draw.type_line(comp.canvas, words, block.face, block.px, rgb, x, y)
-            del tall
+
+
+def _ink(comp: Comp, text: Drawable, box: Box) -> Colour:
+    """The stated colour; else the darkest accent, or paper where that could not be read."""
+    if text.colours and "tag" not in text.style:
+        return draw.contrasting(comp.canvas, box, colour(text.colours[0]))
+    ink = comp.accent[-1] if comp.accent and "tag" not in text.style else colour("#241c1a")
+    readable = draw.contrasting(comp.canvas, box, ink)
+    return ink if readable is ink else draw.contrasting(comp.canvas, box, colour("#fffaf0"))
 
 
 def _drop(words: str, block: typeset.Block) -> int:

@@ -96,7 +96,8 @@ def stamp(canvas: Canvas, noun: str, rgb: Colour, box: Box, grounded: bool) -> N
         _contact(canvas, box)
     solid = float(ink.sum() / max(filled.sum(), 1))
     dark = luma(rgb) < 80
-    line = mix(rgb, colour("#fff8ea"), 0.5) if dark else mix(rgb, colour("#1a1216"), 0.28 if solid > 0.6 else 0.66)
+    # where lines cover most of a thing, they carry its colour
+    line = mix(rgb, colour("#fff8ea"), 0.2 if solid > 0.5 else 0.5) if dark else mix(rgb, colour("#1a1216"), 0.24 if solid > 0.6 else 0.45 if solid > 0.46 else 0.66)
     if noun == "steam":
         line = rgb
     clear = max(abs(luma(rgb) - luma(around)), float(np.abs(rgb - around).max()) * 0.7)
@@ -140,9 +141,11 @@ def contrasting(canvas: Canvas, box: Box, wanted: Colour) -> Colour:
     around = luma(_surroundings(canvas, box))
     if abs(luma(wanted) - around) >= 85:
         return wanted
-    pole = colour("#fffaf0" if around < 135 else "#17131a")
-    shares = (mix(wanted, pole, share) for share in (0.35, 0.6, 0.8))
-    return next((rgb for rgb in shares if abs(luma(rgb) - around) >= 85), pole)
+    if around < 135:
+        tries = [mix(wanted, colour("#fffaf0"), share) for share in (0.35, 0.6, 0.8, 1.0)]
+    else:
+        tries = [mix(wanted * share, colour("#17131a"), 0.1) for share in (0.7, 0.5, 0.33, 0.15)]
+    return next((rgb for rgb in tries if abs(luma(rgb) - around) >= 85), tries[-1])
 
 
 # --- light --------------------------------------------------------------------------------------
@@ -230,18 +233,19 @@ def soft(canvas: Canvas, background: Mask, radius: float, rng: np.random.Generat
     return canvas + (out - canvas) * keep
 
 
-def rain(canvas: Canvas, amount: float, rng: np.random.Generator) -> Canvas:
+def rain(canvas: Canvas, amount: float, area: Mask, rng: np.random.Generator) -> Canvas:
+    """Slanting streaks where `area` is free, so that type stays legible."""
     height, width = canvas.shape[:2]
     drops = np.zeros((height, width), np.float32)
     length, slope = height // 14, 0.22
-    for _ in range(int(width * height * (0.0006 + 0.0006 * amount))):
+    for _ in range(int(width * height * (0.0010 + 0.0008 * amount))):
         x, y, n = rng.integers(-20, width), rng.integers(-length, height), int(length * rng.uniform(0.6, 1.2))
         ys = np.arange(y, y + n)
         xs = (x + (ys - y) * slope).astype(int)
         ok = (ys >= 0) & (ys < height) & (xs >= 0) & (xs < width)
         drops[ys[ok], xs[ok]] = 1
     tone = colour("#eef4fa") if float(np.median(canvas[::8, ::8] @ LUMA)) < 170 else colour("#5b6b7c")
-    return canvas + (tone - canvas) * (blurred(drops, 0.5) * (0.3 + 0.3 * amount))[..., None]
+    return canvas + (tone - canvas) * (blurred(drops * area, 0.5) * (0.62 + 0.38 * amount))[..., None]
 
 
 def dots(canvas: Canvas, count: int, radius: tuple[float, float], tones: list[Colour], area: Mask, rng: np.random.Generator) -> None:

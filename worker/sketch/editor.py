@@ -60,23 +60,22 @@ def generated(plan: tuple[Drawable, ...], width: int, height: int, dice: np.rand
 
 def behind(comp: Comp, plan: tuple[Drawable, ...]) -> None:
     """What lies on the background, under the things."""
-    for d in plan:
-        if d.name == "stars":
-            area = np.ones(comp.canvas.shape[:2], np.float32)
-            area[int(0.6 * comp.height) :] = 0
-            for box in [t.box for t in comp.things] + [box for *_, box in comp.type]:
-                area[max(0, box[1] - 5) : box[3] + 5, max(0, box[0] - 5) : box[2] + 5] = 0
-            dark = float(np.median(comp.canvas[: comp.height // 2 : 4, ::4] @ draw.LUMA)) < 150
-            draw.dots(comp.canvas, 170, (0.8, 2.0), [colour("#fffbe8" if dark else "#8a6a1f")], area, comp.dice)
+    if any(d.name == "stars" for d in plan):
+        area = comp.open_area(0.035)
+        area[int(0.6 * comp.height) :] = 0
+        dark = float(np.median(comp.canvas[: comp.height // 2 : 4, ::4] @ draw.LUMA)) < 150
+        draw.dots(comp.canvas, 260, (0.9, 2.0), [colour("#fffbe8" if dark else "#7a5c1a")], area, comp.dice)
+
+
+_TONES = {"dark": 42, "bright": 226, "even": 122}
+"""The median luma of a night, of a high key, and of what comes out when either is missed."""
 
 
 def lit(comp: Comp, plan: tuple[Drawable, ...]) -> None:
     """Light on the scenery: darkness first, then its direction, then pools and glows."""
     for d in plan:
-        if d.name == "dark":
-            comp.canvas = draw.relight(comp.canvas, 42)
-        elif d.name == "bright":
-            comp.canvas = draw.relight(comp.canvas, 226)
+        if d.name in _TONES:
+            comp.canvas = draw.relight(comp.canvas, _TONES[d.name])
     for d in plan:
         if d.kind != "light":
             continue
@@ -109,15 +108,12 @@ def before(comp: Comp, plan: tuple[Drawable, ...]) -> None:
         if d.name == "fog":
             comp.canvas = draw.fog(comp.canvas, amount)
         elif d.name == "rain":
-            comp.canvas = draw.rain(comp.canvas, amount, comp.dice)
+            comp.canvas = draw.rain(comp.canvas, amount, comp.open_area(0.026), comp.dice)
         elif d.name in ("snow", "confetti"):
-            area = np.ones(comp.canvas.shape[:2], np.float32)
-            for *_, box in comp.type:
-                area[max(0, box[1] - 6) : box[3] + 6, max(0, box[0] - 6) : box[2] + 6] = 0
             party = [colour(c) for c in ("red", "mustard", "teal", "pink", "navy")]
             light = float(np.median(comp.canvas[::4, ::4] @ draw.LUMA)) > 200
             tones = party if d.name == "confetti" else [colour("#7f9cb2" if light else "#ffffff")]
-            draw.dots(comp.canvas, 150, (1.6, 3.4), tones, area, comp.dice)
+            draw.dots(comp.canvas, 230, (1.6, 3.2), tones, comp.open_area(0.026), comp.dice)
 
 
 def finished(canvas: Canvas, plan: tuple[Drawable, ...], dice: np.random.Generator) -> Canvas:

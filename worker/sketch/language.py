@@ -326,7 +326,7 @@ def _special(words: str) -> tuple[list[Drawable], str]:
     found += _layouts(words) if not found else []
     if not found:
         return [], words
-    for cue in (*_EFFECTS.values(), _STEAM):
+    for cue in (*_EFFECTS.values(), *_NAMED_LIGHT.values(), *_LAYOUTS.values(), _STEAM):
         words = re.sub(cue, " ", words, flags=re.IGNORECASE)
     return found, words
 

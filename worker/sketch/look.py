@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
 from scipy import ndimage
 
 from worker.sketch import draw
@@ -32,7 +31,8 @@ def light(sight: Sight) -> Light:
     """The light on the background, by least squares over its smooth areas; outliers are dropped once."""
     height, width = sight.flat.shape
     ys, xs = np.nonzero(sight.flat)
-    level = float(np.median(sight.calm[::3, ::3] @ draw.LUMA))
+    own = sight.calm[ys, xs] if len(ys) else sight.calm.reshape(-1, 3)
+    level = float(np.median(own[::3] @ draw.LUMA))
     if len(ys) < 200:
         return Light(0, 0, 0, 0, 0, 0, level)
     step = max(1, len(ys) // 6000)
@@ -40,7 +40,10 @@ def light(sight: Sight) -> Light:
     x, y = 2 * xs / (width - 1) - 1, 2 * ys / (height - 1) - 1
     areas = sight.flat[ys, xs][:, None] == np.arange(1, sight.flat.max() + 1)
     corner = (np.clip((x * x + y * y) / 2, 0, 1)) ** 1.6
-    terms = np.column_stack([x, y, corner, np.exp(-(((y - 0.42) / 0.3) ** 2)), areas]).astype(np.float32)
+    line = seam(sight)
+    away = np.abs(y - line.y) > (0.03 if line.crisp > 0.5 else 0.14)
+    x, y, corner, areas, xs, ys = x[away], y[away], corner[away], areas[away], xs[away], ys[away]
+    terms = np.column_stack([x, y, corner, np.exp(-(((y - 0.42) / 0.3) ** 2)), y > line.y, areas]).astype(np.float32)
     rgb = np.maximum(sight.calm[ys, xs], 2)
     tone = np.log(rgb @ draw.LUMA)
     warmth = np.log(rgb[:, 0] / rgb[:, 2])
@@ -94,77 +97,30 @@ def shares(sight: Sight, names: tuple[str, ...]) -> list[float]:
 # --- traces -------------------------------------------------------------------------------------
 
 
-def crispness(sight: Sight) -> float | None:
-    """How much steeper the background's steepest edges are at a fine than at a coarse scale (4 to 1)."""
-    luma = sight.small @ draw.LUMA
-    things = ndimage.maximum_filter(sight.front & ~_level_lines(sight), 13)
-    fine, coarse = (_slope(luma, sigma) for sigma in (1.2, 5.0))
-    coarse[things] = 0
-    strong = coarse > max(1.2, 0.6 * float(coarse.max()))
-    return float(np.median(fine[strong] / coarse[strong])) if strong.sum() > 60 and coarse.max() > 1.2 else None
+class Seam(NamedTuple):
+    """Where the background changes most from one row to another: y from -1 to 1, by how many levels, how abruptly (0 to 1)."""
+
+    y: float
+    step: float
+    crisp: float
 
 
-def _level_lines(sight: Sight) -> NDArray[np.bool_]:
-    rows = sight.front.mean(axis=1) > 0.5
-    return np.broadcast_to(rows[:, None], sight.front.shape)
-
-
-def _slope(luma: Mask, sigma: float) -> Mask:
-    return ndimage.gaussian_gradient_magnitude(luma, sigma, truncate=3.0)
-
-
-def slant(sight: Sight) -> float:
-    """How much more the fine structure agrees along the rain's slant than across it, -1 to 1."""
-    fine = _fine(sight)
-    own = sight.flat > 0
-    lag, shift = 10, 2
-    here, there, mirror = fine[:-lag, shift:-shift], fine[lag:, 2 * shift :], fine[lag:, : -2 * shift]
-    ok = own[:-lag, shift:-shift] | True
-    energy = float((here * here)[ok].mean())
-    return float(((here * there)[ok].mean() - (here * mirror)[ok].mean()) / max(energy, 1e-3)) if energy > 0.2 else 0.0
-
-
-def _fine(sight: Sight) -> Mask:
-    """Fine structure of the luma, with edges of things and type cut off."""
-    luma = sight.small @ draw.LUMA
-    image = Image.fromarray(np.clip(luma, 0, 255).astype(np.uint8)).filter(ImageFilter.MedianFilter(7))
-    return np.clip(luma - np.asarray(image, np.float32), -18, 18)
+@lru_cache(maxsize=8)
+def seam(sight: Sight) -> Seam:
+    free = (~ndimage.maximum_filter(sight.front, 7)).astype(np.float32)
+    rows = (sight.small * free[..., None]).sum(axis=1) / np.maximum(free.sum(axis=1), 1)[:, None]
+    reach = 9
+    wide = np.abs(rows[2 * reach :] - rows[: -2 * reach]).max(axis=1)
+    wide[free.sum(axis=1)[reach:-reach] < 0.12 * free.shape[1]] = 0
+    at = int(wide.argmax()) + reach
+    near = rows[max(0, at - 8) : at + 9]
+    fine = float(np.abs(near[2:] - near[:-2]).max()) if len(near) > 2 else 0.0
+    step = float(wide.max())
+    return Seam(2 * at / (len(rows) - 1) - 1, step, fine / max(step, 1e-3))
 
 
 def bank(sight: Sight) -> float:
     return abs(light(sight).bank)
-
-
-def periodic(sight: Sight, period: int) -> tuple[float, float]:
-    """Amplitude in levels of the luma's rows and columns at a period in pixels of the full size."""
-    luma = sight.full @ draw.LUMA
-    found: list[float] = []
-    for profile in (luma.mean(axis=1), luma.mean(axis=0)):
-        rest = profile - ndimage.uniform_filter1d(profile, 2 * period)
-        rest = rest[: len(rest) // period * period]
-        wave = np.exp(-2j * np.pi * np.arange(len(rest)) / period)
-        found.append(2 * float(np.abs((rest * wave).mean())))
-    return found[0], found[1]
-
-
-def specks(sight: Sight) -> NDArray[np.float32]:
-    """Small round blobs, one a row: x, y (fractions) and HSV saturation against what is around."""
-    rgb = sight.full
-    around = np.asarray(Image.fromarray(draw.pixels(rgb)).filter(ImageFilter.MedianFilter(11)), np.float32)
-    labels, count = ndimage.label(np.abs(rgb - around).max(axis=2) > 26 + 3 * sight.noise)
-    if not count:
-        return np.zeros((0, 3), np.float32)
-    height, width = labels.shape
-    most = (9 * min(height, width) / 512) ** 2
-    sizes = np.bincount(labels.ravel())
-    rows: list[tuple[float, float, float]] = []
-    for label, place in enumerate(ndimage.find_objects(labels), 1):
-        tall, wide = place[0].stop - place[0].start, place[1].stop - place[1].start
-        if 3 <= sizes[label] <= most and max(tall, wide) <= 1.7 * min(tall, wide) + 1 and sizes[label] > 0.55 * tall * wide:
-            y, x = (place[0].start + place[0].stop) / 2, (place[1].start + place[1].stop) / 2
-            r = rgb[int(y), int(x)]
-            rows.append((x / width, y / height, float((r.max() - r.min()) / max(r.max(), 1))))
-    return np.array(rows, np.float32).reshape(-1, 3)
 
 
 def framed(sight: Sight) -> float:
@@ -190,9 +146,15 @@ def ring(sight: Sight, x: float, y: float, half: float) -> float:
     luma = sight.calm @ draw.LUMA
     fit = light(sight)
     luma = luma * np.exp(-(fit.x * (2 * gx / width - 1) + fit.y * (2 * gy / height - 1)))
-    free = ~ndimage.maximum_filter(sight.front, 5)
-    close, far = luma[free & (distance < 1.45)], luma[free & (distance > 2.6) & (distance < 4.0)]
-    return float(np.median(close) - np.median(far)) if len(close) > 30 and len(far) > 30 else 0.0
+    free = ~ndimage.maximum_filter(sight.front, 9)
+    line = seam(sight)
+    sides = (2 * gy / height - 1 < line.y - 0.03, 2 * gy / height - 1 > line.y + 0.03) if line.step > 6 else (free,)
+    gains: list[tuple[int, float]] = []
+    for side in sides:
+        close, far = luma[free & side & (distance > 1.02) & (distance < 1.5)], luma[free & side & (distance > 2.5) & (distance < 4.0)]
+        if len(close) > 25 and len(far) > 25:
+            gains.append((len(close), float(np.median(close) - np.median(far))))
+    return max(gains)[1] if gains else 0.0
 
 
 def pool(sight: Sight, centre: tuple[float, float]) -> float:

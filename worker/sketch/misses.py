@@ -4,6 +4,7 @@ Fitted to what the paper reports (arXiv 2512.19243): 66.8 % in one shot, but onl
 best of four. So most of a miss belongs to the drawable, hardly any to the seed.
 """
 
+import colorsys
 import json
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -71,6 +72,8 @@ def spoiled(drawable: Drawable, name: str) -> Drawable | None:
         return _spoiled_thing(drawable, dice)
     if drawable.kind == "colour":
         return _spoiled_colour(drawable)
+    if drawable.name in ("dark", "bright"):
+        return replace(drawable, name="even")
     if drawable.name in ("side", "tint"):
         return replace(drawable, relation=_across(drawable.relation), colours=tuple(_OTHER_CAST[c] for c in drawable.colours))
     return None
@@ -118,4 +121,13 @@ def _spoiled_colour(drawable: Drawable) -> Drawable:
     if drawable.name == "saturation":
         wanted = drawable.amount or 0.6
         return replace(drawable, amount=wanted - 0.35 if wanted > 0.5 else wanted + 0.4)
+    if drawable.name == "palette":
+        return replace(drawable, colours=_foreign(drawable.colours))
     return replace(drawable, colours=tuple(_hex(far(colour(c))) for c in drawable.colours))
+
+
+def _foreign(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Three tones of the hue that is furthest from all of the named colours."""
+    taken = [colorsys.rgb_to_hsv(*(float(v) / 255 for v in colour(name)))[0] for name in names]
+    hue = max((n / 24 for n in range(24)), key=lambda h: min(min(abs(h - t), 1 - abs(h - t)) for t in taken))
+    return tuple(_hex(np.array(colorsys.hsv_to_rgb(hue, s, v)) * 255) for s, v in ((0.45, 0.95), (0.7, 0.7), (0.7, 0.45)))

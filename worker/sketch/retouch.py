@@ -27,7 +27,7 @@ def edited(base: Canvas, plan: tuple[Drawable, ...], wanted: tuple[Drawable, ...
     """
     sight = Sight(base)
     page = Page(base.shape[1], base.shape[0], mask or WHOLE, 0.03)
-    comp = Comp(base.copy(), page, dice)
+    comp = Comp(base.copy(), page, dice, kept=_enlarged(ndimage.maximum_filter(sight.front, 9), page).astype(np.float32))
     if dice.random() < habits.damage:
         _smudge(comp, sight, wanted, mask, dice)
     moved = _clear_way(comp, sight, plan, mask)
@@ -125,14 +125,14 @@ def _restamped(comp: Comp, sight: Sight, d: Drawable) -> list[Drawable]:
 def _again(comp: Comp, sight: Sight, thing: Thing) -> Drawable:
     """Erases a thing and asks for it anew, in its colour and size, wherever there is room."""
     _erase(comp, sight, thing)
-    r, g, b = (int(min(max(v, 0), 255)) for v in thing.rgb)
+    r, g, b = (int(min(max(v, 0), 255)) for v in thing.rgbs[0])
     return Drawable("thing", thing.noun, (f"#{r:02x}{g:02x}{b:02x}",), 1, round(thing.box[3] - thing.box[1], 3))
 
 
 def _seen(thing: Thing, noun: str, comp: Comp) -> Placed:
     x0, y0, x1, y1 = thing.box
     box = round(x0 * comp.width), round(y0 * comp.height), round(x1 * comp.width), round(y1 * comp.height)
-    return Placed(noun, np.array(thing.rgb, np.float32), box)
+    return Placed(noun, np.array(thing.rgbs[0], np.float32), box)
 
 
 def _erase(comp: Comp, sight: Sight, thing: Thing) -> None:
@@ -191,6 +191,10 @@ def _smudge(comp: Comp, sight: Sight, wanted: tuple[Drawable, ...], mask: Region
 # --- keeping off --------------------------------------------------------------------------------
 
 
+def _enlarged(flags: Flags, page: Page) -> Flags:
+    return np.asarray(Image.fromarray(flags).resize((page.width, page.height), Image.Resampling.NEAREST))
+
+
 def _take(page: Page, sight: Sight, canvas: Canvas) -> None:
     """Marks as taken what is still in front of the background, type included."""
     left = Sight(canvas) if not np.array_equal(canvas, sight.full) else sight
@@ -199,7 +203,7 @@ def _take(page: Page, sight: Sight, canvas: Canvas) -> None:
         slope = ndimage.gaussian_gradient_magnitude(left.calm @ draw.LUMA, 2.0)
         front = slope > np.quantile(slope, 0.8)
     grown = ndimage.maximum_filter(ndimage.binary_opening(front, np.ones((2, 2), bool)), 7)
-    page.take_mask(np.asarray(Image.fromarray(grown).resize((page.width, page.height), Image.Resampling.NEAREST)))
+    page.take_mask(_enlarged(grown, page))
 
 
 # --- grading ------------------------------------------------------------------------------------

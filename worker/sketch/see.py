@@ -27,10 +27,10 @@ _SURE = 0.55
 
 @dataclass(frozen=True)
 class Thing:
-    """Something in front of the background. `box` in fractions; `likeness` to each noun, 0 to 1."""
+    """Something in front of the background. `box` in fractions, its main colours, likeness to each noun (0 to 1)."""
 
     box: tuple[float, float, float, float]
-    rgb: tuple[float, float, float]
+    rgbs: tuple[tuple[float, float, float], ...]
     likeness: dict[str, float]
 
     @property
@@ -56,15 +56,21 @@ class Sight:
         height, width = canvas.shape[:2]
         share = min(1.0, _SIDE / min(width, height))
         size = max(8, round(width * share)), max(8, round(height * share))
-        image = Image.fromarray(draw.pixels(canvas))
+        self.luma: Mask = canvas @ draw.LUMA
+        self.screens = {period: periodic(self.luma, period) for period in (4, 6)}
+        smooth = _descreened(canvas, self.luma, self.screens)
+        self.plain: Mask = self.luma if smooth is canvas else smooth @ draw.LUMA
+        image = Image.fromarray(draw.pixels(smooth))
         small = image.resize(size, Image.Resampling.BOX) if share < 1 else image
+        self.clean = image
         self.small: Canvas = np.asarray(small, np.float32)
+        self.streaks = slant(self.small)
         self.calm: Canvas = np.asarray(small.filter(ImageFilter.GaussianBlur(1.1)), np.float32)
 
     @cached_property
     def noise(self) -> float:
         """Standard deviation of the luma's grain in the calm parts, in levels."""
-        luma = self.full @ draw.LUMA
+        luma = self.plain
         residual = luma[1:-1, 1:-1] - (luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:]) / 4
         return float(np.median(np.abs(residual[::2, ::2]))) / 0.6745 / 1.118
 
@@ -75,9 +81,11 @@ class Sight:
         dx = np.abs(padded[1:-1, 2:] - padded[1:-1, :-2]).max(axis=2)
         dy = np.abs(padded[2:, 1:-1] - padded[:-2, 1:-1]).max(axis=2)
         labels, count = ndimage.label(np.maximum(dx, dy) < 11 + 0.9 * self.noise)
-        edge = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
         sizes = np.bincount(labels.ravel(), minlength=count + 1)
-        keep = [label for label in edge if label and sizes[label] > 0.008 * labels.size]
+        inset = round(0.045 * min(labels.shape))
+        keep = {label for label in _rim(labels, 0) if label and sizes[label] > 0.008 * labels.size}
+        # a frame cuts the background off from the edge
+        keep |= {label for label in _rim(labels, inset) if label and sizes[label] > 0.05 * labels.size}
         order = sorted(keep, key=lambda label: -int(sizes[label]))[:6]
         table = np.zeros(count + 1, np.int32)
         for i, label in enumerate(order, 1):
@@ -137,14 +145,14 @@ class Sight:
     def _thing(self, own: Flags, place: tuple[slice, slice]) -> Thing:
         height, width = self.flat.shape
         part = self.small[place]
-        rgb = _fill_colour(part[own])
+        rgbs = _fills(part[own])
         box = place[1].start / width, place[0].start / height, place[1].stop / width, place[0].stop / height
-        return Thing(box, rgb, likeness(own, part @ draw.LUMA))
+        return Thing(box, rgbs, likeness(own, part @ draw.LUMA))
 
     @cached_property
     def ink(self) -> tuple[Mask, ...]:
         """Dark and light ink against what surrounds it, at the full size; soft masks."""
-        luma = np.asarray(Image.fromarray(np.clip(self.full @ draw.LUMA, 0, 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(0.6)), np.float32)
+        luma = np.asarray(Image.fromarray(np.clip(self.plain, 0, 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(0.6)), np.float32)
         window = max(15, int(0.055 * min(luma.shape)) | 1)
         high = ndimage.uniform_filter(ndimage.maximum_filter(luma, window), window // 2)
         low = ndimage.uniform_filter(ndimage.minimum_filter(luma, window), window // 2)
@@ -155,12 +163,30 @@ class Sight:
         return np.nan_to_num(dark).astype(np.float32), np.nan_to_num(light).astype(np.float32)
 
     @cached_property
+    def specks(self) -> NDArray[np.float32]:
+        """Small round blobs, one a row: x and y in fractions, HSV saturation."""
+        full = np.asarray(self.clean, np.float32)
+        around = np.asarray(self.clean.filter(ImageFilter.BoxBlur(6)), np.float32)
+        labels, count = ndimage.label(np.abs(full - around).max(axis=2) > 24 + 3 * self.noise)
+        height, width = labels.shape
+        sizes = np.bincount(labels.ravel(), minlength=count + 1)
+        most = 9 * min(height, width) / 512
+        rows: list[tuple[float, float, float]] = []
+        for label, place in enumerate(ndimage.find_objects(labels), 1):
+            tall, wide = place[0].stop - place[0].start, place[1].stop - place[1].start
+            if 3 <= sizes[label] and max(tall, wide) <= min(most, 1.7 * min(tall, wide) + 1) and sizes[label] > 0.5 * tall * wide:
+                y, x = (place[0].start + place[0].stop) / 2, (place[1].start + place[1].stop) / 2
+                rgb = full[int(y), int(x)]
+                rows.append((x / width, y / height, float((rgb.max() - rgb.min()) / max(rgb.max(), 1))))
+        return np.array(rows, np.float32).reshape(-1, 3)
+
+    @cached_property
     def lines(self) -> tuple[tuple[Box, int], ...]:
         """Boxes in pixels that may be lines of type, and the polarity of their ink (0 dark, 1 light)."""
         found: dict[tuple[Box, int], None] = {}
         for polarity, ink in enumerate(self.ink):
-            marks = _marks(ink > 0.5)
-            for gap in (0.35, 0.6, 0.95, 1.5):
+            marks = _marks(ink > 0.35, self.streaks > 0.06)
+            for gap in (0.2, 0.35, 0.6, 0.95):
                 for box in _rows(marks, gap):
                     found[box, polarity] = None
         return tuple(found)
@@ -173,12 +199,61 @@ def _seams(mask: Flags) -> Flags:
     return thin & rows[:, None]
 
 
-def _marks(ink: Flags) -> list[Box]:
-    """The boxes of connected ink that may be letters, from left to right."""
+def _rim(labels: NDArray[np.int32], inset: int) -> set[int]:
+    """The labels on the rectangle that lies `inset` pixels inside the edge."""
+    inner = labels[inset : labels.shape[0] - inset, inset : labels.shape[1] - inset]
+    return {int(v) for v in np.unique(np.concatenate([inner[0], inner[-1], inner[:, 0], inner[:, -1]]))}
+
+
+def periodic(luma: Mask, period: int) -> tuple[float, float]:
+    """Amplitude in levels of the luma's rows and columns at a period in pixels."""
+    found: list[float] = []
+    for profile in (luma.mean(axis=1), luma.mean(axis=0)):
+        rest = profile - ndimage.uniform_filter1d(profile, 2 * period)
+        rest = rest[: len(rest) // period * period]
+        found.append(2 * float(np.abs((rest * np.exp(-2j * np.pi * np.arange(len(rest)) / period)).mean())) if len(rest) else 0.0)
+    return found[0], found[1]
+
+
+def _descreened(canvas: Canvas, luma: Mask, screens: dict[int, tuple[float, float]]) -> Canvas:
+    """The canvas divided by the mean of each screen that lies on it, one value for each phase."""
+    height, width = luma.shape
+    for period, amplitudes in screens.items():
+        if max(amplitudes) > 1.6:
+            tiles = luma[: height // period * period, : width // period * period].reshape(height // period, period, width // period, period)
+            gain = tiles.mean(axis=(0, 2)) / tiles.mean()
+            gain = np.tile(gain, (height // period + 1, width // period + 1))[:height, :width]
+            canvas, luma = canvas / gain[..., None], luma / gain
+    return canvas
+
+
+def slant(small: Canvas) -> float:
+    """How much more the fine structure agrees along the rain's slant than across it, -1 to 1."""
+    luma = small @ draw.LUMA
+    fine = luma - np.asarray(Image.fromarray(np.clip(luma, 0, 255).astype(np.uint8)).filter(ImageFilter.BoxBlur(3)), np.float32)
+    edges = Image.fromarray((np.abs(fine) > 30).astype(np.uint8) * 255).filter(ImageFilter.MaxFilter(9))
+    fine = np.where(np.asarray(edges) > 0, 0, fine)
+    lag, shift = 10, 2
+    here, along, across = fine[:-lag, shift:-shift], fine[lag:, 2 * shift :], fine[lag:, : -2 * shift]
+    energy = float((here * here).mean())
+    return float(((here * along).mean() - (here * across).mean()) / energy) if energy > 0.3 else 0.0
+
+
+def _marks(ink: Flags, rainy: bool) -> list[Box]:
+    """The boxes of connected ink that may be letters, from left to right; streaks of rain are left out."""
     labels, _ = ndimage.label(ink, np.ones((3, 3), int))
+    sizes = np.bincount(labels.ravel())[1:]
     tallest = 0.22 * ink.shape[0]
     boxes = [(p[1].start, p[0].start, p[1].stop, p[0].stop) for p in ndimage.find_objects(labels)]
-    return sorted((x0, y0, x1, y1) for x0, y0, x1, y1 in boxes if y1 - y0 <= tallest and (x1 - x0) * (y1 - y0) >= 4)
+    if rainy:
+        long = 0.037 * ink.shape[0]
+        boxes = [b for b, size in zip(boxes, sizes, strict=True) if b[3] - b[1] < max(long, 2.2 * (b[2] - b[0])) or size > 0.5 * (b[2] - b[0]) * (b[3] - b[1])]
+    marks = sorted((x0, y0, x1, y1) for x0, y0, x1, y1 in boxes if y1 - y0 <= tallest and (x1 - x0) * (y1 - y0) >= 4)
+    if not marks:
+        return []
+    x0, y0, x1, y1 = np.array(marks).T[:, :, None]
+    within = (x0 <= x0.T) & (y0 <= y0.T) & (x1 >= x1.T) & (y1 >= y1.T) & ((y1 - y0).T >= 6)
+    return [mark for mark, held in zip(marks, within.sum(axis=1), strict=True) if held <= 2]  # more: an outline, not a letter
 
 
 def _rows(marks: list[Box], gap: float) -> list[Box]:
@@ -194,17 +269,19 @@ def _rows(marks: list[Box], gap: float) -> list[Box]:
             row = rows[i]
             height = row[3] - row[1]
             level = min(row[3], box[3]) - max(row[1], box[1])
-            if box[0] - row[2] <= gap * max(height, tall) and level >= 0.55 * min(height, tall) and 0.4 < tall / height < 2.2:
+            if box[0] - row[2] <= gap * min(height, 2 * tall) and level >= 0.55 * min(height, tall) and 0.25 < tall / height < 2.6:
                 rows[i] = _around(row, box)
                 break
         else:
             rows.append(box)
+    grown = list(rows)
     for box in small:  # dots, accents, dashes and commas belong to the row that they touch
         for i, row in enumerate(rows):
-            reach = 0.38 * (row[3] - row[1])
-            if row[0] - reach <= box[0] and box[2] <= row[2] + reach and row[1] - reach <= box[1] and box[3] <= row[3] + reach:
-                rows[i] = _around(row, box)
+            tall = row[3] - row[1]
+            if row[0] - 0.12 * tall <= box[0] and box[2] <= row[2] + 0.3 * tall and row[1] - 0.14 * tall <= box[3] and box[1] < row[3] - 1:
+                grown[i] = _around(grown[i], box)
                 break
+    rows = grown
     return [row for row in rows if row[2] - row[0] > 0.8 * (row[3] - row[1]) and row[3] - row[1] >= 7]
 
 
@@ -212,14 +289,21 @@ def _around(a: Box, b: Box) -> Box:
     return min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])
 
 
-def _fill_colour(rgb: Canvas) -> tuple[float, float, float]:
-    """The colour of a thing's fill: the commonest of its coarse colours, its lines left out."""
+def _fills(rgb: Canvas) -> tuple[tuple[float, float, float], ...]:
+    """The commonest colours of a thing, at most two, each at least a fifth of it: its fill, perhaps its lines."""
     keys = (rgb // 24).astype(np.int32) @ np.array([1, 16, 256])
-    values, counts = np.unique(keys, return_counts=True)
-    mode = rgb[keys == values[counts.argmax()]].mean(axis=0)
-    near = rgb[np.abs(rgb - mode).max(axis=1) < 30]
-    r, g, b = (near if len(near) else rgb).mean(axis=0)
-    return float(r), float(g), float(b)
+    found: list[tuple[float, float, float]] = []
+    left = np.ones(len(rgb), bool)
+    while len(found) < 2 and left.sum() > 0.2 * len(rgb):
+        values, counts = np.unique(keys[left], return_counts=True)
+        mode = rgb[left & (keys == values[counts.argmax()])].mean(axis=0)
+        near = left & (np.abs(rgb - mode).max(axis=1) < 30)
+        if found and near.sum() < 0.2 * len(rgb):
+            break
+        r, g, b = rgb[near].mean(axis=0)
+        found.append((float(r), float(g), float(b)))
+        left &= ~near
+    return tuple(found)
 
 
 # --- recognising --------------------------------------------------------------------------------
@@ -278,6 +362,8 @@ class Reading:
     box: Box
     face: str
     read: str
+    polarity: int = 0
+    slid: bool = False
 
 
 NOTHING = Reading(0.0, (0, 0, 1, 1), "", "")
@@ -293,11 +379,74 @@ def find_line(sight: Sight, string: str) -> Reading:
             if abs(np.log(wide / tall / _ratio(string, face))) < 0.16 and glyphs.settable(string, face):
                 score = _match(ink, string, face)
                 if score > best.score:
-                    best = Reading(score, box, face, string)
-                    best_ink = ink
-    if best.score < 0.3:
-        return best
-    return replace(best, **_spelling(best_ink, string, best))
+                    best = Reading(score, box, face, string, polarity)
+    return best if best.score > 0.6 else max(best, _slid(sight, string), key=lambda r: r.score)
+
+
+def _slid(sight: Sight, string: str) -> Reading:
+    """As `find_line`, for lines whose ends were lost or joined to something: the string is slid along them."""
+    best = NOTHING
+    for box, polarity in sight.lines:
+        wide, tall = box[2] - box[0], box[3] - box[1]
+        for face in glyphs.FACES:
+            ratio = _ratio(string, face)
+            if 9 <= tall and 0.45 < wide / tall / ratio < 1.9 and glyphs.settable(string, face):
+                reach = round(0.3 * ratio * tall)
+                x0, x1 = max(0, box[0] - reach), min(sight.full.shape[1], box[2] + reach)
+                strip = sight.ink[polarity][box[1] : box[3], x0:x1]
+                score, left, width = _slide(strip, _near(string, face, tall))
+                if score > best.score:
+                    best = Reading(score, (x0 + left, box[1], x0 + left + width, box[3]), face, string, polarity, slid=True)
+    return best
+
+
+def _slide(strip: Mask, mask: Mask) -> tuple[float, int, int]:
+    """The best correlation of a mask slid along a strip of its height, where, and the mask's width."""
+    mask = glyphs.resized(mask, mask.shape[1], strip.shape[0])
+    width = mask.shape[1]
+    if width >= strip.shape[1]:
+        return 0.0, 0, width
+    pattern = mask - mask.mean()
+    size = strip.shape[1] + width
+    products = np.fft.irfft((np.fft.rfft(strip, size, axis=1) * np.conj(np.fft.rfft(pattern, size, axis=1))).sum(axis=0), size)
+    products = products[: strip.shape[1] - width + 1]
+    columns = np.pad(np.stack([strip.sum(axis=0), (strip * strip).sum(axis=0)]), ((0, 0), (1, 0))).cumsum(axis=1)
+    sums, squares = columns[:, width:] - columns[:, :-width]
+    spread = squares - sums * sums / mask.size
+    scores = products / np.sqrt(np.maximum(spread * (pattern * pattern).sum(), 1e-3))
+    left = int(scores.argmax())
+    return float(scores[left]), left, width
+
+
+def spelt(sight: Sight, string: str, found: Reading) -> Reading:
+    """The reading with what is really written: the string, or the slip of one letter that fits better."""
+    if found.score < 0.45:
+        return found
+    x0, y0, x1, y1 = found.box
+    tall = y1 - y0
+    ink = sight.ink[found.polarity][y0:y1]
+    if found.slid:
+        strip = ink[:, max(0, x0 - tall) : x1 + tall]
+        tried = ((_slide(strip, _near(slip, found.face, tall))[0], slip) for slip in slips(string, False))
+        score, slip = max(tried, default=(0.0, ""))
+        if score > found.score + 0.008:
+            return replace(found, score=score, read=slip)
+        more = max(float(side.mean(axis=0).max(initial=0.0)) for side in (ink[:, max(0, x0 - tall // 5) : x0 - 1], ink[:, x1 + 1 : x1 + tall // 5]))
+        return replace(found, read=f"…{string}…") if more > 0.12 else found
+    ink = ink[:, x0:x1]
+    gap = np.abs(ink - _set_to(string, found.face, ink.shape))
+    window = max(3, int(0.5 * ink.shape[0]))
+    worst = float(ndimage.uniform_filter1d(gap.mean(axis=0), window).max())
+    if worst < 0.17 and found.score > 0.9:
+        return found
+    tried = ((_match(ink, slip, found.face), slip) for slip in slips(string, found.score > 0.93))
+    score, slip = max(tried, default=(0.0, ""))
+    if score <= found.score + 0.012:
+        return found
+    # an end that was lost on the way to the box is no slip: look whether the whole string fits there
+    strip = sight.ink[found.polarity][y0:y1, max(0, x0 - tall) : x1 + tall]
+    whole = _slide(strip, _near(string, found.face, tall))[0] if slip in string else 0.0
+    return replace(found, score=whole) if whole > max(0.8, score - 0.03) else replace(found, score=score, read=slip)
 
 
 @lru_cache(maxsize=1024)
@@ -322,24 +471,22 @@ def _set_to(string: str, face: str, shape: tuple[int, int]) -> Mask:
     return glyphs.resized(best, shape[1], shape[0])
 
 
-def _spelling(ink: Mask, string: str, found: Reading) -> dict[str, float | str]:
-    """What is read: the string, or the slip of one letter that fits the ink better."""
-    best, read = found.score, string
-    if best < 0.93:
-        for slip in slips(string):
-            if (score := _match(ink, slip, found.face)) > best + 0.015:
-                best, read = score, slip
-    return {"score": best, "read": read}
+@lru_cache(maxsize=512)
+def _near(string: str, face: str, height: int) -> Mask:
+    """The string at the font size whose ink comes nearest to a height in pixels."""
+    near = max(9, round(64 * height / glyphs.line(string, face, 64).shape[0]))
+    return min((glyphs.line(string, face, px) for px in range(max(8, near - 1), near + 2)), key=lambda mask: abs(mask.shape[0] - height))
 
 
 @lru_cache(maxsize=256)
-def slips(string: str) -> tuple[str, ...]:
-    """Every way to swap two neighbours, drop a letter or double one."""
+def slips(string: str, swaps_only: bool) -> tuple[str, ...]:
+    """Every way to swap two neighbours and, as that changes the width, to drop a letter or double one."""
     found: dict[str, None] = {}
     for i, letter in enumerate(string):
         if letter.isalnum():
-            found[string[:i] + string[i + 1 :]] = None
-            found[string[:i] + letter + string[i:]] = None
+            if not swaps_only:
+                found[string[:i] + string[i + 1 :]] = None
+                found[string[:i] + letter + string[i:]] = None
             if i + 1 < len(string):
                 found[string[:i] + string[i + 1] + letter + string[i + 2 :]] = None
     found.pop(string, None)

@@ -35,19 +35,19 @@ def role(drawable: Drawable) -> str:
     if "small" in drawable.style or "tag" in drawable.style:
         return "small"
     shouting = drawable.string.isupper() and len(drawable.string) > 3
-    return "headline" if "large" in drawable.style or "caps" in drawable.style or shouting else "line"
+    return "headline" if "hand" in drawable.style or "large" in drawable.style or "caps" in drawable.style or shouting else "line"
 
 
 @lru_cache(maxsize=512)
 def block(string: str, name: str, width: float, height: float) -> Block:
     """The string on as few lines as fit into `width` by (for one line) `height` pixels."""
-    words = string.split()
+    words, least = string.split(), SMALLEST + (5 if name.startswith(("Sketch", "Caveat")) else 0)
     for count in range(1, min(4, len(words)) + 1):
         lines = broken(string, count)
         px = min(glyphs.fitted(line, name, width, height) for line in lines)
-        if px >= SMALLEST + (4 if count < 3 else 0) or count == min(4, len(words)):
+        if px >= least + (3 if count < 3 else 0) or count == min(4, len(words)):
             break
-    px = max(SMALLEST, px)
+    px = max(least, px)
     shapes = [glyphs.line(line, name, px).shape for line in lines]
     pitch = round(px * 1.28)
     return Block(lines, name, px, max(w for _, w in shapes), max(h for h, _ in shapes) + pitch * (count - 1), pitch)
