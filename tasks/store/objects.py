@@ -4,14 +4,15 @@ Nothing here relies on conditional PUT, which some servers accept and ignore: ke
 hashes or carry a nonce, so that a second writer writes the same bytes or another key.
 """
 
+import errno
 import mimetypes
 import os
 import re
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -140,47 +141,59 @@ class FolderStore:
         self._parts = root / ".parts"
 
     def get(self, key: str) -> bytes:
-        try:
-            return self._path(key).read_bytes()
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-            raise NotFound(f"there is no {key} in {self._root}") from error
-        except OSError as error:
-            raise StoreError(f"{self._path(key)}: {error.strerror}") from error
+        with self._reaching(key):
+            path = self._path(key)
+            if not path.is_file():
+                raise NotFound(f"there is no {key} in {self._root}")
+            return path.read_bytes()
 
     def put(self, key: str, data: bytes) -> None:
         path = self._path(key)
         part = self._parts / secrets.token_hex(16)
-        try:
+        with self._reaching(key):
             self._parts.mkdir(parents=True, exist_ok=True)
             path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(data)
-            part.replace(path)
-        except OSError as error:
-            with suppress(OSError):
+            try:
+                part.write_bytes(data)
+                part.replace(path)
+            except OSError:
                 part.unlink(missing_ok=True)
-            raise StoreError(f"{path}: {error.strerror}") from error
+                raise
 
     def exists(self, key: str) -> bool:
-        return self._path(key).is_file()
+        with self._reaching(key):
+            return self._path(key).is_file()
 
     def list(self, prefix: str) -> list[str]:
-        folder = self._root / prefix.rpartition("/")[0]
-        if ".." in Path(prefix).parts or folder.is_absolute() != self._root.is_absolute():
+        folder = prefix.rpartition("/")[0]
+        if folder and not _KEY.fullmatch(folder):
             return []
         found: list[str] = []
-        for place, folders, names in os.walk(folder):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            here = Path(place).relative_to(self._root)
-            found += [(here / name).as_posix() for name in names]
+        with self._reaching(prefix):
+            for place, folders, names in os.walk(self._root / folder, onerror=_unless_gone):
+                folders[:] = [name for name in folders if not name.startswith(".")]
+                here = Path(place).relative_to(self._root)
+                found += [(here / name).as_posix() for name in names]
         return sorted(key for key in found if key.startswith(prefix))
 
     def delete(self, key: str) -> None:
-        with suppress(NotADirectoryError):
+        with self._reaching(key), suppress(NotADirectoryError):
             self._path(key).unlink(missing_ok=True)
 
     def _path(self, key: str) -> Path:
         _check(key)
         return self._root / key
+
+    @contextmanager
+    def _reaching(self, key: str) -> Generator[None]:
+        try:
+            if not self._root.is_dir() and self._root.exists():
+                raise NotADirectoryError(errno.ENOTDIR, "not a folder", str(self._root))
+            yield
+        except FileNotFoundError as error:  # deleted between two looks at it
+            raise NotFound(f"there is no {key} in {self._root}") from error
+        except OSError as error:
+            raise StoreError(f"{self._root}: {key}: {error.strerror}") from error
 
 
 class Recent:
@@ -204,6 +217,12 @@ class Recent:
             self._items[key] = data
             while self._bytes > self._max_bytes:
                 self._bytes -= len(self._items.popitem(last=False)[1])
+
+
+def _unless_gone(error: OSError) -> None:
+    """A folder that is not there holds no objects; one that can't be read is no empty one."""
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error
 
 
 def _check(key: str) -> None:

@@ -1,0 +1,94 @@
+"""Settings: from the environment, checked, and nothing secret shown."""
+
+from pathlib import Path
+
+import pytest
+
+from tasks.ledger import Limits
+from tasks.settings import MAX_STEP_S, PREFIX, BadSettings, Settings, load_settings
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without what the caller's shell has set."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"{PREFIX}{name.upper()}", raising=False)
+
+
+def test_the_defaults_are_those_of_the_design() -> None:
+    settings = load_settings()
+    assert settings.limits == Limits(lease_ttl_ms=10_000, seat_attempts=3, lease_deaths=10)
+    assert settings.max_step_s == MAX_STEP_S
+    assert settings.host
+    assert settings.token_owners() == {}
+
+
+def test_every_setting_says_what_it_is() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {
+        "EDITORS": "flux-krea, qwen-edit", "MAX_STEP_S": '{"render": 900}', "API_PORT": "9999",
+        "TOKENS": '{"alice": "s3cret"}', "RUN_DIR": "/run/visiondirector",
+    }  # fmt: skip
+    for name, value in values.items():
+        monkeypatch.setenv(f"{PREFIX}{name}", value)
+    settings = load_settings(api_port=8000)
+    assert settings.editors == ("flux-krea", "qwen-edit")
+    assert settings.max_step_s == {**MAX_STEP_S, "render": 900}
+    assert settings.api_port == 8000  # the caller's word goes before the environment's
+    assert settings.token_owners() == {"s3cret": "alice"}
+    assert settings.run_dir == Path("/run/visiondirector")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("LEASE_TTL_S", "-1", "VISIONDIRECTOR_LEASE_TTL_S: Input should be greater than 0"),
+        ("LEASE_TTL_S", "soon", "VISIONDIRECTOR_LEASE_TTL_S: Input should be a valid number"),
+        ("RENEW_EVERY_S", "4", "renew_every_s must be at most a third of lease_ttl_s"),
+        ("RETRY_BASE_S", "90", "retry_base_s must not be above retry_cap_s"),
+        ("VISIBILITY_TIMEOUT_S", "300", "visibility_timeout_s must be above every max_step_s"),
+        ("MAX_STEP_S", '{"rendr": 5}', "VISIONDIRECTOR_MAX_STEP_S: there is no step kind 'rendr'"),
+        ("MAX_STEP_S", "600", "VISIONDIRECTOR_MAX_STEP_S"),
+        ("MAX_STEP_S", "{render", '"max_step_s"'),
+        ("TOKENS", "s3cret", '"tokens"'),
+        ("EDITORS", "a b", "VISIONDIRECTOR_EDITORS (0)"),
+        ("BROKER_URL", "amqp://user:s3cret@host", "VISIONDIRECTOR_BROKER_URL"),
+        ("API_PORT", "70000", "VISIONDIRECTOR_API_PORT"),
+    ],
+)
+def test_what_can_not_be_used_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str) -> None:
+    monkeypatch.setenv(f"{PREFIX}{name}", value)
+    with pytest.raises(BadSettings) as caught:
+        load_settings()
+    assert says in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_secrets_are_not_shown() -> None:
+    settings = load_settings(
+        s3_secret_key="s3cret",
+        tokens={"alice": "s3cret"},
+        ledger_url="redis://:s3cret@h/0",
+        broker_url="redis://:s3cret@h",
+    )
+    assert "s3cret" not in repr(settings)
+
+
+class TestTokensFile:
+    def test_each_line_is_an_owner_and_a_token(self, tmp_path: Path) -> None:
+        path = tmp_path / "tokens"
+        path.write_text("# who may call\nalice one\nalice two  # while the first is retired\n\nbob three\n")
+        settings = load_settings(tokens_file=path, tokens={"carol": "four"})
+        assert settings.token_owners() == {"one": "alice", "two": "alice", "three": "bob", "four": "carol"}
+
+    def test_a_file_that_can_not_be_used_is_named(self, tmp_path: Path) -> None:
+        with pytest.raises(BadSettings, match=r"TOKENS_FILE: .*missing: No such file"):
+            load_settings(tokens_file=tmp_path / "missing").token_owners()
+        path = tmp_path / "tokens"
+        path.write_text("alice one\ns3cret\n")
+        with pytest.raises(BadSettings, match="line 2") as caught:
+            load_settings(tokens_file=path).token_owners()
+        assert "s3cret" not in str(caught.value)
