@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from director.history import Standing
 from director.rewards import alignment, coverage
-from director.types import AcceptRule, Goal, GoalId, LoopSettings, Outcome, StopReason, Verdict
+from director.types import AcceptRule, Goal, GoalId, LoopSettings, Outcome, Preservation, StopReason, Verdict
 
 
 class Effect(StrEnum):
@@ -66,10 +66,18 @@ def doubtful(before: Standing, after: Standing, margin: float) -> list[GoalId]:
     return [g for g, v in after.items() if effect(before.get(g), v, margin) is Effect.DOUBT]
 
 
-def judge(goals: Sequence[Goal], before: Standing | None, after: Standing, settings: LoopSettings) -> Judgement:
+def judge(
+    goals: Sequence[Goal],
+    before: Standing | None,
+    after: Standing,
+    settings: LoopSettings,
+    preserved: Preservation | None = None,
+) -> Judgement:
     """Compare a picture with the best so far. `before` is None when there is no best yet.
 
-    `after` holds verdicts for every goal, carried over where the edit could not reach.
+    `after` holds verdicts for every goal, carried over where the edit could not reach; `preserved`
+    is what was measured of an edit outside its region. Goals alone would pass an edit that met them
+    and spoilt the rest.
     """
     effects = {g.id: effect((before or {}).get(g.id), after[g.id], settings.margin) for g in goals if g.id in after}
     musts = {goal.id for goal in goals if goal.must_have}
@@ -79,6 +87,9 @@ def judge(goals: Sequence[Goal], before: Standing | None, after: Standing, setti
         return Judgement(True, gained, lost, "the first picture")
     if not settings.rollback:
         return Judgement(True, gained, lost, "rollback is off")
+    if preserved and preserved.changed_share > settings.max_changed:
+        moved = f"{preserved.changed_share:.0%} of the picture changed where nothing was asked"
+        return Judgement(False, gained, lost, f"rolled back: {moved}")
     if settings.accept is AcceptRule.ALIGNMENT:
         return _by_alignment(goals, before, after, gained, lost)
     if lost:

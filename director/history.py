@@ -14,6 +14,7 @@ from director.types import (
     Mode,
     Outcome,
     Planned,
+    Preservation,
     Rendered,
     Selected,
     Trajectory,
@@ -54,6 +55,10 @@ class Round:
     def standing(self, image: ImageHash) -> Standing:
         """Verdicts of this round on `image`; a second look replaces the first."""
         return {v.goal: v for seen in self.verified if seen.image == image for v in seen.verdicts}
+
+    def preservation(self, image: ImageHash) -> Preservation | None:
+        """What was measured of an edit outside its region, if it was."""
+        return next((seen.preservation for seen in self.verified if seen.image == image and seen.preservation), None)
 
     def looked_again(self, image: ImageHash) -> bool:
         return any(seen.again for seen in self.verified if seen.image == image)

@@ -34,8 +34,8 @@ def read_brief(data: bytes, annotated: bool = False) -> Brief:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BriefError(f"byte {error.start} is not UTF-8", "save the brief as UTF-8", "brief.text") from error
-    task = _task(text) if text.lstrip().startswith(("{", "[{")) else {"prompt": text}
-    goals = [task_goal(n, goal) for n, goal in enumerate(task.get("goals", ()), 1)] if annotated else []
+    task: dict[str, Any] = _task(text) if text.lstrip().startswith(("{", "[{")) else {"prompt": text}
+    goals = [task_goal(n, goal) for n, goal in enumerate(_records(task), 1)] if annotated else []
     title = " · ".join(str(task[k]) for k in ("category", "subcategory") if task.get(k))[:120]
     return checked(Brief, {"text": task.get("prompt", ""), "title": title, "goals": goals}, "brief")
 
@@ -48,6 +48,14 @@ def _task(text: str) -> dict[str, Any]:
     if not isinstance(task, dict):
         raise BriefError("the JSON is a list", "a brief is one task: one JSON object with a prompt", "brief")
     return cast(dict[str, Any], task)
+
+
+def _records(task: dict[str, Any]) -> list[dict[str, Any]]:
+    goals: Any = task.get("goals", [])
+    listed = cast(list[Any], goals) if isinstance(goals, list) else [None]
+    if not all(isinstance(goal, dict) for goal in listed):
+        raise BriefError("goals is no list of objects", 'write [{"type": …, "description": …}, …]', "brief.goals")
+    return cast(list[dict[str, Any]], listed)
 
 
 def task_goal(number: int, goal: Mapping[str, Any]) -> dict[str, Any]:

@@ -319,7 +319,7 @@ def _decision(trajectory: Trajectory, now: Round) -> Decided | None:
     goals, settings = history.goals(trajectory), trajectory.settings
     after = {**_carried(trajectory, now), **now.standing(image)}
     before = history.standing(trajectory) if history.best(trajectory) else None
-    found = decide.judge(goals, before, after, settings)
+    found = decide.judge(goals, before, after, settings, now.preservation(image))
     good = found.accepted and decide.enough(_targets(trajectory, now), after, settings)
     if settings.adaptive and not good and _still_to_render(trajectory, now):
         return None

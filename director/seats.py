@@ -155,6 +155,14 @@ class Context(Protocol):
         """Say how far the step is, for people; never part of a trajectory."""
         ...
 
+    def count(self, name: str, amount: int) -> None:
+        """Add to a number of this attempt: calls, tokens, re-asks, memory errors. Never part of a trajectory."""
+        ...
+
+    def keep(self, name: str, data: bytes) -> None:
+        """Store what was said or answered beside the attempt, for audit and training."""
+        ...
+
     def check(self) -> None:
         """Raise Cancelled when the step should end now. Cheap: call it often."""
         ...

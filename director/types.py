@@ -171,6 +171,7 @@ class LoopSettings(Value):
     anchor_after: int = Field(4, ge=0, le=20, description="chained edits before a merged edit of the anchor; 0: never")
     accept: AcceptRule = AcceptRule.NO_LOSS
     margin: Share = Field(0.1, description="a met goal's score must fall by more than this to count as lost")
+    max_changed: float = Field(1.0, ge=0, le=1, description="share of pixels that may change outside the asked region")
     stop_at: float = Field(1.0, gt=0, le=1, description="share of goal weight met that is enough")
     patience: int = Field(3, ge=1, le=20, description="rounds without a gain before the loop is stalled")
     batch: int = Field(2, ge=1, le=4, description="goals in one edit")
@@ -289,13 +290,30 @@ class Selected(Value):
     by: str
 
 
+class Preservation(Value):
+    """How far an edit moved the picture outside what was asked, measured in pixels.
+
+    Means and perceptual hashes don't see a small leak, so these are extremes: the minimum of the SSIM
+    map, the 99.9th percentile of the colour difference (CIEDE2000), and the share of pixels that
+    changed by more than 8 of 255.
+    """
+
+    min_ssim: float = Field(ge=-1, le=1)
+    p999_delta_e: float = Field(ge=0)
+    changed_share: Share
+
+
 class Verified(Value):
-    """Verdicts on `image`. `again` marks the second look at goals that went from met to unsure."""
+    """Verdicts on `image`. `again` marks the second look at goals that went from met to unsure.
+
+    `preservation` is None for a picture that is no edit, or where the verifier does not measure it.
+    """
 
     kind: Literal["verified"] = "verified"
     image: ImageHash
     verdicts: tuple[Verdict, ...]
     again: bool = False
+    preservation: Preservation | None = None
     by: str
 
 

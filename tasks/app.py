@@ -160,12 +160,13 @@ def _beat(settings: Settings) -> type[bootsteps.StartStopStep]:
     """
 
     class Beat(bootsteps.StartStopStep):
-        requires: ClassVar[set[str]] = {"celery.worker.consumer.tasks:Tasks"}
+        # celery-types has `requires` as an instance variable; Celery's own steps set it on the class, as here.
+        requires: ClassVar[set[str]] = {"celery.worker.consumer.tasks:Tasks"}  # pyright: ignore[reportIncompatibleVariableOverride]
 
-        def start(self, c: Any) -> None:
+        def start(self, parent: Any) -> None:
             ledger = RedisLedger(settings)
-            c.timer.call_repeatedly(_BEAT_SECONDS, beat, (ledger, c), priority=10)
-            beat(ledger, c)
+            parent.timer.call_repeatedly(_BEAT_SECONDS, beat, (ledger, parent), priority=10)
+            beat(ledger, parent)
 
     def beat(ledger: Ledger, consumer: Any) -> None:
         queues = sorted(queue.name for queue in consumer.app.amqp.queues.consume_from.values())

@@ -133,6 +133,8 @@ class Attempt:
     renders: int = 0
     committed: bool = False
     progress: str = ""
+    counts: dict[str, int] = field(default_factory=dict[str, int])
+    kept: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     error: DirectorError | None = None
 
     def facts(self, host: str) -> dict[str, Any]:
@@ -149,6 +151,8 @@ class Attempt:
             "renders": self.renders,
             "committed": self.committed,
             "progress": self.progress,
+            "counts": self.counts,
+            "blobs": self.kept,
             "error": json.loads(error_json(self.error)) if self.error else None,
         }
 
@@ -270,6 +274,12 @@ class Lease:
     def progress(self, message: str, done: int, total: int) -> None:
         self.attempt.progress = f"{message} {done}/{total}"
         log.debug("job=%s step=%d %s", self.claim.job, self.claim.n, self.attempt.progress)
+
+    def count(self, name: str, amount: int) -> None:
+        self.attempt.counts[name] = self.attempt.counts.get(name, 0) + amount
+
+    def keep(self, name: str, data: bytes) -> None:
+        self.attempt.kept.setdefault(name, []).append(self._host.archive.save_blob(data))
 
     def check(self) -> None:
         if self.cancel:

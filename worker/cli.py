@@ -127,8 +127,12 @@ def _reconcile(_: argparse.Namespace) -> int:
     settings = load_settings()
     setup_logging()
     stop = threading.Event()
+
+    def end(number: int, frame: object) -> None:
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, end)
     with open_reconciler(settings) as reconciler:
         reconciler.run(stop)
     return 0

@@ -24,6 +24,12 @@ class LocalContext:
     def progress(self, message: str, done: int, total: int) -> None:
         pass
 
+    def count(self, name: str, amount: int) -> None:
+        pass
+
+    def keep(self, name: str, data: bytes) -> None:
+        pass
+
     def check(self) -> None:
         pass
 

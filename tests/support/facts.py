@@ -79,6 +79,12 @@ class FactContext:
     def progress(self, message: str, done: int, total: int) -> None:
         pass
 
+    def count(self, name: str, amount: int) -> None:
+        pass
+
+    def keep(self, name: str, data: bytes) -> None:
+        pass
+
     def check(self) -> None:
         if self.cancelled:
             raise Cancelled("cancelled by the test")

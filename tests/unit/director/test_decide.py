@@ -5,7 +5,7 @@ import pytest
 from director import decide
 from director.decide import TRANSITIONS, Effect
 from director.rewards import alignment, coverage
-from director.types import LoopSettings, Outcome, StopReason, Verdict
+from director.types import LoopSettings, Outcome, Preservation, StopReason, Verdict
 from tests.support.facts import SCORE, goals_of
 
 MET, MISSED, UNSURE = Outcome.MET, Outcome.MISSED, Outcome.UNSURE
@@ -81,6 +81,17 @@ def test_unsure_goals_leave_both_sides_of_the_alignment():
 def test_weights_count():
     goals = (*goals_of("a", weight=3.0), *goals_of("b"))
     assert coverage(goals, standing(a=MET, b=MISSED)) == 0.75
+
+
+def test_an_edit_that_spoils_the_rest_is_rolled_back():
+    goals, settings = goals_of("a", "b"), LoopSettings(max_changed=0.02)
+    before, after = standing(a=MET, b=MISSED), standing(a=MET, b=MET)
+    still, moved = (Preservation(min_ssim=0.9, p999_delta_e=1.0, changed_share=share) for share in (0.02, 0.03))
+    assert decide.judge(goals, before, after, settings, still).accepted
+    assert decide.judge(goals, before, after, settings, None).accepted
+    refused = decide.judge(goals, before, after, settings, moved)
+    assert not refused.accepted
+    assert "3% of the picture changed" in refused.why
 
 
 def test_alignment_rolls_back_when_nothing_can_be_judged_any_more():

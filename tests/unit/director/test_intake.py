@@ -19,12 +19,15 @@ from director.types import Brief, Goal, LoopSettings
         (b"caf\xe9 poster", "brief.text", "byte 3 is not UTF-8"),
         (b'{"prompt": "x"', "brief", "Expecting"),
         (b'{"prompt": 3}', "brief.text", "string"),
+        (b'{"prompt": "x", "goals": 4}', "brief.goals", "no list of objects"),
+        (b'{"prompt": "x", "goals": ["snow"]}', "brief.goals", "no list of objects"),
+        (b'{"prompt": "x", "goals": [{"type": "A b", "description": "y"}]}', "brief.goals.0.type", "pattern"),
         (b'{"goals": []}', "brief.text", "at least 1"),
     ],
 )
 def test_unusable_briefs(data: bytes, field: str, message: str):
     with pytest.raises(BriefError, match=message) as caught:
-        read_brief(data)
+        read_brief(data, annotated=True)
     assert caught.value.field == field
 
 

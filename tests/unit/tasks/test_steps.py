@@ -269,3 +269,21 @@ def test_every_try_leaves_a_record_of_what_it_took(tmp_path: Path):
     ]  # fmt: skip
     assert found[1]["error"]["message"] == "RuntimeError: no more memory"
     assert all(a["seconds"] > 0 and a["host"] == "bench" for a in found)
+
+
+def test_counts_and_kept_words_are_in_the_attempt_record(bench: Bench):
+    class Talkative(FactStudio):
+        def verify(self, request: VerifyRequest, context: Context) -> Verified:
+            for tokens in (20, 22):
+                context.count("tokens", tokens)
+            context.keep("prompt", b"is it red?")
+            return super().verify(request, context)
+
+    job = bench.submit(brief_of(ABC), LoopSettings(candidates=1, rounds=1))
+    bench.drain(bench.host(Talkative(script=iter(SCRIPT)).studio()))
+    for thread in threading.enumerate():
+        if thread.name.startswith("lease-"):
+            thread.join(5)
+    (verify,) = [a for a in bench.archive.attempts(job) if a["kind"] == "verify"]
+    assert verify["counts"] == {"tokens": 42}
+    assert bench.archive.load_blob(verify["blobs"]["prompt"][0]) == b"is it red?"
