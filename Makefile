@@ -71,8 +71,8 @@ lock: ## renew requirements.lock from the ranges in pyproject.toml
 	sed -i '/^#/!d' requirements.lock
 	.cache/lock/bin/python -m pip freeze --all --exclude pip --exclude-editable >> requirements.lock
 
-clean: down ## remove .venv, caches and everything the stack stored
-	rm -rf $(VENV) .cache var out build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+clean: down ## remove .venv and caches; what the stack stored stays in var/
+	rm -rf $(VENV) .cache build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:

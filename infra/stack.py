@@ -29,7 +29,7 @@ from infra.supervision import Process, Supervisor, members_of, sweep
 
 READY_SECONDS = 90.0
 DEFAULT_WORKERS = 4
-# A program that was started this often while the stack comes up will not run.
+# A program that was started more often than this while the stack comes up will not run.
 STARTS = 2
 
 
@@ -57,7 +57,8 @@ class Stack:
         self._supervisor = Supervisor(self.var)
 
     def __enter__(self) -> Self:
-        self.up(bound=True)
+        if not self.up(bound=True):
+            raise StackError(f"a stack runs over {self.var} already: end it with `make down`, or take another folder")
         return self
 
     def __exit__(
@@ -231,6 +232,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _up(stack: Stack) -> int:
     began = time.monotonic()
+    if not stack.running():
+        print(f"starting; logs go to {stack.var / 'log'}/", flush=True)
     print(f"up in {time.monotonic() - began:.1f} s" if stack.up() else "it is up already")
     return _status(stack)
 
