@@ -39,8 +39,7 @@ def programs(state: State, workers: int, flower: bool) -> list[Program]:
     redis = redis_command(state.var / "redis", state.redis_port, password=state.redis_password)
     listed = [
         Program("redis", tuple(redis)),
-        # By now it has no clients, but it waits five seconds for connections that they left half open.
-        Program("s3", tuple(s3_command(state.var / "s3", state.s3_port)), stop_seconds=1),
+        Program("s3", tuple(s3_command(state.var / "s3", state.s3_port))),
         Program("api", (*python, "api.app")),
         Program("reconciler", (*worker, "reconcile")),
         seats("thinker", "--seats", "planner,judge,verifier", "--concurrency", "2"),

@@ -93,7 +93,10 @@ class Supervisor:
         """End every program, those of `last` after all others, then supervisord; what is left then is killed."""
         members = list(members_of(self._var))
         if pid := self.pid():
-            self._stop_all_but(last)
+            # supervisord's own shutdown is slow: it looks at one program a second, even if that has ended.
+            names = [process.name for process in self.processes()]
+            self._stop([name for name in names if name not in last])
+            self._stop([name for name in names if name in last])
             with self._calls() as supervisor:
                 supervisor.shutdown()
             wait_gone([pid], STOP_SECONDS)
@@ -104,15 +107,14 @@ class Supervisor:
         socket_path(self._var).unlink(missing_ok=True)
         (self._var / "supervisord.pid").unlink(missing_ok=True)
 
-    def _stop_all_but(self, names: Collection[str]) -> None:
-        # supervisord's own shutdown stops one program after the other; this tells all of them first.
-        others = [process.pid for process in self.processes() if process.name not in names and process.pid]
-        for process in self.processes():
-            if process.name not in names:
-                # It may have ended by itself by now.
-                with suppress(xmlrpc.client.Fault):
-                    self.stop_program(process.name, wait=False)
-        wait_gone(others, STOP_SECONDS)
+    def _stop(self, names: Collection[str]) -> None:
+        """Tell all of them to end, then wait: supervisord kills those that take too long."""
+        pids = [process.pid for process in self.processes() if process.name in names and process.pid]
+        for name in names:
+            # It may have ended by itself by now.
+            with suppress(xmlrpc.client.Fault):
+                self.stop_program(name, wait=False)
+        wait_gone(pids, STOP_SECONDS)
 
     @contextmanager
     def _calls(self) -> Generator[Any]:
