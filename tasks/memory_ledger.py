@@ -206,7 +206,7 @@ class MemoryLedger:
                 return FailResult.REFUSED
             row.error, row.died = error, False
             if row.cancel and row.queue != CONTROL:
-                self._to_control(row)
+                self._to_control(row, 0)
                 return FailResult.RETRY
             row.seat_failures += counts
             if counts and row.seat_failures >= self.limits.seat_attempts:
@@ -231,7 +231,7 @@ class MemoryLedger:
                 return None
             row.cancel = True
             if row.status is JobStatus.QUEUED:
-                self._to_control(row)
+                self._to_control(row, self._clock())
             elif self._is_dead(row):
                 self._lease_died(row)
             return row.hint() if row.status is JobStatus.QUEUED else None
@@ -366,7 +366,7 @@ class MemoryLedger:
         message = f"the worker on {row.holder} went silent"
         row.error = json.dumps({"boundary": "lease", "message": message, "fix": ""}, separators=(",", ":"))
         if row.cancel and row.queue != CONTROL:
-            self._to_control(row)
+            self._to_control(row, self._clock())
             return
         row.lease_deaths += 1
         row.died = True
@@ -379,9 +379,9 @@ class MemoryLedger:
         self._memory.queues.add(queue)
         row.wait(queue, hinted_ms, not_before_ms)
 
-    def _to_control(self, row: _Row) -> None:
+    def _to_control(self, row: _Row, hinted_ms: int) -> None:
         row.reset_counters()
-        self._wait(row, CONTROL, self._clock())
+        self._wait(row, CONTROL, hinted_ms)
 
     def _bury(self, row: _Row, letter: str) -> None:
         row.bury(letter)

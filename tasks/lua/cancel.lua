@@ -10,6 +10,6 @@ if status == 'running' then
   if fields(id, 'status') ~= 'queued' then return {} end
 else
   leave(id)
-  to_control(id)
+  to_control(id, now)
 end
 return hint(id)

@@ -79,9 +79,9 @@ local function reset_counters(id)
 end
 
 -- A cancelled job that nobody holds: any machine may end it. The caller has called leave().
-local function to_control(id)
+local function to_control(id, hinted)
   reset_counters(id)
-  wait(id, CONTROL, now)
+  wait(id, CONTROL, hinted)
 end
 
 -- The job is a dead letter; `letter` is the nonce of its last attempt. The caller has called leave().
@@ -97,7 +97,7 @@ local function lease_died(id)
   leave(id)
   set(id, 'error', '{"boundary":"lease","message":' .. message .. ',"fix":""}')
   if cancel == '1' and queue ~= CONTROL then
-    return to_control(id)
+    return to_control(id, now)
   end
   local deaths = redis.call('HINCRBY', job_key(id), 'lease_deaths', 1)
   set(id, 'died', 1)

@@ -5,7 +5,7 @@ if not step or nonce == '' or owned_by ~= nonce or step ~= n then return 'REFUSE
 leave(id)
 set(id, 'error', why, 'died', 0)
 if cancel == '1' and queue ~= CONTROL then
-  to_control(id)
+  to_control(id, 0)
   return 'RETRY'
 end
 if counts == '1' and redis.call('HINCRBY', job_key(id), 'seat_failures', 1) >= seat_cap then

@@ -270,6 +270,7 @@ class TestFail:
         record = bench.ledger.get("job-1")
         assert record
         assert (record.queue, record.not_before_ms, record.seat_failures) == (CONTROL, 0, 0)
+        assert [hint.job for hint in bench.ledger.overdue(CONTROL, 60_000, 10)] == ["job-1"]  # nobody was told
         assert bench.claimed().cancel
 
 
