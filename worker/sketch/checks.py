@@ -105,8 +105,8 @@ def close(rgb: tuple[float, float, float], name: str, slack: float = 0.32) -> bo
 def _text(sight: Sight, wanted: Drawable) -> Finding:
     if not glyphs.settable(wanted.string):
         return Finding(None, "letters that the sketch has no template for")
-    readings, where = read(sight, wanted.string)
-    score = min(r.score for r in readings)
+    readings, where = read(sight, wanted.string, wanted.region)
+    score = _worst(readings)
     written = " ".join(r.read for r in readings)
     if score < 0.62:
         return Finding(0.05, f"'{wanted.string}' is nowhere to be read"[:200])
@@ -120,18 +120,25 @@ def _text(sight: Sight, wanted: Drawable) -> Finding:
     return Finding(_sure(score, 0.72, 0.14), f"read '{written}'{where}"[:280])
 
 
-def read(sight: Sight, string: str) -> tuple[list[see.Reading], str]:
-    """The best reading of a string on one to four lines, and where it stands."""
+def read(sight: Sight, string: str, region: Region | None = None) -> tuple[list[see.Reading], str]:
+    """The best reading of a string on one to four lines, and where it stands; damaged lines are sought in `region`."""
     best: list[see.Reading] = [see.NOTHING]
-    for count in range(1, min(4, len(string.split())) + 1):
-        readings = [see.find_line(sight, part) for part in typeset.broken(string, count)]
-        if min(r.score for r in readings) > min(r.score for r in best):
-            best = readings
-        if min(r.score for r in best) > 0.8:
+    splits = [typeset.broken(string, count) for count in range(1, min(4, len(string.split())) + 1)]
+    for parts in splits:
+        best = max(best, [see.find_line(sight, part) for part in parts], key=_worst)
+        if _worst(best) > 0.8:
             break
-    best = [see.spelt(sight, part, r) for part, r in zip(typeset.broken(string, len(best)), best, strict=True)]
+    if _worst(best) < 0.62:
+        for parts in splits[:2]:
+            best = max(best, [see.find_along(sight, part, region) for part in parts], key=_worst)
+    parts = splits[len(best) - 1]
+    best = [see.spelt(sight, part, r) for part, r in zip(parts, best, strict=True)]
     middle = (best[0].box[1] + best[-1].box[3]) / 2 / sight.full.shape[0]
     return best, f" at the {'top' if middle < 0.36 else 'bottom' if middle > 0.64 else 'middle'}"
+
+
+def _worst(readings: list[see.Reading]) -> float:
+    return min(r.score for r in readings)
 
 
 # --- colour -------------------------------------------------------------------------------------
@@ -185,8 +192,7 @@ def _blur(sight: Sight, _: Drawable) -> Finding:
 
 
 def _rain(sight: Sight, _: Drawable) -> Finding:
-    along = sight.streaks
-    return Finding(_sure(along, 0.1, 0.06), f"{'streaks' if along > 0.1 else 'no streaks'} of rain ({along:.2f})")
+    return Finding(_sure(sight.streaks, 5.5, 3), f"{sight.streaks} streaks of rain")
 
 
 def _fog(sight: Sight, _: Drawable) -> Finding:

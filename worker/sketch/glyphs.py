@@ -15,7 +15,7 @@ from worker.sketch.language import nouns
 Mask = NDArray[np.float32]
 """(height, width), 0 to 1."""
 
-FACES = ("Oswald-SemiBold", "Inter-Medium", "SketchSerif-Bold", "SketchSerif-Italic", "Caveat-Bold")
+FACES = ("Oswald-SemiBold", "Inter-Medium", "SketchSerif-Bold", "SketchItalic-SemiBold", "Caveat-Bold")
 _MASTER = 320
 _HALF = [0] * 128 + [255] * 128
 

@@ -10,7 +10,7 @@ from scipy import ndimage
 from worker.sketch import draw
 from worker.sketch.draw import colour
 from worker.sketch.glyphs import Mask
-from worker.sketch.see import Sight
+from worker.sketch.see import Sight, solved
 
 
 class Light(NamedTuple):
@@ -47,11 +47,11 @@ def light(sight: Sight) -> Light:
     rgb = np.maximum(sight.calm[ys, xs], 2)
     tone = np.log(rgb @ draw.LUMA)
     warmth = np.log(rgb[:, 0] / rgb[:, 2])
-    fit = np.linalg.lstsq(terms, tone, rcond=None)[0]
+    fit = solved(terms, tone)
     rest = np.abs(tone - terms @ fit)
     good = rest <= np.quantile(rest, 0.85)
-    fit = np.linalg.lstsq(terms[good], tone[good], rcond=None)[0]
-    warm = np.linalg.lstsq(terms[good], warmth[good], rcond=None)[0]
+    fit = solved(terms[good], tone[good])
+    warm = solved(terms[good], warmth[good])
     return Light(float(fit[0]), float(fit[1]), float(warm[0]), float(warm[1]), float(1 - np.exp(fit[2])), float(fit[3]), level)
 
 
@@ -145,7 +145,8 @@ def ring(sight: Sight, x: float, y: float, half: float) -> float:
     distance = np.hypot(gx - x * width, gy - y * height) / near_by
     luma = sight.calm @ draw.LUMA
     fit = light(sight)
-    luma = luma * np.exp(-(fit.x * (2 * gx / width - 1) + fit.y * (2 * gy / height - 1)))
+    u, v = 2 * gx / width - 1, 2 * gy / height - 1
+    luma = luma * np.exp(-(fit.x * u + fit.y * v)) * (1 - min(fit.corners, 0.9)) ** -(((u * u + v * v) / 2) ** 1.6)
     free = ~ndimage.maximum_filter(sight.front, 9)
     line = seam(sight)
     sides = (2 * gy / height - 1 < line.y - 0.03, 2 * gy / height - 1 > line.y + 0.03) if line.step > 6 else (free,)

@@ -10,8 +10,9 @@ from functools import cache, cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
-from scipy import ndimage
+from scipy import fft, ndimage
 
+from director.types import Region
 from worker.sketch import draw, glyphs
 from worker.sketch.draw import Box, Canvas
 from worker.sketch.glyphs import Mask
@@ -22,7 +23,8 @@ _SIDE = 448
 """The shorter side of the working size, in pixels: larger pictures are reduced to it."""
 _CELLS = 32
 _SHORTLIST = 24
-_SURE = 0.55
+_ROWS = 18
+"""Rows to which a line is reduced before a string is slid along it."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,6 @@ class Sight:
         small = image.resize(size, Image.Resampling.BOX) if share < 1 else image
         self.clean = image
         self.small: Canvas = np.asarray(small, np.float32)
-        self.streaks = slant(self.small)
         self.calm: Canvas = np.asarray(small.filter(ImageFilter.GaussianBlur(1.1)), np.float32)
 
     @cached_property
@@ -96,16 +97,20 @@ class Sight:
     def backdrop(self) -> list[tuple[Canvas, Flags]]:
         """For each smooth area its colour, continued over the picture, and where it is near."""
         height, width = self.flat.shape
-        y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
-        terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y, x**3, y**3, x * x * y, x * y * y], axis=-1)
+        x, y = np.linspace(-1, 1, width, dtype=np.float32), np.linspace(-1, 1, height, dtype=np.float32)
         areas: list[tuple[Canvas, Flags]] = []
         for label in range(1, int(self.flat.max()) + 1):
             own = self.flat == label
             ys, xs = np.nonzero(own)
             step = max(1, len(ys) // 1500)
-            fit = np.linalg.lstsq(terms[ys[::step], xs[::step]], self.calm[ys[::step], xs[::step]], rcond=None)[0]
+            ys, xs = ys[::step], xs[::step]
+            u, v = x[xs], y[ys]
+            terms = np.stack([np.ones_like(u), v, v * v, v**3, u, u * v, u * v * v, u * u, u * u * v, u**3], axis=-1)
+            c = solved(terms, self.calm[ys, xs])
+            row, line = y[:, None, None], x[None, :, None]
+            surface = c[0] + row * (c[1] + row * (c[2] + row * c[3])) + line * (c[4] + row * (c[5] + row * c[6])) + line**2 * (c[7] + row * c[8]) + line**3 * c[9]
             reach = Image.fromarray(own.astype(np.uint8) * 255).filter(ImageFilter.BoxBlur(0.13 * min(height, width)))
-            areas.append(((terms @ fit).astype(np.float32), np.asarray(reach) > 1))
+            areas.append((surface.astype(np.float32), np.asarray(reach) > 1))
         return areas
 
     @cached_property
@@ -162,9 +167,18 @@ class Sight:
         light = np.clip((level - 0.38) / 0.24, 0, 1)
         return np.nan_to_num(dark).astype(np.float32), np.nan_to_num(light).astype(np.float32)
 
-    @cached_property
+    @property
     def specks(self) -> NDArray[np.float32]:
         """Small round blobs, one a row: x and y in fractions, HSV saturation."""
+        return self._small_marks[0]
+
+    @property
+    def streaks(self) -> int:
+        """How many thin marks lean as rain does."""
+        return self._small_marks[1]
+
+    @cached_property
+    def _small_marks(self) -> tuple[NDArray[np.float32], int]:
         full = np.asarray(self.clean, np.float32)
         around = np.asarray(self.clean.filter(ImageFilter.BoxBlur(6)), np.float32)
         labels, count = ndimage.label(np.abs(full - around).max(axis=2) > 24 + 3 * self.noise)
@@ -172,20 +186,24 @@ class Sight:
         sizes = np.bincount(labels.ravel(), minlength=count + 1)
         most = 9 * min(height, width) / 512
         rows: list[tuple[float, float, float]] = []
+        streaks = 0
         for label, place in enumerate(ndimage.find_objects(labels), 1):
             tall, wide = place[0].stop - place[0].start, place[1].stop - place[1].start
+            if tall > 1.4 * most and 0.12 * tall < wide < 0.5 * tall and sizes[label] < 4 * tall:
+                ys, xs = np.nonzero(labels[place] == label)
+                streaks += int(np.polyfit(ys, xs, 1)[0] > 0.1)
             if 3 <= sizes[label] and max(tall, wide) <= min(most, 1.7 * min(tall, wide) + 1) and sizes[label] > 0.5 * tall * wide:
                 y, x = (place[0].start + place[0].stop) / 2, (place[1].start + place[1].stop) / 2
                 rgb = full[int(y), int(x)]
                 rows.append((x / width, y / height, float((rgb.max() - rgb.min()) / max(rgb.max(), 1))))
-        return np.array(rows, np.float32).reshape(-1, 3)
+        return np.array(rows, np.float32).reshape(-1, 3), streaks
 
     @cached_property
     def lines(self) -> tuple[tuple[Box, int], ...]:
         """Boxes in pixels that may be lines of type, and the polarity of their ink (0 dark, 1 light)."""
         found: dict[tuple[Box, int], None] = {}
         for polarity, ink in enumerate(self.ink):
-            marks = _marks(ink > 0.35, self.streaks > 0.06)
+            marks = _marks(ink > 0.35, self.streaks > 5)
             for gap in (0.2, 0.35, 0.6, 0.95):
                 for box in _rows(marks, gap):
                     found[box, polarity] = None
@@ -225,18 +243,6 @@ def _descreened(canvas: Canvas, luma: Mask, screens: dict[int, tuple[float, floa
             gain = np.tile(gain, (height // period + 1, width // period + 1))[:height, :width]
             canvas, luma = canvas / gain[..., None], luma / gain
     return canvas
-
-
-def slant(small: Canvas) -> float:
-    """How much more the fine structure agrees along the rain's slant than across it, -1 to 1."""
-    luma = small @ draw.LUMA
-    fine = luma - np.asarray(Image.fromarray(np.clip(luma, 0, 255).astype(np.uint8)).filter(ImageFilter.BoxBlur(3)), np.float32)
-    edges = Image.fromarray((np.abs(fine) > 30).astype(np.uint8) * 255).filter(ImageFilter.MaxFilter(9))
-    fine = np.where(np.asarray(edges) > 0, 0, fine)
-    lag, shift = 10, 2
-    here, along, across = fine[:-lag, shift:-shift], fine[lag:, 2 * shift :], fine[lag:, : -2 * shift]
-    energy = float((here * here).mean())
-    return float(((here * along).mean() - (here * across).mean()) / energy) if energy > 0.3 else 0.0
 
 
 def _marks(ink: Flags, rainy: bool) -> list[Box]:
@@ -289,6 +295,12 @@ def _around(a: Box, b: Box) -> Box:
     return min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])
 
 
+def solved(terms: NDArray[np.floating], values: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Least squares by the normal equations: few terms, many samples."""
+    a = terms.astype(np.float64)
+    return np.linalg.solve(a.T @ a + 1e-6 * np.eye(a.shape[1]), a.T @ values.astype(np.float64)).astype(np.float32)
+
+
 def _fills(rgb: Canvas) -> tuple[tuple[float, float, float], ...]:
     """The commonest colours of a thing, at most two, each at least a fifth of it: its fill, perhaps its lines."""
     keys = (rgb // 24).astype(np.int32) @ np.array([1, 16, 256])
@@ -310,8 +322,8 @@ def _fills(rgb: Canvas) -> tuple[tuple[float, float, float], ...]:
 
 
 @cache
-def _templates() -> tuple[list[str], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Names, silhouettes, line patterns (each flattened cells, one row a noun) and log aspects."""
+def _templates() -> tuple[list[str], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Names; then, three rows a noun: silhouettes, line patterns (flattened cells), log aspects, areas."""
     names = sorted(nouns())
     shapes, inks, aspects = list[Mask](), list[Mask](), list[float]()
     for name in names:
@@ -323,17 +335,18 @@ def _templates() -> tuple[list[str], NDArray[np.float32], NDArray[np.float32], N
             shapes.append((glyphs.resized(shape.astype(np.float32), _CELLS, _CELLS) > 0.5).astype(np.float32).ravel())
             inks.append((glyphs.resized(lines, _CELLS, _CELLS) * shapes[-1].reshape(_CELLS, _CELLS)).ravel())
             aspects.append(float(np.log(glyphs.aspect(name))))
-    return names, np.stack(shapes), np.stack(inks), np.array(aspects, np.float32)
+    stacked = np.stack(shapes)
+    return names, stacked, np.stack(inks), np.array(aspects, np.float32), stacked.sum(axis=1)
 
 
 def likeness(own: Flags, luma: Mask) -> dict[str, float]:
     """How much a filled silhouette with its luma looks like each noun, 0 to 1."""
-    names, shapes, inks, aspects = _templates()
+    names, shapes, inks, aspects, areas = _templates()
     size = (_CELLS, _CELLS)
     shape = (np.asarray(Image.fromarray(own.astype(np.uint8) * 255).resize(size, Image.Resampling.BOX), np.float32) > 127).astype(np.float32).ravel()
     tone = np.asarray(Image.fromarray(luma.astype(np.float32)).resize(size, Image.Resampling.BOX), np.float32).ravel()
     both = shapes @ shape
-    overlap = both / np.maximum(shapes.sum(axis=1) + shape.sum() - both, 1)
+    overlap = both / np.maximum(areas + shape.sum() - both, 1)
     stretched = np.maximum(0, np.abs(np.log(own.shape[1] / own.shape[0]) - aspects) - 0.05)
     outline = overlap * np.exp(-2.0 * stretched)
     score = 0.5 * outline
@@ -356,21 +369,21 @@ def _correlation(patterns: NDArray[np.float32], tone: NDArray[np.float32], weigh
 
 @dataclass(frozen=True)
 class Reading:
-    """The best match of one line of a string: how well (0 to 1), where (pixels), in which face."""
+    """The best match of one line of a string: how well (0 to 1), where (pixels), in which face (and size, when slid)."""
 
     score: float
     box: Box
     face: str
     read: str
     polarity: int = 0
-    slid: bool = False
+    px: int = 0
 
 
 NOTHING = Reading(0.0, (0, 0, 1, 1), "", "")
 
 
 def find_line(sight: Sight, string: str) -> Reading:
-    """Where the string stands, and what is really written there."""
+    """Where the string stands, judged by boxes of about its proportions."""
     best = NOTHING
     for box, polarity in sight.lines:
         wide, tall = box[2] - box[0], box[3] - box[1]
@@ -380,42 +393,53 @@ def find_line(sight: Sight, string: str) -> Reading:
                 score = _match(ink, string, face)
                 if score > best.score:
                     best = Reading(score, box, face, string, polarity)
-    return best if best.score > 0.6 else max(best, _slid(sight, string), key=lambda r: r.score)
-
-
-def _slid(sight: Sight, string: str) -> Reading:
-    """As `find_line`, for lines whose ends were lost or joined to something: the string is slid along them."""
-    best = NOTHING
-    for box, polarity in sight.lines:
-        wide, tall = box[2] - box[0], box[3] - box[1]
-        for face in glyphs.FACES:
-            ratio = _ratio(string, face)
-            if 9 <= tall and 0.45 < wide / tall / ratio < 1.9 and glyphs.settable(string, face):
-                reach = round(0.3 * ratio * tall)
-                x0, x1 = max(0, box[0] - reach), min(sight.full.shape[1], box[2] + reach)
-                strip = sight.ink[polarity][box[1] : box[3], x0:x1]
-                score, left, width = _slide(strip, _near(string, face, tall))
-                if score > best.score:
-                    best = Reading(score, (x0 + left, box[1], x0 + left + width, box[3]), face, string, polarity, slid=True)
     return best
 
 
-def _slide(strip: Mask, mask: Mask) -> tuple[float, int, int]:
-    """The best correlation of a mask slid along a strip of its height, where, and the mask's width."""
-    mask = glyphs.resized(mask, mask.shape[1], strip.shape[0])
-    width = mask.shape[1]
+def find_along(sight: Sight, string: str, region: Region | None) -> Reading:
+    """As `find_line`, for lines whose ends were lost or joined to something: the string is slid along them."""
+    best = NOTHING
+    seen: set[tuple[int, ...]] = set()
+    height, width = sight.full.shape[:2]
+    for box, polarity in sight.lines:
+        wide, tall = box[2] - box[0], box[3] - box[1]
+        rough = (polarity, *(v // 6 for v in box))
+        if tall < 9 or rough in seen or (region and not _overlaps(region, box, width, height)):
+            continue
+        seen.add(rough)
+        for face in glyphs.FACES:
+            ratio = _ratio(string, face)
+            if 0.45 < wide / tall / ratio < 1.9 and glyphs.settable(string, face):
+                reach = round(0.3 * ratio * tall)
+                x0, x1 = max(0, box[0] - reach), min(width, box[2] + reach)
+                strip = sight.ink[polarity][box[1] : box[3], x0:x1]
+                score, left, span, px = max(_slide(strip, string, face, px) for px in _sizes(string, face, tall))
+                if score > best.score:
+                    best = Reading(score, (x0 + left, box[1], x0 + left + span, box[3]), face, string, polarity, px)
+    return best
+
+
+def _overlaps(region: Region, box: Box, width: int, height: int) -> bool:
+    return not (box[2] < region.x0 * width or box[0] > region.x1 * width or box[3] < region.y0 * height or box[1] > region.y1 * height)
+
+
+def _slide(strip: Mask, string: str, face: str, px: int) -> tuple[float, int, int, int]:
+    """The best correlation of a string slid along a strip of about its height; where, its width and its size."""
+    mask = glyphs.line(string, face, px)
+    width, rows = mask.shape[1], min(strip.shape[0], _ROWS)
     if width >= strip.shape[1]:
-        return 0.0, 0, width
+        return 0.0, 0, width, px
+    mask, strip = glyphs.resized(mask, width, rows), glyphs.resized(strip, strip.shape[1], rows)
     pattern = mask - mask.mean()
-    size = strip.shape[1] + width
-    products = np.fft.irfft((np.fft.rfft(strip, size, axis=1) * np.conj(np.fft.rfft(pattern, size, axis=1))).sum(axis=0), size)
+    size = fft.next_fast_len(strip.shape[1] + width, real=True)
+    products = fft.irfft((fft.rfft(strip, size, axis=1) * np.conj(fft.rfft(pattern, size, axis=1))).sum(axis=0), size)
     products = products[: strip.shape[1] - width + 1]
     columns = np.pad(np.stack([strip.sum(axis=0), (strip * strip).sum(axis=0)]), ((0, 0), (1, 0))).cumsum(axis=1)
     sums, squares = columns[:, width:] - columns[:, :-width]
     spread = squares - sums * sums / mask.size
     scores = products / np.sqrt(np.maximum(spread * (pattern * pattern).sum(), 1e-3))
     left = int(scores.argmax())
-    return float(scores[left]), left, width
+    return float(scores[left]), left, width, px
 
 
 def spelt(sight: Sight, string: str, found: Reading) -> Reading:
@@ -425,28 +449,34 @@ def spelt(sight: Sight, string: str, found: Reading) -> Reading:
     x0, y0, x1, y1 = found.box
     tall = y1 - y0
     ink = sight.ink[found.polarity][y0:y1]
-    if found.slid:
-        strip = ink[:, max(0, x0 - tall) : x1 + tall]
-        tried = ((_slide(strip, _near(slip, found.face, tall))[0], slip) for slip in slips(string, False))
-        score, slip = max(tried, default=(0.0, ""))
-        if score > found.score + 0.008:
-            return replace(found, score=score, read=slip)
-        more = max(float(side.mean(axis=0).max(initial=0.0)) for side in (ink[:, max(0, x0 - tall // 5) : x0 - 1], ink[:, x1 + 1 : x1 + tall // 5]))
-        return replace(found, read=f"…{string}…") if more > 0.12 else found
-    ink = ink[:, x0:x1]
-    gap = np.abs(ink - _set_to(string, found.face, ink.shape))
-    window = max(3, int(0.5 * ink.shape[0]))
-    worst = float(ndimage.uniform_filter1d(gap.mean(axis=0), window).max())
+    if found.px:
+        return _spelt_along(ink, string, found)
+    own = ink[:, x0:x1]
+    px = _size(string, found.face, own.shape)
+    gap = np.abs(own - _set_to(string, found.face, px, own.shape))
+    worst = float(ndimage.uniform_filter1d(gap.mean(axis=0), max(3, tall // 2)).max())
     if worst < 0.17 and found.score > 0.9:
         return found
-    tried = ((_match(ink, slip, found.face), slip) for slip in slips(string, found.score > 0.93))
+    tried = ((_match(own, slip, found.face, px), slip) for slip in slips(string, found.score > 0.93))
     score, slip = max(tried, default=(0.0, ""))
     if score <= found.score + 0.012:
         return found
     # an end that was lost on the way to the box is no slip: look whether the whole string fits there
-    strip = sight.ink[found.polarity][y0:y1, max(0, x0 - tall) : x1 + tall]
-    whole = _slide(strip, _near(string, found.face, tall))[0] if slip in string else 0.0
+    strip = ink[:, max(0, x0 - tall) : x1 + tall]
+    whole = max(_slide(strip, string, found.face, size)[0] for size in _sizes(string, found.face, tall)) if slip in string else 0.0
     return replace(found, score=whole) if whole > max(0.8, score - 0.03) else replace(found, score=score, read=slip)
+
+
+def _spelt_along(ink: Mask, string: str, found: Reading) -> Reading:
+    x0, y0, x1, y1 = found.box
+    tall = y1 - y0
+    strip = ink[:, max(0, x0 - tall) : x1 + tall]
+    score, slip = max(((_slide(strip, slip, found.face, found.px)[0], slip) for slip in slips(string, False)), default=(0.0, ""))
+    if score > found.score + 0.008:
+        return replace(found, score=score, read=slip)
+    ends = ink[:, max(0, x0 - tall // 5) : max(0, x0 - 1)], ink[:, x1 + 1 : x1 + tall // 5]
+    more = max(float(end.mean(axis=0).max(initial=0.0)) for end in ends)
+    return replace(found, read=f"…{string}…") if more > 0.22 else found
 
 
 @lru_cache(maxsize=1024)
@@ -455,27 +485,35 @@ def _ratio(string: str, face: str) -> float:
     return wide / tall
 
 
-def _match(ink: Mask, string: str, face: str) -> float:
-    """Correlation of ink with the string set to the same box."""
-    mask = _set_to(string, face, ink.shape)
+def _match(ink: Mask, string: str, face: str, px: int = 0) -> float:
+    """Correlation of ink with the string set to the same box (at a font size, when that is known)."""
+    mask = _set_to(string, face, px or _size(string, face, ink.shape), ink.shape)
     a, b = ink - ink.mean(), mask - mask.mean()
     return float((a * b).sum() / np.sqrt(max((a * a).sum() * (b * b).sum(), 1e-6)))
 
 
-@lru_cache(maxsize=2048)
-def _set_to(string: str, face: str, shape: tuple[int, int]) -> Mask:
-    # advances are rounded to pixels, so the widths of a line at two sizes are not quite in proportion
-    near = max(9, round(64 * shape[0] / glyphs.line(string, face, 64).shape[0]))
-    lines = [glyphs.line(string, face, px) for px in range(max(8, near - 2), near + 3)]
-    best = min(lines, key=lambda mask: abs(mask.shape[0] - shape[0]) * 2 + abs(mask.shape[1] - shape[1]))
-    return glyphs.resized(best, shape[1], shape[0])
+@lru_cache(maxsize=1024)
+def _set_to(string: str, face: str, px: int, shape: tuple[int, int]) -> Mask:
+    return glyphs.resized(glyphs.line(string, face, px), shape[1], shape[0])
 
 
-@lru_cache(maxsize=512)
-def _near(string: str, face: str, height: int) -> Mask:
-    """The string at the font size whose ink comes nearest to a height in pixels."""
+@lru_cache(maxsize=1024)
+def _size(string: str, face: str, shape: tuple[int, int]) -> int:
+    """The font size in pixels at which the string comes nearest to a box: advances are rounded to
+    pixels, so the widths at two sizes are not quite in proportion."""
+
+    def off(px: int) -> float:
+        tall, wide = glyphs.line(string, face, px).shape
+        return 2 * abs(tall - shape[0]) + abs(wide - shape[1])
+
+    near = max(10, round(64 * shape[0] / glyphs.line(string, face, 64).shape[0]))
+    return min(range(near - 2, near + 3), key=off)
+
+
+@lru_cache(maxsize=1024)
+def _sizes(string: str, face: str, height: int) -> tuple[int, ...]:
     near = max(9, round(64 * height / glyphs.line(string, face, 64).shape[0]))
-    return min((glyphs.line(string, face, px) for px in range(max(8, near - 1), near + 2)), key=lambda mask: abs(mask.shape[0] - height))
+    return near - 1, near, near + 1
 
 
 @lru_cache(maxsize=256)

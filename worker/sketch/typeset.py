@@ -24,7 +24,7 @@ class Block:
 
 def face(drawable: Drawable, display: str) -> str:
     """The face that the words ask for, else the comp's display face for big lines, else a sans."""
-    for style, name in (("hand", "Caveat-Bold"), ("italic", "SketchSerif-Italic"), ("serif", "SketchSerif-Bold"), ("sans", "Inter-Medium")):
+    for style, name in (("hand", "Caveat-Bold"), ("italic", "SketchItalic-SemiBold"), ("serif", "SketchSerif-Bold"), ("sans", "Inter-Medium")):
         if style in drawable.style and glyphs.settable(drawable.string, name):
             return name
     name = display if role(drawable) == "headline" else "Inter-Medium"
@@ -44,10 +44,10 @@ def block(string: str, name: str, width: float, height: float) -> Block:
     words, least = string.split(), SMALLEST + (5 if name.startswith(("Sketch", "Caveat")) else 0)
     for count in range(1, min(4, len(words)) + 1):
         lines = broken(string, count)
-        px = min(glyphs.fitted(line, name, width, height) for line in lines)
-        if px >= least + (3 if count < 3 else 0) or count == min(4, len(words)):
+        px = min(glyphs.fitted(line, name, width, 1e6) for line in lines)
+        if px >= least + (2 if count < 3 else 0) or count == min(4, len(words)):
             break
-    px = max(least, px)
+    px = max(least, min(px, *(glyphs.fitted(line, name, 1e6, height) for line in lines)))
     shapes = [glyphs.line(line, name, px).shape for line in lines]
     pitch = round(px * 1.28)
     return Block(lines, name, px, max(w for _, w in shapes), max(h for h, _ in shapes) + pitch * (count - 1), pitch)
