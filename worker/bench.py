@@ -29,6 +29,13 @@ _SIZE = {"width": 384, "height": 384}
 _RESAMPLES = 10_000
 
 
+def sample_briefs() -> list[str]:
+    """The prose of the fixed briefs, in their order."""
+    folder = files("worker") / "samples" / "gain"
+    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".json"))
+    return [read_brief((folder / name).read_bytes()).text for name in names]
+
+
 def gain(profile: str, process: Settings, tell: Callable[[str], None]) -> dict[str, Any]:
     """Run the fixed briefs x seeds with both arms. Coverages and gains are shares in [0, 1]."""
     folder = files("worker") / "samples" / "gain"

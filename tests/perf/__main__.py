@@ -25,6 +25,7 @@ from tasks.redis_ledger import RedisLedger
 from tasks.settings import PREFIX, Settings, load_settings
 from tests.perf import instant
 from tests.perf.bare import celery_hops, raw_hops
+from tests.perf.sketch import jobs_a_minute
 from tests.support.queue import submit, until_ended
 
 HOPS = 1000
@@ -48,7 +49,7 @@ def main() -> int:
             result["celery_ms"] = say("bare Celery self-enqueue", quantiles(celery_hops(redis.url, folder, HOPS)))
             with reconciling():
                 result |= durable(settings, folder)
-        result["sketch_jobs_a_minute"] = __import__("tests.perf.sketch").perf.sketch.jobs_a_minute(folder / "stack")
+        result["sketch_jobs_a_minute"] = jobs_a_minute(folder / "stack")
         print(f"{'sketch jobs a minute (simulated pictures)':<44}{result['sketch_jobs_a_minute']:>9.1f}")
     result["ratio_p50"] = round(result["durable_ms"]["p50"] / result["celery_ms"]["p50"], 2)
     print(f"a durable step costs {result['ratio_p50']} times a bare Celery hop (p50); the goal is at most {GOAL:g}")
@@ -126,8 +127,13 @@ def one_by_one(
     hops = pairs if at_once else [p for n, p in enumerate(pairs, 1) if n % STEPS_A_JOB]
     slope = statistics.linear_regression(range(len(rss) // 2), rss[-(len(rss) // 2) :]).slope / 1000 if watch else 0.0
     return {
-        "hops": [ms for _, ms in hops], "kinds": hops, "steps": len(noted), "seconds": seconds, "rss": rss, "slope": slope,
-    }  # fmt: skip
+        "hops": [ms for _, ms in hops],
+        "kinds": hops,
+        "steps": len(noted),
+        "seconds": seconds,
+        "rss": rss,
+        "slope": slope,
+    }
 
 
 def quantiles(values: Sequence[float]) -> dict[str, float]:
