@@ -72,21 +72,26 @@ def _quoted(text: str) -> bytearray:
 
 
 _ABBREVIATION = re.compile(
-    r"\b(?:e\.g|i\.e|etc|approx|ca|cf|vs|no|nr|st|dr|mr|mrs|ms|prof|fig|vol|tel|min|max|inc|ltd|a\.m|p\.m|z\.b)\.$|(?<![\w'’])[a-z]\.$",
+    r"\b(?:e\.g|i\.e|etc|approx|ca|cf|vs|no|nr|st|dr|mr|mrs|ms|prof|fig|vol|tel|min|max|inc|ltd|a\.m|p\.m|z\.b)\.$"
+    r"|(?<![\w'’])[a-z]\.$",
     re.IGNORECASE,
 )
 _STARTERS = (
-    "a an the one two three four five six seven eight nine ten some several another its his her their each every both all "
-    "with while but plus then next place put set add include write draw scatter let make keep give use hang show finish "
-    "cover blur darken bring crop push pull run leave turn swap replace remove hold close string mount press fill tie frame "
+    "a an the one two three four five six seven eight nine ten some several another its his her their each every both "
+    "all with while but plus then next place put set add include write draw scatter let make keep give use hang show "
+    "finish cover blur darken bring crop push pull run leave turn swap replace remove hold close string mount press "
+    "fill tie frame "
     "at in on above below under beneath behind beside over across along along around against from between near inside "
     "to by down up there it we i and"
+)
+_AFTER_AND = (
+    "a an one two three four five six seven eight nine ten on in at let put set add place keep close scatter hang write"
 )
 _SENTENCE = r"[.!?…]+[\"'”’)\]»]*(?=\s|$)"
 _CUT = re.compile(
     rf"(?P<stop>{_SENTENCE})|(?P<line>\n+|;|\s[–—]\s(?=[a-z])|[•▪◦]|<[^<>\n]{{0,80}}>)"
     rf"|(?P<comma>,)(?=\s+(?:{'|'.join(_STARTERS.split())})\b)"
-    r"|(?P<and>\s)(?=(?:and|while|but)\s+(?:a|an|one|two|three|four|five|six|seven|eight|nine|ten|on|in|at|let|put|set|add|place|keep|close|scatter|hang|write)\b)",
+    rf"|(?P<and>\s)(?=(?:and|while|but)\s+(?:{'|'.join(_AFTER_AND.split())})\b)",
     re.IGNORECASE,
 )
 
@@ -118,9 +123,8 @@ def _whole(spans: list[tuple[int, int]], text: str) -> list[tuple[int, int]]:
     """Joins "On the left" to what stands there: a short place before a comma is no clause of its own."""
     joined: list[tuple[int, int]] = []
     for start, end in spans:
-        if joined and _leads(text, *joined[-1], start):
-            start = joined.pop()[0]
-        joined.append((start, end))
+        leads = bool(joined) and _leads(text, *joined[-1], start)
+        joined.append((joined.pop()[0] if leads else start, end))
     return joined
 
 

@@ -7,9 +7,9 @@ import numpy as np
 from scipy import ndimage
 
 from director.types import Region
-from worker.sketch import draw, glyphs, look, see, typeset
-from worker.sketch.draw import colour
+from worker.sketch import draw, glyphs, look, typeset
 from worker.sketch.language import Drawable
+from worker.sketch.reading import NOTHING, Reading, find_along, find_line, spelt
 from worker.sketch.see import Sight, Thing
 
 
@@ -60,7 +60,9 @@ def _thing(sight: Sight, wanted: Drawable) -> Finding:
         return Finding(0.95 if number >= 2 else 0.06, f"found {number} {label}")
     if wanted.count == 1:
         best = max((t.like(wanted.name) for t in placed), default=0.0)
-        return Finding(_sure(best, LIKE - 0.06, 0.1) if placed else 0.05, f"found {label}" if placed else _instead(tinted, label))
+        return Finding(
+            _sure(best, LIKE - 0.06, 0.1) if placed else 0.05, f"found {label}" if placed else _instead(tinted, label)
+        )
     return Finding(0.95 if number == wanted.count else 0.05, f"found {number} of {wanted.count} {label}")
 
 
@@ -120,24 +122,24 @@ def _text(sight: Sight, wanted: Drawable) -> Finding:
     return Finding(_sure(score, 0.72, 0.14), f"read '{written}'{where}"[:280])
 
 
-def read(sight: Sight, string: str, region: Region | None = None) -> tuple[list[see.Reading], str]:
+def read(sight: Sight, string: str, region: Region | None = None) -> tuple[list[Reading], str]:
     """The best reading of a string on one to four lines, and where it stands; damaged lines are sought in `region`."""
-    best: list[see.Reading] = [see.NOTHING]
+    best: list[Reading] = [NOTHING]
     splits = [typeset.broken(string, count) for count in range(1, min(4, len(string.split())) + 1)]
     for parts in splits:
-        best = max(best, [see.find_line(sight, part) for part in parts], key=_worst)
+        best = max(best, [find_line(sight, part) for part in parts], key=_worst)
         if _worst(best) > 0.8:
             break
     if _worst(best) < 0.62:
         for parts in splits[:2]:
-            best = max(best, [see.find_along(sight, part, region) for part in parts], key=_worst)
+            best = max(best, [find_along(sight, part, region) for part in parts], key=_worst)
     parts = splits[len(best) - 1]
-    best = [see.spelt(sight, part, r) for part, r in zip(parts, best, strict=True)]
+    best = [spelt(sight, part, r) for part, r in zip(parts, best, strict=True)]
     middle = (best[0].box[1] + best[-1].box[3]) / 2 / sight.full.shape[0]
     return best, f" at the {'top' if middle < 0.36 else 'bottom' if middle > 0.64 else 'middle'}"
 
 
-def _worst(readings: list[see.Reading]) -> float:
+def _worst(readings: list[Reading]) -> float:
     return min(r.score for r in readings)
 
 
@@ -157,7 +159,9 @@ def _palette(sight: Sight, wanted: Drawable) -> Finding:
     absent = [name for name, share in zip(wanted.colours, shares, strict=True) if share < 0.012]
     if absent:
         return Finding(0.06, f"hardly any {' or '.join(absent)}")
-    return Finding(_sure(sum(shares), 0.3, 0.3), f"{' and '.join(wanted.colours)} cover {100 * min(1, sum(shares)):.0f} %")
+    return Finding(
+        _sure(sum(shares), 0.3, 0.3), f"{' and '.join(wanted.colours)} cover {100 * min(1, sum(shares)):.0f} %"
+    )
 
 
 def _background(sight: Sight, wanted: Drawable) -> Finding:
@@ -188,7 +192,10 @@ def _blur(sight: Sight, _: Drawable) -> Finding:
     line = look.seam(sight)
     if line.step < 6:
         return Finding(None, "no edge in the background to judge by")
-    return Finding(_sure(0.45 - line.crisp, 0, 0.12), f"background edges {'soft' if line.crisp < 0.45 else 'crisp'} ({line.crisp:.2f})")
+    return Finding(
+        _sure(0.45 - line.crisp, 0, 0.12),
+        f"background edges {'soft' if line.crisp < 0.45 else 'crisp'} ({line.crisp:.2f})",
+    )
 
 
 def _rain(sight: Sight, _: Drawable) -> Finding:
@@ -228,7 +235,10 @@ def _side(sight: Sight, wanted: Drawable) -> Finding:
     word = f"light from the {wanted.relation}" if truth > 0.5 else f"no light from the {wanted.relation}"
     if wanted.colours:
         warmer = (seen.warm_x * dx + seen.warm_y * dy) * (1 if wanted.colours[0] == "warm" else -1)
-        truth, word = min(truth, _sure(warmer, 0.07, 0.07)), f"{word}, {'' if warmer > 0.07 else 'not '}{wanted.colours[0]}"
+        truth, word = (
+            min(truth, _sure(warmer, 0.07, 0.07)),
+            f"{word}, {'' if warmer > 0.07 else 'not '}{wanted.colours[0]}",
+        )
     return Finding(truth, word)
 
 
@@ -236,7 +246,9 @@ def _tint(sight: Sight, wanted: Drawable) -> Finding:
     r, _, b = look.background(sight)
     warmth = float(np.log(max(r, 1) / max(b, 1)))
     value = warmth - 0.1 if wanted.colours[0] == "warm" else 0.02 - warmth
-    return Finding(_sure(value, 0, 0.1), f"the picture is {'warm' if warmth > 0.1 else 'cool' if warmth < 0.02 else 'neutral'}")
+    return Finding(
+        _sure(value, 0, 0.1), f"the picture is {'warm' if warmth > 0.1 else 'cool' if warmth < 0.02 else 'neutral'}"
+    )
 
 
 def _level(sight: Sight, wanted: Drawable) -> Finding:
@@ -252,8 +264,14 @@ def _glow(sight: Sight, wanted: Drawable) -> Finding:
     there = found(sight, wanted.anchor) if wanted.anchor else []
     if wanted.anchor and not there:
         return Finding(0.1, f"no {wanted.anchor.replace('_', ' ')} found")
-    gain = max((look.ring(sight, *_around(thing)) for thing in there), default=0.0) if there else look.ring(sight, *_point(sight, wanted))
-    return Finding(_sure(gain, 9, 7), f"{gain:.0f} levels brighter around {wanted.anchor.replace('_', ' ') or 'the middle'}")
+    gain = (
+        max((look.ring(sight, *_around(thing)) for thing in there), default=0.0)
+        if there
+        else look.ring(sight, *_point(sight, wanted))
+    )
+    return Finding(
+        _sure(gain, 9, 7), f"{gain:.0f} levels brighter around {wanted.anchor.replace('_', ' ') or 'the middle'}"
+    )
 
 
 def _point(sight: Sight, wanted: Drawable) -> tuple[float, float, float]:
@@ -275,8 +293,15 @@ def _around(thing: Thing) -> tuple[float, float, float]:
 
 def _place(sight: Sight, wanted: Drawable) -> Finding:
     there, name = found(sight, wanted.anchor), wanted.anchor.replace("_", " ")
-    right = [t for t in there if (wanted.region is None or inside(t, wanted.region)) and (wanted.height is None or _tall(sight, t, wanted.height))]
-    return Finding(0.94 if right else 0.06, f"{name} found" + ("" if right else ", but not there") if there else f"no {name} found")
+    right = [
+        t
+        for t in there
+        if (wanted.region is None or inside(t, wanted.region))
+        and (wanted.height is None or _tall(sight, t, wanted.height))
+    ]
+    return Finding(
+        0.94 if right else 0.06, f"{name} found" + ("" if right else ", but not there") if there else f"no {name} found"
+    )
 
 
 def _margins(sight: Sight, _: Drawable) -> Finding:
@@ -285,7 +310,9 @@ def _margins(sight: Sight, _: Drawable) -> Finding:
     solid = ndimage.binary_opening(sight.front, np.ones((5, 5), bool))
     inner = solid[edge:-edge, edge:-edge].sum()
     share = float((solid.sum() - inner) / max(solid.sum(), 1))
-    return Finding(_sure(0.03 - share, 0, 0.03), "margins are free" if share < 0.03 else "something stands in the margins")
+    return Finding(
+        _sure(0.03 - share, 0, 0.03), "margins are free" if share < 0.03 else "something stands in the margins"
+    )
 
 
 def _clear(sight: Sight, wanted: Drawable) -> Finding:
@@ -295,12 +322,17 @@ def _clear(sight: Sight, wanted: Drawable) -> Finding:
 
 
 def _known(sight: Sight) -> list[Thing]:
-    return [t for t in sight.things if t.likeness[t.noun] >= LIKE and max(t.box[2] - t.box[0], t.box[3] - t.box[1]) > 0.075]
+    return [
+        t for t in sight.things if t.likeness[t.noun] >= LIKE and max(t.box[2] - t.box[0], t.box[3] - t.box[1]) > 0.075
+    ]
 
 
 def _symmetry(sight: Sight, _: Drawable) -> Finding:
     things = _known(sight)
-    paired = sum(any(abs(1 - t.centre[0] - o.centre[0]) < 0.09 and abs(t.centre[1] - o.centre[1]) < 0.15 for o in things) for t in things)
+    paired = sum(
+        any(abs(1 - t.centre[0] - o.centre[0]) < 0.09 and abs(t.centre[1] - o.centre[1]) < 0.15 for o in things)
+        for t in things
+    )
     share = paired / max(len(things), 1)
     return Finding(_sure(share, 0.7, 0.25) if things else None, f"{paired} of {len(things)} things mirrored")
 
@@ -318,14 +350,40 @@ def _third(sight: Sight, _: Drawable) -> Finding:
     if not things:
         return Finding(0.1, "nothing found")
     x = max(things, key=lambda t: (t.box[2] - t.box[0]) * (t.box[3] - t.box[1])).centre[0]
-    return Finding(_sure(0.09 - min(abs(x - 1 / 3), abs(x - 2 / 3)), 0, 0.06), f"the largest thing stands at {100 * x:.0f} % of the width")
+    return Finding(
+        _sure(0.09 - min(abs(x - 1 / 3), abs(x - 2 / 3)), 0, 0.06),
+        f"the largest thing stands at {100 * x:.0f} % of the width",
+    )
 
 
 _CHECKS: dict[str, Callable[[Sight, Drawable], Finding]] = {
-    "thing": _thing, "text": _text,
-    "colour:of": _of, "colour:palette": _palette, "colour:background": _background, "colour:saturation": _saturation,
-    "effect:grain": _grain, "effect:vignette": _vignette, "effect:blur": _blur, "effect:rain": _rain, "effect:fog": _fog, "effect:scanlines": _screen,
-    "effect:halftone": _screen, "effect:snow": _specks, "effect:stars": _specks, "effect:confetti": _specks, "effect:frame": _frame,
-    "light:side": _side, "light:tint": _tint, "light:dark": _level, "light:bright": _level, "light:glow": _glow, "light:spot": _glow,
-    "layout:place": _place, "layout:margins": _margins, "layout:clear": _clear, "layout:symmetry": _symmetry, "layout:diagonal": _diagonal, "layout:third": _third,
-}  # fmt: skip
+    "thing": _thing,
+    "text": _text,
+    "colour:of": _of,
+    "colour:palette": _palette,
+    "colour:background": _background,
+    "colour:saturation": _saturation,
+    "effect:grain": _grain,
+    "effect:vignette": _vignette,
+    "effect:blur": _blur,
+    "effect:rain": _rain,
+    "effect:fog": _fog,
+    "effect:scanlines": _screen,
+    "effect:halftone": _screen,
+    "effect:snow": _specks,
+    "effect:stars": _specks,
+    "effect:confetti": _specks,
+    "effect:frame": _frame,
+    "light:side": _side,
+    "light:tint": _tint,
+    "light:dark": _level,
+    "light:bright": _level,
+    "light:glow": _glow,
+    "light:spot": _glow,
+    "layout:place": _place,
+    "layout:margins": _margins,
+    "layout:clear": _clear,
+    "layout:symmetry": _symmetry,
+    "layout:diagonal": _diagonal,
+    "layout:third": _third,
+}

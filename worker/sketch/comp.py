@@ -8,16 +8,24 @@ from director.types import Region
 from worker.sketch import draw, glyphs, typeset
 from worker.sketch.draw import Box, Canvas, Colour, colour
 from worker.sketch.glyphs import Mask
-from worker.sketch.language import Drawable, nouns
+from worker.sketch.language import Drawable
 from worker.sketch.layout import Page
+from worker.sketch.lexicon import nouns
 
 GROUND = 0.74
 """Height of the line where wall and ground meet."""
 
 _SCHEMES = (
-    "#f1e4cb #c98a5b #7a3b22 #2b1a14", "#e9ecdf #8fae9a #2f5d55 #1b2b2a", "#f6e7d8 #e3a587 #a9483a #3a1d24", "#dfe9ee #88a9be #2c5676 #16283a",
-    "#f4eedd #d9b65f #8a6a1f #2d2a1c", "#efe3ea #c495ac #74406a #2c1a33", "#e6e6e1 #a8a79a #57584f #222420", "#f7ead2 #86b0a6 #d0693f #24343a",
-)  # fmt: skip
+    "#f1e4cb #c98a5b #7a3b22 #2b1a14",
+    "#e9ecdf #8fae9a #2f5d55 #1b2b2a",
+    "#f6e7d8 #e3a587 #a9483a #3a1d24",
+    "#dfe9ee #88a9be #2c5676 #16283a",
+    "#f4eedd #d9b65f #8a6a1f #2d2a1c",
+    "#efe3ea #c495ac #74406a #2c1a33",
+    "#e6e6e1 #a8a79a #57584f #222420",
+    "#f7ead2 #86b0a6 #d0693f #24343a",
+)
+"""Wall, ground and two accents."""
 
 
 @dataclass
@@ -92,7 +100,14 @@ def scenery(width: int, height: int, wanted: tuple[Drawable, ...], dice: np.rand
     display = ("Oswald-SemiBold", "SketchSerif-Bold")[int(dice.integers(2))]
     names = {d.name for d in wanted}
     page = Page(width, height, margin=0.125 if "margins" in names else 0.075 if "frame" in names else 0.045)
-    return Comp(canvas, page, dice, display, tuple(rest), seams=(GROUND, *((1 - max(6, round(0.035 * height)) / height,) if extra else ())))
+    return Comp(
+        canvas,
+        page,
+        dice,
+        display,
+        tuple(rest),
+        seams=(GROUND, *((1 - max(6, round(0.035 * height)) / height,) if extra else ())),
+    )
 
 
 def place(comp: Comp, wanted: tuple[Drawable, ...], ink: Colour | None = None) -> None:
@@ -106,7 +121,9 @@ def place(comp: Comp, wanted: tuple[Drawable, ...], ink: Colour | None = None) -
         _place_text(comp, text, i, len(free))
     if "clear" in rules:
         box = rules["clear"].region or Region(x0=0, y0=0, x1=1, y1=0.35)
-        comp.page.take((int(box.x0 * comp.width), int(box.y0 * comp.height), int(box.x1 * comp.width), int(box.y1 * comp.height)))
+        comp.page.take(
+            (int(box.x0 * comp.width), int(box.y0 * comp.height), int(box.x1 * comp.width), int(box.y1 * comp.height))
+        )
     things = [_moved(d, spots.get(d.name)) for d in things]
     ordered = sorted(things, key=lambda d: (bool(d.anchor), d.region is None, -_tall(comp, d, 1.0)))
     sizes = [_tall(comp, d, 1.0) ** 2 * glyphs.aspect(d.name) * (d.count or 3) for d in things]
@@ -115,10 +132,10 @@ def place(comp: Comp, wanted: tuple[Drawable, ...], ink: Colour | None = None) -
     fixed = _mirrored(ordered) if "symmetry" in rules else _along(ordered) if "diagonal" in rules else {}
     for i, thing in enumerate(ordered):
         if i in fixed:
-            x, y, crowd_here = *fixed[i], crowd * (0.8 if len(ordered) > 4 else 0.95)
+            (x, y), smaller = fixed[i], crowd * (0.8 if len(ordered) > 4 else 0.95)
             near = Region(x0=max(0, x - 0.03), y0=max(0, y - 0.07), x1=min(1, x + 0.03), y1=min(1, y + 0.07))
-            thing = replace(thing, region=near if thing.count == 1 else None, anchor="")
-            _place_things(comp, thing, crowd_here, (x * comp.width, y * comp.height), fixed=True)
+            single = replace(thing, region=near if thing.count == 1 else None, anchor="")
+            _place_things(comp, single, smaller, (x * comp.width, y * comp.height), fixed=True)
         else:
             _place_things(comp, thing, crowd, _wish(comp, thing, i, rules))
     for text in texts:
@@ -160,17 +177,27 @@ _TALL = {"headline": 0.1, "line": 0.05, "small": 0.04}
 def _place_text(comp: Comp, text: Drawable, index: int, count: int) -> None:
     region = text.region
     anchor = next((t for t in comp.things if t.noun == text.anchor), None)
-    across = (region.x1 - region.x0) * comp.width - (0.05 * comp.unit if region.x1 - region.x0 < 1 else 0) if region else comp.width
+    across = (
+        (region.x1 - region.x0) * comp.width - (0.05 * comp.unit if region.x1 - region.x0 < 1 else 0)
+        if region
+        else comp.width
+    )
     width = min(across, comp.width - 2 * (comp.page.limits[0] + 0.02 * comp.unit))
     if anchor:
         width = min(width, max(0.34 * comp.width, (anchor.box[2] - anchor.box[0]) * 1.6))
     role = typeset.role(text)
     width *= {"headline": 1.0, "line": 0.8, "small": 0.66}[role]
     for shrink in (1.0, 0.85, 0.7, 0.55, 0.42):
-        block = typeset.block(text.string, typeset.face(text, comp.display), width * max(shrink, 0.7), _TALL[role] * comp.height * shrink)
+        block = typeset.block(
+            text.string, typeset.face(text, comp.display), width * max(shrink, 0.7), _TALL[role] * comp.height * shrink
+        )
         pad = block.px * 0.75 if "tag" in text.style else 0
         size = (block.width + 2 * pad, block.height + 2 * pad)
-        wish = _beside(comp, anchor.box, text.relation or "below", size) if anchor else _line_wish(comp, region, index, count, size)
+        wish = (
+            _beside(comp, anchor.box, text.relation or "below", size)
+            if anchor
+            else _line_wish(comp, region, index, count, size)
+        )
         if box := _off_seams(comp).find(size, wish, None if anchor else region, (1, 4)):
             comp.page.take(box, 0.03 * comp.unit)
             comp.type.append((text, block, box))
@@ -187,7 +214,9 @@ def _off_seams(comp: Comp) -> Page:
     return page
 
 
-def _line_wish(comp: Comp, region: Region | None, index: int, count: int, size: tuple[float, float]) -> tuple[float, float]:
+def _line_wish(
+    comp: Comp, region: Region | None, index: int, count: int, size: tuple[float, float]
+) -> tuple[float, float]:
     """Towards the outer edge of the region; without one: first lines on top, the last at the foot."""
     x0, y0, x1, y1 = comp.page.limits
     if region is None:
@@ -216,7 +245,10 @@ def _wish(comp: Comp, thing: Drawable, index: int, rules: dict[str, Drawable]) -
     """Where this thing would like its centre."""
     place = nouns()[thing.name].place
     spread = (0.5, 0.22, 0.78, 0.36, 0.64, 0.14, 0.86)
-    x, y = spread[index % 7] * comp.width, {"sky": 0.27, "hang": 0.12, "any": 0.86, "over": 0.4}.get(place, GROUND + 0.03) * comp.height
+    x, y = (
+        spread[index % 7] * comp.width,
+        {"sky": 0.27, "hang": 0.12, "any": 0.86, "over": 0.4}.get(place, GROUND + 0.03) * comp.height,
+    )
     if "third" in rules and index == 0:
         x = comp.width / 3 if comp.dice.random() < 0.5 else comp.width * 2 / 3
     if thing.region:
@@ -244,7 +276,16 @@ def _place_things(comp: Comp, thing: Drawable, crowd: float, wish: tuple[float, 
         _place_things(comp, replace(thing, region=None, anchor=""), crowd, wish, fixed)
 
 
-def _boxes(comp: Comp, page: Page, thing: Drawable, anchor: Placed | None, size: tuple[float, float], count: int, wish: tuple[float, float], fixed: bool) -> list[Box]:
+def _boxes(
+    comp: Comp,
+    page: Page,
+    thing: Drawable,
+    anchor: Placed | None,
+    size: tuple[float, float],
+    count: int,
+    wish: tuple[float, float],
+    fixed: bool,
+) -> list[Box]:
     """Free boxes for all of `count`, side by side around the wish; empty when they don't fit."""
     boxes: list[Box] = []
     loose = nouns()[thing.name].place in ("any", "sky") and not fixed
@@ -267,23 +308,34 @@ def _boxes(comp: Comp, page: Page, thing: Drawable, anchor: Placed | None, size:
 
 def _beside(comp: Comp, box: Box, relation: str, size: tuple[float, float]) -> tuple[float, float]:
     """The centre that touches `box` on the stated side, with a little air."""
-    x, y, air = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2, 0.03 * comp.unit
+    x, air = (box[0] + box[2]) / 2, 0.03 * comp.unit
     foot = box[3] - size[1] / 2
-    return {
-        "left": (box[0] - air - size[0] / 2, foot), "right": (box[2] + air + size[0] / 2, foot), "above": (x, box[1] - air - size[1] / 2),
-        "on": (x, box[1] - 0.012 * comp.unit - size[1] / 2), "below": (x, box[3] + air + size[1] / 2),
-    }.get(relation, (box[2] + air + size[0] / 2, foot) if x < comp.width / 2 else (box[0] - air - size[0] / 2, y))  # fmt: skip
+    left, right = (box[0] - air - size[0] / 2, foot), (box[2] + air + size[0] / 2, foot)
+    spots = {
+        "left": left,
+        "right": right,
+        "above": (x, box[1] - air - size[1] / 2),
+        "on": (x, box[1] - 0.012 * comp.unit - size[1] / 2),
+        "below": (x, box[3] + air + size[1] / 2),
+    }
+    return spots.get(relation, right if x < comp.width / 2 else left)
 
 
 def _side(comp: Comp, box: Box, relation: str) -> Region | None:
     """Where a centre must be to count as left of, right of, above or below the box."""
-    x, y = (box[0] + box[2]) / 2 / comp.width, (box[1] + box[3]) / 2 / comp.height
-    left, right, top, bottom = max(box[0] / comp.width, 0.02), min(box[2] / comp.width, 0.98), max(box[1] / comp.height, 0.02), min(box[3] / comp.height, 0.98)
-    del x, y
-    return {
-        "left": Region(x0=0, y0=0, x1=left, y1=1), "right": Region(x0=right, y0=0, x1=1, y1=1), "above": Region(x0=0, y0=0, x1=1, y1=top),
-        "on": Region(x0=0, y0=0, x1=1, y1=top), "below": Region(x0=0, y0=bottom, x1=1, y1=1),
-    }.get(relation)  # fmt: skip
+    left, right = max(box[0] / comp.width, 0.02), min(box[2] / comp.width, 0.98)
+    top, bottom = max(box[1] / comp.height, 0.02), min(box[3] / comp.height, 0.98)
+    sides = {
+        "left": (0, 0, left, 1),
+        "right": (right, 0, 1, 1),
+        "above": (0, 0, 1, top),
+        "on": (0, 0, 1, top),
+        "below": (0, bottom, 1, 1),
+    }
+    if relation not in sides:
+        return None
+    x0, y0, x1, y1 = sides[relation]
+    return Region(x0=x0, y0=y0, x1=x1, y1=y1)
 
 
 def _tone(comp: Comp, thing: Drawable, index: int) -> Colour:

@@ -3,6 +3,7 @@
 import colorsys
 from functools import cache
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +11,10 @@ from PIL import Image, ImageFilter
 
 from worker.sketch import glyphs
 from worker.sketch.glyphs import Mask
-from worker.sketch.language import colours
+from worker.sketch.lexicon import colours
 
-Canvas = NDArray[np.float32]
-Colour = NDArray[np.float32]
+Canvas = NDArray[np.floating[Any]]
+Colour = NDArray[np.floating[Any]]
 Box = tuple[int, int, int, int]
 """left, top, right, bottom in pixels."""
 
@@ -48,14 +49,19 @@ def far(rgb: Colour) -> Colour:
 def from_png(png: bytes) -> Canvas:
     """The pixels of any picture that Pillow reads; transparency lies on white."""
     with Image.open(BytesIO(png)) as picture:
-        if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-            layer = picture.convert("RGBA")
-            picture = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-        elif picture.mode.startswith(("I", "F")):
-            levels = np.asarray(picture, np.float64)
-            low, high = float(levels.min()), float(levels.max())
-            picture = Image.fromarray(((levels - low) * 255 / max(high - low, 1e-9)).astype(np.uint8))
-        return np.asarray(picture.convert("RGB"), np.float32)
+        return np.asarray(_plain(picture).convert("RGB"), np.float32)
+
+
+def _plain(picture: Image.Image) -> Image.Image:
+    """The picture without transparency and with 8 bits a channel."""
+    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        layer = picture.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+    if not picture.mode.startswith(("I", "F")):
+        return picture
+    levels = np.asarray(picture, np.float64)
+    low, high = float(levels.min()), float(levels.max())
+    return Image.fromarray(((levels - low) * 255 / max(high - low, 1e-9)).astype(np.uint8))
 
 
 def to_png(canvas: Canvas) -> bytes:
@@ -97,7 +103,11 @@ def stamp(canvas: Canvas, noun: str, rgb: Colour, box: Box, grounded: bool) -> N
     solid = float(ink.sum() / max(filled.sum(), 1))
     dark = luma(rgb) < 80
     # where lines cover most of a thing, they carry its colour
-    line = mix(rgb, colour("#fff8ea"), 0.2 if solid > 0.5 else 0.5) if dark else mix(rgb, colour("#1a1216"), 0.24 if solid > 0.6 else 0.45 if solid > 0.46 else 0.66)
+    line = (
+        mix(rgb, colour("#fff8ea"), 0.2 if solid > 0.5 else 0.5)
+        if dark
+        else mix(rgb, colour("#1a1216"), 0.24 if solid > 0.6 else 0.45 if solid > 0.46 else 0.66)
+    )
     if noun == "steam":
         line = rgb
     clear = max(abs(luma(rgb) - luma(around)), float(np.abs(rgb - around).max()) * 0.7)
@@ -122,14 +132,27 @@ def _contact(canvas: Canvas, box: Box) -> None:
     width = x1 - x0
     depth = max(4, width // 9)
     y, x = np.mgrid[-1 : 1 : (3 * depth) * 1j, -1 : 1 : int(width * 1.3) * 1j]
-    blend(canvas, np.exp(-3 * (x**2 + y**2)).astype(np.float32), colour("black"), int(x0 - width * 0.15), int(y1 - depth * 1.5), 0.28)
+    blend(
+        canvas,
+        np.exp(-3 * (x**2 + y**2)).astype(np.float32),
+        colour("black"),
+        int(x0 - width * 0.15),
+        int(y1 - depth * 1.5),
+        0.28,
+    )
 
 
 def _keyline(canvas: Canvas, filled: Mask, box: Box, around: Colour) -> None:
     """A thin contour in paper or ink, where thing and ground would melt together."""
     edge = 2 if box[3] - box[1] < 160 else 3
     grown = blurred(np.pad(filled, 2 * edge), edge * 0.8) * 3.2
-    blend(canvas, np.minimum(grown, 1), colour("#fdf8ec" if luma(around) < 140 else "#2a2226"), box[0] - 2 * edge, box[1] - 2 * edge)
+    blend(
+        canvas,
+        np.minimum(grown, 1),
+        colour("#fdf8ec" if luma(around) < 140 else "#2a2226"),
+        box[0] - 2 * edge,
+        box[1] - 2 * edge,
+    )
 
 
 def type_line(canvas: Canvas, string: str, face: str, px: int, rgb: Colour, x: int, y: int) -> None:
@@ -239,16 +262,18 @@ def rain(canvas: Canvas, amount: float, area: Mask, rng: np.random.Generator) ->
     drops = np.zeros((height, width), np.float32)
     length, slope = height // 14, 0.22
     for _ in range(int(width * height * (0.0010 + 0.0008 * amount))):
-        x, y, n = rng.integers(-20, width), rng.integers(-length, height), int(length * rng.uniform(0.6, 1.2))
-        ys = np.arange(y, y + n)
-        xs = (x + (ys - y) * slope).astype(int)
-        ok = (ys >= 0) & (ys < height) & (xs >= 0) & (xs < width)
-        drops[ys[ok], xs[ok]] = 1
+        x, y, n = int(rng.integers(-20, width)), int(rng.integers(-length, height)), int(length * rng.uniform(0.6, 1.2))
+        for dy in range(max(0, -y), min(n, height - y)):
+            at = x + int(dy * slope)
+            if 0 <= at < width:
+                drops[y + dy, at] = 1
     tone = colour("#eef4fa") if float(np.median(canvas[::8, ::8] @ LUMA)) < 170 else colour("#5b6b7c")
     return canvas + (tone - canvas) * (blurred(drops * area, 0.5) * (0.62 + 0.38 * amount))[..., None]
 
 
-def dots(canvas: Canvas, count: int, radius: tuple[float, float], tones: list[Colour], area: Mask, rng: np.random.Generator) -> None:
+def dots(
+    canvas: Canvas, count: int, radius: tuple[float, float], tones: list[Colour], area: Mask, rng: np.random.Generator
+) -> None:
     """Round dots where `area` is free: snow, stars, confetti."""
     height, width = canvas.shape[:2]
     for i in range(count):
@@ -258,7 +283,14 @@ def dots(canvas: Canvas, count: int, radius: tuple[float, float], tones: list[Co
             continue
         span = int(r) + 2
         gy, gx = np.mgrid[-span : span + 1, -span : span + 1]
-        blend(canvas, np.clip(r + 0.5 - np.hypot(gx, gy), 0, 1).astype(np.float32), tones[i % len(tones)], x - span, y - span, 0.95)
+        blend(
+            canvas,
+            np.clip(r + 0.5 - np.hypot(gx, gy), 0, 1).astype(np.float32),
+            tones[i % len(tones)],
+            x - span,
+            y - span,
+            0.95,
+        )
 
 
 def fog(canvas: Canvas, amount: float) -> Canvas:
@@ -270,7 +302,7 @@ def fog(canvas: Canvas, amount: float) -> Canvas:
 
 
 def scanlines(canvas: Canvas, amount: float) -> Canvas:
-    rows = (np.arange(canvas.shape[0]) % 4 < 2).astype(np.float32)
+    rows = np.resize(np.array([1, 1, 0, 0], np.float32), canvas.shape[0])
     return canvas * (1 - (0.08 + 0.3 * amount) * rows)[:, None, None]
 
 
@@ -307,5 +339,9 @@ def saturated(canvas: Canvas, target: float) -> Canvas:
     for _ in range(12):
         factor = (low + high) / 2
         mid = grey[::3, ::3] + (small - grey[::3, ::3]) * factor
-        low, high = (factor, high) if saturation(np.repeat(np.repeat(np.clip(mid, 0, 255), 3, 0), 3, 1)) < target else (low, factor)
+        low, high = (
+            (factor, high)
+            if saturation(np.repeat(np.repeat(np.clip(mid, 0, 255), 3, 0), 3, 1)) < target
+            else (low, factor)
+        )
     return np.clip(grey + (canvas - grey) * ((low + high) / 2), 0, 255).astype(np.float32)

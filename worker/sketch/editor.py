@@ -121,12 +121,20 @@ def finished(canvas: Canvas, plan: tuple[Drawable, ...], dice: np.random.Generat
     by_name = {d.name: d for d in plan}
     if rule := by_name.get("saturation"):
         canvas = draw.saturated(canvas, rule.amount or 0.6)
-    for name, apply, usual in (("halftone", draw.halftone, 0.25), ("scanlines", draw.scanlines, 0.15), ("vignette", draw.vignette, 0.35)):
+    for name, apply, usual in (
+        ("halftone", draw.halftone, 0.25),
+        ("scanlines", draw.scanlines, 0.15),
+        ("vignette", draw.vignette, 0.35),
+    ):
         if rule := by_name.get(name):
             canvas = apply(canvas, rule.amount if rule.amount is not None else usual)
     if rule := by_name.get("frame"):
-        draw.frame(canvas, colour(rule.colours[0]) if rule.colours else draw.contrasting(canvas, (0, 0, canvas.shape[1], canvas.shape[0]), colour("white")))
+        draw.frame(
+            canvas,
+            colour(rule.colours[0])
+            if rule.colours
+            else draw.contrasting(canvas, (0, 0, canvas.shape[1], canvas.shape[0]), colour("white")),
+        )
     if rule := by_name.get("grain"):
         canvas = draw.grain(canvas, rule.amount if rule.amount is not None else 0.2, dice)
     return canvas
-

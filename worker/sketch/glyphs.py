@@ -4,15 +4,16 @@ import json
 from functools import cache, lru_cache
 from importlib.resources import files
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from worker.sketch.language import nouns
+from worker.sketch.lexicon import nouns
 
-Mask = NDArray[np.float32]
+Mask = NDArray[np.floating[Any]]
 """(height, width), 0 to 1."""
 
 FACES = ("Oswald-SemiBold", "Inter-Medium", "SketchSerif-Bold", "SketchItalic-SemiBold", "Caveat-Bold")
@@ -47,7 +48,9 @@ def _master(noun: str) -> tuple[Image.Image, Image.Image]:
 
 def _inked(code: str) -> Image.Image:
     canvas = Image.new("L", (_MASTER * 2, _MASTER * 2))
-    ImageDraw.Draw(canvas).text((_MASTER // 2, _MASTER // 4), chr(int(code, 16)), fill=255, font=font("NotoEmoji-Objects", _MASTER))
+    ImageDraw.Draw(canvas).text(
+        (_MASTER // 2, _MASTER // 4), chr(int(code, 16)), fill=255, font=font("NotoEmoji-Objects", _MASTER)
+    )
     return canvas
 
 
@@ -61,9 +64,16 @@ def _shaped(noun: str) -> Image.Image:
     canvas = Image.new("L", (_MASTER + 40, _MASTER + 40))
     pen = ImageDraw.Draw(canvas)
     for form, numbers in _shapes()[noun]:
-        points = [(20 + x * _MASTER / 100, 20 + y * _MASTER / 100) for x, y in zip(numbers[::2], numbers[1::2], strict=True)]
+        points = [
+            (20 + x * _MASTER / 100, 20 + y * _MASTER / 100) for x, y in zip(numbers[::2], numbers[1::2], strict=True)
+        ]
         if form in ("oval", "ring", "dot"):
-            pen.ellipse([*points[0], *points[1]], fill={"oval": 0, "ring": None, "dot": 255}[form], outline=255, width=22 if form == "ring" else 9)
+            pen.ellipse(
+                [*points[0], *points[1]],
+                fill={"oval": 0, "ring": None, "dot": 255}[form],
+                outline=255,
+                width=22 if form == "ring" else 9,
+            )
         elif form == "solid":
             pen.polygon(points, fill=255)
         else:
@@ -83,7 +93,9 @@ def thing(noun: str, width: int, height: int) -> tuple[Mask, Mask]:
     """The silhouette and the ink lines of a noun at a size in pixels."""
     filled, ink = _master(noun)
     size = (max(2, width), max(2, height))
-    return _mask(filled.resize(size, Image.Resampling.BOX, reducing_gap=2)), _mask(ink.resize(size, Image.Resampling.BOX))
+    return _mask(filled.resize(size, Image.Resampling.BOX, reducing_gap=2)), _mask(
+        ink.resize(size, Image.Resampling.BOX)
+    )
 
 
 # --- type ---------------------------------------------------------------------------------------
@@ -92,9 +104,15 @@ def thing(noun: str, width: int, height: int) -> tuple[Mask, Mask]:
 @cache
 def _covered(face: str) -> frozenset[str]:
     """Characters that the face can't set look like its empty box."""
-    looks = {c: font(face, 32).getmask(c) for c in map(chr, (0xE000, *range(33, 0x2300)))}
-    empty = bytes(looks.pop(chr(0xE000)))
-    return frozenset(c for c, mask in looks.items() if mask.getbbox() and bytes(mask) != empty)
+    looks = {c: _look(face, c) for c in map(chr, (0xE000, *range(33, 0x2300)))}
+    empty = looks.pop(chr(0xE000))
+    return frozenset(c for c, look in looks.items() if look not in (b"", empty))
+
+
+def _look(face: str, character: str) -> bytes:
+    canvas = Image.new("L", (40, 48))
+    ImageDraw.Draw(canvas).text((4, 4), character, fill=255, font=font(face, 24))
+    return canvas.tobytes() if canvas.getbbox() else b""
 
 
 def settable(string: str, face: str = "Inter-Medium") -> bool:
@@ -121,7 +139,7 @@ def resized(mask: Mask, width: int, height: int) -> Mask:
     return _mask(_image(mask).resize((max(1, width), max(1, height)), Image.Resampling.BILINEAR))
 
 
-def _image(mask: NDArray[np.floating]) -> Image.Image:
+def _image(mask: Mask) -> Image.Image:
     return Image.fromarray((mask * 255).astype(np.uint8))
 
 

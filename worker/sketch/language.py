@@ -4,15 +4,14 @@ One parse serves all four seats, so a goal means the same to who words it, draws
 Best effort on prose; exact on plain sentences such as "Add three orange maple leaves on the left".
 """
 
-import json
 import re
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
-from importlib.resources import files
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from director.prompts.clauses import clauses
 from director.types import Region
+from worker.sketch.lexicon import colours, lexicon, nouns, pattern
 from worker.sketch.strings import masked, strings
 
 Kind = Literal["thing", "text", "effect", "light", "colour", "layout"]
@@ -47,31 +46,6 @@ class Drawable:
         return "|".join((self.kind, self.name, *self.colours, str(self.count), self.string, self.anchor, self.verb))
 
 
-class Noun(NamedTuple):
-    """`place`: ground, sky, hang, any or over. `scale`: size beside a cup. `code`: its glyph, if any."""
-
-    code: str
-    place: str
-    colour: str
-    scale: float
-    words: list[str]
-
-
-@cache
-def nouns() -> dict[str, Noun]:
-    return {name: Noun(**noun) for name, noun in _words("nouns").items()}
-
-
-@cache
-def colours() -> dict[str, str]:
-    """Colour words and their values, as "#rrggbb"."""
-    return _words("colours")
-
-
-def _words(name: str) -> dict[str, dict[str, str]]:
-    return json.loads((files("worker.sketch") / "words" / f"{name}.json").read_text("utf-8"))
-
-
 @lru_cache(maxsize=2048)
 def parse(text: str) -> tuple[Drawable, ...]:
     """Everything drawable that `text` asks for, in its order, each once."""
@@ -95,12 +69,7 @@ def _clause(text: str) -> list[Drawable]:
 
 # --- type ---------------------------------------------------------------------------------------
 
-_STYLES = {
-    "serif": r"\bserif\b(?<!sans serif)(?<!sans-serif)", "italic": r"\bitalics?\b", "hand": r"hand-?\s?(?:lettered|painted|written|cut)|script|handwrit",
-    "caps": r"capitals|upper-?case|\bcaps\b|headline|\btitle\b|condensed", "sans": r"sans|grotesque|rounded|typewriter|regular",
-    "small": r"\b(?:small|tiny|quiet|little|smaller|modest|fine print)\b", "large": r"\b(?:large|big|huge|giant|bold|wide|biggest|heavy|headline|title)\b",
-    "tag": r"\b(?:tag|label|plate|panel|sign|badge|sticker|ribbon|banner)\b",
-}  # fmt: skip
+_STYLES = lexicon("cues")["styles"]
 
 
 def _set(text: str, words: str, string: str, end: int) -> Drawable:
@@ -110,31 +79,32 @@ def _set(text: str, words: str, string: str, end: int) -> Drawable:
     anchor, relation = _relation(around)
     tint = _colours(after) or _colours(around)
     return Drawable(
-        "text", "text", tint[:1] if not anchor or tint else (), region=region_of(after) or region_of(around),
-        anchor=anchor, relation=relation, string=string, style=style,
-    )  # fmt: skip
+        "text",
+        "text",
+        tint[:1] if not anchor or tint else (),
+        region=region_of(after) or region_of(around),
+        anchor=anchor,
+        relation=relation,
+        string=string,
+        style=style,
+    )
 
 
 # --- places -------------------------------------------------------------------------------------
 
 _V = {"upper": "top", "top": "top", "lower": "bottom", "bottom": "bottom"}
 _CORNERS = {
-    "top left": (0, 0, 0.5, 0.45), "top right": (0.5, 0, 1, 0.45), "bottom left": (0, 0.55, 0.5, 1), "bottom right": (0.5, 0.55, 1, 1),
-}  # fmt: skip
+    "top left": (0, 0, 0.5, 0.45),
+    "top right": (0.5, 0, 1, 0.45),
+    "bottom left": (0, 0.55, 0.5, 1),
+    "bottom right": (0.5, 0.55, 1, 1),
+}
 _CORNER = re.compile(r"\b(upper|top|lower|bottom)[\s-]+(?:hand[\s-]+)?(left|right)\b", re.IGNORECASE)
 _SHARE = re.compile(
     r"\b(top|upper|bottom|lower|left|right)(?:most)?[\s-]+(?:(\d{1,2})\s?%|(third|quarter|half|fifth))", re.IGNORECASE
 )
 _SHARES = {"third": 1 / 3, "quarter": 0.25, "half": 0.5, "fifth": 0.2}
-_PLACES: tuple[tuple[str, tuple[float, float, float, float]], ...] = (
-    (r"(?:across|along|at|to|near|in|from|on|over) the (?:very )?top\b|\btop (?:edge|centre|center|middle|strip|margin)|\bas a headline|high up|top of the (?:p|s|f|c|image)", (0, 0, 1, 0.33)),
-    (r"(?:across|along|at|to|near|in|on|over) the (?:very )?(?:bottom|foot)\b|\bbottom (?:edge|centre|center|middle|strip|margin)|\bat the foot|foot of the (?:p|s|f)", (0, 0.67, 1, 1)),
-    (r"\bleft(?:-hand)? (?:side|edge|margin|part)|(?:on|at|to|in|along|down|far) (?:the )?(?:far )?left(?:-hand)?\b(?! (?:of|window))", (0, 0, 0.46, 1)),
-    (r"\bright(?:-hand)? (?:side|edge|margin|part)|(?:on|at|to|in|along|down|far) (?:the )?(?:far )?right(?:-hand)?\b(?! (?:of|window))", (0.54, 0, 1, 1)),
-    (r"\b(?:exact |very |dead )?(?:cent(?:er|re)|middle)\b(?!-aligned)|\bcentr(?:ed|ally)\b|\bcentered\b", (0.27, 0.2, 0.73, 0.85)),
-    (r"\bin the sky\b|\boverhead\b", (0, 0, 1, 0.5)),
-    (r"\bforeground\b", (0, 0.5, 1, 1)),
-)  # fmt: skip
+_PLACES: list[tuple[str, tuple[float, float, float, float]]] = lexicon("cues")["places"]
 
 
 @lru_cache(maxsize=2048)
@@ -147,7 +117,7 @@ def region_of(text: str) -> Region | None:
         side = match[1].lower()
         box = {"left": (0, 0, part, 1), "right": (1 - part, 0, 1, 1)}.get(side)
         return _box(*(box or ((0, 0, 1, part) if _V[side] == "top" else (0, 1 - part, 1, 1))))
-    hits = [box for cue, box in _PLACES if re.search(cue, text, re.IGNORECASE)]
+    hits = [tuple(box) for cue, box in _PLACES if re.search(cue, text, re.IGNORECASE)]
     if len(hits) > 1 and hits[1][:2] == (0.27, 0.2):
         # "centred at the bottom": the middle of that edge
         x0, y0, x1, y1 = hits[0]
@@ -159,16 +129,16 @@ def _box(x0: float, y0: float, x1: float, y1: float) -> Region:
     return Region(x0=x0, y0=y0, x1=x1, y1=y1)
 
 
-_RELATIONS = {
-    "left": r"(?:to the )?left of", "right": r"(?:to the )?right of", "above": r"above|over", "below": r"directly below|below|under|underneath|beneath",
-    "on": r"on top of|from|out of|off", "beside": r"beside|next to|near|alongside|around|behind|in front of|with|by|of|between",
-}  # fmt: skip
+_RELATIONS = lexicon("cues")["relations"]
 
 
 @cache
 def _relation_cue() -> re.Pattern[str]:
     names = "|".join(f"(?P<{name}>{cue})" for name, cue in _RELATIONS.items())
-    return re.compile(rf"\b(?:{names})\s+(?:the|its|his|her|their|that|this)\s+(?:[\w-]+\s+){{0,2}}?(?P<noun>{_surfaces()[0]})\b", re.IGNORECASE)
+    return re.compile(
+        rf"\b(?:{names})\s+(?:the|its|his|her|their|that|this)\s+(?:[\w-]+\s+){{0,2}}?(?P<noun>{_surfaces()[0]})\b",
+        re.IGNORECASE,
+    )
 
 
 def _relation(words: str) -> tuple[str, str]:
@@ -189,7 +159,21 @@ def _surfaces() -> tuple[str, dict[str, tuple[str, bool]]]:
     for name, noun in nouns().items():
         for word in noun.words:
             forms.setdefault(_plural(word), (name, True))
-            forms[word] = (name, word in ("maple leaves", "autumn leaves", "fallen leaves", "leaves", "cherries", "daisies", "butterflies", "mice", "cacti"))
+            forms[word] = (
+                name,
+                word
+                in (
+                    "maple leaves",
+                    "autumn leaves",
+                    "fallen leaves",
+                    "leaves",
+                    "cherries",
+                    "daisies",
+                    "butterflies",
+                    "mice",
+                    "cacti",
+                ),
+            )
     pattern = "|".join(re.escape(form) for form in sorted(forms, key=lambda form: (-len(form), form)))
     return pattern, forms
 
@@ -203,18 +187,29 @@ def _plural(word: str) -> str:
     return word if word.endswith(("leaves", "ves")) else word + ("es" if word.endswith(("s", "x", "ch", "sh")) else "s")
 
 
-_NUMBERS = {word: n for n, word in enumerate("zero one two three four five six seven eight nine ten eleven twelve".split())}
+_NUMBERS = {
+    word: n
+    for n, word in enumerate(
+        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+    )
+}
 _COUNT = re.compile(
-    rf"\b(?:(?P<word>{'|'.join(_NUMBERS)})|(?P<digits>\d{{1,2}})(?!\s?%)|(?P<pair>pair of|couple of)|(?P<few>a few|few)|(?P<several>several)|(?P<dozen>dozen)|(?P<row>rows? of|string of|line of))\b",
+    rf"\b(?:(?P<word>{'|'.join(_NUMBERS)})(?!-)|(?P<digits>\d{{1,2}})(?!\s?%|-)|(?P<pair>pair of|couple of)"
+    r"|(?P<few>a few|few)|(?P<several>several)|(?P<dozen>dozen)|(?P<row>rows? of|string of|line of))\b",
     re.IGNORECASE,
 )
-_SIZES = ((r"\b(?:giant|huge|enormous|oversized|monumental)\b", 0.4), (r"\b(?:large|big|tall)\b", 0.3), (r"\btiny\b", 0.085), (r"\b(?:small|little)\b", 0.115))
-_HEIGHT = re.compile(r"\b(?:(\d{1,2})\s?%|(?:one|a)[\s-](third|quarter|half|fifth)|(half)) of (?:the|its)\s?[\w']*\s?(?:'s )?(?:[\w']+ )?height", re.IGNORECASE)
-_BOUNDARY = re.compile(r"\b(?:in|on|at|to|with|under|above|below|beside|behind|from|by|near|over|and|or|is|are|stands?|sits?|against|between|through)\b|[,:(]", re.IGNORECASE)
-_DEFINITE = re.compile(r"\b(?:the|its|his|her|their|that|this|each|every|no)\b", re.IGNORECASE)
-_INDEFINITE = re.compile(r"\b(?:a|an|another|some|single)\b", re.IGNORECASE)
-_REMOVE = re.compile(r"\b(?:remove|erase|delete|take (?:away|out)|get rid of)\b", re.IGNORECASE)
-_TAIL = re.compile(r"\s+(?:in|is|are|painted|coloured|colored|stays?|turns?|becomes?|to)\s+(?:a |an )?((?:[\w-]+\s+){0,2}[\w-]+(?:,? and [\w-]+)?)", re.IGNORECASE)
+_SIZES = (
+    (r"\b(?:giant|huge|enormous|oversized|monumental)\b", 0.4),
+    (r"\b(?:large|big|tall)\b", 0.3),
+    (r"\btiny\b", 0.085),
+    (r"\b(?:small|little)\b", 0.115),
+)
+_HEIGHT = pattern("height")
+_BOUNDARY = pattern("boundary")
+_DEFINITE = pattern("definite")
+_INDEFINITE = pattern("indefinite")
+_REMOVE = pattern("remove")
+_TAIL = pattern("tail")
 
 
 def _things(words: str, alone: bool) -> list[Drawable]:
@@ -230,7 +225,7 @@ def _things(words: str, alone: bool) -> list[Drawable]:
         for edge in _BOUNDARY.finditer(phrase):
             phrase = words[start + edge.end() : match.start()]
         start = match.end()
-        if name == anchor and _DEFINITE.search(phrase) or (name == "tangerine" and False):
+        if name == anchor and _DEFINITE.search(phrase):
             continue
         tint = _colours(phrase)
         tail = _TAIL.match(words, match.end())
@@ -291,33 +286,17 @@ def _colours(words: str) -> tuple[str, ...]:
 # --- effects, light, colour and composition -----------------------------------------------------
 
 _AMOUNT = re.compile(r"(\d{1,3})\s?%")
-_EFFECTS = {
-    "grain": r"\bgrain\b|paper texture|\bnoise\b|grainy", "vignette": r"vignett\w+",
-    "blur": r"\bblur\w*|depth of field|out of focus|bokeh|soft focus|defocus\w*", "rain": r"\brain\b(?! ?coat)|raining|\bdrizzle", "snow": r"\bsnow(?:fall|ing|flurr\w+)?\b(?!-| ?m[ao])|falling snow(?:flakes)?",
-    "fog": r"\bfog\b|\bmist\b|\bhaze\b|\bfoggy|\bmisty|\bhazy", "scanlines": r"scan-?\s?lines", "halftone": r"half-?tone(?: dots)?",
-    "confetti": r"confetti", "stars": r"starry|starlit|(?:small|tiny|many|scattered|distant|faint|field of|sky full of|full of (?:small )?)\s?stars",
-    "frame": r"\b(?:border|keyline|frame line)\b|\b(?:thin|white|cream|black|narrow|picture|gold|simple|dark) frame\b",
-}  # fmt: skip
+_EFFECTS = lexicon("cues")["effects"]
 _STEAM = r"\bsteam\b(?! ?(?:train|ship|engine))|\bsmoke\b"
-_LIGHT = r"(?:light|daylight|sunlight|moonlight|sunshine|sun|glow|lit|illuminat\w+|lighting|rays|backlight|spotlight|lamplight|beam)"
-_SIDE = re.compile(
-    rf"\b{_LIGHT}\b.{{0,60}}?\b(?:from|on|at|in)\s+(?:the\s+)?(?:(upper|top|lower|bottom)[\s-]+)?(left|right|above|top|below)\b"
-    rf"|\bfrom\s+(?:the\s+)?(?:(upper|top|lower|bottom)[\s-]+)?(left|right|above|below)\b.{{0,30}}?\b{_LIGHT}\b", re.IGNORECASE,
-)  # fmt: skip
+_LIGHT = pattern("light")
+_SIDE = pattern("side")
 _WARM, _COOL = r"\b(?:warm|golden|amber|candle-?lit|sunset|sunrise)\b", r"\b(?:cool|cold|bluish|icy|moonlit)\b"
-_NAMED_LIGHT = {
-    "dark": r"low-key|\bnight(?:time)?\b(?! market)|deep shadows|dimly lit|darkened", "bright": r"high-key|bright and airy|brightly lit|flooded with light|bright,? even light|even,? bright light",
-    "glow": r"\b(?:glow\w*|halo|bloom|aura)\b", "spot": r"\bspotlight\b|cone of light|pool of light|light cone",
-}  # fmt: skip
-_LAYOUTS = {
-    "symmetry": r"symmetr\w+|mirror-image", "margins": r"\bmargins?\b|breathing (?:room|space)|space on all sides|empty space around|white space around",
-    "clear": r"negative space|empty space|uncluttered|\bempty\b.{0,20}\b(?:sky|area|third|half|part|space)|open sky|left empty|kept clear|free of|stays? empty|clear space",
-    "diagonal": r"\bdiagonal(?:ly)?\b(?! rain)", "third": r"rule of thirds|(?:left|right) third line|on the (?:left|right) third\b",
-}  # fmt: skip
-_PALETTE = re.compile(r"palette|colou?r scheme|colou?rs?\b.{0,20}(?:stay|live|are|with|of|:)|colou?r-?wise|dominate|limited to|inks|\btones? of|in shades of|scheme of", re.IGNORECASE)
-_BACKDROP = re.compile(r"\b(?:background|backdrop|sky|wall|ground colou?r|paper)\b", re.IGNORECASE)
-_SATURATION = re.compile(r"saturat\w+|\bmuted\b|\bvivid\b|\bpastels?\b|monochrom\w+|black[\s-]and[\s-]white|sepia|greyscale|grayscale", re.IGNORECASE)
-_SATURATIONS = ((r"monochrom|black[\s-]and|gr[ea]yscale|sepia", 0.06), (r"desaturat|muted|low saturation", 0.35), (r"pastel", 0.4), (r"vivid|high(?:ly)? saturat|strong(?:ly)? saturat", 0.85), (r"moderate", 0.6))  # fmt: skip
+_NAMED_LIGHT = lexicon("cues")["lights"]
+_LAYOUTS = lexicon("cues")["layouts"]
+_PALETTE = pattern("palette")
+_BACKDROP = pattern("backdrop")
+_SATURATION = pattern("saturation")
+_SATURATIONS: list[tuple[str, float]] = lexicon("cues")["saturations"]
 
 
 def _special(words: str) -> tuple[list[Drawable], str]:
@@ -340,11 +319,12 @@ def _effects(words: str) -> list[Drawable]:
     anchor, relation = _relation(words)
     if re.search(_STEAM, words, re.IGNORECASE):
         return [Drawable("thing", "steam", anchor=anchor or _first(words), relation="on")]
+    tint, place, amount = _colours(words)[:1], region_of(words), _amount(words)
+    found = [name for name, cue in _EFFECTS.items() if re.search(cue, words, re.IGNORECASE)]
     return [
-        Drawable("effect", name, _colours(words)[:1] if name == "frame" else (), region=region_of(words), amount=_amount(words), anchor=anchor, relation=relation)
-        for name, cue in _EFFECTS.items()
-        if re.search(cue, words, re.IGNORECASE)
-    ]  # fmt: skip
+        Drawable("effect", name, tint if name == "frame" else (), 1, None, place, anchor, relation, amount=amount)
+        for name in found
+    ]
 
 
 def _first(words: str) -> str:
@@ -353,19 +333,33 @@ def _first(words: str) -> str:
 
 
 def _lights(words: str) -> list[Drawable]:
-    tint = ("warm",) if re.search(_WARM, words, re.IGNORECASE) else ("cool",) if re.search(_COOL, words, re.IGNORECASE) else ()
+    tint = (
+        ("warm",)
+        if re.search(_WARM, words, re.IGNORECASE)
+        else ("cool",)
+        if re.search(_COOL, words, re.IGNORECASE)
+        else ()
+    )
     for name, cue in _NAMED_LIGHT.items():
         if re.search(cue, words, re.IGNORECASE):
             anchor = _relation(words)[0] or _first(words)
             if name == "glow" and not anchor and _SIDE.search(words):
                 break
             at = region_of(words) if name in ("glow", "spot") and not anchor else None
-            return [Drawable("light", name, tint if name == "glow" else (), region=at, anchor=anchor if name in ("glow", "spot") else "")]
+            return [
+                Drawable(
+                    "light",
+                    name,
+                    tint if name == "glow" else (),
+                    region=at,
+                    anchor=anchor if name in ("glow", "spot") else "",
+                )
+            ]
     if match := _SIDE.search(words):
         vertical, side = (match[1] or match[3] or "").lower(), (match[2] or match[4]).lower()
         side = {"above": "top", "below": "bottom"}.get(side, side)
         return [Drawable("light", "side", tint, relation=f"{_V[vertical]} {side}" if vertical else side)]
-    if tint and re.search(rf"\b{_LIGHT}\b", words, re.IGNORECASE):
+    if tint and _LIGHT.search(words):
         return [Drawable("light", "tint", tint)]
     return []
 
@@ -373,7 +367,9 @@ def _lights(words: str) -> list[Drawable]:
 def _colour_rules(words: str) -> list[Drawable]:
     tints = _colours(words)
     if _SATURATION.search(words):
-        amount = _amount(words) or next((value for cue, value in _SATURATIONS if re.search(cue, words, re.IGNORECASE)), 0.6)
+        amount = _amount(words) or next(
+            (value for cue, value in _SATURATIONS if re.search(cue, words, re.IGNORECASE)), 0.6
+        )
         rules = [Drawable("colour", "saturation", amount=amount)]
         if _PALETTE.search(words) and tints:
             rules.append(Drawable("colour", "palette", tints[:4]))

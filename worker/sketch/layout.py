@@ -17,9 +17,8 @@ class Page:
         self.cell = max(2, min(width, height) // 128)
         self._taken = np.zeros((height // self.cell + 1, width // self.cell + 1), bool)
         edge = margin * min(width, height)
-        self.limits = (
-            max(limits.x0 * width, edge), max(limits.y0 * height, edge), min(limits.x1 * width, width - edge), min(limits.y1 * height, height - edge),
-        )  # fmt: skip
+        x0, y0 = max(limits.x0 * width, edge), max(limits.y0 * height, edge)
+        self.limits = x0, y0, min(limits.x1 * width, width - edge), min(limits.y1 * height, height - edge)
 
     def take(self, box: Box, gap: float = 0.0) -> None:
         """Mark a box, and `gap` pixels around it, as taken."""
@@ -36,21 +35,39 @@ class Page:
         twin.__dict__.update(self.__dict__, _taken=self._taken.copy())
         return twin
 
-    def find(self, size: tuple[float, float], wish: tuple[float, float], region: Region | None = None, pull: tuple[float, float] = (1, 1)) -> Box | None:
+    def find(
+        self,
+        size: tuple[float, float],
+        wish: tuple[float, float],
+        region: Region | None = None,
+        pull: tuple[float, float] = (1, 1),
+    ) -> Box | None:
         """The free box of `size` pixels whose centre is in `region` and nearest to `wish`; `pull` weighs x and y."""
         wide, tall = (int(np.ceil(v / self.cell)) for v in size)
-        sums = np.pad(self._taken.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+        sums: NDArray[np.int64] = np.pad(self._taken.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
         if tall >= sums.shape[0] or wide >= sums.shape[1]:
             return None
-        load = sums[tall:, wide:] - sums[:-tall, wide:] - sums[tall:, :-wide] + sums[:-tall, :-wide]
-        left = np.arange(load.shape[1])[None] * self.cell
-        top = np.arange(load.shape[0])[:, None] * self.cell
+        load: NDArray[np.int64] = sums[tall:, wide:] - sums[:-tall, wide:] - sums[tall:, :-wide] + sums[:-tall, :-wide]
+        rows, columns = int(load.shape[0]), int(load.shape[1])
+        left = np.linspace(0, (columns - 1) * self.cell, columns)[None]
+        top = np.linspace(0, (rows - 1) * self.cell, rows)[:, None]
         x, y = left + size[0] / 2, top + size[1] / 2
         x0, y0, x1, y1 = self.limits
-        ok = (load == 0) & (left >= x0 - 1) & (top >= y0 - 1) & (left + size[0] <= x1 + self.cell) & (top + size[1] <= y1 + self.cell)
+        ok = (
+            (load == 0)
+            & (left >= x0 - 1)
+            & (top >= y0 - 1)
+            & (left + size[0] <= x1 + self.cell)
+            & (top + size[1] <= y1 + self.cell)
+        )
         if region:
             # a little inside, so that who measures the drawn centre agrees
-            ok &= (x >= region.x0 * self.width + 1) & (x <= region.x1 * self.width - 1) & (y >= region.y0 * self.height + 1) & (y <= region.y1 * self.height - 1)
+            ok &= (
+                (x >= region.x0 * self.width + 1)
+                & (x <= region.x1 * self.width - 1)
+                & (y >= region.y0 * self.height + 1)
+                & (y <= region.y1 * self.height - 1)
+            )
         if not ok.any():
             return None
         cost = np.where(ok, pull[0] * (x - wish[0]) ** 2 + pull[1] * (y - wish[1]) ** 2, np.inf)

@@ -9,7 +9,6 @@ from scipy import ndimage
 
 from worker.sketch import draw
 from worker.sketch.draw import colour
-from worker.sketch.glyphs import Mask
 from worker.sketch.see import Sight, solved
 
 
@@ -38,7 +37,7 @@ def light(sight: Sight) -> Light:
     step = max(1, len(ys) // 6000)
     ys, xs = ys[::step], xs[::step]
     x, y = 2 * xs / (width - 1) - 1, 2 * ys / (height - 1) - 1
-    areas = sight.flat[ys, xs][:, None] == np.arange(1, sight.flat.max() + 1)
+    areas = sight.flat[ys, xs][:, None] == np.array(range(1, int(sight.flat.max()) + 1))
     corner = (np.clip((x * x + y * y) / 2, 0, 1)) ** 1.6
     line = seam(sight)
     away = np.abs(y - line.y) > (0.03 if line.crisp > 0.5 else 0.14)
@@ -52,7 +51,9 @@ def light(sight: Sight) -> Light:
     good = rest <= np.quantile(rest, 0.85)
     fit = solved(terms[good], tone[good])
     warm = solved(terms[good], warmth[good])
-    return Light(float(fit[0]), float(fit[1]), float(warm[0]), float(warm[1]), float(1 - np.exp(fit[2])), float(fit[3]), level)
+    return Light(
+        float(fit[0]), float(fit[1]), float(warm[0]), float(warm[1]), float(1 - np.exp(fit[2])), float(fit[3]), level
+    )
 
 
 def background(sight: Sight) -> tuple[float, float, float]:
@@ -98,7 +99,7 @@ def shares(sight: Sight, names: tuple[str, ...]) -> list[float]:
 
 
 class Seam(NamedTuple):
-    """Where the background changes most from one row to another: y from -1 to 1, by how many levels, how abruptly (0 to 1)."""
+    """Where the background changes most from row to row: y from -1 to 1, levels, how abruptly (0 to 1)."""
 
     y: float
     step: float
@@ -132,7 +133,10 @@ def framed(sight: Sight) -> float:
     for view in (sight.full, sight.full[::-1], sight.full.transpose(1, 0, 2), sight.full.transpose(1, 0, 2)[::-1]):
         run = slice(2 * inset, -2 * inset)
         line = view[inset + 1 : inset + thick - 1, run].mean(axis=0)
-        outside, inner = view[inset - 4 : inset - 1, run].mean(axis=0), view[inset + thick + 1 : inset + thick + 4, run].mean(axis=0)
+        outside, inner = (
+            view[inset - 4 : inset - 1, run].mean(axis=0),
+            view[inset + thick + 1 : inset + thick + 4, run].mean(axis=0),
+        )
         steps.append(min(float(np.median(np.abs(line - side).max(axis=1))) for side in (outside, inner)))
     return min(steps)
 
@@ -152,7 +156,10 @@ def ring(sight: Sight, x: float, y: float, half: float) -> float:
     sides = (2 * gy / height - 1 < line.y - 0.03, 2 * gy / height - 1 > line.y + 0.03) if line.step > 6 else (free,)
     gains: list[tuple[int, float]] = []
     for side in sides:
-        close, far = luma[free & side & (distance > 1.02) & (distance < 1.5)], luma[free & side & (distance > 2.5) & (distance < 4.0)]
+        close, far = (
+            luma[free & side & (distance > 1.02) & (distance < 1.5)],
+            luma[free & side & (distance > 2.5) & (distance < 4.0)],
+        )
         if len(close) > 25 and len(far) > 25:
             gains.append((len(close), float(np.median(close) - np.median(far))))
     return max(gains)[1] if gains else 0.0

@@ -41,7 +41,9 @@ class Profile:
         words = rng(self.name, "words", drawable.clause, drawable.key).standard_normal()
         persistent = rng(self.name, "persist", drawable.key).standard_normal()
         ease = self.base + self.offsets.get(drawable.kind, 0.0) + (self.focus if named <= 2 else 0.0)
-        return ease + self.persist * persistent + self.wording * words + self.noise * luck > self.crowding * log2(1 + named)
+        return ease + self.persist * persistent + self.wording * words + self.noise * luck > self.crowding * log2(
+            1 + named
+        )
 
 
 def rng(*parts: object) -> np.random.Generator:
@@ -60,7 +62,9 @@ def profile(name: str) -> Profile:
 
 def profiles() -> tuple[str, ...]:
     """The names of the profiles, in order."""
-    return tuple(sorted(entry.name.removesuffix(".json") for entry in _FOLDER.iterdir() if entry.name.endswith(".json")))
+    return tuple(
+        sorted(entry.name.removesuffix(".json") for entry in _FOLDER.iterdir() if entry.name.endswith(".json"))
+    )
 
 
 def spoiled(drawable: Drawable, name: str) -> Drawable | None:
@@ -75,14 +79,20 @@ def spoiled(drawable: Drawable, name: str) -> Drawable | None:
     if drawable.name in ("dark", "bright"):
         return replace(drawable, name="even")
     if drawable.name in ("side", "tint"):
-        return replace(drawable, relation=_across(drawable.relation), colours=tuple(_OTHER_CAST[c] for c in drawable.colours))
+        return replace(
+            drawable, relation=_across(drawable.relation), colours=tuple(_OTHER_CAST[c] for c in drawable.colours)
+        )
     return None
 
 
 def misspelt(string: str, dice: np.random.Generator) -> str:
     """One slip as diffusion models make them: two letters swapped, one dropped or one doubled."""
     letters = [i for i, c in enumerate(string) if c.isalnum()]
-    swaps = [i for i in letters if i + 1 < len(string) and string[i + 1].isalnum() and string[i].lower() != string[i + 1].lower()]
+    swaps = [
+        i
+        for i in letters
+        if i + 1 < len(string) and string[i + 1].isalnum() and string[i].lower() != string[i + 1].lower()
+    ]
     singles = [i for i in letters if string[i - 1 : i] != string[i] and string[i + 1 : i + 2] != string[i]] or letters
     kind = int(dice.integers(3))
     if kind == 0 and swaps:
@@ -130,4 +140,6 @@ def _foreign(names: tuple[str, ...]) -> tuple[str, ...]:
     """Three tones of the hue that is furthest from all of the named colours."""
     taken = [colorsys.rgb_to_hsv(*(float(v) / 255 for v in colour(name)))[0] for name in names]
     hue = max((n / 24 for n in range(24)), key=lambda h: min(min(abs(h - t), 1 - abs(h - t)) for t in taken))
-    return tuple(_hex(np.array(colorsys.hsv_to_rgb(hue, s, v)) * 255) for s, v in ((0.45, 0.95), (0.7, 0.7), (0.7, 0.45)))
+    return tuple(
+        _hex(np.array(colorsys.hsv_to_rgb(hue, s, v)) * 255) for s, v in ((0.45, 0.95), (0.7, 0.7), (0.7, 0.45))
+    )

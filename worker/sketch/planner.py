@@ -1,13 +1,14 @@
 """The sketch's planner: clauses that ask for something become goals; goals become instructions."""
 
 import re
-from functools import reduce
+from functools import cache, reduce
 
 from director.errors import BriefError
 from director.prompts.clauses import Clause, clauses
 from director.seats import Context, ExtractRequest, PlanRequest
 from director.types import MAX_GOALS, Action, ActionKind, Brief, Extracted, Goal, GoalType, Planned, Region, Scope
 from worker.sketch.language import parse, region_of
+from worker.sketch.lexicon import lexicon
 from worker.sketch.strings import masked, strings
 
 _BY = "sketch-planner"
@@ -74,11 +75,16 @@ def _goal(name: str, text: str, kind: GoalType, before: list[Goal]) -> Goal:
     anchors = {d.anchor for d in drawables if d.anchor}
     parents = tuple(g.id for g in before if anchors & {d.name for d in parse(g.text) if d.kind == "thing"})[:3]
     region = next((d.region for d in drawables if d.region), None) or region_of(masked(text))
-    known = bool(drawables)
     return Goal(
-        id=name, text=text, type=kind, scope=_scope(kind, text), string=said[0][0][:200] if kind is GoalType.TEXT and said else None,
-        region=region, parents=parents, feasibility=0.7 if known and kind is not GoalType.TEXT else 0.6 if known else 0.35,
-    )  # fmt: skip
+        id=name,
+        text=text,
+        type=kind,
+        scope=_scope(kind, text),
+        string=said[0][0][:200] if kind is GoalType.TEXT and said else None,
+        region=region,
+        parents=parents,
+        feasibility=0.35 if not drawables else 0.6 if kind is GoalType.TEXT else 0.7,
+    )
 
 
 def _scope(kind: GoalType, text: str) -> Scope:
@@ -88,28 +94,22 @@ def _scope(kind: GoalType, text: str) -> Scope:
     return Scope.LOCAL if local else Scope.GLOBAL
 
 
-_CUES: tuple[tuple[GoalType, float, str], ...] = (
-    (GoalType.LIGHTING, 1.2, r"\blight(?:s|ing)?\b|daylight|sunlight|moonlight|candlelight|lamplight|\blit\b|\bglow|\bbeams?\b|back-?li[gt]h?t\w*|\bshadows?\b(?! (?:to|areas))|low-key|high-key|\bnight\b(?! market)|\brim\b|spotlight|underlight\w*|illuminat\w+|golden hour|sunset|\bdawn\b|soft-?box|\bshines?\b|\brays\b"),
-    (GoalType.EFFECT, 1.3, r"\bgrain\w*|\bblur\w*|depth of field|out of focus|vignett\w+|\bsteam\b|\bsmoke\b|\bfog\b|\bmist\b|\bhaze\b|\brain(?:ing)?\b|\bsnow\w*|reflections?|\bmirror\b|textures?|half-?tone|scan-?lines|\bbloom\b|\bhalo\b|neon glow|splash|droplets|condensation|watercolou?r|outlines?|dotted|concentric|misregist\w+|creases?|\bdust\b|scratch\w*|aberration|double exposure|\bfades?\b|\bstars\b|silhouettes|bokeh|motion|sparkl\w+|\bworn\b|scuff\w*|glossy|\btorn\b|ring-wear|confetti|\blens flare|embossed|brush ?strokes?|cut-?paper|screen[- ]print|noise|streaks"),
-    (GoalType.COLOR, 1.25, r"palette|colou?r(?:s|ed|-wise|ing)?\b|saturat\w+|\btones?\b|\bgrade\b|\bhues?\b|sepia|monochrom\w+|pastels?|\binks\b|\baccent\b|\btint\w*|dominate|\bblacks\b|\bgreens\b|gradient"),
-    (GoalType.COMPOSITION, 1.2, r"cent(?:re|er) of the (?:frame|picture|page|image)|middle of the (?:frame|picture|page|image)|\bthirds?\b(?! of the height)|diagonal\b|symmetr\w+|margins?\b|empty space|negative space|perspective|low[ -]angle|eye level|\bcrop\b|reframe|composition|uncluttered|grouped|asymmetric\w*|bottom (?:fifth|quarter|third)|top (?:\d+%|third|quarter)|lead the eye|\bpanel\b|\bframing\b|horizon line|fills? (?:the|half)|\bspace around\b|breathing"),
-)  # fmt: skip
-_MOOD = re.compile(r"\b(?:feel(?:ing|s)?|mood|imagine|reader|people|parents|story|the show|we are after|audience|somebody|nobody|everybody|seem|please no|writers)\b", re.IGNORECASE)
-_ARTEFACT = re.compile(r"\b(?:poster|flyer|cover art|cover|packshot|advertisement|banner|postcard|key art|splash screen|picture book|campaign|sleeve|label|menu|ad|format|portrait|landscape|square)\b", re.IGNORECASE)
-_PRESENT = re.compile(
-    r"\b(?:an?|one|two|three|four|five|six|several|single)\s+[\w-]+.{0,60}\b(?:stands?|sits?|lies|hangs?|rests?|grows?|flies|fly|floats?|drifts?|leans?|parked|moored|perch\w+|rides?|walks?|clings?|queue|mounted|place|add|put|stack)\b|\b(?:there (?:is|are)|add|place|put|draw|stack|scatter|hang|include|we see|stands?|sits|lies|hangs|string)\b\s+(?:\w+\s+){0,3}?(?:an?|one|two|three|four|five|six|several|some)\b",
-    re.IGNORECASE,
-)  # fmt: skip
+_WEIGHTS = {GoalType.LIGHTING: 1.2, GoalType.EFFECT: 1.3, GoalType.COLOR: 1.25, GoalType.COMPOSITION: 1.2}
+
+
+@cache
+def _cue(name: str) -> re.Pattern[str]:
+    return re.compile(lexicon("cues")["types"][name], re.IGNORECASE)
 
 
 def type_of(text: str) -> GoalType | None:
     """What a clause asks for, or None when it asks for nothing that could be seen."""
     if strings(text):
         return GoalType.TEXT
-    scores = {kind: weight * len(re.findall(cue, text, re.IGNORECASE)) for kind, weight, cue in _CUES}
+    scores = {kind: weight * len(_cue(kind.value).findall(text)) for kind, weight in _WEIGHTS.items()}
     drawables = parse(text)
     things = [d for d in drawables if d.kind == "thing" and d.name != "steam"]
-    present = bool(_PRESENT.search(text))
+    present = bool(_cue("present").search(text))
     scores[GoalType.ADD_OBJECT] = 1.22 * len(things[:2]) + (1.0 if present else 0.0)
     if any(d.name == "of" for d in drawables):
         scores[GoalType.COLOR] += 1.5
@@ -123,7 +123,7 @@ def type_of(text: str) -> GoalType | None:
 
 def _idle(text: str, score: float, drawn: bool) -> bool:
     """Talk about the job or the mood rather than about the picture."""
-    return score < 2.6 and (bool(_MOOD.search(text)) or (bool(_ARTEFACT.search(text)) and not drawn))
+    return score < 2.6 and (bool(_cue("mood").search(text)) or (bool(_cue("artefact").search(text)) and not drawn))
 
 
 _OPPOSED = (("dark", "bright"),)
@@ -134,14 +134,26 @@ def _conflicted(goals: tuple[Goal, ...]) -> tuple[Goal, ...]:
     names = {goal.id: {d.name for d in parse(goal.text) if d.kind in ("light", "colour")} for goal in goals}
 
     def against(a: Goal, b: Goal) -> bool:
-        return a.id != b.id and any({x, y} <= {n for n in names[a.id] | names[b.id]} and not {x, y} <= names[a.id] and bool(names[a.id] & {x, y}) and bool(names[b.id] & {x, y}) for x, y in _OPPOSED)
+        return a.id != b.id and any(
+            {x, y} <= {n for n in names[a.id] | names[b.id]}
+            and not {x, y} <= names[a.id]
+            and bool(names[a.id] & {x, y})
+            and bool(names[b.id] & {x, y})
+            for x, y in _OPPOSED
+        )
 
-    return tuple(goal.model_copy(update={"conflicts": tuple(o.id for o in goals if against(goal, o))}) for goal in goals)
+    return tuple(
+        goal.model_copy(update={"conflicts": tuple(o.id for o in goals if against(goal, o))}) for goal in goals
+    )
 
 
 # --- plan ---------------------------------------------------------------------------------------
 
-_OPENINGS = ("A designer's comp, cleanly composed:", "One clear comp, everything in its place:", "A calm comp; show exactly this:")
+_OPENINGS = (
+    "A designer's comp, cleanly composed:",
+    "One clear comp, everything in its place:",
+    "A calm comp; show exactly this:",
+)
 _LEADS = ("Add", "Place", "Put", "Draw")
 
 
@@ -152,7 +164,12 @@ def _worded(goal: Goal, attempt: int) -> str:
         if f"'{goal.string}'" not in text and f'"{goal.string}"' not in text and f"“{goal.string}”" not in text:
             text = text.replace(goal.string, f"'{goal.string}'", 1)
         verb = ("Set the text", "Letter the words", "Write the line", "Typeset")[attempt % 4]
-        text = re.sub(r"^(?:include|add|set|put)(?: the)?(?: text| words| line)? (?=['\"“])", f"{verb} ", text, flags=re.IGNORECASE)
+        text = re.sub(
+            r"^(?:include|add|set|put)(?: the)?(?: text| words| line)? (?=['\"“])",
+            f"{verb} ",
+            text,
+            flags=re.IGNORECASE,
+        )
     elif goal.type == GoalType.ADD_OBJECT.value:
         text = re.sub(r"^(?:add|place|put|draw)\b", _LEADS[attempt % 4], text, flags=re.IGNORECASE)
     if attempt:
@@ -171,5 +188,10 @@ def _mask(request: PlanRequest) -> Region | None:
     if len(regions) < len(request.targets) or any(region is None for region in regions):
         return None
     box = reduce(Region.union, [region for region in regions if region])
-    grown = Region(x0=max(0.0, box.x0 - _MARGIN), y0=max(0.0, box.y0 - _MARGIN), x1=min(1.0, box.x1 + _MARGIN), y1=min(1.0, box.y1 + _MARGIN))
+    grown = Region(
+        x0=max(0.0, box.x0 - _MARGIN),
+        y0=max(0.0, box.y0 - _MARGIN),
+        x1=min(1.0, box.x1 + _MARGIN),
+        y1=min(1.0, box.y1 + _MARGIN),
+    )
     return grown if grown.area < 0.7 else None

@@ -20,14 +20,23 @@ from worker.sketch.see import Flags, Sight, Thing
 _LIKE = 0.45
 
 
-def edited(base: Canvas, plan: tuple[Drawable, ...], wanted: tuple[Drawable, ...], mask: Region | None, habits: Profile, dice: np.random.Generator) -> Canvas:
+def edited(
+    base: Canvas,
+    plan: tuple[Drawable, ...],
+    wanted: tuple[Drawable, ...],
+    mask: Region | None,
+    habits: Profile,
+    dice: np.random.Generator,
+) -> Canvas:
     """`plan` drawn over `base`; `wanted` is what was asked, whether or not it is drawn.
 
     Outside `mask` the result is bit for bit the base. Inside, something that nobody named may suffer.
     """
     sight = Sight(base)
     page = Page(base.shape[1], base.shape[0], mask or WHOLE, 0.03)
-    comp = Comp(base.copy(), page, dice, kept=_enlarged(ndimage.maximum_filter(sight.front, 9), page).astype(np.float32))
+    comp = Comp(
+        base.copy(), page, dice, kept=_enlarged(ndimage.maximum_filter(sight.front, 9), page).astype(np.float32)
+    )
     if dice.random() < habits.damage:
         _smudge(comp, sight, wanted, mask, dice)
     moved = _clear_way(comp, sight, plan, mask)
@@ -54,7 +63,12 @@ def _composited(base: Canvas, canvas: Canvas, mask: Region | None) -> Canvas:
     if mask is None:
         return canvas
     height, width = base.shape[:2]
-    x0, y0, x1, y1 = int(np.ceil(mask.x0 * width)), int(np.ceil(mask.y0 * height)), int(mask.x1 * width), int(mask.y1 * height)
+    x0, y0, x1, y1 = (
+        int(np.ceil(mask.x0 * width)),
+        int(np.ceil(mask.y0 * height)),
+        int(mask.x1 * width),
+        int(mask.y1 * height),
+    )
     out = base.copy()
     out[y0:y1, x0:x1] = canvas[y0:y1, x0:x1]
     return out
@@ -69,26 +83,27 @@ def _clear_way(comp: Comp, sight: Sight, plan: tuple[Drawable, ...], mask: Regio
     for d in plan:
         if d.kind == "text":
             out.append(_replaced_text(comp, sight, d, mask))
-        elif d.kind == "thing":
-            there = [t for t in sight.things if t.like(d.name) >= _LIKE and (mask is None or inside(t, mask, 0.0))]
-            for thing in there:
-                _erase(comp, sight, thing)
-            if d.verb == "add":
-                out.append(d)
         elif d.name in ("of", "place"):
             out += _restamped(comp, sight, d)
-        elif d.name == "clear":
-            area = d.region or Region(x0=0, y0=0, x1=1, y1=0.35)
-            for thing in sight.things:
-                if thing.likeness[thing.noun] >= _LIKE and inside(thing, area, 0.05):
-                    out.append(_again(comp, sight, thing))
-            out.append(d)
-        elif d.name in ("margins", "symmetry", "diagonal", "third"):
-            out += [_again(comp, sight, thing) for thing in sight.things if thing.likeness[thing.noun] >= 0.55]
-            out.append(d)
         else:
-            out.append(d)
+            for thing in _replaced_things(sight, d, mask):
+                if d.kind == "thing":
+                    _erase(comp, sight, thing)
+                else:
+                    out.append(_again(comp, sight, thing))
+            out += [d] if d.verb == "add" else []
     return tuple(out)
+
+
+def _replaced_things(sight: Sight, d: Drawable, mask: Region | None) -> list[Thing]:
+    """The things that have to go, or to move, before `d` can be drawn."""
+    known = [t for t in sight.things if t.likeness[t.noun] >= _LIKE]
+    if d.kind == "thing":
+        return [t for t in sight.things if t.like(d.name) >= _LIKE and (mask is None or inside(t, mask, 0.0))]
+    if d.name == "clear":
+        area = d.region or Region(x0=0, y0=0, x1=1, y1=0.35)
+        return [t for t in known if inside(t, area, 0.05)]
+    return known if d.name in ("margins", "symmetry", "diagonal", "third") else []
 
 
 def _replaced_text(comp: Comp, sight: Sight, d: Drawable, mask: Region | None) -> Drawable:
@@ -97,7 +112,12 @@ def _replaced_text(comp: Comp, sight: Sight, d: Drawable, mask: Region | None) -
     if min(r.score for r in readings) < 0.5:
         return d
     boxes = [r.box for r in readings]
-    x0, y0, x1, y1 = min(b[0] for b in boxes), min(b[1] for b in boxes), max(b[2] for b in boxes), max(b[3] for b in boxes)
+    x0, y0, x1, y1 = (
+        min(b[0] for b in boxes),
+        min(b[1] for b in boxes),
+        max(b[2] for b in boxes),
+        max(b[3] for b in boxes),
+    )
     x, y = (x0 + x1) / 2 / comp.width, (y0 + y1) / 2 / comp.height
     if mask and not (mask.x0 < x < mask.x1 and mask.y0 < y < mask.y1):
         return d
@@ -177,10 +197,16 @@ def _continued(view: Canvas, hole: Flags) -> Canvas:
     return np.stack([ndimage.uniform_filter1d(out[..., c], 5, axis=0) for c in range(3)], axis=-1)
 
 
-def _smudge(comp: Comp, sight: Sight, wanted: tuple[Drawable, ...], mask: Region | None, dice: np.random.Generator) -> None:
+def _smudge(
+    comp: Comp, sight: Sight, wanted: tuple[Drawable, ...], mask: Region | None, dice: np.random.Generator
+) -> None:
     """What an edit breaks by the way: one thing that nobody named is half wiped out."""
     named = {d.name for d in wanted} | {d.anchor for d in wanted}
-    victims = [t for t in sight.things if t.likeness[t.noun] >= _LIKE and t.noun not in named and (mask is None or inside(t, mask, 0.0))]
+    victims = [
+        t
+        for t in sight.things
+        if t.likeness[t.noun] >= _LIKE and t.noun not in named and (mask is None or inside(t, mask, 0.0))
+    ]
     if victims:
         x0, y0, x1, y1 = _seen(victims[int(dice.integers(len(victims)))], "cup", comp).box
         part = comp.canvas[y0 : (y0 + y1) // 2, x0:x1]
@@ -211,8 +237,12 @@ def _take(page: Page, sight: Sight, canvas: Canvas) -> None:
 
 def _areas(comp: Comp, sight: Sight) -> list[tuple[Flags, Canvas]]:
     """The smooth areas at full size, largest first, with their median colours."""
-    labels = np.asarray(Image.fromarray(sight.flat.astype(np.uint8)).resize((comp.width, comp.height), Image.Resampling.NEAREST))
-    return [(labels == i, np.median(comp.canvas[labels == i][::7], axis=0)) for i in range(1, int(sight.flat.max()) + 1)]
+    labels = np.asarray(
+        Image.fromarray(sight.flat.astype(np.uint8)).resize((comp.width, comp.height), Image.Resampling.NEAREST)
+    )
+    return [
+        (labels == i, np.median(comp.canvas[labels == i][::7], axis=0)) for i in range(1, int(sight.flat.max()) + 1)
+    ]
 
 
 def _regrade(comp: Comp, sight: Sight, plan: tuple[Drawable, ...]) -> None:
@@ -246,4 +276,3 @@ def _softened(comp: Comp, sight: Sight) -> Canvas:
     front = ndimage.maximum_filter(ndimage.binary_opening(sight.front, np.ones((3, 3), bool)), 5)
     background = 1 - np.asarray(Image.fromarray(front).resize(size, Image.Resampling.NEAREST)).astype(np.float32)
     return draw.soft(comp.canvas, background, max(4.0, comp.width / 70), comp.dice)
-

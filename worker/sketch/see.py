@@ -4,27 +4,24 @@ The background is what is smooth and reaches the picture's edge; things are what
 recognised by silhouette and lines; type is read by laying a template over lines of ink.
 """
 
-from dataclasses import dataclass, replace
-from functools import cache, cached_property, lru_cache
+from dataclasses import dataclass
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
-from scipy import fft, ndimage
+from scipy import ndimage
 
-from director.types import Region
 from worker.sketch import draw, glyphs
 from worker.sketch.draw import Box, Canvas
 from worker.sketch.glyphs import Mask
-from worker.sketch.language import nouns
+from worker.sketch.lexicon import nouns
 
 Flags = NDArray[np.bool_]
 _SIDE = 448
 """The shorter side of the working size, in pixels: larger pictures are reduced to it."""
 _CELLS = 32
 _SHORTLIST = 24
-_ROWS = 18
-"""Rows to which a line is reduced before a string is slid along it."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +105,13 @@ class Sight:
             terms = np.stack([np.ones_like(u), v, v * v, v**3, u, u * v, u * v * v, u * u, u * u * v, u**3], axis=-1)
             c = solved(terms, self.calm[ys, xs])
             row, line = y[:, None, None], x[None, :, None]
-            surface = c[0] + row * (c[1] + row * (c[2] + row * c[3])) + line * (c[4] + row * (c[5] + row * c[6])) + line**2 * (c[7] + row * c[8]) + line**3 * c[9]
+            surface = (
+                c[0]
+                + row * (c[1] + row * (c[2] + row * c[3]))
+                + line * (c[4] + row * (c[5] + row * c[6]))
+                + line**2 * (c[7] + row * c[8])
+                + line**3 * c[9]
+            )
             reach = Image.fromarray(own.astype(np.uint8) * 255).filter(ImageFilter.BoxBlur(0.13 * min(height, width)))
             areas.append((surface.astype(np.float32), np.asarray(reach) > 1))
         return areas
@@ -139,11 +142,16 @@ class Sight:
         labels, _ = ndimage.label(joined, np.ones((3, 3), int))
         least = 0.045 * min(labels.shape)
         found: list[Thing] = []
-        for label, place in enumerate(ndimage.find_objects(labels), 1):
+        for label, (rows, columns) in enumerate(ndimage.find_objects(labels), 1):
+            place = rows, columns
             height, width = place[0].stop - place[0].start, place[1].stop - place[1].start
-            if max(height, width) >= least and min(height, width) >= 0.25 * least and height * width < 0.6 * labels.size:
+            if (
+                max(height, width) >= least
+                and min(height, width) >= 0.25 * least
+                and height * width < 0.6 * labels.size
+            ):
                 own = ndimage.binary_fill_holes(labels[place] == label)
-                if own is not None and own.sum() > 0.12 * own.size:
+                if own.sum() > 0.12 * own.size:
                     found.append(self._thing(own, place))
         return tuple(found)
 
@@ -157,7 +165,10 @@ class Sight:
     @cached_property
     def ink(self) -> tuple[Mask, ...]:
         """Dark and light ink against what surrounds it, at the full size; soft masks."""
-        luma = np.asarray(Image.fromarray(np.clip(self.plain, 0, 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(0.6)), np.float32)
+        luma = np.asarray(
+            Image.fromarray(np.clip(self.plain, 0, 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(0.6)),
+            np.float32,
+        )
         window = max(15, int(0.055 * min(luma.shape)) | 1)
         high = ndimage.uniform_filter(ndimage.maximum_filter(luma, window), window // 2)
         low = ndimage.uniform_filter(ndimage.minimum_filter(luma, window), window // 2)
@@ -192,7 +203,11 @@ class Sight:
             if tall > 1.4 * most and 0.12 * tall < wide < 0.5 * tall and sizes[label] < 4 * tall:
                 ys, xs = np.nonzero(labels[place] == label)
                 streaks += int(np.polyfit(ys, xs, 1)[0] > 0.1)
-            if 3 <= sizes[label] and max(tall, wide) <= min(most, 1.7 * min(tall, wide) + 1) and sizes[label] > 0.5 * tall * wide:
+            if (
+                sizes[label] >= 3
+                and max(tall, wide) <= min(most, 1.7 * min(tall, wide) + 1)
+                and sizes[label] > 0.5 * tall * wide
+            ):
                 y, x = (place[0].start + place[0].stop) / 2, (place[1].start + place[1].stop) / 2
                 rgb = full[int(y), int(x)]
                 rows.append((x / width, y / height, float((rgb.max() - rgb.min()) / max(rgb.max(), 1))))
@@ -217,7 +232,7 @@ def _seams(mask: Flags) -> Flags:
     return thin & rows[:, None]
 
 
-def _rim(labels: NDArray[np.int32], inset: int) -> set[int]:
+def _rim(labels: NDArray[np.integer], inset: int) -> set[int]:
     """The labels on the rectangle that lies `inset` pixels inside the edge."""
     inner = labels[inset : labels.shape[0] - inset, inset : labels.shape[1] - inset]
     return {int(v) for v in np.unique(np.concatenate([inner[0], inner[-1], inner[:, 0], inner[:, -1]]))}
@@ -229,7 +244,9 @@ def periodic(luma: Mask, period: int) -> tuple[float, float]:
     for profile in (luma.mean(axis=1), luma.mean(axis=0)):
         rest = profile - ndimage.uniform_filter1d(profile, 2 * period)
         rest = rest[: len(rest) // period * period]
-        found.append(2 * float(np.abs((rest * np.exp(-2j * np.pi * np.arange(len(rest)) / period)).mean())) if len(rest) else 0.0)
+        found.append(
+            2 * float(np.abs((rest * np.exp(-2j * np.pi * np.arange(len(rest)) / period)).mean())) if len(rest) else 0.0
+        )
     return found[0], found[1]
 
 
@@ -238,10 +255,13 @@ def _descreened(canvas: Canvas, luma: Mask, screens: dict[int, tuple[float, floa
     height, width = luma.shape
     for period, amplitudes in screens.items():
         if max(amplitudes) > 1.6:
-            tiles = luma[: height // period * period, : width // period * period].reshape(height // period, period, width // period, period)
+            tiles = luma[: height // period * period, : width // period * period].reshape(
+                height // period, period, width // period, period
+            )
             gain = tiles.mean(axis=(0, 2)) / tiles.mean()
             gain = np.tile(gain, (height // period + 1, width // period + 1))[:height, :width]
-            canvas, luma = canvas / gain[..., None], luma / gain
+            canvas = (canvas / gain[..., None]).astype(np.float32)
+            luma = (luma / gain).astype(np.float32)
     return canvas
 
 
@@ -253,13 +273,19 @@ def _marks(ink: Flags, rainy: bool) -> list[Box]:
     boxes = [(p[1].start, p[0].start, p[1].stop, p[0].stop) for p in ndimage.find_objects(labels)]
     if rainy:
         long = 0.037 * ink.shape[0]
-        boxes = [b for b, size in zip(boxes, sizes, strict=True) if b[3] - b[1] < max(long, 2.2 * (b[2] - b[0])) or size > 0.5 * (b[2] - b[0]) * (b[3] - b[1])]
+        boxes = [
+            b
+            for b, size in zip(boxes, sizes, strict=True)
+            if b[3] - b[1] < max(long, 2.2 * (b[2] - b[0])) or size > 0.5 * (b[2] - b[0]) * (b[3] - b[1])
+        ]
     marks = sorted((x0, y0, x1, y1) for x0, y0, x1, y1 in boxes if y1 - y0 <= tallest and (x1 - x0) * (y1 - y0) >= 4)
     if not marks:
         return []
     x0, y0, x1, y1 = np.array(marks).T[:, :, None]
     within = (x0 <= x0.T) & (y0 <= y0.T) & (x1 >= x1.T) & (y1 >= y1.T) & ((y1 - y0).T >= 6)
-    return [mark for mark, held in zip(marks, within.sum(axis=1), strict=True) if held <= 2]  # more: an outline, not a letter
+    return [
+        mark for mark, held in zip(marks, within.sum(axis=1), strict=True) if held <= 2
+    ]  # more: an outline, not a letter
 
 
 def _rows(marks: list[Box], gap: float) -> list[Box]:
@@ -275,7 +301,11 @@ def _rows(marks: list[Box], gap: float) -> list[Box]:
             row = rows[i]
             height = row[3] - row[1]
             level = min(row[3], box[3]) - max(row[1], box[1])
-            if box[0] - row[2] <= gap * min(height, 2 * tall) and level >= 0.55 * min(height, tall) and 0.25 < tall / height < 2.6:
+            if (
+                box[0] - row[2] <= gap * min(height, 2 * tall)
+                and level >= 0.55 * min(height, tall)
+                and 0.25 < tall / height < 2.6
+            ):
                 rows[i] = _around(row, box)
                 break
         else:
@@ -284,7 +314,12 @@ def _rows(marks: list[Box], gap: float) -> list[Box]:
     for box in small:  # dots, accents, dashes and commas belong to the row that they touch
         for i, row in enumerate(rows):
             tall = row[3] - row[1]
-            if row[0] - 0.12 * tall <= box[0] and box[2] <= row[2] + 0.3 * tall and row[1] - 0.14 * tall <= box[3] and box[1] < row[3] - 1:
+            if (
+                row[0] - 0.12 * tall <= box[0]
+                and box[2] <= row[2] + 0.3 * tall
+                and row[1] - 0.14 * tall <= box[3]
+                and box[1] < row[3] - 1
+            ):
                 grown[i] = _around(grown[i], box)
                 break
     rows = grown
@@ -322,7 +357,9 @@ def _fills(rgb: Canvas) -> tuple[tuple[float, float, float], ...]:
 
 
 @cache
-def _templates() -> tuple[list[str], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+def _templates() -> tuple[
+    list[str], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]
+]:
     """Names; then, three rows a noun: silhouettes, line patterns (flattened cells), log aspects, areas."""
     names = sorted(nouns())
     shapes, inks, aspects = list[Mask](), list[Mask](), list[float]()
@@ -343,7 +380,11 @@ def likeness(own: Flags, luma: Mask) -> dict[str, float]:
     """How much a filled silhouette with its luma looks like each noun, 0 to 1."""
     names, shapes, inks, aspects, areas = _templates()
     size = (_CELLS, _CELLS)
-    shape = (np.asarray(Image.fromarray(own.astype(np.uint8) * 255).resize(size, Image.Resampling.BOX), np.float32) > 127).astype(np.float32).ravel()
+    shape = (
+        (np.asarray(Image.fromarray(own.astype(np.uint8) * 255).resize(size, Image.Resampling.BOX), np.float32) > 127)
+        .astype(np.float32)
+        .ravel()
+    )
     tone = np.asarray(Image.fromarray(luma.astype(np.float32)).resize(size, Image.Resampling.BOX), np.float32).ravel()
     both = shapes @ shape
     overlap = both / np.maximum(areas + shape.sum() - both, 1)
@@ -355,177 +396,12 @@ def likeness(own: Flags, luma: Mask) -> dict[str, float]:
     return {name: float(value) for name, value in zip(names, score.reshape(len(names), -1).max(axis=1), strict=True)}
 
 
-def _correlation(patterns: NDArray[np.float32], tone: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
+def _correlation(
+    patterns: NDArray[np.float32], tone: NDArray[np.float32], weight: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """Weighted correlation of each row of patterns with the tone."""
     total = np.maximum(weight.sum(axis=1), 1)
     a = patterns - ((patterns * weight).sum(axis=1) / total)[:, None]
     b = tone[None] - ((tone * weight).sum(axis=1) / total)[:, None]
     covariance = (a * b * weight).sum(axis=1)
     return covariance / np.sqrt(np.maximum((a * a * weight).sum(axis=1) * (b * b * weight).sum(axis=1), 1e-6))
-
-
-# --- reading ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Reading:
-    """The best match of one line of a string: how well (0 to 1), where (pixels), in which face (and size, when slid)."""
-
-    score: float
-    box: Box
-    face: str
-    read: str
-    polarity: int = 0
-    px: int = 0
-
-
-NOTHING = Reading(0.0, (0, 0, 1, 1), "", "")
-
-
-def find_line(sight: Sight, string: str) -> Reading:
-    """Where the string stands, judged by boxes of about its proportions."""
-    best = NOTHING
-    for box, polarity in sight.lines:
-        wide, tall = box[2] - box[0], box[3] - box[1]
-        ink = sight.ink[polarity][box[1] : box[3], box[0] : box[2]]
-        for face in glyphs.FACES:
-            if abs(np.log(wide / tall / _ratio(string, face))) < 0.16 and glyphs.settable(string, face):
-                score = _match(ink, string, face)
-                if score > best.score:
-                    best = Reading(score, box, face, string, polarity)
-    return best
-
-
-def find_along(sight: Sight, string: str, region: Region | None) -> Reading:
-    """As `find_line`, for lines whose ends were lost or joined to something: the string is slid along them."""
-    best = NOTHING
-    seen: set[tuple[int, ...]] = set()
-    height, width = sight.full.shape[:2]
-    for box, polarity in sight.lines:
-        wide, tall = box[2] - box[0], box[3] - box[1]
-        rough = (polarity, *(v // 6 for v in box))
-        if tall < 9 or rough in seen or (region and not _overlaps(region, box, width, height)):
-            continue
-        seen.add(rough)
-        for face in glyphs.FACES:
-            ratio = _ratio(string, face)
-            if 0.45 < wide / tall / ratio < 1.9 and glyphs.settable(string, face):
-                reach = round(0.3 * ratio * tall)
-                x0, x1 = max(0, box[0] - reach), min(width, box[2] + reach)
-                strip = sight.ink[polarity][box[1] : box[3], x0:x1]
-                score, left, span, px = max(_slide(strip, string, face, px) for px in _sizes(string, face, tall))
-                if score > best.score:
-                    best = Reading(score, (x0 + left, box[1], x0 + left + span, box[3]), face, string, polarity, px)
-    return best
-
-
-def _overlaps(region: Region, box: Box, width: int, height: int) -> bool:
-    return not (box[2] < region.x0 * width or box[0] > region.x1 * width or box[3] < region.y0 * height or box[1] > region.y1 * height)
-
-
-def _slide(strip: Mask, string: str, face: str, px: int) -> tuple[float, int, int, int]:
-    """The best correlation of a string slid along a strip of about its height; where, its width and its size."""
-    mask = glyphs.line(string, face, px)
-    width, rows = mask.shape[1], min(strip.shape[0], _ROWS)
-    if width >= strip.shape[1]:
-        return 0.0, 0, width, px
-    mask, strip = glyphs.resized(mask, width, rows), glyphs.resized(strip, strip.shape[1], rows)
-    pattern = mask - mask.mean()
-    size = fft.next_fast_len(strip.shape[1] + width, real=True)
-    products = fft.irfft((fft.rfft(strip, size, axis=1) * np.conj(fft.rfft(pattern, size, axis=1))).sum(axis=0), size)
-    products = products[: strip.shape[1] - width + 1]
-    columns = np.pad(np.stack([strip.sum(axis=0), (strip * strip).sum(axis=0)]), ((0, 0), (1, 0))).cumsum(axis=1)
-    sums, squares = columns[:, width:] - columns[:, :-width]
-    spread = squares - sums * sums / mask.size
-    scores = products / np.sqrt(np.maximum(spread * (pattern * pattern).sum(), 1e-3))
-    left = int(scores.argmax())
-    return float(scores[left]), left, width, px
-
-
-def spelt(sight: Sight, string: str, found: Reading) -> Reading:
-    """The reading with what is really written: the string, or the slip of one letter that fits better."""
-    if found.score < 0.45:
-        return found
-    x0, y0, x1, y1 = found.box
-    tall = y1 - y0
-    ink = sight.ink[found.polarity][y0:y1]
-    if found.px:
-        return _spelt_along(ink, string, found)
-    own = ink[:, x0:x1]
-    px = _size(string, found.face, own.shape)
-    gap = np.abs(own - _set_to(string, found.face, px, own.shape))
-    worst = float(ndimage.uniform_filter1d(gap.mean(axis=0), max(3, tall // 2)).max())
-    if worst < 0.17 and found.score > 0.9:
-        return found
-    tried = ((_match(own, slip, found.face, px), slip) for slip in slips(string, found.score > 0.93))
-    score, slip = max(tried, default=(0.0, ""))
-    if score <= found.score + 0.012:
-        return found
-    # an end that was lost on the way to the box is no slip: look whether the whole string fits there
-    strip = ink[:, max(0, x0 - tall) : x1 + tall]
-    whole = max(_slide(strip, string, found.face, size)[0] for size in _sizes(string, found.face, tall)) if slip in string else 0.0
-    return replace(found, score=whole) if whole > max(0.8, score - 0.03) else replace(found, score=score, read=slip)
-
-
-def _spelt_along(ink: Mask, string: str, found: Reading) -> Reading:
-    x0, y0, x1, y1 = found.box
-    tall = y1 - y0
-    strip = ink[:, max(0, x0 - tall) : x1 + tall]
-    score, slip = max(((_slide(strip, slip, found.face, found.px)[0], slip) for slip in slips(string, False)), default=(0.0, ""))
-    if score > found.score + 0.008:
-        return replace(found, score=score, read=slip)
-    ends = ink[:, max(0, x0 - tall // 5) : max(0, x0 - 1)], ink[:, x1 + 1 : x1 + tall // 5]
-    more = max(float(end.mean(axis=0).max(initial=0.0)) for end in ends)
-    return replace(found, read=f"…{string}…") if more > 0.22 else found
-
-
-@lru_cache(maxsize=1024)
-def _ratio(string: str, face: str) -> float:
-    tall, wide = glyphs.line(string, face, 64).shape
-    return wide / tall
-
-
-def _match(ink: Mask, string: str, face: str, px: int = 0) -> float:
-    """Correlation of ink with the string set to the same box (at a font size, when that is known)."""
-    mask = _set_to(string, face, px or _size(string, face, ink.shape), ink.shape)
-    a, b = ink - ink.mean(), mask - mask.mean()
-    return float((a * b).sum() / np.sqrt(max((a * a).sum() * (b * b).sum(), 1e-6)))
-
-
-@lru_cache(maxsize=1024)
-def _set_to(string: str, face: str, px: int, shape: tuple[int, int]) -> Mask:
-    return glyphs.resized(glyphs.line(string, face, px), shape[1], shape[0])
-
-
-@lru_cache(maxsize=1024)
-def _size(string: str, face: str, shape: tuple[int, int]) -> int:
-    """The font size in pixels at which the string comes nearest to a box: advances are rounded to
-    pixels, so the widths at two sizes are not quite in proportion."""
-
-    def off(px: int) -> float:
-        tall, wide = glyphs.line(string, face, px).shape
-        return 2 * abs(tall - shape[0]) + abs(wide - shape[1])
-
-    near = max(10, round(64 * shape[0] / glyphs.line(string, face, 64).shape[0]))
-    return min(range(near - 2, near + 3), key=off)
-
-
-@lru_cache(maxsize=1024)
-def _sizes(string: str, face: str, height: int) -> tuple[int, ...]:
-    near = max(9, round(64 * height / glyphs.line(string, face, 64).shape[0]))
-    return near - 1, near, near + 1
-
-
-@lru_cache(maxsize=256)
-def slips(string: str, swaps_only: bool) -> tuple[str, ...]:
-    """Every way to swap two neighbours and, as that changes the width, to drop a letter or double one."""
-    found: dict[str, None] = {}
-    for i, letter in enumerate(string):
-        if letter.isalnum():
-            if not swaps_only:
-                found[string[:i] + string[i + 1 :]] = None
-                found[string[:i] + letter + string[i:]] = None
-            if i + 1 < len(string):
-                found[string[:i] + string[i + 1] + letter + string[i + 2 :]] = None
-    found.pop(string, None)
-    return tuple(slip.strip() for slip in found if len(slip.strip()) > 1)

@@ -1,19 +1,14 @@
 """The strings that a text wants set in type: quoted ones exactly, verbatim ones by their looks."""
 
-import re
-
 from director.prompts.clauses import quotations
+from worker.sketch.lexicon import pattern
 
-_CAPS = re.compile(
-    r"\b[A-ZÀ-Þ0-9][A-ZÀ-Þ0-9&'’.!]*[A-ZÀ-Þ][A-ZÀ-Þ0-9&'’.!]*[!?%]?(?:\s+(?:[&+–—·-]\s+)?[$€£]?[A-ZÀ-Þ0-9&][A-ZÀ-Þ0-9&'’!.:,%$€£-]*(?![a-zß-ÿ]))*"
+_CAPS = pattern("caps")
+_CUE = pattern("cue")
+_STOP = pattern("stop")
+_NOT_TYPE = frozenset(
+    ["A2", "A3", "A4", "A5", "A6", "3D", "2D", "TV", "UFO", "LED", "RGB", "UK", "US", "EU", "DIY", "PM", "AM"]
 )
-_CUE = re.compile(
-    r"\b(?:reading|reads|saying|says|words?|titled?|headline|tagline|slogan|claim|line|labelled|write|writes|put|set|goes|comes|number|name|lettering|under it|below it|then|last|close with|place)\b[,:]?\s+(?=[A-ZÀ-Þ0-9$€£])"
-)
-_STOP = re.compile(
-    r"\s+(?:in (?:a|an|the|bold|small|large|tiny|white|black|cream|slim|thin|heavy|regular|capitals|italics|plain|[a-z]+ (?:letters|capitals|type|serif|sans))|on (?:a|an|the)|at (?:the|a)|under(?:neath)?|goes|sits|runs|swings|along|across|as|with|centred|which|to the|from|beneath|below|above|down|should|is|are)\b|[,;](?=\s+[a-z])|\.,|$"
-)
-_NOT_TYPE = frozenset("A2 A3 A4 A5 A6 3D 2D TV UFO LED RGB UK US EU DIY PM AM".split())
 
 
 def strings(text: str) -> tuple[tuple[str, int], ...]:

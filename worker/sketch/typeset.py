@@ -24,7 +24,12 @@ class Block:
 
 def face(drawable: Drawable, display: str) -> str:
     """The face that the words ask for, else the comp's display face for big lines, else a sans."""
-    for style, name in (("hand", "Caveat-Bold"), ("italic", "SketchItalic-SemiBold"), ("serif", "SketchSerif-Bold"), ("sans", "Inter-Medium")):
+    for style, name in (
+        ("hand", "Caveat-Bold"),
+        ("italic", "SketchItalic-SemiBold"),
+        ("serif", "SketchSerif-Bold"),
+        ("sans", "Inter-Medium"),
+    ):
         if style in drawable.style and glyphs.settable(drawable.string, name):
             return name
     name = display if role(drawable) == "headline" else "Inter-Medium"
@@ -35,22 +40,25 @@ def role(drawable: Drawable) -> str:
     if "small" in drawable.style or "tag" in drawable.style:
         return "small"
     shouting = drawable.string.isupper() and len(drawable.string) > 3
-    return "headline" if "hand" in drawable.style or "large" in drawable.style or "caps" in drawable.style or shouting else "line"
+    return (
+        "headline"
+        if "hand" in drawable.style or "large" in drawable.style or "caps" in drawable.style or shouting
+        else "line"
+    )
 
 
 @lru_cache(maxsize=512)
 def block(string: str, name: str, width: float, height: float) -> Block:
     """The string on as few lines as fit into `width` by (for one line) `height` pixels."""
-    words, least = string.split(), SMALLEST + (5 if name.startswith(("Sketch", "Caveat")) else 0)
-    for count in range(1, min(4, len(words)) + 1):
-        lines = broken(string, count)
-        px = min(glyphs.fitted(line, name, width, 1e6) for line in lines)
-        if px >= least + (2 if count < 3 else 0) or count == min(4, len(words)):
-            break
+    least = SMALLEST + (5 if name.startswith(("Sketch", "Caveat")) else 0)
+    splits = [broken(string, count) for count in range(1, min(4, len(string.split())) + 1)]
+    fits = [min(glyphs.fitted(line, name, width, 1e6) for line in lines) for lines in splits]
+    count = next((n for n, px in enumerate(fits) if px >= least + (2 if n < 2 else 0)), len(fits) - 1)
+    lines, px = splits[count], fits[count]
     px = max(least, min(px, *(glyphs.fitted(line, name, 1e6, height) for line in lines)))
     shapes = [glyphs.line(line, name, px).shape for line in lines]
     pitch = round(px * 1.28)
-    return Block(lines, name, px, max(w for _, w in shapes), max(h for h, _ in shapes) + pitch * (count - 1), pitch)
+    return Block(lines, name, px, max(w for _, w in shapes), max(h for h, _ in shapes) + pitch * count, pitch)
 
 
 def broken(string: str, count: int) -> tuple[str, ...]:

@@ -40,9 +40,18 @@ class SketchJudge:
         for candidate in request.candidates:
             context.check()
             sight = _sight(context.images.get(candidate.image))
-            scores.append(round(float(np.mean([judged(sight, goal, self.name).score for goal in request.goals])), 4) if request.goals else 0.5)
+            scores.append(
+                round(float(np.mean([judged(sight, goal, self.name).score for goal in request.goals])), 4)
+                if request.goals
+                else 0.5
+            )
         best = scores.index(max(scores))
-        return Selected(image=request.candidates[best].image, scores=tuple(scores), why=f"sketch: candidate {best + 1} of {len(scores)} looks most like its goals", by=self.name)
+        return Selected(
+            image=request.candidates[best].image,
+            scores=tuple(scores),
+            why=f"sketch: candidate {best + 1} of {len(scores)} looks most like its goals",
+            by=self.name,
+        )
 
 
 def judged(sight: Sight, goal: Goal, by: str) -> Verdict:
@@ -52,14 +61,22 @@ def judged(sight: Sight, goal: Goal, by: str) -> Verdict:
     missed = [f for f in known if f.truth is not None and f.truth < 0.5]
     if not findings or (len(known) < len(findings) and not missed):
         seen = "; ".join(f.seen for f in findings) or "nothing in it that a sketch can check"
-        return Verdict(goal=goal.id, outcome=Outcome.UNSURE, score=0.5, confidence=0.2, evidence=f"sketch: {seen}"[:300], by=by)
+        return Verdict(
+            goal=goal.id, outcome=Outcome.UNSURE, score=0.5, confidence=0.2, evidence=f"sketch: {seen}"[:300], by=by
+        )
     score = min(f.truth for f in known if f.truth is not None)
     outcome = Outcome.UNSURE if abs(score - 0.5) < _UNSURE else Outcome.MET if score > 0.5 else Outcome.MISSED
     seen = "; ".join(f.seen for f in (missed or known))
-    return Verdict(goal=goal.id, outcome=outcome, score=score, confidence=max(score, 1 - score), evidence=f"sketch: {seen}"[:300], by=by)
+    return Verdict(
+        goal=goal.id,
+        outcome=outcome,
+        score=score,
+        confidence=max(score, 1 - score),
+        evidence=f"sketch: {seen}"[:300],
+        by=by,
+    )
 
 
 @lru_cache(maxsize=8)
 def _sight(png: bytes) -> Sight:
     return Sight(draw.from_png(png))
-

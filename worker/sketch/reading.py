@@ -1,0 +1,191 @@
+"""Reading: a template of the string is laid over lines of ink, and over them with one letter amiss."""
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+from scipy import fft, ndimage
+
+from director.types import Region
+from worker.sketch import glyphs
+from worker.sketch.draw import Box
+from worker.sketch.glyphs import Mask
+from worker.sketch.see import Sight
+
+_ROWS = 18
+"""Rows to which a line is reduced before a string is slid along it."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The best match of a line of a string: how well (0 to 1), where (pixels), in which face (and size, if slid)."""
+
+    score: float
+    box: Box
+    face: str
+    read: str
+    polarity: int = 0
+    px: int = 0
+
+
+NOTHING = Reading(0.0, (0, 0, 1, 1), "", "")
+
+
+def find_line(sight: Sight, string: str) -> Reading:
+    """Where the string stands, judged by boxes of about its proportions."""
+    best = NOTHING
+    for box, polarity in sight.lines:
+        wide, tall = box[2] - box[0], box[3] - box[1]
+        ink = sight.ink[polarity][box[1] : box[3], box[0] : box[2]]
+        for face in glyphs.FACES:
+            if abs(np.log(wide / tall / _ratio(string, face))) < 0.16 and glyphs.settable(string, face):
+                score = _match(ink, string, face)
+                if score > best.score:
+                    best = Reading(score, box, face, string, polarity)
+    return best
+
+
+def find_along(sight: Sight, string: str, region: Region | None) -> Reading:
+    """As `find_line`, for lines whose ends were lost or joined to something: the string is slid along them."""
+    best = NOTHING
+    seen: set[tuple[int, ...]] = set()
+    height, width = sight.full.shape[:2]
+    for box, polarity in sight.lines:
+        wide, tall = box[2] - box[0], box[3] - box[1]
+        rough = (polarity, *(v // 6 for v in box))
+        if tall < 9 or rough in seen or (region and not _overlaps(region, box, width, height)):
+            continue
+        seen.add(rough)
+        for face in glyphs.FACES:
+            ratio = _ratio(string, face)
+            if 0.45 < wide / tall / ratio < 1.9 and glyphs.settable(string, face):
+                reach = round(0.3 * ratio * tall)
+                x0, x1 = max(0, box[0] - reach), min(width, box[2] + reach)
+                strip = sight.ink[polarity][box[1] : box[3], x0:x1]
+                score, left, span, px = max(_slide(strip, string, face, px) for px in _sizes(string, face, tall))
+                if score > best.score:
+                    best = Reading(score, (x0 + left, box[1], x0 + left + span, box[3]), face, string, polarity, px)
+    return best
+
+
+def _overlaps(region: Region, box: Box, width: int, height: int) -> bool:
+    return not (
+        box[2] < region.x0 * width
+        or box[0] > region.x1 * width
+        or box[3] < region.y0 * height
+        or box[1] > region.y1 * height
+    )
+
+
+def _slide(strip: Mask, string: str, face: str, px: int) -> tuple[float, int, int, int]:
+    """The best correlation of a string slid along a strip of about its height; where, its width and its size."""
+    mask = glyphs.line(string, face, px)
+    width, rows = mask.shape[1], min(strip.shape[0], _ROWS)
+    if width >= strip.shape[1]:
+        return 0.0, 0, width, px
+    mask, strip = glyphs.resized(mask, width, rows), glyphs.resized(strip, strip.shape[1], rows)
+    pattern = mask - mask.mean()
+    size = fft.next_fast_len(strip.shape[1] + width, real=True)
+    a, b = (np.asarray(fft.rfft(part, size, axis=1), np.complex128) for part in (strip, pattern))
+    products: Mask = np.asarray(fft.irfft((a * b.conj()).sum(axis=0), size), np.float64)[: strip.shape[1] - width + 1]
+    columns = np.pad(np.stack([strip.sum(axis=0), (strip * strip).sum(axis=0)]), ((0, 0), (1, 0))).cumsum(axis=1)
+    sums, squares = columns[:, width:] - columns[:, :-width]
+    spread = squares - sums * sums / mask.size
+    scores = products / np.sqrt(np.maximum(spread * (pattern * pattern).sum(), 1e-3))
+    left = int(scores.argmax())
+    return float(scores[left]), left, width, px
+
+
+def spelt(sight: Sight, string: str, found: Reading) -> Reading:
+    """The reading with what is really written: the string, or the slip of one letter that fits better."""
+    if found.score < 0.45:
+        return found
+    x0, y0, x1, y1 = found.box
+    tall = y1 - y0
+    ink = sight.ink[found.polarity][y0:y1]
+    if found.px:
+        return _spelt_along(ink, string, found)
+    own = ink[:, x0:x1]
+    px = _size(string, found.face, own.shape)
+    gap = np.abs(own - _set_to(string, found.face, px, own.shape))
+    worst = float(ndimage.uniform_filter1d(gap.mean(axis=0), max(3, tall // 2)).max())
+    if worst < 0.17 and found.score > 0.9:
+        return found
+    tried = ((_match(own, slip, found.face, px), slip) for slip in slips(string, found.score > 0.93))
+    score, slip = max(tried, default=(0.0, ""))
+    if score <= found.score + 0.012:
+        return found
+    # an end that was lost on the way to the box is no slip: look whether the whole string fits there
+    strip = ink[:, max(0, x0 - tall) : x1 + tall]
+    whole = (
+        max(_slide(strip, string, found.face, size)[0] for size in _sizes(string, found.face, tall))
+        if slip in string
+        else 0.0
+    )
+    return replace(found, score=whole) if whole > max(0.8, score - 0.03) else replace(found, score=score, read=slip)
+
+
+def _spelt_along(ink: Mask, string: str, found: Reading) -> Reading:
+    x0, y0, x1, y1 = found.box
+    tall = y1 - y0
+    strip = ink[:, max(0, x0 - tall) : x1 + tall]
+    score, slip = max(
+        ((_slide(strip, slip, found.face, found.px)[0], slip) for slip in slips(string, False)), default=(0.0, "")
+    )
+    if score > found.score + 0.008:
+        return replace(found, score=score, read=slip)
+    ends = ink[:, max(0, x0 - tall // 5) : max(0, x0 - 1)], ink[:, x1 + 1 : x1 + tall // 5]
+    more = max(float(end.mean(axis=0).max(initial=0.0)) for end in ends)
+    return replace(found, read=f"…{string}…") if more > 0.22 else found
+
+
+@lru_cache(maxsize=1024)
+def _ratio(string: str, face: str) -> float:
+    tall, wide = glyphs.line(string, face, 64).shape
+    return wide / tall
+
+
+def _match(ink: Mask, string: str, face: str, px: int = 0) -> float:
+    """Correlation of ink with the string set to the same box (at a font size, when that is known)."""
+    mask = _set_to(string, face, px or _size(string, face, ink.shape), ink.shape)
+    a, b = ink - ink.mean(), mask - mask.mean()
+    return float((a * b).sum() / np.sqrt(max((a * a).sum() * (b * b).sum(), 1e-6)))
+
+
+@lru_cache(maxsize=1024)
+def _set_to(string: str, face: str, px: int, shape: tuple[int, int]) -> Mask:
+    return glyphs.resized(glyphs.line(string, face, px), shape[1], shape[0])
+
+
+@lru_cache(maxsize=1024)
+def _size(string: str, face: str, shape: tuple[int, int]) -> int:
+    """The font size in pixels at which the string comes nearest to a box: advances are rounded to
+    pixels, so the widths at two sizes are not quite in proportion."""
+
+    def off(px: int) -> float:
+        tall, wide = glyphs.line(string, face, px).shape
+        return 2 * abs(tall - shape[0]) + abs(wide - shape[1])
+
+    near = max(10, round(64 * shape[0] / glyphs.line(string, face, 64).shape[0]))
+    return min(range(near - 2, near + 3), key=off)
+
+
+@lru_cache(maxsize=1024)
+def _sizes(string: str, face: str, height: int) -> tuple[int, ...]:
+    near = max(9, round(64 * height / glyphs.line(string, face, 64).shape[0]))
+    return near - 1, near, near + 1
+
+
+@lru_cache(maxsize=256)
+def slips(string: str, swaps_only: bool) -> tuple[str, ...]:
+    """Every way to swap two neighbours and, as that changes the width, to drop a letter or double one."""
+    found: dict[str, None] = {}
+    for i, letter in enumerate(string):
+        if letter.isalnum():
+            if not swaps_only:
+                found[string[:i] + string[i + 1 :]] = None
+                found[string[:i] + letter + string[i:]] = None
+            if i + 1 < len(string):
+                found[string[:i] + string[i + 1] + letter + string[i + 2 :]] = None
+    found.pop(string, None)
+    return tuple(slip.strip() for slip in found if len(slip.strip()) > 1)
