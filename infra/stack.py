@@ -254,11 +254,9 @@ def _status(stack: Stack) -> int:
         ("flower", f"{state.flower_url}  user {state.flower_user}, flower_password in {state.var / 'stack.json'}"),
         ("logs", f"{state.var / 'log'}/"),
     ]
-    for name, value in rows:
-        print(f"{name:<12}{value}")
-    print()
-    for process in stack.processes():
-        print(f"{process.name:<12}{process.state.lower():<10}{process.description}")
+    places = [f"{name:<12}{value}" for name, value in rows]
+    standing = [f"{each.name:<12}{each.state.lower():<10}{each.description}" for each in stack.processes()]
+    print("\n".join([*places, "", *standing]))
     return 0
 
 
