@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from director.errors import StoreError
-from tasks.jobs import Job, JobStatus
+from tasks.jobs import TERMINAL, Job, JobStatus
 from tasks.ledger import Entry, Hint, Ledger, Next, Record
 from tasks.settings import Settings
 from tasks.steps import status_of
@@ -157,7 +157,7 @@ class Reconciler:
         live = self.archive.live()
         known = self.ledger.known(live)
         for job, status in known.items():
-            if status in {JobStatus.DONE, JobStatus.CANCELLED}:
+            if status in TERMINAL and self._has_stopped(job, status):
                 self.archive.unmark_live(job)
         missing = {job for job in live if job not in known}
         # Only those that were missing in the last audit too: a submit may be between storage and ledger now.
@@ -165,6 +165,13 @@ class Reconciler:
             self._adopt(job)
         self._missing = missing
         self.ledger.forget(int(self.settings.keep_ended_s * 1000))
+
+    def _has_stopped(self, job: str, status: JobStatus) -> bool:
+        if status is not JobStatus.FAILED:
+            return True
+        # A dead letter stays live: its trajectory goes on once it is requeued.
+        record = self.ledger.get(job)
+        return record is not None and record.stop != ""
 
     def _adopt(self, job: str) -> None:
         entry = self._entry(job)

@@ -275,12 +275,20 @@ class TestAudit:
         open_house.reconciler.audit()
         assert open_house.broker.sent == []
 
-    def test_a_mark_that_outlived_its_job_is_removed(self, open_house: House) -> None:
+    @pytest.mark.parametrize("status", [JobStatus.DONE, JobStatus.CANCELLED, JobStatus.FAILED])
+    def test_a_mark_that_outlived_its_job_is_removed(self, open_house: House, status: JobStatus) -> None:
         job = enter(open_house, stories.job())
         claim = open_house.bench.claimed(0, job.id)
-        open_house.bench.ledger.commit(job.id, 0, claim.nonce, "key", None, JobStatus.DONE, "satisfied")
+        open_house.bench.ledger.commit(job.id, 0, claim.nonce, "key", None, status, "stopped")
         open_house.reconciler.audit()
         assert open_house.archive.live() == []
+
+    def test_a_dead_letter_stays_live(self, open_house: House) -> None:
+        job = enter(open_house, stories.job())
+        for _ in range(3):
+            open_house.bench.ledger.fail(job.id, 0, open_house.bench.claimed(0, job.id).nonce, "{}", True, 0)
+        open_house.reconciler.audit()
+        assert open_house.archive.live() == [job.id]
 
     def test_the_ledger_lists_what_ended_for_a_while(self, open_house: House) -> None:
         job = enter(open_house, stories.job())
