@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
 from director.types import Region
 from worker.sketch import draw, glyphs, look, typeset
@@ -193,8 +192,8 @@ def _blur(sight: Sight, _: Drawable) -> Finding:
     if line.step < 6:
         return Finding(None, "no edge in the background to judge by")
     return Finding(
-        _sure(0.45 - line.crisp, 0, 0.12),
-        f"background edges {'soft' if line.crisp < 0.45 else 'crisp'} ({line.crisp:.2f})",
+        _sure(0.72 - line.crisp, 0, 0.15),
+        f"background edges {'soft' if line.crisp < 0.72 else 'crisp'} ({line.crisp:.2f})",
     )
 
 
@@ -216,7 +215,7 @@ def _specks(sight: Sight, wanted: Drawable) -> Finding:
     x_y_tone = sight.specks
     number, high = len(x_y_tone), float((x_y_tone[:, 1] < 0.63).mean()) if len(x_y_tone) else 0.0
     gay = float((x_y_tone[:, 2] > 0.55 * draw.saturation(sight.full)).mean()) if number else 0.0
-    kind = "stars" if high > 0.86 else "confetti" if gay > 0.5 else "snow"
+    kind = "stars" if high > 0.76 else "confetti" if gay > 0.5 else "snow"
     if kind != wanted.name:
         return Finding(0.05, f"{number} specks, rather {kind}")
     return Finding(_sure(number, 40, 16), f"{number} specks, as {kind}")
@@ -236,8 +235,8 @@ def _side(sight: Sight, wanted: Drawable) -> Finding:
     if wanted.colours:
         warmer = (seen.warm_x * dx + seen.warm_y * dy) * (1 if wanted.colours[0] == "warm" else -1)
         truth, word = (
-            min(truth, _sure(warmer, 0.07, 0.07)),
-            f"{word}, {'' if warmer > 0.07 else 'not '}{wanted.colours[0]}",
+            min(truth, _sure(warmer, 0.05, 0.05)),
+            f"{word}, {'' if warmer > 0.05 else 'not '}{wanted.colours[0]}",
         )
     return Finding(truth, word)
 
@@ -306,13 +305,14 @@ def _place(sight: Sight, wanted: Drawable) -> Finding:
 
 def _margins(sight: Sight, _: Drawable) -> Finding:
     height, width = sight.front.shape
-    edge = int(0.085 * min(height, width))
-    solid = ndimage.binary_opening(sight.front, np.ones((5, 5), bool))
-    inner = solid[edge:-edge, edge:-edge].sum()
-    share = float((solid.sum() - inner) / max(solid.sum(), 1))
-    return Finding(
-        _sure(0.03 - share, 0, 0.03), "margins are free" if share < 0.03 else "something stands in the margins"
-    )
+    x, y = (0.085 * min(height, width) / side for side in (width, height))
+    out = [t.noun for t in sight.things if t.likeness[t.noun] >= LIKE and not _within(t, x, y)]
+    return Finding(0.06 if out else 0.93, f"{out[0].replace('_', ' ')} stands in the margin" if out else "margins are free")
+
+
+def _within(thing: Thing, x: float, y: float) -> bool:
+    x0, y0, x1, y1 = thing.box
+    return x0 >= x and y0 >= y and x1 <= 1 - x and y1 <= 1 - y
 
 
 def _clear(sight: Sight, wanted: Drawable) -> Finding:

@@ -341,6 +341,8 @@ def _side(comp: Comp, box: Box, relation: str) -> Region | None:
 def _tone(comp: Comp, thing: Drawable, index: int) -> Colour:
     if thing.colours:
         return colour(thing.colours[index % len(thing.colours)])
+    if thing.name == "steam" and draw.luma(np.median(comp.canvas[::9, ::9].reshape(-1, 3), axis=0)) > 150:
+        return colour("#8794a0")
     return colour(nouns()[thing.name].colour)
 
 

@@ -104,7 +104,7 @@ def stamp(canvas: Canvas, noun: str, rgb: Colour, box: Box, grounded: bool) -> N
     dark = luma(rgb) < 80
     # where lines cover most of a thing, they carry its colour
     line = (
-        mix(rgb, colour("#fff8ea"), 0.2 if solid > 0.5 else 0.5)
+        mix(rgb, colour("#fff8ea"), 0.2 if solid > 0.5 else 0.34)
         if dark
         else mix(rgb, colour("#1a1216"), 0.24 if solid > 0.6 else 0.45 if solid > 0.46 else 0.66)
     )
@@ -195,7 +195,7 @@ def side_light(canvas: Canvas, direction: str, tint: str) -> Canvas:
     dx, dy = towards(direction)
     x, y = grid(canvas)
     ramp = (x * dx + y * dy)[..., None]
-    return canvas * np.exp(ramp * (0.26 + (CASTS[tint] * 0.9 if tint else 0.0)) - 0.03)
+    return canvas * np.exp(ramp * (0.27 + (CASTS[tint] * 1.1 if tint else 0.0)) - 0.2)
 
 
 def cast(canvas: Canvas, tint: str) -> Canvas:
@@ -262,7 +262,7 @@ def rain(canvas: Canvas, amount: float, area: Mask, rng: np.random.Generator) ->
     drops = np.zeros((height, width), np.float32)
     length, slope = height // 14, 0.22
     for _ in range(int(width * height * (0.0010 + 0.0008 * amount))):
-        x, y, n = int(rng.integers(-20, width)), int(rng.integers(-length, height)), int(length * rng.uniform(0.6, 1.2))
+        x, y, n = (int(v) for v in rng.uniform((-20, -length, 0.6 * length), (width, height, 1.2 * length)))
         for dy in range(max(0, -y), min(n, height - y)):
             at = x + int(dy * slope)
             if 0 <= at < width:
@@ -277,7 +277,7 @@ def dots(
     """Round dots where `area` is free: snow, stars, confetti."""
     height, width = canvas.shape[:2]
     for i in range(count):
-        x, y = int(rng.integers(0, width)), int(rng.integers(0, height))
+        x, y = (int(v) for v in rng.uniform((0, 0), (width, height)))
         r = float(rng.uniform(*radius)) * width / 512
         if area[y, x] < 0.5:
             continue
@@ -293,11 +293,11 @@ def dots(
         )
 
 
-def fog(canvas: Canvas, amount: float) -> Canvas:
-    """A pale bank over the lower third, thinning upwards."""
+def fog(canvas: Canvas, amount: float, share: float = 1.0) -> Canvas:
+    """A pale bank over the lower third, thinning upwards; `share` of its density."""
     _, y = grid(canvas)
     pale = "#eef0f0" if float(np.median(canvas[canvas.shape[0] // 2 :: 6, ::6] @ LUMA)) < 185 else "#aab6bd"
-    bank = np.exp(-(((y - 0.42) / 0.30) ** 2)) * (0.45 + 0.4 * amount)
+    bank = np.exp(-(((y - 0.42) / 0.30) ** 2)) * (0.5 + 0.35 * amount) * share
     return canvas + (colour(pale) - canvas) * bank[..., None].astype(np.float32)
 
 
@@ -315,9 +315,14 @@ def frame(canvas: Canvas, rgb: Colour) -> None:
     """A line around the picture, inside a narrow margin."""
     height, width = canvas.shape[:2]
     inset, thick = round(0.022 * min(width, height)), max(3, round(0.009 * min(width, height)))
-    inner = canvas[inset + thick : height - inset - thick, inset + thick : width - inset - thick].copy()
+    inner = canvas.copy()
+    around = _surroundings(canvas, (inset, inset, width - inset, 3 * inset))
+    if abs(luma(rgb) - luma(around)) < 40:  # a white frame on white paper: a hairline tells it apart
+        canvas[inset - 1 : height - inset + 1, inset - 1 : width - inset + 1] = mix(around, colour("black"), 0.3)
+        thick += 1
     canvas[inset : height - inset, inset : width - inset] = rgb
-    canvas[inset + thick : height - inset - thick, inset + thick : width - inset - thick] = inner
+    inside = slice(inset + thick, height - inset - thick), slice(inset + thick, width - inset - thick)
+    canvas[inside] = inner[inside]
 
 
 # --- colour -------------------------------------------------------------------------------------

@@ -60,6 +60,9 @@ def generated(plan: tuple[Drawable, ...], width: int, height: int, dice: np.rand
 
 def behind(comp: Comp, plan: tuple[Drawable, ...]) -> None:
     """What lies on the background, under the things."""
+    for d in plan:
+        if d.name == "fog":
+            comp.canvas = draw.fog(comp.canvas, 0.3 if d.amount is None else d.amount)
     if any(d.name == "stars" for d in plan):
         area = comp.open_area(0.035)
         area[int(0.6 * comp.height) :] = 0
@@ -106,7 +109,7 @@ def before(comp: Comp, plan: tuple[Drawable, ...]) -> None:
     for d in plan:
         amount = d.amount if d.amount is not None else 0.3
         if d.name == "fog":
-            comp.canvas = draw.fog(comp.canvas, amount)
+            comp.canvas = draw.fog(comp.canvas, amount, 0.22)
         elif d.name == "rain":
             comp.canvas = draw.rain(comp.canvas, amount, comp.open_area(0.026), comp.dice)
         elif d.name in ("snow", "confetti"):
