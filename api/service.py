@@ -22,7 +22,7 @@ from director.loop import begin
 from director.types import Outcome, StopReason, Trajectory
 from tasks.jobs import TERMINAL, Job, JobId, JobStatus
 from tasks.ledger import CONTROL, Hint, Ledger, Record, Wiped
-from tasks.steps import first_hint, new_entry, status_of
+from tasks.steps import first, first_hint, new_entry, status_of
 from tasks.store import Archive, Images, clean_upload
 
 MAX_KEY = 200
@@ -109,7 +109,7 @@ class Service:
             raise invalid("brief.source", "no picture with this hash is stored", "PUT it to /v1/images first")
 
     def _enter(self, job: Job) -> None:
-        entry = new_entry(job)
+        entry = new_entry(job, first(job))
         self.archive.mark_live(job.id)
         if self.ledger.create(entry):
             self._send(first_hint(entry))

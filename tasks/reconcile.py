@@ -17,7 +17,7 @@ from director.errors import StoreError
 from tasks.jobs import TERMINAL, Job, JobStatus
 from tasks.ledger import Entry, Hint, Ledger, Next, Record
 from tasks.settings import Settings
-from tasks.steps import status_of
+from tasks.steps import new_entry, status_of
 from tasks.store import Archive, Control, Corrupt
 
 log = logging.getLogger(__name__)
@@ -190,14 +190,7 @@ def entry_of(archive: Archive, job_id: str, first: Callable[[Job], Next]) -> Ent
     job = archive.find_job(job_id)
     if job is None:
         return None
-    entry = Entry(
-        job=job.id,
-        owner=job.owner,
-        title=job.brief.name,
-        created_ms=int(job.created * 1000),
-        priority=job.priority,
-        next=first(job),
-    )
+    entry = new_entry(job, first(job))
     if key := archive.latest(job_id):
         snapshot = archive.load_snapshot(key)
         stop = snapshot.trajectory.stop

@@ -76,15 +76,15 @@ def first(job: Job) -> Next:
     return found or Next(queue=Seat.PLANNER.value, kind="extract")
 
 
-def new_entry(job: Job) -> Entry:
-    """What the ledger is told of a job that has not run yet."""
+def new_entry(job: Job, then: Next) -> Entry:
+    """What the ledger is told of a job that has not run yet; `then` is where its step 0 runs."""
     return Entry(
         job=job.id,
         owner=job.owner,
         title=job.brief.name,
         created_ms=int(job.created * 1000),
         priority=job.priority,
-        next=first(job),
+        next=then,
     )
 
 
