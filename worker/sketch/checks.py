@@ -32,7 +32,7 @@ def _sure(value: float, least: float, width: float) -> float:
 
 # --- things -------------------------------------------------------------------------------------
 
-LIKE = 0.5
+LIKE = 0.42
 
 
 def found(sight: Sight, noun: str) -> list[Thing]:
@@ -213,9 +213,9 @@ def _screen(sight: Sight, wanted: Drawable) -> Finding:
 
 def _specks(sight: Sight, wanted: Drawable) -> Finding:
     x_y_tone = sight.specks
-    number, high = len(x_y_tone), float((x_y_tone[:, 1] < 0.63).mean()) if len(x_y_tone) else 0.0
+    number, low = len(x_y_tone), float((x_y_tone[:, 1] > 0.76).mean()) if len(x_y_tone) else 0.0
     gay = float((x_y_tone[:, 2] > 0.55 * draw.saturation(sight.full)).mean()) if number else 0.0
-    kind = "stars" if high > 0.76 else "confetti" if gay > 0.5 else "snow"
+    kind = "stars" if low < 0.13 else "confetti" if gay > 0.5 else "snow"
     if kind != wanted.name:
         return Finding(0.05, f"{number} specks, rather {kind}")
     return Finding(_sure(number, 40, 16), f"{number} specks, as {kind}")
@@ -307,7 +307,9 @@ def _margins(sight: Sight, _: Drawable) -> Finding:
     height, width = sight.front.shape
     x, y = (0.085 * min(height, width) / side for side in (width, height))
     out = [t.noun for t in sight.things if t.likeness[t.noun] >= LIKE and not _within(t, x, y)]
-    return Finding(0.06 if out else 0.93, f"{out[0].replace('_', ' ')} stands in the margin" if out else "margins are free")
+    return Finding(
+        0.06 if out else 0.93, f"{out[0].replace('_', ' ')} stands in the margin" if out else "margins are free"
+    )
 
 
 def _within(thing: Thing, x: float, y: float) -> bool:

@@ -138,7 +138,7 @@ def _contact(canvas: Canvas, box: Box) -> None:
         colour("black"),
         int(x0 - width * 0.15),
         int(y1 - depth * 1.5),
-        0.28,
+        0.18,
     )
 
 

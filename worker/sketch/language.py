@@ -375,12 +375,17 @@ def _colour_rules(words: str) -> list[Drawable]:
             rules.append(Drawable("colour", "palette", tints[:4]))
         return rules
     if (match := _BACKDROP.search(words)) and tints and not _PALETTE.search(words):
-        near = _colours(words[max(0, match.start() - 40) : match.end() + 40])
-        return [Drawable("colour", "background", near[:1] or tints[:1])] if not _INDEFINITE_THING.search(words) else []
+        before, after = words[max(0, match.start() - 24) : match.start()], words[match.end() : match.end() + 40]
+        near = _colours(before)[-1:] if _BARE_TAIL.search(before) else ()
+        near = near or (_colours(after)[:1] if _COPULA.match(after) else ())
+        return [Drawable("colour", "background", near)] if near else []
     return [Drawable("colour", "palette", tints[:4])] if _PALETTE.search(words) and tints else []
 
 
-_INDEFINITE_THING = re.compile(r"^(?:add|put|place|draw)\b(?!.{0,20}(?:background|backdrop|wall|sky))", re.IGNORECASE)
+_BARE_TAIL = re.compile(
+    rf"\b(?:{'|'.join(sorted(colours(), key=lambda name: (-len(name), name)))})\s+(?:[a-z]+\s+)?$", re.IGNORECASE
+)
+_COPULA = re.compile(r"\s*(?:is|in|of|:|stays|as|should be|turns?|becomes?|to)\b", re.IGNORECASE)
 
 
 def _layouts(words: str) -> list[Drawable]:

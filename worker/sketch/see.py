@@ -153,7 +153,7 @@ class Sight:
                 own = ndimage.binary_fill_holes(labels[place] == label)
                 if own.sum() > 0.12 * own.size:
                     found.append(self._thing(own, place))
-        return tuple(found)
+        return tuple(thing for thing in found if not _letter(thing, found))
 
     def _thing(self, own: Flags, place: tuple[slice, slice]) -> Thing:
         height, width = self.flat.shape
@@ -222,6 +222,7 @@ class Sight:
             for gap in (0.2, 0.35, 0.6, 0.95):
                 for box in _rows(marks, gap):
                     found[box, polarity] = None
+                    found[_trimmed(ink, box), polarity] = None
         return tuple(found)
 
 
@@ -230,6 +231,20 @@ def _seams(mask: Flags) -> Flags:
     thin = mask & ~ndimage.binary_opening(mask, np.ones((9, 1), bool))
     rows = ndimage.maximum_filter1d(thin.sum(axis=1), 5) > 0.22 * mask.shape[1]
     return thin & rows[:, None]
+
+
+def _letter(thing: Thing, others: list[Thing]) -> bool:
+    """Whether a thing stands in a line with several that are as high but look like something else."""
+    x0, y0, x1, y1 = thing.box
+    tall = y1 - y0
+    level = [
+        other
+        for other in others
+        if abs(other.box[1] - y0) < 0.45 * tall
+        and abs(other.box[3] - y1) < 0.35 * tall
+        and max(other.box[0] - x1, x0 - other.box[2]) < 4 * tall
+    ]
+    return tall < 0.14 and len({other.noun for other in level}) >= 4
 
 
 def _rim(labels: NDArray[np.integer], inset: int) -> set[int]:
@@ -324,6 +339,13 @@ def _rows(marks: list[Box], gap: float) -> list[Box]:
                 break
     rows = grown
     return [row for row in rows if row[2] - row[0] > 0.8 * (row[3] - row[1]) and row[3] - row[1] >= 7]
+
+
+def _trimmed(ink: Mask, box: Box) -> Box:
+    """The box without rows at its top and foot that hold hardly any ink, such as a flake above a line."""
+    rows = ink[box[1] : box[3], box[0] : box[2]].sum(axis=1)
+    full = np.flatnonzero(rows > 0.045 * rows.max())
+    return box[0], box[1] + int(full[0]), box[2], box[1] + int(full[-1]) + 1
 
 
 def _around(a: Box, b: Box) -> Box:

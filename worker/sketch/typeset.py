@@ -6,7 +6,7 @@ from functools import lru_cache
 from worker.sketch import glyphs
 from worker.sketch.language import Drawable
 
-SMALLEST = 13
+SMALLEST = 15
 """Font size in pixels below which type is no longer set, nor read."""
 
 

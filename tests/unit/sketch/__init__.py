@@ -1,0 +1,1 @@
+"""The embedded studio: what it understands, draws, misses and sees."""
