@@ -1,12 +1,14 @@
 import time
+from itertools import pairwise
 
 import pytest
 
 from director.prompts.clauses import clauses, quotations
 
 BRIEF = (
-    "Build it around one large cup, approx. 10 cm wide, at 7.30 p.m. sharp. To the left, a ginger cat sleeps, and on the "
-    "other side we stack two books; set “First. Press, and Coffee” across the top. Let’s keep e.g. the price, £4.50, small!"
+    "Build it around one large cup, approx. 10 cm wide, at 7.30 p.m. sharp. To the left, a ginger cat sleeps, and on "
+    "the other side we stack two books; set “First. Press, and Coffee” across the top. Let’s keep e.g. the price, "
+    "£4.50, small!"
 )
 
 
@@ -18,7 +20,7 @@ def test_clauses_are_exact_slices_numbered_from_one() -> None:
     found = clauses(BRIEF)
     assert [clause.id for clause in found] == list(range(1, len(found) + 1))
     assert all(clause.text == BRIEF[clause.start : clause.end] for clause in found)
-    assert all(a.end <= b.start for a, b in zip(found, found[1:], strict=False))
+    assert all(a.end <= b.start for a, b in pairwise(found))
 
 
 def test_nothing_is_cut_inside_quotes_abbreviations_numbers_or_times() -> None:

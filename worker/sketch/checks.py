@@ -198,11 +198,11 @@ def _blur(sight: Sight, _: Drawable) -> Finding:
 
 
 def _rain(sight: Sight, _: Drawable) -> Finding:
-    return Finding(_sure(sight.streaks, 5.5, 3), f"{sight.streaks} streaks of rain")
+    return Finding(_sure(sight.streaks, 5, 2.5), f"{sight.streaks} streaks of rain")
 
 
 def _fog(sight: Sight, _: Drawable) -> Finding:
-    return Finding(_sure(look.bank(sight), 0.2, 0.14), f"a pale bank of {look.bank(sight):.2f}")
+    return Finding(_sure(look.bank(sight), 0.115, 0.07), f"a pale bank of {look.bank(sight):.2f}")
 
 
 def _screen(sight: Sight, wanted: Drawable) -> Finding:
@@ -214,7 +214,7 @@ def _screen(sight: Sight, wanted: Drawable) -> Finding:
 def _specks(sight: Sight, wanted: Drawable) -> Finding:
     x_y_tone = sight.specks
     number, low = len(x_y_tone), float((x_y_tone[:, 1] > 0.76).mean()) if len(x_y_tone) else 0.0
-    gay = float((x_y_tone[:, 2] > 0.55 * draw.saturation(sight.full)).mean()) if number else 0.0
+    gay = float((x_y_tone[:, 2] > max(0.3, 0.55 * draw.saturation(sight.full))).mean()) if number else 0.0
     kind = "stars" if low < 0.13 else "confetti" if gay > 0.5 else "snow"
     if kind != wanted.name:
         return Finding(0.05, f"{number} specks, rather {kind}")

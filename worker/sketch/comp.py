@@ -83,11 +83,11 @@ def scenery(width: int, height: int, wanted: tuple[Drawable, ...], dice: np.rand
     if palette := next((d.colours for d in wanted if d.name == "palette"), ()):
         stated = sorted((colour(c) for c in palette), key=draw.luma, reverse=not dark)
         wall, rest = stated[0], stated[1:] or [draw.mix(stated[0], colour("#17131a"), 0.55)]
-        ground = stated[1] if len(stated) > 1 else draw.mix(stated[0], colour("#fffaf0" if dark else "#17131a"), 0.22)
+        ground = stated[1] if len(stated) > 1 else draw.mix(stated[0], colour("#fffaf0" if dark else "#17131a"), 0.3)
         extra = stated[2:]
     if back := next((d.colours for d in wanted if d.name == "background" and d.colours), ()):
         wall = colour(back[0])
-        ground = ground if palette else draw.mix(wall, colour("#17131a" if draw.luma(wall) > 90 else "#fffaf0"), 0.16)
+        ground = ground if palette else draw.mix(wall, colour("#17131a" if draw.luma(wall) > 90 else "#fffaf0"), 0.26)
     canvas = np.empty((height, width, 3), np.float32)
     canvas[:] = wall * np.linspace(1.02, 0.97, height, dtype=np.float32)[:, None, None]
     if len(extra) > 1:

@@ -203,10 +203,12 @@ def cast(canvas: Canvas, tint: str) -> Canvas:
 
 
 def relight(canvas: Canvas, target: float) -> Canvas:
-    """Gamma towards a median luma (0 to 255)."""
-    middle = float(np.median(canvas[::4, ::4] @ LUMA)) / 255
-    gamma = np.log(target / 255) / np.log(min(max(middle, 0.02), 0.97))
-    return 255 * (np.clip(canvas, 0, 255) / 255) ** np.float32(min(max(gamma, 0.25), 4))
+    """Towards a median luma (0 to 255): darkened in proportion, brightened by gamma, so that nothing clips."""
+    middle = min(max(float(np.median(canvas[::4, ::4] @ LUMA)), 4), 250)
+    if target <= middle:
+        return canvas * (target / middle)
+    gamma = np.log(target / 255) / np.log(middle / 255)
+    return 255 * (np.clip(canvas, 0, 255) / 255) ** max(gamma, 0.2)
 
 
 def halo(canvas: Canvas, centre: tuple[float, float], radius: float, tint: str) -> None:
@@ -261,7 +263,7 @@ def rain(canvas: Canvas, amount: float, area: Mask, rng: np.random.Generator) ->
     height, width = canvas.shape[:2]
     drops = np.zeros((height, width), np.float32)
     length, slope = height // 14, 0.22
-    for _ in range(int(width * height * (0.0010 + 0.0008 * amount))):
+    for _ in range(int(width * height * (0.0013 + 0.0010 * amount))):
         x, y, n = (int(v) for v in rng.uniform((-20, -length, 0.6 * length), (width, height, 1.2 * length)))
         for dy in range(max(0, -y), min(n, height - y)):
             at = x + int(dy * slope)

@@ -115,7 +115,7 @@ def before(comp: Comp, plan: tuple[Drawable, ...]) -> None:
         elif d.name in ("snow", "confetti"):
             party = [colour(c) for c in ("red", "mustard", "teal", "pink", "navy")]
             light = float(np.median(comp.canvas[::4, ::4] @ draw.LUMA)) > 200
-            tones = party if d.name == "confetti" else [colour("#7f9cb2" if light else "#ffffff")]
+            tones = party if d.name == "confetti" else [colour("#94a2ad" if light else "#ffffff")]
             draw.dots(comp.canvas, 230, (1.6, 3.2), tones, comp.open_area(0.026), comp.dice)
 
 

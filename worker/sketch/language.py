@@ -212,6 +212,10 @@ _REMOVE = pattern("remove")
 _TAIL = pattern("tail")
 
 
+_MIXED = re.compile("|".join(rf"\b{name}\b" for name in sorted(colours()) if " " in name or "-" in name), re.IGNORECASE)
+_BLANK = {ord(c): " " for c in "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-"}
+
+
 def _things(words: str, alone: bool) -> list[Drawable]:
     """The things of a clause. "the cup" points at a thing: it is drawn only by who first speaks of it."""
     anchor, relation = _relation(words)
@@ -219,7 +223,8 @@ def _things(words: str, alone: bool) -> list[Drawable]:
     pattern, forms = _surfaces()
     found: list[Drawable] = []
     start = 0
-    for match in re.finditer(rf"\b(?:{pattern})\b", words, re.IGNORECASE):
+    unmixed = _MIXED.sub(lambda match: match[0].translate(_BLANK), words)  # "mint green" is no herb
+    for match in re.finditer(rf"\b(?:{pattern})\b", unmixed, re.IGNORECASE):
         name, plural = forms[match[0].lower()]
         phrase = words[start : match.start()]
         for edge in _BOUNDARY.finditer(phrase):
@@ -237,9 +242,9 @@ def _things(words: str, alone: bool) -> list[Drawable]:
             if alone and not found:
                 found += _of(name, tint, region, height)
             continue
-        bare = not _INDEFINITE.search(phrase) and not plural and not _COUNT.search(phrase)
-        if bare and found:
-            continue  # "coffee … cup": the second bare noun of a clause is mostly a manner of speaking
+        stated = bool(_INDEFINITE.search(phrase) or _COUNT.search(phrase))
+        if not stated and (not alone or (found and not plural)):
+            continue  # "coffee … cup": a second bare noun, or one beside a light, is mostly a manner of speaking
         found.append(Drawable("thing", name, tint, count, size, region, anchor, relation, verb=verb))
     return found
 

@@ -113,7 +113,7 @@ def seam(sight: Sight) -> Seam:
     reach = 9
     wide = np.abs(rows[2 * reach :] - rows[: -2 * reach]).max(axis=1)
     wide[free.sum(axis=1)[reach:-reach] < 0.12 * free.shape[1]] = 0
-    at = int(wide.argmax()) + reach
+    at = round(float(np.flatnonzero(wide > 0.93 * wide.max()).mean())) + reach if wide.max() > 0 else reach
     near = rows[max(0, at - 8) : at + 9]
     fine = float(np.abs(near[2:] - near[:-2]).max()) if len(near) > 2 else 0.0
     step = float(wide.max())

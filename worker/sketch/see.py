@@ -51,6 +51,9 @@ class Sight:
     """What can be seen in one picture; every look is taken when first asked for."""
 
     def __init__(self, canvas: Canvas) -> None:
+        least = [max(0, 24 - side) for side in canvas.shape[:2]]
+        if any(least):  # a speck of a picture: its edge is continued, so that every measure has pixels
+            canvas = np.pad(canvas, ((0, least[0]), (0, least[1]), (0, 0)), mode="edge")
         self.full = canvas
         height, width = canvas.shape[:2]
         share = min(1.0, _SIDE / min(width, height))
