@@ -260,13 +260,14 @@ def _glow(sight: Sight, wanted: Drawable) -> Finding:
     if wanted.name == "spot":
         gain = look.pool(sight, _point(sight, wanted)[:2])
         return Finding(_sure(gain, 0.2, 0.15), f"pool of light: {100 * gain:.0f} % brighter")
+    tint = wanted.colours[0] if wanted.colours else ""
     there = found(sight, wanted.anchor) if wanted.anchor else []
     if wanted.anchor and not there:
         return Finding(0.1, f"no {wanted.anchor.replace('_', ' ')} found")
     gain = (
-        max((look.ring(sight, *_around(thing)) for thing in there), default=0.0)
+        max((look.ring(sight, *_around(thing), tint) for thing in there), default=0.0)
         if there
-        else look.ring(sight, *_point(sight, wanted))
+        else look.ring(sight, *_point(sight, wanted), tint)
     )
     return Finding(
         _sure(gain, 9, 7), f"{gain:.0f} levels brighter around {wanted.anchor.replace('_', ' ') or 'the middle'}"

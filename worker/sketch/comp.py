@@ -268,12 +268,22 @@ def _place_things(comp: Comp, thing: Drawable, crowd: float, wish: tuple[float, 
         tall = max(_tall(comp, thing, crowd) * shrink, 0.06 * comp.unit)
         size = tall * glyphs.aspect(thing.name), tall
         boxes = _boxes(comp, page, thing, anchor, size, count, wish, fixed)
+        if boxes and anchor and shrink > 0.5 and _strays(comp, boxes[0], anchor.box):
+            continue  # smaller, but beside what it belongs to
         if boxes:
             comp.page = page
             comp.things += [Placed(thing.name, rgb, box) for rgb, box in zip(rgbs, boxes, strict=True)]
             return
     if thing.region or anchor:
         _place_things(comp, replace(thing, region=None, anchor=""), crowd, wish, fixed)
+
+
+def _strays(comp: Comp, box: Box, anchor: Box) -> bool:
+    """Whether a box lies further from its anchor than an eighth of the picture."""
+    x = max(anchor[0] - box[2], box[0] - anchor[2], 0)
+    y = max(anchor[1] - box[3], box[1] - anchor[3], 0)
+    foot = abs(box[3] - anchor[3]) if x else 0
+    return max(x, y) > comp.unit / 8 or foot > comp.unit / 5
 
 
 def _boxes(
@@ -301,7 +311,7 @@ def _boxes(
         box = page.find(size, at, region, (1, 3) if grounded else (1, 1.5))
         if box is None:
             return []
-        page.take(box, 0.022 * comp.unit)
+        page.take(box, 0.03 * comp.unit)
         boxes.append(box)
     return boxes
 

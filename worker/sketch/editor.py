@@ -62,7 +62,8 @@ def behind(comp: Comp, plan: tuple[Drawable, ...]) -> None:
     """What lies on the background, under the things."""
     for d in plan:
         if d.name == "fog":
-            comp.canvas = draw.fog(comp.canvas, 0.3 if d.amount is None else d.amount)
+            bank = draw.fog(comp.canvas, 0.3 if d.amount is None else d.amount)
+            comp.canvas = bank if comp.kept is None else bank + (comp.canvas - bank) * comp.kept[..., None]
     if any(d.name == "stars" for d in plan):
         area = comp.open_area(0.035)
         area[int(0.6 * comp.height) :] = 0

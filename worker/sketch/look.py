@@ -108,7 +108,8 @@ class Seam(NamedTuple):
 
 @lru_cache(maxsize=8)
 def seam(sight: Sight) -> Seam:
-    free = (~ndimage.maximum_filter(sight.front, 7)).astype(np.float32)
+    # the smooth areas tell; only where a soft seam leaves none, whatever is not in front
+    free = (sight.flat > 0) + 0.02 * ~ndimage.maximum_filter(sight.front, 7)
     rows = (sight.small * free[..., None]).sum(axis=1) / np.maximum(free.sum(axis=1), 1)[:, None]
     reach = 9
     wide = np.abs(rows[2 * reach :] - rows[: -2 * reach]).max(axis=1)
@@ -141,8 +142,8 @@ def framed(sight: Sight) -> float:
     return min(steps)
 
 
-def ring(sight: Sight, x: float, y: float, half: float) -> float:
-    """How many levels the background close around a point is brighter than further out."""
+def ring(sight: Sight, x: float, y: float, half: float, tint: str) -> float:
+    """How many levels the background close around a point is brighter, or more of the tint, than further out."""
     height, width = sight.flat.shape
     gy, gx = np.mgrid[:height, :width]
     near_by = max(half * max(height, width), 0.05 * min(height, width))
@@ -154,14 +155,13 @@ def ring(sight: Sight, x: float, y: float, half: float) -> float:
     free = ~ndimage.maximum_filter(sight.front, 9)
     line = seam(sight)
     sides = (2 * gy / height - 1 < line.y - 0.03, 2 * gy / height - 1 > line.y + 0.03) if line.step > 6 else (free,)
+    warmth = (sight.calm[..., 0] - sight.calm[..., 2]) * (-0.6 if tint == "cool" else 0.6)
     gains: list[tuple[int, float]] = []
     for side in sides:
-        close, far = (
-            luma[free & side & (distance > 1.02) & (distance < 1.5)],
-            luma[free & side & (distance > 2.5) & (distance < 4.0)],
-        )
-        if len(close) > 25 and len(far) > 25:
-            gains.append((len(close), float(np.median(close) - np.median(far))))
+        close, far = free & side & (distance > 1.02) & (distance < 1.5), free & side & (distance > 2.5) & (distance < 4)
+        if close.sum() > 25 and far.sum() > 25:
+            gain = max(float(np.median(tone[close]) - np.median(tone[far])) for tone in (luma, warmth))
+            gains.append((int(close.sum()), gain))
     return max(gains)[1] if gains else 0.0
 
 

@@ -18,6 +18,8 @@ from worker.sketch.misses import Profile
 from worker.sketch.see import Flags, Sight, Thing
 
 _LIKE = 0.45
+_BAR = 0.03
+"""Height of the bar that shows a palette's spare colour."""
 
 
 def edited(
@@ -33,22 +35,21 @@ def edited(
     Outside `mask` the result is bit for bit the base. Inside, something that nobody named may suffer.
     """
     sight = Sight(base)
-    page = Page(base.shape[1], base.shape[0], mask or WHOLE, 0.03)
-    comp = Comp(
-        base.copy(), page, dice, kept=_enlarged(ndimage.maximum_filter(sight.front, 9), page).astype(np.float32)
-    )
+    page = Page(base.shape[1], base.shape[0], mask or WHOLE)
+    kept = draw.blurred(_enlarged(ndimage.maximum_filter(sight.front, 5), page).astype(np.float32), 3)
+    comp = Comp(base.copy(), page, dice, seams=_seams(sight, plan), kept=kept)
     if dice.random() < habits.damage:
         _smudge(comp, sight, wanted, mask, dice)
     moved = _clear_way(comp, sight, plan, mask)
     _take(page, sight, comp.canvas)
     comps.place(comp, moved)
-    kept = [_seen(t, t.noun, comp) for t in sight.things if t.likeness[t.noun] >= _LIKE]
+    others = [_seen(t, t.noun, comp) for t in sight.things if t.likeness[t.noun] >= _LIKE]
     fresh = comp.things
     if any(d.name == "blur" for d in plan):
         comp.canvas = _softened(comp, sight)
     _regrade(comp, sight, plan)
     editor.behind(comp, plan)
-    comp.things = [*fresh, *kept]
+    comp.things = [*fresh, *others]
     editor.lit(comp, plan)
     comp.things = fresh
     comps.paint_things(comp)
@@ -56,6 +57,14 @@ def edited(
     comps.paint_type(comp)
     canvas = draw.grain(editor.finished(comp.canvas, plan, dice), habits.grain, dice)
     return _composited(base, canvas, mask)
+
+
+def _seams(sight: Sight, plan: tuple[Drawable, ...]) -> tuple[float, ...]:
+    """Heights that type must not straddle: where the ground begins, and the bars of a new palette."""
+    line = look.seam(sight)
+    spare = max((len(d.colours) for d in plan if d.name == "palette"), default=0) - int(sight.flat.max())
+    bars = tuple(1 - _BAR * (i + 1) for i in range(max(0, spare)))
+    return ((line.y + 1) / 2, *bars) if line.step > 6 else bars
 
 
 def _composited(base: Canvas, canvas: Canvas, mask: Region | None) -> Canvas:
@@ -266,7 +275,7 @@ def _repaint(comp: Comp, sight: Sight, tones: list[Canvas]) -> None:
         weight = draw.blurred(ndimage.maximum_filter(area, 3).astype(np.float32), soft)[..., None]
         comp.canvas += weight * (tone - middle)
     spare = tones[len(areas) :] if areas else tones
-    bar = max(5, round(0.03 * comp.height))
+    bar = max(5, round(_BAR * comp.height))
     for i, tone in enumerate(spare):
         comp.canvas[comp.height - bar * (i + 1) : comp.height - bar * i] = tone
 
