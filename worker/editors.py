@@ -256,7 +256,7 @@ def _called(
         if not finished:
             job.loaded.settle()
     if not np.isfinite(images).all():
-        raise ValueError(f"{job.pipeline} gave pixels that are no numbers: try another dtype or attention backend")
+        raise ValueError(f"{job.pipeline} gave pixels that are no numbers: try more steps, or another dtype")
     return list(np.rint(images * 255).astype(np.uint8))
 
 

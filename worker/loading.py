@@ -186,7 +186,9 @@ def _weights(config: PipelineConfig) -> tuple[Any, ...]:
 
 def _from_disk(config: PipelineConfig, kind: Any) -> Loaded:
     log.info("loading %s from %s", config.row.pipeline, config.path)
-    pipe = kind.from_pretrained(config.path, torch_dtype=getattr(torch(), config.dtype), local_files_only=True)
+    for library in ("diffusers", "transformers"):  # a worker's log is no terminal
+        import_module(f"{library}.utils.logging").disable_progress_bar()
+    pipe = kind.from_pretrained(config.path, dtype=getattr(torch(), config.dtype), local_files_only=True)
     pipe.set_progress_bar_config(disable=True)
     skipped = _levers(config, pipe)
     for lever in skipped:
