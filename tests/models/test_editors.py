@@ -116,7 +116,8 @@ def test_the_prompt_is_encoded_once_for_all_seeds(opened: Open, desk: Desk):
 def test_guidance_works(opened: Open, desk: Desk):
     """`true_cfg_scale` is silently off without a negative prompt: the editor always gives one."""
     with_it, without = (
-        rendered(opened(generate=qwen(final={"steps": 2, "cfg": cfg})), asked(seeds=(1,)), desk)[0] for cfg in (4.0, 1.0)
+        rendered(opened(generate=qwen(final={"steps": 2, "cfg": cfg})), asked(seeds=(1,)), desk)[0]
+        for cfg in (4.0, 1.0)
     )
     assert apart(with_it, without) > SAME
 
@@ -299,7 +300,9 @@ def test_a_draft_works_on_fewer_pixels_and_has_the_same_size(opened: Open, desk:
     editor = opened(generate=qwen(draft={"steps": 2, "area": 64 * 64}))
     seen: list[int] = []
     transformer = shelf_of(editor)["generate"].pipe.transformer
-    transformer.register_forward_pre_hook(lambda _, __, given: seen.append(given["hidden_states"].shape[1]), with_kwargs=True)
+    transformer.register_forward_pre_hook(
+        lambda _, __, given: seen.append(given["hidden_states"].shape[1]), with_kwargs=True
+    )
     for model in ("tiny", "tiny.draft"):
         (made,) = rendered(editor, asked(seeds=(1,), size=(128, 128), model=model), desk)
         assert made.shape == (128, 128, 3)
@@ -356,7 +359,9 @@ def test_bfloat16_gives_a_picture_too(opened: Open, desk: Desk):
 
 
 def test_pipelines_load_when_needed_once_and_share_their_weights(opened: Open, desk: Desk):
-    editor = opened(generate=qwen(), edit=edit(final={"steps": 2, "cfg": 1}), inpaint=inpaint(final={"steps": 2, "cfg": 1}))
+    editor = opened(
+        generate=qwen(), edit=edit(final={"steps": 2, "cfg": 1}), inpaint=inpaint(final={"steps": 2, "cfg": 1})
+    )
     shelf = shelf_of(editor)
     assert shelf._loaded == {}
     rendered(editor, asked(), desk)

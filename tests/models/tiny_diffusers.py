@@ -38,7 +38,9 @@ _HIDDEN = 16
 
 def make(name: str) -> Path:
     """The folder of a checkpoint, or the file of a LoRA; made when it is not in the cache."""
-    source = Path(__file__).read_bytes() + "".join(version(lib) for lib in ("diffusers", "transformers", "torch")).encode()
+    source = (
+        Path(__file__).read_bytes() + "".join(version(lib) for lib in ("diffusers", "transformers", "torch")).encode()
+    )
     folder = _cache() / f"tiny-{name}-{hashlib.sha256(source).hexdigest()[:12]}"
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -97,7 +99,9 @@ def _qwen_tokenizer() -> Any:
 
     trained = Tokenizer(models.BPE())
     split = pre_tokenizers.Split(Regex(PRETOKENIZE_REGEX), behavior="isolated")
-    trained.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    trained.pre_tokenizer = pre_tokenizers.Sequence(
+        [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(vocab_size=2048, initial_alphabet=alphabet, show_progress=False)
     trained.train_from_iterator([_TEMPLATES.replace("\n", " ")] * 20, trainer)
@@ -116,8 +120,9 @@ def _qwen_encoder(tokenizer: Any) -> Any:
     rope = {"rope_type": "default", "mrope_section": [1, 1, _HIDDEN // 4 - 2], "rope_theta": 1e6}
     text = {
         "hidden_size": _HIDDEN, "intermediate_size": 2 * _HIDDEN, "num_hidden_layers": 2, "num_attention_heads": 2,
-        "num_key_value_heads": 2, "vocab_size": len(tokenizer), "max_position_embeddings": 8192, "rope_parameters": rope,
-        "pad_token_id": tokenizer.pad_token_id, "bos_token_id": None, "eos_token_id": tokenizer.eos_token_id,
+        "num_key_value_heads": 2, "vocab_size": len(tokenizer), "max_position_embeddings": 8192,
+        "rope_parameters": rope, "pad_token_id": tokenizer.pad_token_id, "bos_token_id": None,
+        "eos_token_id": tokenizer.eos_token_id,
     }  # fmt: skip
     vision = {
         "depth": 2, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": _HIDDEN,
@@ -151,7 +156,9 @@ def _flux(folder: Path) -> None:
     )  # fmt: skip
     t5_config = T5Config(vocab_size=len(t5), d_model=32, d_kv=8, d_ff=32, num_layers=2, num_heads=2)
     d.FluxPipeline(
-        scheduler=d.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, max_shift=1.15, base_shift=0.5, shift=3.0),
+        scheduler=d.FlowMatchEulerDiscreteScheduler(
+            use_dynamic_shifting=True, max_shift=1.15, base_shift=0.5, shift=3.0
+        ),
         text_encoder=CLIPTextModel(clip_config).eval(),
         tokenizer=clip,
         text_encoder_2=T5EncoderModel(t5_config).eval(),
