@@ -1,4 +1,4 @@
-"""Makes a tiny Qwen3-VL checkpoint with random weights, from code alone: model, tokenizer, processor, and a LoRA adapter.
+"""Makes a tiny Qwen3-VL checkpoint with random weights, from code alone; and a LoRA adapter for it.
 
     python tests/models/tiny_qwen3vl.py OUT     (in an environment with torch and transformers)
 
@@ -29,7 +29,8 @@ SPECIALS = [
     "<|box_end|>", "<|quad_start|>", "<|quad_end|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>",
     "<|image_pad|>", "<|video_pad|>",
 ]  # fmt: skip
-CLOSERS = ['"', "]", "}", '"}', '"]', "]}", "null", "<|im_end|>"]
+CLOSERS = {'"': 3, "]": 2, "}": 2, "null": 2, "<|im_end|>": 2}
+"""Tokens that end something, and how strongly they are preferred: a quote more than what may stand in a string."""
 SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
@@ -38,10 +39,19 @@ CORPUS = [
     '{"goals": [{"clauses": [1], "region": null, "must_have": true, "instruction": "ok"}], "yes": "no unsure"}',
     "The quick brown fox jumps over the lazy dog. 0 1 2 3 4 5 6 7 8 9 true false null yes no unsure A B C D",
 ] * 4
-CHAT_TEMPLATE = """{%- macro render(content) %}{%- if content is string %}{{- content }}{%- else %}{%- for item in content %}
-{%- if item.type == 'image' or 'image_url' in item %}<|vision_start|><|image_pad|><|vision_end|>
-{%- elif 'text' in item %}{{- item.text }}{%- endif %}{%- endfor %}{%- endif %}{%- endmacro %}
-{%- for message in messages %}{{- '<|im_start|>' + message.role + '\n' }}{{- render(message.content) }}{{- '<|im_end|>\n' }}{%- endfor %}
+CHAT_TEMPLATE = """
+{%- for message in messages %}
+{{- '<|im_start|>' + message.role + '\n' }}
+{%- if message.content is string %}{{- message.content }}
+{%- else %}
+{%- for item in message.content %}
+{%- if item.type == 'image' or 'image_url' in item %}{{- '<|vision_start|><|image_pad|><|vision_end|>' }}
+{%- elif 'text' in item %}{{- item.text }}
+{%- endif %}
+{%- endfor %}
+{%- endif %}
+{{- '<|im_end|>\n' }}
+{%- endfor %}
 {%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}"""
 
 
@@ -119,10 +129,8 @@ def _bias(model: Qwen3VLForConditionalGeneration, tokenizer: Qwen2Tokenizer) -> 
         embedding[:, 0] = one
         head.normal_(0, 0.3)
         head[:, 0] = 0
-        for token in CLOSERS:
-            number = tokenizer.convert_tokens_to_ids(token)
-            if number is not None and tokenizer.convert_ids_to_tokens(number) == token:
-                head[number, 0] = 8 / one
+        for token, strength in CLOSERS.items():
+            head[tokenizer.convert_tokens_to_ids(token), 0] = 8 * strength / one
         head[len(tokenizer) :] = 0  # rows that no token has
         head[len(tokenizer) :, 0] = -1000 / one
         for token in SPECIALS:
@@ -131,7 +139,13 @@ def _bias(model: Qwen3VLForConditionalGeneration, tokenizer: Qwen2Tokenizer) -> 
 
 
 def make_processor(tokenizer: Qwen2Tokenizer) -> Qwen3VLProcessor:
-    patches = {"patch_size": 16, "temporal_patch_size": 2, "merge_size": 2, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    patches = {
+        "patch_size": 16,
+        "temporal_patch_size": 2,
+        "merge_size": 2,
+        "image_mean": [0.5] * 3,
+        "image_std": [0.5] * 3,
+    }
     return Qwen3VLProcessor(
         image_processor=Qwen2VLImageProcessor(size={"shortest_edge": 65536, "longest_edge": 16777216}, **patches),
         tokenizer=tokenizer,
