@@ -134,7 +134,8 @@ class DiffusersEditor:
         editor = self._configs.editors[model]
         base = canvas.from_png(context.images.get(request.base)) if request.base else None
         name = _chosen(editor, request)
-        context.progress(f"loading {name}", 0, 1)
+        if name not in self._shelf:
+            context.progress(f"loading {name}", 0, 1)
         loaded = self._shelf[name]
         config = loaded.config
         quality = config.draft if draft and config.draft else config.final
@@ -255,6 +256,8 @@ def _called(
     finally:
         if not finished:
             job.loaded.settle()
+    if images.shape[1:3] != shot.canvas[::-1]:
+        raise ValueError(f"{job.pipeline} gave {images.shape[2]} x {images.shape[1]} for a canvas of {shot.canvas}")
     if not np.isfinite(images).all():
         raise ValueError(f"{job.pipeline} gave pixels that are no numbers: try more steps, or another dtype")
     return list(np.rint(images * 255).astype(np.uint8))

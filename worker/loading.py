@@ -152,6 +152,9 @@ class Shelf:
         self._configs = configs
         self._loaded: dict[str, Loaded] = {}
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._loaded
+
     def __getitem__(self, name: str) -> Loaded:
         if name not in self._loaded:
             self._loaded[name] = self._load(self._configs[name])
@@ -172,6 +175,7 @@ class Shelf:
             scheduler: Any = plain.from_config(plain.config)
             pipe = kind(**{**twin.pipe.components, "scheduler": scheduler})
             pipe.set_progress_bar_config(disable=True)
+            _place(config, pipe)
             return Loaded(config, pipe, twin.skipped)
         return _from_disk(config, kind)
 
@@ -190,17 +194,21 @@ def _from_disk(config: PipelineConfig, kind: Any) -> Loaded:
         import_module(f"{library}.utils.logging").disable_progress_bar()
     pipe = kind.from_pretrained(config.path, dtype=getattr(torch(), config.dtype), local_files_only=True)
     pipe.set_progress_bar_config(disable=True)
-    skipped = _levers(config, pipe)
+    skipped = pull_levers(config, pipe)
     for lever in skipped:
         log.warning("%s does not support %s: it runs without", type(pipe.transformer).__name__, lever)
+    _place(config, pipe)
+    return Loaded(config, pipe, skipped)
+
+
+def _place(config: PipelineConfig, pipe: Any) -> None:
     if config.offload == "model":
         pipe.enable_model_cpu_offload(device=config.device)
     else:
         pipe.to(config.device)
-    return Loaded(config, pipe, skipped)
 
 
-def _levers(config: PipelineConfig, pipe: Any) -> tuple[str, ...]:
+def pull_levers(config: PipelineConfig, pipe: Any) -> tuple[str, ...]:
     """Switch on what the settings ask for; gives what the transformer or the VAE does not have."""
     transformer, vae = pipe.transformer, pipe.vae
     wanted: list[tuple[str, Any, str, tuple[Any, ...], dict[str, Any]]] = []

@@ -27,8 +27,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.models)
-            # SwigPyPacked and the like: types of compiled libraries that torch's CPU wheel brings.
-            item.add_marker(pytest.mark.filterwarnings("ignore:builtin type .* has no __module__:DeprecationWarning"))
 
 
 @pytest.fixture(scope="session", autouse=True)
