@@ -23,13 +23,16 @@ INSTALL := $(VENV)/bin/python $(PIP) --constraint requirements.lock
 SEED ?= 1
 JOBS ?= 100
 
-.PHONY: help setup runtime demo test check format up down status storm bench lock clean
+.PHONY: help setup setup-sglang runtime demo test test-models check format up down status storm bench lock clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 setup: $(DEV) ## install everything into .venv (a second run does nothing)
 	@echo "ready: $$($(VENV)/bin/python --version) in $(VENV)"
+
+setup-sglang: $(VENV)/bin/python ## SGLang for a CPU in .venv-sglang (2.9 GB), for the tests of real model servers
+	@PYTHON=$(VENV)/bin/python infra/sglang/setup_cpu.sh .venv-sglang
 
 runtime: $(RUNTIME)
 
@@ -37,7 +40,11 @@ demo: $(RUNTIME) ## a brief from submit to finished picture, in the local stack
 	@$(RUN) infra.demo
 
 test: $(DEV) ## unit, contract, integration and acceptance tests
-	@$(RUN) pytest -m "not perf and not storm_long"
+	@$(RUN) pytest -m "not perf and not storm_long and not models"
+
+test-models: $(DEV) setup-sglang ## tests of real model servers, on a CPU
+	@$(INSTALL) --editable '.[dev,models]'
+	@$(RUN) pytest -m models
 
 check: $(DEV) ## lint, format, types and import rules
 	@$(RUN) ruff check
