@@ -24,13 +24,16 @@ INSTALL := $(VENV)/bin/python $(PIP) --constraint requirements.lock
 SEED ?= 1
 JOBS ?= 100
 
-.PHONY: help setup setup-models runtime demo test test-models check format up down status storm bench lock clean
+.PHONY: help setup setup-models setup-sglang runtime demo test test-models check format up down status storm bench lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 setup: $(DEV) ## install everything into .venv (a second run does nothing)
 	@echo "ready: $$($(VENV)/bin/python --version) in $(VENV)"
+
+setup-sglang: $(VENV)/bin/python ## SGLang for a CPU in .venv-sglang (2.9 GB), for the tests of real model servers
+	@PYTHON=$(VENV)/bin/python infra/sglang/setup_cpu.sh .venv-sglang
 
 runtime: $(RUNTIME)
 
@@ -42,7 +45,7 @@ test: $(DEV) ## unit, contract, integration and acceptance tests
 
 setup-models: $(MODELS) ## torch, diffusers and the like into .venv-models
 
-test-models: $(MODELS) ## the model seats on real libraries and tiny random models
+test-models: $(MODELS) setup-sglang ## the model seats on real libraries and tiny random models
 	@OMP_NUM_THREADS=1 .venv-models/bin/python -m pytest -m models tests/models
 
 check: $(DEV) ## lint, format, types and import rules

@@ -1,9 +1,5 @@
 """The next instruction, from what is wanted, what is kept, what failed, and the picture."""
 
-from typing import Annotated
-
-from pydantic import Field
-
 from director.prompts.vlm import Box, Form, Reply, ReplyError, form, listed, parse, quoted, region_of
 from director.seats import Failure, PlanRequest
 from director.types import MAX_BRIEF_BYTES, Action, ActionKind
@@ -13,7 +9,7 @@ _FAILURES = 6
 
 
 class _Plan(Reply):
-    instruction: Annotated[str, Field(min_length=1)]
+    instruction: str
     region: Box | None
 
 

@@ -6,9 +6,7 @@ a pair in both orders and averaging cancels that.
 
 from collections.abc import Mapping, Sequence
 from itertools import permutations
-from typing import Annotated, Any
-
-from pydantic import Field
+from typing import Any
 
 from director.prompts.vlm import Choice, Form, Percent, Reply, ReplyError, choice, form, listed, parse
 from director.seats import SelectRequest
@@ -21,7 +19,7 @@ _EDITED = "The first picture shows what the edit started from; it is no candidat
 class _Ranking(Reply):
     best: int
     scores: list[Percent]
-    why: Annotated[str, Field(max_length=200)]
+    why: str
 
 
 def listwise(request: SelectRequest) -> Form:
@@ -43,7 +41,7 @@ def ranking(reply: str, request: SelectRequest) -> tuple[int, tuple[float, ...],
     found, count = parse(_Ranking, reply), len(request.candidates)
     if not 1 <= found.best <= count or len(found.scores) != count:
         raise ReplyError(f"there are {count} candidates: give {count} scores and a best from 1 to {count}")
-    return found.best - 1, tuple(score / 100 for score in found.scores), found.why
+    return found.best - 1, tuple(score / 100 for score in found.scores), found.why[:200]
 
 
 def _schema(count: int) -> dict[str, Any]:

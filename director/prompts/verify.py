@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, TypeVar
+from typing import Literal, TypeVar
 
-from pydantic import Field, TypeAdapter
+from pydantic import TypeAdapter
 
 from director.prompts.vlm import Choice, Form, Percent, Reply, ReplyError, choice, described, form, listed, parse
 from director.seats import VerifyRequest
@@ -53,7 +53,7 @@ def soft_verdict(weights: Mapping[str, float], goal: Goal, thresholds: Threshold
 
 
 class _Seen(Reply):
-    seen: Annotated[str, Field(max_length=200)]
+    seen: str
 
 
 def explain(image: ImageHash, goals: tuple[Goal, ...]) -> Form:
@@ -63,11 +63,11 @@ def explain(image: ImageHash, goals: tuple[Goal, ...]) -> Form:
 
 def explained(reply: str, goals: tuple[Goal, ...]) -> dict[str, str]:
     """What was seen, by goal id. Raises ReplyError."""
-    return {goal: found.seen for goal, found in _all(parse(dict[str, _Seen], reply), goals).items()}
+    return {goal: found.seen[:200] for goal, found in _all(parse(dict[str, _Seen], reply), goals).items()}
 
 
 class _Verdict(Reply):
-    seen: Annotated[str, Field(max_length=200)]
+    seen: str
     achieved: Literal["yes", "no", "unsure"]
     confidence: Percent
 
@@ -93,7 +93,7 @@ def _verdict(goal: str, found: _Verdict, by: str, confident: float) -> Verdict:
         outcome=outcome,
         score=0.5 if found.achieved == "unsure" else yes,
         confidence=confidence,
-        evidence=found.seen,
+        evidence=found.seen[:200],
         by=by,
     )
 

@@ -56,7 +56,10 @@ class Choice(Prompt):
 
 
 class Reply(BaseModel):
-    """The base of what a Form is parsed into; unknown fields are refused."""
+    """The base of what a Form is parsed into; unknown fields are refused.
+
+    Strings have no bounds here: with one, xgrammar allows no escape in them, so no quotation mark and no new line.
+    """
 
     model_config = ConfigDict(extra="forbid")
 

@@ -1,4 +1,4 @@
-"""Tests on real pipelines over tiny random checkpoints: `make test-models`. Their pictures are noise.
+"""Tests on real pipelines and model servers over tiny random checkpoints: `make test-models`. Their pictures are noise.
 
 Nothing here imports torch before a test runs, so that the ordinary environment can collect the folder and leave it out.
 """
@@ -14,6 +14,7 @@ import pytest
 
 from director.seats import RenderRequest
 from director.types import Action, ActionKind, Region
+from tests.models.sglang_server import SglangServer, tiny_checkpoint
 from tests.support.desk import Desk, make_desk
 from worker import canvas
 from worker.canvas import Pixels
@@ -33,6 +34,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _quiet_and_offline() -> None:
     os.environ["HF_HUB_OFFLINE"] = "1"
     torch().set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def sglang(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SglangServer]:
+    """One server for the whole run; a minute to start."""
+    server = SglangServer(tiny_checkpoint(), tmp_path_factory.mktemp("sglang") / "server.log")
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
 
 
 @pytest.fixture

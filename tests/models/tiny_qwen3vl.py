@@ -29,8 +29,8 @@ SPECIALS = [
     "<|box_end|>", "<|quad_start|>", "<|quad_end|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>",
     "<|image_pad|>", "<|video_pad|>",
 ]  # fmt: skip
-CLOSERS = {'"': 3, "]": 2, "}": 2, "null": 2, "<|im_end|>": 2}
-"""Tokens that end something, and how strongly they are preferred: a quote more than what may stand in a string."""
+PREFERRED = {'"': 4, "]": 2, "}": 2, "<|im_end|>": 2, "Ġnull": 3, 'Ġ"': 3}
+"""What ends something, and how strongly it is preferred: a quote more than what may stand in a string. Ġ is a space."""
 SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
@@ -88,7 +88,7 @@ def make_tokenizer() -> Qwen2Tokenizer:
 
 def make_model(tokenizer: Qwen2Tokenizer) -> Qwen3VLForConditionalGeneration:
     def number(token: str) -> int:
-        return tokenizer.convert_tokens_to_ids(token)
+        return tokenizer.get_vocab()[token]
 
     rows = -(-len(tokenizer) // 64) * 64  # the embedding is longer than the tokenizer, as in the real ones
     config = Qwen3VLConfig(
@@ -121,21 +121,28 @@ def make_model(tokenizer: Qwen2Tokenizer) -> Qwen3VLForConditionalGeneration:
 
 
 def _bias(model: Qwen3VLForConditionalGeneration, tokenizer: Qwen2Tokenizer) -> None:
-    """Channel 0 of the embedding carries a constant, which the head reads as a bias."""
-    one = HIDDEN**0.5
+    """Channel 0 of the embedding carries a constant, which the head reads as a bias.
+
+    Channel 1 marks the token that opens a string, which is then not closed at once.
+    """
+    one, numbers = HIDDEN**0.5, tokenizer.get_vocab()
     with torch.no_grad():
         embedding, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
         embedding.normal_(0, 1.0)
         embedding[:, 0] = one
-        head.normal_(0, 0.3)
-        head[:, 0] = 0
-        for token, strength in CLOSERS.items():
-            head[tokenizer.convert_tokens_to_ids(token), 0] = 8 * strength / one
+        embedding[:, 1] = 0
+        embedding[numbers['Ġ"'], 1] = one
+        head.normal_(0, 0.2)
+        head[:, :2] = 0
+        for token in ('"', 'Ġ"'):
+            head[numbers[token], 1] = -32 / one
+        for token, strength in PREFERRED.items():
+            head[numbers[token], 0] = 8 * strength / one
         head[len(tokenizer) :] = 0  # rows that no token has
         head[len(tokenizer) :, 0] = -1000 / one
         for token in SPECIALS:
             if token != "<|im_end|>":
-                head[tokenizer.convert_tokens_to_ids(token), 0] = -1000 / one
+                head[numbers[token], 0] = -1000 / one
 
 
 def make_processor(tokenizer: Qwen2Tokenizer) -> Qwen3VLProcessor:

@@ -1,4 +1,4 @@
-"""The three VLM seats against a server that plays a script: malformed replies, errors, silence, orders in the material."""
+"""The three VLM seats against a server that plays a script: malformed replies, errors, silence, orders."""
 
 import base64
 import io
@@ -152,7 +152,7 @@ def test_a_server_error_is_tried_once_more(status: int):
 
 def test_after_one_retry_the_queue_owns_it():
     with desk(fails(500)) as at:
-        with pytest.raises(PlannerError, match="VlmUnavailable.*scripted") as failure, boundary(PlannerError):
+        with pytest.raises(PlannerError, match=r"VlmUnavailable.*scripted") as failure, boundary(PlannerError):
             at.seats.planner.extract(EXTRACT, at.context)
         assert len(at.server.requests) == 2
         assert not failure.value.final
@@ -169,7 +169,7 @@ def test_a_timeout_is_tried_once_more():
 def test_all_calls_of_a_step_share_one_deadline():
     with desk(Scripted(says("no JSON").body, wait=0.15), planner_deadline_s=0.2) as at:
         started = time.monotonic()
-        with pytest.raises(VlmUnavailable, match="timed out|are used"):
+        with pytest.raises(VlmUnavailable, match=r"timed out|are used"):
             at.seats.planner.extract(EXTRACT, at.context)
         assert time.monotonic() - started < 2
         assert len(at.server.requests) < 6
