@@ -67,8 +67,13 @@ class PipelineConfig(_Config):
     path: Annotated[str, Field(min_length=1)] = Field(description="folder of the checkpoint, as diffusers saves it")
     device: str = "cuda"
     dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
-    offload: Literal["none", "model"] = Field(
-        default="none", description="model: a part is on the GPU only while it works"
+    quantize: Literal["none", "fp8"] = Field(
+        default="none", description="fp8: the transformer's weights in 8 bits, its sums in `dtype`; half the memory"
+    )
+    offload: Literal["none", "model", "encoders", "stream"] = Field(
+        default="none",
+        description="model: a part is on the GPU only while it works; encoders: the text encoders' layers come to it "
+        "one by one and the rest stays; stream: the transformer's too",
     )
     final: Quality = Quality()
     draft: Quality | None = Field(default=None, description="served as <editor>.draft")
@@ -185,7 +190,7 @@ def _weights(config: PipelineConfig) -> tuple[Any, ...]:
     if config.loras:
         return (object(),)
     levers = (config.compile, config.cache, config.attention, config.vae_slicing, config.vae_tiling)
-    return (config.path, config.device, config.dtype, config.offload, *levers)
+    return (config.path, config.device, config.dtype, config.quantize, config.offload, *levers)
 
 
 def _from_disk(config: PipelineConfig, kind: Any) -> Loaded:

@@ -14,9 +14,11 @@ import pytest
 
 from director.seats import RenderRequest
 from director.types import Action, ActionKind, Region
+from tasks.settings import load_settings
 from tests.models.sglang_server import SglangServer, tiny_checkpoint
 from tests.support.desk import Desk, make_desk
 from worker import canvas
+from worker import tiny as checkpoints
 from worker.canvas import Pixels
 from worker.editors import DiffusersEditor, EditorsConfig, open_editor
 from worker.loading import Shelf, torch
@@ -61,6 +63,12 @@ def opened() -> Iterator[Callable[..., DiffusersEditor]]:
             return open_editor(tiny(feather, **tasks), resources)
 
         yield open_tiny
+
+
+def make(name: str) -> Path:
+    """The folder of a tiny random checkpoint."""
+    settings = load_settings()
+    return checkpoints.make(name, settings.model_cache, settings.sglang_python)
 
 
 def tiny(feather: int = 8, **tasks: dict[str, Any]) -> EditorsConfig:

@@ -1,8 +1,6 @@
 """The real SGLang server on this machine's CPU, over a tiny checkpoint made from code."""
 
-import hashlib
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -12,30 +10,19 @@ from pathlib import Path
 import httpx
 
 from infra.servers import free_port
+from tasks.settings import load_settings
+from worker.tiny import VLM, make
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 KIT = CHECKOUT / "infra" / "sglang"
 VENV = CHECKOUT / ".venv-sglang"
-RECIPE = Path(__file__).with_name("tiny_qwen3vl.py")
 START_SECONDS = 300.0
 MODEL, ADAPTER = "tiny-qwen3-vl", "tuned"
 
 
 def tiny_checkpoint() -> Path:
-    """The checkpoint's folder, made when it is not there: in $VISIONDIRECTOR_MODEL_CACHE or ~/.cache/visiondirector."""
-    cache = Path(os.environ.get("VISIONDIRECTOR_MODEL_CACHE") or Path.home() / ".cache" / "visiondirector")
-    recipe = RECIPE.read_bytes() + (KIT / "requirements-sglang.txt").read_bytes()
-    folder = cache / f"tiny-qwen3-vl-{hashlib.sha256(recipe).hexdigest()[:12]}"
-    if not folder.exists():
-        made = cache / f".{folder.name}-{os.getpid()}"
-        subprocess.run(
-            [_python(), RECIPE, made], check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-        )
-        try:
-            made.rename(folder)
-        except OSError:  # another run was faster
-            shutil.rmtree(made)
-    return folder
+    """The checkpoint's folder, made when it is not there."""
+    return make(VLM, load_settings().model_cache, _python())
 
 
 def _python() -> Path:

@@ -12,8 +12,7 @@ from PIL import Image
 
 from director.errors import BriefError, Cancelled
 from director.types import Region
-from tests.models.conftest import apart, asked, noise, rendered, shelf_of, stored
-from tests.models.tiny_diffusers import make
+from tests.models.conftest import apart, asked, make, noise, rendered, shelf_of, stored
 from tests.support.desk import Desk, make_desk
 from worker.editors import DiffusersEditor
 from worker.loading import diffusers, torch

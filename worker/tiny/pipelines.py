@@ -1,22 +1,14 @@
 """Tiny random checkpoints of the real architectures, made from code without a network, saved as diffusers saves them.
 
-    make("qwen-image") -> folder        python -m tests.models.tiny_diffusers: all of them, and where they are
-
-They lie outside the tree, in $VISIONDIRECTOR_MODEL_CACHE or ~/.cache/visiondirector, under a name that changes with
-this file and the libraries. Weights are random: their pictures are noise and say nothing of any model's quality.
+Weights are random: their pictures are noise and say nothing of any model's quality.
 
 The tokenizers are trained on the pipelines' own templates until each word is one token, as in the real ones, so that
 the number of template tokens that the pipelines drop (34 and 64) is right without a change. The edit checkpoint's VAE
 shrinks by 16, not 8: its pipelines always work on a megapixel, which are then 1,024 tokens and not 4,096.
 """
 
-import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -36,26 +28,11 @@ input where appropriate."""
 _HIDDEN = 16
 
 
-def make(name: str) -> Path:
-    """The folder of a checkpoint, or the file of a LoRA; made when it is not in the cache."""
-    source = (
-        Path(__file__).read_bytes() + "".join(version(lib) for lib in ("diffusers", "transformers", "torch")).encode()
-    )
-    folder = _cache() / f"tiny-{name}-{hashlib.sha256(source).hexdigest()[:12]}"
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(dir=folder.parent))
-        torch().manual_seed(0)
-        _MAKERS[name](fresh)
-        try:
-            fresh.rename(folder)
-        except OSError:  # another process was faster
-            shutil.rmtree(fresh)
-    return folder
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("VISIONDIRECTOR_MODEL_CACHE") or Path.home() / ".cache" / "visiondirector")
+def write(name: str, folder: Path) -> None:
+    """Make the checkpoint `name` of `MAKERS` and save it into an empty folder."""
+    diffusers()  # before anything of transformers: it lets torchvision load
+    torch().manual_seed(0)
+    MAKERS[name](folder)
 
 
 def _qwen_image(folder: Path) -> None:
@@ -206,13 +183,9 @@ def _lora(folder: Path) -> None:
     save_file(tensors, folder / "lora.safetensors", metadata={"format": "pt"})
 
 
-_MAKERS: dict[str, Callable[[Path], None]] = {
+MAKERS: dict[str, Callable[[Path], None]] = {
     "qwen-image": _qwen_image,
     "qwen-image-edit": _qwen_image_edit,
     "flux": _flux,
     "lora": _lora,
 }
-
-if __name__ == "__main__":
-    for made in _MAKERS:
-        print(make(made))

@@ -1,6 +1,6 @@
 """Makes a tiny Qwen3-VL checkpoint with random weights, from code alone; and a LoRA adapter for it.
 
-    python tests/models/tiny_qwen3vl.py OUT     (in an environment with torch and transformers)
+    python worker/tiny/qwen3vl.py OUT     (in an environment with torch and transformers)
 
 It has the real architecture, special tokens and picture processing, and nothing to say. A bias makes it end
 strings, lists and objects soon and prefer `null`, so that replies under a schema are short and well-formed.
