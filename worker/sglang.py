@@ -116,7 +116,7 @@ class VlmPlanner:
 
     def plan(self, request: PlanRequest, context: Context) -> Planned:
         with self._session("plan", context) as session:
-            action = session.fill(plan.prompt(request), lambda reply: plan.action(reply, request))
+            action = session.fill(plan.prompt(request), plan.Reader(request))
         return Planned(action=action, base=request.base, by=self._name)
 
 

@@ -26,6 +26,7 @@ from director.types import ImageHash
 
 _T = TypeVar("_T")
 _ALTERNATIVES = 20  # most that the API gives for a token
+_SHOWN = 8000  # characters of a malformed reply that are shown back
 _LOOK_S = 0.2  # how soon a cancel is heeded while a server thinks
 
 
@@ -204,7 +205,11 @@ class Session:
             finally:
                 self._tally.lines.append(self._line(prompt, messages, raw, problem))
             self._tally.re_asks.append(prompt.name)
-            messages = [*messages, _said("assistant", quoted(reply)), _said("user", _again(problem))]
+            messages = [
+                *messages,
+                _said("assistant", quoted(reply)[:_SHOWN] or "(nothing)"),
+                _said("user", _again(problem)),
+            ]
         raise AssertionError("the last round returns or raises")
 
     def _post(self, prompt: Prompt, messages: Sequence[Mapping[str, Any]]) -> bytes:
