@@ -130,7 +130,6 @@ def test_token_ids_are_kept_for_training(bench: Bench):
     seats.planner.extract(ExtractRequest(brief=BRIEF), bench.context)
     (line,) = bench.context.exchanges("extract")
     choice, usage = line["response"]["choices"][0], line["response"]["usage"]
-    # SGLang gives the prompt's ids before each picture is spread over its tokens.
     assert len(choice["prompt_token_ids"]) == usage["prompt_tokens"]
     assert len(choice["response_token_ids"]) == usage["completion_tokens"]
     assert len(choice["logprobs"]["content"]) == usage["completion_tokens"]

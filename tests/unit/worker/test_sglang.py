@@ -153,7 +153,7 @@ def test_a_refusal_is_final(status: int):
         assert len(at.server.requests) == 1
 
 
-@pytest.mark.parametrize("status", [429, 500, 502, 503])
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503])
 def test_a_server_error_is_tried_once_more(status: int):
     with desk(fails(status), GOOD) as at:
         assert at.seats.planner.extract(EXTRACT, at.context).goals
