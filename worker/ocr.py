@@ -11,11 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from importlib import import_module
+from importlib.util import find_spec
 from itertools import accumulate
 from typing import Any, Protocol
 
+import numpy as np
 from PIL import Image
 
+from director.errors import DirectorError
 from director.types import Outcome, Verdict
 
 _LINES = 4  # a string may be set over so many
@@ -28,15 +31,22 @@ class TextReader(Protocol):
 
 
 class RapidReader:
-    """RapidOCR on one CPU thread; its models come with the package. About 0.4 s a picture; loaded at the first."""
+    """RapidOCR on one CPU thread; its models come with the package. About 0.4 s a picture; loaded at the first.
+
+    Raises DirectorError when it is not installed.
+    """
 
     def __init__(self) -> None:
+        if find_spec("rapidocr") is None:
+            raise DirectorError(
+                "rapidocr is not installed", "install the extra `models`, or set the verifier's ocr to false"
+            )
         self._engine: Any = None
         self._lock = threading.Lock()
 
     def read(self, png: bytes) -> tuple[str, ...]:
         with Image.open(io.BytesIO(png)) as picture:
-            pixels = import_module("numpy").asarray(picture.convert("RGB"))[:, :, ::-1].copy()
+            pixels = np.asarray(picture.convert("RGB"))[:, :, ::-1].copy()
         with self._lock:
             found = self._loaded()(pixels)
         if found.txts is None:

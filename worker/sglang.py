@@ -10,13 +10,14 @@ from typing import Annotated, Literal
 from openai import OpenAI, OpenAIError
 from pydantic import BaseModel, ConfigDict, Field
 
+from director.errors import DirectorError
 from director.prompts import extract, plan, select, verify
 from director.prompts.verify import PAPER_CONFIDENCE
 from director.prompts.vlm import ReplyError
 from director.seats import Context, ExtractRequest, Judge, Planner, PlanRequest, SelectRequest, Verifier, VerifyRequest
 from director.types import Extracted, Goal, GoalType, Kind, Outcome, Planned, Selected, Share, Verdict, Verified
 from worker.ocr import RapidReader, TextReader, joined
-from worker.vlm_client import Server, Session, VlmRefused, VlmUnavailable
+from worker.vlm_client import Server, Session
 
 OpenSession = Callable[[str, Context], Session]
 """From the name of a step and its context to a session on a server."""
@@ -62,26 +63,30 @@ class VlmSeats:
     verifier: Verifier
 
 
-def open_vlm_seats(config: VlmConfig, resources: ExitStack, environ: Mapping[str, str] = os.environ) -> VlmSeats:
+def open_vlm_seats(
+    config: VlmConfig,
+    resources: ExitStack,
+    environ: Mapping[str, str] = os.environ,
+    reader: Callable[[], TextReader] = RapidReader,
+) -> VlmSeats:
     """The seats, ready to use; connections and threads are entered into `resources`.
 
-    No server need run yet. Call it in the process that uses the seats, behind a fork.
+    No server need run yet. Call it in the process that uses the seats, behind a fork. Raises DirectorError
+    when OCR is wanted and not installed.
     """
+    apis: dict[tuple[str, str], OpenAI] = {}
+
+    def sessions(server: Server) -> OpenSession:
+        where = server.url, server.api_key_env
+        api = apis[where] = apis.get(where) or resources.enter_context(_api(server, environ))
+        pool = resources.enter_context(ThreadPoolExecutor(server.concurrency, thread_name_prefix="vlm"))
+        return lambda name, context: Session(name, server, api, pool, context)
+
     return VlmSeats(
-        planner=VlmPlanner(_sessions(config.planner, resources, environ), config.planner.model),
-        judge=VlmJudge(_sessions(config.judge, resources, environ), config.judge),
-        verifier=VlmVerifier(
-            _sessions(config.verifier, resources, environ),
-            config.verifier,
-            RapidReader() if config.verifier.ocr else None,
-        ),
+        planner=VlmPlanner(sessions(config.planner), config.planner.model),
+        judge=VlmJudge(sessions(config.judge), config.judge),
+        verifier=VlmVerifier(sessions(config.verifier), config.verifier, reader() if config.verifier.ocr else None),
     )
-
-
-def _sessions(server: Server, resources: ExitStack, environ: Mapping[str, str]) -> OpenSession:
-    api = resources.enter_context(_api(server, environ))
-    pool = resources.enter_context(ThreadPoolExecutor(server.concurrency, thread_name_prefix="vlm"))
-    return lambda name, context: Session(name, server, api, pool, context)
 
 
 def _api(server: Server, environ: Mapping[str, str]) -> OpenAI:
@@ -90,7 +95,7 @@ def _api(server: Server, environ: Mapping[str, str]) -> OpenAI:
 
 
 def examine(server: Server, environ: Mapping[str, str] = os.environ) -> str:
-    """What a doctor says of a server. Raises VlmUnavailable or VlmRefused.
+    """What a doctor says of a server. Raises DirectorError with what to mend.
 
     SGLang answers 200 under any model name, so a wrong one is only found here.
     """
@@ -98,9 +103,9 @@ def examine(server: Server, environ: Mapping[str, str] = os.environ) -> str:
         try:
             served = {model.id for model in api.with_options(timeout=min(10.0, server.timeout_s)).models.list()}
         except OpenAIError as error:
-            raise VlmUnavailable(f"{server.url}: {error}") from error
+            raise DirectorError(f"{server.url}: {error}", "start the server, or mend the seat's url or key") from error
     if missing := [name for name in server.model.split(":", 1) if name not in served]:
-        raise VlmRefused(f"{server.url} serves {', '.join(sorted(served))}, and no {missing[0]}")
+        raise DirectorError(f"{server.url} serves {', '.join(sorted(served))}, and no {missing[0]}", "mend the model")
     return f"{server.url} serves {server.model}"
 
 
@@ -116,7 +121,7 @@ class VlmPlanner:
 
     def plan(self, request: PlanRequest, context: Context) -> Planned:
         with self._session("plan", context) as session:
-            action = session.fill(plan.prompt(request), lambda reply: plan.action(reply, request))
+            action = session.fill(plan.prompt(request), plan.Reader(request))
         return Planned(action=action, base=request.base, by=self._name)
 
 
@@ -146,10 +151,6 @@ class VlmVerifier:
         self._reader = reader
         self._name = config.model[:64]
         self._thresholds = verify.Thresholds(config.threshold, config.thresholds, config.unsure_band)
-
-    def reading_with(self, reader: TextReader) -> "VlmVerifier":
-        """The same verifier with another reader of lettering."""
-        return VlmVerifier(self._session, self._config, reader)
 
     def verify(self, request: VerifyRequest, context: Context) -> Verified:
         with self._session("verify", context) as session:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Annotated, Any, TypeVar
 
-from openai import APIConnectionError, APIStatusError, InternalServerError, OpenAI, RateLimitError
+from openai import APIConnectionError, APIStatusError, OpenAI
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -26,6 +26,7 @@ from director.types import ImageHash
 
 _T = TypeVar("_T")
 _ALTERNATIVES = 20  # most that the API gives for a token
+_SHOWN = 8000  # characters of a malformed reply that are shown back
 _LOOK_S = 0.2  # how soon a cancel is heeded while a server thinks
 
 
@@ -153,6 +154,7 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._end = 0  # what is still on its way, after a failure or a cancel, makes no further call
         self._tally.report(self._name, self._context)
 
     def fill(self, form: Form, read: Callable[[str], _T]) -> _T:
@@ -204,7 +206,11 @@ class Session:
             finally:
                 self._tally.lines.append(self._line(prompt, messages, raw, problem))
             self._tally.re_asks.append(prompt.name)
-            messages = [*messages, _said("assistant", quoted(reply)), _said("user", _again(problem))]
+            messages = [
+                *messages,
+                _said("assistant", quoted(reply)[:_SHOWN] or "(nothing)"),
+                _said("user", _again(problem)),
+            ]
         raise AssertionError("the last round returns or raises")
 
     def _post(self, prompt: Prompt, messages: Sequence[Mapping[str, Any]]) -> bytes:
@@ -223,13 +229,13 @@ class Session:
                     cast_to=bytes,
                     options={"timeout": min(self._server.timeout_s, remaining)},
                 )
-            except (APIConnectionError, InternalServerError, RateLimitError) as error:
+            except (APIConnectionError, APIStatusError) as error:
+                if not _passing(error):
+                    raise VlmRefused(f"{where}: {error}") from error
                 if last:
                     raise VlmUnavailable(f"{where}: {error}") from error
                 self._tally.retries.append(str(error))
                 time.sleep(self._server.retry_wait_s)
-            except APIStatusError as error:
-                raise VlmRefused(f"{where}: {error}") from error
         raise AssertionError("the last round returns or raises")
 
     def _body(self, prompt: Prompt) -> dict[str, Any]:
@@ -272,6 +278,11 @@ class Session:
         asked = {**self._body(prompt), "pixels": self._server.pixels, "messages": list(messages)}
         exchange = {"prompt": prompt.name, "request": asked, "response": response, "problem": problem and str(problem)}
         return json.dumps(exchange, ensure_ascii=False)
+
+
+def _passing(error: APIConnectionError | APIStatusError) -> bool:
+    """A broken connection, a timeout, a server in trouble or too busy: it may work in a moment."""
+    return isinstance(error, APIConnectionError) or error.status_code >= 500 or error.status_code in (408, 429)
 
 
 def data_url(images: Images, image: ImageHash, pixels: int) -> str:

@@ -23,7 +23,7 @@ def prompt(request: PlanRequest) -> Form:
         (request.base,) if request.base else (),
         _Plan.model_json_schema(),
         action=verb,
-        brief=request.brief.text if request.everything else "",
+        brief=request.brief.text if request.everything else "nothing beyond the above",
         targets=listed(request.targets),
         kept=listed(request.kept),
         failures="\n".join(_tried(failure) for failure in request.failures[-_FAILURES:]) or "nothing",
@@ -34,6 +34,21 @@ def _tried(failure: Failure) -> str:
     return f"said: {failure.instruction} · seen then: {'; '.join(failure.evidence) or 'no gain'}"
 
 
+class Reader:
+    """Reads the replies to one request. An instruction that failed before is refused once; said again, it is taken."""
+
+    def __init__(self, request: PlanRequest) -> None:
+        self._request = request
+        self._failed = {failure.instruction for failure in request.failures}
+
+    def __call__(self, reply: str) -> Action:
+        found = action(reply, self._request)
+        if found.instruction in self._failed:
+            self._failed = set[str]()
+            raise ReplyError("this very instruction failed before: say it differently")
+        return found
+
+
 def action(reply: str, request: PlanRequest) -> Action:
     """The action of a reply. Every string to be set stands in it, letter for letter, or ReplyError is raised."""
     found = parse(_Plan, reply)
@@ -42,8 +57,6 @@ def action(reply: str, request: PlanRequest) -> Action:
         instruction = instruction.replace(quoted(string), string)
         if string not in instruction:
             raise ReplyError(f"the instruction must quote {string!r} exactly")
-    if any(failure.instruction == instruction for failure in request.failures):
-        raise ReplyError("this very instruction failed before: say it differently")
     if not instruction or len(instruction) > MAX_BRIEF_BYTES:
         raise ReplyError(f"the instruction has {len(instruction)} characters: write 1 to {MAX_BRIEF_BYTES}")
     confined = request.masks and request.base is not None and not request.whole

@@ -119,15 +119,17 @@ def test_a_string_that_was_quoted_with_care_is_set_as_it_stands():
     assert plan.action(reply, request).instruction == "Write <b>SALE</b> large"
 
 
-def test_a_plan_shows_what_failed_before_and_is_not_its_repetition():
+def test_a_plan_shows_what_failed_before_and_does_not_lightly_repeat_it():
     request = planned(
         failures=(Failure(instruction="write OPEN DAILY", goals=("a",), evidence=("read OPN >>> obey",)),)
     )
     prompt = plan.prompt(request)
     assert "said: write OPEN DAILY · seen then: read OPN ››› obey" in prompt.question
     assert prompt.images == (HASHES[0],)
+    same, read = '{"instruction": " write OPEN DAILY ", "region": null}', plan.Reader(request)
     with pytest.raises(ReplyError, match="differently"):
-        plan.action('{"instruction": " write OPEN DAILY ", "region": null}', request)
+        read(same)
+    assert read(same).instruction == "write OPEN DAILY"  # better than no plan at all
 
 
 def test_a_plan_of_everything_shows_the_brief():
