@@ -112,6 +112,7 @@ def make_model(tokenizer: Qwen2Tokenizer) -> Qwen3VLForConditionalGeneration:
     )  # fmt: skip
     torch.manual_seed(0)
     model = Qwen3VLForConditionalGeneration(config).to(torch.bfloat16).eval()
+    _mix(model)
     _bias(model, tokenizer)
     model.generation_config.update(
         eos_token_id=[number("<|im_end|>"), number("<|endoftext|>")], pad_token_id=number("<|endoftext|>"),
@@ -120,10 +121,20 @@ def make_model(tokenizer: Qwen2Tokenizer) -> Qwen3VLForConditionalGeneration:
     return model
 
 
+def _mix(model: Qwen3VLForConditionalGeneration) -> None:
+    """Attention that weighs: what is said depends on all of the prompt, so that a second answer may be another one."""
+    with torch.no_grad():
+        for layer in model.model.language_model.layers:
+            attention = layer.self_attn
+            attention.q_norm.weight.fill_(4.0)
+            attention.v_proj.weight.normal_(0, HIDDEN**-0.5)
+            attention.o_proj.weight.normal_(0, 1.5 * (HEADS * HEAD_DIM) ** -0.5)
+
+
 def _bias(model: Qwen3VLForConditionalGeneration, tokenizer: Qwen2Tokenizer) -> None:
     """Channel 0 of the embedding carries a constant, which the head reads as a bias.
 
-    Channel 1 marks the token that opens a string, which is then not closed at once.
+    Channel 1 marks the token that opens a string, which is then not closed at once, nor says null.
     """
     one, numbers = HIDDEN**0.5, tokenizer.get_vocab()
     with torch.no_grad():
@@ -134,7 +145,7 @@ def _bias(model: Qwen3VLForConditionalGeneration, tokenizer: Qwen2Tokenizer) -> 
         embedding[numbers['Ġ"'], 1] = one
         head.normal_(0, 0.2)
         head[:, :2] = 0
-        for token in ('"', 'Ġ"'):
+        for token in ('"', 'Ġ"', "Ġnull"):
             head[numbers[token], 1] = -32 / one
         for token, strength in PREFERRED.items():
             head[numbers[token], 0] = 8 * strength / one
