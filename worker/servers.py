@@ -72,11 +72,16 @@ def address(server: ModelServer) -> str:
     return f"http://{host}:{server.port}/v1"
 
 
+def models_url(server: ModelServer) -> str:
+    """What answers once the server is ready, with the names that it serves."""
+    return f"{address(server)}/models"
+
+
 def answers(server: ModelServer) -> bool:
     """True once the server lists its models."""
     try:
         # trust_env: a proxy of the environment has no business with the machine's own servers.
-        return httpx.get(f"{address(server)}/models", timeout=5, trust_env=False).is_success
+        return httpx.get(models_url(server), timeout=5, trust_env=False).is_success
     except httpx.TransportError:
         return False
 
