@@ -83,7 +83,8 @@ def of_running(opened: Opened, settings: Settings) -> Lines:
         from worker.sglang import examine
         from worker.vlm_client import VlmRefused, VlmUnavailable
 
-        for seat in dict.fromkeys((config.planner, config.judge, config.verifier)):
+        asked = {(seat.url, seat.model): seat for seat in (config.planner, config.judge, config.verifier)}
+        for seat in asked.values():
             try:
                 yield Check("server", True, examine(seat))
             except (VlmRefused, VlmUnavailable) as error:
@@ -189,7 +190,7 @@ def _sglang(settings: Settings) -> str:
 
 
 def _libraries() -> str:
-    wanted = ("torch", "diffusers", "transformers", "openai")
+    wanted = ("torch", "diffusers", "transformers", "openai", "rapidocr")
     if missing := [name for name in wanted if util.find_spec(name) is None]:
         raise ValueError(f"{', '.join(missing)} can't be imported here: make setup-models, then use .venv-models/bin")
     return ", ".join(wanted)

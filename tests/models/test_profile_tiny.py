@@ -68,7 +68,9 @@ def stack(profile: Path, alone: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 def test_direct_runs_the_whole_loop_and_leaves_no_server(profile: Path, alone: Path):
     events = trajectory_of(alone).events
-    assert {"extracted", "planned", "rendered", "selected", "verified", "decided", "stopped"} <= {e.kind for e in events}
+    assert {"extracted", "planned", "rendered", "selected", "verified", "decided", "stopped"} <= {
+        e.kind for e in events
+    }
     assert (alone / "final.png").is_file()
     (box,) = load_profile(str(profile), Settings()).profile.boxes.values()
     assert not answers(box.servers[0])

@@ -29,8 +29,11 @@ SPECIALS = [
     "<|box_end|>", "<|quad_start|>", "<|quad_end|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>",
     "<|image_pad|>", "<|video_pad|>",
 ]  # fmt: skip
-PREFERRED = {'"': 4, "]": 2, "}": 2, "<|im_end|>": 2, "Ġnull": 3, 'Ġ"': 3}
-"""What ends something, and how strongly it is preferred: a quote more than what may stand in a string. Ġ is a space."""
+PREFERRED = {'"': 4, "]": 2, "}": 2, "<|im_end|>": 2, "Ġnull": 3, 'Ġ"': 3, "u": -2, "U": -2}
+"""What ends something, and how strongly it is preferred: a quote more than what may stand in a string. Ġ is a space.
+
+The u of "unsure" is avoided: a loop whose goals nobody can judge ends after one round.
+"""
 SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
