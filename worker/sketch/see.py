@@ -6,6 +6,7 @@ recognised by silhouette and lines; type is read by laying a template over lines
 
 from dataclasses import dataclass
 from functools import cache, cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,14 @@ class Thing:
         """Likeness to a noun; almost none when it clearly looks more like another."""
         best = self.likeness[self.noun]
         return self.likeness[noun] if self.likeness[noun] >= best - 0.03 else min(0.3, self.likeness[noun])
+
+
+class Seam(NamedTuple):
+    """Where the background changes most from row to row: y from -1 to 1, levels, how abruptly (0 to 1)."""
+
+    y: float
+    step: float
+    crisp: float
 
 
 class Sight:
@@ -94,6 +103,20 @@ class Sight:
         return table[labels]
 
     @cached_property
+    def seam(self) -> Seam:
+        # the smooth areas tell; only where a soft seam leaves none, the whole row does
+        weight = (self.flat > 0) + np.float32(0.01)
+        rows = (self.small * weight[..., None]).sum(axis=1) / weight.sum(axis=1)[:, None]
+        reach = 9
+        wide = np.abs(rows[2 * reach :] - rows[: -2 * reach]).max(axis=1)
+        if not len(wide) or not wide.max():
+            return Seam(0.0, 0.0, 1.0)
+        at = round(float(np.flatnonzero(wide > 0.93 * wide.max()).mean())) + reach
+        near = rows[max(0, at - 8) : at + 9]
+        step = float(wide.max())
+        return Seam(2 * at / (len(rows) - 1) - 1, step, float(np.abs(near[2:] - near[:-2]).max()) / step)
+
+    @cached_property
     def backdrop(self) -> list[tuple[Canvas, Flags]]:
         """For each smooth area its colour, continued over the picture, and where it is near."""
         height, width = self.flat.shape
@@ -129,7 +152,15 @@ class Sight:
         for i, (a, _) in enumerate(self.backdrop):
             for j, (b, _) in enumerate(self.backdrop[:i]):
                 mask &= ~self._between(a, b, self.flat == i + 1, self.flat == j + 1)
-        return mask & ~_seams(mask)
+        return mask & ~self._thin_seams(mask)
+
+    def _thin_seams(self, mask: Flags) -> Flags:
+        """Thin level lines: across much of the picture, or where the ground begins."""
+        thin = mask & ~ndimage.binary_opening(mask, np.ones((9, 1), bool))
+        rows = ndimage.maximum_filter1d(thin.sum(axis=1), 5) > 0.22 * mask.shape[1]
+        at, reach = round((self.seam.y + 1) / 2 * len(rows)), 4 if self.seam.crisp > 0.6 else 14
+        rows[max(0, at - reach) : at + reach + 1] |= self.seam.step > 6
+        return thin & rows[:, None]
 
     def _between(self, a: Canvas, b: Canvas, own: Flags, other: Flags) -> Flags:
         """The seam of two backgrounds: near both and of a colour between theirs."""
@@ -229,13 +260,6 @@ class Sight:
         return tuple(found)
 
 
-def _seams(mask: Flags) -> Flags:
-    """Thin level lines across much of the picture: where two backgrounds meet softly."""
-    thin = mask & ~ndimage.binary_opening(mask, np.ones((9, 1), bool))
-    rows = ndimage.maximum_filter1d(thin.sum(axis=1), 5) > 0.22 * mask.shape[1]
-    return thin & rows[:, None]
-
-
 def _letter(thing: Thing, others: list[Thing]) -> bool:
     """Whether a thing stands in a line with several that are as high but look like something else."""
     x0, y0, x1, y1 = thing.box
@@ -329,14 +353,16 @@ def _rows(marks: list[Box], gap: float) -> list[Box]:
         else:
             rows.append(box)
     grown = list(rows)
-    for box in small:  # dots, accents, dashes and commas belong to the row that they touch
+    for box in (*small, *rows):  # dots, accents, dashes and commas belong to the row that they touch
         for i, row in enumerate(rows):
             tall = row[3] - row[1]
             if (
-                row[0] - 0.12 * tall <= box[0]
+                box[3] - box[1] < 0.5 * tall
+                and row[0] - 0.12 * tall <= box[0]
                 and box[2] <= row[2] + 0.3 * tall
                 and row[1] - 0.14 * tall <= box[3]
-                and box[1] < row[3] - 1
+                and box[1] <= row[3] + 1
+                and box[3] <= row[3] + 0.4 * tall
             ):
                 grown[i] = _around(grown[i], box)
                 break
