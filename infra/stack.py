@@ -3,6 +3,7 @@
     python -m infra.stack up [--workers 4] [--no-flower]
     python -m infra.stack status
     python -m infra.stack down
+    python -m infra.stack run -- COMMAND …    with the stack's settings in its environment
 
 As a library, `with Stack(folder) as stack:` gives a stack that ends with the block.
 """
@@ -10,6 +11,7 @@ As a library, `with Stack(folder) as stack:` gives a stack that ends with the bl
 import argparse
 import fcntl
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -217,15 +219,18 @@ def _answers(url: str) -> bool:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m infra.stack", description="The local stack.")
-    parser.add_argument("command", choices=["up", "down", "status"])
+    parser.add_argument("command", choices=["up", "down", "status", "run"])
+    parser.add_argument("words", nargs="*", help="run: a command that gets the stack's settings, behind --")
     parser.add_argument("--var", type=Path, default=CHECKOUT / "var", help="where data, logs and secrets are kept")
     parser.add_argument("--workers", type=int, default=DEFAULT_WORKERS, help="worker processes, 3 or more (default: 4)")
     parser.add_argument("--no-flower", action="store_true")
     args = parser.parse_args(argv)
     try:
         stack = Stack(args.var, args.workers, not args.no_flower)
+        if args.command == "run":
+            return subprocess.call(args.words, env={**os.environ, **stack.settings})
         return {"up": _up, "down": _down, "status": _status}[args.command](stack)
-    except (ServerError, ValueError) as error:
+    except (ServerError, ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
 
