@@ -204,13 +204,20 @@ class Sight:
             np.float32,
         )
         window = max(15, int(0.055 * min(luma.shape)) | 1)
-        high = ndimage.uniform_filter(ndimage.maximum_filter(luma, window), window // 2)
-        low = ndimage.uniform_filter(ndimage.minimum_filter(luma, window), window // 2)
-        span = high - low
-        level = np.where(span > 40 + self.noise, (luma - low) / np.maximum(span, 1), np.nan)
-        dark = np.clip((0.62 - level) / 0.24 + 0.0, 0, 1)
-        light = np.clip((level - 0.38) / 0.24, 0, 1)
-        return np.nan_to_num(dark).astype(np.float32), np.nan_to_num(light).astype(np.float32)
+        fleck = max(5, round(0.015 * min(luma.shape))) | 1
+        # paper is measured without its flecks: a flake would make ink of the paper around it
+        paper = ndimage.maximum_filter(ndimage.minimum_filter(luma, fleck), fleck + window - 1)
+        dark = self._level(luma, ndimage.minimum_filter(luma, window), paper, window)
+        paper = ndimage.minimum_filter(ndimage.maximum_filter(luma, fleck), fleck + window - 1)
+        light = self._level(luma, ndimage.maximum_filter(luma, window), paper, window)
+        return dark, light
+
+    def _level(self, luma: Mask, ink: Mask, paper: Mask, window: int) -> Mask:
+        """How much each pixel is ink rather than paper, given both levels around it."""
+        ink, paper = (ndimage.uniform_filter(level, window // 2) for level in (ink, paper))
+        span = np.abs(paper - ink)
+        share = np.abs(luma - paper) / np.maximum(span, 1) * ((luma < paper) == (ink < paper))
+        return np.where(span > 40 + self.noise, np.clip((share - 0.38) / 0.24, 0, 1), 0).astype(np.float32)
 
     @property
     def specks(self) -> NDArray[np.float32]:
@@ -253,7 +260,7 @@ class Sight:
         found: dict[tuple[Box, int], None] = {}
         for polarity, ink in enumerate(self.ink):
             marks = _marks(ink > 0.35, self.streaks > 5)
-            for gap in (0.2, 0.35, 0.6, 0.95):
+            for gap in (0.2, 0.35, 0.6, 0.95, 1.4):
                 for box in _rows(marks, gap):
                     found[box, polarity] = None
                     found[_trimmed(ink, box), polarity] = None
