@@ -23,7 +23,7 @@ from infra.stack import Stack
 
 BRIEFS = Path(__file__).resolve().parent / "briefs"
 SETTINGS = ("editor=flux-krea", "candidates=3", "width=448", "height=560")
-SEED = 7
+SEED = 4
 WORKERS = 4
 _COLOURS = ("cyan", "magenta", "yellow", "green", "blue")
 _SATISFIED, _ENDED_SHORT = 0, 1  # exit codes of `visiondirector submit --watch`
