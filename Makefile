@@ -24,7 +24,7 @@ INSTALL := $(VENV)/bin/python $(PIP) --constraint requirements.lock
 SEED ?= 1
 JOBS ?= 100
 
-.PHONY: help setup setup-models setup-sglang runtime demo test test-models check format up down status storm bench lock clean
+.PHONY: help setup setup-models setup-sglang runtime demo test test-models check format up down status doctor storm bench lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -66,6 +66,9 @@ down: ## stop the local stack; what it stored stays in var/
 
 status: $(RUNTIME) ## what runs in the local stack
 	@$(RUN) infra.stack status || [ $$? = 3 ]
+
+doctor: $(RUNTIME) ## a line for each thing that the workers of the local stack depend on
+	@$(RUN) infra.stack run -- $(VENV)/bin/visiondirector-worker doctor
 
 storm: $(DEV) ## kill workers and servers while JOBS=100 jobs run, from SEED=1
 	@$(RUN) tests.acceptance.storm --seed $(SEED) --jobs $(JOBS)

@@ -4,6 +4,7 @@
     python -m infra.stack up --profile one-80gb
     python -m infra.stack status
     python -m infra.stack down
+    python -m infra.stack run -- COMMAND …    with the stack's settings in its environment
 
 As a library, `with Stack(folder) as stack:` gives a stack that ends with the block.
 """
@@ -11,7 +12,7 @@ As a library, `with Stack(folder) as stack:` gives a stack that ends with the bl
 import argparse
 import fcntl
 import os
-import shlex
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -158,9 +159,6 @@ class Stack:
             (self.var / folder).mkdir(parents=True, exist_ok=True)
         conf = self.var / "supervisord.conf"
         write_private(conf, supervisor_conf(state, listed))
-        # For a command of the same folder by hand: set -a; . var/stack.env
-        lines = (f"{name}={shlex.quote(value)}\n" for name, value in self.settings.items())
-        write_private(self.var / "stack.env", "".join(lines))
         for beat in (self.var / "run").glob("*.alive"):
             beat.unlink(missing_ok=True)
         self._supervisor.start(conf, self._environment(state), bound)
@@ -261,7 +259,8 @@ def _answers(url: str) -> bool:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m infra.stack", description="The local stack.")
-    parser.add_argument("command", choices=["up", "down", "status"])
+    parser.add_argument("command", choices=["up", "down", "status", "run"])
+    parser.add_argument("words", nargs="*", help="run: a command that gets the stack's settings, behind --")
     parser.add_argument("--var", type=Path, default=CHECKOUT / "var", help="where data, logs and secrets are kept")
     parser.add_argument("--workers", type=int, default=DEFAULT_WORKERS, help="worker processes, 3 or more (default: 4)")
     parser.add_argument("--no-flower", action="store_true")
@@ -270,8 +269,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         stack = Stack(args.var, args.workers, not args.no_flower, profile=args.profile, box=args.box)
+        if args.command == "run":
+            return subprocess.call(args.words, env={**os.environ, **stack.settings})
         return {"up": _up, "down": _down, "status": _status}[args.command](stack)
-    except (ServerError, DirectorError, ValueError) as error:
+    except (ServerError, DirectorError, ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
 

@@ -4,7 +4,6 @@ import argparse
 import json
 import logging
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -293,19 +292,9 @@ def _examine_profile(parsed: argparse.Namespace) -> "list[Check]":
         boxes = [_box(opened, parsed.box)[1]] if parsed.box else list(opened.profile.boxes.values())
         return [*preflight.on_paper(opened), *(line for box in boxes for line in preflight.announced(opened, box))]
     _, box = _box(opened, parsed.box)
-    settings = _of_stack(load_settings(studio=opened.word)) if box.stores else load_settings(studio=opened.word)
+    settings = load_settings(studio=opened.word)
     checks = [*preflight.on_paper(opened), *preflight.of_machine(opened, box, settings)]
     return [*checks, *preflight.of_running(opened, settings), *examine(settings)]
-
-
-def _of_stack(settings: Settings) -> Settings:
-    """The settings with the addresses of the local stack, where one was started and the environment names none."""
-    kept = settings.run_dir.resolve().parent / "stack.env"
-    if kept.is_file():
-        for line in shlex.split(kept.read_text(encoding="utf-8"), comments=True):
-            name, _, value = line.partition("=")
-            os.environ.setdefault(name, value)
-    return load_settings(studio=settings.studio)
 
 
 def _print(checks: "Sequence[Check]") -> None:

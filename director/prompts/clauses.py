@@ -114,7 +114,8 @@ def _ends_sentence(text: str, start: int, end: int) -> bool:
 
 
 _LEAD = re.compile(
-    r"(?:and |but |then )?(?:at|in|on|above|below|under|beneath|behind|beside|over|across|along|around|against|from|near|inside|down|up|to|next|far)\b",
+    r"(?:and |but |then )?(?:at|in|on|above|below|under|beneath|behind|beside|over|across|along|around|against"
+    r"|from|near|inside|down|up|to|next|far)\b",
     re.IGNORECASE,
 )
 

@@ -22,9 +22,9 @@ from infra.servers import CHECKOUT, ServerError
 from infra.stack import Stack
 
 BRIEFS = Path(__file__).resolve().parent / "briefs"
-SETTINGS = ("editor=flux-krea", "width=512", "height=640")
-SEED = 7
-WORKERS = 5
+SETTINGS = ("editor=flux-krea", "candidates=3", "width=448", "height=560")
+SEED = 4
+WORKERS = 4
 _COLOURS = ("cyan", "magenta", "yellow", "green", "blue")
 _SATISFIED, _ENDED_SHORT = 0, 1  # exit codes of `visiondirector submit --watch`
 

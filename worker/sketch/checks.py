@@ -188,7 +188,7 @@ def _vignette(sight: Sight, _: Drawable) -> Finding:
 
 
 def _blur(sight: Sight, _: Drawable) -> Finding:
-    line = look.seam(sight)
+    line = sight.seam
     if line.step < 6:
         return Finding(None, "no edge in the background to judge by")
     return Finding(
@@ -252,8 +252,8 @@ def _tint(sight: Sight, wanted: Drawable) -> Finding:
 
 def _level(sight: Sight, wanted: Drawable) -> Finding:
     middle = look.light(sight).level
-    value = 90 - middle if wanted.name == "dark" else middle - 150
-    return Finding(_sure(value, 0, 25), f"middle tone {middle:.0f} of 255")
+    value = 72 - middle if wanted.name == "dark" else middle - 140
+    return Finding(_sure(value, 0, 18), f"middle tone {middle:.0f} of 255")
 
 
 def _glow(sight: Sight, wanted: Drawable) -> Finding:

@@ -110,7 +110,7 @@ def stamp(canvas: Canvas, noun: str, rgb: Colour, box: Box, grounded: bool) -> N
     )
     if noun == "steam":
         line = rgb
-    clear = max(abs(luma(rgb) - luma(around)), float(np.abs(rgb - around).max()) * 0.7)
+    clear = max(abs(luma(rgb) - luma(around)), float(np.abs(rgb - around).max()) * 0.5)
     if clear < 58 and noun != "steam":
         _keyline(canvas, filled, box, around)
     blend(canvas, filled, rgb, x0, y0)
@@ -263,7 +263,7 @@ def rain(canvas: Canvas, amount: float, area: Mask, rng: np.random.Generator) ->
     height, width = canvas.shape[:2]
     drops = np.zeros((height, width), np.float32)
     length, slope = height // 14, 0.22
-    for _ in range(int(width * height * (0.0013 + 0.0010 * amount))):
+    for _ in range(int(width * height * (0.0011 + 0.0008 * amount))):
         x, y, n = (int(v) for v in rng.uniform((-20, -length, 0.6 * length), (width, height, 1.2 * length)))
         for dy in range(max(0, -y), min(n, height - y)):
             at = x + int(dy * slope)

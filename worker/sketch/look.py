@@ -39,7 +39,7 @@ def light(sight: Sight) -> Light:
     x, y = 2 * xs / (width - 1) - 1, 2 * ys / (height - 1) - 1
     areas = sight.flat[ys, xs][:, None] == np.array(range(1, int(sight.flat.max()) + 1))
     corner = (np.clip((x * x + y * y) / 2, 0, 1)) ** 1.6
-    line = seam(sight)
+    line = sight.seam
     away = np.abs(y - line.y) > (0.03 if line.crisp > 0.5 else 0.14)
     x, y, corner, areas, xs, ys = x[away], y[away], corner[away], areas[away], xs[away], ys[away]
     terms = np.column_stack([x, y, corner, np.exp(-(((y - 0.42) / 0.3) ** 2)), y > line.y, areas]).astype(np.float32)
@@ -98,29 +98,6 @@ def shares(sight: Sight, names: tuple[str, ...]) -> list[float]:
 # --- traces -------------------------------------------------------------------------------------
 
 
-class Seam(NamedTuple):
-    """Where the background changes most from row to row: y from -1 to 1, levels, how abruptly (0 to 1)."""
-
-    y: float
-    step: float
-    crisp: float
-
-
-@lru_cache(maxsize=8)
-def seam(sight: Sight) -> Seam:
-    # the smooth areas tell; only where a soft seam leaves none, whatever is not in front
-    free = (sight.flat > 0) + 0.02 * ~ndimage.maximum_filter(sight.front, 7)
-    rows = (sight.small * free[..., None]).sum(axis=1) / np.maximum(free.sum(axis=1), 1)[:, None]
-    reach = 9
-    wide = np.abs(rows[2 * reach :] - rows[: -2 * reach]).max(axis=1)
-    wide[free.sum(axis=1)[reach:-reach] < 0.12 * free.shape[1]] = 0
-    at = round(float(np.flatnonzero(wide > 0.93 * wide.max()).mean())) + reach if wide.max() > 0 else reach
-    near = rows[max(0, at - 8) : at + 9]
-    fine = float(np.abs(near[2:] - near[:-2]).max()) if len(near) > 2 else 0.0
-    step = float(wide.max())
-    return Seam(2 * at / (len(rows) - 1) - 1, step, fine / max(step, 1e-3))
-
-
 def bank(sight: Sight) -> float:
     return abs(light(sight).bank)
 
@@ -153,7 +130,7 @@ def ring(sight: Sight, x: float, y: float, half: float, tint: str) -> float:
     u, v = 2 * gx / width - 1, 2 * gy / height - 1
     luma = luma * np.exp(-(fit.x * u + fit.y * v)) * (1 - min(fit.corners, 0.9)) ** -(((u * u + v * v) / 2) ** 1.6)
     free = ~ndimage.maximum_filter(sight.front, 9)
-    line = seam(sight)
+    line = sight.seam
     sides = (2 * gy / height - 1 < line.y - 0.03, 2 * gy / height - 1 > line.y + 0.03) if line.step > 6 else (free,)
     warmth = (sight.calm[..., 0] - sight.calm[..., 2]) * (-0.6 if tint == "cool" else 0.6)
     gains: list[tuple[int, float]] = []

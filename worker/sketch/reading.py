@@ -109,20 +109,19 @@ def spelt(sight: Sight, string: str, found: Reading) -> Reading:
     px = _size(string, found.face, own.shape)
     gap = np.abs(own - _set_to(string, found.face, px, own.shape))
     worst = float(ndimage.uniform_filter1d(gap.mean(axis=0), max(3, tall // 2)).max())
-    if worst < 0.17 and found.score > 0.9:
+    if worst < 0.15 and found.score > 0.9:
         return found
-    tried = ((_match(own, slip, found.face, px), slip) for slip in slips(string, found.score > 0.93))
+    tried = ((_match(own, slip, found.face, px), slip) for slip in slips(string, found.score > 0.97))
     score, slip = max(tried, default=(0.0, ""))
-    if score <= found.score + 0.012:
+    if score <= found.score + (0.02 if worst < 0.25 else 0.012):
         return found
-    # an end that was lost on the way to the box is no slip: look whether the whole string fits there
+    # an end lost on the way to the box, or a size rounded otherwise, is no slip: let both slide over the line
     strip = ink[:, max(0, x0 - tall) : x1 + tall]
-    whole = (
-        max(_slide(strip, string, found.face, size)[0] for size in _sizes(string, found.face, tall))
-        if slip in string
-        else 0.0
-    )
-    return replace(found, score=whole) if whole > max(0.8, score - 0.03) else replace(found, score=score, read=slip)
+    sizes = _sizes(string, found.face, tall)
+    whole, other = (max(_slide(strip, text, found.face, size)[0] for size in sizes) for text in (string, slip))
+    if whole > 0.8 and whole > other - (0.03 if slip in string else -0.004):
+        return replace(found, score=max(whole, found.score))
+    return replace(found, score=score, read=slip)
 
 
 def _spelt_along(ink: Mask, string: str, found: Reading) -> Reading:

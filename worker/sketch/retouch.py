@@ -61,7 +61,7 @@ def edited(
 
 def _seams(sight: Sight, plan: tuple[Drawable, ...]) -> tuple[float, ...]:
     """Heights that type must not straddle: where the ground begins, and the bars of a new palette."""
-    line = look.seam(sight)
+    line = sight.seam
     spare = max((len(d.colours) for d in plan if d.name == "palette"), default=0) - int(sight.flat.max())
     bars = tuple(1 - _BAR * (i + 1) for i in range(max(0, spare)))
     return ((line.y + 1) / 2, *bars) if line.step > 6 else bars

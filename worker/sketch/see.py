@@ -6,6 +6,7 @@ recognised by silhouette and lines; type is read by laying a template over lines
 
 from dataclasses import dataclass
 from functools import cache, cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,14 @@ class Thing:
         """Likeness to a noun; almost none when it clearly looks more like another."""
         best = self.likeness[self.noun]
         return self.likeness[noun] if self.likeness[noun] >= best - 0.03 else min(0.3, self.likeness[noun])
+
+
+class Seam(NamedTuple):
+    """Where the background changes most from row to row: y from -1 to 1, levels, how abruptly (0 to 1)."""
+
+    y: float
+    step: float
+    crisp: float
 
 
 class Sight:
@@ -94,6 +103,20 @@ class Sight:
         return table[labels]
 
     @cached_property
+    def seam(self) -> Seam:
+        # the smooth areas tell; only where a soft seam leaves none, the whole row does
+        weight = (self.flat > 0) + np.float32(0.01)
+        rows = (self.small * weight[..., None]).sum(axis=1) / weight.sum(axis=1)[:, None]
+        reach = 9
+        wide = np.abs(rows[2 * reach :] - rows[: -2 * reach]).max(axis=1)
+        if not len(wide) or not wide.max():
+            return Seam(0.0, 0.0, 1.0)
+        at = round(float(np.flatnonzero(wide > 0.93 * wide.max()).mean())) + reach
+        near = rows[max(0, at - 8) : at + 9]
+        step = float(wide.max())
+        return Seam(2 * at / (len(rows) - 1) - 1, step, float(np.abs(near[2:] - near[:-2]).max()) / step)
+
+    @cached_property
     def backdrop(self) -> list[tuple[Canvas, Flags]]:
         """For each smooth area its colour, continued over the picture, and where it is near."""
         height, width = self.flat.shape
@@ -129,7 +152,15 @@ class Sight:
         for i, (a, _) in enumerate(self.backdrop):
             for j, (b, _) in enumerate(self.backdrop[:i]):
                 mask &= ~self._between(a, b, self.flat == i + 1, self.flat == j + 1)
-        return mask & ~_seams(mask)
+        return mask & ~self._thin_seams(mask)
+
+    def _thin_seams(self, mask: Flags) -> Flags:
+        """Thin level lines: across much of the picture, or where the ground begins."""
+        thin = mask & ~ndimage.binary_opening(mask, np.ones((9, 1), bool))
+        rows = ndimage.maximum_filter1d(thin.sum(axis=1), 5) > 0.22 * mask.shape[1]
+        at, reach = round((self.seam.y + 1) / 2 * len(rows)), 4 if self.seam.crisp > 0.6 else 14
+        rows[max(0, at - reach) : at + reach + 1] |= self.seam.step > 6
+        return thin & rows[:, None]
 
     def _between(self, a: Canvas, b: Canvas, own: Flags, other: Flags) -> Flags:
         """The seam of two backgrounds: near both and of a colour between theirs."""
@@ -173,13 +204,20 @@ class Sight:
             np.float32,
         )
         window = max(15, int(0.055 * min(luma.shape)) | 1)
-        high = ndimage.uniform_filter(ndimage.maximum_filter(luma, window), window // 2)
-        low = ndimage.uniform_filter(ndimage.minimum_filter(luma, window), window // 2)
-        span = high - low
-        level = np.where(span > 40 + self.noise, (luma - low) / np.maximum(span, 1), np.nan)
-        dark = np.clip((0.62 - level) / 0.24 + 0.0, 0, 1)
-        light = np.clip((level - 0.38) / 0.24, 0, 1)
-        return np.nan_to_num(dark).astype(np.float32), np.nan_to_num(light).astype(np.float32)
+        fleck = max(5, round(0.015 * min(luma.shape))) | 1
+        # paper is measured without its flecks: a flake would make ink of the paper around it
+        paper = ndimage.maximum_filter(ndimage.minimum_filter(luma, fleck), fleck + window - 1)
+        dark = self._level(luma, ndimage.minimum_filter(luma, window), paper, window)
+        paper = ndimage.minimum_filter(ndimage.maximum_filter(luma, fleck), fleck + window - 1)
+        light = self._level(luma, ndimage.maximum_filter(luma, window), paper, window)
+        return dark, light
+
+    def _level(self, luma: Mask, ink: Mask, paper: Mask, window: int) -> Mask:
+        """How much each pixel is ink rather than paper, given both levels around it."""
+        ink, paper = (ndimage.uniform_filter(level, window // 2) for level in (ink, paper))
+        span = np.abs(paper - ink)
+        share = np.abs(luma - paper) / np.maximum(span, 1) * ((luma < paper) == (ink < paper))
+        return np.where(span > 40 + self.noise, np.clip((share - 0.38) / 0.24, 0, 1), 0).astype(np.float32)
 
     @property
     def specks(self) -> NDArray[np.float32]:
@@ -222,18 +260,11 @@ class Sight:
         found: dict[tuple[Box, int], None] = {}
         for polarity, ink in enumerate(self.ink):
             marks = _marks(ink > 0.35, self.streaks > 5)
-            for gap in (0.2, 0.35, 0.6, 0.95):
+            for gap in (0.2, 0.35, 0.6, 0.95, 1.4):
                 for box in _rows(marks, gap):
                     found[box, polarity] = None
                     found[_trimmed(ink, box), polarity] = None
         return tuple(found)
-
-
-def _seams(mask: Flags) -> Flags:
-    """Thin level lines across much of the picture: where two backgrounds meet softly."""
-    thin = mask & ~ndimage.binary_opening(mask, np.ones((9, 1), bool))
-    rows = ndimage.maximum_filter1d(thin.sum(axis=1), 5) > 0.22 * mask.shape[1]
-    return thin & rows[:, None]
 
 
 def _letter(thing: Thing, others: list[Thing]) -> bool:
@@ -329,14 +360,16 @@ def _rows(marks: list[Box], gap: float) -> list[Box]:
         else:
             rows.append(box)
     grown = list(rows)
-    for box in small:  # dots, accents, dashes and commas belong to the row that they touch
+    for box in (*small, *rows):  # dots, accents, dashes and commas belong to the row that they touch
         for i, row in enumerate(rows):
             tall = row[3] - row[1]
             if (
-                row[0] - 0.12 * tall <= box[0]
+                box[3] - box[1] < 0.5 * tall
+                and row[0] - 0.12 * tall <= box[0]
                 and box[2] <= row[2] + 0.3 * tall
                 and row[1] - 0.14 * tall <= box[3]
-                and box[1] < row[3] - 1
+                and box[1] <= row[3] + 1
+                and box[3] <= row[3] + 0.4 * tall
             ):
                 grown[i] = _around(grown[i], box)
                 break

@@ -9,9 +9,10 @@ from worker.sketch.language import parse
 BRIEF = Brief(
     text=(
         "A poster for a small café, where nobody rushes you out. One large cream cup stands in the middle of the "
-        "frame; thin steam rises from the cup. To the left of the cup a ginger cat is asleep. Set FIRST PRESS COFFEE in bold "
-        "capitals across the top, and put Open Tue–Sun in small letters along the bottom edge. A palette of rust and "
-        "cream. Soft daylight from the left. Film grain, about 15%. The feeling is a first cold morning."
+        "frame; thin steam rises from the cup. To the left of the cup a ginger cat is asleep. Set "
+        "FIRST PRESS COFFEE in bold capitals across the top, and put Open Tue–Sun in small letters along the bottom "
+        "edge. A palette of rust and cream. Soft daylight from the left. Film grain, about 15%. The feeling is a first "
+        "cold morning."
     )
 )
 
