@@ -199,6 +199,10 @@ def _from_disk(config: PipelineConfig, kind: Any) -> Loaded:
         import_module(f"{library}.utils.logging").disable_progress_bar()
     pipe = kind.from_pretrained(config.path, dtype=getattr(torch(), config.dtype), local_files_only=True)
     pipe.set_progress_bar_config(disable=True)
+    if config.quantize == "fp8":
+        pipe.transformer.enable_layerwise_casting(
+            storage_dtype=torch().float8_e4m3fn, compute_dtype=getattr(torch(), config.dtype)
+        )
     skipped = pull_levers(config, pipe)
     for lever in skipped:
         log.warning("%s does not support %s: it runs without", type(pipe.transformer).__name__, lever)
@@ -207,10 +211,18 @@ def _from_disk(config: PipelineConfig, kind: Any) -> Loaded:
 
 
 def _place(config: PipelineConfig, pipe: Any) -> None:
+    """Bring the parts to the device, or have them brought when they work."""
     if config.offload == "model":
         pipe.enable_model_cpu_offload(device=config.device)
-    else:
+    elif config.offload == "none":
         pipe.to(config.device)
+    else:
+        device = torch().device(config.device)
+        stay = ["vae", *(["transformer"] if config.offload == "encoders" else [])]
+        # A stream copies the next layer while one computes. Pages are pinned layer by layer: pinned for good, host
+        # memory would hold every weight twice.
+        streams = {"use_stream": True, "low_cpu_mem_usage": True} if device.type == "cuda" else {}
+        pipe.enable_group_offload(device, offload_type="leaf_level", exclude_modules=stay, **streams)
 
 
 def pull_levers(config: PipelineConfig, pipe: Any) -> tuple[str, ...]:

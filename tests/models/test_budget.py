@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.models.conftest import apart, asked, make, rendered
+from tests.models.conftest import apart, asked, make, rendered, shelf_of
 from tests.support.desk import Desk
 from worker.editors import DiffusersEditor
 from worker.loading import diffusers, torch
@@ -62,13 +62,22 @@ def test_counts_equal_those_of_tiny_checkpoints_on_disk(name: str):
         assert counted[part].total == parameters(getattr(pipe, part)), part
 
 
+def comes_by_layers(model: Any) -> bool:
+    hooked = [getattr(module, "_diffusers_hook", None) for module in model.modules()]
+    return any(hook and hook.get_hook("group_offloading") for hook in hooked)
+
+
 @pytest.mark.parametrize("offload", ["encoders", "stream"])
 @pytest.mark.parametrize(("family", "name"), [("qwen-image", "qwen-image"), ("flux", "flux")])
 def test_offloaded_parts_draw_the_same_picture(opened: Open, desk: Desk, offload: str, family: str, name: str):
     plain = {"family": family, "path": make(name)}
     (here,) = rendered(opened(generate=plain), asked(seeds=(11,)), desk)
-    (away,) = rendered(opened(generate=plain | {"offload": offload}), asked(seeds=(11,)), desk)
+    editor = opened(generate=plain | {"offload": offload})
+    (away,) = rendered(editor, asked(seeds=(11,)), desk)
     assert apart(here, away) == 0
+    pipe = shelf_of(editor)["generate"].pipe
+    moved = {part for part in ("vae", "transformer", "text_encoder") if comes_by_layers(getattr(pipe, part))}
+    assert moved == ({"text_encoder"} if offload == "encoders" else {"text_encoder", "transformer"})
 
 
 @pytest.mark.parametrize("offload", ["none", "encoders", "stream"])
@@ -79,3 +88,5 @@ def test_eight_bits_draw_nearly_the_same_picture(opened: Open, desk: Desk, offlo
     (rounded,) = rendered(editor, asked(seeds=(11,)), desk)
     assert 0 < apart(full, rounded) < 64
     assert (full.astype(float) - rounded).std() < 8
+    weight = shelf_of(editor)["generate"].pipe.transformer.transformer_blocks[0].attn.to_q.weight
+    assert weight.dtype == torch().float8_e4m3fn
