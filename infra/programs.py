@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 from infra.servers import CHECKOUT, dies_with_parent, redis_command, s3_command
 from infra.state import State, log_path, socket_path
+from tasks.settings import Settings
+from worker.profiles import Box, Profile, WorkerGroup
+from worker.servers import command as server_command
+from worker.servers import models_url
 
 # The celery worker ends its running step on TERM; past this it is killed, and the step runs elsewhere.
 WORKER_STOP_SECONDS = 30
@@ -16,12 +20,16 @@ SERVERS = ("redis", "s3")
 
 @dataclass(frozen=True)
 class Program:
-    """One supervised process group. `worker` ones are Celery workers; a `viewer` only looks on."""
+    """One supervised process group.
+
+    `worker` ones are Celery workers; a `viewer` only looks on; `model` is the URL that answers once a model is served.
+    """
 
     name: str
     command: tuple[str, ...]
     worker: bool = False
     viewer: bool = False
+    model: str = ""
     stop_seconds: int = 10
 
 
@@ -49,6 +57,34 @@ def programs(state: State, workers: int, flower: bool) -> list[Program]:
     if flower:
         listed.append(Program("flower", (*python, "infra.flower"), viewer=True))
     return listed
+
+
+def box_programs(state: State, profile: Profile, box: Box, settings: Settings, flower: bool) -> list[Program]:
+    """All programs of one box of a profile, in the order in which they are started."""
+    python = (sys.executable, "-m")
+    listed: list[Program] = []
+    if box.stores:
+        redis = redis_command(state.var / "redis", state.redis_port, password=state.redis_password)
+        listed += [Program("redis", tuple(redis)), Program("s3", tuple(s3_command(state.var / "s3", state.s3_port)))]
+    for server in box.servers:
+        listed.append(Program(server.name, tuple(server_command(server, box, settings)), model=models_url(server)))
+    if box.door:
+        listed += [Program("api", (*python, "api.app")), Program("reconciler", (*python, "worker.cli", "reconcile"))]
+    for group in box.workers:
+        words = (*python, "worker.cli", "start", *_start_words(profile, group))
+        listed.append(Program(group.name, words, worker=True, stop_seconds=WORKER_STOP_SECONDS))
+    if flower and box.door:
+        listed.append(Program("flower", (*python, "infra.flower"), viewer=True))
+    return listed
+
+
+def _start_words(profile: Profile, group: WorkerGroup) -> list[str]:
+    words = ["--name", group.name, "--seats", ",".join(group.seats), "--concurrency", str(group.concurrency)]
+    if group.gpu is not None:
+        words += ["--gpu", str(group.gpu)]
+    for model in profile.models(group):
+        words += ["--editor", model]
+    return words
 
 
 def supervisor_conf(state: State, listed: Iterable[Program]) -> str:

@@ -1,6 +1,7 @@
 """The local stack: Redis, S3, API, reconciler, workers and Flower under supervisord.
 
     python -m infra.stack up [--workers 4] [--no-flower]
+    python -m infra.stack up --profile one-80gb
     python -m infra.stack status
     python -m infra.stack down
     python -m infra.stack run -- COMMAND …    with the stack's settings in its environment
@@ -24,12 +25,17 @@ from typing import Self
 import httpx
 import psutil
 
-from infra.programs import SERVERS, Program, programs, supervisor_conf
+from director.errors import DirectorError
+from infra.programs import SERVERS, Program, box_programs, programs, supervisor_conf
 from infra.servers import CHECKOUT, ServerError, redis_answers, redis_url, s3_environment, tail
 from infra.state import State, load, log_path, prepare, write_private
 from infra.supervision import Process, Supervisor, members_of, sweep
+from tasks.settings import load_settings
+from worker.profiles import Box, Opened, load_profile
 
 READY_SECONDS = 90.0
+# Weights of 70 GB come from a slow disk at 100 MB/s.
+MODEL_SECONDS = 1800.0
 DEFAULT_WORKERS = 4
 # A program that was started more often than this while the stack comes up will not run.
 STARTS = 2
@@ -43,6 +49,7 @@ class Stack:
     """The stack over `var`. As a context manager it starts on entry, and all of it has ended on exit.
 
     `workers` counts worker processes (3 or more). `settings` are further VISIONDIRECTOR_* variables.
+    With a `profile` it is what one box of it says, in place of `workers` sketch studios.
     """
 
     def __init__(
@@ -51,11 +58,19 @@ class Stack:
         workers: int = DEFAULT_WORKERS,
         flower: bool = True,
         settings: Mapping[str, str] | None = None,
+        profile: str | None = None,
+        box: str | None = None,
     ) -> None:
         self.var = var.resolve()
         self._workers = workers
         self._flower = flower
         self._extra = dict(settings or {})
+        self._opened: Opened | None = None
+        self._box: Box | None = None
+        if profile:
+            self._opened = load_profile(profile, load_settings())
+            _, self._box = self._opened.profile.box(box)
+            self._extra["VISIONDIRECTOR_STUDIO"] = self._opened.word
         self._supervisor = Supervisor(self.var)
 
     def __enter__(self) -> Self:
@@ -79,11 +94,11 @@ class Stack:
     @property
     def settings(self) -> dict[str, str]:
         """The environment for a process that belongs to the stack or talks to it."""
-        return self.state.settings() | self._extra
+        return self._own(self.state) | self._extra
 
     @property
     def api_url(self) -> str:
-        return self.state.api_url
+        return self._api_url(self.state)
 
     @property
     def token(self) -> str:
@@ -100,7 +115,7 @@ class Stack:
             sweep(members_of(self.var))
             state = prepare(self.var)
             try:
-                self._start(state, programs(state, self._workers, self._flower), bound)
+                self._start(state, self._programs(state), bound)
             except BaseException:
                 self._supervisor.shutdown(SERVERS)
                 raise
@@ -148,19 +163,44 @@ class Stack:
             beat.unlink(missing_ok=True)
         self._supervisor.start(conf, self._environment(state), bound)
         names = [program.name for program in listed]
-        # Celery waits two seconds before it tries a broker again, so Redis must be there before the rest.
-        self._await(lambda: redis_answers(redis_url(state.redis_port, state.redis_password)), names)
+        if "redis" in names:
+            # Celery waits two seconds before it tries a broker again, so Redis must be there before the rest.
+            self._await(lambda: redis_answers(redis_url(state.redis_port, state.redis_password)), names)
+        # Models before workers: SGLang takes its share of what is free on a card.
+        models = [program for program in listed if program.model]
+        for program in models:
+            self._supervisor.start_program(program.name, wait=False)
+        self._await(lambda: all(_answers(program.model) for program in models), names, MODEL_SECONDS)
         for program in listed:
-            if program.name not in SERVERS and not program.viewer:
+            if program.name not in SERVERS and not program.viewer and not program.model:
                 self._supervisor.start_program(program.name, wait=False)
         workers = sum(program.worker for program in listed)
         # The API says "ready" when it reaches Redis and S3 itself.
-        self._await(lambda: _answers(f"{state.api_url}/readyz") and self._workers_consume(workers), names)
+        door = f"{self._api_url(state)}/readyz" if "api" in names else ""
+        self._await(lambda: (not door or _answers(door)) and self._workers_consume(workers), names)
         # Flower asks the workers for their state once, at its start.
         for program in listed:
             if program.viewer:
                 self._supervisor.start_program(program.name, wait=False)
                 self._await(lambda: _answers(f"{state.flower_url}/healthcheck"), names)
+
+    def _programs(self, state: State) -> list[Program]:
+        if self._opened is None or self._box is None:
+            return programs(state, self._workers, self._flower)
+        settings = load_settings()
+        self._opened.prepare(settings)
+        return box_programs(state, self._opened.profile, self._box, settings, self._flower)
+
+    def _own(self, state: State) -> dict[str, str]:
+        """What the stack decides for its processes: all of it, or where it has no stores, its folder and its studio."""
+        if self._box is None or self._box.stores:
+            return state.settings()
+        return {"VISIONDIRECTOR_RUN_DIR": str(self.var / "run")}
+
+    def _api_url(self, state: State) -> str:
+        if self._box is None or self._box.stores:
+            return state.api_url
+        return f"http://127.0.0.1:{load_settings().api_port}"
 
     def _environment(self, state: State) -> dict[str, str]:
         # One thread each: several processes share these cores, and sums must not depend on their number.
@@ -175,7 +215,7 @@ class Stack:
             **s3_environment(state.s3_key, state.s3_secret),
             **flower,
             "PYTHONUNBUFFERED": "1",
-            **state.settings(),
+            **self._own(state),
             **self._extra,
         }
 
@@ -183,8 +223,8 @@ class Stack:
         # A worker touches its file once it is connected and consumes.
         return len(list((self.var / "run").glob("*.alive"))) >= workers
 
-    def _await(self, ready: Callable[[], bool], names: Sequence[str]) -> None:
-        deadline = time.monotonic() + READY_SECONDS
+    def _await(self, ready: Callable[[], bool], names: Sequence[str], seconds: float = READY_SECONDS) -> None:
+        deadline = time.monotonic() + seconds
         starts: dict[str, set[int]] = {name: set() for name in names}
         while not ready():
             for process in self.processes():
@@ -193,7 +233,7 @@ class Stack:
                 if process.state == "FATAL" or len(pids - {0}) > STARTS:
                     raise StackError(self._blame(process.name, "does not stay up"))
             if time.monotonic() > deadline:
-                raise StackError(self._blame(names[0], f"is not ready after {READY_SECONDS:.0f} s"))
+                raise StackError(self._blame(names[0], f"is not ready after {seconds:.0f} s"))
             time.sleep(0.1)
 
     def _blame(self, program: str, what: str) -> str:
@@ -224,13 +264,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--var", type=Path, default=CHECKOUT / "var", help="where data, logs and secrets are kept")
     parser.add_argument("--workers", type=int, default=DEFAULT_WORKERS, help="worker processes, 3 or more (default: 4)")
     parser.add_argument("--no-flower", action="store_true")
+    parser.add_argument("--profile", help="what to run in place of sketch workers: a name, or a path to a .json")
+    parser.add_argument("--box", help="which box of the profile this machine is, if it has several")
     args = parser.parse_args(argv)
     try:
-        stack = Stack(args.var, args.workers, not args.no_flower)
+        stack = Stack(args.var, args.workers, not args.no_flower, profile=args.profile, box=args.box)
         if args.command == "run":
             return subprocess.call(args.words, env={**os.environ, **stack.settings})
         return {"up": _up, "down": _down, "status": _status}[args.command](stack)
-    except (ServerError, ValueError, OSError) as error:
+    except (ServerError, DirectorError, ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
 
@@ -254,7 +296,7 @@ def _status(stack: Stack) -> int:
         return 3
     state = stack.state
     rows = [
-        ("api", state.api_url),
+        ("api", stack.api_url),
         ("token", f"in {state.token_file}"),
         ("flower", f"{state.flower_url}  user {state.flower_user}, flower_password in {state.var / 'stack.json'}"),
         ("logs", f"{state.var / 'log'}/"),

@@ -54,12 +54,27 @@ class Settings(BaseSettings):
     s3_secret_key: Annotated[SecretStr, Field(description="secret key; empty: the usual AWS places")] = SecretStr("")
     s3_region: Annotated[str, Field(min_length=1, description="region name")] = "us-east-1"
 
-    studio: Annotated[str, Field(min_length=1, description="backend of the four seats, by name")] = "sketch"
+    studio: Annotated[
+        str, Field(min_length=1, description="profile that says what fills the seats: a name, or the path of a .json")
+    ] = "sketch"
     editors: Annotated[
         tuple[ModelName, ...],
         NoDecode,
         Field(description="models that an editor worker serves, with commas; empty: all that the studio has"),
     ] = ()
+
+    weights: Annotated[Path, Field(description="folder of the models' weights; ${WEIGHTS} in profiles")] = (
+        Path("weights").absolute()
+    )
+    vlm_host: Annotated[
+        str, Field(min_length=1, description="machine of the VLM servers; ${VLM_HOST} in profiles")
+    ] = "127.0.0.1"
+    model_cache: Annotated[Path, Field(description="folder of the tiny checkpoints that are made from code")] = (
+        Path.home() / ".cache" / "visiondirector"
+    )
+    sglang_python: Annotated[Path, Field(description="interpreter that has SGLang")] = (
+        Path(__file__).resolve().parent.parent / ".venv-sglang" / "bin" / "python"
+    )
 
     lease_ttl_s: Annotated[Seconds, Field(description="a worker silent for this long has lost its step")] = 10.0
     renew_every_s: Annotated[

@@ -5,19 +5,26 @@ import json
 import logging
 import os
 import signal
+import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from director.errors import BriefError, DirectorError
 from director.intake import assignments, loop_settings, read_brief
 from director.story import Narrator
 from director.types import STRATEGIES, Trajectory
-from tasks.settings import load_settings
+from tasks.settings import Settings, load_settings
 
+if TYPE_CHECKING:
+    from worker.doctor import Check
+    from worker.profiles import Box, Opened
+
+CHECKOUT = Path(__file__).resolve().parent.parent
 USAGE, FAILED = 2, 1
 SEATS = ("planner", "judge", "verifier", "editor", "control")
 
@@ -48,11 +55,13 @@ def _parser() -> argparse.ArgumentParser:
         return made
 
     start = command("start", _start, "Serve the queues of some seats until stopped.")
-    start.add_argument("--seats", required=True, help=f"comma-separated: {', '.join(SEATS)}")
+    start.add_argument("--seats", help=f"comma-separated: {', '.join(SEATS)}")
     start.add_argument("--concurrency", type=_positive, default=1, help="processes (an editor always has one a GPU)")
     start.add_argument("--gpu", help="index of the GPU that an editor owns (sets CUDA_VISIBLE_DEVICES)")
     start.add_argument("--editor", action="append", help="model to serve, may be repeated (default: all of the studio)")
     start.add_argument("--name", help="name of the worker (default: from its seats)")
+    _profile_argument(start, "with --seats: what fills them; without: start all that the box needs (make down ends it)")
+    start.add_argument("--box", help="which box of a profile that has several this machine is")
 
     command("reconcile", _reconcile, "Re-send lost hints, free dead leases, rebuild the ledger after a wipe.")
 
@@ -63,14 +72,19 @@ def _parser() -> argparse.ArgumentParser:
     direct.add_argument("--seed", type=int, default=0)
     direct.add_argument("--strategy", default="ours", help=f"one of {', '.join(STRATEGIES)}")
     direct.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the loop")
+    _profile_argument(direct, "what fills the seats; its model servers run for the time of the brief")
     direct.add_argument("--annotated", action="store_true", help="take the goals of a JSON task as they are given")
 
     goals = command("goals", _goals, "Print the goals that the planner finds in a brief.")
     _brief_arguments(goals)
+    _profile_argument(goals, "what fills the planner's seat")
     goals.add_argument("--json", action="store_true", help="as a JSON list of {text, type, ...}")
 
     doctor = command("doctor", _doctor, "Check each thing that a worker depends on, a line for each.")
     doctor.add_argument("--json", action="store_true")
+    _profile_argument(doctor, "check that all of this profile is there")
+    doctor.add_argument("--box", help="which box of a profile that has several this machine is")
+    doctor.add_argument("--dry-run", action="store_true", help="look at the profile only: no GPU, weights or servers")
 
     bench = command("bench", _bench, "Measure the loop on the studio of this machine.")
     bench.add_argument("name", choices=["gain"], help="gain: the loop against its own one shot")
@@ -81,6 +95,41 @@ def _parser() -> argparse.ArgumentParser:
 
 def _brief_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("brief", type=Path, help="a .txt of prose or an LGBench-style .json")
+
+
+def _profile_argument(parser: argparse.ArgumentParser, about: str) -> None:
+    parser.add_argument("--profile", help=f"a name or a path that ends in .json: {about}")
+
+
+def _settings(parsed: argparse.Namespace) -> Settings:
+    """The settings, with the seats of --profile. Raises BriefError for a profile that can't be used."""
+    if not parsed.profile:
+        return load_settings()
+    from worker.profiles import load_profile
+
+    # Its own word: a path becomes absolute.
+    return load_settings(studio=load_profile(parsed.profile, load_settings()).word)
+
+
+@contextmanager
+def _ready(settings: Settings, logs: Path) -> Generator[None]:
+    """What the profile needs for a run in this process: tiny checkpoints, and its model servers until the block ends.
+
+    Servers of a profile with several boxes run elsewhere.
+    """
+    from worker.profiles import load_profile
+    from worker.servers import running
+
+    opened = load_profile(settings.studio, settings)
+    boxes = list(opened.profile.boxes.values())
+    servers = boxes[0].servers if len(boxes) == 1 else ()
+    opened.prepare(settings)
+    if not servers:
+        yield
+        return
+    print(f"model servers: {', '.join(server.name for server in servers)}; logs go to {logs}/", file=sys.stderr)
+    with running(boxes[0], settings, logs):
+        yield
 
 
 def _positive(text: str) -> int:
@@ -94,6 +143,8 @@ def _positive(text: str) -> int:
 
 
 def _start(parsed: argparse.Namespace) -> int:
+    if parsed.seats is None:
+        return _start_box(parsed)
     seats = [seat.strip() for seat in parsed.seats.split(",") if seat.strip()]
     if unknown := sorted(set(seats) - set(SEATS)):
         raise BriefError(f"there is no seat {unknown[0]!r}", f"choose from {', '.join(SEATS)}", "--seats")
@@ -106,7 +157,7 @@ def _start(parsed: argparse.Namespace) -> int:
     from tasks.app import make_app
     from worker.studio import editor_models, open_studio
 
-    settings = load_settings()
+    settings = _settings(parsed)
     setup_logging()
     models = parsed.editor or editor_models(settings)
     queues = [seat for seat in seats if seat != "editor"] + [f"editor.{model}" for model in models if editor]
@@ -119,6 +170,33 @@ def _start(parsed: argparse.Namespace) -> int:
         ]
     )  # fmt: skip
     return 0
+
+
+def _start_box(parsed: argparse.Namespace) -> int:
+    """All programs of the profile's box, under the supervisor of the local stack."""
+    if not parsed.profile:
+        raise BriefError("nothing says what to start", "give --seats, --profile or both", "--seats")
+    from worker.preflight import of_machine, on_paper
+    from worker.profiles import load_profile
+
+    settings = load_settings()
+    opened = load_profile(parsed.profile, settings)
+    name, box = _box(opened, parsed.box)
+    checks = [*on_paper(opened), *of_machine(opened, box, settings)]
+    if failed := [check for check in checks if not check.ok]:
+        _print(failed)
+        print("nothing was started: the machine lacks what stands above", file=sys.stderr)
+        return FAILED
+    # The supervisor is infra's, which stands above this package: a process of its own.
+    command = [sys.executable, "-m", "infra.stack", "up", "--profile", opened.word, "--box", name]
+    return subprocess.run(command, cwd=CHECKOUT, check=False).returncode
+
+
+def _box(opened: "Opened", name: str | None) -> tuple[str, "Box"]:
+    try:
+        return opened.profile.box(name)
+    except ValueError as error:
+        raise BriefError(str(error), field="--box") from error
 
 
 def _reconcile(_: argparse.Namespace) -> int:
@@ -160,7 +238,9 @@ def _direct(parsed: argparse.Namespace) -> int:
             print(narrator.tell(event), flush=True)
         told = len(trajectory.events)
 
-    direct_to(parsed.output, brief, settings, parsed.seed, load_settings(), source, tell)
+    process = _settings(parsed)
+    with _ready(process, parsed.output / "log"):
+        direct_to(parsed.output, brief, settings, parsed.seed, process, source, tell)
     print(f"{parsed.output / 'final.png'}\n{parsed.output / 'trajectory.json'}")
     return 0
 
@@ -172,8 +252,10 @@ def _goals(parsed: argparse.Namespace) -> int:
     from worker.studio import open_studio
 
     brief = read_brief(parsed.brief.read_bytes())
-    with ExitStack() as resources:
-        studio = open_studio(load_settings(), resources)
+    process = _settings(parsed)
+    with tempfile.TemporaryDirectory() as logs, ExitStack() as resources:
+        resources.enter_context(_ready(process, Path(logs)))
+        studio = open_studio(process, resources)
         context = LocalContext(Images(FolderStore(Path(os.devnull))))
         goals = studio.planner.extract(ExtractRequest(brief=brief), context).goals
     if parsed.json:
@@ -191,13 +273,34 @@ def _goals(parsed: argparse.Namespace) -> int:
 def _doctor(parsed: argparse.Namespace) -> int:
     from worker.doctor import examine
 
-    checks = examine(load_settings())
+    checks = _examine_profile(parsed) if parsed.profile else examine(load_settings())
     if parsed.json:
         print(json.dumps([check.__dict__ for check in checks], indent=1))
     else:
-        for check in checks:
-            print(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<12} {check.found}")
+        _print(checks)
     return 0 if all(check.ok for check in checks) else FAILED
+
+
+def _examine_profile(parsed: argparse.Namespace) -> "list[Check]":
+    from worker import preflight
+    from worker.doctor import examine
+    from worker.profiles import load_profile
+
+    settings = load_settings()
+    opened = load_profile(parsed.profile, settings)
+    if parsed.dry_run:
+        boxes = [_box(opened, parsed.box)[1]] if parsed.box else list(opened.profile.boxes.values())
+        return [*preflight.on_paper(opened), *(line for box in boxes for line in preflight.announced(opened, box))]
+    _, box = _box(opened, parsed.box)
+    settings = load_settings(studio=opened.word)
+    checks = [*preflight.on_paper(opened), *preflight.of_machine(opened, box, settings)]
+    return [*checks, *preflight.of_running(opened, settings), *examine(settings)]
+
+
+def _print(checks: "Sequence[Check]") -> None:
+    for check in checks:
+        found = check.found.replace("\n", "\n" + " " * 20)
+        print(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<12} {found}")
 
 
 def _bench(parsed: argparse.Namespace) -> int:

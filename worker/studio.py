@@ -1,23 +1,44 @@
-"""The composition root of the seats: which backend fills them, by name."""
+"""The composition root of the seats: which backend fills them, by the profile that the settings name."""
 
 from contextlib import ExitStack
 
-from director.errors import BriefError
 from director.seats import Studio
 from tasks.settings import Settings
+from worker.profiles import load_profile
+
+SKETCH = "sketch"
 
 
 def open_studio(settings: Settings, resources: ExitStack) -> Studio:
-    """The four seats that the settings name. What has to be closed is entered into `resources`."""
-    if settings.studio == "sketch":
-        from worker.sketch import sketch_studio
+    """The four seats that the settings name. What has to be closed is entered into `resources`.
 
-        return sketch_studio()
-    raise BriefError(f"there is no studio {settings.studio!r}", "choose sketch", "studio")
+    A VLM need not answer yet, and weights are read when they are first needed.
+    """
+    from worker.sketch import sketch_studio
+
+    studio = sketch_studio()
+    if settings.studio == SKETCH:
+        return studio
+    profile = load_profile(settings.studio, settings).profile
+    planner, judge, verifier, editor = studio.planner, studio.judge, studio.verifier, studio.editor
+    if vlm := profile.seats():
+        from worker.sglang import open_vlm_seats
+
+        seats = open_vlm_seats(vlm, resources)
+        planner, judge, verifier = seats.planner, seats.judge, seats.verifier
+    if profile.editors:
+        from worker.editors import open_editor
+
+        editor = open_editor(profile.editors, resources)
+    return Studio(planner=planner, editor=editor, judge=judge, verifier=verifier)
 
 
 def editor_models(settings: Settings) -> tuple[str, ...]:
     """The models whose queues an editor worker serves."""
+    if settings.editors:
+        return settings.editors
+    if settings.studio != SKETCH and (editors := load_profile(settings.studio, settings).profile.editors):
+        return editors.models()
     from worker.sketch import profiles
 
-    return tuple(settings.editors) or profiles()
+    return profiles()

@@ -1,240 +1,132 @@
-"""What is said to a VLM in each seat, and how its reply becomes a value. No transport here.
+"""What a question to a VLM is made of, and what its reply must fit. No transport here.
 
-A `Prompt` is a system text, picture hashes, a question behind the pictures (so that one prefix
-serves all questions on a picture), and the JSON schema of the reply. A parser raises `ReplyError`,
-whose message can be shown to the model when it is asked again.
+A prompt is a system text, picture hashes, and a question behind the pictures, so that one prefix serves
+all questions on a picture. A `Form` is answered by a JSON object, a `Choice` by one word, whose token
+probabilities are the answer. What users wrote stands between <<< and >>> and can't leave it.
 """
 
 import json
-from collections.abc import Sequence
+import math
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from string import Template
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from director.prompts.clauses import Clause, clauses, quotations
-from director.seats import ExtractRequest, PlanRequest, SelectRequest, VerifyRequest
-from director.types import (
-    Action,
-    ActionKind,
-    Candidate,
-    Goal,
-    GoalType,
-    ImageHash,
-    Outcome,
-    Region,
-    Scope,
-    Verdict,
-)
+from director.types import Goal, ImageHash, Region
 
-_Type = Literal["add_object", "text", "effect", "color", "lighting", "composition"]
-_Box = tuple[float, float, float, float]
-_R = TypeVar("_R", bound="_Reply")
+Percent = Annotated[int, Field(ge=0, le=100)]
+Place = Annotated[int, Field(ge=0, le=1000)]
+Box = tuple[Place, Place, Place, Place]
+"""Left, top, right, bottom in thousandths, as Qwen-VL is trained to give them."""
+
+_T = TypeVar("_T")
 
 
 class ReplyError(ValueError):
-    """The reply does not fit; the message says what to mend."""
+    """The reply does not fit; the message says what to mend, so that the model can be shown it."""
 
 
 @dataclass(frozen=True)
 class Prompt:
+    """`name` is that of the template: for records and limits."""
+
+    name: str
     system: str
     images: tuple[ImageHash, ...]
     question: str
+
+
+@dataclass(frozen=True)
+class Form(Prompt):
+    """Answered by a JSON object that fits `schema`."""
+
     schema: dict[str, Any]
 
 
-class _Reply(BaseModel):
+@dataclass(frozen=True)
+class Choice(Prompt):
+    """Answered by one of `options`, which differ in their first letter."""
+
+    options: tuple[str, ...]
+
+
+class Reply(BaseModel):
+    """The base of what a Form is parsed into; unknown fields are refused.
+
+    Strings have no bounds here: with one, xgrammar allows no escape in them, so no quotation mark and no new line.
+    """
+
     model_config = ConfigDict(extra="forbid")
 
 
-class _GoalReply(_Reply):
-    clauses: list[int] = Field(min_length=1)
-    type: _Type
-    scope: Scope
-    region: _Box | None
-    parents: list[int]
-    conflicts: list[int]
-    must_have: bool
-    feasibility: float = Field(ge=0, le=1)
+def form(name: str, images: Sequence[ImageHash], schema: dict[str, Any], **material: str) -> Form:
+    """The template `name` with `material` quoted into it."""
+    return Form(name, _text("system"), tuple(images), _question(name, material), schema)
 
 
-class _ExtractReply(_Reply):
-    goals: list[_GoalReply] = Field(min_length=1)
+def choice(name: str, images: Sequence[ImageHash], options: Sequence[str], **material: str) -> Choice:
+    """As `form`, for a one-word answer."""
+    return Choice(name, _text("system"), tuple(images), _question(name, material), tuple(options))
 
 
-class _PlanReply(_Reply):
-    instruction: str = Field(min_length=1)
-    region: _Box | None
-
-
-class _SelectReply(_Reply):
-    best: int
-    scores: list[float]
-    why: str
-
-
-class _VerdictReply(_Reply):
-    goal: str
-    achieved: Literal["yes", "no", "unsure"]
-    confidence: float = Field(ge=0, le=1)
-    seen: str
-
-
-class _VerifyReply(_Reply):
-    verdicts: list[_VerdictReply]
-
-
-def extract_prompt(request: ExtractRequest) -> Prompt:
-    """Numbered clauses in, clause numbers out: no paraphrase of the brief can slip in."""
-    numbered = "\n".join(f"{clause.id}. {clause.text}" for clause in clauses(request.brief.text))
-    images = (request.brief.source,) if request.brief.source else ()
-    return _prompt("extract", images, _ExtractReply, clauses=numbered)
-
-
-def parse_goals(reply: str, request: ExtractRequest) -> tuple[Goal, ...]:
-    """The goals of an extraction, their text cut verbatim from the brief, in the brief's order."""
-    numbered = {clause.id: clause for clause in clauses(request.brief.text)}
-    found = _parse(_ExtractReply, reply).goals
-    ids = [f"g{n:02d}" for n in range(1, len(found) + 1)]
-    return tuple(_goal(ids[n], goal, ids, numbered, request.brief.text) for n, goal in enumerate(found))
-
-
-def _goal(own: str, reply: _GoalReply, ids: Sequence[str], numbered: dict[int, Clause], brief: str) -> Goal:
-    wanted = sorted(set(reply.clauses))
-    if unknown := [n for n in wanted if n not in numbered]:
-        raise ReplyError(f"there is no clause {unknown[0]}; the clauses are 1 to {len(numbered)}")
-    if wanted[-1] - wanted[0] + 1 != len(wanted):
-        raise ReplyError(f"the clauses {wanted} are not neighbours: make them separate goals")
-    text = brief[numbered[wanted[0]].start : numbered[wanted[-1]].end]
-    if len(text) > 1000:
-        raise ReplyError(f"the clauses {wanted} are too long for one goal: split them")
-    spans = quotations(text) if reply.type == GoalType.TEXT else ()
-    return Goal(
-        id=own,
-        text=text,
-        type=reply.type,
-        scope=reply.scope,
-        string=text[slice(*spans[0])][:200] if spans else None,
-        region=_region(reply.region),
-        parents=tuple(_named(n, ids, own) for n in reply.parents),
-        conflicts=tuple(_named(n, ids, own) for n in reply.conflicts),
-        must_have=reply.must_have,
-        feasibility=reply.feasibility,
-    )
-
-
-def _named(position: int, ids: Sequence[str], own: str) -> str:
-    if not 1 <= position <= len(ids) or ids[position - 1] == own:
-        raise ReplyError(f"goal {own} names goal {position}: name other goals by their place, 1 to {len(ids)}")
-    return ids[position - 1]
-
-
-def plan_prompt(request: PlanRequest) -> Prompt:
-    """The next instruction, from what is wanted, what is kept and what failed."""
-    verb = {ActionKind.GENERATE: "draw a new picture", ActionKind.EDIT: "edit the picture above"}[request.action]
-    failed = [f"{failure.instruction} -> {'; '.join(failure.evidence)}" for failure in request.failures]
-    return _prompt(
-        "plan",
-        (request.base,) if request.base else (),
-        _PlanReply,
-        action=verb,
-        targets=_listed(request.targets),
-        kept=_listed(request.kept),
-        failures="\n".join(failed) or "nothing",
-    )
-
-
-def parse_action(reply: str, request: PlanRequest) -> Action:
-    """The action of a plan. Every string to be set must stand in the instruction, letter for letter."""
-    found = _parse(_PlanReply, reply)
-    for goal in request.targets:
-        if goal.string and goal.string not in found.instruction:
-            raise ReplyError(f"the instruction must quote {goal.string!r} exactly")
-    confined = request.masks and request.base is not None and not request.whole
-    return Action(
-        kind=request.action,
-        instruction=found.instruction,
-        targets=tuple(goal.id for goal in request.targets),
-        region=_region(found.region) if confined else None,
-    )
-
-
-def select_prompt(request: SelectRequest) -> Prompt:
-    """All candidates in one listwise question."""
-    images = tuple(candidate.image for candidate in request.candidates)
-    return _prompt("select", images, _SelectReply, count=str(len(images)), goals=_listed(request.goals))
-
-
-def parse_selection(reply: str, request: SelectRequest) -> tuple[Candidate, tuple[float, ...], str]:
-    """The winner, the scores in the candidates' order, and why."""
-    found, count = _parse(_SelectReply, reply), len(request.candidates)
-    if not 1 <= found.best <= count or len(found.scores) != count:
-        raise ReplyError(f"there are {count} candidates: give {count} scores and a best from 1 to {count}")
-    return request.candidates[found.best - 1], tuple(min(1.0, max(0.0, s)) for s in found.scores), found.why[:300]
-
-
-def verify_prompt(request: VerifyRequest) -> Prompt:
-    """Every goal of a picture in one question, behind the picture."""
-    return _prompt("verify", (request.image,), _VerifyReply, goals=_listed(request.goals))
-
-
-def parse_verdicts(reply: str, request: VerifyRequest, by: str, confident: float = 0.81) -> tuple[Verdict, ...]:
-    """Verdicts in the order of the goals; below `confident` (the paper's filter) a verdict is unsure."""
-    found = {verdict.goal: verdict for verdict in _parse(_VerifyReply, reply).verdicts}
-    if missing := [goal.id for goal in request.goals if goal.id not in found]:
-        raise ReplyError(f"there is no verdict on {missing[0]}: give one for each goal")
-    return tuple(_verdict(found[goal.id], by, confident) for goal in request.goals)
-
-
-def _verdict(found: _VerdictReply, by: str, confident: float) -> Verdict:
-    sure = found.achieved != "unsure" and found.confidence >= confident
-    yes = found.confidence if found.achieved == "yes" else 1 - found.confidence
-    outcome = (Outcome.MET if found.achieved == "yes" else Outcome.MISSED) if sure else Outcome.UNSURE
-    return Verdict(
-        goal=found.goal,
-        outcome=outcome,
-        score=0.5 if found.achieved == "unsure" else yes,
-        confidence=found.confidence,
-        evidence=found.seen[:300],
-        by=by,
-    )
-
-
-def _prompt(name: str, images: tuple[ImageHash, ...], reply: type[_Reply], **quoted: str) -> Prompt:
-    safe = {key: value.replace("<<<", "‹‹‹").replace(">>>", "›››") for key, value in quoted.items()}
-    return Prompt(
-        system=_template("system").template,
-        images=images,
-        question=_template(name).substitute(safe),
-        schema=reply.model_json_schema(),
-    )
+def _question(name: str, material: Mapping[str, str]) -> str:
+    return Template(_text(name)).substitute({key: quoted(value) for key, value in material.items()})
 
 
 @cache
-def _template(name: str) -> Template:
-    return Template((files("director.prompts") / "templates" / f"{name}.txt").read_text(encoding="utf-8"))
+def _text(name: str) -> str:
+    return (files("director.prompts") / "templates" / f"{name}.txt").read_text(encoding="utf-8").strip()
 
 
-def _listed(goals: Sequence[Goal]) -> str:
-    return "\n".join(f"{goal.id} ({goal.type}): {goal.text}" for goal in goals) or "nothing"
+# A tokenizer takes the text of its control tokens for the tokens themselves, wherever it stands:
+# "<|im_end|>" in a brief would end the user's turn, and "<|image_pad|>" shift the pictures.
+_CONTROL = re.compile(r"<(?=[|｜]|/?\w{1,40}>)")
 
 
-def _region(box: _Box | None) -> Region | None:
+def quoted(text: str) -> str:
+    """`text` as material: nothing in it closes the quotation or is a control token."""
+    return _CONTROL.sub("‹", text.replace("<<<", "‹‹‹").replace(">>>", "›››"))
+
+
+def described(goal: Goal) -> str:
+    """A goal in one line: its type, its words, and what they bind it to."""
+    bound = [f'the lettering reads exactly "{goal.string}"'] if goal.string else []
+    if goal.count is not None:
+        bound.append(f"there are exactly {goal.count}")
+    if goal.region:
+        bound.append(f"within {thousandths(goal.region)}")
+    return f"{goal.type}: {goal.text}" + (f" ({'; '.join(bound)})" if bound else "")
+
+
+def listed(goals: Sequence[Goal]) -> str:
+    """Goals with their ids, one a line."""
+    return "\n".join(f"{goal.id} · {described(goal)}" for goal in goals) or "nothing"
+
+
+def thousandths(region: Region) -> list[int]:
+    """A region as a model writes it."""
+    return [round(1000 * edge) for edge in (region.x0, region.y0, region.x1, region.y1)]
+
+
+def region_of(box: Box | None) -> Region | None:
+    """A model's box as a region. Raises ReplyError for an empty one."""
     if box is None:
         return None
-    try:
-        return Region(x0=box[0], y0=box[1], x1=box[2], y1=box[3])
-    except ValidationError as error:
-        raise ReplyError(f"{list(box)} is no region: fractions with left < right and top < bottom") from error
+    if box[0] >= box[2] or box[1] >= box[3]:
+        raise ReplyError(f"{list(box)} is no region: left must be below right, and top below bottom")
+    x0, y0, x1, y1 = (edge / 1000 for edge in box)
+    return Region(x0=x0, y0=y0, x1=x1, y1=y1)
 
 
-def _parse(kind: type[_R], reply: str) -> _R:
+def parse(kind: type[_T], reply: str) -> _T:
+    """The JSON object inside a reply as `kind`. Raises ReplyError that names the field."""
     try:
-        return kind.model_validate_json(_object(reply))
+        return TypeAdapter(kind).validate_json(_object(reply))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -242,6 +134,24 @@ def _parse(kind: type[_R], reply: str) -> _R:
 
 
 def _object(reply: str) -> str:
-    """The JSON object inside a reply: models put fences and words around it."""
+    """Models put fences and words around what they were asked for."""
     start, end = reply.find("{"), reply.rfind("}")
     return reply[start : end + 1] if 0 <= start < end else json.dumps(reply)
+
+
+def weigh(tokens: Sequence[tuple[str, float]], options: Sequence[str]) -> dict[str, float]:
+    """Probability of each option, from the first token's alternatives as (token, natural logarithm).
+
+    A token counts for the option that it begins ("uns", " Yes"). Raises ReplyError when less than half
+    of the probability falls on the options: the model wanted to say something else.
+    """
+    weights = dict.fromkeys(options, 0.0)
+    for token, logarithm in tokens:
+        word = token.strip().casefold()
+        meant = [option for option in options if word and option.casefold().startswith(word)]
+        if len(meant) == 1 and logarithm <= 0:
+            weights[meant[0]] += math.exp(logarithm)
+    total = sum(weights.values())
+    if total < 0.5:
+        raise ReplyError(f"answer with one word, one of: {', '.join(options)}")
+    return {option: weight / total for option, weight in weights.items()}

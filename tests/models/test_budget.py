@@ -1,0 +1,81 @@
+"""What the budgets count is what the libraries build, and what they promise to offload works."""
+
+import json
+from collections.abc import Callable
+from importlib.resources import files
+from typing import Any
+
+import pytest
+
+from tests.models.conftest import apart, asked, make, rendered
+from tests.support.desk import Desk
+from worker.editors import DiffusersEditor
+from worker.loading import diffusers, torch
+from worker.profiles.counts import checkpoint, count
+
+Open = Callable[..., DiffusersEditor]
+
+BUILT: dict[str, str] = {
+    "qwen3-vl-4b": "Qwen3VL",
+    "qwen3-vl-8b": "Qwen3VL",
+    "qwen3-vl-32b": "Qwen3VL",
+    "qwen2.5-vl-7b": "Qwen2_5_VL",
+    "t5-xxl-encoder": "T5",
+    "clip-l-text": "CLIPText",
+    "qwen-image-transformer": "QwenImageTransformer2DModel",
+    "flux-transformer": "FluxTransformer2DModel",
+}
+
+
+def parameters(model: Any) -> int:
+    return sum(each.numel() for each in model.parameters())
+
+
+def built(kind: str, config: dict[str, Any]) -> Any:
+    """The model without memory for its weights."""
+    library = diffusers()
+    import transformers
+
+    if "_class_name" in config:
+        return getattr(library, kind)(**{name: value for name, value in config.items() if name != "_class_name"})
+    fields = {name: value for name, value in config.items() if name != "model_type"}
+    if kind == "T5":
+        fields |= {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
+    head = {"T5": "T5EncoderModel", "CLIPText": "CLIPTextModel"}.get(kind, f"{kind}ForConditionalGeneration")
+    return getattr(transformers, head)(getattr(transformers, f"{kind}Config")(**fields))
+
+
+@pytest.mark.parametrize("name", sorted(BUILT))
+def test_counts_equal_what_is_built(name: str):
+    config = json.loads((files("worker.profiles") / "architectures" / f"{name}.json").read_text(encoding="utf-8"))
+    with torch().device("meta"):
+        assert parameters(built(BUILT[name], config)) == count(config).total
+
+
+@pytest.mark.parametrize("name", ["qwen-image", "flux"])
+def test_counts_equal_those_of_tiny_checkpoints_on_disk(name: str):
+    folder = make(name)
+    kind = {"qwen-image": "QwenImagePipeline", "flux": "FluxPipeline"}[name]
+    pipe = getattr(diffusers(), kind).from_pretrained(folder, local_files_only=True)
+    counted = checkpoint(str(folder)).counts()
+    for part in ("transformer", "text_encoder"):
+        assert counted[part].total == parameters(getattr(pipe, part)), part
+
+
+@pytest.mark.parametrize("offload", ["encoders", "stream"])
+@pytest.mark.parametrize(("family", "name"), [("qwen-image", "qwen-image"), ("flux", "flux")])
+def test_offloaded_parts_draw_the_same_picture(opened: Open, desk: Desk, offload: str, family: str, name: str):
+    plain = {"family": family, "path": make(name)}
+    (here,) = rendered(opened(generate=plain), asked(seeds=(11,)), desk)
+    (away,) = rendered(opened(generate=plain | {"offload": offload}), asked(seeds=(11,)), desk)
+    assert apart(here, away) == 0
+
+
+@pytest.mark.parametrize("offload", ["none", "encoders", "stream"])
+def test_eight_bits_draw_nearly_the_same_picture(opened: Open, desk: Desk, offload: str):
+    plain = {"family": "qwen-image", "path": make("qwen-image")}
+    (full,) = rendered(opened(generate=plain), asked(seeds=(11,)), desk)
+    editor = opened(generate=plain | {"quantize": "fp8", "offload": offload})
+    (rounded,) = rendered(editor, asked(seeds=(11,)), desk)
+    assert 0 < apart(full, rounded) < 64
+    assert (full.astype(float) - rounded).std() < 8

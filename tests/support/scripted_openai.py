@@ -1,0 +1,118 @@
+"""A small OpenAI-compatible server that plays a script, for replies that a real model can't be made to give."""
+
+import json
+import math
+import threading
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Request = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Scripted:
+    """What the server answers, after `wait` seconds."""
+
+    body: bytes
+    status: int = 200
+    wait: float = 0.0
+
+
+Answer = Scripted | Callable[[Request], Scripted]
+
+
+def says(text: str | None, finish: str = "stop", **more: object) -> Scripted:
+    """A chat completion with this content."""
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish, **more}
+    usage = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
+    details = {"prompt_tokens_details": {"cached_tokens": 60}}
+    return Scripted(json.dumps({"id": "x", "object": "chat.completion", "created": 0, "model": "scripted",
+                                "choices": [choice], "usage": {**usage, **details}}).encode())  # fmt: skip
+
+
+def fills(value: object) -> Scripted:
+    """A chat completion with a JSON object."""
+    return says(json.dumps(value))
+
+
+def weighs(**tokens: float) -> Scripted:
+    """A one-word answer with these probabilities of its first token."""
+    top = [{"token": token, "logprob": math.log(weight), "bytes": None} for token, weight in tokens.items()]
+    first = max(top, key=lambda each: each["logprob"])
+    return says(str(first["token"]), "length", logprobs={"content": [{**first, "top_logprobs": top}]})
+
+
+def fails(status: int, message: str = "no") -> Scripted:
+    """An error as the API words it."""
+    return Scripted(json.dumps({"object": "error", "message": message, "code": status}).encode(), status)
+
+
+@dataclass
+class ScriptedServer:
+    """Plays `answers` in order, the last one for ever. `requests` are the bodies that came."""
+
+    answers: list[Answer]
+    models: tuple[str, ...] = ("scripted",)
+    requests: list[Request] = field(default_factory=list[Request])
+    url: str = ""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def answer(self, request: Request) -> Scripted:
+        with self.lock:
+            self.requests.append(request)
+            answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        return answer(request) if callable(answer) else answer
+
+
+@contextmanager
+def scripted(*answers: Answer, models: tuple[str, ...] = ("scripted",)) -> Generator[ScriptedServer]:
+    """The server, running."""
+    script = ScriptedServer(list(answers), models)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            request = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            assert self.path == "/v1/chat/completions"
+            self.send(script.answer(request))
+
+        def do_GET(self) -> None:
+            assert self.path == "/v1/models"
+            models = [{"id": name, "object": "model", "created": 0, "owned_by": "script"} for name in script.models]
+            self.send(Scripted(json.dumps({"object": "list", "data": models}).encode()))
+
+        def send(self, answer: Scripted) -> None:
+            time.sleep(answer.wait)
+            try:
+                self.send_response(answer.status)
+                self.send_header("content-type", "application/json")
+                self.send_header("content-length", str(len(answer.body)))
+                self.end_headers()
+                self.wfile.write(answer.body)
+            except OSError:
+                self.close_connection = True  # the caller did not wait
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    script.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield script
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def question(request: Mapping[str, Any]) -> str:
+    """The text behind the pictures of the first user's turn."""
+    content = request["messages"][1]["content"]
+    return content[-1]["text"]

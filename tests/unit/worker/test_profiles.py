@@ -1,0 +1,207 @@
+"""Profiles: what they say fits together, and fits the cards, computed from the models' configs."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from director.errors import BriefError
+from tasks.settings import Settings
+from worker.cli import main
+from worker.preflight import announced, cards_suffice, of_machine, on_paper
+from worker.profiles import Box, ModelServer, load_profile, names
+from worker.profiles.budget import budgets, memory_fraction
+from worker.profiles.counts import Unknown, checkpoint, count, kv_bytes_per_token
+from worker.servers import command
+from worker.studio import editor_models
+
+PUBLISHED = {
+    # Parameters in thousand millions, as the model cards and papers give them.
+    "Qwen3-VL-4B-Instruct": {"model": 4.44},
+    "Qwen3-VL-8B-Instruct": {"model": 8.77},
+    "Qwen3-VL-32B-Instruct": {"model": 33.4},
+    "Qwen-Image": {"transformer": 20.4, "text_encoder": 8.29, "vae": 0.127},
+    "FLUX.1-Krea-dev": {"transformer": 11.9, "text_encoder_2": 4.76, "text_encoder": 0.123, "vae": 0.084},
+}
+PARTS: dict[str, Any] = {
+    "about": "a test",
+    "boxes": {
+        "here": {
+            "gpus": [24.0],
+            "memory": 64,
+            "servers": [{"name": "vlm", "model": "Qwen3-VL-8B-Instruct", "served": "v", "port": 30001, "gpus": [0]}],
+            "workers": [
+                {"name": "thinker", "seats": ["planner", "judge", "verifier", "control"]},
+                {"name": "editor-0", "seats": ["editor"], "gpu": 0},
+            ],
+        }
+    },
+}
+
+
+def written(folder: Path, **changes: Any) -> str:
+    """A profile file: PARTS with parts of its box changed."""
+    profile = {**PARTS, "boxes": {"here": {**PARTS["boxes"]["here"], **changes}}}
+    path = folder / "mine.json"
+    path.write_text(json.dumps(profile), encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_profile_passes_a_dry_run(name: str, capsys: pytest.CaptureFixture[str]):
+    assert main(["doctor", "--profile", name, "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    assert "queues" in printed
+    assert "GiB, fits" in printed
+
+
+def test_the_profiles_are_those_of_the_readme():
+    assert set(names()) == {"sketch", "tiny", "one-24gb", "one-80gb", "paper", "cluster"}
+    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    assert [name for name in names() if f"| `{name}`" not in readme] == []
+
+
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_counts_are_the_published_ones(name: str):
+    found = {part: counted.total / 1e9 for part, counted in checkpoint(name).counts().items()}
+    assert found == pytest.approx(PUBLISHED[name], rel=0.03)
+
+
+def test_what_nobody_knows_is_said():
+    with pytest.raises(Unknown, match="none of the known checkpoints"):
+        checkpoint("/nowhere/GPT-9")
+    with pytest.raises(Unknown, match="architecture 'gpt'"):
+        count({"model_type": "gpt"})
+
+
+def test_weights_on_disk_speak_for_themselves(tmp_path: Path):
+    folder = tmp_path / "Qwen3-VL-8B-Instruct"
+    folder.mkdir()
+    config = dict(checkpoint("Qwen3-VL-4B-Instruct").parts["model"])
+    (folder / "config.json").write_text(json.dumps(config))
+    assert checkpoint(str(folder)).counts()["model"].total == pytest.approx(4.44e9, rel=0.01)
+
+
+def test_a_token_of_the_cache():
+    # 36 layers, keys and values, 8 heads of 128 in two bytes.
+    assert kv_bytes_per_token(checkpoint("Qwen3-VL-8B-Instruct").parts["model"]) == 36 * 2 * 8 * 128 * 2
+
+
+def test_two_20b_transformers_do_not_fit_beside_a_vlm_in_bf16():
+    profile = load_profile("one-80gb", Settings()).profile
+    assert all(budget.fits for budget in budgets(profile))
+    assert profile.editors
+    wide = {name: config.model_copy(update={"quantize": "none"}) for name, config in profile.editors.pipelines.items()}
+    editors = profile.editors.model_copy(update={"pipelines": wide})
+    card, _ = budgets(profile.model_copy(update={"editors": editors}))
+    assert not card.fits
+    assert "DOES NOT FIT" in card.table()
+    assert card.total > 110
+
+
+def test_a_smaller_card_is_refused(tmp_path: Path):
+    opened = load_profile(written(tmp_path, gpus=[16.0]), Settings())
+    assert [check.ok for check in on_paper(opened)] == [True, True, True, False, True]
+
+
+def test_shards_share_weights_and_cache():
+    one = ModelServer(name="v", model="Qwen3-VL-32B-Instruct", served="v", port=30001, gpus=(0,))
+    two = one.model_copy(update={"gpus": (0, 1)})
+    assert memory_fraction(one, 160.0) == pytest.approx(memory_fraction(two, 80.0), abs=0.01)
+
+
+def test_the_server_is_told_what_the_budget_says():
+    box = load_profile("paper", Settings()).profile.boxes["here"]
+    words = command(box.servers[1], box, Settings())
+    assert words[:3] == ["env", "HF_HUB_OFFLINE=1", "CUDA_VISIBLE_DEVICES=1,2"]
+    flags = dict(pairwise(words))
+    assert flags["--tp-size"] == "2"
+    assert 0.55 < float(flags["--mem-fraction-static"]) < 0.65
+    assert flags["--max-total-tokens"] == "131072"
+    assert "--constrained-json-disable-any-whitespace" in words
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"gpus": [24.0], "servers": [{**PARTS["boxes"]["here"]["servers"][0], "gpus": [1]}]}, "no GPU 1"),
+        ({"servers": [PARTS["boxes"]["here"]["servers"][0]] * 2}, "same name"),
+        ({"workers": [{"name": "editor-0", "seats": ["editor"], "concurrency": 2}]}, "one process a GPU"),
+        ({"workers": [{"name": f"e{n}", "seats": ["editor"], "gpu": 0} for n in range(2)]}, "own the same GPU"),
+        ({"workers": [{"name": "x", "seats": ["painter"]}]}, "seats.0"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_a_profile_that_does_not_fit_together_is_refused(tmp_path: Path, changes: dict[str, Any], says: str):
+    with pytest.raises(BriefError, match=says):
+        load_profile(written(tmp_path, **changes), Settings())
+
+
+def test_a_profile_that_is_not_there_names_those_that_are(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    assert main(["doctor", "--profile", "huge", "--dry-run"]) == 2
+    assert "cluster, one-24gb, one-80gb, paper, sketch, tiny" in capsys.readouterr().err
+    with pytest.raises(BriefError, match="no file"):
+        load_profile(str(tmp_path / "mine.json"), Settings())
+    path = tmp_path / "mine.json"
+    path.write_text('{"about": "${SECRET}"}')
+    with pytest.raises(BriefError, match="WEIGHTS, VLM_HOST and TINY"):
+        load_profile(str(path), Settings())
+
+
+def test_seats_and_models_that_nobody_serves_are_named(tmp_path: Path):
+    opened = load_profile(written(tmp_path, workers=[{"name": "thinker", "seats": ["planner", "judge"]}]), Settings())
+    queues = next(check for check in on_paper(opened) if check.name == "queues")
+    assert (queues.ok, queues.found) == (False, "no worker serves control, editor, verifier")
+
+
+def test_a_seat_that_asks_for_another_name_is_found(tmp_path: Path):
+    seat = {"url": "http://127.0.0.1:30001/v1", "model": "other"}
+    vlm = {"planner": seat, "judge": seat, "verifier": seat}
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps({**PARTS, "vlm": vlm}))
+    endpoints = next(check for check in on_paper(load_profile(str(path), Settings())) if check.name == "endpoints")
+    assert (endpoints.ok, endpoints.found) == (False, "planner asks for 'other', and vlm serves 'v'")
+
+
+def test_a_box_is_named_where_there_are_several(capsys: pytest.CaptureFixture[str]):
+    assert main(["doctor", "--profile", "cluster"]) == 2
+    assert "door, vlm, editors" in capsys.readouterr().err
+    assert main(["start", "--profile", "cluster", "--box", "cellar"]) == 2
+    assert "cellar" in capsys.readouterr().err
+    assert main(["start"]) == 2
+
+
+def test_nothing_is_started_on_a_machine_without_the_cards(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    box = Box.model_validate({**PARTS["boxes"]["here"], "memory": 10_000.0})
+    opened = load_profile(written(tmp_path), Settings())
+    missing = {check.name: check.found for check in of_machine(opened, box, Settings()) if not check.ok}
+    assert "the profile needs 10000" in missing["memory"]
+    assert "no weights" in missing["weights"]
+    assert main(["start", "--profile", written(tmp_path, memory=10_000.0)]) == 1
+    captured = capsys.readouterr()
+    assert "nothing was started" in captured.err
+    assert "FAIL  memory" in captured.out
+
+
+def test_cards_as_nvidia_smi_lists_them():
+    listed = "NVIDIA H100 80GB HBM3, 81559, 4\nNVIDIA H100 80GB HBM3, 81559, 61440\n"
+    assert cards_suffice([79.1], listed) == "NVIDIA H100 80GB HBM3 with 79.6 GiB, 0.0 in use"
+    with pytest.raises(ValueError, match="wants 3 GPUs"):
+        cards_suffice([79.1] * 3, listed)
+    with pytest.raises(ValueError, match=r"has 79.6 GiB: the profile wants 140"):
+        cards_suffice([140], listed)
+
+
+def test_what_will_be_looked_for_is_said():
+    opened = load_profile("one-80gb", Settings(weights=Path("/data")))
+    said = [check.found for check in announced(opened, opened.profile.boxes["here"])]
+    assert "will look for /data/Qwen-Image-Edit-2509 (weights of Qwen/Qwen-Image-Edit-2509)" in said
+    assert "will look for 1 with 79.1 GiB or more" in said
+
+
+def test_a_profile_names_the_queues_of_its_editors():
+    assert editor_models(Settings(studio="one-24gb")) == ("flux-krea",)
+    assert editor_models(Settings(studio="one-80gb", editors=("qwen-image",))) == ("qwen-image",)
+    assert "perfect" in editor_models(Settings(studio="sketch"))

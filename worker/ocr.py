@@ -1,0 +1,129 @@
+"""What is written in a picture, read without a VLM: VLMs correct a misspelling silently, OCR does not.
+
+It is evidence of spelling, not of case: readers confuse 0 with O and 1 with l, so both sides are folded.
+"""
+
+import io
+import re
+import threading
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from importlib import import_module
+from importlib.util import find_spec
+from itertools import accumulate
+from typing import Any, Protocol
+
+import numpy as np
+from PIL import Image
+
+from director.errors import DirectorError
+from director.types import Outcome, Verdict
+
+_LINES = 4  # a string may be set over so many
+
+
+class TextReader(Protocol):
+    def read(self, png: bytes) -> tuple[str, ...]:
+        """The lines of lettering in a picture, from top to bottom."""
+        ...
+
+
+class RapidReader:
+    """RapidOCR on one CPU thread; its models come with the package. About 0.4 s a picture; loaded at the first.
+
+    Raises DirectorError when it is not installed.
+    """
+
+    def __init__(self) -> None:
+        if find_spec("rapidocr") is None:
+            raise DirectorError(
+                "rapidocr is not installed", "install the extra `models`, or set the verifier's ocr to false"
+            )
+        self._engine: Any = None
+        self._lock = threading.Lock()
+
+    def read(self, png: bytes) -> tuple[str, ...]:
+        with Image.open(io.BytesIO(png)) as picture:
+            pixels = np.asarray(picture.convert("RGB"))[:, :, ::-1].copy()
+        with self._lock:
+            found = self._loaded()(pixels)
+        if found.txts is None:
+            return ()
+        return in_rows([(str(text), box.tolist()) for text, box in zip(found.txts, found.boxes, strict=True)])
+
+    def _loaded(self) -> Any:
+        if self._engine is None:
+            one_thread = {f"EngineConfig.onnxruntime.{pool}_op_num_threads": 1 for pool in ("intra", "inter")}
+            # rapidocr is no dependency of the core, so nothing is known of its types here.
+            self._engine = import_module("rapidocr").RapidOCR(params={"Global.log_level": "error", **one_thread})
+        return self._engine
+
+
+def in_rows(boxes: Sequence[tuple[str, Sequence[Sequence[float]]]]) -> tuple[str, ...]:
+    """Texts with their corner points as lines: what stands at one height is one line, read from the left."""
+    rows: list[list[tuple[float, float, float, str]]] = []
+    for text, corners in sorted(boxes, key=lambda each: min(point[1] for point in each[1])):
+        top, bottom = min(point[1] for point in corners), max(point[1] for point in corners)
+        word = (min(point[0] for point in corners), top, bottom, text)
+        if rows and top < (rows[-1][0][1] + rows[-1][0][2]) / 2:
+            rows[-1].append(word)
+        else:
+            rows.append([word])
+    return tuple(" ".join(word[3] for word in sorted(row)) for row in rows)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Whether a string stands in a picture, and what of its lettering comes closest to it."""
+
+    found: bool
+    closest: str
+
+
+def look_for(string: str, lines: Sequence[str]) -> Reading:
+    """`string` as whole words, perhaps broken over some lines; white space and punctuation don't count."""
+    wanted = "".join(_words(string))
+    windows = [
+        " ".join(lines[start : start + length])
+        for length in range(1, _LINES + 1)
+        for start in range(len(lines) - length + 1)
+    ]
+    if not wanted or not windows:
+        return Reading(False, "")
+    for window in windows:
+        if _stands(wanted, _words(window)):
+            return Reading(True, window)
+    return Reading(False, max(windows, key=lambda window: _likeness(wanted, "".join(_words(window)))))
+
+
+def _words(text: str) -> list[str]:
+    """Folded words: compatible forms, lower case, look-alikes as one."""
+    plain = unicodedata.normalize("NFKC", text).casefold().translate(str.maketrans("0|1i", "olll"))
+    return re.findall(r"[\w%&@#$€£+]+", plain)
+
+
+def _stands(wanted: str, words: Sequence[str]) -> bool:
+    edges = [0, *accumulate(len(word) for word in words)]
+    joined = "".join(words)
+    return any(joined[start : start + len(wanted)] == wanted and start + len(wanted) in edges for start in edges)
+
+
+def _likeness(wanted: str, read: str) -> float:
+    return SequenceMatcher(None, wanted, read, autojunk=False).ratio()
+
+
+def joined(verdict: Verdict, string: str, lines: Sequence[str]) -> Verdict:
+    """A verdict on a text goal with what OCR reads beside it: where the two disagree, it is unsure."""
+    reading = look_for(string, lines)
+    read = f"OCR reads {reading.closest!r}" if reading.closest else "OCR reads nothing"
+    agrees = verdict.outcome is (Outcome.MET if reading.found else Outcome.MISSED)
+    doubt = {} if agrees else {"outcome": Outcome.UNSURE, "score": _between(verdict.score, reading.found)}
+    evidence = f"{read[:140]}; VLM: {verdict.evidence}"[:300]
+    return verdict.model_copy(update={**doubt, "evidence": evidence, "by": f"{verdict.by[:60]}+ocr"})
+
+
+def _between(score: float, found: bool) -> float:
+    """Half the VLM's word and half the reader's."""
+    return round((score + (1.0 if found else 0.0)) / 2, 4)

@@ -1,0 +1,236 @@
+"""What a profile needs of each card and of the machine, computed from the models' configs.
+
+Weights are counted; the KV cache follows from its size in tokens; activations are bounds from shapes, on the safe
+side of what a 1024 x 1024 picture takes. All in GiB, as nvidia-smi counts.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from worker.loading import PipelineConfig
+from worker.pipelines import Task
+from worker.profiles.counts import Checkpoint, Config, Count, checkpoint, kv_bytes_per_token
+from worker.profiles.shape import Box, ModelServer, Profile
+
+GIB = 2**30
+CUDA_CONTEXT = 0.6
+"""What a process takes of a card before its first tensor: driver, kernels, libraries."""
+SLACK = 0.02
+"""Share of a card that fragmentation may take."""
+
+_BYTES: Mapping[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
+_PIXELS = 1024 * 1024
+_PIXELS_PER_TOKEN = 16 * 16
+_TEXT_TOKENS = 1024
+
+
+@dataclass(frozen=True)
+class Part:
+    """One line of a budget, in GiB."""
+
+    what: str
+    gib: float
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What has to fit into one card, or into a machine's memory."""
+
+    where: str
+    size: float
+    parts: tuple[Part, ...]
+
+    @property
+    def total(self) -> float:
+        return sum(part.gib for part in self.parts)
+
+    @property
+    def fits(self) -> bool:
+        return self.total <= self.size * (1 - SLACK)
+
+    def table(self) -> str:
+        """A line for each part, the total and the size."""
+        lines = [f"  {part.gib:6.1f}  {part.what}" for part in self.parts]
+        said = "fits" if self.fits else "DOES NOT FIT"
+        return "\n".join([f"{self.where}: {self.total:.1f} of {self.size:g} GiB, {said}", *lines])
+
+
+def budgets(profile: Profile) -> tuple[Budget, ...]:
+    """One for each card and each machine. Raises Unknown for a checkpoint that nothing is known of."""
+    found: list[Budget] = []
+    for name, box in profile.boxes.items():
+        cards = [Budget(f"{name}, GPU {n}", size, _card(profile, box, n)) for n, size in enumerate(box.gpus)]
+        found += [*cards, Budget(f"{name}, memory", box.memory, _machine(profile, box))]
+    return tuple(found)
+
+
+# --- SGLang -------------------------------------------------------------------------------------
+
+
+def memory_fraction(server: ModelServer, card: float) -> float:
+    """SGLang's --mem-fraction-static: weights and KV cache as a share of the card, a hundredth to spare.
+
+    The cache is held to `tokens` by another flag, so that what is spare is not taken.
+    """
+    weights, cache = _static(server)
+    return min(0.95, round((weights + cache) / card + 0.01, 3))
+
+
+def _static(server: ModelServer) -> tuple[float, float]:
+    """GiB of weights and of KV cache on each of the server's cards."""
+    config = checkpoint(server.model).parts["model"]
+    shards = max(1, len(server.gpus))
+    cache = server.tokens * kv_bytes_per_token(config) / shards / GIB
+    return _stored(_count(server.model), server.weights == "fp8", 2) / shards, cache
+
+
+def _working(server: ModelServer) -> float:
+    """GiB beside the static share: SGLang's own rule for what a prefill and CUDA graphs take, and the vision tower."""
+    return 0.5 + 1.5 * max(server.prefill, 2048) / 1024 + 2 * server.running / 1024
+
+
+def _server_parts(server: ModelServer) -> tuple[Part, ...]:
+    weights, cache = _static(server)
+    return (
+        Part(f"{server.name}: weights of {server.served}, {server.weights}{_shard(server)}", weights),
+        Part(f"{server.name}: KV cache of {server.tokens} tokens", cache),
+        Part(f"{server.name}: prefill of {server.prefill} tokens, graphs, context", _working(server) + CUDA_CONTEXT),
+    )
+
+
+def _shard(server: ModelServer) -> str:
+    return f", 1 of {len(server.gpus)} shards" if len(server.gpus) > 1 else ""
+
+
+def _count(path: str) -> Count:
+    return checkpoint(path).counts()["model"]
+
+
+# --- diffusers ----------------------------------------------------------------------------------
+
+
+def _card(profile: Profile, box: Box, gpu: int) -> tuple[Part, ...]:
+    parts = [part for server in box.servers if gpu in server.gpus for part in _server_parts(server)]
+    for group in box.workers:
+        if group.gpu == gpu and "editor" in group.seats and profile.editors:
+            used = _distinct(profile, profile.pipelines(profile.models(group)))
+            parts += _resident(used)
+            parts.append(Part(f"{group.name}: CUDA context", CUDA_CONTEXT))
+    return tuple(parts)
+
+
+def _distinct(profile: Profile, names: tuple[str, ...]) -> dict[str, PipelineConfig]:
+    """Pipelines by name, one for those that share their weights."""
+    configs = profile.editors.pipelines if profile.editors else {}
+    found: dict[tuple[object, ...], str] = {}
+    for name in names:
+        c = configs[name]
+        key = (c.path, c.device, c.dtype, c.quantize, c.offload, *([name] if c.loras else []))
+        if key not in found or configs[name].row.task is Task.EDIT:
+            found[key] = name
+    return {name: configs[name] for name in found.values()}
+
+
+def _resident(used: Mapping[str, PipelineConfig]) -> list[Part]:
+    """What stays on the card, then the most that one pipeline needs beside it while it works."""
+    parts: list[Part] = []
+    passing = 0.0
+    for name, config in used.items():
+        sizes, leaf = _sizes(config), _largest_leaf(config)
+        stays = {
+            "none": tuple(sizes),
+            "encoders": tuple(part for part in sizes if not part.startswith("text_encoder")),
+            "stream": ("vae",),
+            "model": (),
+        }[config.offload]
+        if stays:
+            quantised = f", {config.quantize} transformer" if config.quantize != "none" else ""
+            parts.append(Part(f"{name}: {', '.join(stays)}{quantised}", sum(sizes[part] for part in stays)))
+        # Two layers at a time: one computes, the next is on its way.
+        moving = {"none": 0.0, "encoders": 2 * leaf, "stream": 2 * leaf, "model": max(sizes.values(), default=0.0)}[
+            config.offload
+        ]
+        passing = max(passing, moving + _activations(config))
+    parts.append(Part("the pipeline at work: activations, and what it loads for the moment", passing))
+    return parts
+
+
+def _sizes(config: PipelineConfig) -> dict[str, float]:
+    """GiB of each part of a pipeline as it is stored."""
+    counts = checkpoint(config.path).counts()
+    wide = _BYTES[config.dtype]
+    return {
+        part: _stored(count, config.quantize == "fp8" and part == "transformer", wide) for part, count in counts.items()
+    }
+
+
+def _stored(count: Count, fp8: bool, wide: int) -> float:
+    """GiB of a model whose blocks are stored in 8 bits, or whose parameters have `wide` bytes all."""
+    return (count.blocks * (1 if fp8 else wide) + count.rest * wide) / GIB
+
+
+def _largest_leaf(config: PipelineConfig) -> float:
+    """GiB of the largest single layer that is moved: an embedding of the text encoders, or a linear."""
+    wide = _BYTES[config.dtype]
+    return max(_leaf(part) for part in checkpoint(config.path).parts.values()) * wide / GIB
+
+
+def _leaf(config: Config) -> int:
+    text = config.get("text_config", config)
+    width = text.get("hidden_size") or text.get("d_model")
+    if width:
+        return text["vocab_size"] * width
+    if "num_attention_heads" in config:
+        inner = config["num_attention_heads"] * config["attention_head_dim"]
+        return 6 * inner * inner
+    return 0
+
+
+def _activations(config: PipelineConfig) -> float:
+    """GiB that a call needs beside weights: the larger of one transformer block over a batch and one decoded picture.
+
+    A block holds about sixteen tensors (tokens, width) at once; the decoder's widest stage eight of (pixels, 192).
+    """
+    transformer = checkpoint(config.path).parts["transformer"]
+    width = transformer["num_attention_heads"] * transformer["attention_head_dim"]
+    pixels = min(_PIXELS, config.final.area or _PIXELS)
+    pictures = 2 if config.row.task is not Task.GENERATE else 1
+    tokens = pictures * pixels / _PIXELS_PER_TOKEN + _TEXT_TOKENS
+    batch = config.max_batch if config.row.batches else 1
+    wide = _BYTES[config.dtype]
+    return max(16 * tokens * width * batch * wide, 8 * pixels * 192 * wide) / GIB
+
+
+# --- the machine --------------------------------------------------------------------------------
+
+
+def _machine(profile: Profile, box: Box) -> tuple[Part, ...]:
+    """Host memory: processes, what is kept off the cards, and the largest checkpoint on its way to one."""
+    children = sum(group.concurrency for group in box.workers)
+    parts = [Part(f"the system, its services and {children} worker processes", 1.5 + 0.3 * children)]
+    parts += [Part(f"{server.name}: SGLang", 4.0 if server.gpus else 2.0) for server in box.servers]
+    passing = 0.0
+    for group in box.workers:
+        if "editor" not in group.seats or profile.editors is None:
+            continue
+        parts.append(Part(f"{group.name}: torch and diffusers", 1.5))
+        for name, config in _distinct(profile, profile.pipelines(profile.models(group))).items():
+            sizes, whole = _sizes(config), _whole(config)
+            away = {
+                "none": (), "model": tuple(sizes), "stream": tuple(part for part in sizes if part != "vae"),
+                "encoders": tuple(part for part in sizes if part.startswith("text_encoder")),
+            }[config.offload]  # fmt: skip
+            if config.device == "cpu":
+                away = tuple(sizes)
+            if away:
+                parts.append(Part(f"{group.name}: {name}: {', '.join(away)}", sum(sizes[part] for part in away)))
+            passing = max(passing, whole - sum(sizes[part] for part in away))
+    if passing > 0:
+        parts.append(Part("a checkpoint while it is read", passing))
+    return tuple(parts)
+
+
+def _whole(config: PipelineConfig) -> float:
+    """GiB of the checkpoint as it is read, before it is quantised or moved."""
+    found: Checkpoint = checkpoint(config.path)
+    return sum(count.total for count in found.counts().values()) * _BYTES[config.dtype] / GIB

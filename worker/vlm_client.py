@@ -1,0 +1,342 @@
+"""One VLM server over its OpenAI-compatible API (SGLang): prompts out, parsed replies back, all of it recorded.
+
+Every call of a seat is a `Session`. In it a form is filled, or many choices are made behind one picture prefix.
+A 4xx is final; a 5xx, a timeout and a broken connection are tried once more; a malformed reply is asked for
+again with the error shown; all of it inside one deadline. What was said goes to the host as one blob of JSON lines.
+"""
+
+import base64
+import io
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Annotated, Any, TypeVar
+
+from openai import APIConnectionError, APIStatusError, OpenAI
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from director.prompts.vlm import Choice, Form, Prompt, ReplyError, quoted, weigh
+from director.seats import Context, Images
+from director.types import ImageHash
+
+_T = TypeVar("_T")
+_ALTERNATIVES = 20  # most that the API gives for a token
+_SHOWN = 8000  # characters of a malformed reply that are shown back
+_LOOK_S = 0.2  # how soon a cancel is heeded while a server thinks
+
+
+class Server(BaseModel):
+    """Where a model is served and how it is asked. Several seats may share one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: Annotated[str, Field(pattern=r"^https?://", description="base URL of the API, with its /v1")] = (
+        "http://127.0.0.1:30000/v1"
+    )
+    model: Annotated[str, Field(min_length=1, max_length=200, description="served name; base:adapter picks a LoRA")]
+    api_key_env: Annotated[str, Field(description="environment variable with the API key; empty: none")] = ""
+    pixels: Annotated[int, Field(ge=16_384, le=16_777_216, description="a larger picture is shrunk to this")] = (
+        1_048_576
+    )
+    timeout_s: Annotated[float, Field(gt=0, description="for one answer")] = 45.0
+    deadline_s: Annotated[float, Field(gt=0, description="for a whole step; keep it below max_step_s")] = 100.0
+    retry_wait_s: Annotated[float, Field(ge=0, le=10, description="before the one retry")] = 0.5
+    re_asks: Annotated[int, Field(ge=0, le=2, description="times that a malformed reply is asked for again")] = 2
+    concurrency: Annotated[int, Field(ge=1, le=64, description="questions on the way at once")] = 8
+    max_tokens: Annotated[int, Field(ge=16, le=32_768, description="longest JSON reply")] = 4096
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
+    constrain: Annotated[bool, Field(description="hold one-word answers to their words (SGLang's regex)")] = True
+    token_ids: Annotated[bool, Field(description="keep the token ids of prompts and replies, for training")] = False
+
+
+class VlmUnavailable(Exception):
+    """The server did not answer, twice; another attempt may succeed."""
+
+    final = False
+
+
+class VlmRefused(Exception):
+    """The server refused the request as it is; asking again won't help."""
+
+    final = True
+
+
+# What is read of a reply. The SDK's own types are not validated; these are.
+
+
+class _Alternative(BaseModel):
+    token: str
+    logprob: float | None
+
+
+class _Token(_Alternative):
+    top_logprobs: list[_Alternative] = []
+
+
+class _Logprobs(BaseModel):
+    content: list[_Token] | None = None
+
+
+class _Message(BaseModel):
+    content: str | None
+
+
+class _Answer(BaseModel):
+    message: _Message
+    finish_reason: str | None = None
+    logprobs: _Logprobs | None = None
+
+
+class _Cached(BaseModel):
+    cached_tokens: int | None = None
+
+
+class _Usage(BaseModel):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    prompt_tokens_details: _Cached | None = None
+
+
+class _Completion(BaseModel):
+    choices: Annotated[list[_Answer], Field(min_length=1)]
+    usage: _Usage | None = None
+
+
+@dataclass
+class _Tally:
+    """What the calls of a session cost and said. Threads only append; the seat's own thread reads."""
+
+    calls: list[str] = field(default_factory=list[str])
+    retries: list[str] = field(default_factory=list[str])
+    re_asks: list[str] = field(default_factory=list[str])
+    usages: list[_Usage] = field(default_factory=list[_Usage])
+    lines: list[str] = field(default_factory=list[str])
+
+    def report(self, name: str, context: Context) -> None:
+        cached = [usage.prompt_tokens_details for usage in self.usages]
+        for what, amount in (
+            ("vlm_calls", len(self.calls)),
+            ("vlm_retries", len(self.retries)),
+            ("vlm_re_asks", len(self.re_asks)),
+            ("prompt_tokens", sum(usage.prompt_tokens for usage in self.usages)),
+            ("completion_tokens", sum(usage.completion_tokens for usage in self.usages)),
+            ("cached_tokens", sum(each.cached_tokens or 0 for each in cached if each)),
+        ):
+            context.count(what, amount)
+        if self.lines:
+            context.keep(name, "".join(f"{line}\n" for line in self.lines).encode())
+
+
+class Session:
+    """The calls of one step. Used as a context manager; counts and keeps what happened, whatever ends it.
+
+    `context` is only touched by the thread that opened the session.
+    """
+
+    def __init__(self, name: str, server: Server, api: OpenAI, pool: Executor, context: Context) -> None:
+        self._name = name
+        self._server = server
+        self._api = api
+        self._pool = pool
+        self._context = context
+        self._end = time.monotonic() + server.deadline_s
+        self._tally = _Tally()
+        self._urls: dict[ImageHash, str] = {}
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end = 0  # what is still on its way, after a failure or a cancel, makes no further call
+        self._tally.report(self._name, self._context)
+
+    def fill(self, form: Form, read: Callable[[str], _T]) -> _T:
+        """A form's reply as `read` makes it. Raises ReplyError when it is malformed to the last re-ask."""
+        (found,) = self._all([form], lambda _, completion: read(_text(completion)))
+        return found
+
+    def choose(self, choices: Sequence[Choice]) -> list[Mapping[str, float]]:
+        """The probability of each option, by choice.
+
+        The first is asked alone: its answer leaves the pictures in the server's prefix cache for the rest.
+        """
+        read = _weights
+        first = self._all(choices[:1], read)
+        return first + self._all(choices[1:], read, done=1)
+
+    def _all(self, prompts: Sequence[Prompt], read: Callable[[Prompt, _Completion], _T], done: int = 0) -> list[_T]:
+        for image in {image for prompt in prompts for image in prompt.images} - self._urls.keys():
+            self._urls[image] = data_url(self._context.images, image, self._server.pixels)
+        futures = [self._pool.submit(self._ask, prompt, read) for prompt in prompts]
+        waiting: set[Future[_T]] = set(futures)
+        try:
+            while waiting:
+                self._context.check()
+                ended, waiting = wait(waiting, timeout=_LOOK_S, return_when=FIRST_COMPLETED)
+                for each in ended:
+                    each.result()
+                self._context.progress(self._name, done + len(futures) - len(waiting), done + len(futures))
+        finally:
+            for each in waiting:
+                each.cancel()
+        return [each.result() for each in futures]
+
+    def _ask(self, prompt: Prompt, read: Callable[[Prompt, _Completion], _T]) -> _T:
+        """One question until its reply can be read. Runs in the pool."""
+        messages = _messages(prompt)
+        for left in reversed(range(self._server.re_asks + 1)):
+            reply, problem = "", None
+            raw = self._post(prompt, messages)
+            try:
+                completion = _completion(raw)
+                self._tally.usages.append(completion.usage or _Usage())
+                reply = completion.choices[0].message.content or ""
+                return read(prompt, completion)
+            except ReplyError as error:
+                problem = error
+                if not left:
+                    raise
+            finally:
+                self._tally.lines.append(self._line(prompt, messages, raw, problem))
+            self._tally.re_asks.append(prompt.name)
+            messages = [
+                *messages,
+                _said("assistant", quoted(reply)[:_SHOWN] or "(nothing)"),
+                _said("user", _again(problem)),
+            ]
+        raise AssertionError("the last round returns or raises")
+
+    def _post(self, prompt: Prompt, messages: Sequence[Mapping[str, Any]]) -> bytes:
+        """The body of the server's answer, after one retry at most."""
+        body = {**self._body(prompt), "messages": [self._shown(message) for message in messages]}
+        where = f"{self._server.url} ({self._server.model})"
+        for last in (False, True):
+            remaining = self._end - time.monotonic()
+            if remaining <= 0:
+                raise VlmUnavailable(f"{where}: the {self._server.deadline_s:g} s of this step are used")
+            self._tally.calls.append(prompt.name)
+            try:
+                return self._api.post(
+                    "/chat/completions",
+                    body=body,
+                    cast_to=bytes,
+                    options={"timeout": min(self._server.timeout_s, remaining)},
+                )
+            except (APIConnectionError, APIStatusError) as error:
+                if not _passing(error):
+                    raise VlmRefused(f"{where}: {error}") from error
+                if last:
+                    raise VlmUnavailable(f"{where}: {error}") from error
+                self._tally.retries.append(str(error))
+                time.sleep(self._server.retry_wait_s)
+        raise AssertionError("the last round returns or raises")
+
+    def _body(self, prompt: Prompt) -> dict[str, Any]:
+        server = self._server
+        body: dict[str, Any] = {
+            "model": server.model,
+            "temperature": server.temperature,
+            "max_tokens": server.max_tokens,
+        }
+        if isinstance(prompt, Form):
+            wanted = {"name": prompt.name, "schema": prompt.schema, "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": wanted}
+        elif isinstance(prompt, Choice):
+            body |= {"temperature": 0, "max_tokens": 1, "logprobs": True, "top_logprobs": _ALTERNATIVES}
+            if server.constrain:
+                words = dict.fromkeys(word for option in prompt.options for word in (option, option.capitalize()))
+                body["regex"] = f"({'|'.join(words)})"
+        if server.token_ids:
+            body |= {"return_token_ids": True, "return_prompt_token_ids": True, "logprobs": True}
+        return body
+
+    def _shown(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """A message with its pictures as data: URLs. No other kind: a file: URL is read from the server's disk."""
+        if isinstance(message["content"], str):
+            return dict(message)
+        parts = [
+            {"type": "image_url", "image_url": {"url": self._urls[part["image"]]}} if part["type"] == "image" else part
+            for part in message["content"]
+        ]
+        return {**message, "content": parts}
+
+    def _line(
+        self, prompt: Prompt, messages: Sequence[Mapping[str, Any]], raw: bytes, problem: ReplyError | None
+    ) -> str:
+        """One exchange as JSON, its pictures by hash."""
+        try:
+            response: Any = json.loads(raw)
+        except ValueError:
+            response = raw.decode(errors="replace")
+        asked = {**self._body(prompt), "pixels": self._server.pixels, "messages": list(messages)}
+        exchange = {"prompt": prompt.name, "request": asked, "response": response, "problem": problem and str(problem)}
+        return json.dumps(exchange, ensure_ascii=False)
+
+
+def _passing(error: APIConnectionError | APIStatusError) -> bool:
+    """A broken connection, a timeout, a server in trouble or too busy: it may work in a moment."""
+    return isinstance(error, APIConnectionError) or error.status_code >= 500 or error.status_code in (408, 429)
+
+
+def data_url(images: Images, image: ImageHash, pixels: int) -> str:
+    """A stored picture as a data: URL of a PNG with at most `pixels` pixels."""
+    png = images.get(image)
+    with Image.open(io.BytesIO(png)) as picture:
+        scale = math.sqrt(pixels / (picture.width * picture.height))
+        if scale < 1 or picture.mode != "RGB":
+            plain = picture.convert("RGB")
+            if scale < 1:
+                size = (max(1, int(picture.width * scale)), max(1, int(picture.height * scale)))
+                plain = plain.resize(size, Image.Resampling.LANCZOS)
+            buffer = io.BytesIO()
+            plain.save(buffer, "PNG", compress_level=1)
+            png = buffer.getvalue()
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def _messages(prompt: Prompt) -> list[dict[str, Any]]:
+    """Pictures first and the question last, so that questions on a picture share a prefix."""
+    pictures = [{"type": "image", "image": image} for image in prompt.images]
+    return [_said("system", prompt.system), _said("user", [*pictures, {"type": "text", "text": prompt.question}])]
+
+
+def _said(role: str, content: str | list[dict[str, Any]]) -> dict[str, Any]:
+    return {"role": role, "content": content}
+
+
+def _again(problem: ReplyError | None) -> str:
+    return f"That can't be used: {quoted(str(problem))[:500]}. Answer the question above again, in the form asked for."
+
+
+def _completion(raw: bytes) -> _Completion:
+    try:
+        return _Completion.model_validate_json(raw)
+    except ValidationError as error:
+        raise ReplyError("the server's reply is no chat completion") from error
+
+
+def _text(completion: _Completion) -> str:
+    answer = completion.choices[0]
+    if answer.finish_reason == "length":
+        raise ReplyError("the reply was cut off: be shorter")
+    if not answer.message.content:
+        raise ReplyError("the reply was empty")
+    return answer.message.content
+
+
+def _weights(prompt: Prompt, completion: _Completion) -> Mapping[str, float]:
+    """The first token's alternatives, weighed. Raises VlmRefused from a server that gives none."""
+    logprobs = completion.choices[0].logprobs
+    if logprobs is None or not logprobs.content:
+        raise VlmRefused("the server gives no token probabilities: choose verify=structured and select=listwise")
+    first = logprobs.content[0]
+    tokens = [(each.token, each.logprob) for each in first.top_logprobs or [first] if each.logprob is not None]
+    assert isinstance(prompt, Choice)
+    return weigh(tokens, prompt.options)
