@@ -63,12 +63,12 @@ class Settings(BaseSettings):
         Field(description="models that an editor worker serves, with commas; empty: all that the studio has"),
     ] = ()
 
-    weights: Annotated[Path, Field(description="folder of the models' weights; ${WEIGHTS} in profiles")] = (
-        Path("weights").absolute()
+    weights: Annotated[Path, Field(description="folder of the models' weights; ${WEIGHTS} in profiles")] = Path(
+        "weights"
+    ).absolute()
+    vlm_host: Annotated[str, Field(min_length=1, description="machine of the VLM servers; ${VLM_HOST} in profiles")] = (
+        "127.0.0.1"
     )
-    vlm_host: Annotated[
-        str, Field(min_length=1, description="machine of the VLM servers; ${VLM_HOST} in profiles")
-    ] = "127.0.0.1"
     model_cache: Annotated[Path, Field(description="folder of the tiny checkpoints that are made from code")] = (
         Path.home() / ".cache" / "visiondirector"
     )
