@@ -15,7 +15,7 @@ from director import decide, history, schedule
 from director.errors import EditorError, JudgeError, PlannerError, SeatError, VerifierError, boundary
 from director.gate import gate
 from director.history import Round, Standing
-from director.prompts.verbatim import verbatim
+from director.prompts.verbatim import mask_region, verbatim
 from director.schedule import Opening
 from director.seats import (
     Context,
@@ -282,7 +282,7 @@ def _targets(trajectory: Trajectory, now: Round) -> tuple[Goal, ...]:
 def _unasked(trajectory: Trajectory, now: Round, image: ImageHash) -> VerifyRequest | None:
     """The verdicts still wanted on the picked picture: all that could have changed, then the doubtful again."""
     seen = now.standing(image)
-    goals, region = history.goals(trajectory), now.planned.action.region
+    goals = history.goals(trajectory)
     carried = _carried(trajectory, now)
     wanted = [goal for goal in goals if goal.id not in carried and goal.id not in seen]
     again = not wanted
@@ -291,6 +291,8 @@ def _unasked(trajectory: Trajectory, now: Round, image: ImageHash) -> VerifyRequ
         wanted = [goal for goal in goals if goal.id in doubtful]
     if not wanted:
         return None
+    # Without a mask, what was asked lies where its goals are said to be, if they all say so.
+    region = now.planned.action.region or mask_region(_targets(trajectory, now))
     return VerifyRequest(image=image, goals=tuple(wanted), again=again, base=now.planned.base, region=region)
 
 

@@ -116,7 +116,11 @@ class SelectRequest(Value):
 
 
 class VerifyRequest(Value):
-    """Give one verdict for each of `goals`, in their order, on `image`."""
+    """Give one verdict for each of `goals`, in their order, on `image`.
+
+    After an edit `base` is the picture before it, and `region` where the change was asked for (None:
+    anywhere); what moved outside may be measured as `Verified.preservation`.
+    """
 
     kind: Literal["verify"] = "verify"
     image: ImageHash

@@ -207,6 +207,10 @@ def _reply(host: Host, lease: "Lease", claim: Claim, job: Job, trajectory: Traje
     except BriefError as unusable:
         # Final: no other attempt can mend what the user wrote.
         return Stopped(reason=StopReason.FAILED, why=str(unusable))
+    except SeatError as refused:
+        if not refused.final:
+            raise
+        return Stopped(reason=StopReason.FAILED, why=f"{refused.boundary}: {refused}")
     except Cancelled:
         return Stopped(reason=StopReason.CANCELLED, why=_CANCELLED) if lease.cancel else None
 

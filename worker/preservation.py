@@ -1,5 +1,6 @@
 """How far an edit moved a picture where nothing was asked, in pixels (scikit-image, from the extra `models`)."""
 
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -7,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from director.types import Preservation, Region
+from director.seats import Context, Verifier, VerifyRequest
+from director.types import Preservation, Region, Verified
 from worker.canvas import Pixels, box_of, from_png
 
 CHANGED = 8
@@ -62,3 +64,20 @@ def _p999_delta_e(old: Pixels, new: Pixels, outside: NDArray[np.bool_], moved: N
 def _skimage(name: str) -> Any:
     # Typed Any: scikit-image ships no types. Imported late: the sketch studio does without it.
     return import_module(f"skimage.{name}")
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """A verifier that also measures how far an edit moved the picture outside the region where it was asked.
+
+    Without a region the change was asked of the whole picture, and there is nothing to measure.
+    """
+
+    verifier: Verifier
+
+    def verify(self, request: VerifyRequest, context: Context) -> Verified:
+        seen = self.verifier.verify(request, context)
+        if request.again or request.base is None or request.region is None:
+            return seen
+        before, after = context.images.get(request.base), context.images.get(request.image)
+        return seen.model_copy(update={"preservation": preservation(before, after, request.region)})

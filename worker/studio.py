@@ -4,6 +4,7 @@ from contextlib import ExitStack
 
 from director.seats import Studio
 from tasks.settings import Settings
+from worker.preservation import Guarded
 from worker.profiles import load_profile
 
 SKETCH = "sketch"
@@ -29,7 +30,7 @@ def open_studio(settings: Settings, resources: ExitStack) -> Studio:
     if profile.editors:
         from worker.editors import open_editor
 
-        editor = open_editor(profile.editors, resources)
+        editor, verifier = open_editor(profile.editors, resources), Guarded(verifier)
     return Studio(planner=planner, editor=editor, judge=judge, verifier=verifier)
 
 

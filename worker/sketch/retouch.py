@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from director.types import Region
 from worker.sketch import comp as comps
-from worker.sketch import draw, editor, look
+from worker.sketch import draw, look, passes
 from worker.sketch.checks import inside, read
 from worker.sketch.comp import Comp, Placed
 from worker.sketch.draw import Box, Canvas, colour
@@ -48,14 +48,14 @@ def edited(
     if any(d.name == "blur" for d in plan):
         comp.canvas = _softened(comp, sight)
     _regrade(comp, sight, plan)
-    editor.behind(comp, plan)
+    passes.behind(comp, plan)
     comp.things = [*fresh, *others]
-    editor.lit(comp, plan)
+    passes.lit(comp, plan)
     comp.things = fresh
     comps.paint_things(comp)
-    editor.before(comp, plan)
+    passes.before(comp, plan)
     comps.paint_type(comp)
-    canvas = draw.grain(editor.finished(comp.canvas, plan, dice), habits.grain, dice)
+    canvas = draw.grain(passes.finished(comp.canvas, plan, dice), habits.grain, dice)
     return _composited(base, canvas, mask)
 
 

@@ -161,6 +161,19 @@ def test_a_brief_that_asks_for_nothing_fails_at_once_with_the_reason(bench: Benc
     assert stop and stop.why == "the brief asks for nothing (say what to show)"
 
 
+def test_a_refusal_that_is_final_is_not_tried_again(bench: Bench):
+    class TooLong(Exception):
+        final = True
+
+    job = bench.submit(brief_of(ABC), ONE)
+    studio = broken(1, TooLong("the prompt does not fit the model"))
+    bench.drain(bench.host(studio.studio()))
+    now = record(bench, job)
+    assert (now.status, now.stop) == (JobStatus.FAILED, "failed")
+    stop = bench.archive.load_snapshot(now.snapshot).trajectory.stop
+    assert stop and stop.why == "editor: TooLong: the prompt does not fit the model"
+
+
 def test_cancel_before_a_step_ends_it_without_the_seat(bench: Bench):
     job = bench.submit(brief_of(ABC), ONE)
     studio = play(*SCRIPT)

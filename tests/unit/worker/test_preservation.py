@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from director.types import Preservation, Region
+from director.seats import Context, VerifyRequest
+from director.types import Preservation, Region, Verified
+from tests.support.facts import FactContext, goals_of
 from worker.canvas import Pixels, composited, to_png
-from worker.preservation import preservation
+from worker.preservation import Guarded, preservation
 
 REGION = Region(x0=0.25, y0=0.25, x1=0.75, y1=0.75)
 NOTHING = Preservation(min_ssim=1.0, p999_delta_e=0.0, changed_share=0.0)
@@ -76,3 +78,26 @@ def test_a_tiny_picture_is_measured_too():
 def test_pictures_of_two_sizes_are_refused():
     with pytest.raises(ValueError, match="resize"):
         measured(picture(), picture(64), None)
+
+
+class Silent:
+    """A verifier without verdicts: only the measure beside them matters here."""
+
+    def verify(self, request: VerifyRequest, context: Context) -> Verified:
+        return Verified(image=request.image, verdicts=(), again=request.again, by="silent")
+
+
+@pytest.mark.parametrize(("edit", "region", "again", "measures"), [
+    (True, REGION, False, True),
+    (True, None, False, False),  # asked of the whole picture
+    (False, REGION, False, False),  # no edit
+    (True, REGION, True, False),  # a second look
+])  # fmt: skip
+def test_the_guard_measures_an_edit_of_a_region_once(edit: bool, region: Region | None, again: bool, measures: bool):
+    context = FactContext()
+    base, image = context.images.put(to_png(picture())), context.images.put(to_png(255 - picture()))
+    request = VerifyRequest(image=image, goals=goals_of("a"), again=again, base=base if edit else None, region=region)
+    found = Guarded(Silent()).verify(request, context).preservation
+    assert (found is not None) == measures
+    if found:
+        assert found.changed_share > 0.9
