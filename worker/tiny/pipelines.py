@@ -9,6 +9,7 @@ shrinks by 16, not 8: its pipelines always work on a megapixel, which are then 1
 
 import json
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ _HIDDEN = 16
 def write(name: str, folder: Path) -> None:
     """Make the checkpoint `name` of `MAKERS` and save it into an empty folder."""
     diffusers()  # before anything of transformers: it lets torchvision load
+    for library in ("diffusers", "transformers"):
+        import_module(f"{library}.utils.logging").disable_progress_bar()
     torch().manual_seed(0)
     MAKERS[name](folder)
 
