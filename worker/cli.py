@@ -12,13 +12,14 @@ import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from director.errors import BriefError, DirectorError
 from director.intake import assignments, loop_settings, read_brief
 from director.story import Narrator
 from director.types import STRATEGIES, Trajectory
 from tasks.settings import Settings, load_settings
+from worker.bench import cli as bench
 
 if TYPE_CHECKING:
     from worker.doctor import Check
@@ -86,10 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--box", help="which box of a profile that has several this machine is")
     doctor.add_argument("--dry-run", action="store_true", help="look at the profile only: no GPU, weights or servers")
 
-    bench = command("bench", _bench, "Measure the loop on the studio of this machine.")
-    bench.add_argument("name", choices=["gain"], help="gain: the loop against its own one shot")
-    bench.add_argument("--profile", default="flux-krea", help="editor model")
-    bench.add_argument("--json", type=Path, help="also write the result to this file")
+    bench.add_arguments(command("bench", _bench, "Measure the loop on the studio of this machine."))
     return parser
 
 
@@ -304,13 +302,7 @@ def _print(checks: "Sequence[Check]") -> None:
 
 
 def _bench(parsed: argparse.Namespace) -> int:
-    from worker.bench import gain, gain_table
-
-    result: dict[str, Any] = gain(parsed.profile, load_settings(), tell=lambda line: print(line, file=sys.stderr))
-    if parsed.json:
-        parsed.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(gain_table(result))
-    return 0
+    return bench.run(parsed.name, parsed.rest, load_settings())
 
 
 if __name__ == "__main__":

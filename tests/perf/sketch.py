@@ -5,7 +5,7 @@ from pathlib import Path
 
 from api.client import Client
 from infra.stack import Stack
-from worker.bench import sample_briefs
+from worker.bench.gain import sample_briefs
 
 JOBS = 8
 

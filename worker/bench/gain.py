@@ -4,8 +4,11 @@ The verifier that scores is the one inside the loop, and on the sketch studio th
 simulated: both are said in the table.
 """
 
+import argparse
+import json
 import os
 import random
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -20,13 +23,26 @@ from director.intake import loop_settings, read_brief
 from director.rewards import coverage
 from tasks.settings import Settings
 from tasks.store import FolderStore, Images
-from worker.local import run
+from worker import local
 from worker.studio import open_studio
 
 SEEDS = (1, 2, 3)
 ARMS = ("one-shot", "ours")
 _SIZE = {"width": 384, "height": 384}
 _RESAMPLES = 10_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--profile", default="flux-krea", help="editor model")
+    parser.add_argument("--json", type=Path, help="also write the result to this file")
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    result = gain(args.profile, settings, tell=lambda line: print(line, file=sys.stderr))
+    if args.json:
+        args.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(gain_table(result))
+    return 0
 
 
 def sample_briefs() -> list[str]:
@@ -72,7 +88,7 @@ def _one(name: str, seed: int, arm: str, profile: str, process: Settings) -> dic
     with ExitStack() as resources, tempfile.TemporaryDirectory() as folder:
         studio = open_studio(process, resources)
         brief = read_brief(data, annotated=True)
-        done = run(brief, settings, seed, studio, Images(FolderStore(Path(folder))))
+        done = local.run(brief, settings, seed, studio, Images(FolderStore(Path(folder))))
     used = history.usage(done)
     return {
         "brief": name,

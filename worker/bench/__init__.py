@@ -1,0 +1,1 @@
+"""Benchmarks on the studio of this machine: one module each, listed in `cli`."""

@@ -1,0 +1,43 @@
+"""`visiondirector-worker bench NAME …`: a table of benchmarks, each a module that is imported when it is named.
+
+A module has `add_arguments(parser)` and `run(args, settings) -> int`; its docstring's first line is its help.
+"""
+
+import argparse
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Protocol, cast
+
+from tasks.settings import Settings
+
+BENCHMARKS: dict[str, str] = {
+    "gain": "the loop against its own one shot, on fixed briefs",
+}
+"""Name -> what it measures. The module is `worker.bench.<name>`."""
+
+
+class Benchmark(Protocol):
+    """What each module has."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
+
+    def run(self, args: argparse.Namespace, settings: Settings) -> int:
+        """Measure, print the table, give the exit code. Raises DirectorError and OSError."""
+        ...
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """NAME and the words after it, which are the benchmark's own."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = "\n".join(f"  {name:<10} {about}" for name, about in BENCHMARKS.items())
+    parser.add_argument("name", choices=list(BENCHMARKS), metavar="NAME", help="one of those below")
+    parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="…", help="see bench NAME --help")
+
+
+def run(name: str, words: Sequence[str], settings: Settings) -> int:
+    """Run one benchmark with the words of its command line."""
+    # The name comes from the table above, never from a user's text.
+    benchmark = cast(Benchmark, import_module(f"worker.bench.{name}"))
+    parser = argparse.ArgumentParser(prog=f"visiondirector-worker bench {name}", description=BENCHMARKS[name])
+    benchmark.add_arguments(parser)
+    return benchmark.run(parser.parse_args(words), settings)
