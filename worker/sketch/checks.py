@@ -122,11 +122,11 @@ def _text(sight: Sight, wanted: Drawable) -> Finding:
 
 
 def read(sight: Sight, string: str, region: Region | None = None) -> tuple[list[Reading], str]:
-    """The best reading of a string on one to four lines, and where it stands; damaged lines are sought in `region`."""
+    """The best reading of a string on one to four lines, and where it stands; it is sought in `region` only."""
     best: list[Reading] = [NOTHING]
     splits = [typeset.broken(string, count) for count in range(1, min(4, len(string.split())) + 1)]
     for parts in splits:
-        best = max(best, [find_line(sight, part) for part in parts], key=_worst)
+        best = max(best, [find_line(sight, part, region) for part in parts], key=_worst)
         if _worst(best) > 0.8:
             break
     if _worst(best) < 0.62:

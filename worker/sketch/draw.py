@@ -32,6 +32,11 @@ def luma(rgb: Colour) -> float:
     return float(rgb @ LUMA)
 
 
+def most(channels: Canvas) -> Canvas:
+    """The largest of the three channels; several times faster than `max` over so short an axis."""
+    return np.maximum(np.maximum(channels[..., 0], channels[..., 1]), channels[..., 2])
+
+
 def mix(a: Colour, b: Colour, share: float) -> Colour:
     return (a * (1 - share) + b * share).astype(np.float32)
 
@@ -332,8 +337,12 @@ def frame(canvas: Canvas, rgb: Colour) -> None:
 
 def saturation(canvas: Canvas) -> float:
     """How saturated the most colourful twentieth of the picture is (HSV), 0 to 1."""
-    part = np.clip(canvas[::3, ::3].reshape(-1, 3), 0, 255)
-    high, low = part.max(axis=1), part.min(axis=1)
+    return _colourful(canvas[::3, ::3])
+
+
+def _colourful(part: Canvas) -> float:
+    part = np.clip(part, 0, 255)
+    high, low = most(part), -most(-part)
     lit = high > 40
     return float(np.quantile((high - low)[lit] / high[lit], 0.95)) if lit.any() else 0.0
 
@@ -346,9 +355,5 @@ def saturated(canvas: Canvas, target: float) -> Canvas:
     for _ in range(12):
         factor = (low + high) / 2
         mid = grey[::3, ::3] + (small - grey[::3, ::3]) * factor
-        low, high = (
-            (factor, high)
-            if saturation(np.repeat(np.repeat(np.clip(mid, 0, 255), 3, 0), 3, 1)) < target
-            else (low, factor)
-        )
+        low, high = (factor, high) if _colourful(mid) < target else (low, factor)
     return np.clip(grey + (canvas - grey) * ((low + high) / 2), 0, 255).astype(np.float32)

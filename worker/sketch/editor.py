@@ -34,5 +34,5 @@ def paint(request: RenderRequest, habits: Profile, base: Canvas | None, seed: in
     dice = rng("paint", request.action.instruction, seed)
     plan = tuple(done for d in wanted if (done := d if habits.drawn(d, len(wanted), seed) else spoiled(d, habits.name)))
     if base is None:
-        return generated(plan, request.width, request.height, dice)
+        return generated(plan, request.width, request.height, dice).canvas
     return edited(base, plan, wanted, request.action.region, habits, dice)

@@ -56,6 +56,7 @@ def light(sight: Sight) -> Light:
     )
 
 
+@lru_cache(maxsize=8)
 def background(sight: Sight) -> tuple[float, float, float]:
     """The median colour of the largest smooth area (of everything, when there is none)."""
     own = sight.calm[sight.flat == 1] if sight.flat.max() else sight.calm.reshape(-1, 3)

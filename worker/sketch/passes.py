@@ -9,8 +9,8 @@ from worker.sketch.draw import Canvas, colour
 from worker.sketch.language import Drawable
 
 
-def generated(plan: tuple[Drawable, ...], width: int, height: int, dice: np.random.Generator) -> Canvas:
-    """A whole picture, from the wall to the grain."""
+def generated(plan: tuple[Drawable, ...], width: int, height: int, dice: np.random.Generator) -> Comp:
+    """A whole picture, from the wall to the grain: its canvas, and what stands where in it."""
     comp = comps.scenery(width, height, plan, dice)
     comps.place(comp, plan)
     free = np.ones((height, width), np.float32)
@@ -22,7 +22,7 @@ def generated(plan: tuple[Drawable, ...], width: int, height: int, dice: np.rand
     before(comp, plan)
     comps.paint_type(comp)
     comp.canvas = finished(comp.canvas, plan, dice)
-    return comp.canvas
+    return comp
 
 
 def behind(comp: Comp, plan: tuple[Drawable, ...]) -> None:

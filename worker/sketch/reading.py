@@ -31,41 +31,66 @@ class Reading:
 NOTHING = Reading(0.0, (0, 0, 1, 1), "", "")
 
 
-def find_line(sight: Sight, string: str) -> Reading:
-    """Where the string stands, judged by boxes of about its proportions."""
-    best = NOTHING
-    for box, polarity in sight.lines:
+def find_line(sight: Sight, string: str, region: Region | None = None) -> Reading:
+    """Where the string stands in `region`, judged by boxes of about its proportions."""
+    near: list[tuple[float, Box, int, str]] = []
+    for box, polarity in _within(sight, region):
         wide, tall = box[2] - box[0], box[3] - box[1]
-        ink = sight.ink[polarity][box[1] : box[3], box[0] : box[2]]
-        for face in glyphs.FACES:
-            if abs(np.log(wide / tall / _ratio(string, face))) < 0.16 and glyphs.settable(string, face):
-                score = _match(ink, string, face)
-                if score > best.score:
-                    best = Reading(score, box, face, string, polarity)
+        faces = [face for face in _faces(string) if abs(np.log(wide / tall / _ratio(string, face))) < 0.16]
+        ink = sight.ink[polarity][box[1] : box[3], box[0] : box[2]] if faces else None
+        near += [(_roughly(ink, string, face), box, polarity, face) for face in faces if ink is not None]
+    best = NOTHING
+    for rough, box, polarity, face in sorted(near, key=lambda one: -one[0])[:_FINALISTS]:
+        if rough > best.score - _ROUGHLY:
+            ink = sight.ink[polarity][box[1] : box[3], box[0] : box[2]]
+            score = _match(ink, string, face)
+            if score > best.score:
+                best = Reading(score, box, face, string, polarity)
     return best
 
 
-def find_along(sight: Sight, string: str, region: Region | None) -> Reading:
+def find_along(sight: Sight, string: str, region: Region | None = None) -> Reading:
     """As `find_line`, for lines whose ends were lost or joined to something: the string is slid along them."""
-    best = NOTHING
+    near: list[tuple[float, int, Box, int, str]] = []
     seen: set[tuple[int, ...]] = set()
-    height, width = sight.full.shape[:2]
-    for box, polarity in sight.lines:
+    for box, polarity in _within(sight, region):
         wide, tall = box[2] - box[0], box[3] - box[1]
         rough = (polarity, *(v // 6 for v in box))
-        if tall < 9 or rough in seen or (region and not _overlaps(region, box, width, height)):
+        if tall < 9 or rough in seen:
             continue
         seen.add(rough)
-        for face in glyphs.FACES:
+        for face in _faces(string):
             ratio = _ratio(string, face)
-            if 0.45 < wide / tall / ratio < 1.9 and glyphs.settable(string, face):
+            if 0.45 < wide / tall / ratio < 1.9:
                 reach = round(0.3 * ratio * tall)
-                x0, x1 = max(0, box[0] - reach), min(width, box[2] + reach)
+                x0, x1 = max(0, box[0] - reach), min(sight.full.shape[1], box[2] + reach)
                 strip = sight.ink[polarity][box[1] : box[3], x0:x1]
-                score, left, span, px = max(_slide(strip, string, face, px) for px in _sizes(string, face, tall))
-                if score > best.score:
-                    best = Reading(score, (x0 + left, box[1], x0 + left + span, box[3]), face, string, polarity, px)
+                score = _slide_mask(strip, _master(string, face, round(ratio * tall)))[0]
+                near.append((score, x0, (x0, box[1], x1, box[3]), polarity, face))
+    best = NOTHING
+    for rough, x0, (_, y0, x1, y1), polarity, face in sorted(near, key=lambda one: -one[0])[:_FINALISTS]:
+        if rough > best.score - _ROUGHLY:
+            strip = sight.ink[polarity][y0:y1, x0:x1]
+            score, left, span, px = max(_slide(strip, string, face, px) for px in _sizes(string, face, y1 - y0))
+            if score > best.score:
+                best = Reading(score, (x0 + left, y0, x0 + left + span, y1), face, string, polarity, px)
     return best
+
+
+_FINALISTS, _ROUGHLY = 4, 0.1
+"""A first match is made with the string at one size; these many best are set at the size of their line,
+while they could still win."""
+
+
+@lru_cache(maxsize=256)
+def _faces(string: str) -> tuple[str, ...]:
+    return tuple(face for face in glyphs.FACES if glyphs.settable(string, face))
+
+
+def _within(sight: Sight, region: Region | None) -> list[tuple[Box, int]]:
+    """The lines that reach into `region`."""
+    height, width = sight.full.shape[:2]
+    return [line for line in sight.lines if region is None or _overlaps(region, line[0], width, height)]
 
 
 def _overlaps(region: Region, box: Box, width: int, height: int) -> bool:
@@ -79,10 +104,14 @@ def _overlaps(region: Region, box: Box, width: int, height: int) -> bool:
 
 def _slide(strip: Mask, string: str, face: str, px: int) -> tuple[float, int, int, int]:
     """The best correlation of a string slid along a strip of about its height; where, its width and its size."""
-    mask = glyphs.line(string, face, px)
+    score, left, width = _slide_mask(strip, glyphs.line(string, face, px))
+    return score, left, width, px
+
+
+def _slide_mask(strip: Mask, mask: Mask) -> tuple[float, int, int]:
     width, rows = mask.shape[1], min(strip.shape[0], _ROWS)
     if width >= strip.shape[1]:
-        return 0.0, 0, width, px
+        return 0.0, 0, width
     mask, strip = glyphs.resized(mask, width, rows), glyphs.resized(strip, strip.shape[1], rows)
     pattern = mask - mask.mean()
     size = fft.next_fast_len(strip.shape[1] + width, real=True)
@@ -93,7 +122,7 @@ def _slide(strip: Mask, string: str, face: str, px: int) -> tuple[float, int, in
     spread = squares - sums * sums / mask.size
     scores = products / np.sqrt(np.maximum(spread * (pattern * pattern).sum(), 1e-3))
     left = int(scores.argmax())
-    return float(scores[left]), left, width, px
+    return float(scores[left]), left, width
 
 
 def spelt(sight: Sight, string: str, found: Reading) -> Reading:
@@ -144,9 +173,24 @@ def _ratio(string: str, face: str) -> float:
     return wide / tall
 
 
+@lru_cache(maxsize=1024)
+def _master(string: str, face: str, width: int) -> Mask:
+    """The string at one size, reduced to the rows that a slide compares and stretched to a width."""
+    return glyphs.resized(glyphs.line(string, face, 64), max(1, width), _ROWS)
+
+
+def _roughly(ink: Mask, string: str, face: str) -> float:
+    """As `_match`, on few pixels and without setting the string at the size of the box."""
+    wide = min(96, ink.shape[1])
+    return _correlated(glyphs.resized(ink, wide, _ROWS), _master(string, face, wide))
+
+
 def _match(ink: Mask, string: str, face: str, px: int = 0) -> float:
     """Correlation of ink with the string set to the same box (at a font size, when that is known)."""
-    mask = _set_to(string, face, px or _size(string, face, ink.shape), ink.shape)
+    return _correlated(ink, _set_to(string, face, px or _size(string, face, ink.shape), ink.shape))
+
+
+def _correlated(ink: Mask, mask: Mask) -> float:
     a, b = ink - ink.mean(), mask - mask.mean()
     return float((a * b).sum() / np.sqrt(max((a * a).sum() * (b * b).sum(), 1e-6)))
 

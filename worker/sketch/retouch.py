@@ -117,7 +117,7 @@ def _replaced_things(sight: Sight, d: Drawable, mask: Region | None) -> list[Thi
 
 def _replaced_text(comp: Comp, sight: Sight, d: Drawable, mask: Region | None) -> Drawable:
     """Erases what reads like the string; without a stated place the new line goes where the old one stood."""
-    readings, _ = read(sight, d.string)
+    readings, _ = read(sight, d.string, mask)
     if min(r.score for r in readings) < 0.5:
         return d
     boxes = [r.box for r in readings]

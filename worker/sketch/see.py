@@ -37,7 +37,7 @@ class Thing:
     def centre(self) -> tuple[float, float]:
         return (self.box[0] + self.box[2]) / 2, (self.box[1] + self.box[3]) / 2
 
-    @property
+    @cached_property
     def noun(self) -> str:
         """The noun that it looks most like."""
         return max(self.likeness, key=lambda name: (self.likeness[name], name))
@@ -88,8 +88,8 @@ class Sight:
     def flat(self) -> NDArray[np.int32]:
         """Labels of the smooth areas that reach the edge of the picture; 0 elsewhere."""
         padded = np.pad(self.calm, ((1, 1), (1, 1), (0, 0)), mode="edge")
-        dx = np.abs(padded[1:-1, 2:] - padded[1:-1, :-2]).max(axis=2)
-        dy = np.abs(padded[2:, 1:-1] - padded[:-2, 1:-1]).max(axis=2)
+        dx = draw.most(np.abs(padded[1:-1, 2:] - padded[1:-1, :-2]))
+        dy = draw.most(np.abs(padded[2:, 1:-1] - padded[:-2, 1:-1]))
         labels, count = ndimage.label(np.maximum(dx, dy) < 11 + 0.9 * self.noise)
         sizes = np.bincount(labels.ravel(), minlength=count + 1)
         inset = round(0.045 * min(labels.shape))
@@ -147,7 +147,7 @@ class Sight:
         """Pixels that differ from every background near them."""
         away = np.full(self.flat.shape, 255, np.float32)
         for surface, near in self.backdrop:
-            away = np.where(near, np.minimum(away, np.abs(self.calm - surface).max(axis=2)), away)
+            away = np.where(near, np.minimum(away, draw.most(np.abs(self.calm - surface))), away)
         mask = (away > 24 + 0.8 * self.noise) & (self.flat == 0)
         for i, (a, _) in enumerate(self.backdrop):
             for j, (b, _) in enumerate(self.backdrop[:i]):
@@ -165,9 +165,12 @@ class Sight:
     def _between(self, a: Canvas, b: Canvas, own: Flags, other: Flags) -> Flags:
         """The seam of two backgrounds: near both and of a colour between theirs."""
         grown = ndimage.maximum_filter(own, 9) & ndimage.maximum_filter(other, 9)
-        step = b - a
-        share = np.clip(((self.calm - a) * step).sum(axis=2) / np.maximum((step * step).sum(axis=2), 1), 0, 1)
-        return grown & (np.abs(self.calm - a - share[..., None] * step).max(axis=2) < 16)
+        here = np.nonzero(grown)
+        start = a[here]
+        step, away = b[here] - start, self.calm[here] - start
+        share = np.clip((away * step).sum(axis=1) / np.maximum((step * step).sum(axis=1), 1), 0, 1)
+        grown[here] = draw.most(np.abs(away - share[:, None] * step)) < 16
+        return grown
 
     @cached_property
     def things(self) -> tuple[Thing, ...]:
@@ -233,7 +236,7 @@ class Sight:
     def _small_marks(self) -> tuple[NDArray[np.float32], int]:
         full = np.asarray(self.clean, np.float32)
         around = np.asarray(self.clean.filter(ImageFilter.BoxBlur(6)), np.float32)
-        labels, count = ndimage.label(np.abs(full - around).max(axis=2) > 24 + 3 * self.noise)
+        labels, count = ndimage.label(draw.most(np.abs(full - around)) > 24 + 3 * self.noise)
         height, width = labels.shape
         sizes = np.bincount(labels.ravel(), minlength=count + 1)
         most = 9 * min(height, width) / 512
