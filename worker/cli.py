@@ -119,6 +119,7 @@ def _ready(settings: Settings, logs: Path) -> Generator[None]:
     from worker.servers import running
 
     opened = load_profile(settings.studio, settings)
+    print(f"studio {opened.word}: {opened.profile.about}", file=sys.stderr)
     boxes = list(opened.profile.boxes.values())
     servers = boxes[0].servers if len(boxes) == 1 else ()
     opened.prepare(settings)
