@@ -20,6 +20,8 @@ from .stream import lines, parse
 END = "end"
 PROGRESS = "progress"
 RETRIES = 5
+STREAM_RETRIES = 40
+"""Of a stream that was open once: some minutes, so that a night's watch outlives a restart of the service."""
 LONGEST_PAUSE = 8.0
 HEARTBEAT = 10.0
 """Seconds between the comments that a quiet event stream sends."""
@@ -28,8 +30,8 @@ HEARTBEAT = 10.0
 class Client:
     """Speaks to one service. A context manager; one thread at a time may use it.
 
-    Connection errors and 503 are tried again, `RETRIES` times with growing pauses: every call is
-    safe to repeat, a submit through its key. `transport` replaces the network and `sleep` the
+    Connection errors and 503 are tried again, `RETRIES` times with growing pauses, and a stream that breaks
+    off `STREAM_RETRIES` times: every call is safe to repeat, a submit through its key. `transport` replaces the network and `sleep` the
     clock's pause, for tests.
     """
 
@@ -148,7 +150,7 @@ class Client:
             try:
                 with closing(self._stream(id, after, left)) as stream:
                     for event in stream:
-                        tries.reset()
+                        tries.reset(STREAM_RETRIES)
                         after = (event and event.id) or after
                         yield event
                         if event and event.kind == END:
@@ -194,16 +196,19 @@ class _Tries:
 
     def __init__(self, sleep: Callable[[float], None]) -> None:
         self._sleep = sleep
+        self._most = RETRIES
         self._failures = 0
 
-    def reset(self) -> None:
+    def reset(self, most: int) -> None:
+        """It works; from now on `most` failures in a row are borne."""
+        self._most = most
         self._failures = 0
 
     def failed(self, error: httpx.TransportError | Unavailable) -> None:
         """Pause before the next try. Raises when another one is no use, or was the last."""
         lost = error if isinstance(error, Unavailable) else Unavailable(f"no answer: {type(error).__name__}: {error}")
         self._failures += 1
-        if self._failures > RETRIES or lost.status not in {0, 503}:
+        if self._failures > self._most or lost.status not in {0, 503}:
             raise lost from error
         self._sleep(min(lost.retry_after or 0.25 * 2 ** (self._failures - 1), LONGEST_PAUSE))
 

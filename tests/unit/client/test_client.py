@@ -7,7 +7,7 @@ import pytest
 
 from api import client as package
 from api.client import ApiError, BadRequest, Conflict, NotFound, Unauthorized, Unavailable
-from api.client.client import LONGEST_PAUSE, RETRIES
+from api.client.client import LONGEST_PAUSE, RETRIES, STREAM_RETRIES
 from tests.unit.client.service import JOB, Scripted, event, job, problem, scripted, stream
 
 
@@ -133,6 +133,15 @@ def test_events_after_the_end_are_none() -> None:
 def test_events_give_up_on_a_stream_that_brings_nothing() -> None:
     service = scripted(*[stream() for _ in range(RETRIES + 1)])
     with service.client() as client, pytest.raises(Unavailable, match="ends before the job does"):
+        list(client.events(JOB))
+
+
+def test_a_stream_that_was_open_outlives_a_long_outage() -> None:
+    away = [httpx.ConnectError("refused"), httpx.Response(503)] * (STREAM_RETRIES // 2)
+    start, end = event("0.a.0", "gated", {}), event("0.a.1", "end", job("done"))
+    with scripted(stream(start), *away[1:], stream(end)).client() as client:
+        assert [e.kind for e in client.events(JOB)] == ["gated", "end"]
+    with scripted(stream(start), *away).client() as client, pytest.raises(Unavailable):
         list(client.events(JOB))
 
 
