@@ -30,9 +30,9 @@ HEARTBEAT = 10.0
 class Client:
     """Speaks to one service. A context manager; one thread at a time may use it.
 
-    Connection errors and 503 are tried again, `RETRIES` times with growing pauses, and a stream that breaks
-    off `STREAM_RETRIES` times: every call is safe to repeat, a submit through its key. `transport` replaces the network and `sleep` the
-    clock's pause, for tests.
+    Connection errors and 503 are tried again, `RETRIES` times with growing pauses, and a stream that
+    breaks off `STREAM_RETRIES` times: every call is safe to repeat, a submit through its key.
+    `transport` replaces the network and `sleep` the clock's pause, for tests.
     """
 
     def __init__(

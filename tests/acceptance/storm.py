@@ -43,7 +43,7 @@ S3_AWAY_SECONDS = 10.0
 WORKERS = 5
 CLIENTS = 50
 SLOW_SECONDS = 0.3  # what the slow client does with each event
-LONGEST_SECONDS = 240.0
+LONGEST_SECONDS = 300.0
 SETTINGS = LoopSettings(candidates=3, rounds=6, width=320, height=320)
 BRIEFS = (
     "A red cup stands in the middle. Set the text 'FIRST PRESS' at the top. Soft light comes from the left. "

@@ -8,7 +8,7 @@ from tests.acceptance.storm import KILLS, storm
 
 
 @pytest.mark.acceptance
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(600)
 def test_nothing_is_lost_in_a_storm(tmp_path: Path):
     report = storm(tmp_path, seed=1, jobs=20)
     assert report.faults == []
