@@ -21,9 +21,10 @@ from anyio import CapacityLimiter, to_thread
 from fastapi.sse import format_sse_event
 
 from api.problems import Problem, invalid
-from api.service import Found, Service
+from api.service import Service
 from director.errors import StoreError
 from director.types import Event
+from tasks.ledger import Record
 from tasks.store import Corrupt, NotFound
 
 log = logging.getLogger("visiondirector.api")
@@ -84,11 +85,11 @@ class Streams:
         self._threads = CapacityLimiter(threads)
         self._mark = lru_cache(maxsize=4096)(self._load_mark)
 
-    def is_over(self, found: Found, after: EventId) -> bool:
+    def is_over(self, found: Record, after: EventId) -> bool:
         """True when nothing follows `after`: it is the `end` of a job that is still ended."""
         return found.ended and str(after) == self._end_id(found.snapshot)
 
-    async def read(self, owner: str, id: str, after: EventId | None) -> AsyncIterator[bytes]:
+    async def read(self, owner: str | None, id: str, after: EventId | None) -> AsyncIterator[bytes]:
         """The stream as bytes, until `end`. While ledger or storage are out of reach it only beats."""
         reader = Reader(self, owner, id, after)
         news = spoke = time.monotonic()
@@ -148,9 +149,9 @@ class Streams:
         before = self._mark(mark.previous).events if mark.previous else 0
         return EventId(mark.step, mark.digest, mark.events - before)
 
-    def end(self, found: Found) -> bytes:
+    def end(self, found: Record) -> bytes:
         """The last event: how the job stands now that it has ended."""
-        data = json.dumps(self.service.envelope(found).model_dump(mode="json"))
+        data = json.dumps(self.service.summary(found).model_dump(mode="json"))
         return format_sse_event(data_str=data, event="end", id=self._end_id(found.snapshot))
 
     def _end_id(self, key: str) -> str | None:
@@ -168,7 +169,7 @@ class Streams:
 class Reader:
     """One reader's place in the stream of one job."""
 
-    def __init__(self, streams: Streams, owner: str, id: str, after: EventId | None) -> None:
+    def __init__(self, streams: Streams, owner: str | None, id: str, after: EventId | None) -> None:
         self.over = False
         self._streams = streams
         self._owner = owner
@@ -195,7 +196,7 @@ class Reader:
             self._doing, self._look = "", time.monotonic() + self._streams.look
         return pieces or self._progress(found)
 
-    def _progress(self, found: Found) -> list[bytes]:
+    def _progress(self, found: Record) -> list[bytes]:
         now = time.monotonic()
         if now < self._look:
             return []

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
@@ -105,7 +106,14 @@ def install(app: FastAPI) -> None:
         # Starlette raises it again behind this answer, and the server logs it with its traceback.
         return Problem(500, "fault", "A fault in the service", "It has been logged.").response(request.url.path)
 
+    async def on_parameters(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        # The first word of each place says "query" or "header", which the parameter's name makes clear.
+        details = [{**detail, "loc": detail["loc"][1:]} for detail in error.errors()]
+        return from_pydantic(details, {}).response(request.url.path)
+
     app.add_exception_handler(Problem, on_problem)
+    app.add_exception_handler(RequestValidationError, on_parameters)
     app.add_exception_handler(StoreError, on_store)
     app.add_exception_handler(BriefError, on_brief)
     app.add_exception_handler(HTTPException, on_http)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, cast
 
-from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from fastapi.sse import EventSourceResponse
@@ -15,7 +15,7 @@ from fastapi.sse import EventSourceResponse
 from api.auth import Doorkeeper
 from api.events import EventId, Streams
 from api.problems import invalid
-from api.schemas import Envelope, Submission, Uploaded
+from api.schemas import Attempts, Envelope, JobList, Submission, Uploaded, Wanted
 from api.service import Service
 from tasks.jobs import ACTIVE
 
@@ -94,6 +94,12 @@ def submit(
     return _envelope(envelope, 202 if new else 200, {"Location": envelope.links["self"]})
 
 
+@router.get("/jobs", response_model=JobList)
+def jobs(door: TheDoor, owner: Owner, wanted: Annotated[Wanted, Query()]) -> JobList:
+    """The newest jobs first. All filters must hold; `next` is the `cursor` of the page that follows."""
+    return door.service.list(wanted.query(owner), wanted.limit, wanted.cursor)
+
+
 @router.get("/jobs/{id}", response_model=Envelope)
 def show(door: TheDoor, owner: Owner, id: str) -> Response:
     """How the job stands."""
@@ -105,6 +111,12 @@ def cancel(door: TheDoor, owner: Owner, id: str) -> Response:
     """Ask the job to stop. One that has ended stays as it is, with 200."""
     envelope = door.service.cancel(owner, id)
     return _envelope(envelope, 202 if envelope.status in ACTIVE else 200)
+
+
+@router.get("/jobs/{id}/attempts", response_model=Attempts)
+def attempts(door: TheDoor, owner: Owner, id: str) -> Attempts:
+    """What each try of each step took, and how it ended."""
+    return door.service.attempts(owner, id)
 
 
 @router.get("/jobs/{id}/trajectory")

@@ -4,12 +4,17 @@ import hashlib
 import json
 from typing import Annotated, Any, Self, cast
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import from_json
 
 from api.problems import from_pydantic, invalid
 from director.types import MAX_BRIEF_BYTES, STRATEGIES, Brief, Goal, LoopSettings, Region, Seed, Value
-from tasks.jobs import Job, JobStatus, job_id
+from tasks.facts import Cost as Counted
+from tasks.jobs import MAX_LABELS, Job, JobStatus, Label, job_id
+from tasks.ledger import Query
+
+CURSOR = r"^\d{1,15}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+Seconds = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
 
 
 def _known_strategy(name: str) -> str:
@@ -59,6 +64,7 @@ class Submission(Value):
     settings: SettingsIn = Field(default_factory=lambda: SettingsIn.model_validate({}))
     seed: Seed | None = None
     priority: Annotated[int, Field(ge=0, le=9, description="0 goes first")] = 6
+    labels: Annotated[tuple[Label, ...], Field(max_length=MAX_LABELS, description="words to find it by")] = ()
 
     @classmethod
     def parse(cls, body: bytes) -> tuple[Self, str]:
@@ -91,6 +97,7 @@ class Submission(Value):
             settings=LoopSettings.model_validate(self.settings.model_dump(exclude={"strategy"})),
             seed=implied if self.seed is None else self.seed,
             priority=self.priority,
+            labels=tuple(dict.fromkeys(self.labels)),
             created=created,
             body_sha256=body_sha256,
         )
@@ -114,6 +121,29 @@ class GoalCount(BaseModel):
     total: int = 0
 
 
+class Cost(BaseModel):
+    """What all attempts took, wasted ones included. A worker that died took its numbers with it.
+
+    `gpu_seconds` is the time that editors held a GPU; VLM servers are shared, and count in calls and tokens.
+    An attempt is wasted when it failed, or another one's outcome counts.
+    """
+
+    seconds: float = 0
+    gpu_seconds: float = 0
+    renders: int = 0
+    denoising_steps: int = 0
+    vlm_calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    attempts: int = 0
+    wasted_attempts: int = 0
+
+    @classmethod
+    def of(cls, counted: Counted) -> Self:
+        plain = counted.model_dump(exclude={"ms", "gpu_ms"})
+        return cls(seconds=counted.ms / 1000, gpu_seconds=counted.gpu_ms / 1000, **plain)
+
+
 class JobError(BaseModel):
     """Where it failed, what was said, and what a person can do."""
 
@@ -122,21 +152,105 @@ class JobError(BaseModel):
     fix: str = ""
 
 
-class Envelope(BaseModel):
-    """A job as its owner sees it. `doing` says what happens now, or what it waits for."""
+class JobSummary(BaseModel):
+    """A job as lists show it. `doing` says what happens now, or what it waits for; "" once it has ended.
+
+    `coverage` is the share of the goals' weight that is met, null before the first picture was accepted.
+    `created` and `ended` are seconds since the epoch.
+    """
 
     id: str
+    owner: str
     title: str
     status: JobStatus
     stop: str
     step: int
     doing: str
+    labels: list[str]
+    priority: int
     goals: GoalCount
+    coverage: float | None
     rounds: int
     renders: int
+    cost: Cost
     error: JobError | None
     created: float
+    ended: float | None
     links: dict[str, str]
+
+
+class Wanted(BaseModel):
+    """Which jobs to list. Times are seconds since the epoch."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: Annotated[list[JobStatus], Field(max_length=5, description="any of these")] = []
+    label: Annotated[list[Label], Field(max_length=MAX_LABELS, description="all of these")] = []
+    created_after: Annotated[Seconds | None, Field(description="or at that very time")] = None
+    created_before: Seconds | None = None
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+    cursor: Annotated[str | None, Field(pattern=CURSOR, description="`next` of the page before")] = None
+
+    def query(self, owner: str | None) -> Query:
+        return Query(
+            owner=owner,
+            statuses=frozenset(self.status),
+            labels=tuple(self.label),
+            after_ms=_milliseconds(self.created_after),
+            before_ms=_milliseconds(self.created_before),
+        )
+
+
+def _milliseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1000)
+
+
+class BriefOut(BaseModel):
+    """The brief as it was sent; its goals are in the trajectory."""
+
+    text: str
+    title: str
+    source: str | None
+
+
+class Envelope(JobSummary):
+    """A job as its owner sees it, with what was asked for. `settings` are all of them, defaults filled in."""
+
+    brief: BriefOut
+    settings: LoopSettings
+    seed: int
+
+
+class JobList(BaseModel):
+    """The newest first. A page may be short, even empty: only `next` null is the end."""
+
+    jobs: list[JobSummary]
+    next: str | None
+
+
+class Attempt(BaseModel):
+    """One try of a step. `counts` are the seat's own; `blobs` name what was said and answered."""
+
+    n: int
+    nonce: str
+    kind: str
+    attempt: int
+    host: str = ""
+    started: float
+    seconds: float
+    renders: int = 0
+    committed: bool
+    progress: str = ""
+    counts: dict[str, int] = {}
+    blobs: dict[str, list[str]] = {}
+    error: JobError | None = None
+
+
+class Attempts(BaseModel):
+    """Every attempt that left a record, by step, and their sum."""
+
+    attempts: list[Attempt]
+    cost: Cost
 
 
 class Uploaded(BaseModel):

@@ -8,24 +8,40 @@ import struct
 import threading
 import time
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 
 from pydantic import TypeAdapter, ValidationError
 
 from api.problems import Problem, invalid
-from api.schemas import Envelope, GoalCount, JobError, Submission, Uploaded
+from api.schemas import (
+    Attempt,
+    Attempts,
+    BriefOut,
+    Cost,
+    Envelope,
+    GoalCount,
+    JobError,
+    JobList,
+    JobSummary,
+    Submission,
+    Uploaded,
+)
 from director import history
 from director.errors import StoreError
 from director.loop import begin
-from director.types import Outcome, StopReason, Trajectory
-from tasks.jobs import TERMINAL, Job, JobId, JobStatus
-from tasks.ledger import CONTROL, Hint, Ledger, Record, Wiped
-from tasks.steps import first, first_hint, new_entry, status_of
+from director.types import StopReason, Trajectory
+from tasks.facts import Cost as Counted
+from tasks.jobs import Job, JobId, JobStatus
+from tasks.ledger import CONTROL, Cursor, Hint, Ledger, Query, Record, Wiped
+from tasks.reconcile import entry_of
+from tasks.steps import first, first_hint, new_entry
 from tasks.store import Archive, Images, clean_upload
 
 MAX_KEY = 200
+LINKS = ("events", "image", "trajectory", "attempts", "report", "cancel", "requeue")
+"""What there is of a job below its own path."""
 
 _DOING = {
     "extract": "reading the brief",
@@ -35,24 +51,6 @@ _DOING = {
     "verify": "checking the goals",
 }
 _ID: TypeAdapter[str] = TypeAdapter(JobId)
-
-
-@dataclass(frozen=True)
-class Found:
-    """A job as the ledger knows it, or, after a wipe, as storage does (`record` is None, and it has ended)."""
-
-    id: str
-    title: str
-    status: JobStatus
-    stop: str
-    step: int
-    created: float
-    snapshot: str  # key of the newest committed one; "" before the first
-    record: Record | None = None
-
-    @property
-    def ended(self) -> bool:
-        return self.status in TERMINAL
 
 
 class Service:
@@ -75,6 +73,8 @@ class Service:
         self._clock = clock
         # A committed snapshot never changes, and all readers of a job want the same ones.
         self.snapshot = lru_cache(maxsize=64)(archive.load_snapshot)
+        # Nor does a job that the ledger has forgotten; one that was submitted again has another time.
+        self._ended = lru_cache(maxsize=256)(self._read_ended)
         self.max_image_bytes = max_image_bytes
         self._max_image_pixels = max_image_pixels
         # A decoded picture takes some hundred MB at its largest.
@@ -114,44 +114,57 @@ class Service:
         if self.ledger.create(entry):
             self._send(first_hint(entry))
 
-    def show(self, owner: str, id: str) -> Envelope:
+    def show(self, owner: str | None, id: str) -> Envelope:
         return self.envelope(self.find(owner, id))
 
-    def find(self, owner: str, id: str) -> Found:
-        """Raises Problem 404 when neither ledger nor storage knows such a job of `owner`'s.
+    def envelope(self, record: Record) -> Envelope:
+        job = self.archive.load_job(record.job, record.created_ms)
+        brief = BriefOut(text=job.brief.text, title=job.brief.title, source=job.brief.source)
+        return Envelope(**dict(self.summary(record)), brief=brief, settings=job.settings, seed=job.seed)
 
-        StoreError when the ledger can't say how it stands, and storage does not hold its end either.
+    def list(self, query: Query, limit: int, cursor: str | None) -> JobList:
+        """From the ledger alone; what it has forgotten is not listed."""
+        page = self.ledger.jobs(query, limit, _behind(cursor) if cursor else None)
+        served = self.ledger.served() if any(not record.ended for record in page.records) else {}
+        following = page.following
+        return JobList(
+            jobs=[self.summary(record, served) for record in page.records],
+            next=f"{following.created_ms}-{following.job}" if following else None,
+        )
+
+    def find(self, owner: str | None, id: str) -> Record:
+        """The job of `owner` (None: of anybody) as the ledger knows it or, once that has forgotten it, as it ended.
+
+        Raises Problem 404 when neither ledger nor storage knows such a job, and StoreError when the ledger can't
+        say how it stands, and storage does not hold its end either.
         """
         try:
             _ID.validate_python(id)
         except ValidationError:
             raise _unknown(id) from None
-        wiped = Wiped("this job is stored, but the ledger does not know it yet")
-        try:
-            record = self.ledger.get(id)
-        except Wiped as error:
-            record, wiped = None, error
-        if record:
-            if record.owner != owner:
-                raise _unknown(id)
-            # A dead letter's trajectory has not stopped: requeue lets it go on.
-            stop = record.stop or (StopReason.FAILED.value if record.status is JobStatus.FAILED else "")
-            return Found(
-                id, record.title, record.status, stop, record.step, record.created_ms / 1000, record.snapshot, record
-            )
+        with suppress(Wiped):
+            if record := self.ledger.get(id):
+                if owner not in (None, record.owner):
+                    raise _unknown(id)
+                return record
         job = self.archive.find_job(id)
-        if not job or job.owner != owner:
+        if not job or owner not in (None, job.owner):
             raise _unknown(id)
-        key = self.archive.latest(id)
-        snapshot = self.archive.load_snapshot(key) if key else None
-        if not key or not snapshot or not snapshot.trajectory.stop:
-            raise wiped
-        stop = snapshot.trajectory.stop
-        return Found(id, job.brief.name, status_of(stop), stop.reason.value, snapshot.n + 1, job.created, key)
+        return self._ended(id, job.created)
+
+    def _read_ended(self, id: str, _created: float) -> Record:
+        """From storage alone."""
+        entry = entry_of(self.archive, id, first)
+        if not entry or not entry.stop:
+            raise Wiped("this job is stored, but the ledger does not know it yet")
+        return Record(
+            **{name: value for name, value in dict(entry).items() if name in Record.model_fields},
+            queue="", kind="", seat_failures=0, lease_deaths=0, not_before_ms=0, hinted_ms=0, holder="",
+        )  # fmt: skip
 
     def cancel(self, owner: str, id: str) -> Envelope:
-        found = self.find(owner, id)
-        if not found.ended:
+        record = self.find(owner, id)
+        if not record.ended:
             self.archive.save_control(id, "cancel", uuid.uuid4().hex, {"by": owner, "at": round(self._clock(), 3)})
             if hint := self.ledger.cancel(id):
                 self._send(hint)
@@ -165,11 +178,11 @@ class Service:
         width, height = struct.unpack_from(">II", png, 16)  # PNG's first chunk, IHDR
         return Uploaded(image=image, width=width, height=height)
 
-    def trajectory(self, found: Found) -> Trajectory:
+    def trajectory(self, record: Record) -> Trajectory:
         """As of the newest snapshot; without events before the first."""
-        if found.snapshot:
-            return self.snapshot(found.snapshot).trajectory
-        job = self.archive.load_job(found.id)
+        if record.snapshot:
+            return self.snapshot(record.snapshot).trajectory
+        job = self.archive.load_job(record.job, record.created_ms)
         return begin(job.brief, job.settings, job.seed)
 
     def picture(self, owner: str, id: str) -> str:
@@ -179,61 +192,72 @@ class Service:
             raise Problem(404, "no-picture-yet", "There is no picture yet", "The job has not drawn one so far.")
         return image
 
-    def envelope(self, found: Found) -> Envelope:
-        trajectory = self.trajectory(found)
-        standing = [verdict.outcome for verdict in history.standing(trajectory).values()]
-        usage = history.usage(trajectory)
-        place = f"/v1/jobs/{found.id}"
-        return Envelope(
-            id=found.id,
-            title=found.title,
-            status=found.status,
-            stop=found.stop,
-            step=found.step,
-            doing=self.doing(found),
-            goals=GoalCount(
-                met=standing.count(Outcome.MET),
-                missed=standing.count(Outcome.MISSED),
-                unsure=standing.count(Outcome.UNSURE),
-                total=len(history.goals(trajectory)),
-            ),
-            rounds=usage.rounds,
-            renders=usage.renders,
-            error=_error(found, trajectory),
-            created=found.created,
-            links={"self": place, **{name: f"{place}/{name}" for name in ("events", "image", "trajectory", "cancel")}},
+    def summary(self, record: Record, served: Mapping[str, Sequence[str]] | None = None) -> JobSummary:
+        """`served` is the ledger's answer, if it was asked already."""
+        place, facts = f"/v1/jobs/{record.job}", record.facts
+        # A dead letter's trajectory has not stopped: requeue lets it go on.
+        stop = record.stop or (StopReason.FAILED.value if record.status is JobStatus.FAILED else "")
+        return JobSummary(
+            id=record.job,
+            owner=record.owner,
+            title=record.title,
+            status=record.status,
+            stop=stop,
+            step=record.step,
+            doing=self.doing(record, served),
+            labels=list(record.labels),
+            priority=record.priority,
+            goals=GoalCount(met=facts.met, missed=facts.missed, unsure=facts.unsure, total=facts.total),
+            coverage=facts.coverage,
+            rounds=facts.rounds,
+            renders=facts.renders,
+            cost=Cost.of(record.cost),
+            error=_error(record),
+            created=record.created_ms / 1000,
+            ended=record.ended_ms / 1000 or None,
+            links={"self": place, **{name: f"{place}/{name}" for name in LINKS}},
         )
 
-    def doing(self, found: Found) -> str:
+    def doing(self, record: Record, served: Mapping[str, Sequence[str]] | None = None) -> str:
         """What an active job does now, or what it waits for; "" once it has ended."""
-        record = found.record
-        if found.ended or not record:
+        if record.ended:
             return ""
         work = "cancelling" if record.cancel else _DOING.get(record.kind, record.kind)
         if record.status is JobStatus.RUNNING:
             return work
-        if not self.ledger.served().get(record.queue):
+        if not (self.ledger.served() if served is None else served).get(record.queue):
             who = "no worker is up" if record.queue == CONTROL else f"no worker serves {record.queue}"
             return f"waiting: {who}"
         if record.not_before_ms > self._clock() * 1000:
             return f"{work}: waiting to try again"
         return f"{work}: waiting for {record.queue}"
 
+    def attempts(self, owner: str | None, id: str) -> Attempts:
+        """From storage: the one that runs now is not among them yet."""
+        self.find(owner, id)
+        records = self.archive.attempts(id)
+        return Attempts(
+            attempts=[Attempt.model_validate(record) for record in records], cost=Cost.of(Counted.total(records))
+        )
+
 
 def _unknown(id: str) -> Problem:
     return Problem(404, "unknown-job", "Unknown job", f"There is no job {id[:64]!r}.")
 
 
-def _error(found: Found, trajectory: Trajectory) -> JobError | None:
+def _behind(cursor: str) -> Cursor:
+    created_ms, _, job = cursor.partition("-")
+    return Cursor(int(created_ms), job)
+
+
+def _error(record: Record) -> JobError | None:
     """The last recorded failure, while it still matters."""
-    recorded = found.record.error if found.record else ""
-    if found.status in {JobStatus.DONE, JobStatus.CANCELLED}:
+    if record.status in {JobStatus.DONE, JobStatus.CANCELLED}:
         return None
-    if not recorded:
+    if not record.error:
         # A loop that ends in failure, rather than a step that could not be run.
-        failed = trajectory.stop if found.status is JobStatus.FAILED else None
-        return JobError(boundary="director", message=failed.why) if failed else None
+        return JobError(boundary="director", message=record.facts.failed) if record.facts.failed else None
     try:
-        return JobError.model_validate_json(recorded)
+        return JobError.model_validate_json(record.error)
     except ValidationError as error:
         raise StoreError("the ledger holds an error record that can't be read") from error

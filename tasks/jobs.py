@@ -9,6 +9,8 @@ from pydantic import Field
 from director.types import Brief, LoopSettings, Seed, Value
 
 JobId = Annotated[str, Field(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
+Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
+MAX_LABELS = 16
 PRIORITIES = (0, 3, 6, 9)
 """The steps of priority that Redis queues have here; 0 goes first."""
 
@@ -48,6 +50,7 @@ class Job(Value):
     settings: LoopSettings
     seed: Seed
     priority: Annotated[int, Field(ge=0, le=9)] = 6
+    labels: Annotated[tuple[Label, ...], Field(max_length=MAX_LABELS)] = ()
     created: float
     body_sha256: str = ""
 

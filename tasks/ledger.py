@@ -7,23 +7,31 @@ gives a lease (a few seconds, renewed while the step runs) and a nonce (random, 
 `RedisLedger` (tasks/redis_ledger.py) is the real one; `MemoryLedger` (tasks/memory_ledger.py) its
 twin. Both pass tests/contracts/test_ledger.py. Every method raises StoreError when the server is
 out of reach. Those that would answer wrongly from an empty memory (create, get, jobs, claim, commit,
-reap, cancel, requeue, overdue, dead_letters, forget) raise `Wiped` while the epoch is gone.
+reap, cancel, requeue, overdue, dead_letters, forget, admit, remove) raise `Wiped` while the epoch is gone.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from director.errors import StoreError
 from director.types import Value
+from tasks.facts import FREE, UNTOLD, Cost, Facts
 from tasks.jobs import TERMINAL, JobStatus
 
 CONTROL = "control"
 """The queue of cancelled jobs that nobody holds: its workers only commit the cancelled trajectory."""
 
+REMOVING_MS = 600_000
+"""A deletion that takes longer has died; what it left is swept up later (tasks/retention.py)."""
+
 
 class Wiped(StoreError):
     """The ledger lost its memory; it serves again after the rebuild from object storage."""
+
+
+class Removing(StoreError):
+    """A job of this id is being deleted; in a moment the id is free again."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,10 @@ class Entry(Value):
     cancel: bool = False
     error: str = ""
     letter: str = ""  # FAILED only: nonce of the attempt that was the last one allowed
+    labels: tuple[str, ...] = ()
+    facts: Facts = UNTOLD
+    cost: Cost = FREE
+    ended_ms: int = 0  # ended only; 0: now
 
 
 class Hint(Value):
@@ -93,6 +105,14 @@ class Record(Value):
     hinted_ms: int
     holder: str  # host of the live lease, "" if none
     letter: str  # FAILED only: names the control objects `dead-<letter>` and `requeue-<letter>`
+    labels: tuple[str, ...] = ()
+    facts: Facts = UNTOLD  # as of the snapshot
+    cost: Cost = FREE  # of the attempts that came back; a worker that died took its numbers with it
+    ended_ms: int = 0  # 0: active
+
+    @property
+    def ended(self) -> bool:
+        return self.status in TERMINAL
 
     @property
     def hint(self) -> Hint:
@@ -100,6 +120,33 @@ class Record(Value):
         return Hint(
             job=self.job, n=self.step, queue=self.queue, kind=self.kind, title=self.title, priority=self.priority
         )
+
+
+class Query(Value):
+    """Which jobs to list. Times are of their creation: `after_ms` or later, and before `before_ms`."""
+
+    owner: str | None = None  # None: everybody's
+    statuses: frozenset[JobStatus] = frozenset()  # empty: any
+    labels: tuple[str, ...] = ()  # all of these
+    after_ms: int | None = None
+    before_ms: int | None = None
+
+
+EVERY = Query()
+
+
+class Cursor(NamedTuple):
+    """The place behind a job in a list that goes from new to old."""
+
+    created_ms: int
+    job: str
+
+
+class Page(NamedTuple):
+    """`following` is where the list goes on, None at its end. A page of few matches may be short, even empty."""
+
+    records: list[Record]
+    following: Cursor | None
 
 
 class Claim(Value):
@@ -110,6 +157,7 @@ class Claim(Value):
     nonce: str
     kind: str
     snapshot: str
+    created_ms: int
     cancel: bool
     attempt: int  # 1 for the first try of this step
     last_death: bool  # the holder before this one died
@@ -160,14 +208,21 @@ def check_ending(following: Next | None, status: JobStatus) -> None:
 
 
 class Ledger(Protocol):
+    def admit(self, owner: str, job: str, most: int, ttl_ms: int) -> bool:
+        """May `owner` have this job too? At most `most` at once are active or, for `ttl_ms`, admitted.
+
+        True for one that is active or admitted already.
+        """
+        ...
+
     def create(self, entry: Entry) -> bool:
-        """Insert the job if it is absent (True). Its hint counts as sent now."""
+        """Insert the job if it is absent (True). Its hint counts as sent now. Raises Removing."""
         ...
 
     def get(self, job: str) -> Record | None: ...
 
-    def jobs(self, owner: str | None = None, limit: int = 100) -> list[Record]:
-        """The newest first."""
+    def jobs(self, query: Query = EVERY, limit: int = 100, behind: Cursor | None = None) -> Page:
+        """The newest first; those with the same time by falling id."""
         ...
 
     def claim(self, job: str, n: int, holder: str) -> Claim | Refusal:
@@ -179,8 +234,12 @@ class Ledger(Protocol):
     def commit(
         self, job: str, n: int, nonce: str, snapshot: str, following: Next | None,
         status: JobStatus = JobStatus.QUEUED, stop: str = "", acknowledge_cancel: bool = False,
+        facts: Facts = UNTOLD, cost: Cost = FREE,
     ) -> CommitResult:  # fmt: skip
         """Step n is done and its snapshot stored. `following` None ends the job with `status` and `stop`.
+
+        `facts` replace those of the step before; `cost` is added, once for each nonce. So it is for a
+        commit that is refused: then it counts as wasted.
 
         When cancel was asked for, only a commit that acknowledges it (a cancelled trajectory) applies.
         A commit resets the attempt counters and the error. A lease that ran out may still commit as
@@ -188,8 +247,12 @@ class Ledger(Protocol):
         """
         ...
 
-    def fail(self, job: str, n: int, nonce: str, error: str, counts: bool, delay_ms: int) -> FailResult:
+    def fail(
+        self, job: str, n: int, nonce: str, error: str, counts: bool, delay_ms: int, cost: Cost = FREE
+    ) -> FailResult:
         """Give step n back after a failure, to be retried no sooner than `delay_ms` from now.
+
+        `cost` is added as wasted, once for each nonce, whatever the answer.
 
         `counts` charges a seat attempt; the last one allowed makes the job FAILED. A job that was
         asked to cancel goes to `control` at once instead of being retried or FAILED.
@@ -229,6 +292,17 @@ class Ledger(Protocol):
 
     def served(self) -> dict[str, list[str]]:
         """Queue -> workers that serve it now."""
+        ...
+
+    def remove(self, job: str) -> bool:
+        """Drop a job for good, unless it is active (False). True too when it is unknown.
+
+        While its objects are deleted nobody can create it again: until `removed`, or for REMOVING_MS.
+        """
+        ...
+
+    def removed(self, job: str) -> None:
+        """The job's objects are gone: its id is free again."""
         ...
 
     # --- house-keeping, by the reconciler -------------------------------------------------------

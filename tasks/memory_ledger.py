@@ -12,19 +12,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 
 from director.errors import StoreError
+from tasks.facts import FREE, UNTOLD, Cost, Facts
 from tasks.jobs import ACTIVE, JobStatus
 from tasks.ledger import (
     CONTROL,
+    EVERY,
+    REMOVING_MS,
     Claim,
     CommitResult,
+    Cursor,
     Entry,
     FailResult,
     Hint,
     Limits,
     Next,
+    Page,
+    Query,
     QueueDepth,
     Record,
     Refusal,
+    Removing,
     Renewal,
     Wiped,
     check_ending,
@@ -53,6 +60,10 @@ class _Row:
     cancel: bool
     error: str
     letter: str
+    labels: tuple[str, ...]
+    facts: Facts
+    cost: Cost
+    ended_ms: int
     seat_failures: int = 0
     lease_deaths: int = 0
     not_before_ms: int = 0
@@ -63,7 +74,7 @@ class _Row:
     attempts: int = 0
     died: bool = False
     last_commit: tuple[int, str] | None = None
-    ended_ms: int | None = None
+    charged: str = ""  # nonce of the attempt whose cost was added last
 
     def holds(self, n: int, nonce: str) -> bool:
         return bool(nonce) and self.nonce == nonce and self.step == n
@@ -81,9 +92,27 @@ class _Row:
         self.seat_failures = self.lease_deaths = self.attempts = 0
         self.died = False
 
-    def bury(self, letter: str) -> None:
+    def bury(self, letter: str, ended_ms: int) -> None:
         self.free()
-        self.status, self.letter, self.not_before_ms = JobStatus.FAILED, letter, 0
+        self.status, self.letter, self.not_before_ms, self.ended_ms = JobStatus.FAILED, letter, 0, ended_ms
+
+    def charge(self, nonce: str, cost: Cost, wasted: int) -> None:
+        if cost != FREE and nonce not in ("", self.charged):
+            self.cost += cost + Cost(wasted_attempts=wasted)
+            self.charged = nonce
+
+    @property
+    def place(self) -> Cursor:
+        return Cursor(self.created_ms, self.job)
+
+    def matches(self, query: Query) -> bool:
+        """Owner and times; the rest of the query looks at what changes."""
+        after, before = query.after_ms, query.before_ms
+        return (
+            query.owner in (None, self.owner)
+            and (after is None or self.created_ms >= after)
+            and (before is None or self.created_ms < before)
+        )
 
     def hint(self) -> Hint:
         return Hint(
@@ -102,6 +131,8 @@ class _Memory:
     queues: set[str] = field(default_factory=set[str])
     unfiled: set[str] = field(default_factory=set[str])
     serving: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+    admitted: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+    removing: dict[str, int] = field(default_factory=dict[str, int])
     epoch: str | None = None
     lock: tuple[str, int] | None = None
 
@@ -122,9 +153,22 @@ class MemoryLedger:
 
     # --- jobs -----------------------------------------------------------------------------------
 
+    def admit(self, owner: str, job: str, most: int, ttl_ms: int) -> bool:
+        with self._mutex:
+            memory, now = self._serving(), self._clock()
+            memory.admitted = {key: until for key, until in memory.admitted.items() if until > now}
+            mine = {row.job for row in memory.rows.values() if row.owner == owner and row.status in ACTIVE}
+            mine |= {other for (whose, other) in memory.admitted if whose == owner}
+            if job not in mine and len(mine) >= most:
+                return False
+            if job not in mine:
+                memory.admitted[owner, job] = now + ttl_ms
+            return True
+
     def create(self, entry: Entry) -> bool:
         with self._mutex:
-            self._serving()
+            if self._serving().removing.get(entry.job, 0) > self._clock():
+                raise Removing("this job is being deleted", "try again in a moment")
             return self._insert(entry, hinted_ms=self._clock())
 
     def get(self, job: str) -> Record | None:
@@ -134,11 +178,19 @@ class MemoryLedger:
                 self._serving()
             return self._view(row) if row else None
 
-    def jobs(self, owner: str | None = None, limit: int = 100) -> list[Record]:
+    def jobs(self, query: Query = EVERY, limit: int = 100, behind: Cursor | None = None) -> Page:
         with self._mutex:
-            rows = [row for row in self._serving().rows.values() if owner in (None, row.owner)]
-            rows.sort(key=lambda row: (row.created_ms, row.job), reverse=True)
-            return [self._view(row) for row in rows[:limit]]
+            rows = [row for row in self._serving().rows.values() if row.matches(query)]
+            rows = [row for row in rows if behind is None or row.place < behind]
+            rows.sort(key=lambda row: row.place, reverse=True)
+            found: list[Record] = []
+            for n, row in enumerate(rows, 1):
+                record = self._view(row)
+                if record.status in (query.statuses or JobStatus) and set(query.labels) <= set(row.labels):
+                    found.append(record)
+                if len(found) == limit:
+                    return Page(found, row.place if n < len(rows) else None)
+            return Page(found, None)
 
     # --- steps ----------------------------------------------------------------------------------
 
@@ -158,6 +210,7 @@ class MemoryLedger:
                 nonce=row.nonce,
                 kind=row.kind,
                 snapshot=row.snapshot,
+                created_ms=row.created_ms,
                 cancel=row.cancel,
                 attempt=row.attempts,
                 last_death=row.died,
@@ -176,6 +229,7 @@ class MemoryLedger:
     def commit(
         self, job: str, n: int, nonce: str, snapshot: str, following: Next | None,
         status: JobStatus = JobStatus.QUEUED, stop: str = "", acknowledge_cancel: bool = False,
+        facts: Facts = UNTOLD, cost: Cost = FREE,
     ) -> CommitResult:  # fmt: skip
         check_ending(following, status)
         with self._mutex:
@@ -185,11 +239,14 @@ class MemoryLedger:
             if row.last_commit == (n, nonce):
                 return CommitResult.OK
             if not row.holds(n, nonce):
+                row.charge(nonce, cost, wasted=1)
                 return CommitResult.REFUSED
             if row.cancel and not acknowledge_cancel:
                 return CommitResult.CANCEL
             row.reset_counters()
+            row.charge(nonce, cost, wasted=0)
             row.step, row.snapshot, row.error, row.last_commit = n + 1, snapshot, "", (n, nonce)
+            row.facts = facts
             if following is None:
                 row.free()
                 row.queue, row.kind, row.status, row.stop = "", "", status, stop
@@ -199,10 +256,15 @@ class MemoryLedger:
                 self._wait(row, following.queue, self._clock())
             return CommitResult.OK
 
-    def fail(self, job: str, n: int, nonce: str, error: str, counts: bool, delay_ms: int) -> FailResult:
+    def fail(
+        self, job: str, n: int, nonce: str, error: str, counts: bool, delay_ms: int, cost: Cost = FREE
+    ) -> FailResult:
         with self._mutex:
             row = self._memory.rows.get(job)
-            if row is None or not row.holds(n, nonce):
+            if row is None:
+                return FailResult.REFUSED
+            row.charge(nonce, cost, wasted=1)
+            if not row.holds(n, nonce):
                 return FailResult.REFUSED
             row.error, row.died = error, False
             if row.cancel and row.queue != CONTROL:
@@ -244,8 +306,24 @@ class MemoryLedger:
             self._memory.unfiled.discard(job)
             row.reset_counters()
             row.letter = row.error = ""
+            row.ended_ms = 0
             self._wait(row, row.queue, self._clock())
             return row.hint()
+
+    def remove(self, job: str) -> bool:
+        with self._mutex:
+            memory = self._serving()
+            row = memory.rows.get(job)
+            if row and row.status in ACTIVE:
+                return False
+            memory.rows.pop(job, None)
+            memory.unfiled.discard(job)
+            memory.removing[job] = self._clock() + REMOVING_MS
+            return True
+
+    def removed(self, job: str) -> None:
+        with self._mutex:
+            self._memory.removing.pop(job, None)
 
     def depths(self) -> list[QueueDepth]:
         with self._mutex:
@@ -296,7 +374,8 @@ class MemoryLedger:
         with self._mutex:
             rows = self._serving().rows
             before = self._clock() - older_than_ms
-            old = sorted((row.ended_ms, job) for job, row in rows.items() if row.ended_ms is not None)
+            # A dead letter has ended, too, but it can be requeued.
+            old = sorted((row.ended_ms, job) for job, row in rows.items() if row.ended_ms and not row.queue)
             gone = [job for ended, job in old if ended <= before][:limit]
             for job in gone:
                 del rows[job]
@@ -337,10 +416,12 @@ class MemoryLedger:
             return False
         shared = entry.model_dump(exclude={"next"})
         queue, kind = (entry.next.queue, entry.next.kind) if entry.next else ("", "")
+        shared |= {"facts": entry.facts, "cost": entry.cost}
+        self._memory.admitted.pop((entry.owner, entry.job), None)
         row = self._memory.rows[entry.job] = _Row(**shared, queue=queue, kind=kind)
-        if entry.next is None:
-            row.ended_ms = self._clock()
-        elif entry.status is not JobStatus.FAILED:
+        if entry.status not in ACTIVE:
+            row.ended_ms = entry.ended_ms or self._clock()
+        else:
             self._wait(row, CONTROL if entry.cancel else queue, hinted_ms)
         return True
 
@@ -384,7 +465,7 @@ class MemoryLedger:
         self._wait(row, CONTROL, hinted_ms)
 
     def _bury(self, row: _Row, letter: str) -> None:
-        row.bury(letter)
+        row.bury(letter, self._clock())
         self._memory.unfiled.add(row.job)
 
     def _view(self, row: _Row) -> Record:

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from director.errors import StoreError
+from tasks.facts import Cost, Facts, end_of
 from tasks.jobs import TERMINAL, Job, JobStatus
 from tasks.ledger import Entry, Hint, Ledger, Next, Record
 from tasks.settings import Settings
@@ -148,7 +149,7 @@ class Reconciler:
         """Write the dead letters of jobs that became FAILED, so that they outlive the ledger."""
         for record in self.ledger.dead_letters():
             log.error("job=%s step=%d is a dead letter: %s", record.job, record.step, record.error)
-            facts = {"n": record.step, "error": record.error}
+            facts = {"n": record.step, "error": record.error, "at": record.ended_ms / 1000}
             self.archive.save_control(record.job, "dead", record.letter, facts)
             self.ledger.file_letter(record.job, record.letter)
 
@@ -190,16 +191,27 @@ def entry_of(archive: Archive, job_id: str, first: Callable[[Job], Next]) -> Ent
     job = archive.find_job(job_id)
     if job is None:
         return None
-    entry = new_entry(job, first(job))
+    entry = _with_cost(archive, new_entry(job, first(job)))
     if key := archive.latest(job_id):
         snapshot = archive.load_snapshot(key)
         stop = snapshot.trajectory.stop
         if (stop is None) == (snapshot.next is None):
             raise Corrupt(f"{key} must either go on or have stopped")
         reason = stop.reason.value if stop else ""
-        after = {"step": snapshot.n + 1, "snapshot": key, "next": snapshot.next}
+        after = {"step": snapshot.n + 1, "snapshot": key, "next": snapshot.next, "facts": Facts.of(snapshot.trajectory)}
         entry = entry.model_copy(update={**after, "status": status_of(stop), "stop": reason})
     return entry if entry.next is None else _ordered(entry, archive.controls(job_id))
+
+
+def _with_cost(archive: Archive, entry: Entry) -> Entry:
+    try:
+        attempts = archive.attempts(entry.job)
+        told = {"cost": Cost.total(attempts), "ended_ms": int(1000 * end_of(attempts))}
+    except (Corrupt, TypeError, ValueError) as broken:
+        # A number is lost, and the job must not be.
+        log.error("job=%s its cost can't be read: %s", entry.job, broken)
+        return entry
+    return entry.model_copy(update=told)
 
 
 def _ordered(entry: Entry, controls: list[Control]) -> Entry:
@@ -210,8 +222,9 @@ def _ordered(entry: Entry, controls: list[Control]) -> Entry:
     for control in controls:
         dead = control.kind == "dead" and control.nonce not in answered
         if dead and control.facts.get("n", entry.step) == entry.step:
-            error = str(control.facts.get("error", ""))
-            return entry.model_copy(update={"status": JobStatus.FAILED, "letter": control.nonce, "error": error})
+            error, ended_ms = str(control.facts.get("error", "")), int(1000 * control.facts.get("at", 0))
+            told = {"letter": control.nonce, "error": error, "ended_ms": ended_ms}
+            return entry.model_copy(update={"status": JobStatus.FAILED, **told})
     return entry
 
 

@@ -16,17 +16,24 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from director.errors import StoreError
+from tasks.facts import FREE, UNTOLD, Cost, Facts
 from tasks.jobs import JobStatus
 from tasks.ledger import (
+    EVERY,
+    REMOVING_MS,
     Claim,
     CommitResult,
+    Cursor,
     Entry,
     FailResult,
     Hint,
     Next,
+    Page,
+    Query,
     QueueDepth,
     Record,
     Refusal,
+    Removing,
     Renewal,
     Wiped,
     check_ending,
@@ -36,11 +43,15 @@ from tasks.settings import Settings
 PREFIX = "vd:"
 _SCRIPTS = (
     "create", "get", "jobs", "claim", "renew", "commit", "fail", "reap", "cancel", "requeue", "depths", "overdue",
-    "announce", "served", "known", "letters", "file_letter", "forget", "lock_rebuild", "open_epoch",
+    "admit", "remove", "removed", "announce", "served", "known", "letters", "file_letter", "forget",
+    "lock_rebuild", "open_epoch",
 )  # fmt: skip
 _REAP_LIMIT = 200  # leases a queue and pass: bounds the time that one script holds the server
 _KNOWN_LIMIT = 1000  # ids a call, for the same reason
-_RECORD_FIELDS = frozenset(Record.model_fields)
+_LOOK_LIMIT = 500  # jobs that a list looks at a call
+_MOST_LOOKS = 10  # calls for one page of few matches
+_PLAIN_FIELDS = frozenset(Record.model_fields) - {"labels", "facts", "cost"}
+_COST = "cost_"  # before the names of a cost in a job's hash
 
 Reply = Any  # what a script gives: a word, a number or (nested) lists of words
 T = TypeVar("T")
@@ -95,15 +106,31 @@ class RedisLedger:
 
     # --- jobs -----------------------------------------------------------------------------------
 
+    def admit(self, owner: str, job: str, most: int, ttl_ms: int) -> bool:
+        return bool(self._run("admit", owner, job, most, ttl_ms))
+
     def create(self, entry: Entry) -> bool:
-        return self._run("create", "create", "", *_entry_arguments(entry)) == "created"
+        reply = self._run("create", "create", "", *_entry_arguments(entry))
+        if reply == "removing":
+            raise Removing("this job is being deleted", "try again in a moment")
+        return reply == "created"
 
     def get(self, job: str) -> Record | None:
         flat = self._run("get", job)
         return _record(flat) if flat else None
 
-    def jobs(self, owner: str | None = None, limit: int = 100) -> list[Record]:
-        return [_record(flat) for flat in self._run("jobs", owner or "", limit)]
+    def jobs(self, query: Query = EVERY, limit: int = 100, behind: Cursor | None = None) -> Page:
+        records: list[Record] = []
+        for _ in range(_MOST_LOOKS):
+            cursor = behind or ("", "")
+            place = (query.owner or "", _or_empty(query.after_ms), _or_empty(query.before_ms), *cursor)
+            wanted = (",".join(query.statuses), *query.labels)
+            (created_ms, job), *found = self._run("jobs", *place, limit - len(records), _LOOK_LIMIT, *wanted)
+            records += [_record(flat) for flat in found]
+            behind = Cursor(int(created_ms), job) if job else None
+            if behind is None or len(records) == limit:
+                break
+        return Page(records, behind)
 
     # --- steps ----------------------------------------------------------------------------------
 
@@ -112,13 +139,14 @@ class RedisLedger:
         reply = self._run("claim", job, n, holder, nonce)
         if isinstance(reply, str):
             return Refusal[reply]
-        _, kind, snapshot, cancel, attempt, died = reply
+        _, kind, snapshot, created_ms, cancel, attempt, died = reply
         return Claim(
             job=job,
             n=n,
             nonce=nonce,
             kind=kind,
             snapshot=snapshot,
+            created_ms=int(created_ms),
             cancel=cancel == "1",
             attempt=int(attempt),
             last_death=died == "1",
@@ -130,14 +158,19 @@ class RedisLedger:
     def commit(
         self, job: str, n: int, nonce: str, snapshot: str, following: Next | None,
         status: JobStatus = JobStatus.QUEUED, stop: str = "", acknowledge_cancel: bool = False,
+        facts: Facts = UNTOLD, cost: Cost = FREE,
     ) -> CommitResult:  # fmt: skip
         check_ending(following, status)
         queue, kind = (following.queue, following.kind) if following else ("", "")
-        arguments = (snapshot, queue, kind, status.value, stop, int(acknowledge_cancel))
+        told = (facts.model_dump_json(), _cost_argument(cost))
+        arguments = (snapshot, queue, kind, status.value, stop, int(acknowledge_cancel), *told)
         return CommitResult[self._run("commit", job, n, nonce, *arguments)]
 
-    def fail(self, job: str, n: int, nonce: str, error: str, counts: bool, delay_ms: int) -> FailResult:
-        return FailResult[self._run("fail", job, n, nonce, error, int(counts), delay_ms)]
+    def fail(
+        self, job: str, n: int, nonce: str, error: str, counts: bool, delay_ms: int, cost: Cost = FREE
+    ) -> FailResult:
+        arguments = (error, int(counts), delay_ms, _cost_argument(cost))
+        return FailResult[self._run("fail", job, n, nonce, *arguments)]
 
     # --- orders and hints -------------------------------------------------------------------------
 
@@ -151,6 +184,12 @@ class RedisLedger:
     def requeue(self, job: str) -> Hint | None:
         flat = self._run("requeue", job)
         return _hint(flat) if flat else None
+
+    def remove(self, job: str) -> bool:
+        return bool(self._run("remove", job, REMOVING_MS))
+
+    def removed(self, job: str) -> None:
+        self._run("removed", job)
 
     def depths(self) -> list[QueueDepth]:
         rows = sorted(self._run("depths"))
@@ -239,12 +278,29 @@ def _entry_arguments(entry: Entry) -> tuple[str | int, ...]:
     return (
         entry.job, entry.owner, entry.title, entry.created_ms, entry.priority, entry.step, entry.snapshot,
         queue, kind, entry.status.value, entry.stop, int(entry.cancel), entry.error, entry.letter,
+        ",".join(entry.labels), entry.facts.model_dump_json(), _cost_argument(entry.cost), entry.ended_ms,
     )  # fmt: skip
 
 
+def _cost_argument(cost: Cost) -> str:
+    """Only what is to be added; most steps count little."""
+    return cost.model_dump_json(exclude_defaults=True) if cost != FREE else ""
+
+
+def _or_empty(value: int | None) -> int | str:
+    return "" if value is None else value
+
+
 def _record(flat: list[str]) -> Record:
-    pairs = zip(flat[::2], flat[1::2], strict=True)
-    return Record.model_validate({name: value for name, value in pairs if name in _RECORD_FIELDS})
+    # Of a name that comes twice the later value holds: what a script shows in place of what is stored.
+    row = dict(zip(flat[::2], flat[1::2], strict=True))
+    shown: dict[str, Any] = {name: value for name, value in row.items() if name in _PLAIN_FIELDS}
+    if labels := row.get("labels"):
+        shown["labels"] = labels.split(",")
+    if facts := row.get("facts"):
+        shown["facts"] = Facts.model_validate_json(facts)
+    cost = {name.removeprefix(_COST): value for name, value in row.items() if name.startswith(_COST)}
+    return Record.model_validate({**shown, "cost": cost})
 
 
 def _hint(flat: list[str]) -> Hint:

@@ -22,6 +22,7 @@ from director.errors import BriefError, Cancelled, DirectorError, SeatError, Sto
 from director.loop import advance, begin, next_step, perform
 from director.seats import Images, RenderRequest, Request, Seat, Studio
 from director.types import Reply, Stopped, StopReason, Trajectory
+from tasks.facts import Cost, Facts
 from tasks.jobs import Job, JobStatus
 from tasks.ledger import Claim, CommitResult, Entry, Hint, Ledger, Next, Refusal, Renewal
 from tasks.settings import Settings
@@ -84,6 +85,8 @@ def new_entry(job: Job, then: Next) -> Entry:
         title=job.brief.name,
         created_ms=int(job.created * 1000),
         priority=job.priority,
+        labels=job.labels,
+        facts=Facts.of(begin(job.brief, job.settings, job.seed)),
         next=then,
     )
 
@@ -118,18 +121,21 @@ def run_step(host: Host, job_id: str, n: int) -> StepEnd:
         try:
             return _run_claimed(host, lease)
         except DirectorError as error:
-            lease.attempt.error = error
-            _give_back(host, claim, error)
+            _give_back(host, lease.attempt, error)
             raise
 
 
 @dataclass
 class Attempt:
-    """What one try of a step took: facts that are no function of the inputs, kept for the cost."""
+    """What one try of a step took: facts that are no function of the inputs, kept for the cost.
+
+    Its seconds end when the ledger is told of the outcome, so that the ledger's sum is that of the records.
+    """
 
     claim: Claim
     started: float = field(default_factory=time.time)
     clock: float = field(default_factory=time.perf_counter)
+    seconds: float | None = None
     renders: int = 0
     committed: bool = False
     progress: str = ""
@@ -137,8 +143,22 @@ class Attempt:
     kept: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     error: DirectorError | None = None
 
+    def end(self) -> None:
+        """Its seconds end here, unless they have ended."""
+        if self.seconds is None:
+            self.seconds = round(time.perf_counter() - self.clock, 4)
+
+    def cost(self) -> Cost:
+        """What to add to the job's cost now; the ledger knows whether it was wasted."""
+        self.end()
+        return Cost.of({"kind": self.claim.kind, "committed": True, **self._amounts()})
+
+    def _amounts(self) -> dict[str, Any]:
+        return {"seconds": self.seconds, "renders": self.renders, "counts": dict(self.counts)}
+
     def facts(self, host: str) -> dict[str, Any]:
-        """As JSON; seconds end here."""
+        """As JSON."""
+        self.end()
         return {
             "n": self.claim.n,
             "nonce": self.claim.nonce,
@@ -147,11 +167,9 @@ class Attempt:
             "host": host,
             "pid": os.getpid(),
             "started": round(self.started, 3),
-            "seconds": round(time.perf_counter() - self.clock, 4),
-            "renders": self.renders,
+            **self._amounts(),
             "committed": self.committed,
             "progress": self.progress,
-            "counts": self.counts,
             "blobs": self.kept,
             "error": json.loads(error_json(self.error)) if self.error else None,
         }
@@ -159,18 +177,18 @@ class Attempt:
 
 def _run_claimed(host: Host, lease: "Lease") -> StepEnd:
     claim, attempt = lease.claim, lease.attempt
-    job = host.archive.load_job(claim.job)
+    job = host.archive.load_job(claim.job, claim.created_ms)
     trajectory = _load(host, claim, job)
     reply = _reply(host, lease, claim, job, trajectory)
     if reply is None:
         return StepEnd.REFUSED
     attempt.renders = len(reply.candidates) if reply.kind == "rendered" else 0
     after = advance(trajectory, reply)
-    result = _commit(host, claim, after, acknowledge=claim.cancel or reply.kind == "stopped")
+    result = _commit(host, attempt, after, acknowledge=claim.cancel or reply.kind == "stopped")
     if result is CommitResult.CANCEL:
         # The cancel came while the step finished: keep its work, and stop behind it.
         after = advance(after, Stopped(reason=StopReason.CANCELLED, why=_CANCELLED))
-        result = _commit(host, claim, after, acknowledge=True)
+        result = _commit(host, attempt, after, acknowledge=True)
     if result is CommitResult.REFUSED:
         return StepEnd.REFUSED
     attempt.committed = True
@@ -215,25 +233,28 @@ def _reply(host: Host, lease: "Lease", claim: Claim, job: Job, trajectory: Traje
         return Stopped(reason=StopReason.CANCELLED, why=_CANCELLED) if lease.cancel else None
 
 
-def _commit(host: Host, claim: Claim, after: Trajectory, acknowledge: bool) -> CommitResult:
-    then = following(after)
+def _commit(host: Host, attempt: Attempt, after: Trajectory, acknowledge: bool) -> CommitResult:
+    claim, then = attempt.claim, following(after)
     key = host.archive.save_snapshot(claim.job, claim.n, claim.nonce, claim.snapshot, then, after)
     return host.ledger.commit(
         claim.job, claim.n, claim.nonce, key, then,
         status=status_of(after.stop),
         stop=after.stop.reason.value if after.stop else "",
         acknowledge_cancel=acknowledge,
+        facts=Facts.of(after),
+        cost=attempt.cost(),
     )  # fmt: skip
 
 
-def _give_back(host: Host, claim: Claim, error: DirectorError) -> None:
+def _give_back(host: Host, attempt: Attempt, error: DirectorError) -> None:
     """Record a failure. Only what a seat did wrong is charged; storage and brokers cost nothing."""
+    claim, attempt.error = attempt.claim, error
     counts = not isinstance(error, StoreError)
     delay = backoff_ms(host.settings, claim.attempt if counts else 1)
     # With the ledger out of reach too, the lease dies by itself and the step is hinted again.
     # The letter of a job that failed for good is filed by the reconciler.
     with suppress(StoreError):
-        host.ledger.fail(claim.job, claim.n, claim.nonce, error_json(error), counts, delay)
+        host.ledger.fail(claim.job, claim.n, claim.nonce, error_json(error), counts, delay, attempt.cost())
 
 
 def backoff_ms(settings: Settings, attempt: int) -> int:
@@ -326,8 +347,7 @@ class Lease:
             return
         log.error("job=%s step=%d ran longer than %g s: killing this process", self.claim.job, self.claim.n, limit)
         message = f"the {self.claim.kind} step ran longer than its {limit:g} s and was killed"
-        self.attempt.error = StepTooLong(message, "raise max_step_s or look at the model server")
+        _give_back(self._host, self.attempt, StepTooLong(message, "raise max_step_s or look at the model server"))
         self._facts = self.attempt.facts(self._host.settings.host)
-        _give_back(self._host, self.claim, self.attempt.error)
         self._store_attempt()
         self._host.die()

@@ -4,8 +4,9 @@ A request is one micro-grid: the prompt is encoded once, the seeds go through th
 equals separate calls, and one by one where it does not. What lies outside a mask comes back bit for bit.
 """
 
-from collections.abc import Iterator
-from contextlib import ExitStack
+import time
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -118,7 +119,7 @@ class DiffusersEditor:
         job = self._job(request, context)
         shot = self._shot(job, context)
         candidates: list[Candidate] = []
-        with torch().no_grad():
+        with torch().no_grad(), _gpu_time(job, context):
             text = job.loaded.config.row.text(job.loaded.pipe, shot, torch())
             context.count("prompts_encoded", 1)
             for seed, pixels in zip(request.seeds, self._pictures(job, shot, text, context), strict=True):
@@ -179,6 +180,17 @@ class DiffusersEditor:
             context.count("denoising_steps", shot.steps * len(now))
             done += len(now)
             yield from made
+
+
+@contextmanager
+def _gpu_time(job: _Job, context: Context) -> Generator[None]:
+    """Count the milliseconds for which the request holds its GPU; nothing on a CPU."""
+    began = time.perf_counter()
+    try:
+        yield
+    finally:
+        if job.loaded.config.device.startswith("cuda"):
+            context.count("gpu_ms", round(1000 * (time.perf_counter() - began)))
 
 
 def _chosen(editor: EditorConfig, request: RenderRequest) -> str:

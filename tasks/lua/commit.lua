@@ -1,17 +1,24 @@
--- arg: id, step, nonce, snapshot, next queue ('' when ended), next kind, status, stop, acknowledge_cancel
+-- arg: id, step, nonce, snapshot, next queue ('' when ended), next kind, status, stop, acknowledge_cancel,
+-- facts, cost
 if wiped() then return 'wiped' end
-local id, n, nonce, snapshot, queue, kind, status, stop, acknowledged = unpack(arg)
+local id, n, nonce, snapshot, queue, kind, status, stop, acknowledged, facts, cost = unpack(arg)
 local step, owned_by, cancel, last_step, last_nonce = fields(id, 'step', 'nonce', 'cancel', 'last_step', 'last_nonce')
 if not step or nonce == '' then return 'REFUSED' end
 if last_step == n and last_nonce == nonce then return 'OK' end -- applied, and the answer was lost
-if step ~= n or owned_by ~= nonce then return 'REFUSED' end
+if step ~= n or owned_by ~= nonce then
+  charge(id, nonce, cost, true)
+  return 'REFUSED'
+end
 if cancel == '1' and acknowledged ~= '1' then return 'CANCEL' end
 leave(id)
 reset_counters(id)
-set(id, 'step', n + 1, 'snapshot', snapshot, 'kind', kind, 'error', '', 'last_step', n, 'last_nonce', nonce)
+charge(id, nonce, cost, false)
+set(id, 'step', n + 1, 'snapshot', snapshot, 'kind', kind, 'error', '', 'last_step', n, 'last_nonce', nonce,
+  'facts', facts)
 if queue == '' then
   redis.call('ZADD', prefix .. 'ended', now, id)
-  set(id, 'queue', '', 'status', status, 'stop', stop, 'nonce', '', 'holder', '', 'lease_ms', 0)
+  deactivate(id)
+  set(id, 'queue', '', 'status', status, 'stop', stop, 'nonce', '', 'holder', '', 'lease_ms', 0, 'ended_ms', now)
 else
   wait(id, queue, now)
 end

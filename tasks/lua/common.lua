@@ -9,7 +9,9 @@
 -- <prefix>leased:<queue>        zset: jobs being worked on, by the end of their lease
 -- <prefix>queues                set: every queue that was used
 -- <prefix>created, owner:<o>    zsets: jobs by the time of their submit
+-- <prefix>active:<o>            zset: an owner's jobs that have not ended, at +inf, and those admitted, by when that ends
 -- <prefix>ended                 zset: jobs whose trajectory ended, by when
+-- <prefix>removing:<id>         string, for a while: the job's objects are being deleted
 -- <prefix>unfiled               set: FAILED jobs whose dead letter is not in object storage yet
 -- <prefix>serving               zset: "<queue>|<worker>" by when the announcement ends
 -- <prefix>epoch                 string: absent means wiped
@@ -74,6 +76,24 @@ local function wait(id, queue, hinted)
     'nonce', '', 'holder', '', 'lease_ms', 0)
 end
 
+local function activate(id)
+  redis.call('ZADD', prefix .. 'active:' .. fields(id, 'owner'), '+inf', id)
+end
+
+local function deactivate(id)
+  redis.call('ZREM', prefix .. 'active:' .. fields(id, 'owner'), id)
+end
+
+-- Add what an attempt cost: flat JSON of whole numbers, or ''. Once for each nonce, as any call may be repeated.
+local function charge(id, nonce, cost, wasted)
+  if cost == '' or nonce == '' or nonce == fields(id, 'charged') then return end
+  for name, amount in pairs(cjson.decode(cost)) do
+    redis.call('HINCRBY', job_key(id), 'cost_' .. name, amount)
+  end
+  if wasted then redis.call('HINCRBY', job_key(id), 'cost_wasted_attempts', 1) end
+  set(id, 'charged', nonce)
+end
+
 local function reset_counters(id)
   set(id, 'seat_failures', 0, 'lease_deaths', 0, 'attempts', 0, 'died', 0)
 end
@@ -86,7 +106,9 @@ end
 
 -- The job is a dead letter; `letter` is the nonce of its last attempt. The caller has called leave().
 local function bury(id, letter)
-  set(id, 'status', 'failed', 'letter', letter, 'nonce', '', 'holder', '', 'lease_ms', 0, 'not_before_ms', 0)
+  set(id, 'status', 'failed', 'letter', letter, 'nonce', '', 'holder', '', 'lease_ms', 0, 'not_before_ms', 0,
+    'ended_ms', now)
+  deactivate(id)
   redis.call('SADD', prefix .. 'unfiled', id)
 end
 

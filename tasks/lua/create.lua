@@ -1,24 +1,30 @@
 -- arg: mode ('create' or 'restore'), rebuild holder, id, owner, title, created_ms, priority, step, snapshot,
--- queue ('' when ended), kind, status, stop, cancel, error, letter. Gives created, present, wiped or unlocked.
-local mode, holder, id, owner, title, created, priority, step, snapshot, queue, kind, status, stop, cancel, why, letter =
-  unpack(arg)
+-- queue ('' when ended), kind, status, stop, cancel, error, letter, labels, facts, cost, ended_ms.
+-- Gives created, present, wiped, removing or unlocked.
+local mode, holder, id, owner, title, created, priority, step, snapshot, queue, kind, status, stop, cancel, why, letter,
+  labels, facts, cost, ended = unpack(arg)
 if mode == 'create' then
   if wiped() then return 'wiped' end
 elseif not wiped() or rebuilder() ~= holder then
   return 'unlocked'
 end
 if redis.call('EXISTS', job_key(id)) == 1 then return 'present' end
+if redis.call('EXISTS', prefix .. 'removing:' .. id) == 1 then return 'removing' end
 set(id, 'job', id, 'owner', owner, 'title', title, 'created_ms', created, 'priority', priority, 'step', step,
   'snapshot', snapshot, 'queue', queue, 'kind', kind, 'status', status, 'stop', stop, 'cancel', cancel, 'error', why,
-  'letter', letter, 'not_before_ms', 0, 'hinted_ms', 0, 'nonce', '', 'holder', '', 'lease_ms', 0,
-  'last_step', '', 'last_nonce', '')
+  'letter', letter, 'labels', labels, 'facts', facts, 'ended_ms', 0, 'not_before_ms', 0, 'hinted_ms', 0,
+  'nonce', '', 'holder', '', 'lease_ms', 0, 'last_step', '', 'last_nonce', '', 'charged', '')
 reset_counters(id)
+charge(id, 'restored', cost, false)
 redis.call('ZADD', prefix .. 'created', created, id)
 redis.call('ZADD', prefix .. 'owner:' .. owner, created, id)
-if queue == '' then
-  redis.call('ZADD', prefix .. 'ended', now, id)
-elseif status ~= 'failed' then
+if status == 'queued' then
   if cancel == '1' then queue = CONTROL end
+  activate(id)
   wait(id, queue, mode == 'create' and now or 0)
+else
+  if ended == '0' then ended = now end
+  set(id, 'ended_ms', ended)
+  if queue == '' then redis.call('ZADD', prefix .. 'ended', ended, id) end
 end
 return 'created'

@@ -1,7 +1,9 @@
--- arg: id, step, nonce, error, counts, delay_ms
-local id, n, nonce, why, counts, delay = unpack(arg)
+-- arg: id, step, nonce, error, counts, delay_ms, cost
+local id, n, nonce, why, counts, delay, cost = unpack(arg)
 local step, owned_by, queue, cancel = fields(id, 'step', 'nonce', 'queue', 'cancel')
-if not step or nonce == '' or owned_by ~= nonce or step ~= n then return 'REFUSED' end
+if not step then return 'REFUSED' end
+charge(id, nonce, cost, true)
+if nonce == '' or owned_by ~= nonce or step ~= n then return 'REFUSED' end
 leave(id)
 set(id, 'error', why, 'died', 0)
 if cancel == '1' and queue ~= CONTROL then

@@ -5,6 +5,7 @@ local status, queue = fields(id, 'status', 'queue')
 if status ~= 'failed' or queue == '' then return {} end
 redis.call('SREM', prefix .. 'unfiled', id)
 reset_counters(id)
-set(id, 'letter', '', 'error', '')
+set(id, 'letter', '', 'error', '', 'ended_ms', 0)
+activate(id)
 wait(id, queue, now)
 return hint(id)

@@ -74,7 +74,7 @@ class Archive:
         self._hashes = Recent(64 * 1024)  # sha256 by key of the snapshots last seen here
         self._written = _Newest(32)  # the process that ran a step is often asked for the next one
         # A job's facts are written once, and every step asks for them.
-        self.load_job = lru_cache(maxsize=256)(self._load_job)
+        self._known_job = lru_cache(maxsize=256)(self._load_job)
 
     # --- jobs -----------------------------------------------------------------------------------
 
@@ -82,13 +82,20 @@ class Archive:
         self._store.put(f"jobs/{job.id}/job.json", _json(job))
 
     def find_job(self, job: str) -> Job | None:
-        """None: there is no such job."""
+        """As stored now; None: there is no such job."""
         try:
-            return self.load_job(job)
+            return self._load_job(job)
         except NotFound:
             return None
 
-    def _load_job(self, job: str) -> Job:
+    def load_job(self, job: str, created_ms: int | None = None) -> Job:
+        """As stored or, with the time that the ledger has of it, from memory.
+
+        A job that was deleted and submitted again has the same id and another time.
+        """
+        return self._load_job(job) if created_ms is None else self._known_job(job, created_ms)
+
+    def _load_job(self, job: str, _created_ms: int = 0) -> Job:
         key = f"jobs/{job}/job.json"
         return _parse(Job, key, self._store.get(key))
 

@@ -7,11 +7,15 @@ from threading import Barrier
 import pytest
 
 from tasks.jobs import JobStatus
-from tasks.ledger import CONTROL, Claim, CommitResult, FailResult, Next, Refusal, Renewal
+from tasks.ledger import CONTROL, Claim, CommitResult, FailResult, Next, Page, Query, Refusal, Renewal
 from tests.contracts.benches import PLAN, RENDER, Bench, entry
 
 TTL = 10_000
 SKY = "the sky is the limit"
+
+
+def listed(page: Page) -> list[str]:
+    return [record.job for record in page.records]
 
 
 class TestCreate:
@@ -39,10 +43,10 @@ class TestCreate:
     def test_jobs_are_listed_newest_first_by_owner(self, bench: Bench) -> None:
         for i, owner in enumerate(["alice", "bob", "alice"]):
             bench.submit(f"job-{i}", owner=owner, created_ms=1000 + i)
-        assert [record.job for record in bench.ledger.jobs()] == ["job-2", "job-1", "job-0"]
-        assert [record.job for record in bench.ledger.jobs("alice")] == ["job-2", "job-0"]
-        assert [record.job for record in bench.ledger.jobs("alice", limit=1)] == ["job-2"]
-        assert bench.ledger.jobs("carol") == []
+        assert listed(bench.ledger.jobs()) == ["job-2", "job-1", "job-0"]
+        assert listed(bench.ledger.jobs(Query(owner="alice"))) == ["job-2", "job-0"]
+        assert listed(bench.ledger.jobs(Query(owner="alice"), limit=1)) == ["job-2"]
+        assert bench.ledger.jobs(Query(owner="carol")) == ([], None)
 
 
 class TestClaim:

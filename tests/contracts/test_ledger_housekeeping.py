@@ -126,7 +126,7 @@ def test_what_ended_long_ago_is_forgotten(bench: Bench) -> None:
         bench.ledger.commit(f"job-{i}", 0, claim.nonce, "key", None, JobStatus.DONE, "satisfied")
         bench.advance(10_000)
     assert bench.ledger.forget(15_000) == 1
-    assert [record.job for record in bench.ledger.jobs("alice")] == ["job-3", "job-2", "job-1"]
+    assert [record.job for record in bench.ledger.jobs().records] == ["job-3", "job-2", "job-1"]
     assert bench.ledger.get("job-0") is None
     assert bench.ledger.forget(15_000) == 0
 
@@ -143,6 +143,8 @@ REFUSED_WHILE_WIPED: dict[str, Callable[[Ledger], object]] = {
     "overdue": lambda ledger: ledger.overdue("planner", 0, 10),
     "dead_letters": lambda ledger: ledger.dead_letters(),
     "forget": lambda ledger: ledger.forget(0),
+    "admit": lambda ledger: ledger.admit("alice", "job-1", 1, 1000),
+    "remove": lambda ledger: ledger.remove("job-1"),
 }
 
 

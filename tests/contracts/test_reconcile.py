@@ -47,7 +47,7 @@ class TestRebuild:
     def test_a_new_ledger_is_opened(self, house: House) -> None:
         assert house.reconciler.once()
         assert house.bench.ledger.epoch()
-        assert house.bench.ledger.jobs() == []
+        assert house.bench.ledger.jobs() == ([], None)
 
     def test_each_job_stands_after_its_last_whole_snapshot(self, house: House) -> None:
         keys = {n: stories.run(house.archive, stories.job(f"job {n}"), n) for n in (0, 1, 5)}
@@ -142,7 +142,7 @@ class TestRebuild:
         house.archive = Archive(FolderStore(tmp_path / "objects"))
         house.reconciler = house.another()
         assert house.reconciler.once()
-        assert [record.title for record in house.bench.ledger.jobs()] == ["a red square, whole"]
+        assert [record.title for record in house.bench.ledger.jobs().records] == ["a red square, whole"]
         assert len(house.archive.live()) == 3
 
     def test_a_second_rebuilder_stays_out(self, house: House) -> None:
@@ -163,7 +163,7 @@ class TestRebuild:
         house.bench.ledger.restore(entry.model_copy(update={"title": "restored by the first"}), "died half-way")
         house.bench.advance(1_001)
         assert house.reconciler.once()
-        assert len(house.bench.ledger.jobs()) == 4
+        assert len(house.bench.ledger.jobs().records) == 4
         assert found(house, jobs[0]).title == "restored by the first"
 
     def test_two_at_once_make_one_epoch(self, house: House) -> None:
@@ -181,7 +181,7 @@ class TestRebuild:
         for thread in threads:
             thread.join()
         assert sorted(answers) == [False, True]
-        assert len(house.bench.ledger.jobs()) == 10
+        assert len(house.bench.ledger.jobs().records) == 10
 
 
 class TestReap:

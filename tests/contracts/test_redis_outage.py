@@ -1,5 +1,6 @@
 """What the Redis ledger does when the server is away, restarts, or its answer is lost."""
 
+import select
 import socket
 import threading
 from collections.abc import Iterator
@@ -82,13 +83,18 @@ def losing_answers(running: Running) -> Iterator[tuple[str, threading.Event]]:
                 except OSError:
                     return
                 with client, socket.create_connection(("127.0.0.1", running.port)) as server:
-                    while request := client.recv(65_536):
-                        server.sendall(request)
-                        answer = server.recv(65_536)
-                        if lose.is_set():
-                            lose.clear()
-                            break
-                        client.sendall(answer)
+                    relay(client, server)
+
+        def relay(client: socket.socket, server: socket.socket) -> None:
+            while True:
+                for ready in select.select([client, server], [], [])[0]:
+                    data = ready.recv(65_536)
+                    if not data:
+                        return
+                    if ready is server and lose.is_set():
+                        lose.clear()
+                        return
+                    (server if ready is client else client).sendall(data)
 
         thread = threading.Thread(target=serve)
         thread.start()

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from infra.servers import Running
+from tasks.facts import Cost, Facts
 from tasks.jobs import JobStatus
-from tasks.ledger import CONTROL, Claim, Record, Refusal
+from tasks.ledger import CONTROL, Claim, Page, Query, Record, Refusal
 from tests.contracts.benches import PLAN, RENDER, Bench, entry, memory_bench, redis_bench
 
 JOBS = ("a", "b", "c")
@@ -29,7 +30,7 @@ class Twins:
         self.actions: dict[Callable[[], None], int] = {
             self.create: 3, self.claim: 12, self.renew: 4, self.commit: 8, self.fail: 8, self.cancel: 2,
             self.requeue: 3, self.reap: 3, self.overdue: 3, self.file_letters: 1, self.forget: 1,
-            self.wait: 8, self.wipe: 1,
+            self.wait: 8, self.wipe: 1, self.list: 3, self.admit: 3, self.remove: 1,
         }  # fmt: skip
 
     def walk(self, steps: int) -> None:
@@ -40,10 +41,10 @@ class Twins:
             for job in JOBS:
                 self.both("get", job)
 
-    def both(self, method: str, *arguments: Any) -> list[Any]:
+    def both(self, method: str, *arguments: Any, **named: Any) -> list[Any]:
         """Call both, with each one's own nonce where a pair is given. The answers must be equal."""
         answers = [
-            getattr(bench.ledger, method)(*(one[side] if isinstance(one, tuple) else one for one in arguments))
+            getattr(bench.ledger, method)(*(one[side] if isinstance(one, tuple) else one for one in arguments), **named)
             for side, bench in enumerate(self.benches)
         ]
         memory, redis = (_comparable(answer) for answer in answers)
@@ -67,7 +68,9 @@ class Twins:
 
     def create(self) -> None:
         job = self.job()
-        self.both("create", entry(job, next=self.choose.choice([PLAN, RENDER]), created_ms=ord(job)))
+        self.both("removed", job)
+        labels = self.choose.choice([(), ("x",), ("x", "y")])
+        self.both("create", entry(job, next=self.choose.choice([PLAN, RENDER]), created_ms=ord(job), labels=labels))
 
     def claim(self) -> None:
         job = self.job()
@@ -89,13 +92,29 @@ class Twins:
         }
         end = ends[self.choose.choices(list(ends), [12, 1, 2, 1])[0]]
         call = (job, self.step(job), self.held(job), "key")
+        told = {"facts": Facts(met=self.choose.randrange(9)), "cost": self.cost()}
         for _ in range(2):  # again, as if the first answer had been lost
-            self.both("commit", *call, *end)
+            self.both("commit", *call, *end, **told)
 
     def fail(self) -> None:
         job = self.job()
         counts, delay = self.choose.random() < 0.7, self.choose.choice([0, DELAY_MS])
-        self.both("fail", job, self.step(job), self.held(job), '{"boundary":"seat"}', counts, delay)
+        self.both("fail", job, self.step(job), self.held(job), '{"boundary":"seat"}', counts, delay, self.cost())
+
+    def cost(self) -> Cost:
+        return Cost(ms=self.choose.randrange(1000), vlm_calls=self.choose.randrange(3), attempts=1)
+
+    def list(self) -> None:
+        statuses = frozenset(self.choose.sample(list(JobStatus), self.choose.randrange(3)))
+        labels = self.choose.choice([(), ("x",), ("y",)])
+        query = Query(owner=self.choose.choice([None, "alice"]), statuses=statuses, labels=labels)
+        self.both("jobs", query, self.choose.randint(1, 3))
+
+    def admit(self) -> None:
+        self.both("admit", "alice", self.choose.choice([*JOBS, "d"]), self.choose.randint(1, 3), DELAY_MS)
+
+    def remove(self) -> None:
+        self.both("remove", self.job())
 
     def cancel(self) -> None:
         self.both("cancel", self.job())
@@ -129,7 +148,8 @@ class Twins:
         for bench in self.benches:
             bench.wipe()
         self.both("lock_rebuild", "me", 60_000)
-        self.both("restore", entry("a", step=1, snapshot="key", next=RENDER, cancel=self.choose.random() < 0.3), "me")
+        restored = entry("a", step=1, snapshot="key", next=RENDER, cancel=self.choose.random() < 0.3, cost=self.cost())
+        self.both("restore", restored, "me")
         self.both("restore", entry("b", status=JobStatus.FAILED, letter="aa"), "me")
         for bench in self.benches:
             bench.ledger.open_epoch("me")
@@ -137,13 +157,19 @@ class Twins:
 
 def _comparable(answer: Any) -> Any:
     """The answer without nonces and times."""
+    if isinstance(answer, Page):
+        return [_comparable(record) for record in answer.records], answer.following
     if isinstance(answer, list):
         return sorted((_comparable(one) for one in answer), key=str)
     if isinstance(answer, Claim):
         return answer.model_dump(exclude={"nonce"})
     if isinstance(answer, Record):
-        facts = answer.model_dump(exclude={"hinted_ms", "not_before_ms", "letter", "error"})
-        times = {"hinted": answer.hinted_ms > 0, "delayed": answer.not_before_ms > 0}
+        facts = answer.model_dump(exclude={"hinted_ms", "not_before_ms", "ended_ms", "letter", "error"})
+        times = {
+            "hinted": answer.hinted_ms > 0,
+            "delayed": answer.not_before_ms > 0,
+            "ended": answer.ended_ms > 0,
+        }
         error = json.loads(answer.error) if answer.error else None
         return {**facts, **times, "letter": bool(answer.letter), "error": error}
     return answer

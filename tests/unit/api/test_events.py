@@ -47,7 +47,7 @@ def test_a_job_that_ended_tells_everything_and_then_how_it_stands(house: House, 
     assert len({(id.step, id.digest) for id in ids}) == 3
     trajectory = alice.get(f"/v1/jobs/{id}/trajectory").json()
     assert [json.loads(event["data"]) for event in events[:-1]] == trajectory["events"]
-    assert json.loads(events[-1]["data"]) == alice.get(f"/v1/jobs/{id}").json()
+    assert json.loads(events[-1]["data"]).items() <= alice.get(f"/v1/jobs/{id}").json().items()
 
 
 def test_each_id_resumes_exactly_behind_itself(house: House, alice: httpx.Client) -> None:

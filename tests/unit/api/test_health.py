@@ -37,4 +37,4 @@ def test_not_ready_names_what_does_not_answer(house: House, stranger: httpx.Clie
 def test_the_schema_shows_what_a_submit_takes(stranger: httpx.Client) -> None:
     document = stranger.get("/v1/openapi.json").json()
     body = document["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    assert sorted(body["properties"]) == ["brief", "priority", "seed", "settings"]
+    assert sorted(body["properties"]) == ["brief", "labels", "priority", "seed", "settings"]

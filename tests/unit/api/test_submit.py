@@ -36,11 +36,15 @@ def test_a_submit_is_stored_entered_and_hinted(house: House, alice: httpx.Client
     id = job_id("alice", "key-1")
     envelope = response.json()
     assert response.headers["Location"] == f"/v1/jobs/{id}" == envelope["links"]["self"]
+    assert envelope["cost"].pop("seconds") == 0
+    assert set(envelope.pop("cost").values()) == {0}
+    assert envelope.pop("settings") == LoopSettings().model_dump(mode="json")
     assert envelope | {"created": 0, "links": {}} == {
-        "id": id, "title": "Lamp", "status": "queued", "stop": "", "step": 0,
-        "doing": "waiting: no worker serves planner",
-        "goals": {"met": 0, "missed": 0, "unsure": 0, "total": 0},
-        "rounds": 0, "renders": 0, "error": None, "created": 0, "links": {},
+        "id": id, "owner": "alice", "title": "Lamp", "status": "queued", "stop": "", "step": 0,
+        "doing": "waiting: no worker serves planner", "labels": [], "priority": 6,
+        "goals": {"met": 0, "missed": 0, "unsure": 0, "total": 0}, "coverage": None,
+        "rounds": 0, "renders": 0, "error": None, "created": 0, "ended": None, "links": {},
+        "brief": {"text": "A lamp on a table", "title": "Lamp", "source": None}, "seed": 5,
     }  # fmt: skip
     stored = house.archive.load_job(id)
     assert (stored.owner, stored.brief.text, stored.seed) == ("alice", "A lamp on a table", 5)

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from director.types import Brief, Decided, LoopSettings, Stopped, StopReason, Trajectory
+from director.types import Action, ActionKind, Brief, LoopSettings, Planned, Stopped, StopReason, Trajectory
 from tasks.jobs import Job, job_id
 from tasks.ledger import Next
 from tasks.store import Archive
@@ -26,8 +26,8 @@ def nonce(n: int, attempt: str = "") -> str:
 
 def trajectory(story: Job, steps: int, stop: StopReason | None = None) -> Trajectory:
     """As after `steps` steps, the last of which stopped it if a reason is given."""
-    image = "0" * 64
-    events = [Decided(accepted=False, image=image, why=f"step {n}") for n in range(steps - bool(stop))]
+    actions = [Action(kind=ActionKind.GENERATE, instruction=f"step {n}", targets=()) for n in range(steps - bool(stop))]
+    events = [Planned(action=action, by="test") for action in actions]
     end = [Stopped(reason=stop, why="because")] if stop else []
     return Trajectory(brief=story.brief, settings=story.settings, seed=story.seed).with_events(*events, *end)
 

@@ -11,9 +11,11 @@ from director.errors import EditorError, StoreError
 from director.loop import direct
 from director.seats import Context, ExtractRequest, RenderRequest, Studio, VerifyRequest
 from director.types import Brief, Extracted, LoopSettings, Rendered, StopReason, Verified
+from tasks.facts import Cost, Facts
 from tasks.jobs import JobStatus
 from tasks.ledger import CONTROL
-from tasks.steps import StepEnd, run_step
+from tasks.reconcile import entry_of
+from tasks.steps import StepEnd, first, run_step
 from tests.support.facts import FactContext, FactStudio, brief_of, goals_of, play
 from tests.support.host import Bench, make_bench
 
@@ -262,6 +264,13 @@ def test_a_step_that_hangs_is_charged_and_its_process_killed(tmp_path: Path):
     now = record(bench, job)
     assert (now.step, now.seat_failures, now.status) == (1, 1, JobStatus.QUEUED)
     assert "longer than its 0.05 s" in now.error
+    assert (now.cost.attempts, now.cost.wasted_attempts) == (2, 1)
+
+
+def wait_for_records() -> None:
+    for thread in threading.enumerate():
+        if thread.name.startswith("lease-"):
+            thread.join(5)
 
 
 def test_every_try_leaves_a_record_of_what_it_took(tmp_path: Path):
@@ -273,30 +282,46 @@ def test_every_try_leaves_a_record_of_what_it_took(tmp_path: Path):
     with pytest.raises(EditorError):
         retry(bench, job, studio.studio())
     retry(bench, job, studio.studio())
-    for thread in threading.enumerate():
-        if thread.name.startswith("lease-"):
-            thread.join(5)
+    wait_for_records()
     found = sorted(bench.archive.attempts(job), key=lambda a: (a["n"], a["attempt"]))
     assert [(a["kind"], a["attempt"], a["committed"], a["renders"]) for a in found] == [
         ("plan", 1, True, 0), ("render", 1, False, 0), ("render", 2, True, 1),
     ]  # fmt: skip
     assert found[1]["error"]["message"] == "RuntimeError: no more memory"
     assert all(a["seconds"] > 0 and a["host"] == "bench" for a in found)
+    told = record(bench, job).cost
+    assert told == Cost.total(found)
+    assert (told.attempts, told.wasted_attempts, told.renders) == (3, 1, 1)
+
+
+def test_the_ledger_is_told_how_the_goals_stand(bench: Bench):
+    job = bench.submit(brief_of(ABC), ONE)
+    host = bench.host(FactStudio(script=iter(SCRIPT)).studio())
+    assert record(bench, job).facts == Facts(total=3)
+    bench.drain(host)
+    wait_for_records()
+    now = record(bench, job)
+    assert now.facts == Facts.of(bench.archive.load_snapshot(now.snapshot).trajectory)
+    assert now.facts.coverage is not None
+    assert now.facts.met + now.facts.missed + now.facts.unsure == 3
+    entry = entry_of(bench.archive, job, first)
+    assert entry
+    assert (entry.facts, entry.cost) == (now.facts, now.cost)
 
 
 def test_counts_and_kept_words_are_in_the_attempt_record(bench: Bench):
     class Talkative(FactStudio):
         def verify(self, request: VerifyRequest, context: Context) -> Verified:
             for tokens in (20, 22):
-                context.count("tokens", tokens)
+                context.count("prompt_tokens", tokens)
             context.keep("prompt", b"is it red?")
             return super().verify(request, context)
 
     job = bench.submit(brief_of(ABC), LoopSettings(candidates=1, rounds=1))
     bench.drain(bench.host(Talkative(script=iter(SCRIPT)).studio()))
-    for thread in threading.enumerate():
-        if thread.name.startswith("lease-"):
-            thread.join(5)
-    (verify,) = [a for a in bench.archive.attempts(job) if a["kind"] == "verify"]
-    assert verify["counts"] == {"tokens": 42}
+    wait_for_records()
+    found = bench.archive.attempts(job)
+    assert record(bench, job).cost == Cost.total(found)
+    (verify,) = [a for a in found if a["kind"] == "verify"]
+    assert verify["counts"] == {"prompt_tokens": 42}
     assert bench.archive.load_blob(verify["blobs"]["prompt"][0]) == b"is it red?"

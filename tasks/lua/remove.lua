@@ -1,0 +1,14 @@
+-- arg: id, ttl_ms. 0 when the job is active; otherwise it is dropped, and can't be created for a while.
+if wiped() then return 'wiped' end
+local id, ttl = unpack(arg)
+local status, owner = fields(id, 'status', 'owner')
+if status == 'queued' or status == 'running' then return 0 end
+if status then
+  redis.call('ZREM', prefix .. 'owner:' .. owner, id)
+  redis.call('ZREM', prefix .. 'created', id)
+  redis.call('ZREM', prefix .. 'ended', id)
+  redis.call('SREM', prefix .. 'unfiled', id)
+  redis.call('DEL', job_key(id))
+end
+redis.call('SET', prefix .. 'removing:' .. id, now + ttl, 'PX', ttl)
+return 1

@@ -1,0 +1,3 @@
+-- arg: id
+redis.call('DEL', prefix .. 'removing:' .. arg[1])
+return 'ok'
