@@ -24,7 +24,7 @@ INSTALL := $(VENV)/bin/python $(PIP) --constraint requirements.lock
 SEED ?= 1
 JOBS ?= 100
 
-.PHONY: help setup setup-models setup-sglang runtime demo test test-models check format up down status doctor storm bench lock clean
+.PHONY: help setup setup-models setup-sglang runtime demo test test-models check format up down status doctor client storm bench lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -52,6 +52,7 @@ check: $(DEV) ## lint, format, types and import rules
 	@$(RUN) ruff check
 	@$(RUN) ruff format --check
 	@$(RUN) pyright
+	@$(RUN) pyright --pythonversion 3.10 api/client # it is published for older Pythons than the rest
 	@$(VENV)/bin/lint-imports
 
 format: $(DEV) ## put the code into the one format
@@ -69,6 +70,9 @@ status: $(RUNTIME) ## what runs in the local stack
 
 doctor: $(RUNTIME) ## a line for each thing that the workers of the local stack depend on
 	@$(RUN) infra.stack run -- $(VENV)/bin/visiondirector-worker doctor
+
+client: $(DEV) ## the wheel of visiondirector-client, in dist/
+	@$(RUN) infra.client_wheel dist
 
 storm: $(DEV) ## kill workers and servers while JOBS=100 jobs run, from SEED=1
 	@$(RUN) tests.acceptance.storm --seed $(SEED) --jobs $(JOBS)

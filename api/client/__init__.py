@@ -4,6 +4,7 @@ with Client("http://127.0.0.1:8100") as director:
     job = director.submit("A lighthouse at dusk; the sign says HARBOUR")
     done = director.wait(job.id)
     picture = director.image(job.id)
+    goals = director.goals(job.id)
 """
 
 from .client import Client
@@ -16,15 +17,20 @@ from .errors import (
     Unauthorized,
     Unavailable,
 )
-from .models import Event, GoalCount, Job, JobError, Uploaded
+from .models import Attempt, Attempts, BriefSent, Cost, Event, Goal, GoalCount, Job, JobError, Uploaded
 
 __all__ = [
     "ApiError",
+    "Attempt",
+    "Attempts",
     "BadRequest",
+    "BriefSent",
     "Client",
     "Conflict",
+    "Cost",
     "Event",
     "FieldError",
+    "Goal",
     "GoalCount",
     "Job",
     "JobError",

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import time
 import uuid
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import httpx
 
-from .errors import Unavailable, from_response
-from .models import Event, Job, Uploaded
+from .errors import ApiError, Conflict, NotFound, Unavailable, from_response
+from .goals import goals_of
+from .models import Attempts, Event, Goal, Job, JobPage, Uploaded
 from .stream import lines, parse
 
+DEFAULT_URL = "http://127.0.0.1:8100"
+URL_NAME, TOKEN_NAME = "VISIONDIRECTOR_URL", "VISIONDIRECTOR_TOKEN"
 END = "end"
 PROGRESS = "progress"
 RETRIES = 5
@@ -30,6 +35,9 @@ HEARTBEAT = 10.0
 class Client:
     """Speaks to one service. A context manager; one thread at a time may use it.
 
+    Without a `url`, VISIONDIRECTOR_URL and VISIONDIRECTOR_TOKEN say where the service is (else it is
+    on this machine). The token of the environment goes nowhere but there.
+
     Connection errors and 503 are tried again, `RETRIES` times with growing pauses, and a stream that
     breaks off `STREAM_RETRIES` times: every call is safe to repeat, a submit through its key.
     `transport` replaces the network and `sleep` the clock's pause, for tests.
@@ -37,12 +45,14 @@ class Client:
 
     def __init__(
         self,
-        url: str,
+        url: str | None = None,
         token: str | None = None,
         timeout: float = 30.0,
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        if url is None:
+            url, token = os.environ.get(URL_NAME, DEFAULT_URL), token or os.environ.get(TOKEN_NAME)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._http = httpx.Client(
             base_url=url,
@@ -74,18 +84,25 @@ class Client:
         key: str | None = None,
         source: bytes | Path | str | None = None,
         priority: int | None = None,
+        labels: Iterable[str] = (),
     ) -> Job:
         """Start a job. `brief` is its text, or {text, title, source, goals}.
 
         `source` is a picture to start from (its bytes, or the path of a file); it is uploaded.
-        The same `key` gives the same job again; Conflict if the body differs.
+        The same `key` gives the same job again; Conflict if the body differs. `priority` goes from
+        0, first, to 9. `labels` are words of your own to find the job by.
         """
         sent: dict[str, Any] = {"text": brief} if isinstance(brief, str) else dict(brief)
         if source is not None:
             png = source if isinstance(source, bytes) else Path(source).read_bytes()
             sent["source"] = self.upload(png).image
         body: dict[str, Any] = {"brief": sent}
-        optional = {"settings": dict(settings) if settings else None, "seed": seed, "priority": priority}
+        optional = {
+            "settings": dict(settings) if settings else None,
+            "seed": seed,
+            "priority": priority,
+            "labels": list(labels) or None,
+        }
         body.update({name: value for name, value in optional.items() if value is not None})
         headers = {"Idempotency-Key": key or str(uuid.uuid4())}
         answer = self._send("POST", "/v1/jobs", json=body, headers=headers)
@@ -94,17 +111,77 @@ class Client:
     def job(self, id: str) -> Job:
         return Job.model_validate_json(self._send("GET", _path(id)).content)
 
+    def jobs(
+        self,
+        status: str | None = None,
+        label: str | None = None,
+        created_after: float | datetime | None = None,
+        created_before: float | datetime | None = None,
+        page: int = 100,
+    ) -> Iterator[Job]:
+        """Your jobs, newest first; `page` of them are asked for at a time.
+
+        Times are datetimes with a time zone, or seconds since the epoch.
+        """
+        asked = {
+            "status": status,
+            "label": label,
+            "created_after": _seconds(created_after),
+            "created_before": _seconds(created_before),
+            "limit": page,
+        }
+        params = {name: value for name, value in asked.items() if value is not None}
+        while True:
+            found = JobPage.model_validate_json(self._send("GET", "/v1/jobs", params=params).content)
+            yield from found.jobs
+            if not found.next:
+                return
+            params["cursor"] = found.next
+
     def cancel(self, id: str) -> Job:
         """Ask the job to stop. A job that has ended stays as it is."""
         return Job.model_validate_json(self._send("POST", _path(id, "cancel")).content)
 
-    def image(self, id: str) -> bytes:
-        """The best picture so far, as PNG. NotFound when there is none yet."""
-        return self._send("GET", _path(id, "image")).content
+    def requeue(self, id: str) -> Job:
+        """Let a failed job go on where it failed. Conflict when it has not failed."""
+        try:
+            return Job.model_validate_json(self._send("POST", _path(id, "requeue")).content)
+        except Conflict as error:
+            if error.tries > 1 and not (now := self.job(id)).ended:
+                return now  # a try whose answer was lost had worked
+            raise
+
+    def delete(self, id: str) -> None:
+        """Remove an ended job and what no other job uses. Conflict while it is active: cancel it first."""
+        try:
+            self._send("DELETE", _path(id))
+        except NotFound as error:
+            if error.tries == 1:
+                raise  # else a try whose answer was lost had worked
+
+    def image(self, id: str, metadata: bool = True) -> bytes:
+        """The best picture so far, as PNG. NotFound when there is none yet.
+
+        With `metadata` the file says inside what made it: brief, settings, seed, goals met.
+        """
+        params = None if metadata else {"metadata": "false"}
+        return self._send("GET", _path(id, "image"), params=params).content
+
+    def goals(self, id: str) -> list[Goal]:
+        """Every goal of the job, and how it stands on the best picture."""
+        return goals_of(self.trajectory(id))
 
     def trajectory(self, id: str) -> dict[str, Any]:
         """Everything that the loop did: brief, settings, seed and events."""
         return self._send("GET", _path(id, "trajectory")).json()
+
+    def attempts(self, id: str) -> Attempts:
+        """What each try of each step took, and their sum."""
+        return Attempts.model_validate_json(self._send("GET", _path(id, "attempts")).content)
+
+    def report(self, id: str) -> bytes:
+        """The job as one HTML page that needs nothing beside it."""
+        return self._send("GET", _path(id, "report")).content
 
     def upload(self, png: bytes) -> Uploaded:
         """Store a picture, to be named as a brief's source."""
@@ -185,6 +262,9 @@ class Client:
                 return response
             except (httpx.TransportError, Unavailable) as error:
                 tries.failed(error)
+            except ApiError as error:
+                error.tries = tries.made + 1
+                raise
 
 
 class _Over(Exception):
@@ -198,6 +278,10 @@ class _Tries:
         self._sleep = sleep
         self._most = RETRIES
         self._failures = 0
+
+    @property
+    def made(self) -> int:
+        return self._failures
 
     def reset(self, most: int) -> None:
         """It works; from now on `most` failures in a row are borne."""
@@ -217,6 +301,14 @@ def _path(id: str, *rest: str) -> str:
     # A job id from a command line must not walk to another path.
     safe = "".join(c if c.isalnum() or c == "-" else "_" for c in id)
     return "/".join(["/v1/jobs", safe or "_", *rest])
+
+
+def _seconds(time: float | datetime | None) -> float | None:
+    if isinstance(time, datetime):
+        if time.tzinfo is None:
+            raise ValueError("a time needs a time zone: datetime.now(timezone.utc)")
+        return time.timestamp()
+    return time
 
 
 def _is_loopback(host: str) -> bool:

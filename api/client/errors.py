@@ -4,7 +4,7 @@ ApiError
 ├── BadRequest     the service can't use what was sent; `fields` names what to mend
 ├── Unauthorized   the token is missing or unknown
 ├── NotFound       no such job, or no picture yet
-├── Conflict       the idempotency key was used for another body
+├── Conflict       the job, or the idempotency key, is in a state that forbids it
 └── Unavailable    no answer, or 5xx; for the bounded retries that were made
 """
 
@@ -26,7 +26,9 @@ class FieldError(BaseModel):
 
 
 class ApiError(Exception):
-    """The root. `status` is 0 when there was no answer."""
+    """The root. `status` is 0 when there was no answer; `tries` counts the requests that were made."""
+
+    tries: int = 1
 
     def __init__(self, message: str, status: int = 0, fields: tuple[FieldError, ...] = ()) -> None:
         super().__init__(message, status, fields)

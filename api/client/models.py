@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 ACTIVE = ("queued", "running")
 
@@ -19,6 +19,35 @@ class GoalCount(BaseModel):
     total: int = 0
 
 
+class Goal(BaseModel):
+    """One goal, and how it stands on the best picture.
+
+    `outcome` is met, missed, unsure, or "" for a goal that was not looked at yet. `score` is the
+    probability that it is met, in [0, 1]; `evidence` is what was seen.
+    """
+
+    id: str
+    type: str
+    text: str
+    outcome: str = ""
+    score: float | None = None
+    evidence: str = ""
+
+
+class Cost(BaseModel):
+    """The sum over all attempts of all steps, wasted ones included. `seconds` is the time that steps took."""
+
+    seconds: float = 0.0
+    gpu_seconds: float = 0.0
+    renders: int = 0
+    denoising_steps: int = 0
+    vlm_calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    attempts: int = 0
+    wasted_attempts: int = 0
+
+
 class JobError(BaseModel):
     """Where a job failed, what was said, and what a person can do."""
 
@@ -27,8 +56,20 @@ class JobError(BaseModel):
     fix: str = ""
 
 
+class BriefSent(BaseModel):
+    """The brief as the service keeps it; `source` is the hash of the picture that it starts from."""
+
+    text: str = ""
+    title: str = ""
+    source: str | None = None
+
+
 class Job(BaseModel):
-    """A job. `status` is queued, running, done, cancelled or failed; `stop` says why it ended."""
+    """A job. `status` is queued, running, done, cancelled or failed; `stop` says why it ended.
+
+    `coverage` is the share of goals met, None before the first look. Times are seconds since the
+    epoch. `brief`, `settings` and `seed` are None in lists.
+    """
 
     id: str
     title: str = ""
@@ -36,11 +77,20 @@ class Job(BaseModel):
     stop: str = ""
     step: int = 0
     doing: str = ""
+    labels: tuple[str, ...] = ()
+    priority: int | None = None
     goals: GoalCount = GoalCount()
+    coverage: float | None = None
     rounds: int = 0
     renders: int = 0
+    cost: Cost | None = None
     error: JobError | None = None
     created: float = 0.0
+    ended_at: float | None = Field(default=None, alias="ended")
+    brief: BriefSent | None = None
+    settings: dict[str, Any] | None = None
+    seed: int | None = None
+    links: dict[str, str] = {}
 
     @property
     def ended(self) -> bool:
@@ -50,6 +100,35 @@ class Job(BaseModel):
     def satisfied(self) -> bool:
         """Every goal that was asked for is met."""
         return self.stop == "satisfied"
+
+
+class JobPage(BaseModel):
+    """One page of a list; `next` names the one after it."""
+
+    jobs: tuple[Job, ...] = ()
+    next: str | None = None
+
+
+class Attempt(BaseModel):
+    """One try of one step. `committed` is False for work that was lost or failed."""
+
+    n: int = 0
+    kind: str = ""
+    attempt: int = 1
+    host: str = ""
+    started: float = 0.0
+    seconds: float = 0.0
+    renders: int = 0
+    committed: bool = False
+    counts: dict[str, float] = {}
+    error: JobError | None = None
+
+
+class Attempts(BaseModel):
+    """What every try took, and their sum."""
+
+    attempts: tuple[Attempt, ...] = ()
+    cost: Cost = Cost()
 
 
 class Uploaded(BaseModel):

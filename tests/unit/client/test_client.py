@@ -1,4 +1,5 @@
 import json
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
@@ -6,25 +7,30 @@ import httpx
 import pytest
 
 from api import client as package
-from api.client import ApiError, BadRequest, Conflict, NotFound, Unauthorized, Unavailable
+from api.client import ApiError, BadRequest, Client, Conflict, NotFound, Unauthorized, Unavailable
 from api.client.client import LONGEST_PAUSE, RETRIES, STREAM_RETRIES
+from api.client.goals import goals_of
+from director import history
+from tests.support.facts import play
 from tests.unit.client.service import JOB, Scripted, event, job, problem, scripted, stream
+from tests.unit.director.test_loop import run
 
 
 def test_the_surface() -> None:
     assert sorted(package.__all__) == [
-        "ApiError", "BadRequest", "Client", "Conflict", "Event", "FieldError", "GoalCount", "Job", "JobError",
-        "NotFound", "Unauthorized", "Unavailable", "Uploaded",
+        "ApiError", "Attempt", "Attempts", "BadRequest", "BriefSent", "Client", "Conflict", "Cost", "Event",
+        "FieldError", "Goal", "GoalCount", "Job", "JobError", "NotFound", "Unauthorized", "Unavailable", "Uploaded",
     ]  # fmt: skip
 
 
 def test_submit_sends_a_brief_with_its_own_key() -> None:
     service = scripted(httpx.Response(202, json=job()))
     with service.client("secret") as client:
-        made = client.submit("a lamp", settings={"candidates": 2}, seed=7, priority=0)
+        made = client.submit("a lamp", settings={"candidates": 2}, seed=7, priority=0, labels=["autumn", "poster"])
     [request] = service.asked
     assert json.loads(request.content) == {
         "brief": {"text": "a lamp"}, "settings": {"candidates": 2}, "seed": 7, "priority": 0,
+        "labels": ["autumn", "poster"],
     }  # fmt: skip
     assert len(request.headers["Idempotency-Key"]) == 36
     assert request.headers["Authorization"] == "Bearer secret"
@@ -204,3 +210,98 @@ def test_cancel_image_and_trajectory() -> None:
     assert [(r.method, r.url.path.removeprefix(f"/v1/jobs/{JOB}")) for r in service.asked] == [
         ("POST", "/cancel"), ("GET", "/image"), ("GET", "/trajectory"),
     ]  # fmt: skip
+
+
+def test_the_environment_says_where_and_its_token_goes_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VISIONDIRECTOR_URL", "http://render.test")
+    monkeypatch.setenv("VISIONDIRECTOR_TOKEN", "secret")
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(200, json=job())
+
+    for url in (None, "http://elsewhere.test"):
+        with Client(url, transport=httpx.MockTransport(answer)) as client:
+            client.job(JOB)
+    assert [(r.url.host, r.headers.get("Authorization")) for r in asked] == [
+        ("render.test", "Bearer secret"), ("elsewhere.test", None),
+    ]  # fmt: skip
+
+
+def test_a_list_goes_through_all_pages() -> None:
+    second = {**job("done", "satisfied"), "id": "b", "labels": ["x"], "ended": 9.5, "cost": {"renders": 4, "new": 1}}
+    service = scripted(
+        httpx.Response(200, json={"jobs": [job()], "next": "c1"}),
+        httpx.Response(200, json={"jobs": [second], "next": None}),
+    )
+    after = datetime(2026, 11, 23, tzinfo=UTC)
+    with service.client() as client:
+        first, last = client.jobs(status="done", label="x", created_after=after, page=1)
+    assert [dict(r.url.params) for r in service.asked] == [
+        {"status": "done", "label": "x", "created_after": "1795392000.0", "limit": "1"},
+        {"status": "done", "label": "x", "created_after": "1795392000.0", "limit": "1", "cursor": "c1"},
+    ]
+    assert (first.cost, first.ended, first.ended_at) == (None, False, None)
+    assert (last.cost and last.cost.renders, last.ended, last.ended_at, last.labels) == (4, True, 9.5, ("x",))
+    with pytest.raises(ValueError, match="time zone"):
+        next(client.jobs(created_after=datetime(2026, 11, 23)))  # noqa: DTZ001
+
+
+def test_a_lost_answer_does_not_make_a_delete_or_a_requeue_fail() -> None:
+    lost = httpx.ReadError("reset")
+    conflict = problem(409, "not a dead letter")
+    with scripted(lost, problem(404, "Unknown job")).client() as client:
+        client.delete(JOB)
+    with scripted(problem(404, "Unknown job")).client() as client, pytest.raises(NotFound):
+        client.delete(JOB)
+    with scripted(lost, conflict, httpx.Response(200, json=job())).client() as client:
+        assert client.requeue(JOB).status == "queued"
+    with scripted(conflict).client() as client, pytest.raises(Conflict):
+        client.requeue(JOB)
+    with (
+        scripted(lost, conflict, httpx.Response(200, json=job("done"))).client() as client,
+        pytest.raises(Conflict),
+    ):
+        client.requeue(JOB)
+
+
+def test_attempts_and_report() -> None:
+    tried = {"n": 3, "nonce": "x", "kind": "render", "seconds": 1.5, "committed": True, "counts": {"vlm": 2}}
+    service = scripted(
+        httpx.Response(200, json={"attempts": [tried], "cost": {"seconds": 1.5, "wasted_attempts": 0}}),
+        httpx.Response(200, content=b"<!doctype html>"),
+        httpx.Response(200, content=b"png"),
+    )
+    with service.client() as client:
+        found = client.attempts(JOB)
+        assert (found.attempts[0].kind, found.cost.seconds) == ("render", 1.5)
+        assert client.report(JOB) == b"<!doctype html>"
+        client.image(JOB, metadata=False)
+    assert service.asked[-1].url.query == b"metadata=false"
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        [{"a": "met"}, {"a": "missed", "b": "met", "c": "met"}, {"b": "met"}, {"c": "met"}],
+        [{"a": "met", "b": "unsure"}, {"b": "unsure"}, {"c": "met"}],
+        [{}, {}, {}, {}, {}, {}],
+    ],
+)
+def test_goals_stand_as_the_director_says(script: list[dict[str, str]]) -> None:
+    trajectory = run(play(*script))
+    rows = goals_of(trajectory.model_dump(mode="json"))
+    standing = history.standing(trajectory)
+    assert [(row.id, row.type, row.text) for row in rows] == [
+        (goal.id, goal.type, goal.text) for goal in history.goals(trajectory)
+    ]
+    for row in rows:
+        verdict = standing.get(row.id)
+        assert (row.outcome, row.score) == ((verdict.outcome, verdict.score) if verdict else ("", None))
+    assert any(row.outcome for row in rows)
+
+
+def test_goals_of_a_job_that_has_none_yet() -> None:
+    with scripted(httpx.Response(200, json={"brief": {"text": "a lamp"}, "events": []})).client() as client:
+        assert client.goals(JOB) == []
