@@ -1,14 +1,19 @@
 """A job as lines for a person: its events, what it does now, and how it ended."""
 
+import time
+from collections.abc import Iterable
+
 from pydantic import TypeAdapter, ValidationError
 
-from api.client import Event, Job
-from director import types
+from api.client import Event, Goal, Job
+from director import history, types
 from director.story import Line, Narrator, count, plain
+from director.types import Trajectory, Usage
 
 _EVENTS: TypeAdapter[types.Event] = TypeAdapter(types.Event)
 
 NOBODY = "waiting: no worker"
+STYLES = {"done": "bold green", "failed": "bold red", "cancelled": "bold yellow", "running": "cyan", "queued": ""}
 
 
 def told(narrator: Narrator, event: Event) -> Line:
@@ -23,21 +28,124 @@ def told(narrator: Narrator, event: Event) -> Line:
 
 def progress(doing: str) -> Line:
     """What a quiet job does or waits for."""
-    return Line("now", plain(doing), "yellow" if doing.startswith(NOBODY) else "dim")
+    return Line("now", plain(doing), doing_style(doing))
+
+
+def doing_style(doing: str) -> str:
+    return "yellow" if doing.startswith(NOBODY) else "dim"
 
 
 def summary(job: Job) -> list[Line]:
     """A job in a few lines, for `show` and for the end of `watch`."""
-    style = {"done": "bold green", "failed": "bold red", "cancelled": "bold yellow"}.get(job.status, "bold")
-    state = job.status + (f", {job.stop}" if job.stop and job.stop != job.status else "")
-    lines = [Line("job", f"{job.id}  {plain(job.title)}"), Line("status", plain(state), style)]
+    lines = [Line("job", f"{job.id}  {plain(job.title)}"), status(job)]
+    if job.labels:
+        lines.append(Line("labels", plain(" ".join(job.labels), 400)))
     if job.doing:
         lines.append(progress(job.doing))
     if job.goals.total:
-        unsure = f", {job.goals.unsure} unsure" if job.goals.unsure else ""
-        lines.append(Line("goals", f"{job.goals.met}/{job.goals.total} met{unsure}"))
-    lines.append(Line("cost", f"{count(job.rounds, 'round')}, {count(job.renders, 'render')}"))
-    if job.error:
-        fix = f" ({job.error.fix})" if job.error.fix else ""
-        lines.append(Line("error", plain(f"{job.error.boundary}: {job.error.message}{fix}", 400), "red"))
-    return lines
+        lines.append(Line("goals", goals(job)))
+    lines.append(Line("cost", cost(job)))
+    return [*lines, *error(job)]
+
+
+def status(job: Job) -> Line:
+    return Line("status", state(job), style(job))
+
+
+def state(job: Job) -> str:
+    return plain(job.status + (f", {job.stop}" if job.stop and job.stop != job.status else ""))
+
+
+def style(job: Job) -> str:
+    """A satisfied job is green; one that ended short of it is yellow."""
+    if job.status == "done" and not job.satisfied:
+        return "bold yellow"
+    return STYLES.get(job.status, "bold")
+
+
+def goals(job: Job) -> str:
+    unsure = f", {job.goals.unsure} unsure" if job.goals.unsure else ""
+    return f"{job.goals.met}/{job.goals.total} met{unsure}"
+
+
+def cost(job: Job, usage: Usage | None = None) -> str:
+    """Rounds and pictures, then what the attempts took. `usage` is newer than the job's own numbers."""
+    rounds, renders = (usage.rounds, usage.renders) if usage else (job.rounds, job.renders)
+    parts = [count(rounds, "round"), count(renders, "render")]
+    if spent := job.cost:
+        parts += [f"{duration(spent.seconds)} of work"] if spent.seconds else []
+        parts += [f"{duration(spent.gpu_seconds)} of GPU"] if spent.gpu_seconds else []
+        parts += [count(spent.vlm_calls, "model call")] if spent.vlm_calls else []
+        tokens = spent.prompt_tokens + spent.completion_tokens
+        parts += [f"{tokens:,} tokens"] if tokens else []
+        parts += [f"{count(spent.wasted_attempts, 'attempt')} wasted"] if spent.wasted_attempts else []
+    return ", ".join(parts)
+
+
+def outcome(job: Job, trajectory: Trajectory, most: int = 6) -> list[Line]:
+    """How it ended, and which goals are not met."""
+    standing = history.standing(trajectory)
+    lines: list[Line] = []
+    for goal in history.goals(trajectory):
+        verdict = standing.get(goal.id)
+        if verdict and verdict.outcome is not types.Outcome.MET:
+            why = f" ({plain(verdict.evidence, 60)})" if verdict.evidence else ""
+            colour = "red" if verdict.outcome is types.Outcome.MISSED else "yellow"
+            lines.append(Line(verdict.outcome.value, plain(goal.text, 60) + why, colour))
+    more = (
+        [Line("", f"… {len(lines) - most} more: visiondirector show {job.id[:8]}", "dim")] if len(lines) > most else []
+    )
+    why = f": {plain(trajectory.stop.why)}" if trajectory.stop else ""
+    return [
+        *lines[:most],
+        *more,
+        Line(job.status, (state(job).partition(", ")[2] or job.status) + why, style(job)),
+        *error(job),
+    ]
+
+
+def error(job: Job) -> list[Line]:
+    if not job.error:
+        return []
+    fix = f" ({job.error.fix})" if job.error.fix else ""
+    return [Line("error", plain(f"{job.error.boundary}: {job.error.message}{fix}", 400), "red")]
+
+
+def ended(job: Job, saved: str = "") -> Line:
+    """A job that is over, in one line."""
+    where = f"  {saved}" if saved else ""
+    return Line(
+        job.status, f"{job.id[:8]}  {goals(job)}, {job.stop or job.status}  {plain(job.title, 60)}{where}", style(job)
+    )
+
+
+def goal_lines(rows: Iterable[Goal]) -> list[Line]:
+    """Every goal in a line of its own."""
+    colours = {"met": "green", "missed": "red", "unsure": "yellow"}
+    return [
+        Line(
+            row.outcome or "not seen",
+            plain(row.text, 1000) + (f"  ({plain(row.evidence, 300)})" if row.evidence else ""),
+            colours.get(row.outcome, "dim"),
+        )
+        for row in rows
+    ]
+
+
+def duration(seconds: float) -> str:
+    """3.2 s, 42 s, 4 min, 3 h 20 min, 12 d."""
+    if seconds < 10:
+        return f"{seconds:.3g} s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    return f"{round(hours / 24)} d"
+
+
+def age(created: float, now: float | None = None) -> str:
+    return duration(max(0, int((time.time() if now is None else now) - created)))

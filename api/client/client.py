@@ -6,7 +6,7 @@ import ipaddress
 import os
 import time
 import uuid
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -113,19 +113,20 @@ class Client:
 
     def jobs(
         self,
-        status: str | None = None,
-        label: str | None = None,
+        status: str | Sequence[str] = (),
+        label: str | Sequence[str] = (),
         created_after: float | datetime | None = None,
         created_before: float | datetime | None = None,
         page: int = 100,
     ) -> Iterator[Job]:
-        """Your jobs, newest first; `page` of them are asked for at a time.
+        """Your jobs, newest first; `page` of them (200 at most) are asked for at a time.
 
-        Times are datetimes with a time zone, or seconds since the epoch.
+        Those of any such `status` that have every such `label`. Times are datetimes with a time zone,
+        or seconds since the epoch.
         """
-        asked = {
-            "status": status,
-            "label": label,
+        asked: dict[str, Any] = {
+            "status": status or None,
+            "label": label or None,
             "created_after": _seconds(created_after),
             "created_before": _seconds(created_before),
             "limit": page,

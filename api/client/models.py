@@ -67,11 +67,12 @@ class BriefSent(BaseModel):
 class Job(BaseModel):
     """A job. `status` is queued, running, done, cancelled or failed; `stop` says why it ended.
 
-    `coverage` is the share of goals met, None before the first look. Times are seconds since the
-    epoch. `brief`, `settings` and `seed` are None in lists.
+    `coverage` is the share of the goals' weight that is met, None before the first picture was
+    accepted. Times are seconds since the epoch. `brief`, `settings` and `seed` are None in lists.
     """
 
     id: str
+    owner: str = ""
     title: str = ""
     status: str
     stop: str = ""

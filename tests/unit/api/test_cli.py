@@ -8,7 +8,10 @@ import httpx
 import pytest
 from rich.console import Console
 
-from api.cli import SATISFIED, SERVICE, SHORT, USAGE, Screen, parser, run, service_of
+from api.cli import run
+from api.cli.desk import SATISFIED, SERVICE, SHORT, USAGE, Desk, Screen
+from api.cli.parser import parser
+from api.cli.place import service_of
 from tests.unit.client.service import JOB, Answer, Scripted, event, job, problem, scripted, stream
 
 Cli = Callable[..., tuple[int, str, Scripted]]
@@ -22,15 +25,28 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     def call(line: str, *answers: Answer, stdin: bytes = b"") -> tuple[int, str, Scripted]:
         args = parser().parse_args(line.split())
         service, output = scripted(*answers), StringIO()
-        screen = Screen(Console(file=output, highlight=False, soft_wrap=True), args.json)
+        screen = Screen(Console(file=output, highlight=False), args.json, Console(stderr=True))
         with service.client() as client:
-            code = run(args, client, screen, BytesIO(stdin))
+            code = run(args, Desk(client, screen, BytesIO(stdin), service.slept.append))
         return code, output.getvalue(), service
 
     return call
 
 
-RECORD = httpx.Response(200, json={"events": []})
+RECORD = {"brief": {"text": "A lamp"}, "settings": {}, "seed": 1, "events": []}
+NO_PICTURE = problem(404, "There is no picture yet")
+
+
+def found(status: str = "running", stop: str = "", **more: object) -> httpx.Response:
+    return httpx.Response(200, json=job(status, stop, **more))
+
+
+def record() -> httpx.Response:
+    return httpx.Response(200, json=RECORD)
+
+
+def png() -> httpx.Response:
+    return httpx.Response(200, content=b"png")
 
 
 def accepted(**more: object) -> httpx.Response:
@@ -66,13 +82,12 @@ def test_submit_reads_standard_input(cli: Cli) -> None:
 
 def test_watch_tells_the_events_and_saves_the_picture(cli: Cli) -> None:
     Path("lamp.txt").write_text("A lamp")
-    code, output, _ = cli(
-        "submit lamp.txt --watch -o out", accepted(), ended("satisfied"), httpx.Response(200, content=b"png"), RECORD
-    )
+    code, output, _ = cli("submit lamp.txt --watch -o out", accepted(), record(), ended("satisfied"), record(), png())
     assert code == SATISFIED
     path = Path("out/a-lamp-0a0a0a0a.png")
     assert path.read_bytes() == b"png"
-    assert json.loads(path.with_suffix(".json").read_text()) == {"events": []}
+    assert json.loads(path.with_suffix(".json").read_text()) == RECORD
+    assert len(list(path.parent.iterdir())) == 2
     assert [line.split()[0] for line in output.splitlines()] == [
         "submitted",
         "stopped",
@@ -87,7 +102,7 @@ def test_watch_tells_the_events_and_saves_the_picture(cli: Cli) -> None:
 def test_watch_says_what_a_quiet_job_waits_for(cli: Cli) -> None:
     waiting = event("", "progress", {"doing": "waiting: no worker serves editor.foo"})
     end = event("0.a.0", "end", job("cancelled", "cancelled"))
-    code, output, _ = cli(f"watch {JOB}", stream(waiting, end), problem(404, "no picture"))
+    code, output, _ = cli(f"watch {JOB}", found(), record(), stream(waiting, end), record(), NO_PICTURE)
     assert (code, output.splitlines()[0]) == (SHORT, "now         waiting: no worker serves editor.foo")
 
 
@@ -95,43 +110,150 @@ def test_watch_says_what_a_quiet_job_waits_for(cli: Cli) -> None:
     ("stop", "code"), [("satisfied", SATISFIED), ("budget", SHORT), ("unverified", SHORT), ("", SHORT)]
 )
 def test_the_exit_code_says_how_it_ended(cli: Cli, stop: str, code: int) -> None:
-    assert cli(f"watch {JOB}", ended(stop), problem(404, "no picture"))[0] == code
+    assert cli(f"watch {JOB}", found(), record(), ended(stop), record(), NO_PICTURE)[0] == code
 
 
-def test_several_briefs_end_as_the_worst_of_them(cli: Cli) -> None:
+OTHER = JOB[:-1] + "b"
+
+
+def page(*jobs: dict[str, object]) -> httpx.Response:
+    return httpx.Response(200, json={"jobs": jobs, "next": None})
+
+
+def test_several_briefs_are_followed_by_one_list_and_end_in_one_line_each(cli: Cli) -> None:
     Path("a.txt").write_text("A")
     Path("b.txt").write_text("B")
-    answers = [accepted(), accepted(), ended("budget"), problem(404, "none"), ended("satisfied"), problem(404, "none")]
-    assert cli("submit a.txt b.txt --watch", *answers)[0] == SHORT
+    first, second = job(created=50.0), {**job(created=60.0), "id": OTHER, "title": "b"}
+    done = {**first, "status": "done", "stop": "satisfied", "goals": {"met": 2, "total": 2}}
+    code, output, service = cli(
+        "submit a.txt b.txt --watch", httpx.Response(202, json=first), httpx.Response(202, json=second),
+        page({**second, "status": "running"}, done), record(), png(),
+        page({**second, "status": "done", "stop": "budget"}), record(), NO_PICTURE,
+    )  # fmt: skip
+    assert code == SHORT
+    assert output.splitlines()[2:] == [
+        f"done        {JOB[:8]}  2/2 met, satisfied  a lamp  a-lamp-{JOB[:8]}.png",
+        f"done        {OTHER[:8]}  0/0 met, budget  b  no picture",
+    ]
+    assert [r.url.params.get("created_after") for r in service.asked if r.url.path == "/v1/jobs"][2:] == [
+        "50.0",
+        "60.0",
+    ]
+    assert service.slept == [1.0]
 
 
 def test_json_is_one_object_a_line(cli: Cli) -> None:
     Path("a.txt").write_text("A")
-    _, output, _ = cli(
-        "submit a.txt --watch --json", accepted(), ended("satisfied"), httpx.Response(200, content=b"png"), RECORD
-    )
+    _, output, _ = cli("submit a.txt --watch --json", accepted(), record(), ended("satisfied"), record(), png())
     lines = [json.loads(line) for line in output.splitlines()]
     assert [line.get("event") or line.get("status") or "saved" for line in lines] == [
-        "queued",
-        "stopped",
-        "end",
-        "saved",
-    ]
+        "queued", "stopped", "end", "saved",
+    ]  # fmt: skip
+    assert {line.get("job") or line["id"] for line in lines} == {JOB}
 
 
-def test_show_and_cancel(cli: Cli) -> None:
-    code, output, service = cli(f"show {JOB}", httpx.Response(200, json=job("running", doing="rendering")))
-    assert (code, output.splitlines()[1:3]) == (0, ["status      running", "now         rendering"])
+VERDICTS = [
+    {"goal": "g1", "outcome": "met", "score": 0.9, "confidence": 1, "by": "x", "evidence": "a lamp at (0.2, 0.3)"},
+    {"goal": "g2", "outcome": "missed", "score": 0.1, "confidence": 1, "by": "x"},
+]
+GOALS = [{"id": f"g{n}", "text": text} for n, text in enumerate(("a lamp", "a chair", "dusk"), 1)]
+LOOKED_AT = {
+    **RECORD,
+    "events": [
+        {"kind": "extracted", "goals": GOALS},
+        {"kind": "planned"},
+        {"kind": "verified", "image": "i", "verdicts": VERDICTS},
+        {"kind": "decided", "image": "i", "accepted": True},
+    ],
+}  # fmt: skip
+
+
+def test_show_lists_every_goal_with_its_evidence(cli: Cli) -> None:
+    cost = {"seconds": 75.2, "gpu_seconds": 40.0, "vlm_calls": 12, "prompt_tokens": 4000, "wasted_attempts": 1}
+    answers = [found(doing="rendering", cost=cost, labels=["autumn"]), httpx.Response(200, json=LOOKED_AT)]
+    code, output, _ = cli(f"show {JOB}", *answers)
+    assert (code, output.splitlines()[1:]) == (0, [
+        "status      running",
+        "labels      autumn",
+        "now         rendering",
+        "cost        0 rounds, 0 renders, 75 s of work, 40 s of GPU, 12 model calls, 4,000 tokens, 1 attempt wasted",
+        "met         a lamp  (a lamp at (0.2, 0.3))",
+        "missed      a chair",
+        "not seen    dusk",
+    ])  # fmt: skip
+    code, output, _ = cli(f"show {JOB} --json", found(), httpx.Response(200, json=LOOKED_AT))
+    assert [row["outcome"] for row in json.loads(output)["verdicts"]] == ["met", "missed", ""]
+
+
+def test_cancel_requeue_and_delete(cli: Cli) -> None:
     code, output, service = cli(f"cancel {JOB}", httpx.Response(202, json=job("running", doing="cancelling")))
     assert (code, service.asked[0].method, "cancelling" in output) == (0, "POST", True)
+    code, output, service = cli(f"requeue {JOB}", httpx.Response(202, json=job()))
+    assert (code, service.asked[0].url.path) == (0, f"/v1/jobs/{JOB}/requeue")
+    code, output, service = cli(f"delete {JOB} {OTHER}", httpx.Response(204), httpx.Response(204))
+    assert (code, [r.method for r in service.asked]) == (0, ["DELETE", "DELETE"])
+    assert cli(f"delete {JOB}", problem(409, "The job is active: cancel it first"))[0] == USAGE
 
 
-def test_ctrl_c_leaves_the_job_running(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_short_id_is_looked_up(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:
+    twins = page(job(), {**job(), "id": OTHER}, {**job(), "id": "f" + JOB[1:]})
+    code, _, service = cli(f"cancel f{JOB[1:8]}", twins, httpx.Response(202, json=job()))
+    assert (code, service.asked[1].url.path) == (0, f"/v1/jobs/f{JOB[1:]}/cancel")
+    for given, message in [(JOB[:8], "2 jobs begin with"), ("ffffffff", "no job 'ffffffff'"), ("f", "too short")]:
+        assert cli(f"cancel {given}", page(job(), {**job(), "id": OTHER}))[0] == USAGE
+        assert message in capsys.readouterr().err
+
+
+def test_a_list_in_a_pipe_has_a_job_a_line_with_tabs(cli: Cli) -> None:
+    listed = page(
+        {**job("done", "budget"), "created": 1795392000.5, "labels": ["a", "b"], "goals": {"met": 3, "total": 4}}
+    )
+    code, output, service = cli("list --status done --status failed --label a --since 2026-11-01T00:00Z -n 7", listed)
+    assert (code, output) == (0, f"{JOB}\t2026-11-23T00:00:00+00:00\tdone\tbudget\t3/4\ta,b\ta lamp\n")
+    assert service.asked[0].url.query == b"status=done&status=failed&label=a&created_after=1793491200.0&limit=7"
+    assert cli("list", page())[1] == ""
+
+
+def test_a_list_ends_at_its_limit(cli: Cli) -> None:
+    first = httpx.Response(200, json={"jobs": [job(), job()], "next": "more"})
+    assert len(cli("list -n 2 --json", first)[1].splitlines()) == 2
+
+
+@pytest.mark.parametrize("when", ["yesterday", "5 parsecs", "", "2026-13-01"])
+def test_a_time_that_is_none_is_refused(cli: Cli, when: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli(f"list --since={when.replace(' ', '_')}")
+    assert "is no time: write 90m" in capsys.readouterr().err
+
+
+def test_fetch_and_report_save_files(cli: Cli) -> None:
+    page = httpx.Response(200, content=b"<!doctype html>")
+    code, output, service = cli(f"fetch {JOB} -o out --report --no-metadata", found("done"), record(), png(), page)
+    assert code == 0
+    assert sorted(path.suffix for path in Path("out").iterdir()) == [".html", ".json", ".png"]
+    assert len(output.splitlines()) == 3
+    assert service.asked[2].url.query == b"metadata=false"
+    assert cli(f"fetch {JOB} -o out", found("failed"), record(), NO_PICTURE)[0] == SHORT
+    assert cli(f"report {JOB} -o page.html", found(), httpx.Response(200, content=b"<p>"))[0] == 0
+    assert Path("page.html").read_bytes() == b"<p>"
+
+
+def test_a_place_that_can_not_be_written_is_named(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("file").write_text("")
+    assert cli(f"fetch {JOB} -o file/x", found(), record(), png())[0] == USAGE
+    assert "choose another place with -o" in capsys.readouterr().err
+
+
+def test_ctrl_c_leaves_the_jobs_running(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:
     def interrupt(request: httpx.Request) -> httpx.Response:
         raise KeyboardInterrupt
 
-    assert cli(f"watch {JOB}", interrupt)[0] == 130
-    assert f"visiondirector watch {JOB}" in capsys.readouterr().err
+    assert cli(f"watch {JOB}", found(), record(), interrupt)[0] == 130
+    told = capsys.readouterr().err
+    assert f"the job goes on: look again with `visiondirector watch {JOB[:8]}`" in told
+    assert f"visiondirector cancel {JOB[:8]}" in told
+    assert cli(f"watch {JOB} {OTHER}", found(), httpx.Response(200, json={**job(), "id": OTHER}), interrupt)[0] == 130
+    assert "the jobs go on" in capsys.readouterr().err
 
 
 def test_errors_of_the_service_are_told(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:

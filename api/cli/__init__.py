@@ -1,0 +1,62 @@
+"""The command line: `visiondirector submit | watch | show | list | fetch | …`.
+
+Exit codes: 0 satisfied (or done as asked), 1 ended short of that, 2 what was asked can't be used,
+3 the service does not answer, 130 interrupted.
+"""
+
+import argparse
+import io
+import os
+import sys
+from collections.abc import Sequence
+
+import httpx
+from rich.console import Console
+
+from api.cli.desk import INTERRUPTED, SERVICE, SHORT, USAGE, Desk, Screen
+from api.cli.parser import parser
+from api.cli.place import CHECKOUT, service_of
+from api.client import ApiError, Client, Unavailable
+from director.errors import BriefError
+from director.story import plain
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command against the service that the flags, the environment or the checkout name."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that can't show a quotation mark gets a question mark, not a traceback.
+            stream.reconfigure(errors="replace")
+    args = parser().parse_args(argv)
+    try:
+        if "local" in args:
+            return args.local(args)
+        url, token = service_of(args, os.environ, CHECKOUT)
+        screen = Screen(Console(highlight=False), args.json, Console(stderr=True, highlight=False))
+        try:
+            client = Client(url, token)
+        except httpx.InvalidURL as error:
+            raise BriefError(f"{url}: {error}", "write http://HOST:PORT", "--url") from error
+        with client:
+            return run(args, Desk(client, screen, sys.stdin.buffer))
+    except BriefError as error:
+        print(error, file=sys.stderr)
+        return USAGE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of a pipe went away (`| head`): nobody is left to tell, now or at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return SHORT
+
+
+def run(args: argparse.Namespace, desk: Desk) -> int:
+    """Do what the parsed `args` ask; gives the exit code."""
+    try:
+        return args.call(args, desk)
+    except BriefError as error:
+        print(error, file=sys.stderr)
+        return USAGE
+    except ApiError as error:
+        print(plain(str(error), 2000) if not error.fields else error, file=sys.stderr)
+        return SERVICE if isinstance(error, Unavailable) else USAGE

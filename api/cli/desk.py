@@ -1,0 +1,68 @@
+"""What a command works with: the service, and where it says what it has to say."""
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from api.client import Client, Job
+from director.story import Line
+
+SATISFIED, SHORT, USAGE, SERVICE, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+@dataclass(frozen=True)
+class Screen:
+    """Lines for people, or JSON lines. `notes` is where remarks go that are no result: standard error."""
+
+    console: Console
+    as_json: bool
+    notes: Console
+
+    @property
+    def is_live(self) -> bool:
+        """Somebody looks, at a terminal that can be drawn on."""
+        return self.console.is_terminal and not self.console.is_dumb_terminal and not self.as_json
+
+    def line(self, line: Line) -> None:
+        if not self.as_json:
+            self.console.print(Text(str(line), style=line.style), soft_wrap=True)
+
+    def text(self, text: str) -> None:
+        """A line for programs: as it is, tabs too."""
+        if not self.as_json:
+            self.console.file.write(text + "\n")
+
+    def show(self, what: RenderableType) -> None:
+        if not self.as_json:
+            self.console.print(what)
+
+    def note(self, text: str) -> None:
+        self.notes.print(Text(text), soft_wrap=True)
+
+    def data(self, data: Mapping[str, Any]) -> None:
+        if self.as_json:
+            self.console.file.write(json.dumps(data) + "\n")
+            self.console.file.flush()
+
+    def job(self, job: Job, **more: Any) -> None:
+        """The job as a JSON line."""
+        self.data({**job.model_dump(mode="json", by_alias=True), **more})
+
+
+@dataclass(frozen=True)
+class Desk:
+    """`sleep` is the clock's pause, for tests."""
+
+    client: Client
+    screen: Screen
+    stdin: BinaryIO
+    sleep: Callable[[float], None] = time.sleep
+
+
+Command = Callable[[argparse.Namespace, Desk], int]

@@ -1,0 +1,46 @@
+"""What is saved of a job, and under which name."""
+
+import json
+import os
+import unicodedata
+from pathlib import Path
+
+from api.cli.desk import Desk
+from api.client import Job, NotFound
+from director.errors import BriefError
+
+
+def save(desk: Desk, job: Job, folder: Path, metadata: bool = True) -> Path | None:
+    """The trajectory as JSON and beside it the picture; gives the picture's path, None while there is none.
+
+    Raises BriefError when the folder can't be written.
+    """
+    path = folder / f"{stem(job)}.png"
+    trajectory = json.dumps(desk.client.trajectory(job.id), indent=1, ensure_ascii=False)
+    write(path.with_suffix(".json"), (trajectory + "\n").encode())
+    try:
+        write(path, desk.client.image(job.id, metadata))
+    except NotFound:
+        return None
+    return path
+
+
+def stem(job: Job) -> str:
+    """Words of the title and the start of the id: a name without surprises on any file system."""
+    title = unicodedata.normalize("NFKD", job.title.lower()).encode("ascii", "ignore").decode()
+    words = "".join(c if c.isalnum() else " " for c in title).split()
+    return "-".join([*words[:8], job.id[:8]])[-120:]
+
+
+def write(path: Path, data: bytes) -> None:
+    """In one move, so that nobody finds half a file. Raises BriefError that says where to."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            part.write_bytes(data)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise BriefError(f"{path}: {error.strerror}", "choose another place with -o", field="-o") from error

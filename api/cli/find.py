@@ -1,0 +1,27 @@
+"""From what a person types to a job."""
+
+from api.client import Client, Job
+from director.errors import BriefError
+from director.story import plain
+
+SHORTEST = 8
+LENGTH = 36
+
+
+def find(client: Client, id: str) -> Job:
+    """The job with this id, or the only one whose id begins so. Raises BriefError when that is not one job."""
+    return client.job(whole(client, id))
+
+
+def whole(client: Client, id: str) -> str:
+    """The whole id. A short one is looked up in the list of jobs."""
+    if len(id) >= LENGTH:
+        return id
+    if len(id) < SHORTEST:
+        raise BriefError(f"{id!r} is too short", f"give {SHORTEST} characters of a job's id or more", "ID")
+    matching = [job for job in client.jobs(page=200) if job.id.startswith(id.lower())]
+    if len(matching) == 1:
+        return matching[0].id
+    if not matching:
+        raise BriefError(f"there is no job {plain(id, 40)!r}", "see `visiondirector list`", "ID")
+    raise BriefError(f"{len(matching)} jobs begin with {id!r}", f"give more of it, e.g. {matching[0].id}", "ID")

@@ -1,0 +1,152 @@
+"""Commands about jobs that exist: show, list, fetch, report, cancel, requeue, delete."""
+
+import argparse
+import re
+import sys
+import webbrowser
+from collections.abc import Callable
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from api import narrate
+from api.cli import files
+from api.cli.desk import SATISFIED, SHORT, Desk
+from api.cli.find import find, whole
+from api.cli.live import MARKS
+from api.cli.many import goals
+from api.client import Goal, Job
+from director.story import Line, plain
+
+_UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+
+
+def show(args: argparse.Namespace, desk: Desk) -> int:
+    for id in args.ids:
+        job = find(desk.client, id)
+        rows = desk.client.goals(job.id)
+        desk.screen.job(job, verdicts=[row.model_dump(mode="json") for row in rows])
+        for line in narrate.summary(job):
+            desk.screen.line(line)
+        if desk.screen.is_live and rows:
+            desk.screen.show(_goal_table(rows))
+        else:
+            for line in narrate.goal_lines(rows):
+                desk.screen.line(line)
+    return SATISFIED
+
+
+def _goal_table(rows: list[Goal]) -> Table:
+    table = Table.grid(padding=(0, 1), expand=False)
+    table.add_column(no_wrap=True)
+    table.add_column(ratio=3)
+    table.add_column(ratio=2, style="dim")
+    for row in rows:
+        sign, style = MARKS.get(row.outcome, MARKS[""])
+        table.add_row(
+            Text(f"{sign} {row.outcome or 'not seen'}", style=style), plain(row.text, 1000), plain(row.evidence, 300)
+        )
+    return table
+
+
+def list_jobs(args: argparse.Namespace, desk: Desk) -> int:
+    asked = desk.client.jobs(args.status, args.label, args.since, page=min(max(args.limit, 1), 200))
+    found = list(islice(asked, max(args.limit, 0)))
+    for job in found:
+        desk.screen.job(job)
+    if desk.screen.is_live:
+        desk.screen.show(_job_table(found) if found else Text("no jobs", style="dim"))
+    else:
+        for job in found:
+            desk.screen.text(_fields(job))
+    return SATISFIED
+
+
+def _job_table(jobs: list[Job]) -> Table:
+    table = Table.grid(padding=(0, 2), expand=True)
+    for ratio in (None, None, None, None, 1):
+        table.add_column(no_wrap=True, overflow="ellipsis", ratio=ratio)
+    for job in jobs:
+        title = Text(plain(job.title)).append("".join(f"  #{plain(label, 64)}" for label in job.labels), style="cyan")
+        table.add_row(
+            job.id[:8], Text(narrate.age(job.created), style="dim"), Text(narrate.state(job), style=narrate.style(job)),
+            goals(job), title,
+        )  # fmt: skip
+    return table
+
+
+def _fields(job: Job) -> str:
+    """One job with tabs between its fields: id, created, status, stop, goals, labels, title."""
+    created = datetime.fromtimestamp(job.created, UTC).isoformat(timespec="seconds")
+    met = f"{job.goals.met}/{job.goals.total}"
+    return "\t".join([job.id, created, job.status, job.stop, met, ",".join(job.labels), plain(job.title, 120)])
+
+
+def moment(text: str) -> float:
+    """Seconds since the epoch of 90m, 12h, 3d or 2w ago, or of an ISO date or time (local, unless it says so)."""
+    if found := re.fullmatch(r"(\d{1,6})([mhdw])", text):
+        return datetime.now(UTC).timestamp() - int(found[1]) * _UNITS[found[2]]
+    try:
+        return datetime.fromisoformat(text).astimezone().timestamp()
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: write 90m, 12h, 3d, 2w or 2026-11-23") from None
+
+
+def fetch(args: argparse.Namespace, desk: Desk) -> int:
+    code = SATISFIED
+    for id in args.ids:
+        job, folder = find(desk.client, id), Path(args.output)
+        path = files.save(desk, job, folder, args.metadata)
+        saved = [path or "no picture: none is drawn yet", folder / f"{files.stem(job)}.json"]
+        if args.report:
+            page = folder / f"{files.stem(job)}.html"
+            files.write(page, desk.client.report(job.id))
+            saved.append(page)
+        for each in saved:
+            desk.screen.line(Line("saved", str(each)))
+        desk.screen.data({"job": job.id, "saved": [str(each) for each in saved if isinstance(each, Path)]})
+        code = code if path else SHORT
+    return code
+
+
+def report(args: argparse.Namespace, desk: Desk) -> int:
+    job = find(desk.client, args.id)
+    page = desk.client.report(job.id)
+    if args.output == "-" and not args.open:
+        sys.stdout.buffer.write(page)
+        return SATISFIED
+    path = Path(args.output) if args.output and args.output != "-" else Path(f"{files.stem(job)}.html")
+    files.write(path, page)
+    desk.screen.line(Line("saved", str(path), "bold"))
+    desk.screen.data({"job": job.id, "saved": str(path)})
+    if args.open and not webbrowser.open(path.resolve().as_uri()):
+        desk.screen.note(f"no browser could be started: open {path} yourself")
+    return SATISFIED
+
+
+def cancel(args: argparse.Namespace, desk: Desk) -> int:
+    return _each(args, desk, "cancelled", desk.client.cancel)
+
+
+def requeue(args: argparse.Namespace, desk: Desk) -> int:
+    return _each(args, desk, "requeued", desk.client.requeue)
+
+
+def _each(args: argparse.Namespace, desk: Desk, done: str, order: Callable[[str], Job]) -> int:
+    for id in args.ids:
+        job = order(whole(desk.client, id))
+        desk.screen.job(job)
+        desk.screen.line(Line(job.status, f"{job.id[:8]}  {plain(job.doing or job.stop)}  {plain(job.title)}"))
+    return SATISFIED
+
+
+def delete(args: argparse.Namespace, desk: Desk) -> int:
+    for id in args.ids:
+        found = whole(desk.client, id)
+        desk.client.delete(found)
+        desk.screen.line(Line("deleted", found))
+        desk.screen.data({"job": found, "deleted": True})
+    return SATISFIED

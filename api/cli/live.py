@@ -1,0 +1,204 @@
+"""One running job on a terminal: rounds with their micro-grids, goals met, cost, and what it does now.
+
+`View` is replaced as a whole when something happens; a thread of rich paints the newest one.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from pydantic import TypeAdapter, ValidationError
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from api import narrate
+from api.client import Event, Job
+from director import history, types
+from director.history import Round, Standing
+from director.story import count, plain
+from director.types import Outcome, Trajectory
+
+_EVENTS: TypeAdapter[types.Event] = TypeAdapter(types.Event)
+
+MARKS = {"met": ("✓", "green"), "missed": ("✗", "red"), "unsure": ("?", "yellow"), "": ("·", "dim")}
+"""How a goal's outcome is shown: a sign, and a style of rich."""
+
+_NEXT = {
+    "extracted": "planning",
+    "gated": "planning",
+    "planned": "rendering",
+    "rendered": "looking at the candidates",
+    "selected": "checking the goals",
+    "verified": "deciding",
+    "decided": "planning",
+}
+_BAR = 30
+_REST_OF_VIEW = 7  # lines beside the rounds
+
+
+@dataclass(frozen=True)
+class View:
+    """What is known of a job. `since` is when it began to do what it does, on the monotonic clock."""
+
+    job: Job
+    trajectory: Trajectory
+    since: float
+    doing: str = ""
+
+    def told(self, event: Event, at: float) -> "View":
+        """After an event of the stream. One that this version does not know only says that something happened."""
+        try:
+            known = _EVENTS.validate_python(event.data)
+        except ValidationError:
+            return replace(self, since=at)
+        trajectory = self.trajectory.with_events(known)
+        return replace(self, trajectory=trajectory, doing=_NEXT.get(known.kind, ""), since=at)
+
+    def told_doing(self, doing: str, at: float) -> "View":
+        """After a progress event: the clock goes on while it says the same."""
+        return self if doing == self.doing else replace(self, doing=doing, since=at)
+
+    def at(self, job: Job) -> "View":
+        """With newer numbers of the job."""
+        return replace(self, job=job)
+
+
+class Painting:
+    """The newest view, as rich paints it: `rich.live.Live` asks for it a few times a second."""
+
+    def __init__(self, view: View, clock: Callable[[], float] = time.monotonic) -> None:
+        self.view = view
+        self._clock = clock
+        self._spinner = Spinner("dots", style="cyan")
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        view = self.view
+        most = max(1, console.height - _REST_OF_VIEW) if not view.job.ended else 100
+        yield Group(*head(view), *rounds(view, most), *foot(view))
+        if not view.job.ended:
+            quiet = int(self._clock() - view.since)
+            self._spinner.update(text=_doing(view.doing or view.job.doing or "starting", quiet))
+            yield self._spinner
+
+
+def head(view: View) -> list[RenderableType]:
+    title = Text(plain(view.job.title, 60), style="bold", no_wrap=True, overflow="ellipsis")
+    return [title.append(f"  {view.job.id[:8]}", style="not bold dim")]
+
+
+def rounds(view: View, most: int) -> list[RenderableType]:
+    """A line for each of the newest `most` rounds."""
+    table = Table.grid(padding=(0, 1), expand=True)
+    for _ in range(5):
+        table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    standing: Standing = {}
+    rows: list[list[RenderableType]] = []
+    total = len(history.goals(view.trajectory))
+    candidates = view.trajectory.settings.candidates
+    for each in history.rounds(view.trajectory):
+        if each.decided and each.decided.accepted:
+            standing = {**standing, **each.standing(each.decided.image)}
+        rows.append(_round(each, standing, total, candidates, view.trajectory))
+    hidden = len(rows) - most
+    for row in rows[max(0, hidden) :]:
+        table.add_row(*row)
+    above = [Text(f"   … {count(hidden, 'earlier round')}", style="dim")] if hidden > 0 else []
+    return [*above, table] if rows else []
+
+
+def _round(
+    each: Round, standing: Standing, total: int, candidates: int, trajectory: Trajectory
+) -> list[RenderableType]:
+    action = each.planned.action
+    sign, style = ("", "") if not each.decided else ("✓", "green") if each.decided.accepted else ("↩", "yellow")
+    score = f"{_met(standing)}/{total}" if each.decided else ""
+    return [
+        Text(f"{each.number:>2}", style="dim"),
+        Text("draw" if action.kind is types.ActionKind.GENERATE else "edit"),
+        grid(each, candidates),
+        Text(sign, style=style),
+        Text(score, style=style),
+        _changes(each, trajectory) or Text(plain(action.instruction, 200), style="" if not each.decided else "dim"),
+    ]
+
+
+def grid(each: Round, candidates: int) -> Text:
+    """The micro-grid: the picked candidate is filled; while it is drawn, those to come are dots."""
+    picked = each.decided.image if each.decided else each.picked
+    text = Text()
+    filled = False
+    for candidate in each.candidates:
+        chosen = candidate.image == picked and not filled
+        filled = filled or chosen
+        text.append("■" if chosen else "□", style="cyan" if chosen else "dim")
+    if not each.decided:
+        text.append("·" * max(0, candidates - len(each.candidates)), style="dim")
+    return text
+
+
+def _changes(each: Round, trajectory: Trajectory) -> Text | None:
+    """What a closed round gained and lost, by the goals' words."""
+    if not each.decided or not (each.decided.gained or each.decided.lost):
+        return None
+    names = {goal.id: plain(goal.text, 40) for goal in history.goals(trajectory)}
+    text = Text()
+    for sign, style, goals in (("+", "green", each.decided.gained), ("−", "red", each.decided.lost)):
+        if goals:
+            more = f", {len(goals) - 3} more" if len(goals) > 3 else ""
+            text.append(f"{sign} ", style=style).append(
+                " · ".join(names.get(goal, goal) for goal in goals[:3]) + more + "  "
+            )
+    return text
+
+
+def foot(view: View) -> list[RenderableType]:
+    trajectory = view.trajectory
+    goals, standing = history.goals(trajectory), history.standing(trajectory)
+    lines: list[RenderableType] = []
+    if goals:
+        lines.append(
+            _label("goals").append_text(bar([standing[g.id].outcome if g.id in standing else "" for g in goals]))
+        )
+    lines.append(_label("cost").append(narrate.cost(view.job, history.usage(trajectory))))
+    if view.job.ended:
+        lines += [Text(str(line), style=line.style) for line in narrate.outcome(view.job, trajectory)]
+    return lines
+
+
+def bar(outcomes: Iterable[str], width: int = _BAR, words: bool = True) -> Text:
+    """Goals as a bar with a share for each outcome, and in words; signs differ, for terminals without colour."""
+    found = [str(outcome) for outcome in outcomes]
+    text, done, drawn = Text(), 0, 0
+    for outcome, sign, style in (
+        ("met", "█", "green"),
+        ("unsure", "▒", "yellow"),
+        ("missed", "░", "red"),
+        ("", "·", "dim"),
+    ):
+        done += found.count(outcome)
+        upto = round(width * done / len(found))
+        text.append(sign * (upto - drawn), style=style)
+        drawn = upto
+    if not words:
+        return text
+    text.append(f"  {found.count('met')} of {len(found)} met", style="bold")
+    for outcome in ("missed", "unsure"):
+        if number := found.count(outcome):
+            text.append(f" · {number} {outcome}", style=MARKS[outcome][1])
+    return text
+
+
+def _doing(doing: str, quiet: int) -> Text:
+    text = Text(plain(doing), style="yellow" if doing.startswith(narrate.NOBODY) else "")
+    return text.append(f" · {narrate.duration(quiet)}", style="dim") if quiet else text
+
+
+def _label(name: str) -> Text:
+    return Text(f"{name:<7}", style="dim", no_wrap=True, overflow="ellipsis").append("", style="not dim")
+
+
+def _met(standing: Standing) -> int:
+    return sum(verdict.outcome is Outcome.MET for verdict in standing.values())

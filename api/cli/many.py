@@ -1,0 +1,81 @@
+"""Several running jobs on a terminal: a row each for those that have not ended."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+from api import narrate
+from api.cli.live import bar
+from api.client import Job
+from director.story import plain
+
+_REST = 4  # lines beside the rows
+_BAR = 12
+
+
+@dataclass(frozen=True)
+class Row:
+    """`since` is when the job's step or its words changed last, on the monotonic clock."""
+
+    job: Job
+    since: float
+
+    def seen(self, job: Job, at: float) -> "Row":
+        same = (job.step, job.status, job.doing) == (self.job.step, self.job.status, self.job.doing)
+        return replace(self, job=job, since=self.since if same else at)
+
+
+class Rows:
+    """The jobs by id, in the order of their submission; rich paints them a few times a second."""
+
+    def __init__(self, rows: dict[str, Row], clock: Callable[[], float] = time.monotonic) -> None:
+        self._rows = rows
+        self._clock = clock
+
+    @property
+    def active(self) -> list[Job]:
+        return [row.job for row in self._rows.values() if not row.job.ended]
+
+    def see(self, job: Job, at: float) -> None:
+        # A new dict, because a thread may be painting the old one.
+        self._rows = {**self._rows, job.id: self._rows[job.id].seen(job, at)}
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        rows = list(self._rows.values())
+        active = [row for row in rows if not row.job.ended]
+        # Those at work first: they are what there is to see.
+        active.sort(key=lambda row: row.job.status != "running")
+        most = max(1, console.height - _REST)
+        table = Table.grid(padding=(0, 2), expand=True)
+        for ratio in (2, None, None, 3):
+            table.add_column(no_wrap=True, overflow="ellipsis", ratio=ratio)
+        for row in active[:most]:
+            table.add_row(*self._cells(row))
+        yield table
+        more = f" · {len(active) - most} of them not shown" if len(active) > most else ""
+        yield Text(f"{len(rows) - len(active)} of {len(rows)} ended{more}", style="dim")
+
+    def _cells(self, row: Row) -> list[Text]:
+        job = row.job
+        quiet = int(self._clock() - row.since)
+        doing = Text(plain(job.doing or job.status, 60), style=narrate.doing_style(job.doing))
+        if quiet:
+            doing.append(f" · {narrate.duration(quiet)}", style="dim")
+        return [
+            Text(plain(job.title, 60)).append(f"  {job.id[:8]}", style="dim"),
+            Text(f"round {job.rounds}" if job.rounds else "", style="dim"),
+            goals(job),
+            doing,
+        ]
+
+
+def goals(job: Job) -> Text:
+    """A short bar of the goals, and how many are met."""
+    count = job.goals
+    rest = count.total - count.met - count.missed - count.unsure
+    outcomes = ["met"] * count.met + ["missed"] * count.missed + ["unsure"] * count.unsure + [""] * rest
+    return bar(outcomes, _BAR, words=False).append(f" {count.met}/{count.total}") if outcomes else Text("")

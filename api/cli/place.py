@@ -1,0 +1,40 @@
+"""Which service a command line speaks to."""
+
+import argparse
+import json
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from api.cli.desk import SATISFIED
+from api.client.client import DEFAULT_URL, TOKEN_NAME, URL_NAME
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def service_of(args: argparse.Namespace, environment: Mapping[str, str], checkout: Path) -> tuple[str, str | None]:
+    """URL and token: flags, then the environment, then the local stack of the checkout."""
+    stack: dict[str, Any] = {}
+    if (file := checkout / "var" / "stack.json").is_file():
+        try:
+            stack = json.loads(file.read_text())
+        except ValueError:
+            print(f"{file} is not valid JSON: ignored", file=sys.stderr)
+    url = args.url or environment.get(URL_NAME)
+    token = args.token or environment.get(TOKEN_NAME)
+    if url is None:
+        # The stack's own token is for the stack's own service only.
+        return stack.get("api_url") or DEFAULT_URL, token or stack.get("token")
+    return url, token
+
+
+def env(args: argparse.Namespace) -> int:
+    """The service as shell assignments."""
+    url, token = service_of(args, os.environ, CHECKOUT)
+    for name, value in ((URL_NAME, url), (TOKEN_NAME, token)):
+        if value:
+            print(f"export {name}={shlex.quote(value)}")
+    return SATISFIED

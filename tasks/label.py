@@ -1,0 +1,113 @@
+"""What a result PNG says of itself: brief, settings, seed and who drew it, so that it can be made again.
+
+Stored pictures are plain; the text is put in where a picture leaves. It holds no time, host or job id:
+the same job gives the same bytes. Read back it is a stranger's text, and checked as such.
+"""
+
+import io
+import struct
+import zlib
+from functools import cache
+from importlib import metadata
+from typing import Any, Literal, cast
+
+from PIL import Image
+from pydantic import ValidationError
+
+from director import history
+from director.errors import BriefError
+from director.types import Brief, ImageHash, LoopSettings, Outcome, Rendered, Seed, Trajectory, Value
+
+KEY = "visiondirector"
+MAX_BYTES = 1_000_000
+"""Longest text; a submission may not be longer either."""
+
+_IHDR_END = 33  # the signature's 8 bytes, then length, name, 13 bytes and checksum of the first chunk
+
+
+class Goals(Value):
+    met: int
+    missed: int
+    unsure: int
+    total: int
+
+
+class Software(Value):
+    """`editor` is who drew the picture, as the trajectory names it."""
+
+    visiondirector: str
+    editor: str
+
+
+class Label(Value):
+    """`image` is the hash of the picture; settings are complete, defaults included."""
+
+    format: Literal[1] = 1
+    image: ImageHash
+    brief: Brief
+    settings: LoopSettings
+    seed: Seed
+    goals: Goals
+    software: Software
+
+
+def label_text(trajectory: Trajectory, image: str) -> str:
+    """The label of picture `image` of the trajectory, as JSON."""
+    outcomes = [verdict.outcome for verdict in history.standing(trajectory).values()]
+    drawn = (e for e in trajectory.events if isinstance(e, Rendered) and image in {c.image for c in e.candidates})
+    label = Label(
+        image=image,
+        brief=trajectory.brief,
+        settings=trajectory.settings,
+        seed=trajectory.seed,
+        goals=Goals(
+            met=outcomes.count(Outcome.MET),
+            missed=outcomes.count(Outcome.MISSED),
+            unsure=outcomes.count(Outcome.UNSURE),
+            total=len(history.goals(trajectory)),
+        ),
+        software=Software(visiondirector=_version(), editor=next((e.by for e in drawn), "")),
+    )
+    return label.model_dump_json(exclude_none=True)
+
+
+def with_label(png: bytes, text: str) -> bytes:
+    """The PNG with `text` as an iTXt chunk; every other byte stays as it is."""
+    # Keyword, end of it, not compressed (2 bytes), no language, no translated keyword (PNG, 11.3.3.4).
+    body = b"iTXt" + KEY.encode() + b"\0\0\0\0\0" + text.encode()
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    return png[:_IHDR_END] + chunk + png[_IHDR_END:]
+
+
+def read_label(png: bytes) -> Label:
+    """The label of a PNG. Raises BriefError when it has none, or one that can't be used."""
+    try:
+        # Reads up to the pixels and unpacks none; Pillow bounds what compressed text may unfold to.
+        with Image.open(io.BytesIO(png), formats=("PNG",)) as opened:
+            text = cast(dict[str, Any], opened.info).get(KEY)
+    except (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError) as error:
+        raise BriefError("it is no PNG that can be read", "name a result of VisionDirector") from error
+    if not isinstance(text, str):
+        raise BriefError(
+            "it has no VisionDirector metadata", "name a PNG as it was saved: editors and chats often drop metadata"
+        )
+    if len(text.encode(errors="replace")) > MAX_BYTES:
+        raise BriefError(f"its metadata has more than {MAX_BYTES:,} bytes", "name a result of VisionDirector")
+    try:
+        return Label.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        said = str(first["msg"]).removeprefix("Value error, ")
+        raise BriefError(
+            f"its metadata can't be used: {where + ': ' if where else ''}{said}",
+            "it was changed, or written by another version",
+        ) from error
+
+
+@cache
+def _version() -> str:
+    try:
+        return metadata.version("visiondirector")
+    except metadata.PackageNotFoundError:
+        return "unknown"
