@@ -84,8 +84,11 @@ class Painting:
 
 
 def head(view: View) -> list[RenderableType]:
-    title = Text(plain(view.job.title, 60), style="bold", no_wrap=True, overflow="ellipsis")
-    return [title.append(f"  {view.job.id[:8]}", style="not bold dim")]
+    line = Table.grid(padding=(0, 1), expand=True)
+    line.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    line.add_column(no_wrap=True)
+    line.add_row(Text(plain(view.job.title), style="bold"), Text(view.job.id, style="dim"))
+    return [line]
 
 
 def rounds(view: View, most: int) -> list[RenderableType]:
@@ -140,17 +143,17 @@ def grid(each: Round, candidates: int) -> Text:
 
 
 def _changes(each: Round, trajectory: Trajectory) -> Text | None:
-    """What a closed round gained and lost, by the goals' words."""
+    """What a closed round gained and lost: by the goals' words, or how many where they are too many."""
     if not each.decided or not (each.decided.gained or each.decided.lost):
         return None
     names = {goal.id: plain(goal.text, 40) for goal in history.goals(trajectory)}
     text = Text()
     for sign, style, goals in (("+", "green", each.decided.gained), ("−", "red", each.decided.lost)):
         if goals:
-            more = f", {len(goals) - 3} more" if len(goals) > 3 else ""
-            text.append(f"{sign} ", style=style).append(
-                " · ".join(names.get(goal, goal) for goal in goals[:3]) + more + "  "
+            words = (
+                " · ".join(names.get(goal, goal) for goal in goals) if len(goals) <= 3 else count(len(goals), "goal")
             )
+            text.append(f"{sign} ", style=style).append(f"{words}  ")
     return text
 
 

@@ -82,11 +82,12 @@ def _send(args: argparse.Namespace, desk: Desk, wish: Wish) -> Job:
                 "--from",
             ) from error
         raise
-    _say(args, desk, wish, job)
+    if not (args.watch and desk.screen.is_live):  # the live view says it all
+        _say(desk, job)
     return job
 
 
-def _say(args: argparse.Namespace, desk: Desk, wish: Wish, job: Job) -> None:
+def _say(desk: Desk, job: Job) -> None:
     desk.screen.line(Line("submitted", f"{job.id}  {plain(job.title)}", "bold"))
     if job.doing.startswith(narrate.NOBODY):
         desk.screen.line(narrate.progress(job.doing))
