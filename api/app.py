@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api import problems
 from api.auth import Doorkeeper
 from api.events import HEARTBEAT_SECONDS, POLL_SECONDS, Streams
+from api.pages.routes import pages
 from api.routes import Door, health, router
 from api.service import Service
 from director.errors import StoreError
@@ -98,6 +99,7 @@ def create_app(
         app.state.door = door(machines)
     app.include_router(router)
     app.include_router(health)
+    app.include_router(pages)
     app.add_middleware(AccessLog)
     problems.install(app)
     return app

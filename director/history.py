@@ -118,6 +118,13 @@ def deliverable(trajectory: Trajectory) -> ImageHash | None:
     return best(trajectory) or (drawn[-1] if drawn else None)
 
 
+def pictures(trajectory: Trajectory) -> list[ImageHash]:
+    """Every picture that it names, each once: the source, then the candidates in the order they were drawn."""
+    source = [trajectory.brief.source] if trajectory.brief.source else []
+    drawn = [c.image for e in trajectory.events if isinstance(e, Rendered) for c in e.candidates]
+    return list(dict.fromkeys([*source, *drawn]))
+
+
 def standing(trajectory: Trajectory) -> Standing:
     """The verdicts on the best picture. Goals that an accepted edit could not touch keep theirs."""
     now: Standing = {}

@@ -68,7 +68,9 @@ def _parser() -> argparse.ArgumentParser:
 
     direct = command("direct", _direct, "Run a brief in this process, without any server.")
     _brief_arguments(direct)
-    direct.add_argument("-o", "--output", type=Path, required=True, help="folder for final.png and trajectory.json")
+    direct.add_argument(
+        "-o", "--output", type=Path, required=True, help="folder for final.png, trajectory.json and report.html"
+    )
     direct.add_argument("--source", type=Path, help="picture to start from")
     direct.add_argument("--seed", type=int, default=0)
     direct.add_argument("--strategy", default="ours", help=f"one of {', '.join(STRATEGIES)}")
@@ -240,7 +242,8 @@ def _direct(parsed: argparse.Namespace) -> int:
     process = _settings(parsed)
     with _ready(process, parsed.output / "log"):
         direct_to(parsed.output, brief, settings, parsed.seed, process, source, tell)
-    print(f"{parsed.output / 'final.png'}\n{parsed.output / 'trajectory.json'}")
+    for left in ("final.png", "trajectory.json", "report.html"):
+        print(parsed.output / left)
     return 0
 
 

@@ -6,13 +6,17 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from director import history
-from director.loop import direct
+from director.loop import begin, direct
+from director.report import Facts, Try
 from director.seats import Images, Studio
 from director.types import Brief, LoopSettings, Seed, Stopped, StopReason, Trajectory
+from tasks.reports import standalone
 from tasks.settings import Settings
-from tasks.store import FolderStore, clean_upload
+from tasks.store import FolderStore, Thumbnails, clean_upload
 from tasks.store import Images as StoredImages
 from worker.studio import open_studio
+
+_STEPS = {"extracted": "extract", "planned": "plan", "rendered": "render", "selected": "select", "verified": "verify"}
 
 
 class LocalContext:
@@ -43,7 +47,7 @@ def direct_to(
     source: bytes | None = None,
     tell: Callable[[Trajectory], None] = lambda _: None,
 ) -> Trajectory:
-    """Run a brief into `folder`: `final.png`, `trajectory.json` and every picture under `images/`.
+    """Run a brief into `folder`: `final.png`, `trajectory.json`, `report.html` and every picture under `images/`.
 
     Raises BriefError for a source that is no picture, SeatError when a seat fails. Nothing is
     written before the brief and its source are found usable.
@@ -52,13 +56,37 @@ def direct_to(
     if source is not None:
         png = clean_upload(source, process.max_image_bytes, process.max_image_pixels)
         brief = brief.model_copy(update={"source": images.put(png)})
+    watch = Stopwatch(begin(brief, settings, seed), tell)
     with ExitStack() as resources:
         studio = open_studio(process, resources)
-        trajectory = run(brief, settings, seed, studio, images, tell)
+        trajectory = run(brief, settings, seed, studio, images, watch)
     (folder / "trajectory.json").write_text(trajectory.model_dump_json(indent=1) + "\n", encoding="utf-8")
     if final := history.deliverable(trajectory):
         (folder / "final.png").write_bytes(images.get(final))
+    page = standalone(trajectory, Thumbnails(images), watch.facts())
+    (folder / "report.html").write_text(page, encoding="utf-8")
     return trajectory
+
+
+class Stopwatch:
+    """Times the steps of a run as a queue's attempt records do, and passes on what it is told."""
+
+    def __init__(self, start: Trajectory, tell: Callable[[Trajectory], None]) -> None:
+        self._tell = tell
+        self._tries: list[Try] = []
+        self._events = len(start.events)
+        self._began, self._last = time.time(), time.perf_counter()
+
+    def __call__(self, trajectory: Trajectory) -> None:
+        now = time.perf_counter()
+        reply = trajectory.events[self._events]  # what follows it in this step came of itself
+        kind = _STEPS.get(reply.kind, reply.kind)
+        self._tries.append(Try(n=len(self._tries), kind=kind, seconds=now - self._last))
+        self._events, self._last = len(trajectory.events), now
+        self._tell(trajectory)
+
+    def facts(self) -> Facts:
+        return Facts(created=self._began, tries=tuple(self._tries))
 
 
 def run(

@@ -3,6 +3,7 @@
 from tasks.store.archive import Archive, Control, Corrupt, Snapshot
 from tasks.store.images import Images, clean_upload, image_hash
 from tasks.store.objects import FolderStore, NotFound, S3Store, Store
+from tasks.store.thumbnails import Thumbnails
 
 __all__ = [
     "Archive",
@@ -14,6 +15,7 @@ __all__ = [
     "S3Store",
     "Snapshot",
     "Store",
+    "Thumbnails",
     "clean_upload",
     "image_hash",
 ]

@@ -1,0 +1,1 @@
+"""HTML for people: the report of a job, its pictures, and the list of jobs."""

@@ -1,0 +1,63 @@
+"""How a page is answered: the headers that keep it to itself, and errors in words instead of JSON for a browser."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.responses import HTMLResponse
+from fastapi.routing import APIRoute
+
+from api.problems import Problem, unavailable
+from director.errors import StoreError
+from director.report import document, policy
+from director.report.html import html
+
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Vary": "Authorization, Accept",
+}
+
+
+def page(content: str, status: int = 200, refresh: int = 0) -> HTMLResponse:
+    """A page that may load nothing but its own pictures, and be framed by nobody."""
+    headers = {
+        **HEADERS,
+        "Content-Security-Policy": f"{policy()}; frame-ancestors 'none'",
+        "Cache-Control": "private, no-cache",
+        "X-Frame-Options": "DENY",
+    }
+    if refresh:
+        headers["Refresh"] = str(refresh)
+    return HTMLResponse(content, status, headers)
+
+
+class PageRoute(APIRoute):
+    """A route whose errors a browser gets as a page; other clients get the problem document."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handled(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except Problem as problem:
+                return _explained(request, problem)
+            except StoreError as error:
+                return _explained(request, unavailable(error))
+
+        return handled
+
+
+def _explained(request: Request, problem: Problem) -> Response:
+    if "text/html" not in request.headers.get("accept", ""):
+        return problem.response(request.url.path)
+    body = html(
+        '<header><p class="kicker"><span>VisionDirector</span></p><h1>$title</h1></header>'
+        '<main><p>$detail</p><p><a href="/jobs">All jobs</a></p></main>',
+        title=problem.title, detail=problem.detail,
+    )  # fmt: skip
+    answer = page(document(problem.title, body), problem.status)
+    answer.headers.update(problem.headers)
+    return answer

@@ -1,0 +1,93 @@
+"""The routes that people open in a browser."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.responses import RedirectResponse
+
+from api.pages.answers import HEADERS, PageRoute, page
+from api.problems import Problem
+from api.routes import Owner, TheDoor
+from director import history
+from director.report import Facts, Trouble, Try
+from tasks.reports import linked, standalone
+from tasks.store import Thumbnails
+from tasks.store.thumbnails import at_least
+
+REFRESH_SECONDS = 10
+
+pages = APIRouter(route_class=PageRoute)
+
+
+def _thumbnails(request: Request, door: TheDoor) -> Thumbnails:
+    """One cache for the process."""
+    state = request.app.state
+    if not hasattr(state, "thumbnails"):
+        state.thumbnails = Thumbnails(door.service.images)
+    return state.thumbnails
+
+
+TheThumbnails = Annotated[Thumbnails, Depends(_thumbnails)]
+
+
+@pages.get("/", include_in_schema=False)
+def home() -> RedirectResponse:
+    return RedirectResponse("/jobs")
+
+
+@pages.get("/v1/jobs/{id}/report", response_class=Response)
+def report(
+    door: TheDoor,
+    thumbnails: TheThumbnails,
+    owner: Owner,
+    id: str,
+    standalone_file: Annotated[bool, Query(alias="standalone", description="as a file that needs no server")] = False,
+    refresh: Literal["on", "off"] = "on",
+) -> Response:
+    """What the job did, as one page for people. Until it has ended, the page loads itself again."""
+    service = door.service
+    found = service.find(owner, id)
+    trajectory, envelope = service.trajectory(found), service.envelope(found)
+    tries = tuple(Try.model_validate(each) for each in service.archive.attempts(id))
+    every = REFRESH_SECONDS if envelope.doing and refresh == "on" and not standalone_file else 0
+    place = f"/v1/jobs/{id}"
+    facts = Facts(
+        job=id,
+        doing=envelope.doing,
+        trouble=Trouble(**envelope.error.model_dump()) if envelope.error else None,
+        created=envelope.created,
+        ended=max((each.started + each.seconds for each in tries), default=None) if found.ended else None,
+        tries=tries,
+        refresh=every,
+        other="" if standalone_file else f"{place}/report?refresh=off" if every else f"{place}/report",
+        home="" if standalone_file else "/jobs",
+    )
+    if standalone_file:
+        answer = page(standalone(trajectory, thumbnails, facts))
+        answer.headers["Content-Disposition"] = f'attachment; filename="{id}.html"'
+        return answer
+    return page(linked(trajectory, thumbnails, lambda image: f"{place}/images/{image}", facts), refresh=every)
+
+
+@pages.get("/v1/jobs/{id}/images/{image}", response_class=Response)
+def picture(
+    door: TheDoor,
+    thumbnails: TheThumbnails,
+    owner: Owner,
+    id: str,
+    image: str,
+    width: Annotated[int | None, Query(ge=1, le=1024, description="a WebP at least so wide, if it is")] = None,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """A picture that the job's trajectory names, as PNG; with `width` a thumbnail. Neither ever changes."""
+    trajectory = door.service.trajectory(door.service.find(owner, id))
+    if image not in history.pictures(trajectory):
+        raise Problem(404, "unknown-picture", "Unknown picture", "The job names no such picture.")
+    small = at_least(width) if width else None
+    tag = f'"{image}-{small}"' if small else f'"{image}"'
+    headers = {**HEADERS, "ETag": tag, "Cache-Control": "private, max-age=86400, immutable"}
+    if if_none_match and tag in if_none_match:
+        return Response(status_code=304, headers=headers)
+    if small:
+        return Response(thumbnails.get(image, small), media_type="image/webp", headers=headers)
+    return Response(door.service.images.get(image), media_type="image/png", headers=headers)

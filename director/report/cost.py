@@ -1,0 +1,128 @@
+"""What a job cost, and where the time went: by kind of step, with the tries that came to nothing in sight."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from director import history
+from director.report.facts import Facts, Try
+from director.report.html import NOTHING, Html, fill, html, join
+from director.report.marks import seconds
+from director.story import count
+from director.types import Trajectory
+
+_ORDER = ("extract", "plan", "render", "select", "verify")
+_WORDS = {
+    "extract": "Reading the brief",
+    "plan": "Planning",
+    "render": "Rendering",
+    "select": "Choosing",
+    "verify": "Checking goals",
+}
+_COUNTS = {
+    "vlm_calls": "calls of the VLM", "prompt_tokens": "prompt tokens", "completion_tokens": "tokens written",
+    "denoising_steps": "denoising steps", "ocr_calls": "OCR readings", "out_of_memory": "times out of memory",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Share:
+    """The tries of one kind of step. Seconds of workers, `wasted` being those that were not committed."""
+
+    kind: str
+    tries: int
+    failed: int
+    useful: float
+    wasted: float
+
+    @property
+    def all(self) -> float:
+        return self.useful + self.wasted
+
+
+def shares(tries: Sequence[Try]) -> list[Share]:
+    """By kind of step, in the order of a round."""
+    kinds = sorted({each.kind for each in tries}, key=lambda k: (_ORDER.index(k) if k in _ORDER else len(_ORDER), k))
+    found: list[Share] = []
+    for kind in kinds:
+        own = [each for each in tries if each.kind == kind]
+        lost = [each for each in own if not each.committed]
+        useful = sum(each.seconds for each in own if each.committed)
+        found.append(Share(kind, len(own), len(lost), useful, sum(each.seconds for each in lost)))
+    return found
+
+
+def section(trajectory: Trajectory, facts: Facts) -> Html:
+    usage = history.usage(trajectory)
+    calls = [
+        count(usage.rounds, "round"), count(usage.renders, "picture"), f"{usage.planner_calls} by the planner",
+        f"{usage.judge_calls} by the judge", f"{usage.verifier_calls} by the verifier",
+    ]  # fmt: skip
+    said = f"{calls[0]}, {calls[1]}. Calls: {', '.join(calls[2:])}."
+    if not facts.tries:
+        return html('<p>$said</p><p class="note">No times were recorded.</p>', said=said)
+    parts = shares(facts.tries)
+    return fill(
+        "cost",
+        said=said,
+        wall=_wall(parts, facts),
+        rows=join((_row(part, max(p.all for p in parts)) for part in parts), "\n"),
+        tries=sum(part.tries for part in parts),
+        failed=sum(part.failed for part in parts),
+        total=seconds(sum(part.all for part in parts)),
+        counts=_counts(facts.tries),
+        troubles=_troubles(facts.tries),
+    )
+
+
+def _row(part: Share, most: float) -> Html:
+    useful, wasted = (100 * value / most if most else 0.0 for value in (part.useful, part.wasted))
+    lost = (
+        html('<span class="wasted">$n wasted, $time</span>', n=part.failed, time=seconds(part.wasted))
+        if part.failed
+        else NOTHING
+    )
+    return fill(
+        "share",
+        name=_WORDS.get(part.kind, part.kind), tries=part.tries, lost=lost, time=seconds(part.all),
+        useful=f"{useful:.2f}", wasted=f"{wasted:.2f}",
+    )  # fmt: skip
+
+
+def _wall(parts: Sequence[Share], facts: Facts) -> Html:
+    """Work beside the clock: what is left was spent in queues, or between two tries."""
+    work = sum(part.all for part in parts)
+    if facts.created is None or facts.ended is None:
+        return html("<p>$work of work.</p>", work=seconds(work))
+    wall = max(facts.ended - facts.created, 0.0)
+    waited = max(wall - work, 0.0)
+    return html(
+        "<p>$wall from submit to end: $work of work and $waited of waiting for a worker or between tries.</p>",
+        wall=seconds(wall), work=seconds(work), waited=seconds(waited),
+    )  # fmt: skip
+
+
+def _counts(tries: Sequence[Try]) -> Html:
+    sums = {name: sum(each.counts.get(name, 0) for each in tries) for name in _COUNTS}
+    said = [f"{total:,} {_COUNTS[name]}" for name, total in sums.items() if total]
+    return html("<p>$said.</p>", said=", ".join(said)) if said else NOTHING
+
+
+def _troubles(tries: Sequence[Try]) -> Html:
+    """What went wrong on the way, whatever became of the job."""
+    troubled = [each for each in tries if each.error]
+    if not troubled:
+        return NOTHING
+    lines = (
+        html(
+            "<li>Step $n, $kind, try $attempt: the $boundary said <bdi>$message</bdi></li>",
+            n=each.n, kind=each.kind, attempt=each.attempt, boundary=each.error.boundary, message=each.error.message,
+        )
+        for each in troubled[:20] if each.error
+    )  # fmt: skip
+    more = len(troubled) - 20
+    rest = html("<li>and $n more</li>", n=more) if more > 0 else NOTHING
+    said = "1 try" if len(troubled) == 1 else f"{len(troubled)} tries"
+    return html(
+        "<details><summary>$n went wrong on the way</summary><ul>$lines$rest</ul></details>",
+        n=said, lines=join(lines), rest=rest,
+    )  # fmt: skip

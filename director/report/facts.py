@@ -1,0 +1,63 @@
+"""What a report needs beside the trajectory, which holds no time, host, attempt or job id."""
+
+from typing import Annotated, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from director.types import ImageHash, Value
+
+
+class Try(BaseModel):
+    """One try of a step: what of an attempt record a report shows."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    n: int
+    kind: str
+    attempt: int = 1
+    seconds: Annotated[float, Field(ge=0)] = 0.0
+    started: float = 0.0  # seconds since the epoch
+    renders: int = 0
+    committed: bool = True
+    counts: dict[str, int] = {}
+    error: "Trouble | None" = None
+
+
+class Trouble(BaseModel):
+    """Where something failed, what was said, and what a person can do."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    boundary: str
+    message: str
+    fix: str = ""
+
+
+class Facts(Value):
+    """`doing` says what happens now, "" once it is over. Times are seconds since the epoch, None where unknown."""
+
+    job: str = ""  # its id; "" for a brief that was run without a queue
+    doing: str = ""
+    trouble: Trouble | None = None
+    created: float | None = None
+    ended: float | None = None
+    tries: tuple[Try, ...] = ()
+    refresh: int = 0  # the page is loaded again after so many seconds; 0: never
+    other: str = ""  # where the same page is with the refresh switched the other way; "" if nowhere
+    home: str = ""  # where the list of jobs is; "" if nowhere
+
+
+class Pictures(Protocol):
+    """How a page refers to a picture. "" where the picture is no longer stored."""
+
+    def lead(self, image: ImageHash) -> str:
+        """The `src` of the one that is shown large."""
+        ...
+
+    def thumb(self, image: ImageHash) -> str:
+        """The `src` of one among many."""
+        ...
+
+    def full(self, image: ImageHash) -> str:
+        """Where it is in its full size; "" where the page has to enlarge what it holds."""
+        ...

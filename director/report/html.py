@@ -1,0 +1,61 @@
+"""Markup that can't be broken into: whatever is filled into a template is escaped, unless it is markup itself."""
+
+import html as stdlib
+import unicodedata
+from collections.abc import Iterable
+from functools import cache
+from importlib.resources import files
+from string import Template
+from typing import LiteralString
+
+_HIDDEN = "\N{REPLACEMENT CHARACTER}"
+_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Characters that turn the direction of the text behind them, out of sight."""
+
+
+class Html(str):
+    """Markup. Joined with `+` it becomes a plain string again, and is escaped when it is filled in."""
+
+    __slots__ = ()
+
+
+def text(value: object) -> Html:
+    """Anything as text: escaped, and characters that steer rather than show replaced by a visible mark."""
+    return Html(stdlib.escape("".join(_shown(c) for c in str(value)), quote=True))
+
+
+def _shown(c: str) -> str:
+    if c.isprintable() or c in "\n\t":
+        return c
+    # Not printable are also odd spaces, which are harmless, and the invisible joiners of emoji and scripts.
+    kind = unicodedata.category(c)
+    if c in _TURNING or kind in ("Cc", "Cs", "Cn", "Co"):
+        return _HIDDEN
+    return c
+
+
+def html(template: LiteralString, /, **values: object) -> Html:
+    """A line of markup from the source code with `$names` filled in."""
+    return _filled(Template(template), values)
+
+
+def fill(name: str, /, **values: object) -> Html:
+    """`templates/<name>.html` with its `$names` filled in. Raises KeyError for one that is missing."""
+    return _filled(_template(name), values)
+
+
+def join(parts: Iterable[Html], between: LiteralString = "") -> Html:
+    """Markup after markup."""
+    return Html(between.join(parts))
+
+
+def _filled(template: Template, values: dict[str, object]) -> Html:
+    return Html(template.substitute({k: v if isinstance(v, Html) else text(v) for k, v in values.items()}))
+
+
+@cache
+def _template(name: str) -> Template:
+    return Template((files("director.report") / "templates" / f"{name}.html").read_text("utf-8").strip("\n"))
+
+
+NOTHING = Html("")

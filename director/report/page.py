@@ -1,0 +1,184 @@
+"""The page: what stands where, and what is said first."""
+
+import base64
+import hashlib
+from datetime import UTC, datetime
+from functools import cache
+from importlib.resources import files
+
+from director import history
+from director.report import cost, goals, rounds, state, words
+from director.report.facts import Facts, Pictures
+from director.report.html import NOTHING, Html, fill, html, join
+from director.report.marks import MARKS, Mark
+from director.report.rounds import Book
+from director.story import count
+from director.types import Outcome, Trajectory
+
+
+def report(trajectory: Trajectory, pictures: Pictures, facts: Facts | None = None) -> str:
+    """A trajectory as one HTML page, without scripts, and with nothing that has to be fetched but its pictures."""
+    facts = facts or Facts()
+    book = rounds.open_book(trajectory, pictures)
+    standing = history.standing(trajectory)
+    letters = goals.lettering(book)
+    name = trajectory.brief.title or f"{trajectory.brief.name} …"
+    body = fill(
+        "report",
+        title=name,
+        home=html('<a href="$home">All jobs</a>', home=facts.home) if facts.home else NOTHING,
+        facts=_small_print(trajectory, facts),
+        state=state.section(trajectory, facts),
+        simulated=state.simulated(trajectory),
+        lead=_lead(book),
+        bar=tally(_counted(book)),
+        open_goals=_open_goals(book),
+        letters_link=html('<li><a href="#lettering">Lettering</a></li>') if letters else NOTHING,
+        rounds=rounds.sections(book),
+        matrix=goals.matrix(book),
+        lettering=letters,
+        cost=cost.section(trajectory, facts),
+        brief=words.section(trajectory.brief.text, book.goals, book.numbers, standing),
+        source=_source(book),
+        settings=_settings(trajectory),
+    )
+    return document(f"{name} · report", body)
+
+
+def document(title: str, body: Html) -> str:
+    """A whole HTML document around the body, with the style inside and a policy that lets nothing else in."""
+    return fill("page", title=title, policy=policy(), style=Html(style()), body=body) + "\n"
+
+
+@cache
+def style() -> str:
+    return (files("director.report") / "report.css").read_text("utf-8")
+
+
+@cache
+def policy() -> str:
+    """Content-Security-Policy of a page: its own style, pictures of the same place or inside it, nothing else."""
+    digest = base64.b64encode(hashlib.sha256(style().encode()).digest()).decode()
+    return f"default-src 'none'; style-src 'sha256-{digest}'; img-src 'self' data:; base-uri 'none'; form-action 'none'"
+
+
+def tally(counted: dict[str, int]) -> Html:
+    """A bar of goals: met, unsure, missed, not looked at. The words beside it say the same."""
+    total = sum(counted.values())
+    marks = (*(MARKS[o] for o in (Outcome.MET, Outcome.UNSURE, Outcome.MISSED)), Mark("unseen", "", "not looked at"))
+    spans: list[Html] = []
+    start = 0.0
+    for mark in marks:
+        width = 100 * counted.get(mark.name, 0) / total if total else 0.0
+        if width:
+            spans.append(
+                html(
+                    '<rect class="$name" x="$x" width="$w" height="6"/>',
+                    name=mark.name,
+                    x=f"{start:.2f}",
+                    w=f"{width:.2f}",
+                )
+            )
+        start += width
+    said = ", ".join(f"{counted[m.name]} {m.word}" for m in marks if counted.get(m.name)) or "no goals yet"
+    return html(
+        '<svg class="tally" viewBox="0 0 100 6" preserveAspectRatio="none" role="img" aria-label="$said">$spans</svg>',
+        said=said, spans=join(spans),
+    )  # fmt: skip
+
+
+def moment(at: float) -> str:
+    """Seconds since the epoch as `2026-11-23 17:25 UTC`."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _counted(book: Book) -> dict[str, int]:
+    standing = history.standing(book.trajectory)
+    found = {mark.name: history.count(book.trajectory, outcome) for outcome, mark in MARKS.items()}
+    return {**found, "unseen": sum(goal.id not in standing for goal in book.goals)}
+
+
+def _small_print(trajectory: Trajectory, facts: Facts) -> Html:
+    brief = trajectory.settings
+    parts = [
+        html("job <code>$id</code>", id=facts.job) if facts.job else NOTHING,
+        html("submitted $when", when=moment(facts.created)) if facts.created else NOTHING,
+        html("$w × $h pixels", w=brief.width, h=brief.height),
+        html("seed $seed", seed=trajectory.seed),
+    ]
+    return join((part for part in parts if part), " · ")
+
+
+def _lead(book: Book) -> Html:
+    """The best picture, large."""
+    trajectory = book.trajectory
+    image = history.deliverable(trajectory)
+    if image is None:
+        said = "No picture was drawn." if trajectory.stop else "There is no picture yet."
+        return html('<p class="lead none">$said</p>', said=said)
+    src, full = book.pictures.lead(image), book.pictures.full(image)
+    if not src:
+        return html('<p class="lead none">The picture is no longer stored.</p>')
+    kind, score = "Newest picture, not accepted yet", ""
+    if history.best(trajectory) == image:
+        kind = "Final picture" if trajectory.stop else "Best picture so far"
+        score = f", {history.count(trajectory, Outcome.MET)} of {len(book.goals)} goals met"
+    shown = html(
+        '<img src="$src" alt="$alt" width="$w" height="$h">',
+        src=src, w=trajectory.settings.width, h=trajectory.settings.height,
+        alt=f"{kind} for “{trajectory.brief.name}”{score}",
+    )  # fmt: skip
+    return fill(
+        "lead",
+        picture=html('<a href="$full">$shown</a>', full=full, shown=shown) if full else shown,
+        kind=kind,
+        where=book.names.get(image, ""),
+        link=html(' · <a href="$full">full size</a>', full=full) if full else NOTHING,
+    )
+
+
+def _open_goals(book: Book) -> Html:
+    """What is not met on the best picture: the first thing that a designer asks."""
+    standing = history.standing(book.trajectory)
+    if not standing:
+        return NOTHING
+    met = history.count(book.trajectory, Outcome.MET)
+
+    lists = [
+        html(
+            '<h3>$n $words</h3><ul class="goals">$goals</ul>',
+            n=len(ids),
+            words=words,
+            goals=book.goal_links(ids, standing),
+        )
+        for outcome, words in ((Outcome.MISSED, "missed"), (Outcome.UNSURE, "could not be judged"))
+        if (ids := [goal.id for goal in book.goals if goal.id in standing and standing[goal.id].outcome is outcome])
+    ]
+    return html(
+        '<p class="score"><strong>$met</strong> of $total met</p>$lists',
+        met=met, total=count(len(book.goals), "goal"), lists=join(lists),
+    )  # fmt: skip
+
+
+def _source(book: Book) -> Html:
+    source = book.trajectory.brief.source
+    if not source:
+        return NOTHING
+    src, full = book.pictures.thumb(source), book.pictures.full(source)
+    if not src:
+        return html('<p class="note">It started from a picture that is no longer stored.</p>')
+    shown = html('<img src="$src" alt="The picture that the brief starts from">', src=src)
+    return html(
+        '<figure class="source">$picture<figcaption>The picture that was sent</figcaption></figure>',
+        picture=html('<a href="$full">$shown</a>', full=full, shown=shown) if full else shown,
+    )
+
+
+def _settings(trajectory: Trajectory) -> Html:
+    def shown(value: object) -> str:
+        return "–" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+    return join(
+        html("<div><dt>$key</dt><dd>$value</dd></div>", key=key, value=shown(value))
+        for key, value in trajectory.settings.model_dump(mode="json").items()
+    )

@@ -1,0 +1,101 @@
+"""How a job stands, in words: ended and why, failed and what to do, or still at work; and what was only simulated."""
+
+from collections.abc import Sequence
+
+from director import history
+from director.report.facts import Facts, Trouble
+from director.report.html import NOTHING, Html, fill, html, join
+from director.types import Rendered, Selected, Stopped, StopReason, Trajectory, Verified
+
+_ENDS = {
+    StopReason.SATISFIED: ("met", "Satisfied"),
+    StopReason.UNVERIFIED: ("unsure", "Ended with goals that could not be judged"),
+    StopReason.BUDGET: ("unsure", "Ended: the budget is used up"),
+    StopReason.STALLED: ("unsure", "Ended: nothing got better any more"),
+    StopReason.CANCELLED: ("unseen", "Cancelled"),
+    StopReason.FAILED: ("missed", "Failed"),
+}
+_SIMULATED = {
+    "sketch": "Sketch studio: simulated. No model made the $seats; they show the loop at work and measure nothing.",
+    "tiny": "Tiny random models: the $seats are noise and mean nothing.",
+}
+
+
+def section(trajectory: Trajectory, facts: Facts) -> Html:
+    stop = trajectory.stop
+    if stop and stop.reason is not StopReason.FAILED:
+        return _ended(stop)
+    if stop:
+        return _failed(trajectory, facts, facts.trouble or Trouble(boundary="director", message=stop.why))
+    if facts.trouble and not facts.doing:
+        return _failed(trajectory, facts, facts.trouble)
+    return _running(trajectory, facts)
+
+
+def _ended(stop: Stopped) -> Html:
+    kind, words = _ENDS[stop.reason]
+    return html(
+        '<p class="state $kind"><strong>$words</strong> <bdi>$why</bdi></p>', kind=kind, words=words, why=stop.why
+    )
+
+
+def _failed(trajectory: Trajectory, facts: Facts, trouble: Trouble) -> Html:
+    fix = html("<bdi>$fix</bdi>. ", fix=trouble.fix.rstrip(".")) if trouble.fix else NOTHING
+    if facts.job and not trajectory.stop:  # a dead letter
+        then = html("<code>visiondirector requeue $job</code> lets it go on where it stopped.", job=facts.job)
+    else:
+        then = html("Mend what is said above and submit it again.")
+    return fill("failed", boundary=trouble.boundary, message=trouble.message, fix=Html(fix + then))
+
+
+def _running(trajectory: Trajectory, facts: Facts) -> Html:
+    """Not finished. A failure that will be tried again is said beside it."""
+    now, trouble = len(history.rounds(trajectory)), NOTHING
+    if facts.trouble:
+        trouble = html(
+            "<p>The last try failed in the $boundary and will be repeated: <bdi>$message</bdi></p>",
+            boundary=facts.trouble.boundary, message=facts.trouble.message,
+        )  # fmt: skip
+    return fill(
+        "running",
+        doing=facts.doing,
+        where=f", round {now} of at most {trajectory.settings.rounds}" if now else "",
+        trouble=trouble,
+        refresh=refreshing(facts.refresh, facts.other),
+    )
+
+
+def refreshing(every: int, other: str) -> Html:
+    """Whether the page loads itself again, and the way to change that: nobody should have to read against a clock."""
+    if not other:
+        return NOTHING
+    if every:
+        said = html('Loads itself again every $n seconds. <a href="$other">Stop that</a>', n=every, other=other)
+    else:
+        said = html('Does not load itself again. <a href="$other">Keep it up to date</a>', other=other)
+    return html('<p class="note refresh">$said</p>', said=said)
+
+
+def simulated(trajectory: Trajectory) -> Html:
+    """Pictures and verdicts that no trained model made say so."""
+    by: dict[str, str] = {}
+    for event in trajectory.events:
+        match event:
+            case Rendered():
+                by["pictures"] = event.by
+            case Selected():
+                by["choices"] = event.by
+            case Verified():
+                by["verdicts"] = event.by
+            case _:
+                pass
+    found = {kind: [seat for seat, name in by.items() if kind in name] for kind in _SIMULATED}
+    return join(
+        html('<p class="simulated">$said</p>', said=_SIMULATED[kind].replace("$seats", _and(seats)))
+        for kind, seats in found.items()
+        if seats
+    )
+
+
+def _and(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]

@@ -1,0 +1,178 @@
+"""The pages behind the door: what they say, whom they tell it, and what a browser may do with them."""
+
+import io
+from pathlib import Path
+
+import httpx
+import pytest
+from justhtml import JustHTML
+from PIL import Image
+
+from director import history
+from director.types import Trajectory
+from tests.support.gallery import png, regatta
+from tests.unit.api.house import ALICE, BOB, House, browse
+
+HTML = {"Accept": "text/html,application/xhtml+xml"}
+
+
+def words(node: JustHTML) -> str:
+    return " ".join(node.to_text(separator="", strip=False).split())
+
+
+def read(response: httpx.Response) -> JustHTML:
+    assert response.headers["Content-Type"].startswith("text/html")
+    return JustHTML(response.text, sanitize=False, strict=True)
+
+
+def submitted(alice: httpx.Client, house: House, trajectory: Trajectory | None = None) -> str:
+    """A job of alice's that has come as far as `trajectory`."""
+    id = alice.post("/v1/jobs", json={"brief": "A harbour", "settings": {"width": 512, "height": 640}}).json()["id"]
+    if trajectory:
+        house.commit(id, *trajectory.events)
+    return id
+
+
+@pytest.fixture
+def done(alice: httpx.Client, house: House) -> str:
+    return submitted(alice, house, regatta(house.images.put))
+
+
+def test_a_report_is_a_page_with_its_pictures_inside(alice: httpx.Client, done: str):
+    response = alice.get(f"/v1/jobs/{done}/report")
+    page = read(response)
+    assert response.status_code == 200
+    assert all(img.attrs["src"].startswith("data:image/webp;base64,") for img in page.query("img"))
+    assert len(page.query(".grid img")) == 24
+    full = page.query(".grid a")[0].attrs["href"]
+    assert alice.get(full).headers["Content-Type"] == "image/png"
+    assert len(response.content) < 1_000_000
+
+
+def test_a_report_may_load_nothing_and_be_framed_by_nobody(alice: httpx.Client, done: str):
+    headers = alice.get(f"/v1/jobs/{done}/report").headers
+    policy = headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert "img-src 'self' data:" in policy
+    assert policy.endswith("frame-ancestors 'none'")
+    assert "unsafe" not in policy
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["Cache-Control"].startswith("private")
+    assert "Refresh" not in headers
+
+
+def test_a_standalone_report_needs_no_server(alice: httpx.Client, house: House, done: str):
+    response = alice.get(f"/v1/jobs/{done}/report?standalone=true")
+    page = read(response)
+    assert response.headers["Content-Disposition"] == f'attachment; filename="{done}.html"'
+    assert all(img.attrs["src"].startswith("data:image/") for img in page.query("img"))
+    assert all(a.attrs["href"].startswith("#") for a in page.query("a"))
+    assert page.query(".lead img")[0].attrs["src"].startswith("data:image/png")
+    assert len(response.content) < 3_000_000
+
+
+def test_a_running_job_has_a_report_that_loads_itself_again_until_told_not_to(alice: httpx.Client, house: House):
+    id = submitted(alice, house, regatta(house.images.put, rounds=2, stop=False))
+    response = alice.get(f"/v1/jobs/{id}/report")
+    assert response.headers["Refresh"] == "10"
+    still = read(response).query(".refresh a")[0].attrs["href"]
+    quiet = alice.get(still)
+    assert "Refresh" not in quiet.headers
+    assert read(quiet).query(".refresh a")[0].attrs["href"] == f"/v1/jobs/{id}/report"
+
+
+def test_a_job_that_has_not_begun_has_a_report(alice: httpx.Client, house: House):
+    page = read(alice.get(f"/v1/jobs/{submitted(alice, house)}/report"))
+    assert "There is no picture yet" in words(page)
+
+
+def test_a_report_counts_the_tries(alice: httpx.Client, house: House, done: str):
+    house.archive.save_attempt(done, 0, "aa", {"n": 0, "kind": "extract", "seconds": 2.5, "started": 10.0, "host": "x"})
+    house.archive.save_attempt(
+        done, 1, "bb",
+        {"n": 1, "kind": "render", "seconds": 4.0, "started": 20.0, "committed": False,
+         "error": {"boundary": "editor", "message": "no memory", "fix": ""}},
+    )  # fmt: skip
+    said = words(read(alice.get(f"/v1/jobs/{done}/report")))
+    assert "6.5 s of work" in said
+    assert "1 wasted, 4.0 s" in said
+    assert "the editor said no memory" in said
+
+
+@pytest.mark.parametrize("path", ["report", "images/" + "0" * 64])
+def test_another_token_sees_no_job(house: House, done: str, path: str):
+    with browse(house.app(), **BOB) as bob:
+        assert bob.get(f"/v1/jobs/{done}/{path}").status_code == 404
+    with browse(house.app()) as stranger:
+        assert stranger.get(f"/v1/jobs/{done}/{path}").status_code == 401
+
+
+def test_a_browser_reads_errors_as_a_page(house: House, done: str):
+    with browse(house.app(), **BOB, **HTML) as bob:
+        response = bob.get(f"/v1/jobs/{done}/report")
+    assert response.status_code == 404
+    assert words(read(response).query("h1")[0]) == "Unknown job"
+    assert "frame-ancestors 'none'" in response.headers["Content-Security-Policy"]
+
+
+def test_an_error_page_shows_what_was_asked_for_as_text(house: House):
+    with browse(house.app(), **ALICE, **HTML) as alice:
+        response = alice.get("/v1/jobs/%3Cscript%3Ealert(1)%3C%2Fscript%3E/report".replace("%2F", "%5C"))
+    assert response.status_code == 404
+    assert not read(response).query("script")
+
+
+def test_a_picture_of_the_job_comes_whole_or_small(alice: httpx.Client, house: House, done: str):
+    image = house.images.put(png("round 1, 1"))
+    whole = alice.get(f"/v1/jobs/{done}/images/{image}")
+    assert whole.content == png("round 1, 1")
+    small = alice.get(f"/v1/jobs/{done}/images/{image}?width=200")
+    assert small.headers["Content-Type"] == "image/webp"
+    assert Image.open(io.BytesIO(small.content)).size == (256, 320)
+    assert small.headers["Cache-Control"].startswith("private")
+    assert whole.headers["ETag"] != small.headers["ETag"]
+
+
+def test_a_picture_that_a_browser_has_is_not_sent_again(alice: httpx.Client, house: House, done: str):
+    image = house.images.put(png("round 1, 1"))
+    for query in ("", "?width=64"):
+        tag = alice.get(f"/v1/jobs/{done}/images/{image}{query}").headers["ETag"]
+        again = alice.get(f"/v1/jobs/{done}/images/{image}{query}", headers={"If-None-Match": tag})
+        assert (again.status_code, again.content) == (304, b"")
+        assert again.headers["ETag"] == tag
+
+
+def test_a_picture_is_never_enlarged_and_a_thumbnail_is_of_few_sizes(alice: httpx.Client, house: House, done: str):
+    image = house.images.put(png("round 1, 1"))
+    sizes = [
+        Image.open(io.BytesIO(alice.get(f"/v1/jobs/{done}/images/{image}?width={w}").content)).width
+        for w in (1, 65, 1024)
+    ]
+    assert sizes == [64, 128, 512]
+
+
+@pytest.mark.parametrize("width", ["0", "-1", "99999", "x", ""])
+def test_a_width_out_of_bounds_is_refused(alice: httpx.Client, house: House, done: str, width: str):
+    image = house.images.put(png("round 1, 1"))
+    assert alice.get(f"/v1/jobs/{done}/images/{image}?width={width}").status_code == 422
+
+
+def test_a_picture_of_another_job_is_unknown(alice: httpx.Client, house: House, done: str):
+    stranger = house.images.put(png("somebody else's"))
+    assert alice.get(f"/v1/jobs/{done}/images/{stranger}").status_code == 404
+
+
+def test_a_picture_that_is_gone_leaves_the_report_readable(alice: httpx.Client, house: House, tmp_path: Path):
+    trajectory = regatta(house.images.put, rounds=1)
+    id = submitted(alice, house, trajectory)
+    for image in history.pictures(trajectory):
+        next(tmp_path.rglob(f"{image}.png")).unlink()
+    with browse(House(tmp_path).app(), **ALICE) as fresh:
+        house_again = fresh.get(f"/v1/jobs/{id}/report")
+    assert "no longer stored" in words(read(house_again))
+
+
+def test_the_root_leads_to_the_jobs(alice: httpx.Client):
+    response = alice.get("/")
+    assert (response.status_code, response.headers["Location"]) == (307, "/jobs")
