@@ -24,7 +24,7 @@ INSTALL := $(VENV)/bin/python $(PIP) --constraint requirements.lock
 SEED ?= 1
 JOBS ?= 100
 
-.PHONY: help setup setup-models setup-sglang runtime demo test test-models check format up down status doctor client storm bench lock clean
+.PHONY: help setup setup-models setup-sglang setup-browser runtime demo test test-models check format up down status doctor client storm bench lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -34,6 +34,18 @@ setup: $(DEV) ## install everything into .venv (a second run does nothing)
 
 setup-sglang: $(VENV)/bin/python ## SGLang for a CPU in .venv-sglang (2.9 GB), for the tests of real model servers
 	@PYTHON=$(VENV)/bin/python infra/sglang/setup_cpu.sh .venv-sglang
+
+setup-browser: ## Chromium for the browser tests, by apt (as root or by sudo); without it they are skipped
+	@if command -v chromium chromium-browser google-chrome >/dev/null; then \
+	  echo "ready: $$(command -v chromium chromium-browser google-chrome | head -1)"; \
+	elif ! command -v apt-get >/dev/null; then \
+	  echo "there is no apt-get here: install Chromium by other means, so that 'chromium' is on the PATH" >&2; exit 1; \
+	elif [ "$$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then \
+	  echo "installing Chromium takes root: run 'apt-get install chromium' as root" >&2; exit 1; \
+	else \
+	  SUDO=; [ "$$(id -u)" = 0 ] || SUDO="sudo $${CI:+-n}"; \
+	  $$SUDO apt-get update -qq && $$SUDO apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core; \
+	fi
 
 runtime: $(RUNTIME)
 

@@ -182,7 +182,7 @@ class Client:
 
     def report(self, id: str) -> bytes:
         """The job as one HTML page that needs nothing beside it."""
-        return self._send("GET", _path(id, "report")).content
+        return self._send("GET", _path(id, "report"), params={"standalone": "true"}).content
 
     def upload(self, png: bytes) -> Uploaded:
         """Store a picture, to be named as a brief's source."""

@@ -47,16 +47,16 @@ def report(
     """What the job did, as one page for people. Until it has ended, the page loads itself again."""
     service = door.service
     found = service.find(owner, id)
-    trajectory, envelope = service.trajectory(found), service.envelope(found)
+    trajectory, summary = service.trajectory(found), service.summary(found)
     tries = tuple(Try.model_validate(each) for each in service.archive.attempts(id))
-    every = REFRESH_SECONDS if envelope.doing and refresh == "on" and not standalone_file else 0
+    every = REFRESH_SECONDS if summary.doing and refresh == "on" and not standalone_file else 0
     place = f"/v1/jobs/{id}"
     facts = Facts(
         job=id,
-        doing=envelope.doing,
-        trouble=Trouble(**envelope.error.model_dump()) if envelope.error else None,
-        created=envelope.created,
-        ended=max((each.started + each.seconds for each in tries), default=None) if found.ended else None,
+        doing=summary.doing,
+        trouble=Trouble(**summary.error.model_dump()) if summary.error else None,
+        created=summary.created,
+        ended=summary.ended,
         tries=tries,
         refresh=every,
         other="" if standalone_file else f"{place}/report?refresh=off" if every else f"{place}/report",
