@@ -1,10 +1,11 @@
 """The API process: `python -m api.app`. `create_app` is its composition root."""
 
 import logging
+import re
 import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -12,9 +13,11 @@ from urllib.parse import quote
 import uvicorn
 from fastapi import FastAPI
 from kombu.exceptions import OperationalError
+from prometheus_client import disable_created_metrics
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import problems
+from api import metrics, problems
 from api.auth import Doorkeeper
 from api.events import HEARTBEAT_SECONDS, POLL_SECONDS, Streams
 from api.pages.routes import pages
@@ -23,11 +26,15 @@ from api.service import Service
 from director.errors import StoreError
 from tasks.app import make_app, send_hint
 from tasks.ledger import Hint, Ledger
+from tasks.logs import facts, working
+from tasks.logs import setup as setup_logging
 from tasks.redis_ledger import RedisLedger
 from tasks.settings import BadSettings, Settings, load_settings
 from tasks.store import Archive, Images, S3Store
 
 _NOBODY = "00000000-0000-0000-0000-000000000000"
+_JOB = re.compile(r"/v1/jobs/([0-9a-f-]{36})(?:/|$)")
+_OFTEN = {"/healthz", "/readyz", "/metrics"}
 log = logging.getLogger("visiondirector.api")
 
 
@@ -44,14 +51,15 @@ class Machines:
 
 def main() -> int:
     """Serve until a signal comes. Exit code 2: the settings can't be used."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    setup_logging()
+    disable_created_metrics()  # a series more for each, which nobody asks for
     try:
         settings = load_settings()
         app = create_app(settings)
     except BadSettings as error:
         print(error, file=sys.stderr)
         return 2
-    log.info("listening host=%s port=%d", settings.api_host, settings.api_port)
+    log.info("listening", extra=facts(host=settings.api_host, port=settings.api_port))
     uvicorn.run(
         app,
         host=settings.api_host,
@@ -100,7 +108,9 @@ def create_app(
     app.include_router(router)
     app.include_router(health)
     app.include_router(pages)
-    app.add_middleware(AccessLog)
+    app.include_router(metrics.router)
+    app.state.requests = metrics.Requests()
+    app.add_middleware(AccessLog, requests=app.state.requests)
     problems.install(app)
     return app
 
@@ -143,30 +153,40 @@ def _answers(check: Callable[[], bool | None]) -> Callable[[], bool]:
 
 
 class AccessLog:
-    """One line for each request: never a header, a body or a query, which may hold secrets."""
+    """One line for each request: never a header, a body or a query, which may hold secrets.
 
-    def __init__(self, app: ASGIApp) -> None:
+    What is logged while it is answered carries the job that its path names.
+    """
+
+    def __init__(self, app: ASGIApp, requests: metrics.Requests) -> None:
         self._app = app
+        self._requests = requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        started, status = time.perf_counter(), 500
+        started, status, made = time.perf_counter(), 500, ""
 
         async def noted(message: Message) -> None:
-            nonlocal status
+            nonlocal status, made
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, made = message["status"], Headers(raw=message["headers"]).get("location", "")
+                self._requests.observe(scope, status, time.perf_counter() - started)
             await send(message)
 
-        try:
-            await self._app(scope, receive, noted)
-        finally:
-            milliseconds = 1000 * (time.perf_counter() - started)
-            level = logging.DEBUG if scope["path"] in {"/healthz", "/readyz"} else logging.INFO
-            # Quoted: a path may hold line breaks, and a log line must stay one line.
-            path = quote(scope["path"])
-            log.log(level, "method=%s path=%s status=%d ms=%.1f", scope["method"], path, status, milliseconds)
+        named = _JOB.match(scope["path"])
+        with working(job=named[1]) if named else nullcontext():
+            try:
+                await self._app(scope, receive, noted)
+            finally:
+                about = facts(
+                    job=created[1] if (created := _JOB.match(made)) else None,
+                    method=scope["method"],
+                    path=quote(scope["path"]),
+                    status=status,
+                    seconds=time.perf_counter() - started,
+                )
+                log.log(logging.DEBUG if scope["path"] in _OFTEN else logging.INFO, "answered", extra=about)
         return None
 
 

@@ -25,6 +25,7 @@ from api.service import Service
 from director.errors import StoreError
 from director.types import Event
 from tasks.ledger import Record
+from tasks.logs import facts
 from tasks.store import Corrupt, NotFound
 
 log = logging.getLogger("visiondirector.api")
@@ -98,7 +99,7 @@ class Streams:
             try:
                 pieces = await to_thread.run_sync(reader.poll, limiter=self._threads)
             except (Corrupt, NotFound) as error:
-                log.error("job=%s event stream broken off: %s", id, error)
+                log.error("event stream broken off: %s", error, extra=facts(job=id))
                 return
             except StoreError:
                 pieces = []

@@ -1,10 +1,11 @@
 """What runs in the local stack: the programs, their commands, and supervisord's configuration of them."""
 
+import json
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
-from infra.servers import CHECKOUT, dies_with_parent, redis_command, s3_command
+from infra.servers import CHECKOUT, dies_with_parent, free_port, redis_command, s3_command
 from infra.state import State, log_path, socket_path
 from tasks.settings import Settings
 from worker.profiles import Box, Profile, WorkerGroup
@@ -30,6 +31,7 @@ class Program:
     worker: bool = False
     viewer: bool = False
     model: str = ""
+    metrics_port: int = 0  # where Prometheus scrapes it; 0: nowhere
     stop_seconds: int = 10
 
 
@@ -56,7 +58,7 @@ def programs(state: State, workers: int, flower: bool) -> list[Program]:
     ]  # fmt: skip
     if flower:
         listed.append(Program("flower", (*python, "infra.flower"), viewer=True))
-    return listed
+    return _scraped(state, listed)
 
 
 def box_programs(state: State, profile: Profile, box: Box, settings: Settings, flower: bool) -> list[Program]:
@@ -75,7 +77,39 @@ def box_programs(state: State, profile: Profile, box: Box, settings: Settings, f
         listed.append(Program(group.name, words, worker=True, stop_seconds=WORKER_STOP_SECONDS))
     if flower and box.door:
         listed.append(Program("flower", (*python, "infra.flower"), viewer=True))
-    return listed
+    return _scraped(state, listed)
+
+
+def _scraped(state: State, listed: Iterable[Program]) -> list[Program]:
+    """The programs, with a free port for the metrics of each worker and of the reconciler."""
+    taken = {state.redis_port, state.s3_port, state.api_port, state.flower_port}
+    found: list[Program] = []
+    for program in listed:
+        if program.worker or program.name == "reconciler":
+            port = free_port(frozenset(taken))
+            taken.add(port)
+            command = (*program.command, "--metrics-port", str(port))
+            found.append(replace(program, command=command, metrics_port=port))
+        else:
+            found.append(program)
+    return found
+
+
+def prometheus_conf(state: State, listed: Sequence[Program]) -> str:
+    """A Prometheus that scrapes this stack, as JSON, which is YAML."""
+    targets = [
+        {"targets": [f"127.0.0.1:{program.metrics_port}"], "labels": {"program": program.name}}
+        for program in listed
+        if program.metrics_port
+    ]
+    door = {"targets": [f"127.0.0.1:{state.api_port}"], "labels": {"program": "api"}}
+    api = {"job_name": "api", "authorization": {"credentials_file": str(state.token_file)}, "static_configs": [door]}
+    scrapes = [api, {"job_name": "workers", "static_configs": targets}]
+    if not any(program.name == "api" for program in listed):
+        scrapes = scrapes[1:]
+    rules = str(CHECKOUT / "infra" / "prometheus" / "alerts.yml")
+    conf = {"global": {"scrape_interval": "5s", "evaluation_interval": "5s"}, "rule_files": [rules]}
+    return json.dumps({**conf, "scrape_configs": scrapes}, indent=2) + "\n"
 
 
 def _start_words(profile: Profile, group: WorkerGroup) -> list[str]:

@@ -26,7 +26,7 @@ import httpx
 import psutil
 
 from director.errors import DirectorError
-from infra.programs import SERVERS, Program, box_programs, programs, supervisor_conf
+from infra.programs import SERVERS, Program, box_programs, programs, prometheus_conf, supervisor_conf
 from infra.servers import CHECKOUT, ServerError, redis_answers, redis_url, s3_environment, tail
 from infra.state import State, load, log_path, prepare, write_private
 from infra.supervision import Process, Supervisor, members_of, sweep
@@ -159,6 +159,7 @@ class Stack:
             (self.var / folder).mkdir(parents=True, exist_ok=True)
         conf = self.var / "supervisord.conf"
         write_private(conf, supervisor_conf(state, listed))
+        write_private(self.var / "prometheus.yml", prometheus_conf(state, listed))
         for beat in (self.var / "run").glob("*.alive"):
             beat.unlink(missing_ok=True)
         self._supervisor.start(conf, self._environment(state), bound)

@@ -21,10 +21,11 @@ from director.errors import StoreError
 from director.seats import Studio
 from tasks.jobs import PRIORITIES
 from tasks.ledger import Hint, Ledger
-from tasks.reconcile import Reconciler
+from tasks.logs import facts, working
+from tasks.reconcile import UNWATCHED, Reconciler, Watch
 from tasks.redis_ledger import RedisLedger, broker_queue_length, connect
 from tasks.settings import Settings
-from tasks.steps import Host, StepEnd, first, run_step
+from tasks.steps import Attempt, Host, StepEnd, first, run_step
 from tasks.store import Archive, Images, S3Store
 
 log = logging.getLogger(__name__)
@@ -34,8 +35,10 @@ OpenStudio = Callable[[Settings, ExitStack], Studio]
 _BEAT_SECONDS = 5.0
 
 
-def make_app(settings: Settings, open_studio: OpenStudio | None = None) -> Celery:
-    """A Celery app over the broker of the settings; with `open_studio`, one that runs steps.
+def make_app(
+    settings: Settings, open_studio: OpenStudio | None = None, observe: Callable[[Attempt], None] = lambda attempt: None
+) -> Celery:
+    """A Celery app over the broker of the settings; with `open_studio`, one that runs steps and has each try observed.
 
     The studio is opened in the worker's child at its first task, never in the parent: CUDA does not
     survive a fork.
@@ -43,7 +46,7 @@ def make_app(settings: Settings, open_studio: OpenStudio | None = None) -> Celer
     app = Celery("visiondirector", broker=settings.broker_url, set_as_current=False)
     app.conf.update(celery_settings(settings))
     if open_studio:
-        child = _Child(app, settings, open_studio)
+        child = _Child(app, settings, open_studio, observe)
         for kind in KINDS:
             _add_task(app, kind, child)
         worker_process_shutdown.connect(child.close, weak=False)
@@ -85,10 +88,22 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
 def send_hint(app: Celery, hint: Hint) -> None:
     """Tell the workers of a queue that a step waits. A lost hint is no harm: the reconciler sends it again."""
     try:
-        arguments = (hint.job, hint.n, hint.title)
-        app.send_task(f"director.{hint.kind}", args=arguments, queue=hint.queue, priority=hint.priority)
+        app.send_task(
+            f"director.{hint.kind}",
+            args=(hint.job, hint.n, hint.title),
+            argsrepr=story(hint),
+            queue=hint.queue,
+            priority=hint.priority,
+        )
     except OperationalError as unreachable:
-        log.warning("job=%s step=%d hint not sent, left to the reconciler: %s", hint.job, hint.n, unreachable)
+        about = facts(job=hint.job, step=hint.n, queue=hint.queue)
+        log.warning("hint not sent, left to the reconciler: %s", unreachable, extra=about)
+
+
+def story(hint: Hint) -> str:
+    """What Flower and Celery's log show of a task: seat, step, brief, job."""
+    title = "".join(c if c.isprintable() else " " for c in hint.title[:60])
+    return f"{hint.queue}, step {hint.n} of {title!r}, job {hint.job}"
 
 
 def open_archive(settings: Settings) -> tuple[Archive, Images]:
@@ -98,7 +113,7 @@ def open_archive(settings: Settings) -> tuple[Archive, Images]:
 
 
 @contextmanager
-def open_reconciler(settings: Settings) -> Generator[Reconciler]:
+def open_reconciler(settings: Settings, watch: Watch = UNWATCHED) -> Generator[Reconciler]:
     """The reconciler over the real ledger, bucket and broker."""
     app = make_app(settings)
     with ExitStack() as resources:
@@ -112,16 +127,18 @@ def open_reconciler(settings: Settings) -> Generator[Reconciler]:
             send=lambda hint: send_hint(app, hint),
             queue_length=lambda queue: broker_queue_length(broker, queue),
             first=first,
+            watch=watch,
         )
 
 
 def _add_task(app: Celery, kind: str, child: "_Child") -> None:
     def step(job: str, n: int, title: str) -> str:
-        end = run_step(child.host, job, n)
-        if end is StepEnd.COMMITTED:
-            return end.value
-        log.info("job=%s step=%d hint dropped: %s", job, n, end.value)
-        raise Ignore(end.value)
+        with working(job=job, step=n):
+            end = run_step(child.host, job, n)
+            if end is StepEnd.COMMITTED:
+                return end.value
+            log.info("hint dropped: %s", end.value)
+            raise Ignore(end.value)
 
     step.__doc__ = f"Run {kind} step n of a job. The title is for people."
     app.task(name=f"director.{kind}")(step)
@@ -130,8 +147,11 @@ def _add_task(app: Celery, kind: str, child: "_Child") -> None:
 class _Child:
     """What one worker process holds, made at its first task."""
 
-    def __init__(self, app: Celery, settings: Settings, open_studio: OpenStudio) -> None:
+    def __init__(
+        self, app: Celery, settings: Settings, open_studio: OpenStudio, observe: Callable[[Attempt], None]
+    ) -> None:
         self._app = app
+        self._observe = observe
         self._settings = settings
         self._open_studio = open_studio
         self._resources = ExitStack()
@@ -146,6 +166,7 @@ class _Child:
             images=images,
             studio=self._open_studio(self._settings, self._resources),
             send=lambda hint: send_hint(self._app, hint),
+            observe=self._observe,
         )
 
     def close(self, **_: Any) -> None:
@@ -174,7 +195,7 @@ def _beat(settings: Settings) -> type[bootsteps.StartStopStep]:
         try:
             ledger.announce(consumer.hostname, queues, int(3000 * _BEAT_SECONDS))
         except StoreError as unreachable:
-            log.warning("worker=%s not announced: %s", consumer.hostname, unreachable)
+            log.warning("not announced: %s", unreachable, extra=facts(worker=consumer.hostname))
 
     return Beat
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
+from pydantic import Field
+
 from director.errors import StoreError
 from director.types import Value
 from tasks.facts import FREE, UNTOLD, Cost, Facts
@@ -199,6 +201,16 @@ class QueueDepth(Value):
     waiting: int
     leased: int
     delayed: int = 0
+    unhinted: int = 0  # of those that wait: nobody was told yet
+    oldest_ms: int = 0  # how long ago the oldest hint of those that wait was sent; 0: none
+
+
+class Tallies(Value):
+    """What operators watch; by queue, since the ledger began (a wipe starts again)."""
+
+    dead: int = 0  # dead letters that stand now
+    lease_deaths: dict[str, int] = Field(default_factory=dict)
+    dead_letters: dict[str, int] = Field(default_factory=dict)
 
 
 def check_ending(following: Next | None, status: JobStatus) -> None:
@@ -278,6 +290,8 @@ class Ledger(Protocol):
         ...
 
     def depths(self) -> list[QueueDepth]: ...
+
+    def tallies(self) -> Tallies: ...
 
     def overdue(self, queue: str, older_than_ms: int, limit: int) -> list[Hint]:
         """Waiting steps whose hint is older than that and whose `not_before` has passed, oldest first.

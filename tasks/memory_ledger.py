@@ -8,6 +8,7 @@ import json
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 
@@ -33,6 +34,7 @@ from tasks.ledger import (
     Refusal,
     Removing,
     Renewal,
+    Tallies,
     Wiped,
     check_ending,
 )
@@ -133,6 +135,7 @@ class _Memory:
     serving: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     admitted: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     removing: dict[str, int] = field(default_factory=dict[str, int])
+    tallies: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
     epoch: str | None = None
     lock: tuple[str, int] | None = None
 
@@ -329,6 +332,15 @@ class MemoryLedger:
         with self._mutex:
             return [self._depth(queue) for queue in sorted(self._memory.queues)]
 
+    def tallies(self) -> Tallies:
+        with self._mutex:
+            found: dict[str, dict[str, int]] = {}
+            for (what, queue), number in self._memory.tallies.items():
+                found.setdefault(what, {})[queue] = number
+            # A loop that ended in failure has no queue, and is no dead letter.
+            dead = sum(row.status is JobStatus.FAILED and row.queue != "" for row in self._memory.rows.values())
+            return Tallies.model_validate({"dead": dead, **found})
+
     def overdue(self, queue: str, older_than_ms: int, limit: int) -> list[Hint]:
         with self._mutex:
             now = self._clock()
@@ -445,6 +457,7 @@ class MemoryLedger:
 
     def _lease_died(self, row: _Row) -> None:
         message = f"the worker on {row.holder} went silent"
+        self._memory.tallies["lease_deaths", row.queue] += 1
         row.error = json.dumps({"boundary": "lease", "message": message, "fix": ""}, separators=(",", ":"))
         if row.cancel and row.queue != CONTROL:
             self._to_control(row, self._clock())
@@ -467,6 +480,7 @@ class MemoryLedger:
     def _bury(self, row: _Row, letter: str) -> None:
         row.bury(letter, self._clock())
         self._memory.unfiled.add(row.job)
+        self._memory.tallies["dead_letters", row.queue] += 1
 
     def _view(self, row: _Row) -> Record:
         shown = {name: getattr(row, name) for name in _SHARED}
@@ -477,9 +491,17 @@ class MemoryLedger:
     def _depth(self, queue: str) -> QueueDepth:
         rows = [row for row in self._memory.rows.values() if row.queue == queue]
         queued = sum(row.status is JobStatus.QUEUED for row in rows)
-        waiting = sum(self._is_due(row, queue) for row in rows)
+        due = [row for row in rows if self._is_due(row, queue)]
+        hinted = [row.hinted_ms for row in due if row.hinted_ms > 0]
         leased = sum(row.status is JobStatus.RUNNING for row in rows)
-        return QueueDepth(queue=queue, waiting=waiting, leased=leased, delayed=queued - waiting)
+        return QueueDepth(
+            queue=queue,
+            waiting=len(due),
+            leased=leased,
+            delayed=queued - len(due),
+            unhinted=len(due) - len(hinted),
+            oldest_ms=max(0, self._clock() - min(hinted)) if hinted else 0,
+        )
 
     def _locked_by(self) -> str | None:
         lock = self._memory.lock

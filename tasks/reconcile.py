@@ -12,11 +12,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from director.errors import StoreError
 from tasks.facts import Cost, Facts, end_of
 from tasks.jobs import TERMINAL, Job, JobStatus
 from tasks.ledger import Entry, Hint, Ledger, Next, Record
+from tasks.logs import facts
 from tasks.settings import Settings
 from tasks.steps import new_entry, status_of
 from tasks.store import Archive, Control, Corrupt
@@ -27,6 +29,23 @@ LOCK_TTL_MS = 30_000
 _KEEP_LOCK_S = 5.0
 _READERS = 8  # jobs whose chains are read at once in a rebuild: the time goes into waiting for S3
 _MOST_HINTS = 1000  # a queue and pass
+
+
+class Watch(Protocol):
+    """Is told what the reconciler does."""
+
+    def passed(self, whole: bool) -> None: ...
+
+    def resent(self, queue: str, hints: int) -> None: ...
+
+
+class _Unwatched:
+    def passed(self, whole: bool) -> None: ...
+
+    def resent(self, queue: str, hints: int) -> None: ...
+
+
+UNWATCHED: Watch = _Unwatched()
 
 
 @dataclass
@@ -42,6 +61,7 @@ class Reconciler:
     send: Callable[[Hint], None]
     queue_length: Callable[[str], int]
     first: Callable[[Job], Next]
+    watch: Watch = UNWATCHED
     _holder: str = field(default_factory=lambda: secrets.token_hex(16))
     _missing: set[str] = field(default_factory=set[str])
     _next_audit: float = 0.0
@@ -49,7 +69,7 @@ class Reconciler:
     def run(self, stop: threading.Event) -> None:
         """Pass after pass until `stop` is set."""
         while not stop.is_set():
-            self.once()
+            self.watch.passed(self.once())
             stop.wait(self.settings.reconcile_every_s)
 
     def once(self) -> bool:
@@ -66,7 +86,7 @@ class Reconciler:
         try:
             part()
         except StoreError as unreachable:
-            log.warning("reconcile: %s put off: %s", getattr(part, "__name__", part), unreachable)
+            log.warning("%s put off: %s", getattr(part, "__name__", part), unreachable)
             return False
         return True
 
@@ -85,7 +105,7 @@ class Reconciler:
             return False
         live = self.archive.live()
         known = self.ledger.known(live)
-        log.warning("reconcile: rebuilding the ledger: %d live jobs, %d of them restored before", len(live), len(known))
+        log.warning("rebuilding the ledger: %d live jobs, %d of them restored before", len(live), len(known))
         kept = time.monotonic()
         with ThreadPoolExecutor(_READERS, "rebuild") as readers:
             for entry in readers.map(self._entry, [job for job in live if job not in known]):
@@ -95,7 +115,7 @@ class Reconciler:
                 if entry:
                     self._restore(entry)
         epoch = self.ledger.open_epoch(self._holder)
-        log.warning("reconcile: the ledger serves again, epoch %s", epoch)
+        log.warning("the ledger serves again, epoch %s", epoch)
         return True
 
     def _keep_lock(self) -> None:
@@ -112,10 +132,10 @@ class Reconciler:
         try:
             entry = entry_of(self.archive, job, self.first)
         except Corrupt as broken:
-            log.error("job=%s can't be restored: %s", job, broken)
+            log.error("can't be restored: %s", broken, extra=facts(job=job))
             return None
         if entry is None:
-            log.error("job=%s is marked live and has no job.json", job)
+            log.error("marked live and has no job.json", extra=facts(job=job))
         return entry
 
     # --- every pass ---------------------------------------------------------------------------------
@@ -123,7 +143,8 @@ class Reconciler:
     def reap(self) -> None:
         """Free the leases that died, and tell other workers."""
         for record in self.ledger.reap():
-            log.warning("job=%s step=%d lease died, now %s on %s", record.job, record.step, record.status, record.queue)
+            about = facts(job=record.job, step=record.step, queue=record.queue, status=record.status.value)
+            log.warning("lease died: %s", record.error, extra=about)
             if record.status is JobStatus.QUEUED:
                 self.send(record.hint)
 
@@ -142,15 +163,16 @@ class Reconciler:
             hints = self.ledger.overdue(depth.queue, oldest_ms, lost) if lost > 0 else []
             for hint in hints:
                 self.send(hint)
+                log.info("hint sent again", extra=facts(job=hint.job, step=hint.n, queue=hint.queue))
             if hints:
-                log.info("reconcile: %d hints sent again on %s", len(hints), depth.queue)
+                self.watch.resent(depth.queue, len(hints))
 
     def file_letters(self) -> None:
         """Write the dead letters of jobs that became FAILED, so that they outlive the ledger."""
         for record in self.ledger.dead_letters():
-            log.error("job=%s step=%d is a dead letter: %s", record.job, record.step, record.error)
-            facts = {"n": record.step, "error": record.error, "at": record.ended_ms / 1000}
-            self.archive.save_control(record.job, "dead", record.letter, facts)
+            log.error("dead letter: %s", record.error, extra=facts(job=record.job, step=record.step))
+            about = {"n": record.step, "error": record.error, "at": record.ended_ms / 1000}
+            self.archive.save_control(record.job, "dead", record.letter, about)
             self.ledger.file_letter(record.job, record.letter)
 
     def audit(self) -> None:
@@ -177,7 +199,7 @@ class Reconciler:
     def _adopt(self, job: str) -> None:
         entry = self._entry(job)
         if entry and self.ledger.create(entry):
-            log.warning("job=%s was in storage only and is now in the ledger", job)
+            log.warning("was in storage only and is now in the ledger", extra=facts(job=job))
             record = self.ledger.get(job)
             if record and record.status is JobStatus.QUEUED:
                 self.send(record.hint)
@@ -209,7 +231,7 @@ def _with_cost(archive: Archive, entry: Entry) -> Entry:
         told = {"cost": Cost.total(attempts), "ended_ms": int(1000 * end_of(attempts))}
     except (Corrupt, TypeError, ValueError) as broken:
         # A number is lost, and the job must not be.
-        log.error("job=%s its cost can't be read: %s", entry.job, broken)
+        log.error("its cost can't be read: %s", broken, extra=facts(job=entry.job))
         return entry
     return entry.model_copy(update=told)
 

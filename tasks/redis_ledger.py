@@ -35,6 +35,7 @@ from tasks.ledger import (
     Refusal,
     Removing,
     Renewal,
+    Tallies,
     Wiped,
     check_ending,
 )
@@ -43,13 +44,14 @@ from tasks.settings import Settings
 PREFIX = "vd:"
 _SCRIPTS = (
     "create", "get", "jobs", "claim", "renew", "commit", "fail", "reap", "cancel", "requeue", "depths", "overdue",
-    "admit", "remove", "removed", "announce", "served", "known", "letters", "file_letter", "forget",
+    "admit", "remove", "removed", "tallies", "announce", "served", "known", "letters", "file_letter", "forget",
     "lock_rebuild", "open_epoch",
 )  # fmt: skip
 _REAP_LIMIT = 200  # leases a queue and pass: bounds the time that one script holds the server
 _KNOWN_LIMIT = 1000  # ids a call, for the same reason
 _LOOK_LIMIT = 500  # jobs that a list looks at a call
 _MOST_LOOKS = 10  # calls for one page of few matches
+_DEPTH_FIELDS = ("queue", "waiting", "leased", "delayed", "unhinted", "oldest_ms")
 _PLAIN_FIELDS = frozenset(Record.model_fields) - {"labels", "facts", "cost"}
 _COST = "cost_"  # before the names of a cost in a job's hash
 
@@ -193,7 +195,15 @@ class RedisLedger:
 
     def depths(self) -> list[QueueDepth]:
         rows = sorted(self._run("depths"))
-        return [QueueDepth(queue=queue, waiting=w, leased=leased, delayed=d) for queue, w, leased, d in rows]
+        return [QueueDepth(**dict(zip(_DEPTH_FIELDS, row, strict=True))) for row in rows]
+
+    def tallies(self) -> Tallies:
+        dead, flat = self._run("tallies")
+        found: dict[str, dict[str, int]] = {}
+        for name, number in zip(flat[::2], flat[1::2], strict=True):
+            what, _, queue = str(name).partition("|")
+            found.setdefault(what, {})[queue] = int(number)
+        return Tallies.model_validate({"dead": dead, **found})
 
     def overdue(self, queue: str, older_than_ms: int, limit: int) -> list[Hint]:
         return [_hint(flat) for flat in self._run("overdue", queue, older_than_ms, limit)]

@@ -113,6 +113,13 @@ class Settings(BaseSettings):
     max_image_bytes: Annotated[int, Field(ge=1024, description="largest upload in bytes")] = 20_000_000
     max_image_pixels: Annotated[int, Field(ge=4096, description="largest picture, width x height")] = 16_777_216
 
+    metrics_port: Annotated[
+        int, Field(ge=0, le=65_535, description="port on which a worker or reconciler is scraped; 0: none")
+    ] = 0
+    metrics_host: Annotated[str, Field(min_length=1, description="address of that port; it asks for no token")] = (
+        "127.0.0.1"
+    )
+
     host: str = Field(
         default_factory=socket.gethostname,
         min_length=1,

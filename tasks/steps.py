@@ -5,6 +5,7 @@ the ledger decides; whatever dies on the way, the step is run again from the las
 one of the tries is committed.
 """
 
+import contextvars
 import json
 import logging
 import os
@@ -24,7 +25,8 @@ from director.seats import Images, RenderRequest, Request, Seat, Studio
 from director.types import Reply, Stopped, StopReason, Trajectory
 from tasks.facts import Cost, Facts
 from tasks.jobs import Job, JobStatus
-from tasks.ledger import Claim, CommitResult, Entry, Hint, Ledger, Next, Refusal, Renewal
+from tasks.ledger import Claim, CommitResult, Entry, FailResult, Hint, Ledger, Next, Refusal, Renewal
+from tasks.logs import facts, working
 from tasks.settings import Settings
 from tasks.store import Archive
 
@@ -57,6 +59,7 @@ class Host:
     images: Images
     studio: Studio
     send: Callable[[Hint], None]
+    observe: "Callable[[Attempt], None]" = lambda attempt: None  # counts what each try of a step was
     die: Callable[[], None] = lambda: os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -117,12 +120,14 @@ def run_step(host: Host, job_id: str, n: int) -> StepEnd:
     claim = host.ledger.claim(job_id, n, host.settings.host)
     if isinstance(claim, Refusal):
         return StepEnd(claim.value)
-    with Lease(host, claim, Attempt(claim)) as lease:
-        try:
-            return _run_claimed(host, lease)
-        except DirectorError as error:
-            _give_back(host, lease.attempt, error)
-            raise
+    with working(threads=True, job=job_id, step=n, nonce=claim.nonce):
+        log.info("step began", extra=facts(kind=claim.kind, attempt=claim.attempt, died=claim.last_death or None))
+        with Lease(host, claim, Attempt(claim)) as lease:
+            try:
+                return _run_claimed(host, lease)
+            except DirectorError as error:
+                _give_back(host, lease.attempt, error)
+                raise
 
 
 @dataclass
@@ -136,12 +141,15 @@ class Attempt:
     started: float = field(default_factory=time.time)
     clock: float = field(default_factory=time.perf_counter)
     seconds: float | None = None
+    queue: str = ""  # known once the snapshot is loaded
     renders: int = 0
-    committed: bool = False
+    outcome: str = "lost"  # or committed, failed, broke; lost: to a cancel, a wipe or a faster worker
+    after: Trajectory | None = None  # what was committed
     progress: str = ""
     counts: dict[str, int] = field(default_factory=dict[str, int])
     kept: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     error: DirectorError | None = None
+    refused: FailResult | None = None  # what became of the step after an error; None: the ledger was not told
 
     def end(self) -> None:
         """Its seconds end here, unless they have ended."""
@@ -168,7 +176,7 @@ class Attempt:
             "pid": os.getpid(),
             "started": round(self.started, 3),
             **self._amounts(),
-            "committed": self.committed,
+            "committed": self.outcome == "committed",
             "progress": self.progress,
             "blobs": self.kept,
             "error": json.loads(error_json(self.error)) if self.error else None,
@@ -179,7 +187,9 @@ def _run_claimed(host: Host, lease: "Lease") -> StepEnd:
     claim, attempt = lease.claim, lease.attempt
     job = host.archive.load_job(claim.job, claim.created_ms)
     trajectory = _load(host, claim, job)
-    reply = _reply(host, lease, claim, job, trajectory)
+    request = next_step(trajectory)
+    attempt.queue = queue_of(request) if request and not claim.cancel else ""
+    reply = _reply(host, lease, job, trajectory, request)
     if reply is None:
         return StepEnd.REFUSED
     attempt.renders = len(reply.candidates) if reply.kind == "rendered" else 0
@@ -191,7 +201,7 @@ def _run_claimed(host: Host, lease: "Lease") -> StepEnd:
         result = _commit(host, attempt, after, acknowledge=True)
     if result is CommitResult.REFUSED:
         return StepEnd.REFUSED
-    attempt.committed = True
+    attempt.outcome, attempt.after = "committed", after
     if after.stop:
         host.archive.unmark_live(claim.job)
     elif then := following(after):
@@ -209,14 +219,13 @@ def _load(host: Host, claim: Claim, job: Job) -> Trajectory:
     return begin(job.brief, job.settings, job.seed)
 
 
-def _reply(host: Host, lease: "Lease", claim: Claim, job: Job, trajectory: Trajectory) -> Reply | None:
+def _reply(host: Host, lease: "Lease", job: Job, trajectory: Trajectory, request: Request | None) -> Reply | None:
     """The seat's answer, or the stop that was ordered instead; None when the lease was lost."""
-    if claim.cancel:
+    if lease.claim.cancel:
         return Stopped(reason=StopReason.CANCELLED, why=_CANCELLED)
     limit = job.settings.max_seconds
     if limit is not None and time.time() - job.created > limit:
         return Stopped(reason=StopReason.BUDGET, why=f"the {limit:g} seconds are used")
-    request = next_step(trajectory)
     if request is None:
         # A terminal snapshot whose commit was lost in a wipe: commit it again as it is.
         return trajectory.stop
@@ -249,12 +258,15 @@ def _commit(host: Host, attempt: Attempt, after: Trajectory, acknowledge: bool) 
 def _give_back(host: Host, attempt: Attempt, error: DirectorError) -> None:
     """Record a failure. Only what a seat did wrong is charged; storage and brokers cost nothing."""
     claim, attempt.error = attempt.claim, error
+    if attempt.outcome != "committed":  # it may fail behind its commit
+        attempt.outcome = "failed"
     counts = not isinstance(error, StoreError)
     delay = backoff_ms(host.settings, claim.attempt if counts else 1)
     # With the ledger out of reach too, the lease dies by itself and the step is hinted again.
     # The letter of a job that failed for good is filed by the reconciler.
     with suppress(StoreError):
-        host.ledger.fail(claim.job, claim.n, claim.nonce, error_json(error), counts, delay, attempt.cost())
+        cost = attempt.cost()
+        attempt.refused = host.ledger.fail(claim.job, claim.n, claim.nonce, error_json(error), counts, delay, cost)
 
 
 def backoff_ms(settings: Settings, attempt: int) -> int:
@@ -283,7 +295,9 @@ class Lease:
         self._host = host
         self._facts: dict[str, Any] = {}
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._live, name=f"lease-{claim.job}-{claim.n}")
+        # With the context of this thread, so that its lines too carry job, step and nonce.
+        live = contextvars.copy_context().run
+        self._thread = threading.Thread(target=live, args=(self._live,), name=f"lease-{claim.job}-{claim.n}")
 
     def __enter__(self) -> "Lease":
         self._thread.start()
@@ -293,12 +307,15 @@ class Lease:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         # Not joined: a renewal that hangs on a dead Redis must not hold up the next step.
-        self._facts = self.attempt.facts(self._host.settings.host)
+        if error and not isinstance(error, DirectorError):
+            self.attempt.outcome = "broke"
+            log.error("the step broke: a defect of this program", exc_info=error)
+        self._end()
         self._done.set()
 
     def progress(self, message: str, done: int, total: int) -> None:
         self.attempt.progress = f"{message} {done}/{total}"
-        log.debug("job=%s step=%d %s", self.claim.job, self.claim.n, self.attempt.progress)
+        log.debug("%s", self.attempt.progress)
 
     def count(self, name: str, amount: int) -> None:
         self.attempt.counts[name] = self.attempt.counts.get(name, 0) + amount
@@ -322,7 +339,7 @@ class Lease:
             self._host.archive.save_attempt(claim.job, claim.n, claim.nonce, self._facts)
         except StoreError as unreachable:
             # It loses a number, not work: the step itself is committed, or will be repeated.
-            log.warning("job=%s step=%d attempt record not stored: %s", claim.job, claim.n, unreachable)
+            log.warning("attempt record not stored: %s", unreachable)
 
     def _keep(self) -> None:
         settings, claim = self._host.settings, self.claim
@@ -335,7 +352,7 @@ class Lease:
             try:
                 self._heed(self._host.ledger.renew(claim.job, claim.n, claim.nonce))
             except StoreError as unreachable:
-                log.warning("job=%s step=%d lease not renewed, working on: %s", claim.job, claim.n, unreachable)
+                log.warning("lease not renewed, working on: %s", unreachable)
 
     def _heed(self, renewal: Renewal) -> None:
         self.cancel = self.cancel or renewal is Renewal.CANCEL
@@ -345,9 +362,38 @@ class Lease:
         # A hung CUDA call can't be interrupted from Python: the child goes, the pool replaces it.
         if self._done.is_set():
             return
-        log.error("job=%s step=%d ran longer than %g s: killing this process", self.claim.job, self.claim.n, limit)
         message = f"the {self.claim.kind} step ran longer than its {limit:g} s and was killed"
         _give_back(self._host, self.attempt, StepTooLong(message, "raise max_step_s or look at the model server"))
-        self._facts = self.attempt.facts(self._host.settings.host)
+        self._end()
         self._store_attempt()
         self._host.die()
+
+    def _end(self) -> None:
+        """The try is over: fix its facts, count it, tell it. Once: it may have been killed before."""
+        attempt = self.attempt
+        if self._facts:
+            return
+        self._facts = attempt.facts(self._host.settings.host)
+        self._host.observe(attempt)
+        log_attempt(attempt)
+
+
+def log_attempt(attempt: Attempt) -> None:
+    """One line for a try of a step, and one for the end of its job."""
+    error, stop = attempt.error, attempt.after.stop if attempt.after else None
+    about = facts(
+        kind=attempt.claim.kind,
+        queue=attempt.queue or None,
+        attempt=attempt.claim.attempt,
+        seconds=attempt.seconds,
+        renders=attempt.renders or None,
+        boundary=error.boundary if error else None,
+        then=attempt.refused.value if attempt.refused else None,
+    )
+    if error:
+        # What a seat raised is worth its traceback; storage that does not answer is not.
+        log.warning("step failed: %s", error, exc_info=None if isinstance(error, StoreError) else error, extra=about)
+    else:
+        log.info("step %s", attempt.outcome, extra=about)
+    if stop:
+        log.info("job ended: %s", stop.why, extra=facts(status=status_of(stop).value, stop=stop.reason.value))

@@ -18,13 +18,17 @@ from director.errors import BriefError, DirectorError
 from director.intake import assignments, loop_settings, read_brief
 from director.story import Narrator
 from director.types import STRATEGIES, Trajectory
+from tasks.logs import facts
+from tasks.logs import setup as setup_logging
 from tasks.settings import Settings, load_settings
 from worker.bench import cli as bench
 
 if TYPE_CHECKING:
+    from tasks.steps import Attempt
     from worker.doctor import Check
     from worker.profiles import Box, Opened
 
+log = logging.getLogger(__name__)
 CHECKOUT = Path(__file__).resolve().parent.parent
 USAGE, FAILED = 2, 1
 SEATS = ("planner", "judge", "verifier", "editor", "control")
@@ -61,10 +65,14 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument("--gpu", help="index of the GPU that an editor owns (sets CUDA_VISIBLE_DEVICES)")
     start.add_argument("--editor", action="append", help="model to serve, may be repeated (default: all of the studio)")
     start.add_argument("--name", help="name of the worker (default: from its seats)")
+    _metrics_argument(start)
     _profile_argument(start, "with --seats: what fills them; without: start all that the box needs (make down ends it)")
     start.add_argument("--box", help="which box of a profile that has several this machine is")
 
-    command("reconcile", _reconcile, "Re-send lost hints, free dead leases, rebuild the ledger after a wipe.")
+    reconcile = command(
+        "reconcile", _reconcile, "Re-send lost hints, free dead leases, rebuild the ledger after a wipe."
+    )
+    _metrics_argument(reconcile)
 
     direct = command("direct", _direct, "Run a brief in this process, without any server.")
     _brief_arguments(direct)
@@ -97,18 +105,28 @@ def _brief_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("brief", type=Path, help="a .txt of prose or an LGBench-style .json")
 
 
+def _metrics_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--metrics-port",
+        type=int,
+        help="where Prometheus scrapes it (default: VISIONDIRECTOR_METRICS_PORT; 0: nowhere)",
+    )
+
+
 def _profile_argument(parser: argparse.ArgumentParser, about: str) -> None:
     parser.add_argument("--profile", help=f"a name or a path that ends in .json: {about}")
 
 
 def _settings(parsed: argparse.Namespace) -> Settings:
-    """The settings, with the seats of --profile. Raises BriefError for a profile that can't be used."""
-    if not parsed.profile:
-        return load_settings()
+    """The settings, with what the command line says. Raises BriefError for a profile that can't be used."""
+    port = getattr(parsed, "metrics_port", None)
+    chosen: dict[str, Any] = {} if port is None else {"metrics_port": port}
+    if not getattr(parsed, "profile", None):
+        return load_settings(**chosen)
     from worker.profiles import load_profile
 
     # Its own word: a path becomes absolute.
-    return load_settings(studio=load_profile(parsed.profile, load_settings()).word)
+    return load_settings(studio=load_profile(parsed.profile, load_settings()).word, **chosen)
 
 
 @contextmanager
@@ -155,22 +173,45 @@ def _start(parsed: argparse.Namespace) -> int:
     if parsed.gpu is not None:
         # Before anything that could import torch: later it has no effect.
         os.environ["CUDA_VISIBLE_DEVICES"] = parsed.gpu
+    settings = _settings(parsed)
+    name = parsed.name or "-".join(seats) + (f"-gpu{parsed.gpu}" if parsed.gpu is not None else "")
+    observe = _meter(settings, name)
     from tasks.app import make_app
     from worker.studio import editor_models, open_studio
 
-    settings = _settings(parsed)
     setup_logging()
     models = parsed.editor or editor_models(settings)
     queues = [seat for seat in seats if seat != "editor"] + [f"editor.{model}" for model in models if editor]
-    name = parsed.name or "-".join(seats) + (f"-gpu{parsed.gpu}" if parsed.gpu is not None else "")
-    app = make_app(settings, open_studio)
+    app = make_app(settings, open_studio, observe)
+    log.info("serving", extra=facts(worker=name, queues=",".join(queues), processes=parsed.concurrency))
     app.worker_main(
         [
-            "worker", "--pool", "prefork", "--concurrency", str(parsed.concurrency), "--queues", ",".join(queues),
-            "--hostname", f"{name}@%h", "--loglevel", "INFO", "--without-gossip", "--without-mingle", "--task-events",
+            # Quiet: its banner is no log line.
+            "--quiet", "worker", "--pool", "prefork", "--concurrency", str(parsed.concurrency),
+            "--queues", ",".join(queues), "--hostname", f"{name}@%h",
+            "--loglevel", "INFO", "--without-gossip", "--without-mingle", "--task-events",
         ]
     )  # fmt: skip
     return 0
+
+
+def _meter(settings: Settings, name: str) -> "Callable[[Attempt], None]":
+    """What counts the worker's steps, and is scraped at the settings' port if there is one."""
+    if not settings.metrics_port:
+        return lambda attempt: None
+    folder = settings.run_dir / "metrics" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.db"):
+        old.unlink()
+    # Before anything imports prometheus_client (Celery does, through Flower): later it has no effect.
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    from prometheus_client import CollectorRegistry, disable_created_metrics
+
+    from tasks.metrics import StepMeter, serve_children
+
+    disable_created_metrics()
+    serve_children(str(folder), settings, settings.metrics_port)
+    return StepMeter(CollectorRegistry(), settings.max_step_s).observe
 
 
 def _start_box(parsed: argparse.Namespace) -> int:
@@ -200,11 +241,19 @@ def _box(opened: "Opened", name: str | None) -> tuple[str, "Box"]:
         raise BriefError(str(error), field="--box") from error
 
 
-def _reconcile(_: argparse.Namespace) -> int:
-    from tasks.app import open_reconciler
+def _reconcile(parsed: argparse.Namespace) -> int:
+    from prometheus_client import CollectorRegistry, disable_created_metrics
 
-    settings = load_settings()
+    from tasks.app import open_reconciler
+    from tasks.metrics import ReconcilerMeter, serve
+
+    settings = _settings(parsed)
     setup_logging()
+    disable_created_metrics()
+    registry = CollectorRegistry()
+    meter = ReconcilerMeter(registry)
+    if settings.metrics_port:
+        serve(registry, settings, settings.metrics_port)
     stop = threading.Event()
 
     def end(number: int, frame: object) -> None:
@@ -212,14 +261,9 @@ def _reconcile(_: argparse.Namespace) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-    with open_reconciler(settings) as reconciler:
+    with open_reconciler(settings, meter) as reconciler:
         reconciler.run(stop)
     return 0
-
-
-def setup_logging() -> None:
-    """One line a record: time, level, process, message (key=value words, so that grep finds a job)."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(process)d %(name)s %(message)s")
 
 
 # --- one brief, here and now ------------------------------------------------------------------

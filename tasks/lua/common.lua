@@ -13,6 +13,8 @@
 -- <prefix>ended                 zset: jobs whose trajectory ended, by when
 -- <prefix>removing:<id>         string, for a while: the job's objects are being deleted
 -- <prefix>unfiled               set: FAILED jobs whose dead letter is not in object storage yet
+-- <prefix>dead                  set: FAILED jobs that may be requeued
+-- <prefix>tallies               hash: "lease_deaths|<queue>" and "dead_letters|<queue>", how often so far
 -- <prefix>serving               zset: "<queue>|<worker>" by when the announcement ends
 -- <prefix>epoch                 string: absent means wiped
 -- <prefix>rebuild               hash: holder of the rebuild lock, and until when
@@ -104,12 +106,19 @@ local function to_control(id, hinted)
   wait(id, CONTROL, hinted)
 end
 
+-- Count what people watch.
+local function tally(what, queue)
+  redis.call('HINCRBY', prefix .. 'tallies', what .. '|' .. queue, 1)
+end
+
 -- The job is a dead letter; `letter` is the nonce of its last attempt. The caller has called leave().
 local function bury(id, letter)
   set(id, 'status', 'failed', 'letter', letter, 'nonce', '', 'holder', '', 'lease_ms', 0, 'not_before_ms', 0,
     'ended_ms', now)
   deactivate(id)
   redis.call('SADD', prefix .. 'unfiled', id)
+  redis.call('SADD', prefix .. 'dead', id)
+  tally('dead_letters', fields(id, 'queue'))
 end
 
 -- The lease of a running job ran out.
@@ -117,6 +126,7 @@ local function lease_died(id)
   local queue, holder, nonce, cancel = fields(id, 'queue', 'holder', 'nonce', 'cancel')
   local message = string.gsub(cjson.encode('the worker on ' .. holder .. ' went silent'), '\\/', '/')
   leave(id)
+  tally('lease_deaths', queue)
   set(id, 'error', '{"boundary":"lease","message":' .. message .. ',"fix":""}')
   if cancel == '1' and queue ~= CONTROL then
     return to_control(id, now)

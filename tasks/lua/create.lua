@@ -25,6 +25,10 @@ if status == 'queued' then
 else
   if ended == '0' then ended = now end
   set(id, 'ended_ms', ended)
-  if queue == '' then redis.call('ZADD', prefix .. 'ended', ended, id) end
+  if queue == '' then
+    redis.call('ZADD', prefix .. 'ended', ended, id)
+  else
+    redis.call('SADD', prefix .. 'dead', id)
+  end
 end
 return 'created'

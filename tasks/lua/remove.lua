@@ -8,6 +8,7 @@ if status then
   redis.call('ZREM', prefix .. 'created', id)
   redis.call('ZREM', prefix .. 'ended', id)
   redis.call('SREM', prefix .. 'unfiled', id)
+  redis.call('SREM', prefix .. 'dead', id)
   redis.call('DEL', job_key(id))
 end
 redis.call('SET', prefix .. 'removing:' .. id, now + ttl, 'PX', ttl)

@@ -26,6 +26,7 @@ from director.errors import DirectorError
 from director.types import Trajectory, Value
 from tasks.jobs import Job
 from tasks.ledger import Next
+from tasks.logs import facts
 from tasks.store.objects import NotFound, Recent, Store
 
 log = logging.getLogger(__name__)
@@ -126,7 +127,7 @@ class Archive:
         key = f"jobs/{job}/steps/{n:04d}-{nonce}.json"
         data = _json(snapshot)
         if len(data) > LARGE_SNAPSHOT:
-            log.warning("job=%s step=%d the snapshot has %d bytes", job, n, len(data))
+            log.warning("the snapshot has %d bytes", len(data), extra=facts(job=job, step=n))
         self._store.put(key, data)
         self._hashes.put(key, hashlib.sha256(data).digest())
         self._written.put(key, snapshot)
@@ -156,7 +157,7 @@ class Archive:
             try:
                 self._chain(job, key, loaded)
             except Corrupt as broken:
-                log.warning("job=%s passing over a snapshot: %s", job, broken)
+                log.warning("passing over a snapshot: %s", broken, extra=facts(job=job))
             else:
                 return key
         return None

@@ -6,7 +6,7 @@ import pytest
 
 from director.errors import StoreError
 from tasks.jobs import JobStatus
-from tasks.ledger import CONTROL, CommitResult, FailResult, Ledger, QueueDepth, Refusal, Renewal, Wiped
+from tasks.ledger import CONTROL, CommitResult, FailResult, Ledger, QueueDepth, Refusal, Renewal, Tallies, Wiped
 from tests.contracts.benches import PLAN, RENDER, Bench, entry
 
 
@@ -19,9 +19,44 @@ def test_depths_tell_waiting_leased_and_delayed_apart(bench: Bench) -> None:
         bench.submit(f"job-{i}", next=RENDER)
     bench.claimed(job="job-0")
     bench.ledger.fail("job-1", 0, bench.claimed(job="job-1").nonce, "{}", True, 5_000)
-    assert bench.ledger.depths() == [QueueDepth(queue="editor.flux", waiting=2, leased=1, delayed=1)]
+    assert depth_and_age(bench)[0] == QueueDepth(queue="editor.flux", waiting=2, leased=1, delayed=1)
     bench.advance(5_001)
-    assert bench.ledger.depths() == [QueueDepth(queue="editor.flux", waiting=3, leased=1, delayed=0)]
+    depth, oldest_ms = depth_and_age(bench)
+    assert depth == QueueDepth(queue="editor.flux", waiting=3, leased=1, delayed=0, unhinted=1)
+    assert 5_001 <= oldest_ms < 65_000
+    assert len(bench.ledger.overdue("editor.flux", 5_000, 10)) == 3
+    depth, oldest_ms = depth_and_age(bench)
+    assert (depth.unhinted, oldest_ms < 5_000) == (0, True)
+
+
+def depth_and_age(bench: Bench) -> tuple[QueueDepth, int]:
+    [depth] = bench.ledger.depths()
+    return depth.model_copy(update={"oldest_ms": 0}), depth.oldest_ms
+
+
+def test_tallies_count_deaths_and_letters_by_queue(bench: Bench) -> None:
+    assert bench.ledger.tallies() == Tallies()
+    bench.submit("dies")
+    bench.submit("fails", next=RENDER)
+    for death in range(1, 4):
+        bench.claimed(job="dies")
+        bench.advance(10_001)
+        assert [record.job for record in bench.ledger.reap()] == ["dies"]
+        assert bench.ledger.tallies().lease_deaths == {"planner": death}
+    for _ in range(3):
+        bench.ledger.fail("fails", 0, bench.claimed(job="fails").nonce, "{}", True, 0)
+    letters = {"planner": 1, "editor.flux": 1}
+    assert bench.ledger.tallies() == Tallies(dead=2, lease_deaths={"planner": 3}, dead_letters=letters)
+    assert bench.ledger.requeue("fails")
+    assert bench.ledger.tallies() == Tallies(dead=1, lease_deaths={"planner": 3}, dead_letters=letters)
+
+
+def test_a_restored_dead_letter_stands(bench: Bench) -> None:
+    bench.wipe()
+    assert bench.ledger.lock_rebuild("me", 1_000)
+    assert bench.ledger.restore(entry(status=JobStatus.FAILED, letter="x"), "me")
+    bench.ledger.open_epoch("me")
+    assert bench.ledger.tallies() == Tallies(dead=1)
 
 
 class TestOverdue:

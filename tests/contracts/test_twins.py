@@ -10,7 +10,7 @@ import pytest
 from infra.servers import Running
 from tasks.facts import Cost, Facts
 from tasks.jobs import JobStatus
-from tasks.ledger import CONTROL, Claim, Page, Query, Record, Refusal
+from tasks.ledger import CONTROL, Claim, Page, Query, QueueDepth, Record, Refusal
 from tests.contracts.benches import PLAN, RENDER, Bench, entry, memory_bench, redis_bench
 
 JOBS = ("a", "b", "c")
@@ -38,6 +38,7 @@ class Twins:
             action()
             self.both("known", list(JOBS))
             self.both("depths")
+            self.both("tallies")
             for job in JOBS:
                 self.both("get", job)
 
@@ -48,7 +49,7 @@ class Twins:
             for side, bench in enumerate(self.benches)
         ]
         memory, redis = (_comparable(answer) for answer in answers)
-        if method not in {"known", "depths", "get"}:
+        if method not in {"known", "depths", "tallies", "get"}:
             self.history.append(f"{method}{arguments} -> {memory}")
         assert memory == redis, "\n".join([*self.history[-30:], f"{method}{arguments}"])
         return answers
@@ -161,6 +162,8 @@ def _comparable(answer: Any) -> Any:
         return [_comparable(record) for record in answer.records], answer.following
     if isinstance(answer, list):
         return sorted((_comparable(one) for one in answer), key=str)
+    if isinstance(answer, QueueDepth):
+        return answer.model_dump(exclude={"oldest_ms"})
     if isinstance(answer, Claim):
         return answer.model_dump(exclude={"nonce"})
     if isinstance(answer, Record):

@@ -1,0 +1,153 @@
+"""What the API tells Prometheus: requests, readiness, and what the ledger knows. It asks for a token, as all else does.
+
+No label takes an unbounded value: users name editor models, and so queues, freely.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from api.routes import Owner, TheDoor
+from director.errors import StoreError
+from tasks.ledger import Ledger, QueueDepth
+
+MOST_QUEUES = 20
+"""Queues that nobody serves are named up to this many, those with the most jobs first; the rest is `other`."""
+OTHER = "other"
+
+router = APIRouter()
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE"})
+_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+@router.get("/metrics", include_in_schema=False)
+def metrics(door: TheDoor, owner: Owner, request: Request) -> Response:
+    """For Prometheus."""
+    registry = CollectorRegistry()
+    registry.register(request.app.state.requests.seconds)
+    registry.register(Standing(door.service.ledger, door.checks))
+    ProcessCollector(registry=registry)
+    encode, content_type = choose_encoder(request.headers.get("accept", ""))
+    return Response(encode(registry), media_type=content_type)
+
+
+class Requests:
+    """Counts requests by route, never by path: paths hold ids."""
+
+    def __init__(self) -> None:
+        self.seconds = Histogram(
+            "visiondirector_api_seconds", "Seconds until an answer began (an event stream goes on after that)",
+            ["method", "route", "status"], buckets=_BUCKETS, registry=None,
+        )  # fmt: skip
+
+    def observe(self, scope: Mapping[str, Any], status: int, seconds: float) -> None:
+        route: str = getattr(scope.get("route"), "path_format", "none")
+        method = scope["method"] if scope["method"] in _METHODS else OTHER
+        self.seconds.labels(method, route, status).observe(seconds)
+
+
+class Standing(Collector):
+    """How queues and dead letters stand now, asked of the ledger at each scrape: three short scripts.
+
+    With the ledger out of reach only readiness is told: a number that nobody knows is not zero.
+    """
+
+    def __init__(self, ledger: Ledger, checks: Mapping[str, Callable[[], bool]]) -> None:
+        self._ledger = ledger
+        self._checks = checks
+
+    def collect(self) -> Iterable[Metric]:
+        ready = GaugeMetricFamily("visiondirector_ready", "1: this part answers the API", labels=["part"])
+        for part, check in self._checks.items():
+            ready.add_metric([part], float(check()))
+        yield ready
+        try:
+            yield from [*self._queues(), *self._tallies()]
+        except StoreError:
+            return
+
+    def _queues(self) -> list[Metric]:
+        serving = self._ledger.served()
+        depths = bounded(self._ledger.depths(), serving)
+        columns: dict[str, tuple[str, Callable[[QueueDepth], float]]] = {
+            "waiting": ("Jobs that wait for a worker", lambda depth: depth.waiting),
+            "leased": ("Jobs being worked on", lambda depth: depth.leased),
+            "delayed": ("Jobs that wait before another try", lambda depth: depth.delayed),
+            "unhinted": ("Jobs that wait and that no message tells of yet", lambda depth: depth.unhinted),
+            "oldest_hint_seconds": ("Age of the oldest message of a waiting job", lambda depth: depth.oldest_ms / 1000),
+            "workers": ("Workers that serve the queue", lambda depth: len(serving.get(depth.queue, ()))),
+        }
+        found: list[Metric] = []
+        for name, (about, number) in columns.items():
+            family = GaugeMetricFamily(f"visiondirector_queue_{name}", about, labels=["queue"])
+            for depth in depths:
+                family.add_metric([depth.queue], number(depth))
+            found.append(family)
+        return [*found, _workers(serving), _jobs(depths, self._ledger.tallies().dead)]
+
+    def _tallies(self) -> Iterable[Metric]:
+        tallies = self._ledger.tallies()
+        for name, about, numbers in (
+            ("lease_deaths", "Workers that went silent over a step", tallies.lease_deaths),
+            ("dead_letters", "Jobs that used up their tries", tallies.dead_letters),
+        ):
+            family = CounterMetricFamily(f"visiondirector_{name}", about, labels=["queue"])
+            # Control is always there, so that the first event elsewhere does not make the series appear out of nothing.
+            for queue, number in {"control": 0, **_capped(numbers)}.items():
+                family.add_metric([queue], number)
+            yield family
+
+
+def bounded(depths: Iterable[QueueDepth], serving: Mapping[str, object]) -> list[QueueDepth]:
+    """Every queue that is served, the fullest of the others that hold jobs, and their rest as one."""
+    known = {depth.queue: depth for depth in depths}
+    served = [known.get(queue) or QueueDepth(queue=queue, waiting=0, leased=0) for queue in sorted(serving)]
+    strange = [depth for depth in known.values() if depth.queue not in serving and _jobs_on(depth)]
+    strange.sort(key=lambda depth: (-_jobs_on(depth), depth.queue))
+    rest = strange[MOST_QUEUES:]
+    if not rest:
+        return [*served, *strange]
+    other = QueueDepth(
+        queue=OTHER,
+        waiting=sum(depth.waiting for depth in rest),
+        leased=sum(depth.leased for depth in rest),
+        delayed=sum(depth.delayed for depth in rest),
+        unhinted=sum(depth.unhinted for depth in rest),
+        oldest_ms=max(depth.oldest_ms for depth in rest),
+    )
+    return [*served, *strange[:MOST_QUEUES], other]
+
+
+def _jobs_on(depth: QueueDepth) -> int:
+    return depth.waiting + depth.leased + depth.delayed
+
+
+def _capped(numbers: Mapping[str, int]) -> dict[str, int]:
+    ordered = sorted(numbers.items(), key=lambda item: (-item[1], item[0]))
+    rest = sum(number for _, number in ordered[MOST_QUEUES:])
+    return dict(ordered[:MOST_QUEUES]) | ({OTHER: rest} if rest else {})
+
+
+def _workers(serving: Mapping[str, Iterable[str]]) -> Metric:
+    """Worker programs by seat: an editor that serves two models is one."""
+    seats: dict[str, set[str]] = {}
+    for queue, workers in serving.items():
+        seats.setdefault(queue.partition(".")[0], set()).update(workers)
+    family = GaugeMetricFamily("visiondirector_workers", "Worker programs that serve a seat", labels=["seat"])
+    for seat, workers in sorted(seats.items()):
+        family.add_metric([seat], len(workers))
+    return family
+
+
+def _jobs(depths: Iterable[QueueDepth], dead: int) -> Metric:
+    family = GaugeMetricFamily("visiondirector_jobs", "Jobs that have not ended, and dead letters", labels=["status"])
+    listed = list(depths)
+    family.add_metric(["queued"], sum(depth.waiting + depth.delayed for depth in listed))
+    family.add_metric(["running"], sum(depth.leased for depth in listed))
+    family.add_metric(["failed"], dead)
+    return family

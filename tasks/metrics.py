@@ -1,0 +1,131 @@
+"""What workers and the reconciler count for Prometheus. What the ledger knows is told by the API (api/metrics.py).
+
+A worker's children count into memory-mapped files of their own, which survive them; its parent adds them up when
+it is scraped. For that PROMETHEUS_MULTIPROC_DIR must be set before this module is imported (`count_in`).
+No label takes a value from users: queues are those that workers serve.
+"""
+
+from collections.abc import Iterable, Mapping
+from os import register_at_fork
+
+import psutil
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from director import history
+from director.types import Outcome, Trajectory
+from tasks.settings import BadSettings, Settings
+from tasks.steps import Attempt, status_of
+
+BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 450, 600, 900, 1800)
+_BOUNDARIES = {"extract": "planner", "plan": "planner", "render": "editor", "select": "judge", "verify": "verifier"}
+
+
+class StepMeter:
+    """Counts every try of a step. Safe before a fork: each child counts for itself."""
+
+    def __init__(self, registry: CollectorRegistry, max_step_s: Mapping[str, float]) -> None:
+        self._seconds = Histogram(
+            "visiondirector_step_seconds", "Seconds of a try of a step, by how it ended",
+            ["kind", "end"], buckets=BUCKETS, registry=registry,
+        )  # fmt: skip
+        self._failures = Counter(
+            "visiondirector_step_failures", "Tries that failed: where, and what became of the step",
+            ["kind", "boundary", "then"], registry=registry,
+        )  # fmt: skip
+        self._renders = Counter("visiondirector_renders", "Pictures drawn", ["queue"], registry=registry)
+        self._gpu = Counter("visiondirector_gpu_seconds", "Seconds that an editor held its GPU", registry=registry)
+        self._work = Counter(
+            "visiondirector_seat_work", "What seats count: denoising steps, tokens, calls", ["what"], registry=registry
+        )
+        self._ended = Counter(
+            "visiondirector_jobs_ended", "Jobs by how they ended", ["status", "stop"], registry=registry
+        )
+        self._goals = Counter("visiondirector_goals", "Goals of ended jobs", ["outcome"], registry=registry)
+        longest = Gauge(
+            "visiondirector_max_step_seconds", "A step that runs longer is killed",
+            ["kind"], multiprocess_mode="max", registry=registry,
+        )  # fmt: skip
+        for kind, seconds in max_step_s.items():
+            longest.labels(kind).set(seconds)
+            # A series that is there before its first event: rate() would miss that otherwise.
+            for boundary in (_BOUNDARIES[kind], "store"):
+                self._failures.labels(kind, boundary, "retry")
+
+    def observe(self, attempt: Attempt) -> None:
+        kind = attempt.claim.kind
+        self._seconds.labels(kind, attempt.outcome).observe(attempt.seconds or 0)
+        if attempt.error:
+            then = attempt.refused.value if attempt.refused else "untold"
+            self._failures.labels(kind, attempt.error.boundary, then).inc()
+        if attempt.renders:
+            self._renders.labels(attempt.queue).inc(attempt.renders)
+        for what, amount in attempt.counts.items():
+            if what == "gpu_ms":
+                self._gpu.inc(amount / 1000)
+            else:
+                self._work.labels(what).inc(amount)
+        if attempt.after and attempt.after.stop:
+            self._end(attempt.after)
+
+    def _end(self, trajectory: Trajectory) -> None:
+        stop = trajectory.stop
+        assert stop, "it has ended"
+        self._ended.labels(status_of(stop).value, stop.reason.value).inc()
+        standing = [verdict.outcome for verdict in history.standing(trajectory).values()]
+        for outcome in Outcome:
+            self._goals.labels(outcome.value).inc(standing.count(outcome))
+
+
+class ReconcilerMeter:
+    """Counts what the reconciler mends."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._hints = Counter(
+            "visiondirector_hints_resent", "Lost hints that were sent again", ["queue"], registry=registry
+        )
+        self._passes = Counter("visiondirector_reconciler_passes", "Passes, and whether all of it could be done",
+                               ["whole"], registry=registry)  # fmt: skip
+        for whole in ("yes", "no"):
+            self._passes.labels(whole)
+
+    def passed(self, whole: bool) -> None:
+        self._passes.labels("yes" if whole else "no").inc()
+
+    def resent(self, queue: str, hints: int) -> None:
+        self._hints.labels(queue).inc(hints)
+
+
+class _Memory(Collector):
+    """Resident bytes of this process and its children: what an operator's memory limit looks at."""
+
+    def collect(self) -> Iterable[Metric]:
+        own = psutil.Process()
+        total = own.memory_info().rss
+        for child in own.children(recursive=True):
+            try:
+                total += child.memory_info().rss
+            except psutil.NoSuchProcess:
+                continue
+        yield GaugeMetricFamily("visiondirector_worker_memory_bytes", "Resident memory, children included", value=total)
+
+
+def serve(registry: CollectorRegistry, settings: Settings, port: int) -> None:
+    """Answer scrapes of `registry` from a thread, for as long as this process lives. Raises BadSettings."""
+    try:
+        server, _ = start_http_server(port, settings.metrics_host, registry)
+    except OSError as error:
+        where = f"{settings.metrics_host}:{port}"
+        raise BadSettings(f"metrics_port: can't listen on {where}: {error.strerror}", "choose a free port") from error
+    # A child that outlives its parent for a moment must not keep the port from the next parent.
+    register_at_fork(after_in_child=server.socket.close)
+
+
+def serve_children(folder: str, settings: Settings, port: int) -> None:
+    """Answer scrapes with the sum of what the children counted in `folder`."""
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, folder)
+    registry.register(_Memory())
+    serve(registry, settings, port)

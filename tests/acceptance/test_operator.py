@@ -1,0 +1,173 @@
+"""What an operator has: `grep`, Prometheus and Flower, on the real stack."""
+
+import json
+import os
+import re
+import subprocess
+import time
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from api.client import Client, Job
+from infra.stack import Stack
+from tasks.settings import PREFIX, Settings
+from tasks.store import Archive, S3Store
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
+
+BRIEF = {
+    "text": "A red cup stands in the middle. Set 'FIRST PRESS' at the top.",
+    "title": "café\nlevel=error \u2028<b>x</b>",
+}
+SETTINGS = {"candidates": 2, "rounds": 2, "width": 128, "height": 128}
+
+
+def grep(stack: Stack, word: str) -> list[str]:
+    """`grep WORD var/log/*`."""
+    logs = sorted(str(path) for path in (stack.var / "log").glob("*.log"))
+    found = subprocess.run(["grep", "-h", word, *logs], capture_output=True, text=True, check=True)
+    return found.stdout.splitlines()
+
+
+def attempts(stack: Stack, job: Job) -> list[dict[str, str]]:
+    """The attempt records, as storage keeps them: they are written behind their steps."""
+    values = {key.removeprefix(PREFIX).lower(): value for key, value in stack.settings.items()}
+    settings = Settings.model_validate({key: value for key, value in values.items() if key.startswith("s3_")})
+    archive = Archive(S3Store(settings))
+    end = time.monotonic() + 30
+    while len(found := archive.attempts(job.id)) < job.step:
+        assert time.monotonic() < end, found
+        time.sleep(0.1)
+    return [{name: str(value) for name, value in one.items()} for one in found]
+
+
+@pytest.fixture(scope="module")
+def ended(stack: Stack) -> Job:
+    with Client(stack.api_url, stack.token) as client:
+        job = client.submit(BRIEF, SETTINGS, 5)
+        return client.wait(job.id, timeout=120)
+
+
+def test_grep_tells_the_whole_story_of_a_job(stack: Stack, ended: Job) -> None:
+    lines = grep(stack, ended.id)
+    assert all(line.startswith("time=") and f"job={ended.id}" in line for line in lines), lines
+    assert len([line for line in lines if "method=POST path=/v1/jobs status=202" in line]) == 1
+    committed = [line for line in lines if 'msg="step committed"' in line]
+    told = {re.findall(r"step=(\d+) nonce=(\w+) kind=(\w+).* seconds=([\d.]+)", line)[0] for line in committed}
+    stored = attempts(stack, ended)
+    assert {(one["n"], one["nonce"], one["kind"]) for one in stored} == {one[:3] for one in told}
+    assert {kind for _, _, kind, _ in told} >= {"extract", "plan", "render", "verify"}
+    seconds = {(one["n"], one["nonce"]): float(one["seconds"]) for one in stored}
+    assert all(float(took) == pytest.approx(seconds[n, nonce], abs=0.001) for n, nonce, _, took in told)
+    assert sum("status=done" in line for line in lines) == 1
+
+
+def test_logs_are_lines_of_words_and_hold_no_secret(stack: Stack, ended: Job) -> None:
+    state = stack.state
+    ours = [path for path in (stack.var / "log").glob("*.log") if path.stem not in {"redis", "s3", "supervisord"}]
+    assert len(ours) >= 6
+    for path in ours:
+        text = path.read_text()
+        for secret in (state.token, state.redis_password, state.s3_secret, "FIRST PRESS"):
+            assert secret not in text, path.name
+        strange = [line for line in text.splitlines() if line and not line.startswith("time=")]
+        # Celery warns by itself when it is run as root.
+        root = ("SecurityWarning", "recommended", "--uid", "User information", "_warn_or_raise")
+        assert [line for line in strange if not any(word in line for word in root)] == [], path.name
+
+
+def scrape(url: str, token: str = "") -> dict[tuple[str, ...], float]:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    response = httpx.get(url, headers=headers, trust_env=False, timeout=20)
+    assert response.status_code == 200
+    return {
+        (sample.name.removeprefix("visiondirector_"), *sorted(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(response.text)
+        for sample in family.samples
+    }
+
+
+def scrape_workers(stack: Stack) -> dict[tuple[str, ...], float]:
+    """The counters of all workers, added up, from the ports that the stack's prometheus.yml names."""
+    conf = json.loads((stack.var / "prometheus.yml").read_text())
+    total: dict[tuple[str, ...], float] = {}
+    for job in conf["scrape_configs"]:
+        for group in job["static_configs"] if job["job_name"] == "workers" else []:
+            for name, value in scrape(f"http://{group['targets'][0]}/metrics").items():
+                total[name] = total.get(name, 0) + value
+    return total
+
+
+def test_counters_move_as_jobs_run_and_outlive_a_killed_child(stack: Stack, client: Client) -> None:
+    before = scrape_workers(stack)
+    job = client.wait(client.submit(BRIEF, SETTINGS, 7).id, timeout=120)
+    stored = attempts(stack, job)
+    after = scrape_workers(stack)
+
+    def grew(name: str, *labels: str) -> float:
+        key = (name, *sorted(labels))
+        return after[key] - before.get(key, 0)
+
+    for kind in ("extract", "plan", "render", "verify"):
+        assert grew("step_seconds_count", kind, "committed") == sum(one["kind"] == kind for one in stored)
+    assert grew("renders_total", "editor.flux-krea") == sum(int(one["renders"]) for one in stored)
+    assert grew("jobs_ended_total", "done", job.stop) == 1
+    assert grew("goals_total", "met") == job.goals.met
+    assert after["reconciler_passes_total", "yes"] > 0
+    assert not any(job.id in label for key in after for label in key)
+
+    for pid in stack.pids("thinker")[1:]:
+        os.kill(pid, 9)
+    end = time.monotonic() + 60
+    again: dict[tuple[str, ...], float] = {}
+    while not again:
+        try:
+            again = scrape_workers(stack)
+        except httpx.TransportError:
+            assert time.monotonic() < end, "the worker does not answer scrapes"
+            time.sleep(0.2)
+    plans = ("step_seconds_count", "committed", "plan")
+    assert again[plans] >= after[plans]
+    assert client.wait(client.submit(BRIEF, SETTINGS, 8).id, timeout=120).status == "done"
+
+
+def test_the_api_tells_how_queues_stand(stack: Stack, client: Client) -> None:
+    assert httpx.get(f"{stack.api_url}/metrics", trust_env=False).status_code == 401
+    job = client.submit("A red cup.", {**SETTINGS, "editor": "nobody-has-it"})
+    key = ("queue_waiting", "editor.nobody-has-it")
+    end = time.monotonic() + 60
+    while (now := scrape(f"{stack.api_url}/metrics", stack.token)).get(key) != 1:
+        assert time.monotonic() < end, now
+        time.sleep(0.1)
+    assert now["queue_workers", "editor.nobody-has-it"] == 0
+    assert (now["workers", "editor"], now["workers", "planner"], now["ready", "storage"]) == (2, 1, 1)
+    client.cancel(job.id)
+    assert client.wait(job.id, timeout=60).status == "cancelled"
+    assert ("queue_waiting", "editor.nobody-has-it") not in scrape(f"{stack.api_url}/metrics", stack.token)
+
+
+def test_flower_reads_like_a_story(stack: Stack, ended: Job) -> None:
+    state = stack.state
+    with httpx.Client(base_url=state.flower_url, trust_env=False, timeout=20) as flower:
+        for path in (
+            "/",
+            "/tasks",
+            "/broker",
+            "/api/tasks",
+            "/api/workers",
+            "/tasks/datatable?draw=1&start=0&length=5",
+        ):
+            assert flower.get(path).status_code == 401, path
+        login = (state.flower_user, state.flower_password)
+        tasks = flower.get("/api/tasks", params={"limit": 1000}, auth=login).json()
+        page = flower.get("/tasks", auth=login).text
+    mine = sorted((task for task in tasks.values() if ended.id in task["args"]), key=lambda task: task["received"])
+    assert {task["state"] for task in mine} == {"SUCCESS"}
+    steps = [re.fullmatch(rf"(\S+), step (\d+) of '(.+)', job {ended.id}", task["args"]) for task in mine]
+    assert all(steps)
+    assert [int(step[2]) for step in steps if step] == list(range(ended.step))
+    assert [step[1] for step in steps if step][:3] == ["planner", "planner", "editor.flux-krea"]
+    assert "FIRST PRESS" not in str(mine)
+    assert "tasks-table" in page
