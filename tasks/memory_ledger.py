@@ -38,104 +38,28 @@ from tasks.ledger import (
     Wiped,
     check_ending,
 )
+from tasks.memory_row import Row
 
 
 def _wall_ms() -> int:
     return int(time.time() * 1000)
 
 
-@dataclass
-class _Row:
-    """What is known of a job: the fields of its Record, and those of its lease and last commit."""
-
-    job: str
-    owner: str
-    title: str
-    created_ms: int
-    priority: int
-    step: int
-    snapshot: str
-    queue: str
-    kind: str
-    status: JobStatus
-    stop: str
-    cancel: bool
-    error: str
-    letter: str
-    labels: tuple[str, ...]
-    facts: Facts
-    cost: Cost
-    ended_ms: int
-    seat_failures: int = 0
-    lease_deaths: int = 0
-    not_before_ms: int = 0
-    hinted_ms: int = 0
-    holder: str = ""
-    nonce: str = ""
-    lease_ms: int = 0
-    attempts: int = 0
-    died: bool = False
-    last_commit: tuple[int, str] | None = None
-    charged: str = ""  # nonce of the attempt whose cost was added last
-
-    def holds(self, n: int, nonce: str) -> bool:
-        return bool(nonce) and self.nonce == nonce and self.step == n
-
-    def free(self) -> None:
-        self.nonce = self.holder = ""
-        self.lease_ms = 0
-
-    def wait(self, queue: str, hinted_ms: int, not_before_ms: int = 0) -> None:
-        self.free()
-        self.status, self.queue = JobStatus.QUEUED, queue
-        self.hinted_ms, self.not_before_ms = hinted_ms, not_before_ms
-
-    def reset_counters(self) -> None:
-        self.seat_failures = self.lease_deaths = self.attempts = 0
-        self.died = False
-
-    def bury(self, letter: str, ended_ms: int) -> None:
-        self.free()
-        self.status, self.letter, self.not_before_ms, self.ended_ms = JobStatus.FAILED, letter, 0, ended_ms
-
-    def charge(self, nonce: str, cost: Cost, wasted: int) -> None:
-        if cost != FREE and nonce not in ("", self.charged):
-            self.cost += cost + Cost(wasted_attempts=wasted)
-            self.charged = nonce
-
-    @property
-    def place(self) -> Cursor:
-        return Cursor(self.created_ms, self.job)
-
-    def matches(self, query: Query) -> bool:
-        """Owner and times; the rest of the query looks at what changes."""
-        after, before = query.after_ms, query.before_ms
-        return (
-            query.owner in (None, self.owner)
-            and (after is None or self.created_ms >= after)
-            and (before is None or self.created_ms < before)
-        )
-
-    def hint(self) -> Hint:
-        return Hint(
-            job=self.job, n=self.step, queue=self.queue, kind=self.kind, title=self.title, priority=self.priority
-        )
-
-
-_SHARED = [f.name for f in fields(_Row) if f.name in Record.model_fields]
+_SHARED = [f.name for f in fields(Row) if f.name in Record.model_fields]
 
 
 @dataclass
 class _Memory:
     """Everything that a wipe takes away."""
 
-    rows: dict[str, _Row] = field(default_factory=dict[str, _Row])
+    rows: dict[str, Row] = field(default_factory=dict[str, Row])
     queues: set[str] = field(default_factory=set[str])
     unfiled: set[str] = field(default_factory=set[str])
     serving: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     admitted: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     removing: dict[str, int] = field(default_factory=dict[str, int])
-    tallies: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
+    deaths: Counter[str] = field(default_factory=Counter[str])
+    letters: Counter[str] = field(default_factory=Counter[str])
     epoch: str | None = None
     lock: tuple[str, int] | None = None
 
@@ -334,12 +258,10 @@ class MemoryLedger:
 
     def tallies(self) -> Tallies:
         with self._mutex:
-            found: dict[str, dict[str, int]] = {}
-            for (what, queue), number in self._memory.tallies.items():
-                found.setdefault(what, {})[queue] = number
+            memory = self._memory
             # A loop that ended in failure has no queue, and is no dead letter.
-            dead = sum(row.status is JobStatus.FAILED and row.queue != "" for row in self._memory.rows.values())
-            return Tallies.model_validate({"dead": dead, **found})
+            dead = sum(row.status is JobStatus.FAILED and row.queue != "" for row in memory.rows.values())
+            return Tallies(dead=dead, lease_deaths=dict(memory.deaths), dead_letters=dict(memory.letters))
 
     def overdue(self, queue: str, older_than_ms: int, limit: int) -> list[Hint]:
         with self._mutex:
@@ -430,14 +352,14 @@ class MemoryLedger:
         queue, kind = (entry.next.queue, entry.next.kind) if entry.next else ("", "")
         shared |= {"facts": entry.facts, "cost": entry.cost}
         self._memory.admitted.pop((entry.owner, entry.job), None)
-        row = self._memory.rows[entry.job] = _Row(**shared, queue=queue, kind=kind)
+        row = self._memory.rows[entry.job] = Row(**shared, queue=queue, kind=kind)
         if entry.status not in ACTIVE:
             row.ended_ms = entry.ended_ms or self._clock()
         else:
             self._wait(row, CONTROL if entry.cancel else queue, hinted_ms)
         return True
 
-    def _refusal(self, row: _Row, n: int) -> Refusal | None:
+    def _refusal(self, row: Row, n: int) -> Refusal | None:
         if row.status not in ACTIVE:
             return Refusal.ENDED
         if row.step != n:
@@ -449,15 +371,15 @@ class MemoryLedger:
             return Refusal.ENDED if row.status not in ACTIVE else None
         return Refusal.EARLY if row.not_before_ms > self._clock() else None
 
-    def _is_dead(self, row: _Row) -> bool:
+    def _is_dead(self, row: Row) -> bool:
         return row.status is JobStatus.RUNNING and row.lease_ms <= self._clock()
 
-    def _is_due(self, row: _Row, queue: str) -> bool:
+    def _is_due(self, row: Row, queue: str) -> bool:
         return row.status is JobStatus.QUEUED and row.queue == queue and row.not_before_ms <= self._clock()
 
-    def _lease_died(self, row: _Row) -> None:
+    def _lease_died(self, row: Row) -> None:
         message = f"the worker on {row.holder} went silent"
-        self._memory.tallies["lease_deaths", row.queue] += 1
+        self._memory.deaths[row.queue] += 1
         row.error = json.dumps({"boundary": "lease", "message": message, "fix": ""}, separators=(",", ":"))
         if row.cancel and row.queue != CONTROL:
             self._to_control(row, self._clock())
@@ -469,20 +391,20 @@ class MemoryLedger:
         else:
             self._wait(row, row.queue, self._clock())
 
-    def _wait(self, row: _Row, queue: str, hinted_ms: int, not_before_ms: int = 0) -> None:
+    def _wait(self, row: Row, queue: str, hinted_ms: int, not_before_ms: int = 0) -> None:
         self._memory.queues.add(queue)
         row.wait(queue, hinted_ms, not_before_ms)
 
-    def _to_control(self, row: _Row, hinted_ms: int) -> None:
+    def _to_control(self, row: Row, hinted_ms: int) -> None:
         row.reset_counters()
         self._wait(row, CONTROL, hinted_ms)
 
-    def _bury(self, row: _Row, letter: str) -> None:
+    def _bury(self, row: Row, letter: str) -> None:
         row.bury(letter, self._clock())
         self._memory.unfiled.add(row.job)
-        self._memory.tallies["dead_letters", row.queue] += 1
+        self._memory.letters[row.queue] += 1
 
-    def _view(self, row: _Row) -> Record:
+    def _view(self, row: Row) -> Record:
         shown = {name: getattr(row, name) for name in _SHARED}
         if self._is_dead(row):
             shown |= {"status": JobStatus.QUEUED, "holder": ""}
