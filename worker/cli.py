@@ -21,6 +21,7 @@ from director.types import STRATEGIES, Trajectory
 from tasks.logs import facts
 from tasks.logs import setup as setup_logging
 from tasks.settings import Settings, load_settings
+from worker import compose
 from worker.bench import cli as bench
 
 if TYPE_CHECKING:
@@ -97,6 +98,9 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--box", help="which box of a profile that has several this machine is")
     doctor.add_argument("--dry-run", action="store_true", help="look at the profile only: no GPU, weights or servers")
 
+    compose.add_arguments(
+        command("compose", lambda parsed: compose.run(parsed, load_settings()), "Write LGBench-like tasks.")
+    )
     bench.add_arguments(command("bench", _bench, "Measure the loop on the studio of this machine."))
     return parser
 

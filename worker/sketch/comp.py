@@ -115,6 +115,7 @@ def place(comp: Comp, wanted: tuple[Drawable, ...], ink: Colour | None = None) -
     things = [d for d in wanted if d.kind == "thing"]
     rules = {d.name: d for d in wanted if d.kind == "layout" and d.name != "place"}
     spots = {d.anchor: d for d in wanted if d.name == "place"}
+    tints = {d.anchor: d.colours for d in wanted if d.kind == "colour" and d.name == "of"}
     texts = [d for d in wanted if d.kind == "text"]
     free = [d for d in texts if not d.anchor]
     for i, text in enumerate(free):
@@ -124,7 +125,7 @@ def place(comp: Comp, wanted: tuple[Drawable, ...], ink: Colour | None = None) -
         comp.page.take(
             (int(box.x0 * comp.width), int(box.y0 * comp.height), int(box.x1 * comp.width), int(box.y1 * comp.height))
         )
-    things = [_moved(d, spots.get(d.name)) for d in things]
+    things = [_moved(replace(d, colours=tints.get(d.name, d.colours)), spots.get(d.name)) for d in things]
     ordered = sorted(things, key=lambda d: (bool(d.anchor), d.region is None, -_tall(comp, d, 1.0)))
     sizes = [_tall(comp, d, 1.0) ** 2 * glyphs.aspect(d.name) * (d.count or 3) for d in things]
     room = 0.26 * comp.width * comp.height

@@ -1,0 +1,197 @@
+"""The nouns that every benchmark shares: a case, an arm, what a run left behind, and its scored row.
+
+A case is run by a `RunCases`: in this process, or through the API. Grading is a second step over what
+the runs left in a folder, so both ways give the same table.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+from pydantic import Field
+
+from director import history
+from director.types import (
+    Brief,
+    Extracted,
+    Goal,
+    LoopSettings,
+    Planned,
+    Rendered,
+    Seed,
+    Selected,
+    Trajectory,
+    Value,
+    Verified,
+)
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+"""Safe as the name of a file."""
+
+
+class Case(Value):
+    """One task. The loop sees `text` and `source`; `goals` are the grader's alone.
+
+    `group` is the benchmark's own division (category, tag). `source` is the path of a picture to edit.
+    """
+
+    id: Name
+    text: str
+    title: str = ""
+    group: str = ""
+    goals: tuple[Goal, ...] = ()
+    source: Path | None = None
+
+    @property
+    def brief(self) -> Brief:
+        """What the loop is given; the picture to edit is put in by who runs it."""
+        return Brief(text=self.text, title=self.title)
+
+    def digest(self) -> str:
+        """A hash of what is asked, of whom and from which picture: a result belongs to it."""
+        said = self.model_dump_json(exclude={"source"}).encode()
+        picture = self.source.read_bytes() if self.source else b""
+        return hashlib.blake2b(said + picture, digest_size=8).hexdigest()
+
+
+class Arm(Value):
+    """One way to run every case: a strategy, or an ablation of it."""
+
+    name: Name
+    settings: LoopSettings
+
+
+class Work(NamedTuple):
+    """One case to be run one way with one seed."""
+
+    case: Case
+    arm: Arm
+    seed: Seed
+
+
+class Key(NamedTuple):
+    """What a piece of work is filed under."""
+
+    case: str
+    arm: str
+    seed: Seed
+
+
+class Cost(Value):
+    """What a run cost. None: not measured, as tokens are without a VLM and steps without diffusion."""
+
+    rounds: float = 0
+    renders: float = 0
+    planner_calls: float = 0
+    judge_calls: float = 0
+    verifier_calls: float = 0
+    denoising_steps: float | None = None
+    prompt_tokens: float | None = None
+    completion_tokens: float | None = None
+    seconds: float | None = None
+
+    @property
+    def vlm_calls(self) -> float:
+        """Requests to planner, judge and verifier: what would be VLM calls on the sketch studio."""
+        return self.planner_calls + self.judge_calls + self.verifier_calls
+
+
+class Run(Value):
+    """What is left of one piece of work: where its picture lies, how it ended, what it cost.
+
+    `task` is the case's digest. `picture` is relative to the run's folder; None when there is none.
+    `found` counts the goals that the planner found. `error` is set when a seat failed: then nothing
+    is known of the case, which is not the same as zero.
+    """
+
+    case: Name
+    arm: Name
+    seed: Seed
+    task: str
+    picture: str | None = None
+    mode: str = ""
+    found: int = 0
+    stop: str = ""
+    by: tuple[str, ...] = ()
+    cost: Cost = Cost()
+    error: str = ""
+
+    @property
+    def key(self) -> Key:
+        return Key(self.case, self.arm, self.seed)
+
+
+class Row(Value):
+    """A run with its score. Each figure is a part of a whole, so that rates add up over tasks.
+
+    `parts["goals"] == (12, 18)` says 12 of 18 goals; a whole of 0 says that there was nothing to score.
+    `detail` is what was judged, for who wants to look: it enters no figure.
+    """
+
+    case: Name
+    arm: Name
+    seed: Seed
+    task: str
+    group: str = ""
+    parts: dict[str, tuple[float, float]] = Field(default_factory=dict[str, tuple[float, float]])
+    run: Run
+    error: str = ""
+    detail: tuple[dict[str, str | float | None], ...] = ()
+
+    @property
+    def key(self) -> Key:
+        return Key(self.case, self.arm, self.seed)
+
+
+RunCases = Callable[[Sequence[Work]], Iterable[Run]]
+"""Runs pieces of work, in any order, and gives each as soon as it has ended."""
+
+
+def works(cases: Iterable[Case], arms: Sequence[Arm], seeds: Sequence[Seed]) -> list[Work]:
+    """Everything there is to run: case by case, so that an interrupted run has whole cases."""
+    return [Work(case, arm, seed) for case in cases for arm in arms for seed in seeds]
+
+
+def run_of(
+    work: Work, trajectory: Trajectory, picture: str | None, counts: Mapping[str, int], seconds: float | None
+) -> Run:
+    """A finished trajectory as a Run. `counts` is what the seats counted beside it (steps, tokens)."""
+    mode = history.mode(trajectory)
+    cost = Cost(
+        **history.usage(trajectory).model_dump(),
+        denoising_steps=counts.get("denoising_steps"),
+        prompt_tokens=counts.get("prompt_tokens"),
+        completion_tokens=counts.get("completion_tokens"),
+        seconds=None if seconds is None else round(seconds, 3),
+    )
+    return Run(
+        case=work.case.id,
+        arm=work.arm.name,
+        seed=work.seed,
+        task=work.case.digest(),
+        picture=picture,
+        mode=mode.value if mode else "",
+        found=len(history.goals(trajectory)),
+        stop=trajectory.stop.reason.value if trajectory.stop else "",
+        by=seats(trajectory),
+        cost=cost,
+    )
+
+
+def seats(trajectory: Trajectory) -> tuple[str, ...]:
+    """Who filled the seats, as "seat=name", each once, in order."""
+    found: set[str] = set()
+    for event in trajectory.events:
+        match event:
+            case Extracted() | Planned() if event.by != "director":
+                found.add(f"planner={event.by}")
+            case Rendered():
+                found.add(f"editor={event.by}")
+            case Selected():
+                found.add(f"judge={event.by}")
+            case Verified():
+                found.add(f"verifier={event.by}")
+            case _:
+                pass
+    return tuple(sorted(found))
