@@ -1,6 +1,7 @@
 """`visiondirector-worker compose`: LGBench-like tasks from the goal pool, with source pictures for i2i."""
 
 import argparse
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -58,13 +59,14 @@ def draw_sources(records: Iterable[Record], folder: Path) -> None:
     from worker.local import LocalContext
     from worker.sketch.editor import SketchEditor
 
-    context = LocalContext(Images(FolderStore(folder)))
-    for record in records:
-        target = folder / SOURCE.format(record.id)
-        if record.modality != "i2i" or not record.source or target.is_file():
-            continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        action = Action(kind=ActionKind.GENERATE, instruction=record.source, targets=())
-        request = RenderRequest(model="perfect", action=action, seeds=(record.id,), width=_SIZE, height=_SIZE)
-        drawn = SketchEditor().render(request, context).candidates[0].image
-        target.write_bytes(context.images.get(drawn))
+    with tempfile.TemporaryDirectory() as scratch:
+        context = LocalContext(Images(FolderStore(Path(scratch))))
+        for record in records:
+            target = folder / SOURCE.format(record.id)
+            if record.modality != "i2i" or not record.source or target.is_file():
+                continue
+            action = Action(kind=ActionKind.GENERATE, instruction=record.source, targets=())
+            request = RenderRequest(model="perfect", action=action, seeds=(record.id,), width=_SIZE, height=_SIZE)
+            drawn = SketchEditor().render(request, context).candidates[0].image
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(context.images.get(drawn))
