@@ -23,6 +23,7 @@ from api.events import HEARTBEAT_SECONDS, POLL_SECONDS, Streams
 from api.pages.routes import pages
 from api.routes import Door, health, router
 from api.service import Service
+from api.waiting import Waits
 from director.errors import StoreError
 from tasks.app import make_app, send_hint
 from tasks.ledger import Hint, Ledger
@@ -83,15 +84,12 @@ def create_app(
 
     Raises BadSettings when the door would stand open to strangers.
     """
-    doorkeeper = Doorkeeper(settings.token_owners())
+    doorkeeper = Doorkeeper(settings)
     doorkeeper.check_bind(settings.api_host)
 
     def door(behind: Machines) -> Door:
-        service = Service(
-            behind.ledger, behind.archive, behind.images, behind.send,
-            settings.max_image_bytes, settings.max_image_pixels,
-        )  # fmt: skip
-        return Door(service, Streams(service, poll, heartbeat), doorkeeper, _checks(behind))
+        service = Service(behind.ledger, behind.archive, behind.images, behind.send, settings.max_image_pixels)
+        return Door(service, Streams(service, poll, heartbeat), Waits(service, poll), doorkeeper, _checks(behind))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:

@@ -1,15 +1,19 @@
-"""Who is calling: a bearer token names its owner; without tokens only this machine may call."""
+"""Who is calling: a token names its owner and what it may do; without tokens only this machine may call."""
 
-import hmac
+import base64
+import binascii
+import hashlib
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 from urllib.parse import urlsplit
 
 from fastapi import Request
 
 from api.problems import Problem
-from tasks.settings import BadSettings
+from tasks.settings import Settings
+from tasks.tokens import BadSettings, Grant, Scope
 
 LOCAL_OWNER = "local"
 
@@ -23,35 +27,90 @@ def is_loopback(host: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Doorkeeper:
-    """Tells the owner of a request. `tokens` maps each bearer token to its owner."""
+class Caller:
+    """Whose request it is, what it may do, and how much."""
 
-    tokens: Mapping[str, str]
+    owner: str
+    scopes: frozenset[Scope]
+    max_in_flight: int
+    max_brief_bytes: int
+    max_image_bytes: int
+
+    @classmethod
+    def of(cls, grant: Grant, settings: Settings) -> Self:
+        return cls(
+            owner=grant.owner,
+            scopes=grant.scopes,
+            max_in_flight=grant.max_in_flight or settings.max_in_flight,
+            max_brief_bytes=grant.max_brief_bytes or settings.max_brief_bytes,
+            max_image_bytes=grant.max_image_bytes or settings.max_image_bytes,
+        )
+
+    @property
+    def reach(self) -> str | None:
+        """Whose jobs it sees, cancels and requeues; None: everybody's."""
+        return None if Scope.OPERATE in self.scopes else self.owner
+
+    def check(self, *scopes: Scope) -> None:
+        """Raises Problem 403 unless the caller has one of `scopes`."""
+        if self.scopes.isdisjoint(scopes):
+            raise Problem(403, "scope", "This token may not do that", f"It needs the scope {' or '.join(scopes)}.")
+
+
+class Doorkeeper:
+    """Tells who calls. Holds digests of tokens only, so that none can be shown by mistake."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._callers = {
+            _digest(grant.token.get_secret_value()): Caller.of(grant, settings) for grant in settings.grants()
+        }
+        everything = frozenset(Scope)
+        self._local = Caller(
+            LOCAL_OWNER, everything, settings.max_in_flight, settings.max_brief_bytes, settings.max_image_bytes
+        )
 
     def check_bind(self, host: str) -> None:
         """Raises BadSettings when an API without tokens would be reachable from elsewhere."""
-        if not self.tokens and not is_loopback(host):
+        if not self._callers and not is_loopback(host):
             raise BadSettings(
                 f"VISIONDIRECTOR_API_HOST: refusing to listen on {host} without tokens",
                 "set VISIONDIRECTOR_TOKENS, or listen on 127.0.0.1",
             )
 
-    def owner(self, request: Request) -> str:
+    def caller(self, request: Request) -> Caller:
         """Raises Problem 401 or 403."""
-        if not self.tokens:
-            return _local(request)
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise _unauthorized("A bearer token is missing")
-        # Every token is compared, so that the time taken tells nothing about which one is near.
-        given = token.strip().encode()
-        owners = [owner for known, owner in self.tokens.items() if hmac.compare_digest(known.encode(), given)]
-        if not owners:
-            raise _unauthorized("The bearer token is unknown")
-        return owners[0]
+        if not self._callers:
+            _check_local(request)
+            return self._local
+        reads = request.method in {"GET", "HEAD"}
+        token = _token(request.headers.get("authorization", ""), reads)
+        if not token:
+            raise _unauthorized("A bearer token is missing", reads)
+        # What is looked up is a digest: the time that it takes tells nothing about the tokens.
+        caller = self._callers.get(_digest(token))
+        if not caller:
+            raise _unauthorized("The token is unknown", reads)
+        return caller
 
 
-def _local(request: Request) -> str:
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
+
+
+def _token(header: str, reads: bool) -> str:
+    """The bearer token or, for browsers that only read, the password of Basic; "" for anything else."""
+    scheme, _, given = header.partition(" ")
+    if scheme.lower() == "bearer":
+        return given.strip()
+    if scheme.lower() != "basic" or not reads:
+        return ""
+    try:
+        return base64.b64decode(given.strip(), validate=True).decode().partition(":")[2]
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
+
+
+def _check_local(request: Request) -> None:
     # A browser on this machine can be led here by a foreign page: by a name that was rebound to
     # loopback (Host), or by a form that posts across origins (Origin).
     places = [request.client.host if request.client else "", _hostname("//" + request.headers.get("host", ""))]
@@ -59,7 +118,6 @@ def _local(request: Request) -> str:
         places.append(_hostname(origin))
     if not all(is_loopback(place) for place in places):
         raise Problem(403, "loopback-only", "Without tokens this service answers this machine only")
-    return LOCAL_OWNER
 
 
 def _hostname(url: str) -> str:
@@ -69,8 +127,11 @@ def _hostname(url: str) -> str:
         return ""
 
 
-def _unauthorized(title: str) -> Problem:
+def _unauthorized(title: str, reads: bool) -> Problem:
+    # Browsers ask their user for a password when Basic is offered.
+    offered: Sequence[str] = ["Bearer", "Basic"] if reads else ["Bearer"]
+    challenge = ", ".join(f'{scheme} realm="visiondirector"' for scheme in offered)
     return Problem(
         401, "unauthorized", title, "Send the header Authorization: Bearer TOKEN.",
-        headers={"WWW-Authenticate": 'Bearer realm="visiondirector"'},
+        headers={"WWW-Authenticate": challenge},
     )  # fmt: skip

@@ -12,12 +12,14 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from fastapi.sse import EventSourceResponse
 
-from api.auth import Doorkeeper
+from api.auth import Caller, Doorkeeper
 from api.events import EventId, Streams
 from api.problems import invalid
 from api.schemas import Attempts, Envelope, JobList, Submission, Uploaded, Wanted
 from api.service import Service
+from api.waiting import Waits, applied, wait_of
 from tasks.jobs import ACTIVE
+from tasks.tokens import Scope
 
 MAX_JSON_BYTES = 1_000_000
 
@@ -28,6 +30,7 @@ class Door:
 
     service: Service
     streams: Streams
+    waits: Waits
     doorkeeper: Doorkeeper
     checks: Mapping[str, Callable[[], bool]]
 
@@ -39,20 +42,41 @@ def _door(request: Request) -> Door:
 TheDoor = Annotated[Door, Depends(_door)]
 
 
-async def _owner(request: Request, door: TheDoor) -> str:
-    return door.doorkeeper.owner(request)
+async def _caller(request: Request, door: TheDoor) -> Caller:
+    return door.doorkeeper.caller(request)
 
 
-Owner = Annotated[str, Depends(_owner)]
+SomeCaller = Annotated[Caller, Depends(_caller)]
 
 
-async def _json_body(request: Request, owner: Owner) -> bytes:
-    # The owner is asked for first, so that a stranger's body is not read.
+async def _owner(caller: SomeCaller) -> str | None:
+    caller.check(Scope.READ, Scope.OPERATE)
+    return caller.reach
+
+
+async def _writer(caller: SomeCaller) -> Caller:
+    caller.check(Scope.WRITE)
+    return caller
+
+
+async def _orderer(caller: SomeCaller) -> Caller:
+    caller.check(Scope.WRITE, Scope.OPERATE)
+    return caller
+
+
+Owner = Annotated[str | None, Depends(_owner)]
+"""Whose jobs the caller may see; None: everybody's."""
+Writer = Annotated[Caller, Depends(_writer)]
+Orderer = Annotated[Caller, Depends(_orderer)]
+
+
+async def _json_body(request: Request, caller: Writer) -> bytes:
+    # The caller is asked for first, so that a stranger's body is not read.
     return await _read(request, MAX_JSON_BYTES, "body")
 
 
-async def _image_body(request: Request, door: TheDoor, owner: Owner) -> bytes:
-    return await _read(request, door.service.max_image_bytes, "image")
+async def _image_body(request: Request, caller: Writer) -> bytes:
+    return await _read(request, caller.max_image_bytes, "image")
 
 
 async def _read(request: Request, most: int, field: str) -> bytes:
@@ -73,6 +97,8 @@ def _body(media_type: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {media_type: {"schema": schema}}}}
 
 
+Prefer = Annotated[list[str] | None, Header(description="wait=N: answer once the job has ended, or after N seconds")]
+
 router = APIRouter(prefix="/v1")
 health = APIRouter()
 
@@ -83,34 +109,60 @@ health = APIRouter()
     response_model=Envelope,
     openapi_extra=_body("application/json", Submission.model_json_schema()),
 )
-def submit(
+async def submit(
+    request: Request,
     door: TheDoor,
-    owner: Owner,
+    caller: Writer,
     body: Annotated[bytes, Depends(_json_body)],
     idempotency_key: Annotated[str | None, Header()] = None,
+    prefer: Prefer = None,
 ) -> Response:
-    """Start a job. The same Idempotency-Key and body give the same job again, with 200."""
-    envelope, new = door.service.submit(owner, body, idempotency_key)
-    return _envelope(envelope, 202 if new else 200, {"Location": envelope.links["self"]})
+    """Start a job. The same Idempotency-Key and body give the same job again, with 200.
+
+    `Prefer: wait=N` answers once the job has ended, with 200, or after N seconds.
+    """
+    envelope, new = await run_in_threadpool(door.service.submit, caller, body, idempotency_key)
+    headers = {"Location": envelope.links["self"]}
+    if seconds := wait_of(prefer):
+        envelope = await door.waits.until_ended(request, caller.owner, envelope.id, seconds)
+        headers |= applied(seconds)
+    return _envelope(envelope, 202 if new and envelope.status in ACTIVE else 200, headers)
 
 
 @router.get("/jobs", response_model=JobList)
 def jobs(door: TheDoor, owner: Owner, wanted: Annotated[Wanted, Query()]) -> JobList:
     """The newest jobs first. All filters must hold; `next` is the `cursor` of the page that follows."""
-    return door.service.list(wanted.query(owner), wanted.limit, wanted.cursor)
+    query = wanted.query(owner)
+    return door.service.list(query, wanted.limit, wanted.cursor) if query else JobList(jobs=[], next=None)
 
 
 @router.get("/jobs/{id}", response_model=Envelope)
-def show(door: TheDoor, owner: Owner, id: str) -> Response:
-    """How the job stands."""
-    return _envelope(door.service.show(owner, id))
+async def show(request: Request, door: TheDoor, owner: Owner, id: str, prefer: Prefer = None) -> Response:
+    """How the job stands. `Prefer: wait=N` answers once it has ended, or after N seconds."""
+    if seconds := wait_of(prefer):
+        envelope = await door.waits.until_ended(request, owner, id, seconds)
+        return _envelope(envelope, headers=applied(seconds))
+    return _envelope(await run_in_threadpool(door.service.show, owner, id))
+
+
+@router.delete("/jobs/{id}", status_code=204)
+def delete(door: TheDoor, caller: Writer, id: str) -> None:
+    """Delete a job that has ended, with its brief and all that was said. Pictures that no other job shares go
+    with the next sweep (`visiondirector gc`)."""
+    door.service.delete(caller, id)
 
 
 @router.post("/jobs/{id}/cancel", status_code=202, response_model=Envelope)
-def cancel(door: TheDoor, owner: Owner, id: str) -> Response:
+def cancel(door: TheDoor, caller: Orderer, id: str) -> Response:
     """Ask the job to stop. One that has ended stays as it is, with 200."""
-    envelope = door.service.cancel(owner, id)
+    envelope = door.service.cancel(caller, id)
     return _envelope(envelope, 202 if envelope.status in ACTIVE else 200)
+
+
+@router.post("/jobs/{id}/requeue", status_code=202, response_model=Envelope)
+def requeue(door: TheDoor, caller: Orderer, id: str) -> Response:
+    """Let a job go on whose step failed too often, from that step."""
+    return _envelope(door.service.requeue(caller, id), 202)
 
 
 @router.get("/jobs/{id}/attempts", response_model=Attempts)
@@ -154,9 +206,9 @@ async def events(
     response_model=Uploaded,
     openapi_extra=_body("application/octet-stream", {"type": "string", "format": "binary"}),
 )
-def upload(door: TheDoor, body: Annotated[bytes, Depends(_image_body)]) -> Uploaded:
-    """Store a picture to start from. It is decoded and stored as plain PNG pixels."""
-    return door.service.upload(body)
+def upload(door: TheDoor, caller: Writer, body: Annotated[bytes, Depends(_image_body)]) -> Uploaded:
+    """Store a picture to start from. It is decoded and stored as plain PNG pixels, and yours to name in briefs."""
+    return door.service.upload(caller, body)
 
 
 @health.get("/healthz")

@@ -186,14 +186,18 @@ class Wanted(BaseModel):
 
     status: Annotated[list[JobStatus], Field(max_length=5, description="any of these")] = []
     label: Annotated[list[Label], Field(max_length=MAX_LABELS, description="all of these")] = []
+    owner: Annotated[str | None, Field(max_length=200, description="for operators; others see their own only")] = None
     created_after: Annotated[Seconds | None, Field(description="or at that very time")] = None
     created_before: Seconds | None = None
     limit: Annotated[int, Field(ge=1, le=200)] = 50
     cursor: Annotated[str | None, Field(pattern=CURSOR, description="`next` of the page before")] = None
 
-    def query(self, owner: str | None) -> Query:
+    def query(self, reach: str | None) -> Query | None:
+        """`reach`: whose jobs the caller may see, None: everybody's. None when nothing can match."""
+        if reach is not None and self.owner not in (None, reach):
+            return None
         return Query(
-            owner=owner,
+            owner=self.owner if reach is None else reach,
             statuses=frozenset(self.status),
             labels=tuple(self.label),
             after_ms=_milliseconds(self.created_after),

@@ -14,6 +14,7 @@ from functools import lru_cache
 
 from pydantic import TypeAdapter, ValidationError
 
+from api.auth import Caller
 from api.problems import Problem, invalid
 from api.schemas import (
     Attempt,
@@ -35,13 +36,15 @@ from director.types import StopReason, Trajectory
 from tasks.facts import Cost as Counted
 from tasks.jobs import Job, JobId, JobStatus
 from tasks.ledger import CONTROL, Cursor, Hint, Ledger, Query, Record, Wiped
-from tasks.reconcile import entry_of
+from tasks.reconcile import entry_of, requeue
 from tasks.steps import first, first_hint, new_entry
 from tasks.store import Archive, Images, clean_upload
 
 MAX_KEY = 200
 LINKS = ("events", "image", "trajectory", "attempts", "report", "cancel", "requeue")
 """What there is of a job below its own path."""
+_ADMISSION_MS = 60_000  # a submit that takes longer has died
+_RETRY_FULL_S = 10
 
 _DOING = {
     "extract": "reading the brief",
@@ -62,7 +65,6 @@ class Service:
         archive: Archive,
         images: Images,
         send: Callable[[Hint], None],
-        max_image_bytes: int,
         max_image_pixels: int,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -75,18 +77,19 @@ class Service:
         self.snapshot = lru_cache(maxsize=64)(archive.load_snapshot)
         # Nor does a job that the ledger has forgotten; one that was submitted again has another time.
         self._ended = lru_cache(maxsize=256)(self._read_ended)
-        self.max_image_bytes = max_image_bytes
         self._max_image_pixels = max_image_pixels
         # A decoded picture takes some hundred MB at its largest.
         self._decoding = threading.BoundedSemaphore(2)
         self._turns = tuple(threading.Lock() for _ in range(64))
 
-    def submit(self, owner: str, body: bytes, key: str | None) -> tuple[Envelope, bool]:
+    def submit(self, caller: Caller, body: bytes, key: str | None) -> tuple[Envelope, bool]:
         """The job that the body asks for, and whether it is new. The same key and body give the same job."""
         if key is not None and not 0 < len(key) <= MAX_KEY:
             raise invalid("Idempotency-Key", f"must have 1 to {MAX_KEY} characters")
         submission, sha = Submission.parse(body)
-        job = submission.job(owner, key or str(uuid.uuid4()), round(self._clock(), 3), sha)
+        if (size := len(submission.brief.text.encode())) > (most := caller.max_brief_bytes):
+            raise invalid("brief.text", f"the text has {size} bytes; the most for this token is {most}", "shorten it")
+        job = submission.job(caller.owner, key or str(uuid.uuid4()), round(self._clock(), 3), sha)
         # One at a time for each key: S3 alone can't tell which of two bodies came first.
         with self._turns[hash(job.id) % len(self._turns)]:
             stored = self.archive.find_job(job.id)
@@ -95,24 +98,40 @@ class Service:
                     409, "key-reused", "This Idempotency-Key stands for another request",
                     errors=[invalid("Idempotency-Key", "was used with another body", "send a new key").errors[0]],
                 )  # fmt: skip
-            if not stored:
-                self._check_source(job)
-                self.archive.save_job(job)
             # A submit may have broken off behind its job.json; a job that ran is not to start again.
             if not stored or not (self.ledger.get(job.id) or self.archive.latest(job.id)):
-                self._enter(stored or job)
-        return self.show(owner, job.id), stored is None
+                self._enter(caller, stored or job, fresh=stored is None)
+        return self.show(caller.owner, job.id), stored is None
 
-    def _check_source(self, job: Job) -> None:
-        source = job.brief.source
-        if source and not self.images.has(source):
-            raise invalid("brief.source", "no picture with this hash is stored", "PUT it to /v1/images first")
-
-    def _enter(self, job: Job) -> None:
+    def _enter(self, caller: Caller, job: Job, fresh: bool) -> None:
+        self._check_source(job)
+        self._admit(caller, job.id)
+        if fresh:
+            self.archive.save_job(job)
+        try:
+            # Again, now that others can see that the job names it: from here on it is not swept away.
+            self._check_source(job)
+        except Problem:
+            self.archive.forget(job.id)
+            raise
         entry = new_entry(job, first(job))
         self.archive.mark_live(job.id)
         if self.ledger.create(entry):
             self._send(first_hint(entry))
+
+    def _check_source(self, job: Job) -> None:
+        source = job.brief.source
+        if source and not self.archive.owns(job.owner, source):
+            raise invalid("brief.source", "you have no picture with this hash", "PUT it to /v1/images first")
+
+    def _admit(self, caller: Caller, id: str) -> None:
+        most = caller.max_in_flight
+        if not self.ledger.admit(caller.owner, id, most, _ADMISSION_MS):
+            raise Problem(
+                429, "too-many-jobs", "Too many jobs in flight",
+                f"{most} of your jobs are waiting or running: send this again when one of them has ended.",
+                headers={"Retry-After": str(_RETRY_FULL_S)},
+            )  # fmt: skip
 
     def show(self, owner: str | None, id: str) -> Envelope:
         return self.envelope(self.find(owner, id))
@@ -162,19 +181,45 @@ class Service:
             queue="", kind="", seat_failures=0, lease_deaths=0, not_before_ms=0, hinted_ms=0, holder="",
         )  # fmt: skip
 
-    def cancel(self, owner: str, id: str) -> Envelope:
-        record = self.find(owner, id)
+    def cancel(self, caller: Caller, id: str) -> Envelope:
+        record = self.find(caller.reach, id)
         if not record.ended:
-            self.archive.save_control(id, "cancel", uuid.uuid4().hex, {"by": owner, "at": round(self._clock(), 3)})
+            order = {"by": caller.owner, "at": round(self._clock(), 3)}
+            self.archive.save_control(id, "cancel", uuid.uuid4().hex, order)
             if hint := self.ledger.cancel(id):
                 self._send(hint)
-        return self.show(owner, id)
+        return self.show(caller.reach, id)
 
-    def upload(self, data: bytes) -> Uploaded:
+    def requeue(self, caller: Caller, id: str) -> Envelope:
+        """Raises Problem 409 for a job that is no dead letter."""
+        record = self.find(caller.reach, id)
+        if record.status is JobStatus.FAILED and not record.stop:
+            if record.owner == caller.owner:
+                self._admit(caller, id)
+            if hint := requeue(self.ledger, self.archive, record):
+                self._send(hint)
+                return self.show(caller.reach, id)
+        raise Problem(
+            409, "not-a-dead-letter", "This job can't be requeued",
+            "Only a job whose step failed too often can: one that ended has no step to go on from.",
+        )  # fmt: skip
+
+    def delete(self, caller: Caller, id: str) -> None:
+        """Its pictures go with the next sweep (tasks/retention.py). Raises Problem 409 while it is active."""
+        record = self.find(caller.owner, id)
+        if not record.ended or not self.ledger.remove(id):
+            raise Problem(409, "active", "This job is active", "Cancel it first, and delete it once it has ended.")
+        try:
+            self.archive.remove(id)
+        finally:
+            self.ledger.removed(id)
+
+    def upload(self, caller: Caller, data: bytes) -> Uploaded:
         """Raises BriefError for what is no picture, or too large a one."""
         with self._decoding:
-            png = clean_upload(data, self.max_image_bytes, self._max_image_pixels)
+            png = clean_upload(data, caller.max_image_bytes, self._max_image_pixels)
             image = self.images.put(png)
+        self.archive.own(caller.owner, image)
         width, height = struct.unpack_from(">II", png, 16)  # PNG's first chunk, IHDR
         return Uploaded(image=image, width=width, height=height)
 
@@ -185,7 +230,7 @@ class Service:
         job = self.archive.load_job(record.job, record.created_ms)
         return begin(job.brief, job.settings, job.seed)
 
-    def picture(self, owner: str, id: str) -> str:
+    def picture(self, owner: str | None, id: str) -> str:
         """The hash of the best picture so far."""
         image = history.deliverable(self.trajectory(self.find(owner, id)))
         if not image:

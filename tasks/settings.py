@@ -12,20 +12,14 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
-from director.errors import DirectorError
-from director.types import ModelName
+from director.types import MAX_BRIEF_BYTES, ModelName
 from tasks.ledger import Limits
+from tasks.tokens import BadSettings, Grant, Rules, Secret, grants
 
 PREFIX = "VISIONDIRECTOR_"
 MAX_STEP_S = {"extract": 120.0, "plan": 120.0, "render": 600.0, "select": 120.0, "verify": 180.0}
 
 Seconds = Annotated[float, Field(gt=0, le=30 * 86_400)]
-
-
-class BadSettings(DirectorError):
-    """An environment variable can't be used; the message names it."""
-
-    boundary = "settings"
 
 
 class Settings(BaseSettings):
@@ -104,12 +98,21 @@ class Settings(BaseSettings):
     api_host: Annotated[str, Field(min_length=1, description="address the API listens on")] = "127.0.0.1"
     api_port: Annotated[int, Field(ge=0, le=65_535, description="port the API listens on")] = 8100
     tokens: Annotated[
-        dict[str, SecretStr],
-        Field(description='bearer token of each owner, as JSON: {"alice": "…"}; none: only this machine may call'),
+        dict[str, Secret | Rules],
+        Field(
+            description='bearer token of each owner, as JSON: {"alice": "…", "robot": {"token": "…", '
+            '"scopes": ["read", "write"], "max_in_flight": 5}}; scopes are read, write and operate, '
+            "the first two unless told; none: only this machine may call"
+        ),
     ] = {}
     tokens_file: Annotated[
-        Path | None, Field(description='file with more tokens: "owner token" on each line, # starts a comment')
+        Path | None,
+        Field(description='file with more tokens: "owner token [scope,scope]" on each line, # starts a comment'),
     ] = None
+    max_in_flight: Annotated[int, Field(ge=1, description="active jobs of one owner; more are refused with 429")] = 1000
+    max_brief_bytes: Annotated[int, Field(ge=1, le=MAX_BRIEF_BYTES, description="longest text of a brief in bytes")] = (
+        MAX_BRIEF_BYTES
+    )
     max_image_bytes: Annotated[int, Field(ge=1024, description="largest upload in bytes")] = 20_000_000
     max_image_pixels: Annotated[int, Field(ge=4096, description="largest picture, width x height")] = 16_777_216
 
@@ -155,10 +158,9 @@ class Settings(BaseSettings):
         """What the ledger enforces."""
         return Limits(math.ceil(self.lease_ttl_s * 1000), self.seat_attempts, self.lease_deaths)
 
-    def token_owners(self) -> dict[str, str]:
-        """Token -> owner, from `tokens` and `tokens_file`. Raises BadSettings when the file can't be used."""
-        owners = {token.get_secret_value(): owner for owner, token in self.tokens.items()}
-        return owners | (_read_tokens(self.tokens_file) if self.tokens_file else {})
+    def grants(self) -> list[Grant]:
+        """Every token, from `tokens` and `tokens_file`. Raises BadSettings when the file can't be used."""
+        return grants(self.tokens, self.tokens_file, f"{PREFIX}TOKENS_FILE")
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -176,19 +178,3 @@ def _describe(problem: Any) -> str:
     field, _, inner = where.partition(".")
     name = f"{PREFIX}{field.upper()}{f' ({inner})' if inner else ''}: " if field else ""
     return f"{name}{str(problem['msg']).removeprefix('Value error, ')}"
-
-
-def _read_tokens(path: Path) -> dict[str, str]:
-    try:
-        lines = path.read_text().splitlines()
-    except OSError as error:
-        raise BadSettings(f"{PREFIX}TOKENS_FILE: {path}: {error.strerror}") from error
-    owners: dict[str, str] = {}
-    for number, line in enumerate(lines, 1):
-        words = line.split("#", 1)[0].split()
-        if not words:
-            continue
-        if len(words) != 2:
-            raise BadSettings(f"{PREFIX}TOKENS_FILE: {path}, line {number}: write an owner and a token")
-        owners[words[1]] = words[0]
-    return owners

@@ -106,6 +106,20 @@ class Archive:
     def unmark_live(self, job: str) -> None:
         self._store.delete(f"live/{job}")
 
+    def remove(self, job: str) -> None:
+        """Delete all that is the job's own; pictures and blobs stay, which others may share.
+
+        Its facts go first: without them it is unknown to everybody, and what is left if this breaks off is swept up.
+        """
+        self.forget(job)
+        self.unmark_live(job)
+        for key in self._store.list(f"jobs/{job}/"):
+            self._store.delete(key)
+
+    def forget(self, job: str) -> None:
+        """Delete the facts of a job that was never entered."""
+        self._store.delete(f"jobs/{job}/job.json")
+
     def live(self) -> list[str]:
         """The jobs that have not ended, dead letters among them."""
         return [key.removeprefix("live/") for key in self._store.list("live/")]
@@ -200,6 +214,16 @@ class Archive:
             self._hashes.put(key, digest)
         return digest.hex()
 
+    # --- owners ---------------------------------------------------------------------------------
+
+    def own(self, owner: str, image: str) -> None:
+        """Note that the owner uploaded this picture."""
+        self._store.put(_owner_key(owner, image), b"")
+
+    def owns(self, owner: str, image: str) -> bool:
+        """True when the owner uploaded this picture, and it is stored."""
+        return self._store.exists(_owner_key(owner, image)) and self._store.exists(f"images/{image}.png")
+
     # --- attempts, orders, blobs ------------------------------------------------------------------
 
     def save_attempt(self, job: str, n: int, nonce: str, facts: Mapping[str, Any]) -> None:
@@ -250,6 +274,11 @@ class _Newest:
             self._snapshots[key] = snapshot
             while len(self._snapshots) > self._most:
                 del self._snapshots[next(iter(self._snapshots))]
+
+
+def _owner_key(owner: str, image: str) -> str:
+    # An owner's name may hold anything; a key may not.
+    return f"owners/{hashlib.sha256(owner.encode()).hexdigest()[:32]}/{image}"
 
 
 def _json(value: Value) -> bytes:

@@ -49,7 +49,7 @@ class House:
     """The machines behind the door, and the hints that were sent."""
 
     folder: Path
-    tokens: dict[str, str] = field(default_factory=lambda: {"alice": "alice-token", "bob": "bob-token"})
+    tokens: dict[str, Any] = field(default_factory=lambda: {"alice": "alice-token", "bob": "bob-token"})
     sent: list[Hint] = field(default_factory=list[Hint])
     broker_up: bool = True
 

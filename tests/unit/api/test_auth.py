@@ -11,7 +11,8 @@ from tests.unit.api.house import ALICE, House, browse
 
 PRIVATE = [
     ("POST", "/v1/jobs"), ("GET", "/v1/jobs/x"), ("GET", "/v1/jobs/x/events"), ("GET", "/v1/jobs/x/image"),
-    ("GET", "/v1/jobs/x/trajectory"), ("POST", "/v1/jobs/x/cancel"), ("PUT", "/v1/images"),
+    ("GET", "/v1/jobs/x/trajectory"), ("POST", "/v1/jobs/x/cancel"), ("PUT", "/v1/images"), ("GET", "/v1/jobs"),
+    ("GET", "/v1/jobs/x/attempts"), ("POST", "/v1/jobs/x/requeue"), ("DELETE", "/v1/jobs/x"),
 ]  # fmt: skip
 
 

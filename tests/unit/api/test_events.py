@@ -28,7 +28,7 @@ def finish(house: House, id: str) -> None:
 
 
 def streams(house: House, look: float = 60) -> Streams:
-    service = Service(house.ledger, house.archive, house.images, house.sent.append, 1, 1)
+    service = Service(house.ledger, house.archive, house.images, house.sent.append, 1)
     return Streams(service, poll=0.001, heartbeat=0.005, look=look)
 
 
@@ -216,7 +216,7 @@ def test_walking_back_stops_at_what_is_known(house: House, alice: httpx.Client) 
             return load(key)
 
     machines = Machines(house.ledger, Counting(), house.images, house.sent.append, lambda: None)  # pyright: ignore[reportArgumentType]
-    service = Service(machines.ledger, machines.archive, machines.images, machines.send, 1, 1)
+    service = Service(machines.ledger, machines.archive, machines.images, machines.send, 1)
     reader = Reader(Streams(service), "alice", id, None)
     for _ in range(20):
         house.commit(id, planned())

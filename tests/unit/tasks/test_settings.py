@@ -6,6 +6,7 @@ import pytest
 
 from tasks.ledger import Limits
 from tasks.settings import MAX_STEP_S, PREFIX, BadSettings, Settings, load_settings
+from tasks.tokens import Scope
 
 
 @pytest.fixture(autouse=True)
@@ -15,12 +16,16 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(f"{PREFIX}{name.upper()}", raising=False)
 
 
+def owners(settings: Settings) -> dict[str, str]:
+    return {grant.token.get_secret_value(): grant.owner for grant in settings.grants()}
+
+
 def test_the_defaults_are_those_of_the_design() -> None:
     settings = load_settings()
     assert settings.limits == Limits(lease_ttl_ms=10_000, seat_attempts=3, lease_deaths=10)
     assert settings.max_step_s == MAX_STEP_S
     assert settings.host
-    assert settings.token_owners() == {}
+    assert settings.grants() == []
 
 
 def test_every_setting_says_what_it_is() -> None:
@@ -38,7 +43,7 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.editors == ("flux-krea", "qwen-edit")
     assert settings.max_step_s == {**MAX_STEP_S, "render": 900}
     assert settings.api_port == 8000  # the caller's word goes before the environment's
-    assert settings.token_owners() == {"s3cret": "alice"}
+    assert owners(settings) == {"s3cret": "alice"}
     assert settings.run_dir == Path("/run/visiondirector")
 
 
@@ -75,6 +80,37 @@ def test_secrets_are_not_shown() -> None:
         broker_url="redis://:s3cret@h",
     )
     assert "s3cret" not in repr(settings)
+    assert "s3cret" not in repr(settings.grants())
+
+
+def test_a_token_may_have_scopes_and_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    value = '{"alice": "one", "robot": {"token": "two", "scopes": ["read"], "max_in_flight": 5}}'
+    monkeypatch.setenv(f"{PREFIX}TOKENS", value)
+    alice, robot = load_settings().grants()
+    assert (alice.owner, alice.scopes, alice.max_in_flight) == ("alice", {Scope.READ, Scope.WRITE}, None)
+    assert (robot.owner, robot.scopes, robot.max_in_flight) == ("robot", {Scope.READ}, 5)
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        '{"alice": {"token": "s3cret", "scopes": ["all"]}}', '{"alice": {"token": "s3cret", "scope": ["read"]}}',
+        '{"alice": {"token": ""}}', '{"alice": ""}', '{"alice": 7}',
+        '{"alice": {"token": "s3cret", "max_in_flight": 0}}',
+    ],
+)  # fmt: skip
+def test_rules_that_can_not_be_used_are_named(monkeypatch: pytest.MonkeyPatch, tokens: str) -> None:
+    monkeypatch.setenv(f"{PREFIX}TOKENS", tokens)
+    with pytest.raises(BadSettings, match=r"VISIONDIRECTOR_TOKENS \(alice") as caught:
+        load_settings()
+    assert "s3cret" not in str(caught.value)
+
+
+def test_two_owners_with_one_token_are_refused() -> None:
+    settings = load_settings(tokens={"alice": "s3cret", "bob": "s3cret"})
+    with pytest.raises(BadSettings, match="alice and bob have the same token") as caught:
+        settings.grants()
+    assert "s3cret" not in str(caught.value)
 
 
 class TestTokensFile:
@@ -82,13 +118,21 @@ class TestTokensFile:
         path = tmp_path / "tokens"
         path.write_text("# who may call\nalice one\nalice two  # while the first is retired\n\nbob three\n")
         settings = load_settings(tokens_file=path, tokens={"carol": "four"})
-        assert settings.token_owners() == {"one": "alice", "two": "alice", "three": "bob", "four": "carol"}
+        assert owners(settings) == {"one": "alice", "two": "alice", "three": "bob", "four": "carol"}
 
     def test_a_file_that_can_not_be_used_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(BadSettings, match=r"TOKENS_FILE: .*missing: No such file"):
-            load_settings(tokens_file=tmp_path / "missing").token_owners()
+            load_settings(tokens_file=tmp_path / "missing").grants()
         path = tmp_path / "tokens"
+        path.write_text("alice one\nbob two read,operate\n")
+        assert [grant.scopes for grant in load_settings(tokens_file=path).grants()] == [
+            {Scope.READ, Scope.WRITE}, {Scope.READ, Scope.OPERATE},
+        ]  # fmt: skip
+        path.write_text("alice one\nbob two s3cret\n")
+        with pytest.raises(BadSettings, match=r"line 2: .* scopes: read, write, operate") as caught:
+            load_settings(tokens_file=path).grants()
+        assert "s3cret" not in str(caught.value)
         path.write_text("alice one\ns3cret\n")
         with pytest.raises(BadSettings, match="line 2") as caught:
-            load_settings(tokens_file=path).token_owners()
+            load_settings(tokens_file=path).grants()
         assert "s3cret" not in str(caught.value)
