@@ -14,7 +14,7 @@ import httpx
 from director.errors import DirectorError
 from tasks.settings import Settings
 from worker.profiles import Box, ModelServer
-from worker.profiles.budget import memory_fraction
+from worker.profiles.budget import PICTURES_MIB, memory_fraction
 
 START_SECONDS = 1800.0
 """Weights of 70 GB come from a slow disk at 100 MB/s."""
@@ -51,14 +51,19 @@ def command(server: ModelServer, box: Box, settings: Settings) -> list[str]:
 
 
 def _gpu_environment(server: ModelServer) -> Mapping[str, str]:
-    return {"CUDA_VISIBLE_DEVICES": ",".join(map(str, server.gpus))}
+    return {
+        "CUDA_VISIBLE_DEVICES": ",".join(map(str, server.gpus)),
+        # On Hopper SGLang keeps no picture's embedding unless told to, and holds a GiB for its transport instead. Here
+        # the same pictures are asked about again and again, at other places of a prompt.
+        "SGLANG_VLM_CACHE_SIZE_MB": str(PICTURES_MIB),
+    }
 
 
 def _on_gpus(server: ModelServer, box: Box) -> Sequence[str]:
     fraction = memory_fraction(server, min(box.gpus[gpu] for gpu in server.gpus))
     return (
         "--tp-size", str(len(server.gpus)), "--mem-fraction-static", f"{fraction:.3f}",
-        "--cuda-graph-max-bs", str(server.running),
+        "--cuda-graph-max-bs-decode", str(server.running),
     )  # fmt: skip
 
 

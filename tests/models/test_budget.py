@@ -52,6 +52,17 @@ def test_counts_equal_what_is_built(name: str):
         assert parameters(built(BUILT[name], config)) == count(config).total
 
 
+@pytest.mark.parametrize("name", ["qwen-image-transformer", "flux-transformer"])
+def test_eight_bits_take_what_the_budget_counts(name: str):
+    """FLUX modulates in layers named `norm`, which stay wide: a quarter of it."""
+    config = json.loads((files("worker.profiles") / "architectures" / f"{name}.json").read_text(encoding="utf-8"))
+    with torch().device("meta"):
+        model = built(BUILT[name], config).to(torch().bfloat16)
+    model.enable_layerwise_casting(storage_dtype=torch().float8_e4m3fn, compute_dtype=torch().bfloat16)
+    stored = sum(each.numel() * each.element_size() for each in model.parameters())
+    assert count(config).blocks + 2 * count(config).rest == pytest.approx(stored, rel=0.01)
+
+
 @pytest.mark.parametrize("name", ["qwen-image", "flux"])
 def test_counts_equal_those_of_tiny_checkpoints_on_disk(name: str):
     folder = make(name)

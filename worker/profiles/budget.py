@@ -15,6 +15,8 @@ from worker.profiles.shape import Box, ModelServer, Profile
 GIB = 2**30
 CUDA_CONTEXT = 0.6
 """What a process takes of a card before its first tensor: driver, kernels, libraries."""
+PICTURES_MIB = 256
+"""SGLang's cache of embedded pictures; about eight of a megapixel for Qwen3-VL-8B."""
 SLACK = 0.02
 """Share of a card that fragmentation may take."""
 
@@ -22,6 +24,7 @@ _BYTES: Mapping[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
 _PIXELS = 1024 * 1024
 _PIXELS_PER_TOKEN = 16 * 16
 _TEXT_TOKENS = 1024
+_SPARE = 1.0
 
 
 @dataclass(frozen=True)
@@ -68,12 +71,13 @@ def budgets(profile: Profile) -> tuple[Budget, ...]:
 
 
 def memory_fraction(server: ModelServer, card: float) -> float:
-    """SGLang's --mem-fraction-static: weights and KV cache as a share of the card, a hundredth to spare.
+    """SGLang's --mem-fraction-static: weights and KV cache as a share of the card, with some to spare.
 
-    The cache is held to `tokens` by another flag, so that what is spare is not taken.
+    SGLang takes its cache of pictures, and what the card holds already, out of the same share. The KV cache is held
+    to `tokens` by another flag, so that what is spare is not taken.
     """
     weights, cache = _static(server)
-    return min(0.95, round((weights + cache) / card + 0.01, 3))
+    return min(0.95, round((weights + cache + PICTURES_MIB / 1024 + _SPARE) / card, 3))
 
 
 def _static(server: ModelServer) -> tuple[float, float]:
@@ -93,7 +97,7 @@ def _server_parts(server: ModelServer) -> tuple[Part, ...]:
     weights, cache = _static(server)
     return (
         Part(f"{server.name}: weights of {server.served}, {server.weights}{_shard(server)}", weights),
-        Part(f"{server.name}: KV cache of {server.tokens} tokens", cache),
+        Part(f"{server.name}: KV cache of {server.tokens} tokens, embedded pictures", cache + PICTURES_MIB / 1024),
         Part(f"{server.name}: prefill of {server.prefill} tokens, graphs, context", _working(server) + CUDA_CONTEXT),
     )
 

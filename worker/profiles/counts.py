@@ -17,7 +17,10 @@ Config = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Count:
-    """Parameters in the repeated blocks, which FP8 halves, and the rest (embeddings, heads, vision), which it keeps."""
+    """Parameters that FP8 halves, those of the repeated blocks, and the rest, which it keeps.
+
+    The rest are embeddings, heads, vision, and in diffusers whatever has `norm` in its name: FLUX modulates there.
+    """
 
     blocks: int
     rest: int
@@ -77,14 +80,22 @@ def count(config: Config) -> Count:
     kind = _kind(config)
     if kind not in _COUNTERS:
         raise Unknown(f"nothing is known of the architecture {kind!r}")
-    return _COUNTERS[kind](config)
+    try:
+        return _COUNTERS[kind](config)
+    except KeyError as missing:
+        raise Unknown(f"a config.json of {kind} does not say {missing}: download it again") from None
 
 
 def kv_bytes_per_token(config: Config) -> int:
     """Bytes of the KV cache of one token, in 16 bits."""
-    text = config["text_config"]
+    text = _language(config)
     head = text.get("head_dim") or text["hidden_size"] // text["num_attention_heads"]
     return 2 * 2 * text["num_hidden_layers"] * text["num_key_value_heads"] * head
+
+
+def _language(config: Config) -> Config:
+    """The language model's part of a VLM's config; older files have it flat."""
+    return config.get("text_config") or config
 
 
 def _kind(config: Config) -> str:
@@ -110,7 +121,7 @@ def _decoder(text: Config, bias: bool, normed_heads: bool, tied: bool) -> Count:
 
 
 def _tied(config: Config) -> bool:
-    return bool(config["text_config"].get("tie_word_embeddings", config.get("tie_word_embeddings", False)))
+    return bool(_language(config).get("tie_word_embeddings", config.get("tie_word_embeddings", False)))
 
 
 def _qwen3_vl(config: Config) -> Count:
@@ -121,7 +132,7 @@ def _qwen3_vl(config: Config) -> Count:
     merger = _linear(wide * h, wide * h) + _linear(wide * h, out)
     deep = len(v["deepstack_visual_indexes"]) * (2 * wide * h + merger)
     vision = patches + v["num_position_embeddings"] * h + v["depth"] * block + 2 * h + merger + deep
-    text = _decoder(config["text_config"], bias=False, normed_heads=True, tied=_tied(config))
+    text = _decoder(_language(config), bias=False, normed_heads=True, tied=_tied(config))
     return Count(text.blocks, text.rest + vision)
 
 
@@ -136,7 +147,7 @@ def _qwen2_5_vl(config: Config) -> Count:
     patches = v.get("in_channels", 3) * v.get("temporal_patch_size", 2) * v.get("patch_size", 14) ** 2 * h
     block = _linear(h, 3 * h) + _linear(h, h) + 2 * _linear(h, inner) + _linear(inner, h) + 2 * h
     vision = patches + v["depth"] * block + h + _linear(wide * h, wide * h) + _linear(wide * h, out)
-    text = _decoder(config["text_config"], bias=True, normed_heads=False, tied=_tied(config))
+    text = _decoder(_language(config), bias=True, normed_heads=False, tied=_tied(config))
     return Count(text.blocks, text.rest + vision)
 
 
@@ -168,8 +179,13 @@ def _feed_forward(w: int) -> int:
 
 
 def _joint_block(w: int, head: int) -> int:
-    """Two streams, picture and text: modulation, joint attention, feed-forward each."""
-    return 2 * _linear(w, 6 * w) + 8 * _linear(w, w) + 4 * head + 2 * _feed_forward(w)
+    """Two streams, picture and text: joint attention, feed-forward each."""
+    return 8 * _linear(w, w) + 4 * head + 2 * _feed_forward(w)
+
+
+def _modulations(w: int) -> int:
+    """Those of the two streams of a joint block."""
+    return 2 * _linear(w, 6 * w)
 
 
 def _qwen_image(config: Config) -> Count:
@@ -177,7 +193,7 @@ def _qwen_image(config: Config) -> Count:
     time = _linear(256, w) + _linear(w, w)
     inputs = _linear(config["in_channels"], w) + _linear(text, w) + text
     output = _linear(w, 2 * w) + _linear(w, config["patch_size"] ** 2 * config["out_channels"])
-    blocks = config["num_layers"] * _joint_block(w, config["attention_head_dim"])
+    blocks = config["num_layers"] * (_joint_block(w, config["attention_head_dim"]) + _modulations(w))
     return Count(blocks, time + inputs + output)
 
 
@@ -189,9 +205,10 @@ def _flux(config: Config) -> Count:
     channels = config["in_channels"]
     inputs = _linear(channels, w) + _linear(config["joint_attention_dim"], w)
     output = _linear(w, 2 * w) + _linear(w, config["patch_size"] ** 2 * (config.get("out_channels") or channels))
-    single = _linear(w, 3 * w) + 3 * _linear(w, w) + 2 * head + _linear(w, 4 * w) + _linear(5 * w, w)
+    single = 3 * _linear(w, w) + 2 * head + _linear(w, 4 * w) + _linear(5 * w, w)
     blocks = config["num_layers"] * _joint_block(w, head) + config["num_single_layers"] * single
-    return Count(blocks, conditions + inputs + output)
+    norms = config["num_layers"] * _modulations(w) + config["num_single_layers"] * _linear(w, 3 * w)
+    return Count(blocks, conditions + inputs + output + norms)
 
 
 def _autoencoder(parameters: int) -> Callable[[Config], Count]:

@@ -1,0 +1,37 @@
+"""The command lines of the profiles' model servers, against the real SGLang's own parser."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tasks.settings import Settings
+from worker.profiles import load_profile, names
+from worker.servers import command
+
+PARSE = """
+import argparse, json, sys
+from sglang.srt.server_args import ServerArgs
+parser = argparse.ArgumentParser()
+ServerArgs.add_cli_args(parser)
+for words in json.loads(sys.argv[1]):
+    parser.parse_args(words)
+"""
+
+
+def test_every_flag_is_one_that_sglang_knows(tmp_path: Path):
+    """A CPU's command line has not the flags of a card's: these are only parsed."""
+    settings = Settings(weights=tmp_path)
+    lines = [
+        (words := command(server, box, settings))[words.index("sglang.launch_server") + 1 :]
+        for name in names()
+        for box in load_profile(name, settings).profile.boxes.values()
+        for server in box.servers
+    ]
+    assert len(lines) > 5
+    if not settings.sglang_python.exists():
+        pytest.fail(f"there is no {settings.sglang_python}: run `make setup-sglang`")
+    run = ["env", "SGLANG_USE_CPU_ENGINE=1", settings.sglang_python, "-c", PARSE, json.dumps(lines)]
+    done = subprocess.run(run, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr.strip().splitlines()[-1]
