@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from director.errors import BriefError
+from director.prompts.vlm import without_control
 from director.seats import Context, RenderRequest
 from director.types import Candidate, ModelName, Rendered
 from worker import canvas
@@ -125,6 +126,8 @@ class DiffusersEditor:
             for seed, pixels in zip(request.seeds, self._pictures(job, shot, text, context), strict=True):
                 image = context.images.put(canvas.to_png(_finished(job, pixels)))
                 candidates.append(Candidate(image=image, seed=seed))
+        # A model server on the same card can't use what this process' allocator keeps for later.
+        free_memory()
         return Rendered(candidates=tuple(candidates), by=f"diffusers:{request.model}:{job.pipeline}"[:64])
 
     def _job(self, request: RenderRequest, context: Context) -> _Job:
@@ -213,7 +216,7 @@ def _within_limit(job: _Job, context: Context) -> str:
     Otherwise raises BriefError that quotes what would be cut or, where the settings say `cut`, cuts it and keeps what
     was lost beside the attempt. The pipelines themselves cut without a word.
     """
-    config, text = job.loaded.config, job.request.action.instruction
+    config, text = job.loaded.config, without_control(job.request.action.instruction)
     ids, behind, tokenizer = config.row.tokens(job.loaded.pipe, text)
     limit = min(config.max_tokens or config.row.max_tokens, config.row.max_tokens)
     context.count("prompt_tokens", len(ids) + behind)

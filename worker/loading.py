@@ -3,6 +3,7 @@
 import gc
 import logging
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib import import_module, util
 from pathlib import Path
@@ -128,18 +129,22 @@ class Loaded:
             self.scheduler = self.pipe.scheduler
         plain = self.scheduler
         self.pipe.scheduler = plain.from_config(plain.config, **quality.scheduler)
-        for name in sorted(quality.loras.keys() - self.loras):
-            file = self.config.loras[name]
-            self.pipe.load_lora_weights(
-                str(file.parent), weight_name=file.name, adapter_name=name, local_files_only=True
-            )
-            self.loras.add(name)
+        self.read(quality.loras)
         if quality.loras:
             self.pipe.enable_lora()
             self.pipe.set_adapters(list(quality.loras), adapter_weights=list(quality.loras.values()))
         elif self.loras:
             self.pipe.disable_lora()
         self.quality = quality
+
+    def read(self, names: Iterable[str]) -> None:
+        """Read the LoRA files that were not read yet."""
+        for name in sorted(set(names) - self.loras):
+            file = self.config.loras[name]
+            self.pipe.load_lora_weights(
+                str(file.parent), weight_name=file.name, adapter_name=name, local_files_only=True
+            )
+            self.loras.add(name)
 
     def settle(self) -> None:
         """Bring a pipeline whose call was interrupted back to where a finished call leaves it."""
@@ -180,7 +185,10 @@ class Shelf:
             scheduler: Any = plain.from_config(plain.config)
             pipe = kind(**{**twin.pipe.components, "scheduler": scheduler})
             pipe.set_progress_bar_config(disable=True)
-            _place(config, pipe)
+            if config.offload == "model":
+                _place(config, pipe)
+            # Else the shared parts are where they belong. Hooked a second time, streamed layers would be traced anew
+            # behind prefetching that works, and refused before their first forward.
             return Loaded(config, pipe, twin.skipped)
         return _from_disk(config, kind)
 
@@ -199,15 +207,18 @@ def _from_disk(config: PipelineConfig, kind: Any) -> Loaded:
         import_module(f"{library}.utils.logging").disable_progress_bar()
     pipe = kind.from_pretrained(config.path, dtype=getattr(torch(), config.dtype), local_files_only=True)
     pipe.set_progress_bar_config(disable=True)
+    loaded = Loaded(config, pipe)
     if config.quantize == "fp8":
+        # LoRAs first: their layers stay wide then. Read later, they would take the 8 bits of what they lie on.
+        loaded.read(config.loras)
         pipe.transformer.enable_layerwise_casting(
             storage_dtype=torch().float8_e4m3fn, compute_dtype=getattr(torch(), config.dtype)
         )
-    skipped = pull_levers(config, pipe)
-    for lever in skipped:
+    loaded.skipped = pull_levers(config, pipe)
+    for lever in loaded.skipped:
         log.warning("%s does not support %s: it runs without", type(pipe.transformer).__name__, lever)
     _place(config, pipe)
-    return Loaded(config, pipe, skipped)
+    return loaded
 
 
 def _place(config: PipelineConfig, pipe: Any) -> None:

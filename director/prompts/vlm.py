@@ -88,9 +88,14 @@ def _text(name: str) -> str:
 _CONTROL = re.compile(r"<(?=[|｜]|/?\w{1,40}>)")
 
 
+def without_control(text: str) -> str:
+    """`text` with nothing in it that a tokenizer takes for a control token."""
+    return _CONTROL.sub("‹", text)
+
+
 def quoted(text: str) -> str:
     """`text` as material: nothing in it closes the quotation or is a control token."""
-    return _CONTROL.sub("‹", text.replace("<<<", "‹‹‹").replace(">>>", "›››"))
+    return without_control(text.replace("<<<", "‹‹‹").replace(">>>", "›››"))
 
 
 def described(goal: Goal) -> str:
