@@ -11,6 +11,7 @@ As a library, `with Stack(folder) as stack:` gives a stack that ends with the bl
 
 import argparse
 import fcntl
+import json
 import os
 import subprocess
 import sys
@@ -30,7 +31,7 @@ from infra.programs import SERVERS, Program, box_programs, programs, prometheus_
 from infra.servers import CHECKOUT, ServerError, redis_answers, redis_url, s3_environment, tail
 from infra.state import State, load, log_path, prepare, write_private
 from infra.supervision import Process, Supervisor, members_of, sweep
-from tasks.settings import load_settings
+from tasks.settings import PREFIX, load_settings
 from worker.profiles import Box, Opened, load_profile
 
 READY_SECONDS = 90.0
@@ -70,7 +71,8 @@ class Stack:
         if profile:
             self._opened = load_profile(profile, load_settings())
             _, self._box = self._opened.profile.box(box)
-            self._extra["VISIONDIRECTOR_STUDIO"] = self._opened.word
+            for name, value in self._opened.settings(os.environ).items():
+                self._extra[f"{PREFIX}{name.upper()}"] = value if isinstance(value, str) else json.dumps(value)
         self._supervisor = Supervisor(self.var)
 
     def __enter__(self) -> Self:

@@ -129,8 +129,7 @@ def _settings(parsed: argparse.Namespace) -> Settings:
         return load_settings(**chosen)
     from worker.profiles import load_profile
 
-    # Its own word: a path becomes absolute.
-    return load_settings(studio=load_profile(parsed.profile, load_settings()).word, **chosen)
+    return load_settings(**load_profile(parsed.profile, load_settings()).settings(os.environ), **chosen)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ anything runs, the rest once it does.
 
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from director.errors import DirectorError
-from tasks.settings import Settings
+from tasks.settings import MAX_STEP_S, Settings
 from worker.doctor import Check
 from worker.profiles import Box, ModelServer, Opened, Profile
 from worker.profiles.budget import GIB, budgets
@@ -29,6 +30,10 @@ from worker.servers import address, answers
 
 SKEW_SECONDS = 5.0
 """Leases run on Redis' time; S3 refuses signatures that are a quarter of an hour off."""
+
+_STEPS = {"planner": ("extract", "plan"), "judge": ("select",), "verifier": ("verify",)}
+SGLANG = "0.5.23"
+"""The version whose flags `worker.servers` writes; others name some of them differently."""
 
 Lines = Iterator[Check]
 
@@ -69,6 +74,8 @@ def of_machine(opened: Opened, box: Box, settings: Settings) -> Lines:
         yield _checked("sglang", lambda: _sglang(settings))
     if opened.profile.editors and any("editor" in group.seats for group in box.workers):
         yield _checked("libraries", _libraries)
+        if box.gpus:
+            yield _checked("cuda", _cuda)
     for path, repository in _weights(opened.profile):
         if Path(path).name.startswith("tiny-"):
             continue
@@ -81,14 +88,10 @@ def of_running(opened: Opened, settings: Settings) -> Lines:
     """Servers with the names that the seats ask for, and clocks; the stores are the plain doctor's."""
     if config := opened.profile.seats():
         from worker.sglang import examine
-        from worker.vlm_client import VlmRefused, VlmUnavailable
 
         asked = {(seat.url, seat.model): seat for seat in (config.planner, config.judge, config.verifier)}
         for seat in asked.values():
-            try:
-                yield Check("server", True, examine(seat))
-            except (VlmRefused, VlmUnavailable) as error:
-                yield Check("server", False, f"{error} (start the profile, or look at var/log)")
+            yield _checked("server", lambda seat=seat: examine(seat))
     yield _checked("clock", lambda: _clock(settings))
 
 
@@ -133,6 +136,9 @@ def _endpoints(profile: Profile) -> str:
             raise ValueError(f"{seat} asks for {base!r}, and {servers[port].name} serves {servers[port].served!r}")
         if servers and asked.max_tokens >= servers[port].context:
             raise ValueError(f"{seat}: a reply of {asked.max_tokens} tokens leaves no context for the prompt")
+        limit = min((MAX_STEP_S | profile.max_step_s)[kind] for kind in _STEPS[seat])
+        if asked.deadline_s >= limit:
+            raise ValueError(f"{seat}: its deadline_s, {asked.deadline_s:g}, must be below max_step_s, {limit:g}")
     return ", ".join(f"{server.name} serves {server.served} on {port}" for port, server in servers.items())
 
 
@@ -186,7 +192,12 @@ def cards_suffice(wanted: Sequence[float], listed: str) -> str:
 def _sglang(settings: Settings) -> str:
     if not settings.sglang_python.exists():
         raise ValueError(f"there is no {settings.sglang_python}: install SGLang, or set VISIONDIRECTOR_SGLANG_PYTHON")
-    return f"{settings.sglang_python}"
+    code = "from importlib.metadata import version; print(version('sglang'))"
+    done = subprocess.run([settings.sglang_python, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode or done.stdout.strip() != SGLANG:
+        found = f"SGLang {done.stdout.strip()}" if not done.returncode else "no SGLang"
+        raise ValueError(f"{settings.sglang_python} has {found}: its flags are those of {SGLANG}, install that")
+    return f"{settings.sglang_python} has SGLang {SGLANG}"
 
 
 def _libraries() -> str:
@@ -194,6 +205,16 @@ def _libraries() -> str:
     if missing := [name for name in wanted if util.find_spec(name) is None]:
         raise ValueError(f"{', '.join(missing)} can't be imported here: make setup-models, then use .venv-models/bin")
     return ", ".join(wanted)
+
+
+def _cuda() -> str:
+    """Whether torch can use a card: asked in a process of its own, because CUDA does not survive a fork."""
+    code = "import torch; torch.ones(1, device='cuda'); print('torch', torch.__version__, 'CUDA', torch.version.cuda)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode:
+        why = (done.stderr.strip().splitlines() or ["no word why"])[-1][:300]
+        raise ValueError(f"torch can't use the cards: {why} (install a torch with CUDA, or a newer driver)")
+    return done.stdout.strip()
 
 
 def _on_disk(folder: Path, repository: str) -> str:

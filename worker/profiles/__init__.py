@@ -5,15 +5,16 @@ tiny checkpoint that is made from code.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from director.errors import BriefError
-from tasks.settings import Settings
+from tasks.settings import PREFIX, Settings
 from worker import tiny
 from worker.profiles.shape import Box, ModelServer, Profile, WorkerGroup
 
@@ -30,6 +31,11 @@ class Opened:
     word: str
     profile: Profile
     tiny: tuple[str, ...]
+
+    def settings(self, environ: Mapping[str, str]) -> dict[str, Any]:
+        """What it says of the settings of the processes that fill its seats; limits in `environ` go before its own."""
+        limits = {} if f"{PREFIX}MAX_STEP_S" in environ else self.profile.max_step_s
+        return {"studio": self.word, **({"max_step_s": limits} if limits else {})}
 
     def prepare(self, settings: Settings) -> None:
         """Make the tiny checkpoints that are not there yet."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from director.types import ModelName
+from tasks.settings import MAX_STEP_S
 from worker.editors import EditorsConfig
 
 if TYPE_CHECKING:
@@ -89,7 +90,17 @@ class Profile(_Shape):
     about: Annotated[str, Field(min_length=1)]
     vlm: Annotated[Any, Field(description="worker.sglang.VlmConfig")] = None
     editors: EditorsConfig | None = None
+    max_step_s: Annotated[
+        dict[str, float], Field(description="as the setting of that name, where the environment has none")
+    ] = {}
     boxes: Annotated[dict[Name, Box], Field(min_length=1)]
+
+    @field_validator("max_step_s")
+    @classmethod
+    def _known_kinds(cls, value: dict[str, float]) -> dict[str, float]:
+        if unknown := sorted(value.keys() - MAX_STEP_S):
+            raise ValueError(f"there is no step kind {unknown[0]!r}: the kinds are {', '.join(MAX_STEP_S)}")
+        return value
 
     @field_validator("vlm", mode="before")
     @classmethod

@@ -1,6 +1,7 @@
 """Profiles: what they say fits together, and fits the cards, computed from the models' configs."""
 
 import json
+import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,9 @@ from typing import Any
 import pytest
 
 from director.errors import BriefError
-from tasks.settings import Settings
+from tasks.settings import Settings, load_settings
 from worker.cli import main
-from worker.preflight import announced, cards_suffice, of_machine, on_paper
+from worker.preflight import announced, cards_suffice, of_machine, of_running, on_paper
 from worker.profiles import Box, ModelServer, load_profile, names
 from worker.profiles.budget import budgets, memory_fraction
 from worker.profiles.counts import Unknown, checkpoint, count, kv_bytes_per_token
@@ -84,6 +85,14 @@ def test_weights_on_disk_speak_for_themselves(tmp_path: Path):
     assert checkpoint(str(folder)).counts()["model"].total == pytest.approx(4.44e9, rel=0.01)
 
 
+def test_an_older_config_has_its_language_model_flat():
+    config = dict(checkpoint("Qwen-Image").parts["text_encoder"])
+    flat = {**config["text_config"], **{name: value for name, value in config.items() if name != "text_config"}}
+    assert count(flat) == count(config)
+    with pytest.raises(Unknown, match="qwen2_5_vl does not say 'vision_config'"):
+        count(config["text_config"] | {"model_type": "qwen2_5_vl"})
+
+
 def test_a_token_of_the_cache():
     # 36 layers, keys and values, 8 heads of 128 in two bytes.
     assert kv_bytes_per_token(checkpoint("Qwen3-VL-8B-Instruct").parts["model"]) == 36 * 2 * 8 * 128 * 2
@@ -119,6 +128,7 @@ def test_the_server_is_told_what_the_budget_says():
     flags = dict(pairwise(words))
     assert flags["--tp-size"] == "2"
     assert 0.55 < float(flags["--mem-fraction-static"]) < 0.65
+    assert "SGLANG_VLM_CACHE_SIZE_MB=256" in words
     assert flags["--max-total-tokens"] == "131072"
     assert "--constrained-json-disable-any-whitespace" in words
 
@@ -165,6 +175,33 @@ def test_a_seat_that_asks_for_another_name_is_found(tmp_path: Path):
     assert (endpoints.ok, endpoints.found) == (False, "planner asks for 'other', and vlm serves 'v'")
 
 
+def test_a_deadline_past_the_limit_of_a_step_is_found(tmp_path: Path):
+    seat = {"url": "http://127.0.0.1:30001/v1", "model": "v"}
+    slow = seat | {"deadline_s": 200}
+    text = {**PARTS, "vlm": {"planner": seat, "judge": seat, "verifier": slow}}
+    path = tmp_path / "mine.json"
+    for limits, ok in (({}, False), ({"verify": 300}, True)):
+        path.write_text(json.dumps(text | {"max_step_s": limits}))
+        endpoints = next(check for check in on_paper(load_profile(str(path), Settings())) if check.name == "endpoints")
+        assert endpoints.ok is ok, endpoints.found
+    path.write_text(json.dumps(text | {"max_step_s": {"paint": 1}}))
+    with pytest.raises(BriefError, match="no step kind 'paint'"):
+        load_profile(str(path), Settings())
+
+
+def test_a_profile_brings_its_limits_unless_the_environment_has_some():
+    opened = load_profile("one-24gb", Settings())
+    assert load_settings(**opened.settings({})).max_step_s["render"] == 3600
+    assert opened.settings({"VISIONDIRECTOR_MAX_STEP_S": "{}"}) == {"studio": "one-24gb"}
+
+
+def test_a_model_server_that_is_away_is_a_line_and_no_crash():
+    opened = load_profile("one-80gb", Settings())
+    away = [check for check in of_running(opened, Settings(ledger_url="redis://127.0.0.1:1/0")) if not check.ok]
+    assert [check.name for check in away] == ["server", "clock"]
+    assert "start the server" in away[0].found
+
+
 def test_a_box_is_named_where_there_are_several(capsys: pytest.CaptureFixture[str]):
     assert main(["doctor", "--profile", "cluster"]) == 2
     assert "door, vlm, editors" in capsys.readouterr().err
@@ -179,6 +216,11 @@ def test_nothing_is_started_on_a_machine_without_the_cards(capsys: pytest.Captur
     missing = {check.name: check.found for check in of_machine(opened, box, Settings()) if not check.ok}
     assert "the profile needs 10000" in missing["memory"]
     assert "no weights" in missing["weights"]
+    real = load_profile("one-80gb", Settings())
+    checks = of_machine(real, real.profile.boxes["here"], Settings(sglang_python=Path(sys.executable)))
+    missing = {check.name: check.found for check in checks if not check.ok}
+    assert "can't use the cards" in missing["cuda"]
+    assert "has no SGLang" in missing["sglang"]
     assert main(["start", "--profile", written(tmp_path, memory=10_000.0)]) == 1
     captured = capsys.readouterr()
     assert "nothing was started" in captured.err
