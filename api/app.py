@@ -89,7 +89,8 @@ def create_app(
 
     def door(behind: Machines) -> Door:
         service = Service(behind.ledger, behind.archive, behind.images, behind.send, settings.max_image_pixels)
-        return Door(service, Streams(service, poll, heartbeat), Waits(service, poll), doorkeeper, _checks(behind))
+        streams, waits = Streams(service, poll, heartbeat), Waits(service, poll)
+        return Door(service, streams, waits, doorkeeper, _checks(behind), settings.image_metadata)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:

@@ -5,6 +5,7 @@ A handler that blocks on ledger or storage is a plain function, so that it runs 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
@@ -18,6 +19,7 @@ from api.problems import invalid
 from api.schemas import Attempts, Envelope, JobList, Submission, Uploaded, Wanted
 from api.service import Service
 from api.waiting import Waits, applied, wait_of
+from tasks.imprint import with_imprint
 from tasks.jobs import ACTIVE
 from tasks.tokens import Scope
 
@@ -33,6 +35,7 @@ class Door:
     waits: Waits
     doorkeeper: Doorkeeper
     checks: Mapping[str, Callable[[], bool]]
+    image_metadata: bool = True
 
 
 def _door(request: Request) -> Door:
@@ -179,13 +182,21 @@ def trajectory(door: TheDoor, owner: Owner, id: str) -> Response:
 
 
 @router.get("/jobs/{id}/image", response_class=Response)
-def image(door: TheDoor, owner: Owner, id: str, if_none_match: Annotated[str | None, Header()] = None) -> Response:
-    """The best picture so far, as PNG. Its ETag is its hash."""
-    picture = door.service.picture(owner, id)
-    headers = {"ETag": f'"{picture}"', "Cache-Control": "private, no-cache", "X-Content-Type-Options": "nosniff"}
-    if if_none_match and picture in if_none_match:
+def image(
+    door: TheDoor, owner: Owner, id: str, metadata: bool = True, if_none_match: Annotated[str | None, Header()] = None
+) -> Response:
+    """The best picture so far, as PNG. With `metadata` it says inside what made it: brief, settings, seed.
+
+    The ETag is the picture's hash, followed by a hash of what it says, if anything.
+    """
+    picture, text = door.service.picture(owner, id)
+    imprinted = metadata and door.image_metadata
+    etag = f'"{picture}-{sha256(text.encode()).hexdigest()[:16]}"' if imprinted else f'"{picture}"'
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache", "X-Content-Type-Options": "nosniff"}
+    if if_none_match and etag in if_none_match:
         return Response(status_code=304, headers=headers)
-    return Response(door.service.images.get(picture), media_type="image/png", headers=headers)
+    png = door.service.images.get(picture)
+    return Response(with_imprint(png, text) if imprinted else png, media_type="image/png", headers=headers)
 
 
 @router.get("/jobs/{id}/events", response_class=Response)

@@ -34,6 +34,7 @@ from director.errors import StoreError
 from director.loop import begin
 from director.types import StopReason, Trajectory
 from tasks.facts import Cost as Counted
+from tasks.imprint import imprint_text
 from tasks.jobs import Job, JobId, JobStatus
 from tasks.ledger import CONTROL, Cursor, Hint, Ledger, Query, Record, Wiped
 from tasks.reconcile import entry_of, requeue
@@ -230,12 +231,13 @@ class Service:
         job = self.archive.load_job(record.job, record.created_ms)
         return begin(job.brief, job.settings, job.seed)
 
-    def picture(self, owner: str | None, id: str) -> str:
-        """The hash of the best picture so far."""
-        image = history.deliverable(self.trajectory(self.find(owner, id)))
+    def picture(self, owner: str | None, id: str) -> tuple[str, str]:
+        """The hash of the best picture so far, and the text of its imprint."""
+        trajectory = self.trajectory(self.find(owner, id))
+        image = history.deliverable(trajectory)
         if not image:
             raise Problem(404, "no-picture-yet", "There is no picture yet", "The job has not drawn one so far.")
-        return image
+        return image, imprint_text(trajectory, image)
 
     def summary(self, record: Record, served: Mapping[str, Sequence[str]] | None = None) -> JobSummary:
         """`served` is the ledger's answer, if it was asked already."""

@@ -116,6 +116,10 @@ class Settings(BaseSettings):
     max_image_bytes: Annotated[int, Field(ge=1024, description="largest upload in bytes")] = 20_000_000
     max_image_pixels: Annotated[int, Field(ge=4096, description="largest picture, width x height")] = 16_777_216
 
+    image_metadata: Annotated[
+        bool, Field(description="results say inside the PNG what made them: brief, settings, seed; false: never")
+    ] = True
+
     metrics_port: Annotated[
         int, Field(ge=0, le=65_535, description="port on which a worker or reconciler is scraped; 0: none")
     ] = 0

@@ -85,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     direct.add_argument("--strategy", default="ours", help=f"one of {', '.join(STRATEGIES)}")
     direct.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the loop")
     _profile_argument(direct, "what fills the seats; its model servers run for the time of the brief")
+    direct.add_argument("--no-metadata", action="store_true", help="leave brief and settings out of final.png")
     direct.add_argument("--annotated", action="store_true", help="take the goals of a JSON task as they are given")
 
     goals = command("goals", _goals, "Print the goals that the planner finds in a brief.")
@@ -287,6 +288,8 @@ def _direct(parsed: argparse.Namespace) -> int:
         told = len(trajectory.events)
 
     process = _settings(parsed)
+    if parsed.no_metadata:
+        process = process.model_copy(update={"image_metadata": False})
     with _ready(process, parsed.output / "log"):
         direct_to(parsed.output, brief, settings, parsed.seed, process, source, tell)
     for left in ("final.png", "trajectory.json", "report.html"):

@@ -10,6 +10,7 @@ from director.loop import begin, direct
 from director.report import Facts, Try
 from director.seats import Images, Studio
 from director.types import Brief, LoopSettings, Seed, Stopped, StopReason, Trajectory
+from tasks.imprint import imprint_text, with_imprint
 from tasks.reports import standalone
 from tasks.settings import Settings
 from tasks.store import FolderStore, Thumbnails, clean_upload
@@ -49,8 +50,9 @@ def direct_to(
 ) -> Trajectory:
     """Run a brief into `folder`: `final.png`, `trajectory.json`, `report.html` and every picture under `images/`.
 
-    Raises BriefError for a source that is no picture, SeatError when a seat fails. Nothing is
-    written before the brief and its source are found usable.
+    `final.png` is one of the pictures, with its imprint unless `process` says no. Raises BriefError
+    for a source that is no picture, SeatError when a seat fails. Nothing is written before the brief
+    and its source are found usable.
     """
     images = StoredImages(FolderStore(folder))
     if source is not None:
@@ -62,7 +64,9 @@ def direct_to(
         trajectory = run(brief, settings, seed, studio, images, watch)
     (folder / "trajectory.json").write_text(trajectory.model_dump_json(indent=1) + "\n", encoding="utf-8")
     if final := history.deliverable(trajectory):
-        (folder / "final.png").write_bytes(images.get(final))
+        png = images.get(final)
+        imprinted = with_imprint(png, imprint_text(trajectory, final)) if process.image_metadata else png
+        (folder / "final.png").write_bytes(imprinted)
     page = standalone(trajectory, Thumbnails(images), watch.facts())
     (folder / "report.html").write_text(page, encoding="utf-8")
     return trajectory

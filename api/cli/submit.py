@@ -20,13 +20,14 @@ MAX_PNG = 200_000_000
 
 @dataclass(frozen=True)
 class Wish:
-    """One job to be asked for. `name` is the file that it comes from."""
+    """One job to be asked for. `name` is the file that it comes from, `expects` the source that made it before."""
 
     name: str
     brief: Mapping[str, Any]
     settings: Mapping[str, Any]
     seed: int | None
     source: bytes | None = None
+    expects: str | None = None
 
 
 def submit(args: argparse.Namespace, desk: Desk) -> int:
@@ -57,30 +58,33 @@ def _again(args: argparse.Namespace) -> Wish:
         raise BriefError(
             "brief, goals and strategy come from the picture", "leave them out, or leave --from out", "--from"
         )
-    from tasks.label import read_label  # Pillow is only needed here
+    from tasks.imprint import read_imprint  # Pillow is only needed here
 
     try:
-        label = read_label(_read(args.again, "--from"))
+        imprint = read_imprint(_read(args.again, "--from"))
     except BriefError as error:
         raise BriefError(f"{args.again}: {error.message}", error.fix, "--from") from error
-    brief = label.brief.model_copy(update={"title": (args.title or label.brief.title)[:MAX_TITLE]})
-    settings = {**label.settings.model_dump(mode="json"), **assignments(args.set)}
+    brief = imprint.brief.model_copy(update={"title": (args.title or imprint.brief.title)[:MAX_TITLE]})
+    settings = {**imprint.settings.model_dump(mode="json"), **assignments(args.set)}
     source = _read(args.source, "--source") if args.source else None
-    seed = label.seed if args.seed is None else args.seed
-    return Wish(args.again, brief.model_dump(mode="json", exclude_defaults=True), settings, seed, source)
+    seed = imprint.seed if args.seed is None else args.seed
+    sent = brief.model_dump(mode="json", exclude_defaults=True)
+    return Wish(args.again, sent, settings, seed, source, expects=brief.source)
 
 
 def _send(args: argparse.Namespace, desk: Desk, wish: Wish) -> Job:
+    brief = dict(wish.brief)
+    if wish.source is not None:
+        brief["source"] = desk.client.upload(wish.source).image
+        if wish.expects and brief["source"] != wish.expects:
+            desk.screen.note(f"{args.source} is another picture than {wish.name} was made from: the result will differ")
     try:
-        job = desk.client.submit(wish.brief, wish.settings, wish.seed, args.key, wish.source, args.priority, args.label)
+        job = desk.client.submit(brief, wish.settings, wish.seed, args.key, priority=args.priority, labels=args.label)
     except BadRequest as error:
-        if args.again and not wish.source and any(field.field == "brief.source" for field in error.fields):
-            raise BriefError(
-                f"{wish.name} was made from picture {wish.brief['source'][:12]}…, which the service does not have, "
-                "or not for this token",
-                "give that picture with --source",
-                "--from",
-            ) from error
+        if wish.expects and wish.source is None and any(field.field == "brief.source" for field in error.fields):
+            what = f"{wish.name} was made from picture {wish.expects[:12]}…"
+            why = f"{what}, which the service does not have, or not for this token"
+            raise BriefError(why, "give that picture with --source", "--from") from error
         raise
     if not (args.watch and desk.screen.is_live):  # the live view says it all
         _say(desk, job)

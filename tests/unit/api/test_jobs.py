@@ -2,11 +2,15 @@ import httpx
 import pytest
 
 from director.types import Outcome, StopReason
+from tasks.imprint import read_imprint
 from tasks.jobs import JobStatus
 from tasks.ledger import CONTROL, Claim
+from tasks.store import image_hash
 from tests.unit.api.house import (
+    ALICE,
     BOB,
     House,
+    browse,
     decided,
     opening,
     planned,
@@ -145,12 +149,39 @@ def test_the_image_is_the_best_so_far(house: House, alice: httpx.Client) -> None
     red, blue = house.images.put(png()), house.images.put(png(color="blue"))
     house.commit(id, *opening(), planned(), rendered(red), decided(red))
     house.commit(id, planned(), rendered(blue), decided(blue, accepted=False))
-    response = alice.get(f"/v1/jobs/{id}/image")
+    response = alice.get(f"/v1/jobs/{id}/image?metadata=false")
     assert response.headers["Content-Type"] == "image/png"
     assert response.headers["ETag"] == f'"{red}"'
     assert response.content == house.images.get(red)
-    again = alice.get(f"/v1/jobs/{id}/image", headers={"If-None-Match": f'"{red}"'})
+    again = alice.get(f"/v1/jobs/{id}/image?metadata=false", headers={"If-None-Match": f'"{red}"'})
     assert (again.status_code, again.content) == (304, b"")
+
+
+def test_an_image_says_what_made_it(house: House, alice: httpx.Client) -> None:
+    id = submit(alice)
+    red = house.images.put(png())
+    house.commit(id, *opening(), planned(), rendered(red))
+    before = alice.get(f"/v1/jobs/{id}/image")
+    house.commit(id, verified(red, Outcome.MET, Outcome.MISSED), decided(red))
+    response = alice.get(f"/v1/jobs/{id}/image")
+    said = read_imprint(response.content)
+    assert (said.brief.text, said.image, said.software.editor) == ("A lamp and a chair", red, "flux-krea")
+    assert (said.goals.met, said.goals.missed, said.goals.total) == (1, 1, 2)
+    assert image_hash(response.content) == red
+    tags = {answer.headers["ETag"] for answer in (before, response)} | {f'"{red}"'}
+    assert len(tags) == 3
+    for tag, status in [(response.headers["ETag"], 304), (f'"{red}"', 200), (before.headers["ETag"], 200)]:
+        assert alice.get(f"/v1/jobs/{id}/image", headers={"If-None-Match": tag}).status_code == status
+    plain = alice.get(f"/v1/jobs/{id}/image?metadata=false", headers={"If-None-Match": response.headers["ETag"]})
+    assert plain.content == house.images.get(red)
+
+
+def test_a_service_may_keep_what_made_an_image_to_itself(house: House) -> None:
+    with browse(house.app(image_metadata=False), **ALICE) as alice:
+        id = submit(alice)
+        red = house.images.put(png())
+        house.commit(id, *opening(), planned(), rendered(red), decided(red))
+        assert alice.get(f"/v1/jobs/{id}/image").content == house.images.get(red)
 
 
 def test_the_trajectory_is_that_of_the_newest_snapshot(house: House, alice: httpx.Client) -> None:

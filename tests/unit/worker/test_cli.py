@@ -7,6 +7,8 @@ import pytest
 
 from director import history
 from director.types import Trajectory
+from tasks.imprint import read_imprint
+from tasks.store import image_hash
 from tests.support.servers import nowhere
 from worker.cli import main
 
@@ -27,10 +29,20 @@ def test_direct_leaves_a_picture_and_its_trajectory(brief: Path, tmp_path: Path,
     trajectory = Trajectory.model_validate_json((out / "trajectory.json").read_bytes())
     final = history.deliverable(trajectory)
     assert final
-    assert (out / "final.png").read_bytes() == (out / "images" / f"{final}.png").read_bytes()
+    png = (out / "final.png").read_bytes()
+    assert image_hash(png) == final
+    said = read_imprint(png)
+    assert (said.brief, said.settings, said.seed) == (trajectory.brief, trajectory.settings, trajectory.seed)
     printed = capsys.readouterr().out
     assert "round 1" in printed
     assert str(out / "final.png") in printed
+
+
+def test_direct_keeps_the_brief_out_of_the_picture_if_asked(brief: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    assert main(["direct", str(brief), "-o", str(out), "--no-metadata", *SMALL]) == 0
+    png = (out / "final.png").read_bytes()
+    assert png == (out / "images" / f"{image_hash(png)}.png").read_bytes()
 
 
 def test_direct_twice_gives_the_same_bytes(brief: Path, tmp_path: Path):

@@ -39,7 +39,7 @@ class Software(Value):
     editor: str
 
 
-class Label(Value):
+class Imprint(Value):
     """`image` is the hash of the picture; settings are complete, defaults included."""
 
     format: Literal[1] = 1
@@ -51,11 +51,11 @@ class Label(Value):
     software: Software
 
 
-def label_text(trajectory: Trajectory, image: str) -> str:
-    """The label of picture `image` of the trajectory, as JSON."""
+def imprint_text(trajectory: Trajectory, image: str) -> str:
+    """The imprint of picture `image` of the trajectory, as JSON."""
     outcomes = [verdict.outcome for verdict in history.standing(trajectory).values()]
     drawn = (e for e in trajectory.events if isinstance(e, Rendered) and image in {c.image for c in e.candidates})
-    label = Label(
+    imprint = Imprint(
         image=image,
         brief=trajectory.brief,
         settings=trajectory.settings,
@@ -68,10 +68,10 @@ def label_text(trajectory: Trajectory, image: str) -> str:
         ),
         software=Software(visiondirector=_version(), editor=next((e.by for e in drawn), "")),
     )
-    return label.model_dump_json(exclude_none=True)
+    return imprint.model_dump_json(exclude_none=True)
 
 
-def with_label(png: bytes, text: str) -> bytes:
+def with_imprint(png: bytes, text: str) -> bytes:
     """The PNG with `text` as an iTXt chunk; every other byte stays as it is."""
     # Keyword, end of it, not compressed (2 bytes), no language, no translated keyword (PNG, 11.3.3.4).
     body = b"iTXt" + KEY.encode() + b"\0\0\0\0\0" + text.encode()
@@ -79,8 +79,8 @@ def with_label(png: bytes, text: str) -> bytes:
     return png[:_IHDR_END] + chunk + png[_IHDR_END:]
 
 
-def read_label(png: bytes) -> Label:
-    """The label of a PNG. Raises BriefError when it has none, or one that can't be used."""
+def read_imprint(png: bytes) -> Imprint:
+    """The imprint of a PNG. Raises BriefError when it has none, or one that can't be used."""
     try:
         # Reads up to the pixels and unpacks none; Pillow bounds what compressed text may unfold to.
         with Image.open(io.BytesIO(png), formats=("PNG",)) as opened:
@@ -94,7 +94,7 @@ def read_label(png: bytes) -> Label:
     if len(text.encode(errors="replace")) > MAX_BYTES:
         raise BriefError(f"its metadata has more than {MAX_BYTES:,} bytes", "name a result of VisionDirector")
     try:
-        return Label.model_validate_json(text)
+        return Imprint.model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
