@@ -112,11 +112,9 @@ def error(job: Job) -> list[Line]:
 
 
 def ended(job: Job, saved: str = "") -> Line:
-    """A job that is over, in one line."""
-    where = f"  {saved}" if saved else ""
-    return Line(
-        job.status, f"{job.id[:8]}  {goals(job)}, {job.stop or job.status}  {plain(job.title, 60)}{where}", style(job)
-    )
+    """A job that is over, in one line: how, and where its picture is (the name holds title and id)."""
+    where = saved or f"{job.id[:8]}  {plain(job.title, 60)}: no picture"
+    return Line(job.status, f"{goals(job)}, {job.stop or job.status}  {where}", style(job))
 
 
 def goal_lines(rows: Iterable[Goal]) -> list[Line]:

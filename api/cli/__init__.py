@@ -33,11 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return args.local(args)
         url, token = service_of(args, os.environ, CHECKOUT)
         screen = Screen(Console(highlight=False), args.json, Console(stderr=True, highlight=False))
-        try:
-            client = Client(url, token)
-        except httpx.InvalidURL as error:
-            raise BriefError(f"{url}: {error}", "write http://HOST:PORT", "--url") from error
-        with client:
+        with _client(url, token) as client:
             return run(args, Desk(client, screen, sys.stdin.buffer))
     except BriefError as error:
         print(error, file=sys.stderr)
@@ -48,6 +44,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of a pipe went away (`| head`): nobody is left to tell, now or at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return SHORT
+
+
+def _client(url: str, token: str | None) -> Client:
+    try:
+        if httpx.URL(url).scheme in {"http", "https"}:
+            return Client(url, token)
+    except httpx.InvalidURL:
+        pass
+    raise BriefError(f"{url!r} is no address of a service", "write http://HOST:PORT", "--url")
 
 
 def run(args: argparse.Namespace, desk: Desk) -> int:

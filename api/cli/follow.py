@@ -149,7 +149,7 @@ def _news(desk: Desk, rows: Rows) -> list[Job]:
 
 def _settle(desk: Desk, job: Job, folder: Path, metadata: bool) -> None:
     path = files.save(desk, job, folder, metadata)
-    desk.screen.line(narrate.ended(job, str(path) if path else "no picture"))
+    desk.screen.line(narrate.ended(job, str(path or "")))
     desk.screen.data({"job": job.id, "event": "end", "data": job.model_dump(mode="json", by_alias=True)})
     desk.screen.data({"job": job.id, "saved": str(path) if path else None})
 

@@ -29,13 +29,16 @@ def show(args: argparse.Namespace, desk: Desk) -> int:
         job = find(desk.client, id)
         rows = desk.client.goals(job.id)
         desk.screen.job(job, verdicts=[row.model_dump(mode="json") for row in rows])
-        for line in narrate.summary(job):
-            desk.screen.line(line)
+        first, *rest = narrate.summary(job)
+        desk.screen.line(first)
         if desk.screen.is_live and rows:
             desk.screen.show(_goal_table(rows))
         else:
             for line in narrate.goal_lines(rows):
                 desk.screen.line(line)
+        # Behind the goals, because there the eye is when they have scrolled by.
+        for line in rest:
+            desk.screen.line(line)
     return SATISFIED
 
 
@@ -47,7 +50,9 @@ def _goal_table(rows: list[Goal]) -> Table:
     for row in rows:
         sign, style = MARKS.get(row.outcome, MARKS[""])
         table.add_row(
-            Text(f"{sign} {row.outcome or 'not seen'}", style=style), plain(row.text, 1000), plain(row.evidence, 300)
+            Text(f"{sign} {plain(row.outcome, 12) or 'not seen'}", style=style),
+            Text(plain(row.text, 1000)),
+            Text(plain(row.evidence, 300)),
         )
     return table
 
@@ -58,23 +63,26 @@ def list_jobs(args: argparse.Namespace, desk: Desk) -> int:
     for job in found:
         desk.screen.job(job)
     if desk.screen.is_live:
-        desk.screen.show(_job_table(found) if found else Text("no jobs", style="dim"))
+        desk.screen.show(_job_table(found, desk.screen.console.width) if found else Text("no jobs", style="dim"))
     else:
         for job in found:
             desk.screen.text(_fields(job))
     return SATISFIED
 
 
-def _job_table(jobs: list[Job]) -> Table:
+def _job_table(jobs: list[Job], width: int) -> Table:
+    """On a narrow terminal without ages and bars."""
+    wide = width >= 64
     table = Table.grid(padding=(0, 2), expand=True)
-    for ratio in (None, None, None, None, 1):
+    for ratio in (None, *((None,) if wide else ()), None, None, 1):
         table.add_column(no_wrap=True, overflow="ellipsis", ratio=ratio)
     for job in jobs:
-        title = Text(plain(job.title)).append("".join(f"  #{plain(label, 64)}" for label in job.labels), style="cyan")
-        table.add_row(
-            job.id[:8], Text(narrate.age(job.created), style="dim"), Text(narrate.state(job), style=narrate.style(job)),
-            goals(job), title,
-        )  # fmt: skip
+        title = Text(plain(job.title))
+        for label in job.labels:
+            title.append(f"  #{plain(label, 64)}", style="cyan")
+        age = [Text(narrate.age(job.created), style="dim")] if wide else []
+        state = Text(narrate.state(job), style=narrate.style(job))
+        table.add_row(Text(job.id[:8]), *age, state, goals(job, 12 if wide else 0), title)
     return table
 
 

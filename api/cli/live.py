@@ -35,6 +35,7 @@ _NEXT = {
     "decided": "planning",
 }
 _BAR = 30
+_WORDS = 52  # label and words around the bar
 _REST_OF_VIEW = 7  # lines beside the rounds
 
 
@@ -76,7 +77,7 @@ class Painting:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         view = self.view
         most = max(1, console.height - _REST_OF_VIEW) if not view.job.ended else 100
-        yield Group(*head(view), *rounds(view, most), *foot(view))
+        yield Group(*head(view), *rounds(view, most), *foot(view, options.max_width))
         if not view.job.ended:
             quiet = int(self._clock() - view.since)
             self._spinner.update(text=_doing(view.doing or view.job.doing or "starting", quiet))
@@ -148,7 +149,9 @@ def _changes(each: Round, trajectory: Trajectory) -> Text | None:
         return None
     names = {goal.id: plain(goal.text, 40) for goal in history.goals(trajectory)}
     text = Text()
-    for sign, style, goals in (("+", "green", each.decided.gained), ("−", "red", each.decided.lost)):
+    changes = [("+", "green", each.decided.gained), ("−", "red", each.decided.lost)]
+    # What was lost is why a picture was rolled back: there it stands first.
+    for sign, style, goals in changes if each.decided.accepted else changes[::-1]:
         if goals:
             words = (
                 " · ".join(names.get(goal, goal) for goal in goals) if len(goals) <= 3 else count(len(goals), "goal")
@@ -157,17 +160,19 @@ def _changes(each: Round, trajectory: Trajectory) -> Text | None:
     return text
 
 
-def foot(view: View) -> list[RenderableType]:
+def foot(view: View, width: int) -> list[RenderableType]:
     trajectory = view.trajectory
     goals, standing = history.goals(trajectory), history.standing(trajectory)
     lines: list[RenderableType] = []
     if goals:
-        lines.append(
-            _label("goals").append_text(bar([standing[g.id].outcome if g.id in standing else "" for g in goals]))
-        )
+        outcomes = [standing[goal.id].outcome if goal.id in standing else "" for goal in goals]
+        lines.append(_label("goals").append_text(bar(outcomes, max(5, min(_BAR, width - _WORDS)))))
     lines.append(_label("cost").append(narrate.cost(view.job, history.usage(trajectory))))
     if view.job.ended:
-        lines += [Text(str(line), style=line.style) for line in narrate.outcome(view.job, trajectory)]
+        lines += [
+            Text(str(line), style=line.style, no_wrap=line.label in MARKS, overflow="ellipsis")
+            for line in narrate.outcome(view.job, trajectory)
+        ]
     return lines
 
 
@@ -200,7 +205,7 @@ def _doing(doing: str, quiet: int) -> Text:
 
 
 def _label(name: str) -> Text:
-    return Text(f"{name:<7}", style="dim", no_wrap=True, overflow="ellipsis").append("", style="not dim")
+    return Text(no_wrap=True, overflow="ellipsis").append(f"{name:<12}", style="dim")
 
 
 def _met(standing: Standing) -> int:

@@ -47,11 +47,11 @@ class Rows:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         rows = list(self._rows.values())
         active = [row for row in rows if not row.job.ended]
-        # Those at work first: they are what there is to see.
-        active.sort(key=lambda row: row.job.status != "running")
         most = max(1, console.height - _REST)
+        if len(active) > most:  # those at work first: they are what there is to see
+            active.sort(key=lambda row: row.job.status != "running")
         table = Table.grid(padding=(0, 2), expand=True)
-        for ratio in (2, None, None, 3):
+        for ratio in (None, 3, None, None, 4):
             table.add_column(no_wrap=True, overflow="ellipsis", ratio=ratio)
         for row in active[:most]:
             table.add_row(*self._cells(row))
@@ -66,16 +66,20 @@ class Rows:
         if quiet:
             doing.append(f" · {narrate.duration(quiet)}", style="dim")
         return [
-            Text(plain(job.title, 60)).append(f"  {job.id[:8]}", style="dim"),
+            Text(job.id[:8], style="dim"),
+            Text(plain(job.title, 60)),
             Text(f"round {job.rounds}" if job.rounds else "", style="dim"),
             goals(job),
             doing,
         ]
 
 
-def goals(job: Job) -> Text:
+def goals(job: Job, width: int = _BAR) -> Text:
     """A short bar of the goals, and how many are met."""
     count = job.goals
-    rest = count.total - count.met - count.missed - count.unsure
+    if not count.total:
+        return Text("")
+    rest = max(0, count.total - count.met - count.missed - count.unsure)
     outcomes = ["met"] * count.met + ["missed"] * count.missed + ["unsure"] * count.unsure + [""] * rest
-    return bar(outcomes, _BAR, words=False).append(f" {count.met}/{count.total}") if outcomes else Text("")
+    met = f"{count.met}/{count.total}"
+    return bar(outcomes, width, words=False).append(f" {met}") if width else Text(met)

@@ -138,8 +138,8 @@ def test_several_briefs_are_followed_by_one_list_and_end_in_one_line_each(cli: C
     )  # fmt: skip
     assert code == SHORT
     assert output.splitlines()[2:] == [
-        f"done        {JOB[:8]}  2/2 met, satisfied  a lamp  a-lamp-{JOB[:8]}.png",
-        f"done        {OTHER[:8]}  0/0 met, budget  b  no picture",
+        f"done        2/2 met, satisfied  a-lamp-{JOB[:8]}.png",
+        f"done        0/0 met, budget  {OTHER[:8]}  b: no picture",
     ]
     assert [r.url.params.get("created_after") for r in service.asked if r.url.path == "/v1/jobs"][2:] == [
         "50.0",
@@ -179,13 +179,13 @@ def test_show_lists_every_goal_with_its_evidence(cli: Cli) -> None:
     answers = [found(doing="rendering", cost=cost, labels=["autumn"]), httpx.Response(200, json=LOOKED_AT)]
     code, output, _ = cli(f"show {JOB}", *answers)
     assert (code, output.splitlines()[1:]) == (0, [
+        "met         a lamp  (a lamp at (0.2, 0.3))",
+        "missed      a chair",
+        "not seen    dusk",
         "status      running",
         "labels      autumn",
         "now         rendering",
         "cost        0 rounds, 0 renders, 75 s of work, 40 s of GPU, 12 model calls, 4,000 tokens, 1 attempt wasted",
-        "met         a lamp  (a lamp at (0.2, 0.3))",
-        "missed      a chair",
-        "not seen    dusk",
     ])  # fmt: skip
     code, output, _ = cli(f"show {JOB} --json", found(), httpx.Response(200, json=LOOKED_AT))
     assert [row["outcome"] for row in json.loads(output)["verdicts"]] == ["met", "missed", ""]
