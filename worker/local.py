@@ -21,16 +21,17 @@ _STEPS = {"extracted": "extract", "planned": "plan", "rendered": "render", "sele
 
 
 class LocalContext:
-    """A Context without a host that could cancel."""
+    """A Context without a host that could cancel. `counts` adds up what the seats count."""
 
     def __init__(self, images: Images) -> None:
         self.images = images
+        self.counts: dict[str, int] = {}
 
     def progress(self, message: str, done: int, total: int) -> None:
         pass
 
     def count(self, name: str, amount: int) -> None:
-        pass
+        self.counts[name] = self.counts.get(name, 0) + amount
 
     def keep(self, name: str, data: bytes) -> None:
         pass
@@ -100,8 +101,9 @@ def run(
     studio: Studio,
     images: Images,
     tell: Callable[[Trajectory], None] = lambda _: None,
+    context: LocalContext | None = None,
 ) -> Trajectory:
-    """`director.loop.direct` with the clock that `max_seconds` needs."""
+    """`director.loop.direct` with the clock that `max_seconds` needs. `context`: one whose counts are wanted."""
     end = time.monotonic() + settings.max_seconds if settings.max_seconds else None
 
     def between(trajectory: Trajectory) -> Stopped | None:
@@ -110,4 +112,4 @@ def run(
             return Stopped(reason=StopReason.BUDGET, why=f"the {settings.max_seconds:g} seconds are used")
         return None
 
-    return direct(brief, settings, seed, studio, LocalContext(images), between)
+    return direct(brief, settings, seed, studio, context or LocalContext(images), between)

@@ -149,7 +149,7 @@ class Detector(Protocol):
         ...
 
     def detect(self, png: bytes, classes: Sequence[str]) -> Found:
-        """All detections of these classes, at any score, in any order."""
+        """All detections of these classes, at any score, in any order; those of others may be among them."""
         ...
 
 
@@ -315,24 +315,19 @@ def scored(rows: Sequence[Row], entries: Sequence[Entry] = (), samples: int = SA
     Raises BriefError for a row whose prompt is not among the entries, and for more pictures than `samples` of one.
     """
     unscored = _unscored(rows, entries, samples) if entries else None
-    prompts: dict[str, list[bool]] = {}
-    tags: dict[str, Tag] = {}
-    for each in rows:
-        key = _canonical(each.metadata)
-        prompts.setdefault(key, []).append(each.correct)
-        tags[key] = each.tag
-    present = [tag for tag in TAGS if tag in tags.values()]
-    parts = [{str(tags[key]): (float(sum(right)), float(len(right)))} for key, right in prompts.items()]
+    parts = _parts(rows)
+    present = [tag for tag in TAGS if any(tag in each for each in parts.values())]
     drawn = stats.draws(len(parts))
 
     def interval(metric: Metric) -> list[float]:
-        found = stats.estimate(parts, metric, drawn)
+        found = stats.estimate(list(parts.values()), metric, drawn)
         assert found, "a tag is only asked for where it has pictures"
         return [found.low, found.high]
 
+    totals = [part for each in parts.values() for part in each.values()]
     figures = {tag: _tag([each.correct for each in rows if each.tag == tag]) for tag in present}
     for tag in present:
-        figures[tag] |= {"ci": interval(Metric(tag, tag)), "prompts": sum(each == tag for each in tags.values())}
+        figures[tag] |= {"ci": interval(Metric(tag, tag)), "prompts": sum(tag in each for each in parts.values())}
     return {
         "overall": fmean(figure["accuracy"] for figure in figures.values()),
         "overall_ci": interval(Metric("overall", "overall", mean_of=tuple(present))),
@@ -340,15 +335,41 @@ def scored(rows: Sequence[Row], entries: Sequence[Entry] = (), samples: int = SA
         "tags_missing": [tag for tag in TAGS if tag not in present],
         "images": len(rows),
         "images_correct": fmean(each.correct for each in rows),
-        "prompts": len(prompts),
-        "prompts_any_correct": fmean(any(right) for right in prompts.values()),
-        "prompts_all_correct": fmean(all(right) for right in prompts.values()),
+        "prompts": len(totals),
+        "prompts_any_correct": fmean(right > 0 for right, _ in totals),
+        "prompts_all_correct": fmean(right == total for right, total in totals),
         "unscored": unscored,
     }
 
 
 def _tag(right: Sequence[bool]) -> dict[str, Any]:
     return {"accuracy": fmean(right), "images": len(right), "correct": sum(right)}
+
+
+def compared(ours: Sequence[Row], theirs: Sequence[Row]) -> dict[str, Any]:
+    """Ours less theirs, in `overall`, over the prompts that both have, with a paired 95 % interval.
+
+    Raises BriefError when they share no prompt.
+    """
+    a, b = _parts(ours), _parts(theirs)
+    shared = [key for key in a if key in b]
+    if not shared:
+        raise BriefError("the two files share no prompt", "compare results on the same metadata", "--control")
+    tags = tuple(tag for tag in TAGS if any(tag in a[key] for key in shared))
+    metric = Metric("overall", "overall", mean_of=tags)
+    drawn = stats.draws(len(shared))
+    found = stats.difference([a[key] for key in shared], [b[key] for key in shared], metric, drawn)
+    assert found, "each tag that is averaged has pictures"
+    return {"difference": found.value, "ci": [found.low, found.high], "pairs": len(shared)}
+
+
+def _parts(rows: Sequence[Row]) -> dict[str, dict[str, tuple[float, float]]]:
+    """Prompt -> tag -> (correct, pictures)."""
+    found: dict[str, dict[str, tuple[float, float]]] = {}
+    for each in rows:
+        right, total = found.setdefault(_canonical(each.metadata), {}).get(each.tag, (0.0, 0.0))
+        found[_canonical(each.metadata)][each.tag] = right + each.correct, total + 1
+    return found
 
 
 def _unscored(rows: Sequence[Row], entries: Sequence[Entry], samples: int) -> int:

@@ -204,19 +204,7 @@ def scored(
     An edit without a readable reply is in no mean; `unscored` counts why. Intervals are 95 %, by bootstrap over
     edits. Raises BriefError when not one reply can be read.
     """
-    items: dict[str, float] = {}
-    failed: dict[str, str] = {}
-    for key, edit in edits.items():
-        reply = replies.get(key)
-        if key not in replies:
-            failed[key] = "missing"
-        elif not reply:
-            failed[key] = "no reply"
-        else:
-            try:
-                items[key] = item_score(read_scores(reply, axes(prompts[edit.edit_type]) if prompts else ()), cap)
-            except Unreadable:
-                failed[key] = "unreadable"
+    items, failed = _items(replies, edits, prompts, cap)
     if not items:
         raise BriefError("not one edit has a reply with three scores", "look at what the judge says", "results")
     by_type = {kind: [items[key] for key in items if edits[key].edit_type == kind] for kind in TYPES}
@@ -244,6 +232,47 @@ def scored(
         "unscored": dict(sorted(Counter(failed.values()).items())),
         "unscored_keys": failed,
     }
+
+
+def compared(
+    ours: Mapping[str, str | None],
+    theirs: Mapping[str, str | None],
+    edits: Mapping[str, Edit],
+    prompts: Mapping[str, str] | None = None,
+    cap: bool = False,
+) -> dict[str, Any]:
+    """Ours less theirs, as the mean of types, over the edits that both have a score of, with a paired 95 % interval.
+
+    Raises BriefError when they share none.
+    """
+    a, b = (_items(each, edits, prompts, cap)[0] for each in (ours, theirs))
+    shared = [key for key in a if key in b]
+    if not shared:
+        raise BriefError("the two files share no edit with a score", "compare results on the same edits", "--control")
+    types = tuple(kind for kind in TYPES if any(edits[key].edit_type == kind for key in shared))
+    parts = [[{str(edits[key].edit_type): (scores[key], 1.0)} for key in shared] for scores in (a, b)]
+    metric = Metric("overall", "overall", share=False, mean_of=types)
+    found = stats.difference(parts[0], parts[1], metric, stats.draws(len(shared)))
+    assert found, "each type that is averaged has scores"
+    return {"difference": found.value, "ci": [found.low, found.high], "pairs": len(shared)}
+
+
+def _items(
+    replies: Mapping[str, str | None], edits: Mapping[str, Edit], prompts: Mapping[str, str] | None, cap: bool
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Scores by key, and why others have none."""
+    items: dict[str, float] = {}
+    failed: dict[str, str] = {}
+    for key, edit in edits.items():
+        reply = replies.get(key)
+        if not reply:
+            failed[key] = "no reply" if key in replies else "missing"
+            continue
+        try:
+            items[key] = item_score(read_scores(reply, axes(prompts[edit.edit_type]) if prompts else ()), cap)
+        except Unreadable:
+            failed[key] = "unreadable"
+    return items, failed
 
 
 def _json(data: bytes, name: str) -> dict[str, Any]:

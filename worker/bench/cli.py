@@ -12,6 +12,8 @@ from tasks.settings import Settings
 
 BENCHMARKS: dict[str, str] = {
     "gain": "the loop against its own one shot, on fixed briefs",
+    "geneval": "GenEval: official layout, rules and figures",
+    "imgedit": "ImgEdit's basic suite: official judge prompts and figures",
 }
 """Name -> what it measures. The module is `worker.bench.<name>`."""
 

@@ -1,0 +1,211 @@
+"""Pictures for a benchmark of another's format: each case through the loop, in this process and its children."""
+
+import argparse
+import ctypes
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import ExitStack
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from director import history
+from director.benchmarks.cases import Arm, Cost, Key, Run, Work, run_of
+from director.benchmarks.record import open_log
+from director.errors import BriefError, SeatError
+from director.intake import assignments, loop_settings
+from director.seats import Studio
+from director.types import STRATEGIES
+from tasks.settings import Settings
+from tasks.store import FolderStore, Images, clean_upload
+from worker.local import LocalContext
+from worker.local import run as run_loop
+from worker.profiles import load_profile
+from worker.studio import SKETCH, open_studio
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def add_loop_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--profile", help="what fills the seats: a name, or a path that ends in .json")
+    parser.add_argument("--strategy", default="ours", help=f"one of {', '.join(STRATEGIES)}")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the loop")
+    parser.add_argument("--seed", type=int, default=0, help="of the first picture of each case; others count up")
+    parser.add_argument("--workers", type=int, help="processes; default: all cores on the sketch studio, else one")
+
+
+def arm_of(args: argparse.Namespace) -> Arm:
+    """The loop's settings as the command line says. Raises BriefError that names the setting."""
+    return Arm(name=args.strategy, settings=loop_settings(assignments(args.set), args.strategy))
+
+
+def run_cases(works: Sequence[Work], folder: Path, settings: Settings, workers: int | None, seed: int) -> Iterator[Run]:
+    """Each piece of work as a Run whose picture lies in `folder`; what is filed there is not run again.
+
+    A seat that fails leaves a Run with its error, which the next call tries again. Raises BriefError when the folder
+    was filled with other settings, or with pictures counted up from another `seed`.
+    """
+    arms = {work.arm.name: work.arm.settings.model_dump(mode="json") for work in works}
+    with open_log(folder / "runs.jsonl", Run, {"studio": settings.studio, "seed": seed, "arms": arms}) as log:
+        due: list[Work] = []
+        for work in works:
+            found = log.get(Key(work.case.id, work.arm.name, work.seed), work.case.digest())
+            # The picture too: a folder that somebody tidied up is filled again.
+            if found and (not found.picture or (folder / found.picture).is_file()):
+                yield found
+            else:
+                due.append(work)
+        for run in _each(due, folder, settings, workers):
+            log.add(run)
+            yield run
+
+
+def _each(works: Sequence[Work], folder: Path, settings: Settings, workers: int | None) -> Iterator[Run]:
+    number = min(workers or (os.cpu_count() or 1 if settings.studio == SKETCH else 1), len(works))
+    if number <= 1:
+        with ExitStack() as resources:
+            studio = open_studio(settings, resources)
+            yield from (_one(work, folder, settings, studio) for work in works)
+        return
+    # Spawned: a child forked beside threads may hang.
+    with ProcessPoolExecutor(number, get_context("spawn"), _die_with_parent, (os.getpid(),)) as pool:
+        futures = [pool.submit(_in_child, work, folder, settings) for work in works]
+        try:
+            for each in as_completed(futures):
+                yield each.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+_opened: list[Studio] = []
+"""The studio of a child process, opened at its first case and kept."""
+
+
+def _in_child(work: Work, folder: Path, settings: Settings) -> Run:
+    if not _opened:
+        _opened.append(open_studio(settings, ExitStack()))
+    return _one(work, folder, settings, _opened[0])
+
+
+def _die_with_parent(parent: int) -> None:
+    """A child of a killed run would wait for work for ever."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _one(work: Work, folder: Path, settings: Settings, studio: Studio) -> Run:
+    images = Images(FolderStore(folder))
+    context = LocalContext(images)
+    start = time.monotonic()
+    brief = work.case.brief
+    try:
+        if work.case.source:
+            png = clean_upload(work.case.source.read_bytes(), settings.max_image_bytes, settings.max_image_pixels)
+            brief = brief.model_copy(update={"source": images.put(png)})
+        done = run_loop(brief, work.arm.settings, work.seed, studio, images, context=context)
+    except (SeatError, BriefError) as error:
+        case, arm, seed = work.case, work.arm.name, work.seed
+        return Run(case=case.id, arm=arm, seed=seed, task=case.digest(), error=str(error)[:500])
+    final = history.deliverable(done)
+    picture = f"images/{final}.png" if final else None
+    return run_of(work, done, picture, context.counts, time.monotonic() - start)
+
+
+# --- what both reports say ------------------------------------------------------------------------
+
+
+class Teller:
+    """Says on stderr how far it is: at every twentieth part, and at the end."""
+
+    def __init__(self, what: str, total: int) -> None:
+        self._what, self._total = what, total
+        self._told = -1
+
+    def __call__(self, done: int) -> None:
+        part = 20 * done // max(self._total, 1)
+        if part != self._told:
+            self._told = part
+            print(f"{self._what}: {done} of {self._total}", file=sys.stderr)
+
+
+def place(source: Path, target: Path) -> None:
+    """A picture under its official name: whole or not at all. Raises BriefError where another stands already."""
+    data = source.read_bytes()
+    if target.is_file():
+        if target.read_bytes() != data:
+            raise BriefError(f"{target} is not the picture that was drawn", "delete it, or use another folder", "-o")
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # No name that an official script would take for a picture.
+    part = target.with_name(f".{target.stem}.part")
+    part.write_bytes(data)
+    part.replace(target)
+
+
+def facts(runs: Sequence[Run], settings: Settings, arm: Arm) -> dict[str, Any]:
+    """Who drew, how, and what it cost."""
+    simulated = " (simulated)" if settings.studio == SKETCH else ""
+    seats = sorted({name for run in runs for name in run.by})
+    return {
+        "editor": f"{settings.studio}/{arm.settings.editor}{simulated}",
+        "strategy": arm.name,
+        "settings": arm.settings.model_dump(mode="json"),
+        "seats": seats,
+        "cost": {name: _total(runs, name) for name in Cost.model_fields},
+        "pictures": sum(run.picture is not None for run in runs),
+        "failed": [f"{run.case} (seed {run.seed}): {run.error}" for run in runs if run.error],
+    }
+
+
+def _total(runs: Sequence[Run], name: str) -> float | None:
+    known = [value for run in runs if (value := getattr(run.cost, name)) is not None]
+    return round(sum(known), 3) if known else None
+
+
+def cost_lines(result: Mapping[str, Any]) -> list[str]:
+    """Nothing for figures that come from a file."""
+    if "cost" not in result:
+        return []
+    cost = ", ".join(
+        f"{value:g} {name.replace('_', ' ')}" for name, value in result["cost"].items() if value is not None
+    )
+    lines = [f"{result['pictures']} pictures by {result['strategy']} ({'; '.join(result['seats'])}): {cost}"]
+    if result["failed"]:
+        lines.append(
+            f"{len(result['failed'])} could not be drawn; the same command tries them again: {result['failed'][0]}"
+        )
+    return lines
+
+
+def control_lines(result: Mapping[str, Any]) -> list[str]:
+    """The difference to the control, or that there is none."""
+    if not (control := result.get("control")):
+        return ["control: none (--control FILE, such as the same editor with --strategy one-shot)"]
+    low, high = control["ci"]
+    return [
+        f"less the control ({control['file']}): {control['difference']:+.4f}, "
+        f"95 % interval {low:+.4f} to {high:+.4f}, paired over {control['pairs']}"
+    ]
+
+
+def write_json(path: Path | None, result: Mapping[str, Any]) -> None:
+    if path:
+        path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def positive(args: argparse.Namespace, *names: str) -> None:
+    """Raises BriefError for an option that is below 1."""
+    for name in names:
+        if (value := getattr(args, name)) is not None and value < 1:
+            raise BriefError(f"{value} is too few", "give 1 or more", f"--{name}")
+
+
+def with_profile(settings: Settings, profile: str | None) -> Settings:
+    """The settings with the seats of --profile. Raises BriefError for a profile that can't be used."""
+    return settings.model_copy(update={"studio": load_profile(profile, settings).word}) if profile else settings
