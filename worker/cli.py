@@ -9,8 +9,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,28 +133,6 @@ def _settings(parsed: argparse.Namespace) -> Settings:
     return load_settings(**load_profile(parsed.profile, load_settings()).settings(os.environ), **chosen)
 
 
-@contextmanager
-def _ready(settings: Settings, logs: Path) -> Generator[None]:
-    """What the profile needs for a run in this process: tiny checkpoints, and its model servers until the block ends.
-
-    Servers of a profile with several boxes run elsewhere.
-    """
-    from worker.profiles import load_profile
-    from worker.servers import running
-
-    opened = load_profile(settings.studio, settings)
-    print(f"studio {opened.word}: {opened.profile.about}", file=sys.stderr)
-    boxes = list(opened.profile.boxes.values())
-    servers = boxes[0].servers if len(boxes) == 1 else ()
-    opened.prepare(settings)
-    if not servers:
-        yield
-        return
-    print(f"model servers: {', '.join(server.name for server in servers)}; logs go to {logs}/", file=sys.stderr)
-    with running(boxes[0], settings, logs):
-        yield
-
-
 def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
@@ -275,6 +253,7 @@ def _reconcile(parsed: argparse.Namespace) -> int:
 
 def _direct(parsed: argparse.Namespace) -> int:
     from worker.local import direct_to
+    from worker.servers import ready
 
     brief = read_brief(parsed.brief.read_bytes(), annotated=parsed.annotated)
     settings = loop_settings(assignments(parsed.set), parsed.strategy)
@@ -290,7 +269,7 @@ def _direct(parsed: argparse.Namespace) -> int:
     process = _settings(parsed)
     if parsed.no_metadata:
         process = process.model_copy(update={"image_metadata": False})
-    with _ready(process, parsed.output / "log"):
+    with ready(process, parsed.output / "log"):
         direct_to(parsed.output, brief, settings, parsed.seed, process, source, tell)
     for left in ("final.png", "trajectory.json", "report.html"):
         print(parsed.output / left)
@@ -301,12 +280,13 @@ def _goals(parsed: argparse.Namespace) -> int:
     from director.seats import ExtractRequest
     from tasks.store import FolderStore, Images
     from worker.local import LocalContext
+    from worker.servers import ready
     from worker.studio import open_studio
 
     brief = read_brief(parsed.brief.read_bytes())
     process = _settings(parsed)
     with tempfile.TemporaryDirectory() as logs, ExitStack() as resources:
-        resources.enter_context(_ready(process, Path(logs)))
+        resources.enter_context(ready(process, Path(logs)))
         studio = open_studio(process, resources)
         context = LocalContext(Images(FolderStore(Path(os.devnull))))
         goals = studio.planner.extract(ExtractRequest(brief=brief), context).goals

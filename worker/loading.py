@@ -284,11 +284,11 @@ def diffusers() -> Any:
     """Raises ImportError naming the extra when it is not installed."""
     if not (util.find_spec("torch") and util.find_spec("diffusers")):
         raise ImportError("the diffusers editor needs the extra `models`: make setup-models")
-    _import_torchvision()
+    import_torchvision()
     return import_module("diffusers")
 
 
-def _import_torchvision() -> None:
+def import_torchvision() -> None:
     """The processors of Qwen-VL need torchvision, and its wheel does not load beside a torch without CUDA.
 
     Its kernels are missing then, and with them the declaration of two operators that its Python half wants to extend.

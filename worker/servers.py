@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -13,7 +14,7 @@ import httpx
 
 from director.errors import DirectorError
 from tasks.settings import Settings
-from worker.profiles import Box, ModelServer
+from worker.profiles import Box, ModelServer, load_profile
 from worker.profiles.budget import PICTURES_MIB, memory_fraction
 
 START_SECONDS = 1800.0
@@ -31,6 +32,25 @@ class ServerFailed(DirectorError):
     """A model server ended, or did not answer in time; the message carries the end of its log."""
 
     boundary = "model server"
+
+
+@contextmanager
+def ready(settings: Settings, logs: Path) -> Generator[None]:
+    """What the profile needs for a run in this process: tiny checkpoints, and its model servers until the block ends.
+
+    Servers of a profile with several boxes run elsewhere.
+    """
+    opened = load_profile(settings.studio, settings)
+    print(f"studio {opened.word}: {opened.profile.about}", file=sys.stderr)
+    boxes = list(opened.profile.boxes.values())
+    servers = boxes[0].servers if len(boxes) == 1 else ()
+    opened.prepare(settings)
+    if not servers:
+        yield
+        return
+    print(f"model servers: {', '.join(server.name for server in servers)}; logs go to {logs}/", file=sys.stderr)
+    with running(boxes[0], settings, logs):
+        yield
 
 
 def command(server: ModelServer, box: Box, settings: Settings) -> list[str]:

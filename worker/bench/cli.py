@@ -4,6 +4,7 @@ A module has `add_arguments(parser)` and `run(args, settings) -> int`; its docst
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Protocol, cast
@@ -42,4 +43,9 @@ def run(name: str, words: Sequence[str], settings: Settings) -> int:
     benchmark = cast(Benchmark, import_module(f"worker.bench.{name}"))
     parser = argparse.ArgumentParser(prog=f"visiondirector-worker bench {name}", description=BENCHMARKS[name])
     benchmark.add_arguments(parser)
-    return benchmark.run(parser.parse_args(words), settings)
+    args = parser.parse_args(words)
+    try:
+        return benchmark.run(args, settings)
+    except KeyboardInterrupt:
+        print("interrupted: what is finished is kept", file=sys.stderr)
+        return 130

@@ -4,7 +4,6 @@ The official pair is Mask2Former (Swin-S, COCO instances, mmdet) with CLIP ViT-L
 transformers. Grounding DINO finds boxes without outlines: its figures are not comparable, and a report names it.
 """
 
-import hashlib
 import io
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
@@ -17,7 +16,7 @@ from PIL import Image, ImageOps
 
 from director.benchmarks.geneval import CLASSES, COLOURS, GREY, Colour, ColourClassifier, Detection, Detector, Found
 from director.errors import BriefError
-from worker.loading import torch
+from worker.loading import import_torchvision, torch
 
 _PER_PICTURE = 100  # instances that Mask2Former gives, as in mmdet
 _FLOOR = 0.05  # Grounding DINO gives 900 boxes: those below are nothing
@@ -56,36 +55,11 @@ class Mask2Former:
         inputs = self._processor(images=[picture], return_tensors="pt").to(self._device)
         with torch().inference_mode():
             outputs = self._model(pixel_values=inputs["pixel_values"], pixel_mask=inputs["pixel_mask"])
+        masks = on_picture(outputs.masks_queries_logits[0], inputs["pixel_mask"][0], picture.size)
         found: dict[str, list[Detection]] = {}
-        for label, detection in self._instances(outputs, inputs, picture.size):
+        for label, detection in instances(outputs.class_queries_logits[0], masks):
             found.setdefault(CLASSES[label], []).append(detection)
         return found
-
-    def _instances(self, outputs: Any, inputs: Any, size: tuple[int, int]) -> Iterator[tuple[int, Detection]]:
-        scores = outputs.class_queries_logits[0].float().softmax(-1)[:, :-1]
-        best = scores.flatten().topk(min(_PER_PICTURE, scores.numel()))
-        masks = self._on_picture(outputs.masks_queries_logits[0].float(), inputs, size)
-        for score, index in zip(best.values.tolist(), best.indices.tolist(), strict=True):
-            query, label = divmod(index, scores.shape[1])
-            logits = masks[query]
-            inside = logits > 0
-            area = int(inside.sum())
-            if area == 0:
-                continue
-            # How sure the outline is, beside how sure the class is.
-            sure = float((logits.sigmoid() * inside).sum() / (area + 1e-6))
-            mask = inside.cpu().numpy()
-            yield label, Detection(*_around(mask), score=score * sure, mask=mask)
-
-    def _on_picture(self, masks: Any, inputs: Any, size: tuple[int, int]) -> Any:
-        """Mask logits (query, height, width) over the picture itself: up to the input, its padding cut, to the size."""
-        resize = torch().nn.functional.interpolate
-        height, width = inputs["pixel_values"].shape[-2:]
-        over = resize(masks[None], size=(height, width), mode="bilinear", align_corners=False)
-        valid = inputs["pixel_mask"][0]
-        rows, columns = int(valid.any(1).sum()), int(valid.any(0).sum())
-        over = over[..., :rows, :columns]
-        return resize(over, size=(size[1], size[0]), mode="bilinear", align_corners=False)[0]
 
     @cached_property
     def _processor(self) -> Any:
@@ -94,6 +68,37 @@ class Mask2Former:
     @cached_property
     def _model(self) -> Any:
         return _load("Mask2FormerForUniversalSegmentation", self._folder).to(self._device).eval()
+
+
+def on_picture(masks: Any, valid: Any, size: tuple[int, int]) -> Any:
+    """Mask logits (query, small height, small width) over the picture itself (query, height, width).
+
+    `valid` (input height, input width) is 1 where the model's input shows the picture and 0 where it is padded.
+    """
+    resize = torch().nn.functional.interpolate
+    over = resize(masks[None].float(), size=tuple(valid.shape), mode="bilinear", align_corners=False)
+    rows, columns = int(valid.any(1).sum()), int(valid.any(0).sum())
+    over = over[..., :rows, :columns]
+    return resize(over, size=(size[1], size[0]), mode="bilinear", align_corners=False)[0]
+
+
+def instances(classes: Any, masks: Any) -> Iterator[tuple[int, Detection]]:
+    """Class number and detection of the hundred best, from logits (query, class + none) and (query, height, width).
+
+    A score is the class's probability times the mean probability of the pixels inside. One query may be several
+    classes; empty outlines are left out.
+    """
+    scores = classes.float().softmax(-1)[:, :-1]
+    best = scores.flatten().topk(min(_PER_PICTURE, scores.numel()))
+    for score, index in zip(best.values.tolist(), best.indices.tolist(), strict=True):
+        query, label = divmod(index, scores.shape[1])
+        inside = masks[query] > 0
+        area = int(inside.sum())
+        if area == 0:
+            continue
+        sure = float((masks[query].sigmoid() * inside).sum() / (area + 1e-6))
+        mask = inside.cpu().numpy()
+        yield label, Detection(*_around(mask), score=score * sure, mask=mask)
 
 
 class GroundingDino:
@@ -180,17 +185,6 @@ def cut_out(picture: Image.Image, detection: Detection) -> Image.Image:
     return picture.crop((x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)))
 
 
-def digest(folder: Path) -> str:
-    """What tells two checkpoints apart without reading gigabytes: names, sizes and the config's bytes."""
-    found = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.is_file():
-            found.update(f"{path.name} {path.stat().st_size}\n".encode())
-            if path.suffix == ".json":
-                found.update(path.read_bytes())
-    return found.hexdigest()[:16]
-
-
 def _around(mask: Any) -> tuple[float, float, float, float]:
     """The box around a mask (height, width) that holds something; right and bottom edges are outside of it."""
     ys, xs = mask.any(1).nonzero()[0], mask.any(0).nonzero()[0]
@@ -209,6 +203,7 @@ def _pooled(features: Any) -> Any:
 def _transformers() -> Any:
     try:
         torch()
+        import_torchvision()
         return import_module("transformers")
     except ImportError as error:
         raise BriefError(

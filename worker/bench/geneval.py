@@ -45,18 +45,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
-    rendering.positive(args, "samples", "limit", "workers")
-    entries = _limited(read_metadata(args.metadata.read_bytes(), str(args.metadata)), args) if args.metadata else []
+    rendering.check_options(args, "samples")
+    entries = read_metadata(args.metadata.read_bytes(), str(args.metadata)) if args.metadata else []
     if args.results:
         result = _figures(read_results(args.results.read_bytes(), str(args.results)), entries, args)
         result |= {"editor": "not known: read from a file", "grader": "as in the file"}
     elif args.images:
         if not args.output:
             raise BriefError("nothing says where judgements go", "give a folder", "-o")
-        result = _judged(args.images, entries or read_layout(args.images), args, settings)
+        found = read_layout(args.images)
+        result = _judged(args.images, _limited(_same(entries, found) if entries else found, args), args, settings)
         result |= {"editor": "not known: pictures made elsewhere"}
     elif entries and args.output:
-        result = _drawn(entries, args, settings)
+        result = _drawn(_limited(entries, args), args, settings)
     else:
         raise BriefError(
             "nothing says what to score", "give --results, --images, or --metadata and -o", "bench geneval"
@@ -64,6 +65,19 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     rendering.write_json(args.json, result)
     print(table(result))
     return 0
+
+
+def _same(asked: Sequence[Entry], found: Sequence[Entry]) -> Sequence[Entry]:
+    """All that is asked for, once each folder that is there is known to hold the prompt of its number."""
+    prompts = {entry.index: entry.prompt for entry in asked}
+    for entry in found:
+        if prompts.get(entry.index) != entry.prompt:
+            raise BriefError(
+                f"{entry.folder}/metadata.jsonl ({entry.prompt.prompt}) is not line {entry.index + 1} of the metadata",
+                "give the file that the pictures were made from",
+                "--metadata",
+            )
+    return asked
 
 
 def _limited(entries: Sequence[Entry], args: argparse.Namespace) -> list[Entry]:
@@ -76,15 +90,16 @@ def _drawn(entries: Sequence[Entry], args: argparse.Namespace, settings: Setting
     arm = rendering.arm_of(args)
     works = [Work(entry.case, arm, args.seed + n) for entry in entries for n in range(args.samples)]
     by_case = {entry.folder: entry for entry in entries}
+    place = rendering.Place(
+        args.output,
+        lambda work: str(sample_path(Path(), by_case[work.case.id], work.seed - args.seed)),
+    )
     runs: list[Run] = []
     told = rendering.Teller("pictures", len(works))
-    for each in rendering.run_cases(works, args.output / "loop", process, args.workers, args.seed):
+    for each in rendering.run_cases(works, place, process, args.workers, args.seed):
         runs.append(each)
         if each.picture:
-            entry = by_case[each.case]
-            write_metadata(args.output, entry)
-            place = sample_path(args.output, entry, each.seed - args.seed)
-            rendering.place(args.output / "loop" / each.picture, place)
+            write_metadata(args.output, by_case[each.case])
         told(len(runs))
     facts = rendering.facts(runs, process, arm)
     if not (_folder(args.detector, settings) / "config.json").is_file():

@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
-    rendering.positive(args, "limit", "workers", "judge_concurrency", "max_tokens")
+    rendering.check_options(args, "judge_concurrency", "max_tokens")
     every = read_edits(args.edits.read_bytes(), str(args.edits))
     edits = _limited(every, args.limit)
     prompts = read_judge_prompts(args.prompts.read_bytes(), str(args.prompts)) if args.prompts else None
@@ -90,11 +90,10 @@ def _drawn(edits: Mapping[str, Edit], args: argparse.Namespace, settings: Settin
         )
     works = [Work(_case(key, edit, args.originals), arm, args.seed) for key, edit in edits.items()]
     told = rendering.Teller("edits", len(works))
+    place = rendering.Place(args.output, lambda work: f"images/{work.case.id}.png")
     runs: list[Run] = []
-    for each in rendering.run_cases(works, args.output / "loop", process, args.workers, args.seed):
+    for each in rendering.run_cases(works, place, process, args.workers, args.seed):
         runs.append(each)
-        if each.picture:
-            rendering.place(args.output / "loop" / each.picture, args.output / "images" / f"{each.case}.png")
         told(len(runs))
     return rendering.facts(runs, process, arm)
 
@@ -116,13 +115,15 @@ def _judged(
             "grader": "none",
             "not_judged": "no judge: give --judge-url, --judge-model, --prompts",
         }
+    if not args.judge_url.startswith(("http://", "https://")):
+        raise BriefError(f"{args.judge_url} is no URL", "write http://host:port/v1", "--judge-url")
     if not prompts:
         raise BriefError("nothing says what the judge is asked", "give ImgEdit's prompts.json", "--prompts")
     if not args.originals:
         raise BriefError("the judge needs the source pictures too", "give their folder", "--originals")
     try:
         from worker.bench.imgedit_judging import Material, ask
-        from worker.bench.judge import JudgeServer, official, open_judge
+        from worker.bench.judge import JudgeGone, JudgeServer, official, open_judge
     except ImportError as error:
         raise BriefError(f"the judge needs the openai package ({error})", "run make setup", "--judge-url") from error
 
@@ -139,7 +140,10 @@ def _judged(
     with open_judge(server) as judge:
         found = ask(material, args.output, server, judge, settings, args.again, lambda done, _: told(done))
     rendering.write_json(args.output / "result.json", official(found.said))
-    replies = {key: None if each.error else each.reply for key, each in found.said.items()}
+    errors = {key: each.error for key, each in found.said.items() if each.error}
+    if errors and len(errors) == len(found.said):
+        raise JudgeGone(f"{server.url} ({server.model}): {next(iter(errors.values()))}", "mend it and run this again")
+    replies = {key: None if key in errors else each.reply for key, each in found.said.items()}
     figures = _figures(replies, edits, prompts, args)
     usage = found.said.values()
     return {
@@ -147,7 +151,7 @@ def _judged(
         "grader": f"{server.model} at {server.url}",
         "results": str(args.output / "result.json"),
         "unusable_pictures": dict(found.unusable),
-        "judge_errors": {key: each.error for key, each in found.said.items() if each.error},
+        "judge_errors": errors,
         "judge_cost": {
             "calls": len(usage),
             "prompt_tokens": sum(each.prompt_tokens for each in usage),

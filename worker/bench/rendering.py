@@ -7,9 +7,11 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -17,15 +19,16 @@ from typing import Any
 from director import history
 from director.benchmarks.cases import Arm, Cost, Key, Run, Work, run_of
 from director.benchmarks.record import open_log
-from director.errors import BriefError, SeatError
+from director.errors import BriefError, DirectorError, SeatError
 from director.intake import assignments, loop_settings
 from director.seats import Studio
 from director.types import STRATEGIES
 from tasks.settings import Settings
-from tasks.store import FolderStore, Images, clean_upload
+from tasks.store import clean_upload, image_hash
 from worker.local import LocalContext
 from worker.local import run as run_loop
 from worker.profiles import load_profile
+from worker.servers import ready
 from worker.studio import SKETCH, open_studio
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -44,40 +47,64 @@ def arm_of(args: argparse.Namespace) -> Arm:
     return Arm(name=args.strategy, settings=loop_settings(assignments(args.set), args.strategy))
 
 
-def run_cases(works: Sequence[Work], folder: Path, settings: Settings, workers: int | None, seed: int) -> Iterator[Run]:
-    """Each piece of work as a Run whose picture lies in `folder`; what is filed there is not run again.
+@dataclass(frozen=True)
+class Place:
+    """Where pictures go. `name` gives a piece of work's, below `folder`."""
+
+    folder: Path
+    name: Callable[[Work], str]
+
+
+def run_cases(works: Sequence[Work], place: Place, settings: Settings, workers: int | None, seed: int) -> Iterator[Run]:
+    """Each piece of work as a Run whose picture lies in its place; what is filed there is not run again.
 
     A seat that fails leaves a Run with its error, which the next call tries again. Raises BriefError when the folder
     was filled with other settings, or with pictures counted up from another `seed`.
     """
     arms = {work.arm.name: work.arm.settings.model_dump(mode="json") for work in works}
-    with open_log(folder / "runs.jsonl", Run, {"studio": settings.studio, "seed": seed, "arms": arms}) as log:
+    facts = {"studio": settings.studio, "seed": seed, "arms": arms}
+    with open_log(place.folder / "runs.jsonl", Run, facts) as log, ExitStack() as resources:
         due: list[Work] = []
         for work in works:
             found = log.get(Key(work.case.id, work.arm.name, work.seed), work.case.digest())
-            # The picture too: a folder that somebody tidied up is filled again.
-            if found and (not found.picture or (folder / found.picture).is_file()):
+            # The picture too: what somebody deleted is drawn again.
+            if found and (not found.picture or (place.folder / found.picture).is_file()):
                 yield found
             else:
                 due.append(work)
-        for run in _each(due, folder, settings, workers):
+        if due:
+            resources.enter_context(ready(settings, place.folder / "log"))
+        by_key = {Key(work.case.id, work.arm.name, work.seed): work for work in due}
+        for drawn, png in _each(due, settings, workers):
+            picture = place.name(by_key[drawn.key]) if png else None
+            if png and picture:
+                _write(place.folder / picture, png)
+            run = drawn.model_copy(update={"picture": picture})
             log.add(run)
             yield run
 
 
-def _each(works: Sequence[Work], folder: Path, settings: Settings, workers: int | None) -> Iterator[Run]:
+_Drawn = tuple[Run, bytes | None]
+
+
+def _each(works: Sequence[Work], settings: Settings, workers: int | None) -> Iterator[_Drawn]:
     number = min(workers or (os.cpu_count() or 1 if settings.studio == SKETCH else 1), len(works))
     if number <= 1:
         with ExitStack() as resources:
             studio = open_studio(settings, resources)
-            yield from (_one(work, folder, settings, studio) for work in works)
+            yield from (_one(work, settings, studio) for work in works)
         return
     # Spawned: a child forked beside threads may hang.
-    with ProcessPoolExecutor(number, get_context("spawn"), _die_with_parent, (os.getpid(),)) as pool:
-        futures = [pool.submit(_in_child, work, folder, settings) for work in works]
+    with ProcessPoolExecutor(number, get_context("spawn"), _start_child, (os.getpid(),)) as pool:
+        futures = [pool.submit(_in_child, work, settings) for work in works]
         try:
             for each in as_completed(futures):
                 yield each.result()
+        except BrokenProcessPool as error:
+            raise DirectorError(
+                "a process that drew pictures was killed",
+                "run the same command again, with fewer --workers if it was memory",
+            ) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -86,21 +113,37 @@ _opened: list[Studio] = []
 """The studio of a child process, opened at its first case and kept."""
 
 
-def _in_child(work: Work, folder: Path, settings: Settings) -> Run:
+def _in_child(work: Work, settings: Settings) -> _Drawn:
     if not _opened:
         _opened.append(open_studio(settings, ExitStack()))
-    return _one(work, folder, settings, _opened[0])
+    return _one(work, settings, _opened[0])
 
 
-def _die_with_parent(parent: int) -> None:
-    """A child of a killed run would wait for work for ever."""
+def _start_child(parent: int) -> None:
+    """Ctrl-C is the parent's to heed; and a child of a killed run would wait for work for ever."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
 
 
-def _one(work: Work, folder: Path, settings: Settings, studio: Studio) -> Run:
-    images = Images(FolderStore(folder))
+class _Pictures:
+    """The pictures of one run, in memory: only the last is kept, the others would be gigabytes."""
+
+    def __init__(self) -> None:
+        self._pngs: dict[str, bytes] = {}
+
+    def get(self, image: str) -> bytes:
+        return self._pngs[image]
+
+    def put(self, png: bytes) -> str:
+        image = image_hash(png)
+        self._pngs[image] = png
+        return image
+
+
+def _one(work: Work, settings: Settings, studio: Studio) -> _Drawn:
+    images = _Pictures()
     context = LocalContext(images)
     start = time.monotonic()
     brief = work.case.brief
@@ -111,10 +154,18 @@ def _one(work: Work, folder: Path, settings: Settings, studio: Studio) -> Run:
         done = run_loop(brief, work.arm.settings, work.seed, studio, images, context=context)
     except (SeatError, BriefError) as error:
         case, arm, seed = work.case, work.arm.name, work.seed
-        return Run(case=case.id, arm=arm, seed=seed, task=case.digest(), error=str(error)[:500])
+        return Run(case=case.id, arm=arm, seed=seed, task=case.digest(), error=str(error)[:500]), None
     final = history.deliverable(done)
-    picture = f"images/{final}.png" if final else None
-    return run_of(work, done, picture, context.counts, time.monotonic() - start)
+    run = run_of(work, done, None, context.counts, time.monotonic() - start)
+    return run, images.get(final) if final else None
+
+
+def _write(target: Path, data: bytes) -> None:
+    """Whole or not at all. The part has no name that an official script would take for a picture."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.stem}.part")
+    part.write_bytes(data)
+    part.replace(target)
 
 
 # --- what both reports say ------------------------------------------------------------------------
@@ -132,20 +183,6 @@ class Teller:
         if part != self._told:
             self._told = part
             print(f"{self._what}: {done} of {self._total}", file=sys.stderr)
-
-
-def place(source: Path, target: Path) -> None:
-    """A picture under its official name: whole or not at all. Raises BriefError where another stands already."""
-    data = source.read_bytes()
-    if target.is_file():
-        if target.read_bytes() != data:
-            raise BriefError(f"{target} is not the picture that was drawn", "delete it, or use another folder", "-o")
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # No name that an official script would take for a picture.
-    part = target.with_name(f".{target.stem}.part")
-    part.write_bytes(data)
-    part.replace(target)
 
 
 def facts(runs: Sequence[Run], settings: Settings, arm: Arm) -> dict[str, Any]:
@@ -194,16 +231,20 @@ def control_lines(result: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def check_options(args: argparse.Namespace, *counts: str) -> None:
+    """What would else fail after hours. Raises BriefError for counts below 1, seeds, and a --json without a folder."""
+    for name in (*counts, "limit", "workers"):
+        if (value := getattr(args, name)) is not None and value < 1:
+            raise BriefError(f"{value} is too few", "give 1 or more", f"--{name.replace('_', '-')}")
+    if not 0 <= args.seed < 2**62:
+        raise BriefError(f"{args.seed} is no seed", "give a whole number from 0", "--seed")
+    if args.json and not args.json.absolute().parent.is_dir():
+        raise BriefError(f"there is no folder {args.json.parent}", "make it first", "--json")
+
+
 def write_json(path: Path | None, result: Mapping[str, Any]) -> None:
     if path:
         path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def positive(args: argparse.Namespace, *names: str) -> None:
-    """Raises BriefError for an option that is below 1."""
-    for name in names:
-        if (value := getattr(args, name)) is not None and value < 1:
-            raise BriefError(f"{value} is too few", "give 1 or more", f"--{name}")
 
 
 def with_profile(settings: Settings, profile: str | None) -> Settings:

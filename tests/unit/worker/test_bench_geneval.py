@@ -69,11 +69,11 @@ def test_samples_differ_by_seed_and_a_second_run_draws_nothing(prompts: Path, tm
     out = tmp_path / "out"
     draw(prompts, out)
     before = official_pictures(out)
-    filed = (out / "loop" / "runs.jsonl").read_bytes()
+    filed = (out / "runs.jsonl").read_bytes()
     assert before["00000/samples/0000.png"] != before["00000/samples/0001.png"]
     assert draw(prompts, out) == 0
     assert official_pictures(out) == before
-    assert (out / "loop" / "runs.jsonl").read_bytes() == filed
+    assert (out / "runs.jsonl").read_bytes() == filed
 
 
 def test_a_prompt_that_cannot_be_drawn_is_no_picture_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -128,8 +128,8 @@ def test_a_killed_run_goes_on_to_the_same_pictures_and_figures(prompts: Path, tm
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert not psutil.wait_procs(children, timeout=30)[1], "children of a killed run stay behind"
-    assert 2 <= len((broken / "loop" / "runs.jsonl").read_bytes().splitlines()) - 1 < 6
-    with (broken / "loop" / "runs.jsonl").open("ab") as file:
+    assert 2 <= len((broken / "runs.jsonl").read_bytes().splitlines()) - 1 < 6
+    with (broken / "runs.jsonl").open("ab") as file:
         file.write(b'{"done": {"case": "000')  # as a kill in the middle of a line leaves it
 
     assert draw(prompts, broken) == 0
