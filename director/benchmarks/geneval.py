@@ -108,16 +108,16 @@ def read_metadata(data: bytes, name: str = "metadata") -> list[Entry]:
     entries: list[Entry] = []
     lines: dict[str, int] = {}
     for number, line in _lines(data, name):
-        where = f"{name}, line {number}"
-        values = _object(line, where)
-        prompt = _prompt(values, where)
+        where = f"line {number}"
+        values = _object(line, name, where)
+        prompt = _prompt(values, name, where)
         entry = Entry(len(entries), prompt, json.dumps(values))
         if entry.record in lines:
             raise BriefError(f"{where}: the same as line {lines[entry.record]}", "each prompt counts once", name)
         lines[entry.record] = number
         entries.append(entry)
     if not entries:
-        raise BriefError(f"{name}: there is no prompt in it", "give GenEval's evaluation_metadata.jsonl", name)
+        raise BriefError("there is no prompt in it", "give GenEval's evaluation_metadata.jsonl", name)
     return entries
 
 
@@ -287,13 +287,13 @@ def read_results(data: bytes, name: str = "results") -> list[Row]:
     rows: list[Row] = []
     seen: dict[str, int] = {}
     for number, line in _lines(data, name):
-        where = f"{name}, line {number}"
-        values = _object(line, where)
+        where = f"line {number}"
+        values = _object(line, name, where)
         try:
             found = Row.model_validate(values)
         except ValidationError as error:
-            raise _complaint(error, where) from error
-        record = _prompt(_object(found.metadata, f"{where}, metadata"), f"{where}, metadata")
+            raise _complaint(error, name, where) from error
+        record = _prompt(_object(found.metadata, name, f"{where}, metadata"), name, f"{where}, metadata")
         if (record.tag, record.prompt) != (found.tag, found.prompt):
             raise BriefError(f"{where}: tag or prompt differ from those in its metadata", "mend the line", name)
         if found.filename in seen:
@@ -407,25 +407,25 @@ def _lines(data: bytes, name: str) -> list[tuple[int, str]]:
     return [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
 
 
-def _object(line: str, where: str) -> dict[str, Any]:
+def _object(line: str, name: str, where: str) -> dict[str, Any]:
     try:
         values = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise BriefError(f"{where}: the JSON is broken: {error}", "one object on each line", where) from error
+        raise BriefError(f"{where}: the JSON is broken: {error}", "one object on each line", name) from error
     if not isinstance(values, dict):
-        raise BriefError(f"{where}: this is no object", "one object on each line", where)
+        raise BriefError(f"{where}: this is no object", "one object on each line", name)
     return values  # pyright: ignore[reportUnknownVariableType]
 
 
-def _prompt(values: Mapping[str, Any], where: str) -> Prompt:
+def _prompt(values: Mapping[str, Any], name: str, where: str) -> Prompt:
     try:
         return Prompt.model_validate(values)
     except ValidationError as error:
-        raise _complaint(error, where) from error
+        raise _complaint(error, name, where) from error
 
 
-def _complaint(error: ValidationError, where: str) -> BriefError:
+def _complaint(error: ValidationError, name: str, where: str) -> BriefError:
     first = error.errors(include_url=False, include_input=False)[0]
     field = ".".join(str(part) for part in first["loc"])
     message = str(first["msg"]).removeprefix("Value error, ")
-    return BriefError(f"{where}: {field}: {message}" if field else f"{where}: {message}", "", where)
+    return BriefError(f"{where}: {field}: {message}" if field else f"{where}: {message}", "", name)

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from statistics import fmean
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
@@ -74,9 +74,9 @@ def read_edits(data: bytes, name: str = "basic_edit.json") -> dict[str, Edit]:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"] if part != "[key]")
-        raise BriefError(f"{name}: {field}: {str(first['msg']).removeprefix('Value error, ')}", "", name) from error
+        raise BriefError(f"{field}: {str(first['msg']).removeprefix('Value error, ')}", "", name) from error
     if not edits:
-        raise BriefError(f"{name}: there is no edit in it", "give ImgEdit's basic_edit.json", name)
+        raise BriefError("there is no edit in it", "give ImgEdit's basic_edit.json", name)
     return edits
 
 
@@ -87,12 +87,10 @@ def read_judge_prompts(data: bytes, name: str = "prompts.json") -> dict[str, str
     for kind in TYPES:
         text = values.get(kind)
         if not isinstance(text, str) or PLACE not in text:
-            raise BriefError(
-                f"{name}: {kind}: there is no prompt with {PLACE} in it", "give ImgEdit's prompts.json", name
-            )
+            raise BriefError(f"{kind}: there is no prompt with {PLACE} in it", "give ImgEdit's prompts.json", name)
         if len(axes(text)) != 3:
             raise BriefError(
-                f"{name}: {kind}: it asks for {len(axes(text))} scores, not three",
+                f"{kind}: it asks for {len(axes(text))} scores, not three",
                 'write each as "<Name>: A number from 1 to 5."',
                 name,
             )
@@ -183,12 +181,11 @@ def read_results(data: bytes, edits: Mapping[str, Edit], name: str = "result.jso
     """
     values = _json(data, name)
     for key, value in values.items():
+        failed = value is None or (isinstance(value, dict) and "error" in cast(dict[str, Any], value))
         if key not in edits:
-            raise BriefError(
-                f"{name}: there is no edit {key[:80]!r}", "give the basic_edit.json that it was made from", name
-            )
-        if not (value is None or isinstance(value, str | dict)):
-            raise BriefError(f"{name}: {key}: a {type(value).__name__} is no reply", "a reply is a string", name)
+            raise BriefError(f"there is no edit {key[:80]!r}", "give the basic_edit.json that it was made from", name)
+        if not (failed or isinstance(value, str)):
+            raise BriefError(f"{key}: a {type(value).__name__} is no reply", 'write a string, or {"error": …}', name)
     return {key: value if isinstance(value, str) else None for key, value in values.items()}
 
 
@@ -281,15 +278,15 @@ def _json(data: bytes, name: str) -> dict[str, Any]:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         counts = Counter(key for key, _ in pairs)
         if twice := [key for key, count in counts.items() if count > 1]:
-            raise BriefError(f"{name}: {twice[0][:80]!r} stands there twice", "keep one of the two", name)
+            raise BriefError(f"{twice[0][:80]!r} stands there twice", "keep one of the two", name)
         return dict(pairs)
 
     try:
         values = json.loads(data.decode("utf-8-sig"), object_pairs_hook=once)
     except UnicodeDecodeError as error:
-        raise BriefError(f"{name}: byte {error.start} is not UTF-8", "give a file of JSON", name) from error
+        raise BriefError(f"byte {error.start} is not UTF-8", "give a file of JSON", name) from error
     except (ValueError, RecursionError) as error:
-        raise BriefError(f"{name}: the JSON is broken: {error}", "give one object", name) from error
+        raise BriefError(f"the JSON is broken: {error}", "give one object", name) from error
     if not isinstance(values, dict):
-        raise BriefError(f"{name}: this is no object", "give one object, by key", name)
+        raise BriefError("this is no object", "give one object, by key", name)
     return values  # pyright: ignore[reportUnknownVariableType]
