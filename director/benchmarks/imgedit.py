@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from statistics import fmean
-from typing import Annotated, Any, Literal, cast, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
@@ -180,13 +180,17 @@ def read_results(data: bytes, edits: Mapping[str, Edit], name: str = "result.jso
     Raises BriefError for broken JSON, a key twice, and a key that is not among the edits.
     """
     values = _json(data, name)
+    replies: dict[str, str | None] = {}
     for key, value in values.items():
-        failed = value is None or (isinstance(value, dict) and "error" in cast(dict[str, Any], value))
         if key not in edits:
             raise BriefError(f"there is no edit {key[:80]!r}", "give the basic_edit.json that it was made from", name)
-        if not (failed or isinstance(value, str)):
-            raise BriefError(f"{key}: a {type(value).__name__} is no reply", 'write a string, or {"error": …}', name)
-    return {key: value if isinstance(value, str) else None for key, value in values.items()}
+        if value is None or (isinstance(value, dict) and "error" in value):
+            replies[key] = None
+        elif isinstance(value, str):
+            replies[key] = value
+        else:
+            raise BriefError(f"{key}: this is no reply", 'write a string, or {"error": …}', name)
+    return replies
 
 
 def scored(

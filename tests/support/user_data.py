@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-DATA = "VISIONDIRECTOR_DATA"
+DATA = "VISIONDIRECTOR_TEST_DATA"
 """Environment variable: a folder with `geneval/` and `imgedit/` as their authors publish them."""
 
 

@@ -210,7 +210,8 @@ def test_results_are_replies_or_errors():
     ("data", "message"),
     [
         (b'{"7": "x"}', "there is no edit '7'"),
-        (b'{"0": 4}', "0: a int is no reply"),
+        (b'{"0": 4}', "0: this is no reply"),
+        (b'{"0": {"score": 4}}', "0: this is no reply"),
         (b'{"0": "a", "0": "b"}', "'0' stands there twice"),
         (b"[]", "this is no object"),
         (b"{", "the JSON is broken"),
