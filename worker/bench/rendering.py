@@ -23,7 +23,7 @@ from director.errors import BriefError, DirectorError, SeatError
 from director.intake import assignments, loop_settings
 from director.seats import Studio
 from director.types import STRATEGIES
-from tasks.settings import Settings
+from tasks.settings import Settings, load_settings
 from tasks.store import clean_upload, image_hash
 from worker.local import LocalContext
 from worker.local import run as run_loop
@@ -249,4 +249,4 @@ def write_json(path: Path | None, result: Mapping[str, Any]) -> None:
 
 def with_profile(settings: Settings, profile: str | None) -> Settings:
     """The settings with the seats of --profile. Raises BriefError for a profile that can't be used."""
-    return settings.model_copy(update={"studio": load_profile(profile, settings).word}) if profile else settings
+    return load_settings(**load_profile(profile, settings).settings(os.environ)) if profile else settings
