@@ -69,7 +69,7 @@ def box_programs(state: State, profile: Profile, box: Box, settings: Settings, f
         redis = redis_command(state.var / "redis", state.redis_port, password=state.redis_password)
         listed += [Program("redis", tuple(redis)), Program("s3", tuple(s3_command(state.var / "s3", state.s3_port)))]
     for server in box.servers:
-        listed.append(Program(server.name, tuple(server_command(server, box, settings)), model=models_url(server)))
+        listed.append(Program(server.name, tuple(server_command(server, settings)), model=models_url(server)))
     if box.door:
         listed += [Program("api", (*python, "api.app")), Program("reconciler", (*python, "worker.cli", "reconcile"))]
     for group in box.workers:

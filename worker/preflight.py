@@ -4,11 +4,12 @@ A dry run looks at the profile alone. The machine's part (cards, memory, librari
 anything runs, the rest once it does.
 """
 
+import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib import util
@@ -72,6 +73,8 @@ def of_machine(opened: Opened, box: Box, settings: Settings) -> Lines:
         yield _checked("gpus", lambda: _gpus(box))
     if box.servers:
         yield _checked("sglang", lambda: _sglang(settings))
+    if any(server.gpus for server in box.servers):
+        yield _checked("nvcc", lambda: _nvcc(os.environ))
     if opened.profile.editors and any("editor" in group.seats for group in box.workers):
         yield _checked("libraries", _libraries)
         if box.gpus:
@@ -198,6 +201,16 @@ def _sglang(settings: Settings) -> str:
         found = f"SGLang {done.stdout.strip()}" if not done.returncode else "no SGLang"
         raise ValueError(f"{settings.sglang_python} has {found}: its flags are those of {SGLANG}, install that")
     return f"{settings.sglang_python} has SGLang {SGLANG}"
+
+
+def _nvcc(environ: Mapping[str, str]) -> str:
+    """CUDA's compiler, looked for where SGLang looks: FlashInfer compiles attention at the first start."""
+    home = environ.get("CUDA_HOME") or environ.get("CUDA_PATH")
+    places = [f"{home}/bin/nvcc"] if home else ["nvcc", "/usr/local/cuda/bin/nvcc"]
+    found = next((there for place in places if (there := shutil.which(place, path=environ.get("PATH")))), None)
+    if found is None:
+        raise ValueError("there is no nvcc: install the CUDA 13 toolkit, and set CUDA_HOME to its folder")
+    return found
 
 
 def _libraries() -> str:

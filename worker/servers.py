@@ -53,9 +53,12 @@ def ready(settings: Settings, logs: Path) -> Generator[None]:
         yield
 
 
-def command(server: ModelServer, box: Box, settings: Settings) -> list[str]:
+def command(server: ModelServer, settings: Settings) -> list[str]:
     """What runs the server in the foreground, with its environment in front."""
-    variables = {"HF_HUB_OFFLINE": "1", **(_gpu_environment(server) if server.gpus else _ON_CPU), **server.environment}
+    # With its environment's programs in reach: kernels that SGLang compiles at its start are built by ninja.
+    path = f"{settings.sglang_python.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    variables = {"HF_HUB_OFFLINE": "1", **(_gpu_environment(server) if server.gpus else _ON_CPU), "PATH": path}
+    variables |= server.environment
     return [
         "env", *(f"{name}={value}" for name, value in variables.items()),
         str(settings.sglang_python), "-m", "sglang.launch_server",
@@ -65,7 +68,7 @@ def command(server: ModelServer, box: Box, settings: Settings) -> list[str]:
         "--max-running-requests", str(server.running), "--chunked-prefill-size", str(server.prefill),
         # Else white space in a JSON reply can run to the last token, and nobody learns what the prefix cache saved.
         "--constrained-json-disable-any-whitespace", "--enable-cache-report",
-        *(_on_gpus(server, box) if server.gpus else _on_cpu()),
+        *(_on_gpus(server) if server.gpus else _on_cpu()),
         *server.arguments,
     ]  # fmt: skip
 
@@ -79,10 +82,9 @@ def _gpu_environment(server: ModelServer) -> Mapping[str, str]:
     }
 
 
-def _on_gpus(server: ModelServer, box: Box) -> Sequence[str]:
-    fraction = memory_fraction(server, min(box.gpus[gpu] for gpu in server.gpus))
+def _on_gpus(server: ModelServer) -> Sequence[str]:
     return (
-        "--tp-size", str(len(server.gpus)), "--mem-fraction-static", f"{fraction:.3f}",
+        "--tp-size", str(len(server.gpus)), "--mem-fraction-static", f"{memory_fraction(server):.3f}",
         "--cuda-graph-max-bs-decode", str(server.running),
     )  # fmt: skip
 
@@ -118,19 +120,19 @@ def running(box: Box, settings: Settings, logs: Path) -> Generator[tuple[str, ..
     if missing:
         logs.mkdir(parents=True, exist_ok=True)
     with ExitStack() as resources:
-        started = [(server, resources.enter_context(_started(server, box, settings, logs))) for server in missing]
+        started = [(server, resources.enter_context(_started(server, settings, logs))) for server in missing]
         for server, process in started:
             _await(server, process, logs / f"{server.name}.log")
         yield tuple(server.name for server in missing)
 
 
 @contextmanager
-def _started(server: ModelServer, box: Box, settings: Settings, logs: Path) -> Generator[subprocess.Popen[bytes]]:
+def _started(server: ModelServer, settings: Settings, logs: Path) -> Generator[subprocess.Popen[bytes]]:
     if not settings.sglang_python.exists():
         raise ServerFailed(
             f"there is no {settings.sglang_python}", "make setup-sglang, or set VISIONDIRECTOR_SGLANG_PYTHON"
         )
-    words = command(server, box, settings)
+    words = command(server, settings)
     if setpriv := shutil.which("setpriv"):
         # Else a server would outlive a killed run.
         words = [setpriv, "--pdeathsig", "TERM", "--", *words]

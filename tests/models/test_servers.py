@@ -24,7 +24,7 @@ def test_every_flag_is_one_that_sglang_knows(tmp_path: Path):
     """A CPU's command line has not the flags of a card's: these are only parsed."""
     settings = Settings(weights=tmp_path)
     lines = [
-        (words := command(server, box, settings))[words.index("sglang.launch_server") + 1 :]
+        (words := command(server, settings))[words.index("sglang.launch_server") + 1 :]
         for name in names()
         for box in load_profile(name, settings).profile.boxes.values()
         for server in box.servers

@@ -24,7 +24,7 @@ _BYTES: Mapping[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
 _PIXELS = 1024 * 1024
 _PIXELS_PER_TOKEN = 16 * 16
 _TEXT_TOKENS = 1024
-_SPARE = 1.0
+_SPARE = 1.0  # GiB of a server's working memory that is free when it sizes its cache
 
 
 @dataclass(frozen=True)
@@ -70,14 +70,14 @@ def budgets(profile: Profile) -> tuple[Budget, ...]:
 # --- SGLang -------------------------------------------------------------------------------------
 
 
-def memory_fraction(server: ModelServer, card: float) -> float:
-    """SGLang's --mem-fraction-static: weights and KV cache as a share of the card, with some to spare.
+def memory_fraction(server: ModelServer) -> float:
+    """SGLang's --mem-fraction-static: weights and caches as a share of what the budget gives to the server.
 
-    SGLang takes its cache of pictures, and what the card holds already, out of the same share. The KV cache is held
-    to `tokens` by another flag, so that what is spare is not taken.
+    SGLang takes it of what is free on the card when it starts. Restarted beside an editor that fills the rest, that is
+    little more than its own part of the budget; alone on a card it could take more, and --max-total-tokens stops it.
     """
-    weights, cache = _static(server)
-    return min(0.95, round((weights + cache + PICTURES_MIB / 1024 + _SPARE) / card, 3))
+    static = sum(_static(server)) + PICTURES_MIB / 1024
+    return round((static + _SPARE) / (static + _working(server)), 3)
 
 
 def _static(server: ModelServer) -> tuple[float, float]:

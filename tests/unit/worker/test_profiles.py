@@ -12,8 +12,8 @@ from director.errors import BriefError
 from tasks.settings import Settings, load_settings
 from worker.cli import main
 from worker.preflight import announced, cards_suffice, of_machine, of_running, on_paper
-from worker.profiles import Box, ModelServer, load_profile, names
-from worker.profiles.budget import budgets, memory_fraction
+from worker.profiles import Box, load_profile, names
+from worker.profiles.budget import CUDA_CONTEXT, budgets, memory_fraction
 from worker.profiles.counts import Unknown, checkpoint, count, kv_bytes_per_token
 from worker.servers import command
 from worker.studio import editor_models
@@ -116,18 +116,34 @@ def test_a_smaller_card_is_refused(tmp_path: Path):
 
 
 def test_shards_share_weights_and_cache():
-    one = ModelServer(name="v", model="Qwen3-VL-32B-Instruct", served="v", port=30001, gpus=(0,))
-    two = one.model_copy(update={"gpus": (0, 1)})
-    assert memory_fraction(one, 160.0) == pytest.approx(memory_fraction(two, 80.0), abs=0.01)
+    one = load_profile("paper", Settings()).profile
+    box = one.boxes["here"]
+    halves = budgets(one)[1].parts
+    whole = box.servers[1].model_copy(update={"gpus": (1,)})
+    alone = one.model_copy(update={"boxes": {"here": box.model_copy(update={"servers": (box.servers[0], whole)})}})
+    assert [part.gib for part in budgets(alone)[1].parts[:1]] == pytest.approx([2 * halves[0].gib])
+
+
+@pytest.mark.parametrize("name", ["one-24gb", "one-80gb", "paper", "cluster"])
+def test_a_server_starts_again_beside_what_else_is_on_its_card(name: str):
+    """SGLang takes its share of what is free: weights and cache must fit the share of the server's own part."""
+    profile = load_profile(name, Settings()).profile
+    for box in profile.boxes.values():
+        for server in box.servers:
+            alone = box.model_copy(update={"servers": (server,), "workers": ()})
+            budget = budgets(profile.model_copy(update={"boxes": {"b": alone}}))[server.gpus[0]]
+            weights, cache, _ = budget.parts
+            free = budget.total - CUDA_CONTEXT
+            assert weights.gib + cache.gib < memory_fraction(server) * free < free
 
 
 def test_the_server_is_told_what_the_budget_says():
     box = load_profile("paper", Settings()).profile.boxes["here"]
-    words = command(box.servers[1], box, Settings())
+    words = command(box.servers[1], Settings())
     assert words[:3] == ["env", "HF_HUB_OFFLINE=1", "CUDA_VISIBLE_DEVICES=1,2"]
     flags = dict(pairwise(words))
     assert flags["--tp-size"] == "2"
-    assert 0.55 < float(flags["--mem-fraction-static"]) < 0.65
+    assert 0.9 < float(flags["--mem-fraction-static"]) < 0.97
     assert "SGLANG_VLM_CACHE_SIZE_MB=256" in words
     assert flags["--max-total-tokens"] == "131072"
     assert "--constrained-json-disable-any-whitespace" in words
@@ -210,7 +226,10 @@ def test_a_box_is_named_where_there_are_several(capsys: pytest.CaptureFixture[st
     assert main(["start"]) == 2
 
 
-def test_nothing_is_started_on_a_machine_without_the_cards(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+def test_nothing_is_started_on_a_machine_without_the_cards(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("CUDA_HOME", str(tmp_path))
     box = Box.model_validate({**PARTS["boxes"]["here"], "memory": 10_000.0})
     opened = load_profile(written(tmp_path), Settings())
     missing = {check.name: check.found for check in of_machine(opened, box, Settings()) if not check.ok}
@@ -221,6 +240,7 @@ def test_nothing_is_started_on_a_machine_without_the_cards(capsys: pytest.Captur
     missing = {check.name: check.found for check in checks if not check.ok}
     assert "can't use the cards" in missing["cuda"]
     assert "has no SGLang" in missing["sglang"]
+    assert "set CUDA_HOME" in missing["nvcc"]
     assert main(["start", "--profile", written(tmp_path, memory=10_000.0)]) == 1
     captured = capsys.readouterr()
     assert "nothing was started" in captured.err
