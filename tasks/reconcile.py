@@ -135,7 +135,9 @@ class Reconciler:
             log.error("can't be restored: %s", broken, extra=facts(job=job))
             return None
         if entry is None:
-            log.error("marked live and has no job.json", extra=facts(job=job))
+            # Its facts are written before the mark and deleted before it: somebody began to delete it.
+            log.warning("marked live and has no job.json: no longer marked", extra=facts(job=job))
+            self.archive.unmark_live(job)
         return entry
 
     # --- every pass ---------------------------------------------------------------------------------

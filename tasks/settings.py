@@ -91,6 +91,12 @@ class Settings(BaseSettings):
     keep_ended_s: Annotated[
         Seconds, Field(description="how long the ledger lists a job after its end; S3 keeps it")
     ] = 7 * 86_400.0
+    keep_days: Annotated[
+        float, Field(ge=0, le=36_500, description="`visiondirector gc` removes jobs that ended so long ago; 0: none")
+    ] = 0
+    grace_hours: Annotated[
+        float, Field(ge=1, le=87_600, description="what nobody names yet is kept this long: uploads, running renders")
+    ] = 24
     visibility_timeout_s: Annotated[
         int, Field(ge=60, description="Celery redelivers an unacknowledged message after this; keep it above any step")
     ] = 86_400  # fmt: skip

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import shtab
 
+from api import gc
 from api.cli import follow, jobs, local, place, submit
 from director.types import STRATEGIES
 
@@ -100,6 +101,7 @@ def _local(add: Add) -> None:
             made.add_argument("--no-flower", action="store_true")
             made.add_argument("--profile", help="what to run in place of sketch workers: a name, or a path to a .json")
             made.add_argument("--box", help="which box of the profile this machine is")
+    gc.add(add)
     env = add("env", parents=[_common()], help='the service as shell variables: eval "$(visiondirector env)"')
     env.set_defaults(local=place.env)
     completion = add("completion", help='completion for a shell, e.g. eval "$(visiondirector completion bash)"')

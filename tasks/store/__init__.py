@@ -2,7 +2,7 @@
 
 from tasks.store.archive import Archive, Control, Corrupt, Snapshot
 from tasks.store.images import Images, clean_upload, image_hash
-from tasks.store.objects import FolderStore, NotFound, S3Store, Store
+from tasks.store.objects import FolderStore, Item, NotFound, S3Store, Store
 from tasks.store.thumbnails import Thumbnails
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Corrupt",
     "FolderStore",
     "Images",
+    "Item",
     "NotFound",
     "S3Store",
     "Snapshot",

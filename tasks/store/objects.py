@@ -11,10 +11,10 @@ import re
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import boto3
@@ -26,6 +26,7 @@ from tasks.settings import Settings
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
+    from types_boto3_s3.type_defs import ListObjectsV2OutputTypeDef
 
 T = TypeVar("T")
 _KEY = re.compile(r"(?!.*(?:^|/)\.)[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*")
@@ -34,6 +35,14 @@ _MISSING = frozenset({"NoSuchKey", "NotFound", "404"})
 
 class NotFound(StoreError):
     """The store answered, and there is no such object."""
+
+
+class Item(NamedTuple):
+    """An object in a list. `modified` is the store's own clock, in seconds since the epoch."""
+
+    key: str
+    size: int
+    modified: float
 
 
 class Store(Protocol):
@@ -51,6 +60,10 @@ class Store(Protocol):
 
     def list(self, prefix: str) -> list[str]:
         """The keys that start with `prefix`, sorted."""
+        ...
+
+    def items(self, prefix: str) -> Iterator[Item]:
+        """The objects whose keys start with `prefix`, in any order; what changes meanwhile may be among them."""
         ...
 
     def delete(self, key: str) -> None:
@@ -94,13 +107,21 @@ class S3Store:
         return True
 
     def list(self, prefix: str) -> list[str]:
-        pages = self._s3.get_paginator("list_objects_v2")
+        return sorted(item.key for item in self.items(prefix))
 
-        def keys() -> list[str]:
-            found = pages.paginate(Bucket=self.bucket, Prefix=prefix)
-            return sorted(item.get("Key", "") for page in found for item in page.get("Contents", []))
+    def items(self, prefix: str) -> Iterator[Item]:
+        page = self._page(prefix, "")
+        while True:
+            for found in page.get("Contents", []):
+                modified = found.get("LastModified")
+                yield Item(found.get("Key", ""), found.get("Size", 0), modified.timestamp() if modified else 0.0)
+            if not (token := page.get("NextContinuationToken", "")):
+                return
+            page = self._page(prefix, token)
 
-        return self._ask(prefix, keys)
+    def _page(self, prefix: str, token: str) -> "ListObjectsV2OutputTypeDef":
+        more: Any = {"ContinuationToken": token} if token else {}
+        return self._ask(prefix, lambda: self._s3.list_objects_v2(Bucket=self.bucket, Prefix=prefix, **more))
 
     def delete(self, key: str) -> None:
         with suppress(NotFound):
@@ -163,6 +184,12 @@ class FolderStore:
     def exists(self, key: str) -> bool:
         with self._reaching(key):
             return self._path(key).is_file()
+
+    def items(self, prefix: str) -> Iterator[Item]:
+        for key in self.list(prefix):
+            with self._reaching(key), suppress(FileNotFoundError):
+                found = self._path(key).stat()
+                yield Item(key, found.st_size, found.st_mtime)
 
     def list(self, prefix: str) -> list[str]:
         folder = prefix.rpartition("/")[0]

@@ -143,7 +143,8 @@ class TestRebuild:
         house.reconciler = house.another()
         assert house.reconciler.once()
         assert [record.title for record in house.bench.ledger.jobs().records] == ["a red square, whole"]
-        assert len(house.archive.live()) == 3
+        # What has no job.json was about to be deleted; what can't be read waits for somebody who mends it.
+        assert len(house.archive.live()) == 2
 
     def test_a_second_rebuilder_stays_out(self, house: House) -> None:
         assert house.bench.ledger.lock_rebuild("somebody else", 30_000)

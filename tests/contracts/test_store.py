@@ -1,5 +1,6 @@
 """Objects by key: the same tests on a real S3 server and on the folder twin."""
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -53,6 +54,15 @@ def test_a_list_is_sorted_and_by_prefix(store: Store) -> None:
     assert store.list("live/") == ["live/a", "live/b"]
     assert store.list("") == sorted(keys)
     assert store.list("nothing/here/") == []
+
+
+def test_items_tell_size_and_time(store: Store) -> None:
+    store.put("live/a", b"123")
+    store.put("live/b", b"")
+    found = {item.key: item for item in store.items("live/")}
+    assert {key: item.size for key, item in found.items()} == {"live/a": 3, "live/b": 0}
+    assert all(abs(item.modified - time.time()) < 120 for item in found.values())
+    assert list(store.items("nothing/")) == []
 
 
 def test_a_list_is_complete_beyond_one_page(s3_running: Running, s3_settings: Settings) -> None:

@@ -275,3 +275,26 @@ def test_it_refuses_to_stand_open(place: Place) -> None:
     )
     assert done.returncode == 2
     assert b"refusing to listen on 0.0.0.0 without tokens" in done.stderr
+
+
+def test_a_sweep_beside_the_running_service(served: Place) -> None:
+    environment = {**served.environment, "VISIONDIRECTOR_GRACE_HOURS": "1"}
+
+    def gc(*words: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "api.cli", "gc", *words]
+        return subprocess.run(
+            command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    with served.client() as alice:
+        id = alice.submit("A lamp and a chair", source=png()).id
+        told = gc("--dry-run", "--keep-days", "1")
+        assert (told.returncode, told.stdout) == (0, "would remove 0 jobs, 0 pictures, 0 blobs, 0.0 MB\n"), told.stderr
+        assert gc("--json").returncode == 0
+        assert alice.job(id).status == "queued"
+    environment["VISIONDIRECTOR_S3_ENDPOINT"] = f"http://127.0.0.1:{free_port()}"
+    away = gc()
+    assert (away.returncode, away.stdout) == (3, "")
+    assert "What was not removed is left for the next time." in away.stderr
+    environment["VISIONDIRECTOR_KEEP_DAYS"] = "never"
+    assert gc().returncode == 2

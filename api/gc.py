@@ -1,0 +1,61 @@
+"""`visiondirector gc`: remove what may go. It works on storage and ledger, so it runs where their settings are."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict
+
+from director.errors import StoreError
+from tasks.redis_ledger import RedisLedger
+from tasks.retention import Sweeper, Swept
+from tasks.settings import BadSettings, Settings, load_settings
+from tasks.store import Archive, S3Store
+
+Add = Callable[..., argparse.ArgumentParser]
+_DAY_S, _HOUR_S = 86_400, 3600
+
+
+def add(add_parser: Add) -> None:
+    """Put the command into a parser."""
+    made = add_parser(
+        "gc",
+        help="remove old jobs and pictures that nobody names (on a machine that has the service's settings)",
+        description="Remove jobs that ended long ago, if keep_days says so, what deleted jobs left behind, and "
+        "pictures that no stored job names. Reads VISIONDIRECTOR_* as the service does; may run beside it at any time.",
+    )
+    made.add_argument("--dry-run", action="store_true", help="say what would go, and remove nothing")
+    made.add_argument("--keep-days", type=float, metavar="N", help="instead of VISIONDIRECTOR_KEEP_DAYS; 0: for ever")
+    made.add_argument("--json", action="store_true", help="one JSON object instead of prose")
+    made.set_defaults(local=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit code 0, 2 when the settings can't be used, 3 when storage or ledger are out of reach."""
+    try:
+        settings = load_settings(**({} if args.keep_days is None else {"keep_days": args.keep_days}))
+        swept = sweep(settings, args.dry_run)
+    except BadSettings as error:
+        print(error, file=sys.stderr)
+        return 2
+    except StoreError as error:
+        print(f"{error}\nWhat was not removed is left for the next time.", file=sys.stderr)
+        return 3
+    print(json.dumps(asdict(swept)) if args.json else told(swept, args.dry_run))
+    return 0
+
+
+def sweep(settings: Settings, dry: bool) -> Swept:
+    """One sweep over what the settings name."""
+    with RedisLedger(settings) as ledger, closing(S3Store(settings)) as store:
+        keep_s, grace_s = settings.keep_days * _DAY_S, settings.grace_hours * _HOUR_S
+        return Sweeper(store, Archive(store), ledger, keep_s, grace_s).sweep(dry)
+
+
+def told(swept: Swept, dry: bool) -> str:
+    """A line for each job, and the sum."""
+    lines = [f"{job}  {why}" for job, why in sorted(swept.jobs.items())]
+    lines += [f"{job}  stays: it is active again" for job in swept.active]
+    counts = f"{len(swept.jobs)} jobs, {swept.images} pictures, {swept.blobs} blobs, {swept.bytes / 1e6:,.1f} MB"
+    return "\n".join([*lines, f"{'would remove' if dry else 'removed'} {counts}"])

@@ -1,0 +1,188 @@
+"""What may go: jobs that ended long ago, what broken-off work left behind, and pictures that nobody names.
+
+A sweep is correct beside a running service, and may break off anywhere: the next one finds what is left.
+
+1. Jobs. The ledger drops a job first, and only one that is not active; until its objects are gone nobody can submit
+   it again. Its facts (job.json) go before the rest: without them nobody sees it any more.
+2. Names. Whatever looks like a hash in what is stored of the jobs that stay names a picture or a blob. A trajectory
+   only grows, so a job's last two steps name all that its chain does; a step that was tried twice is read, too.
+3. Pictures and blobs that nobody names, older than `grace_s`: what running steps and fresh uploads store is younger.
+   First their owners' notes go, then the jobs that came meanwhile are read. A submit writes its job.json before it
+   looks at the note, so either it finds no note and is refused, or it is read here.
+   Last, each one's age is looked at again: a step may just have drawn the very same picture.
+"""
+
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from tasks.jobs import JobStatus
+from tasks.ledger import Ledger
+from tasks.store import Archive, Item, NotFound, Store
+
+_HASH = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+_STEP = re.compile(r"steps/(\d{4,})-[0-9a-f]+\.json")
+_SHARED = ("images/", "blobs/")
+_READERS = 16
+_DAY_S = 86_400.0
+
+
+@dataclass
+class Swept:
+    """What was removed or, in a dry run, would have been. `jobs` gives the reason by id."""
+
+    jobs: dict[str, str] = field(default_factory=dict[str, str])
+    active: list[str] = field(default_factory=list[str])  # came to life while it was to be removed
+    images: int = 0
+    blobs: int = 0
+    bytes: int = 0
+
+
+@dataclass
+class _Folder:
+    """What is stored of one job."""
+
+    keys: list[str] = field(default_factory=list[str])  # without jobs/<id>/
+    newest: float = 0.0
+    bytes: int = 0
+
+    @property
+    def whole(self) -> bool:
+        return "job.json" in self.keys
+
+    def telling(self) -> list[str]:
+        """The keys of what names everything that the job names."""
+        steps = {key: int(match[1]) for key in self.keys if (match := _STEP.fullmatch(key))}
+        tries, last = Counter(steps.values()), max(steps.values(), default=0)
+        chosen = [key for key, n in steps.items() if n >= last - 1 or tries[n] > 1]
+        return chosen + [key for key in self.keys if key not in steps]
+
+
+@dataclass
+class Sweeper:
+    """`keep_s` 0 keeps ended jobs for ever; `grace_s` must be longer than any step and any submit takes."""
+
+    store: Store
+    archive: Archive
+    ledger: Ledger
+    keep_s: float
+    grace_s: float
+    clock: Callable[[], float] = time.time
+
+    def sweep(self, dry: bool = False) -> Swept:
+        """Raises StoreError when storage or ledger are out of reach: what was not removed is left for the next time."""
+        began = self.clock()
+        swept, folders = Swept(), self._folders()
+        for job, why in self._to_go(folders, began).items():
+            if dry or self._remove(job):
+                swept.jobs[job] = why
+                swept.bytes += folders.pop(job).bytes
+            else:
+                swept.active.append(job)
+        named = self._named(_places(folders))
+        unnamed = [item for item in self._old(began) if _hash(item) not in named]
+        if not dry:
+            unnamed = self._removed(unnamed, _places(folders), began)
+        for item in unnamed:
+            swept.images += item.key.startswith("images/")
+            swept.blobs += item.key.startswith("blobs/")
+            swept.bytes += item.size
+        return swept
+
+    def _folders(self) -> dict[str, _Folder]:
+        found: dict[str, _Folder] = {}
+        for item in self.store.items("jobs/"):
+            job, _, name = item.key.removeprefix("jobs/").partition("/")
+            if not name:
+                continue
+            folder = found.setdefault(job, _Folder())
+            folder.keys.append(name)
+            folder.newest = max(folder.newest, item.modified)
+            folder.bytes += item.size
+        return found
+
+    # --- jobs -----------------------------------------------------------------------------------
+
+    def _to_go(self, folders: dict[str, _Folder], now: float) -> dict[str, str]:
+        live = set(self.archive.live())
+        reasons = {job: self._why(job, folder, job in live, now) for job, folder in folders.items()}
+        return {job: why for job, why in reasons.items() if why}
+
+    def _why(self, job: str, folder: _Folder, live: bool, now: float) -> str:
+        """The reason to remove a job; "" for one that stays."""
+        age = now - folder.newest
+        if age < self.grace_s:
+            return ""
+        if not folder.whole:
+            return "left over from a job that was deleted"
+        if not live and not any(_STEP.fullmatch(key) for key in folder.keys):
+            return "its submit broke off"
+        if not self.keep_s or age < self.keep_s or (live and not self._dead_letter(job)):
+            return ""
+        return f"ended {age / _DAY_S:.0f} days ago"
+
+    def _dead_letter(self, job: str) -> bool:
+        """A dead letter stays marked live: it may be requeued."""
+        record = self.ledger.get(job)
+        return record is not None and record.status is JobStatus.FAILED
+
+    def _remove(self, job: str) -> bool:
+        if not self.ledger.remove(job):
+            return False
+        try:
+            self.archive.remove(job)
+        finally:
+            self.ledger.removed(job)
+        return True
+
+    # --- what they name ---------------------------------------------------------------------------
+
+    def _named(self, keys: Iterable[str]) -> set[bytes]:
+        named: set[bytes] = set()
+        with ThreadPoolExecutor(_READERS, "sweep") as readers:
+            for found in readers.map(self._hashes, keys):
+                named |= found
+        return named
+
+    def _hashes(self, key: str) -> set[bytes]:
+        try:
+            return {bytes.fromhex(found.decode()) for found in _HASH.findall(self.store.get(key))}
+        except NotFound:  # deleted meanwhile: it names nothing
+            return set()
+
+    def _old(self, now: float) -> Iterator[Item]:
+        """The pictures and blobs that were stored before the time of grace."""
+        for prefix in _SHARED:
+            for item in self.store.items(prefix):
+                if _hash(item) and now - item.modified >= self.grace_s:
+                    yield item
+
+    def _removed(self, unnamed: list[Item], read: set[str], began: float) -> list[Item]:
+        """Delete what is still named by nobody; gives what went."""
+        doubtful = {_hash(item) for item in unnamed}
+        for note in self.store.items("owners/"):
+            if _hash(note) in doubtful:
+                self.store.delete(note.key)
+        named = self._named(_places(self._folders()) - read)
+        gone: list[Item] = []
+        for item in unnamed:
+            if _hash(item) not in named and self._is_still_old(item.key, began):
+                self.store.delete(item.key)
+                gone.append(item)
+        return gone
+
+    def _is_still_old(self, key: str, began: float) -> bool:
+        return any(item.key == key and began - item.modified >= self.grace_s for item in self.store.items(key))
+
+
+def _places(folders: dict[str, _Folder]) -> set[str]:
+    return {f"jobs/{job}/{key}" for job, folder in folders.items() for key in folder.telling()}
+
+
+def _hash(item: Item) -> bytes:
+    """The hash in a key; b"" for what is no picture or blob of this service: it is left alone."""
+    name = item.key.rsplit("/", 1)[1].removesuffix(".png")
+    return bytes.fromhex(name) if _HASH.fullmatch(name.encode()) else b""

@@ -1,0 +1,351 @@
+"""The sweep over the twins: what goes, what stays, and that it may break off anywhere."""
+
+import hashlib
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from director.errors import StoreError
+from director.types import Candidate, Rendered, StopReason, Trajectory
+from tasks.jobs import Job, JobStatus
+from tasks.ledger import Claim, Removing
+from tasks.memory_ledger import MemoryLedger
+from tasks.reconcile import entry_of, requeue
+from tasks.retention import Sweeper, Swept
+from tasks.store import Archive, FolderStore, Images
+from tests.unit.api.house import png
+from tests.unit.tasks import stories
+
+DAY = 86_400.0
+HOUR = 3600.0
+
+
+class Place:
+    """Storage with objects of any age; the sweep's clock is the real one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.store = FolderStore(folder)
+        self.archive = Archive(self.store)
+        self.images = Images(self.store)
+        self.ledger = MemoryLedger()
+        assert self.ledger.lock_rebuild("test", 1000)
+        self.ledger.open_epoch("test")
+
+    def sweeper(self, keep_days: float = 0, store: FolderStore | None = None) -> Sweeper:
+        store = store or self.store
+        return Sweeper(store, Archive(store), self.ledger, keep_days * DAY, DAY)
+
+    def sweep(self, keep_days: float = 0, dry: bool = False) -> Swept:
+        return self.sweeper(keep_days).sweep(dry)
+
+    def age(self, days: float, pattern: str = "**/*") -> None:
+        """All objects, or those that match, were stored so long ago."""
+        then = time.time() - days * DAY
+        for path in self.folder.glob(pattern):
+            if path.is_file():
+                os.utime(path, (then, then))
+
+    def keys(self, prefix: str = "") -> list[str]:
+        return self.store.list(prefix)
+
+    def enter(self, job: Job) -> None:
+        entry = entry_of(self.archive, job.id, stories.first)
+        assert entry
+        assert self.ledger.create(entry)
+
+    def ended(self, key: str, image: str = "", blob: str = "") -> Job:
+        """A job that drew a picture and ended; the ledger has forgotten it."""
+        job = stories.job(key)
+        stories.submitted(self.archive, job)
+        trajectory = stories.trajectory(job, 1)
+        if image:
+            trajectory = drawn(trajectory, image)
+        first = self.archive.save_snapshot(job.id, 0, stories.nonce(0), "", stories.PLAN, trajectory)
+        end = stories.trajectory(job, 1, StopReason.BUDGET).events
+        self.archive.save_snapshot(job.id, 1, stories.nonce(1), first, None, trajectory.with_events(*end))
+        self.archive.save_attempt(job.id, 0, stories.nonce(0), {"blobs": {"said": [blob]} if blob else {}})
+        self.archive.unmark_live(job.id)
+        return job
+
+
+def drawn(trajectory: Trajectory, image: str) -> Trajectory:
+    return trajectory.with_events(Rendered(candidates=(Candidate(image=image, seed=1),), by="test"))
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path / "objects")
+
+
+class TestJobs:
+    def test_what_ended_long_ago_goes_with_what_only_it_names(self, place: Place) -> None:
+        red, blue, green = (place.images.put(png(color=color)) for color in ("red", "blue", "green"))
+        said, shared = place.archive.save_blob(b"said"), place.archive.save_blob(b"shared")
+        old = place.ended("old", red, said)
+        place.ended("old too", blue, shared)
+        place.age(31)
+        young = place.ended("young", blue, shared)
+        swept = place.sweep(keep_days=30)
+        assert swept.jobs == {old.id: "ended 31 days ago", stories.job("old too").id: "ended 31 days ago"}
+        assert (swept.images, swept.blobs) == (2, 1)  # red; green was named by nobody
+        assert place.keys("images/") == [f"images/{blue}.png"]
+        assert place.keys("blobs/") == [f"blobs/{shared}"]
+        assert {key.split("/")[1] for key in place.keys("jobs/")} == {young.id}
+        assert green not in str(place.keys())
+        assert place.ledger.create(entry_for(place, young))  # no id is held back
+
+    def test_for_ever_is_for_ever(self, place: Place) -> None:
+        place.ended("old", place.images.put(png()), place.archive.save_blob(b"said"))
+        place.age(10_000)
+        before = place.keys()
+        assert place.sweep() == Swept()
+        assert place.keys() == before
+
+    def test_a_dry_run_tells_the_same_and_removes_nothing(self, place: Place) -> None:
+        place.ended("old", place.images.put(png()), place.archive.save_blob(b"said"))
+        place.images.put(png(color="blue"))
+        place.age(31)
+        before = place.keys()
+        dry = place.sweep(keep_days=30, dry=True)
+        assert place.keys() == before
+        assert place.sweep(keep_days=30) == dry
+        assert dry.bytes > 0
+        assert place.keys() == []
+
+    def test_an_active_job_is_never_touched(self, place: Place) -> None:
+        image = place.images.put(png())
+        waiting, running = stories.job("waiting"), stories.job("running")
+        for job in (waiting, running):
+            stories.submitted(place.archive, job)
+            key = place.archive.save_snapshot(
+                job.id, 0, stories.nonce(0), "", stories.PLAN, drawn(stories.trajectory(job, 1), image)
+            )
+            assert key
+            place.enter(job)
+        assert isinstance(place.ledger.claim(running.id, 1, "w"), Claim)
+        place.age(1000)
+        before = place.keys()
+        assert place.sweep(keep_days=1) == Swept()
+        assert place.keys() == before
+
+    def test_one_that_only_storage_calls_live_stays(self, place: Place) -> None:
+        stories.run(place.archive, stories.job(), 2)
+        place.age(1000)
+        assert place.sweep(keep_days=1) == Swept()
+
+    def test_a_dead_letter_goes_when_its_time_has_come(self, place: Place) -> None:
+        job = stories.job()
+        stories.run(place.archive, job, 2)
+        place.enter(job)
+        die(place, job)
+        place.age(31)
+        assert place.sweep() == Swept()
+        assert list(place.sweep(keep_days=30).jobs) == [job.id]
+        assert place.keys() == []
+        assert place.ledger.get(job.id) is None
+
+    def test_one_that_is_requeued_just_then_stays(self, place: Place) -> None:
+        job = stories.job()
+        stories.run(place.archive, job, 2)
+        place.enter(job)
+        die(place, job)
+        place.age(31)
+        ledger = place.ledger
+
+        class Late(MemoryLedger):
+            """Just before the removal, somebody requeues."""
+
+            def remove(self, job: str) -> bool:
+                record = ledger.get(job)
+                assert record
+                assert requeue(ledger, place.archive, record)
+                return ledger.remove(job)
+
+            get, removed = ledger.get, ledger.removed
+
+        sweeper = Sweeper(place.store, place.archive, Late(), 30 * DAY, DAY)
+        assert sweeper.sweep() == Swept(active=[job.id])
+        record = place.ledger.get(job.id)
+        assert record
+        assert record.status is JobStatus.QUEUED
+        assert place.archive.find_job(job.id)
+
+    def test_what_broken_off_work_left_goes_after_the_time_of_grace(self, place: Place) -> None:
+        half, gone = stories.job("half a submit"), place.ended("half deleted")
+        place.archive.save_job(half)
+        place.archive.forget(gone.id)
+        assert place.sweep() == Swept()
+        place.age(2)
+        assert place.sweep().jobs == {
+            half.id: "its submit broke off", gone.id: "left over from a job that was deleted",
+        }  # fmt: skip
+        assert place.keys("jobs/") == []
+
+
+class TestPictures:
+    def test_what_is_young_may_still_be_named(self, place: Place) -> None:
+        image = place.images.put(png())
+        place.archive.own("alice", image)
+        place.archive.save_blob(b"said")
+        place.age(0.9)
+        assert place.sweep() == Swept()
+        place.age(1.1)
+        swept = place.sweep()
+        assert (swept.images, swept.blobs) == (1, 1)
+        assert not place.archive.owns("alice", image)
+        assert place.keys() == []
+
+    def test_the_source_of_a_job_stays(self, place: Place) -> None:
+        image = place.images.put(png())
+        job = stories.job()
+        brief = job.brief.model_copy(update={"source": image})
+        place.archive.save_job(job.model_copy(update={"brief": brief}))
+        place.archive.mark_live(job.id)
+        place.age(100)
+        assert place.sweep(keep_days=1) == Swept()
+        assert place.images.has(image)
+
+    def test_what_a_step_that_was_tried_twice_drew_stays_with_its_job(self, place: Place) -> None:
+        wasted, image = place.images.put(png()), place.images.put(png(color="blue"))
+        job = place.ended("a", image)
+        place.archive.save_snapshot(
+            job.id, 0, stories.nonce(0, "f"), "", stories.PLAN, drawn(stories.trajectory(job, 1), wasted)
+        )
+        for n in range(2, 5):
+            stories.save_step(place.archive, job, n)
+        place.age(100)
+        assert place.sweep().images == 0
+        assert place.images.has(wasted)
+
+    def test_objects_of_others_are_left_alone(self, place: Place) -> None:
+        for key in ("images/readme.txt", f"images/{'a' * 63}.png", "blobs/x", "jobs/readme", "other/thing"):
+            place.store.put(key, b"1")
+        place.age(100)
+        before = place.keys()
+        place.sweep()
+        assert place.keys() == before
+
+    def test_a_submit_that_comes_in_between_keeps_its_source(self, place: Place) -> None:
+        image = place.images.put(png())
+        place.archive.own("alice", image)
+        place.age(100)
+        job = stories.job()
+        named = job.model_copy(update={"brief": job.brief.model_copy(update={"source": image})})
+
+        class Slow(FolderStore):
+            """Just before the owner's note goes, somebody submits."""
+
+            def delete(self, key: str) -> None:
+                place.archive.save_job(named)
+                assert place.archive.owns("alice", image)
+                super().delete(key)
+
+        assert place.sweeper(store=Slow(place.folder)).sweep().images == 0
+        assert place.images.has(image)
+
+    def test_a_picture_that_is_drawn_again_in_between_stays(self, place: Place) -> None:
+        image = place.images.put(png())
+        place.archive.own("alice", image)
+        place.age(100)
+
+        class Slow(FolderStore):
+            def delete(self, key: str) -> None:
+                super().delete(key)
+                place.images.put(png())
+
+        assert place.sweeper(store=Slow(place.folder)).sweep().images == 0
+        assert place.images.has(image)
+
+
+class TestBreakingOff:
+    def build(self, place: Place) -> None:
+        for n in range(3):
+            image = place.images.put(png(color=("red", "blue", "green")[n]))
+            place.archive.own("alice", image)
+            place.ended(f"old {n}", image, place.archive.save_blob(b"%d" % n))
+        place.age(40)
+        place.ended("young", image)
+
+    def test_wherever_it_stops_nothing_dangles_and_the_next_one_ends_it(self, tmp_path: Path) -> None:
+        whole = Place(tmp_path / "whole")
+        self.build(whole)
+        deletes = count_deletes(whole)
+        for stop in range(0, deletes, 3):
+            place = Place(tmp_path / f"stop-{stop}")
+            self.build(place)
+            with pytest.raises(StoreError, match="away"):
+                count_deletes(place, stop)
+            stored = place.keys()
+            for key in stored:
+                if key.startswith("jobs/") and key.endswith("/job.json"):
+                    job = key.split("/")[1]
+                    assert place.archive.latest(job), "a job that can be seen is whole"
+                    assert all(f"images/{digest}.png" in stored for digest in digests(place, job))
+            place.sweep(keep_days=30)
+            assert place.keys() == whole.keys()
+
+    def test_a_ledger_that_is_away_stops_it_before_anything_goes(self, place: Place) -> None:
+        self.build(place)
+        place.ledger.wipe()
+        before = place.keys()
+        with pytest.raises(StoreError):
+            place.sweep(keep_days=30)
+        assert place.keys() == before
+
+    def test_an_id_is_free_again_when_a_removal_broke_off(self, place: Place) -> None:
+        self.build(place)
+        with pytest.raises(StoreError, match="away"):
+            count_deletes(place, 2)
+        for n in range(3):
+            job = stories.job(f"old {n}")
+            stories.submitted(place.archive, job)
+            try:
+                place.enter(job)
+            except Removing:
+                pytest.fail("it is held back")
+
+
+def entry_for(place: Place, job: Job):
+    entry = entry_of(place.archive, job.id, stories.first)
+    assert entry
+    return entry
+
+
+def die(place: Place, job: Job) -> None:
+    for _ in range(3):
+        claim = place.ledger.claim(job.id, 2, "w")
+        assert isinstance(claim, Claim)
+        place.ledger.fail(job.id, 2, claim.nonce, "{}", True, 0)
+
+
+def digests(place: Place, job: str) -> set[str]:
+    key = place.archive.latest(job)
+    assert key
+    events = place.archive.load_snapshot(key).trajectory.events
+    return {candidate.image for event in events if isinstance(event, Rendered) for candidate in event.candidates}
+
+
+def count_deletes(place: Place, stop: int | None = None) -> int:
+    """Sweep with a store that goes away at the `stop`-th delete; how many there were."""
+    seen = 0
+
+    class Failing(FolderStore):
+        def delete(self, key: str) -> None:
+            nonlocal seen
+            if seen == stop:
+                raise StoreError("away")
+            seen += 1
+            super().delete(key)
+
+    place.sweeper(keep_days=30, store=Failing(place.folder)).sweep()
+    return seen
+
+
+def test_a_hash_is_found_wherever_it_stands() -> None:
+    from tasks.retention import _HASH  # pyright: ignore[reportPrivateUsage]
+
+    digest = hashlib.sha256(b"").hexdigest()
+    assert _HASH.findall(f'{{"a":"{digest}","b":["x{digest}"],"c":"{digest}0"}}'.encode()) == [digest.encode()] * 2
