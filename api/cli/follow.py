@@ -22,6 +22,8 @@ from director.types import Brief, LoopSettings, Trajectory
 
 PAUSE = 1.0
 """Seconds between two looks at a list of jobs."""
+OUTAGES = 60
+"""Looks in a row that the service may leave unanswered. Each is tried for some eight seconds."""
 
 
 def watch(args: argparse.Namespace, desk: Desk) -> int:
@@ -121,10 +123,18 @@ def _with_cost(desk: Desk, view: View) -> View:
 
 def _several(desk: Desk, jobs: Sequence[Job], folder: Path, metadata: bool) -> int:
     rows = Rows({job.id: Row(job, time.monotonic()) for job in jobs})
-    worst = SATISFIED
+    worst, lost = SATISFIED, 0
     with _live(desk, rows) if desk.screen.is_live else nullcontext():
         while rows.active:
-            for job in _news(desk, rows):
+            try:
+                news, lost = _news(desk, rows), 0
+            except Unavailable as error:
+                # Watched overnight: an outage of minutes is no reason to stop.
+                news, lost = [], lost + 1
+                if lost > OUTAGES:
+                    raise
+                desk.screen.note(f"{error}: trying again")
+            for job in news:
                 rows.see(job, time.monotonic())
                 if job.ended:
                     _settle(desk, job, folder, metadata)

@@ -24,6 +24,7 @@ DEFAULT_URL = "http://127.0.0.1:8100"
 URL_NAME, TOKEN_NAME = "VISIONDIRECTOR_URL", "VISIONDIRECTOR_TOKEN"
 END = "end"
 PROGRESS = "progress"
+LOST = "no answer from the service: trying again"
 RETRIES = 5
 STREAM_RETRIES = 40
 """Of a stream that was open once: some minutes, so that a night's watch outlives a restart of the service."""
@@ -204,7 +205,8 @@ class Client:
     ) -> Job:
         """Follow the job to its end. TimeoutError after `timeout` seconds; the job goes on then.
 
-        `on_event` hears each event once, `end` included; `on_doing` what a quiet job does or waits for.
+        `on_event` hears each event once, `end` included; `on_doing` what a quiet job does or waits for,
+        or that the service does not answer.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         for event in self._follow(id, None, deadline):
@@ -238,6 +240,8 @@ class Client:
             except _Over:
                 return
             except (httpx.TransportError, Unavailable) as error:
+                if tries.made:  # one failure is a restart or a proxy's timeout, and no news
+                    yield Event("", PROGRESS, {"doing": LOST})
                 tries.failed(error)
 
     def _stream(self, id: str, after: str | None, left: float) -> Generator[Event | None]:

@@ -250,18 +250,37 @@ def test_the_command_line_from_submit_to_saved_picture(served: Place, tmp_path: 
             command, cwd=CHECKOUT, env=environment, input=stdin, capture_output=True, timeout=60, check=False
         )
 
-    submitted = visiondirector("submit", "-", "--title", "Room", "--key", "cli", stdin=b"A lamp and a chair")
+    words = ("-", "--title", "Room", "--key", "cli", "--label", "here")
+    submitted = visiondirector("submit", *words, stdin=b"A lamp and a chair")
     assert submitted.returncode == 0, submitted.stderr
     id = submitted.stdout.decode().split()[1]
     run_to_the_end(served, id)
-    watched = visiondirector(
-        "submit", "-", "--title", "Room", "--key", "cli", "--watch", "-o", str(tmp_path), stdin=b"A lamp and a chair"
-    )
+    watched = visiondirector("submit", *words, "--watch", "-o", str(tmp_path), stdin=b"A lamp and a chair")
     lines = watched.stdout.decode().splitlines()
     assert watched.returncode == 0, watched.stderr
-    labels = "submitted goals plan round rendered verified accepted stopped job status goals cost saved"
+    labels = "submitted goals plan round rendered verified accepted stopped job status labels goals cost saved"
     assert [line.split()[0] for line in lines] == labels.split()
     assert (tmp_path / f"room-{id[:8]}.png").is_file()
+    listed = visiondirector("list", "--status", "done", "--label", "here", "--since", "1h").stdout.decode().splitlines()
+    assert [line.split("\t")[0] for line in listed] == [id]
+    shown = visiondirector("show", id[:8]).stdout.decode()
+    assert [line.split()[0] for line in shown.splitlines()] == [
+        "job",
+        "met",
+        "met",
+        "status",
+        "labels",
+        "goals",
+        "cost",
+    ]
+    fetched = visiondirector("fetch", id[:8], "--report", "-o", str(tmp_path / "again"))
+    assert fetched.returncode == 0, fetched.stderr
+    assert (tmp_path / "again" / f"room-{id[:8]}.png").read_bytes() == (tmp_path / f"room-{id[:8]}.png").read_bytes()
+    assert b"Room" in visiondirector("report", id[:8], "-o", "-").stdout
+    assert visiondirector("requeue", id).returncode == 2
+    assert visiondirector("delete", id).returncode == 0
+    assert visiondirector("show", id).returncode == 2
+    assert visiondirector("list", "--label", "here").stdout == b""
     assert visiondirector("show", "no-such-job").returncode == 2
     gone = visiondirector("show", id, "--url", f"http://127.0.0.1:{free_port()}")
     assert gone.returncode == 3

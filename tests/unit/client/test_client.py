@@ -8,7 +8,7 @@ import pytest
 
 from api import client as package
 from api.client import ApiError, BadRequest, Client, Conflict, NotFound, Unauthorized, Unavailable
-from api.client.client import LONGEST_PAUSE, RETRIES, STREAM_RETRIES
+from api.client.client import LONGEST_PAUSE, LOST, RETRIES, STREAM_RETRIES
 from api.client.goals import goals_of
 from director import history
 from tests.support.facts import play
@@ -189,6 +189,20 @@ def test_progress_is_told_apart_and_does_not_move_the_place() -> None:
     assert service.asked[1].headers["Last-Event-ID"] == "0.a.0"
     with scripted(stream(progress, event("0.a.1", "end", job("done")))).client() as client:
         assert [e.kind for e in client.events(JOB)] == ["end"]
+
+
+def test_wait_says_that_the_service_does_not_answer() -> None:
+    said: list[str] = []
+    refused = httpx.ConnectError("refused")
+    first, end = event("0.a.0", "gated", {}), event("0.a.1", "end", job("done"))
+    service = scripted(stream(first, httpx.ReadError("reset")), stream(end))
+    with service.client() as client:
+        client.wait(JOB, on_doing=said.append)
+    assert said == []
+    service = scripted(stream(first, httpx.ReadError("reset")), refused, problem(503, "busy"), stream(end))
+    with service.client() as client:
+        client.wait(JOB, on_doing=said.append)
+    assert said == [LOST, LOST]
 
 
 def test_wait_ends_at_its_timeout() -> None:
