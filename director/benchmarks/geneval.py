@@ -319,10 +319,10 @@ def scored(rows: Sequence[Row], entries: Sequence[Entry] = (), samples: int = SA
     present = [tag for tag in TAGS if any(tag in each for each in parts.values())]
     drawn = stats.draws(len(parts))
 
-    def interval(metric: Metric) -> list[float]:
+    def interval(metric: Metric) -> list[float] | None:
         found = stats.estimate(list(parts.values()), metric, drawn)
-        assert found, "a tag is only asked for where it has pictures"
-        return [found.low, found.high]
+        # One prompt says nothing of how far another would be from it.
+        return [found.low, found.high] if found and found.tasks > 1 else None
 
     totals = [part for each in parts.values() for part in each.values()]
     figures = {tag: _tag([each.correct for each in rows if each.tag == tag]) for tag in present}
@@ -360,7 +360,8 @@ def compared(ours: Sequence[Row], theirs: Sequence[Row]) -> dict[str, Any]:
     drawn = stats.draws(len(shared))
     found = stats.difference([a[key] for key in shared], [b[key] for key in shared], metric, drawn)
     assert found, "each tag that is averaged has pictures"
-    return {"difference": found.value, "ci": [found.low, found.high], "pairs": len(shared)}
+    ends = [found.low, found.high] if len(shared) > 1 else None
+    return {"difference": found.value, "ci": ends, "pairs": len(shared)}
 
 
 def _parts(rows: Sequence[Row]) -> dict[str, dict[str, tuple[float, float]]]:

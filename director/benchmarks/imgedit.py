@@ -213,10 +213,10 @@ def scored(
     parts = [{str(edits[key].edit_type): (score, 1.0)} for key, score in items.items()]
     drawn = stats.draws(len(parts))
 
-    def interval(metric: Metric) -> list[float]:
+    def interval(metric: Metric) -> list[float] | None:
         found = stats.estimate(parts, metric, drawn)
-        assert found, "a type is only asked for where it has scores"
-        return [round(found.low, 4), round(found.high, 4)]
+        # One edit says nothing of how far another would be from it.
+        return [found.low, found.high] if found and found.tasks > 1 else None
 
     return {
         "overall": round(fmean(types.values()), 2),
@@ -255,7 +255,8 @@ def compared(
     metric = Metric("overall", "overall", share=False, mean_of=types)
     found = stats.difference(parts[0], parts[1], metric, stats.draws(len(shared)))
     assert found, "each type that is averaged has scores"
-    return {"difference": found.value, "ci": [found.low, found.high], "pairs": len(shared)}
+    ends = [found.low, found.high] if len(shared) > 1 else None
+    return {"difference": found.value, "ci": ends, "pairs": len(shared)}
 
 
 def _items(

@@ -149,14 +149,12 @@ def table(result: dict[str, Any]) -> str:
         return "\n".join([*lines, f"not judged: {result['not_judged']}"])
     lines.append(f"{'tag':<16}{'accuracy':>10}{'95 % interval':>20}{'pictures':>10}{'prompts':>9}")
     for tag, row in result["tags"].items():
-        low, high = row["ci"]
+        interval = rendering.interval_text(row["ci"], ".1%")
         share = f"{row['correct']}/{row['images']}"
-        lines.append(f"{tag:<16}{row['accuracy']:>10.1%}{f'{low:.1%} to {high:.1%}':>20}{share:>10}{row['prompts']:>9}")
-    low, high = result["overall_ci"]
+        lines.append(f"{tag:<16}{row['accuracy']:>10.1%}{interval:>20}{share:>10}{row['prompts']:>9}")
+    interval = rendering.interval_text(result["overall_ci"], ".3f")
     of = f"mean of {len(result['tags'])} of {len(TAGS)} tags"
-    lines.append(
-        f"overall {result['overall']:.5f} ({of}), 95 % interval {low:.3f} to {high:.3f} (bootstrap over prompts)"
-    )
+    lines.append(f"overall {result['overall']:.5f} ({of}), 95 % interval {interval} (bootstrap over prompts)")
     lines.append(
         f"{result['images']} pictures, {result['images_correct']:.1%} correct; {result['prompts']} prompts, "
         f"{result['prompts_any_correct']:.1%} with one correct, {result['prompts_all_correct']:.1%} with all"

@@ -186,13 +186,11 @@ def table(result: dict[str, Any]) -> str:
         lines.append(f"judge: {said}")
     lines.append(f"{'type':<12}{'score':>7}{'95 % interval':>18}{'edits':>7}")
     for kind, row in result["types"].items():
-        low, high = row["ci"]
-        lines.append(f"{kind:<12}{row['score']:>7.2f}{f'{low:.2f} to {high:.2f}':>18}{row['edits']:>7}")
-    low, high = result["overall_ci"]
+        interval = rendering.interval_text(row["ci"], ".2f")
+        lines.append(f"{kind:<12}{row['score']:>7.2f}{interval:>18}{row['edits']:>7}")
+    interval = rendering.interval_text(result["overall_ci"], ".2f")
     of = f"mean of {len(result['types'])} of {len(TYPES)} types"
-    lines.append(
-        f"overall {result['overall']:.2f} ({of}), 95 % interval {low:.2f} to {high:.2f} (bootstrap over edits)"
-    )
+    lines.append(f"overall {result['overall']:.2f} ({of}), 95 % interval {interval} (bootstrap over edits)")
     if result["cap"]:
         lines.append("second and third scores are capped by the first: not as published")
     if result["types_missing"]:

@@ -196,7 +196,7 @@ def facts(runs: Sequence[Run], settings: Settings, arm: Arm) -> dict[str, Any]:
         "seats": seats,
         "cost": {name: _total(runs, name) for name in Cost.model_fields},
         "pictures": sum(run.picture is not None for run in runs),
-        "failed": [f"{run.case} (seed {run.seed}): {run.error}" for run in runs if run.error],
+        "failed": sorted(f"{run.case} (seed {run.seed}): {run.error}" for run in runs if run.error),
     }
 
 
@@ -220,14 +220,19 @@ def cost_lines(result: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def interval_text(ends: Sequence[float] | None, form: str) -> str:
+    """The ends of an interval in a format such as ".1%"; a dash where one case gives none."""
+    return f"{ends[0]:{form}} to {ends[1]:{form}}" if ends else "–"
+
+
 def control_lines(result: Mapping[str, Any]) -> list[str]:
     """The difference to the control, or that there is none."""
     if not (control := result.get("control")):
         return ["control: none (--control FILE, such as the same editor with --strategy one-shot)"]
-    low, high = control["ci"]
+    interval = interval_text(control["ci"], "+.4f")
     return [
         f"less the control ({control['file']}): {control['difference']:+.4f}, "
-        f"95 % interval {low:+.4f} to {high:+.4f}, paired over {control['pairs']}"
+        f"95 % interval {interval}, paired over {control['pairs']}"
     ]
 
 

@@ -225,6 +225,9 @@ def test_overall_is_the_mean_of_tags_and_not_of_pictures():
     assert figures["tags_missing"] == []
     low, high = figures["overall_ci"]
     assert low < figures["overall"] < high
+    assert figures["tags"]["colors"]["ci"] is None  # one prompt
+    low, high = figures["tags"]["single_object"]["ci"]
+    assert (low, high) == (0.75, 1.0)
 
 
 def test_a_published_row_is_the_mean_of_its_tags():

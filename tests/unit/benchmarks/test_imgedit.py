@@ -190,6 +190,12 @@ def test_what_could_not_be_judged_is_counted_and_in_no_mean():
     assert figures["scored"] == 1
 
 
+def test_one_edit_has_no_interval():
+    figures = scored({"0": said(4, 4, 4), "1": said(5, 5, 5), "2": said(1, 1, 1)}, edits("add", "style", "style"))
+    assert figures["types"]["add"]["ci"] is None
+    assert figures["types"]["style"]["ci"] == [1.0, 5.0]
+
+
 def test_nothing_to_score_is_an_error_and_no_zero():
     with pytest.raises(BriefError, match="not one edit"):
         scored({"0": "I can't."}, edits("add"))
