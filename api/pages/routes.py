@@ -1,20 +1,26 @@
 """The routes that people open in a browser."""
 
+import time
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from fastapi.responses import RedirectResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 
 from api.pages.answers import HEADERS, PageRoute, page
+from api.pages.listing import View, active, jobs_page
 from api.problems import Problem
 from api.routes import Owner, TheDoor
+from api.schemas import CURSOR, Wanted
 from director import history
 from director.report import Facts, Trouble, Try
+from tasks.jobs import MAX_LABELS, JobStatus, Label
 from tasks.reports import linked, standalone
 from tasks.store import Thumbnails
 from tasks.store.thumbnails import at_least
 
-REFRESH_SECONDS = 10
+REFRESH_SECONDS, IDLE_SECONDS = 10, 60
+PAGE = 50
+BEST = "best"
 
 pages = APIRouter(route_class=PageRoute)
 
@@ -35,7 +41,26 @@ def home() -> RedirectResponse:
     return RedirectResponse("/jobs")
 
 
-@pages.get("/v1/jobs/{id}/report", response_class=Response)
+@pages.get("/jobs", include_in_schema=False)
+def jobs(
+    request: Request,
+    door: TheDoor,
+    owner: Owner,
+    status: Annotated[list[JobStatus], Query(max_length=5, default_factory=list)],
+    label: Annotated[list[Label], Query(max_length=MAX_LABELS, default_factory=list)],
+    cursor: Annotated[str, Query(pattern=f"{CURSOR}|^$")] = "",
+    refresh: Literal["on", "off"] = "on",
+) -> Response:
+    """The newest jobs first. It loads itself again, often while one of them is at work."""
+    view = View(tuple(status), tuple(label), cursor, refresh == "on")
+    wanted = Wanted(status=status, label=label, limit=PAGE)
+    found = door.service.list(wanted.query(owner), PAGE, cursor or None)
+    every = (REFRESH_SECONDS if active(found.jobs) else IDLE_SECONDS) if view.refresh else 0
+    place = str(request.base_url).rstrip("/")
+    return page(jobs_page(found, view, time.time(), place, every), refresh=every)
+
+
+@pages.get("/v1/jobs/{id}/report", response_class=HTMLResponse)
 def report(
     door: TheDoor,
     thumbnails: TheThumbnails,
@@ -69,7 +94,11 @@ def report(
     return page(linked(trajectory, thumbnails, lambda image: f"{place}/images/{image}", facts), refresh=every)
 
 
-@pages.get("/v1/jobs/{id}/images/{image}", response_class=Response)
+@pages.get(
+    "/v1/jobs/{id}/images/{image}",
+    response_class=Response,
+    responses={200: {"content": {"image/png": {}, "image/webp": {}}}},
+)
 def picture(
     door: TheDoor,
     thumbnails: TheThumbnails,
@@ -79,13 +108,16 @@ def picture(
     width: Annotated[int | None, Query(ge=1, le=1024, description="a WebP at least so wide, if it is")] = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """A picture that the job's trajectory names, as PNG; with `width` a thumbnail. Neither ever changes."""
-    trajectory = door.service.trajectory(door.service.find(owner, id))
+    """A picture that the job's trajectory names, as PNG; with `width` a thumbnail. `best` is the best so far."""
+    found = door.service.find(owner, id)
+    trajectory = door.service.trajectory(found)
+    fixed = found.ended or image != BEST
+    image = (history.deliverable(trajectory) or "") if image == BEST else image
     if image not in history.pictures(trajectory):
         raise Problem(404, "unknown-picture", "Unknown picture", "The job names no such picture.")
     small = at_least(width) if width else None
     tag = f'"{image}-{small}"' if small else f'"{image}"'
-    headers = {**HEADERS, "ETag": tag, "Cache-Control": "private, max-age=86400, immutable"}
+    headers = {**HEADERS, "ETag": tag, "Cache-Control": "private, max-age=86400" if fixed else "private, no-cache"}
     if if_none_match and tag in if_none_match:
         return Response(status_code=304, headers=headers)
     if small:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from director import history
 from director.report.facts import Facts, Try
 from director.report.html import NOTHING, Html, fill, html, join
-from director.report.marks import seconds
+from director.report.marks import duration
 from director.story import count
 from director.types import Trajectory
 
@@ -68,7 +68,7 @@ def section(trajectory: Trajectory, facts: Facts) -> Html:
         rows=join((_row(part, max(p.all for p in parts)) for part in parts), "\n"),
         tries=sum(part.tries for part in parts),
         failed=sum(part.failed for part in parts),
-        total=seconds(sum(part.all for part in parts)),
+        total=duration(sum(part.all for part in parts)),
         counts=_counts(facts.tries),
         troubles=_troubles(facts.tries),
     )
@@ -77,13 +77,13 @@ def section(trajectory: Trajectory, facts: Facts) -> Html:
 def _row(part: Share, most: float) -> Html:
     useful, wasted = (100 * value / most if most else 0.0 for value in (part.useful, part.wasted))
     lost = (
-        html('<span class="wasted">$n wasted, $time</span>', n=part.failed, time=seconds(part.wasted))
+        html('<span class="wasted">$n wasted, $time</span>', n=part.failed, time=duration(part.wasted))
         if part.failed
         else NOTHING
     )
     return fill(
         "share",
-        name=_WORDS.get(part.kind, part.kind), tries=part.tries, lost=lost, time=seconds(part.all),
+        name=_WORDS.get(part.kind, part.kind), tries=part.tries, lost=lost, time=duration(part.all),
         useful=f"{useful:.2f}", wasted=f"{wasted:.2f}",
     )  # fmt: skip
 
@@ -92,12 +92,12 @@ def _wall(parts: Sequence[Share], facts: Facts) -> Html:
     """Work beside the clock: what is left was spent in queues, or between two tries."""
     work = sum(part.all for part in parts)
     if facts.created is None or facts.ended is None:
-        return html("<p>$work of work.</p>", work=seconds(work))
+        return html("<p>$work of work.</p>", work=duration(work))
     wall = max(facts.ended - facts.created, 0.0)
     waited = max(wall - work, 0.0)
     return html(
         "<p>$wall from submit to end: $work of work and $waited of waiting for a worker or between tries.</p>",
-        wall=seconds(wall), work=seconds(work), waited=seconds(waited),
+        wall=duration(wall), work=duration(work), waited=duration(waited),
     )  # fmt: skip
 
 

@@ -40,8 +40,13 @@ def html(template: LiteralString, /, **values: object) -> Html:
 
 
 def fill(name: str, /, **values: object) -> Html:
-    """`templates/<name>.html` with its `$names` filled in. Raises KeyError for one that is missing."""
-    return _filled(_template(name), values)
+    """`templates/<name>.html` beside this file with its `$names` filled in. Raises KeyError for one that is missing."""
+    return fill_from("director.report", name, **values)
+
+
+def fill_from(package: str, name: str, /, **values: object) -> Html:
+    """The same for the templates of another package."""
+    return _filled(_template(package, name), values)
 
 
 def join(parts: Iterable[Html], between: LiteralString = "") -> Html:
@@ -54,8 +59,8 @@ def _filled(template: Template, values: dict[str, object]) -> Html:
 
 
 @cache
-def _template(name: str) -> Template:
-    return Template((files("director.report") / "templates" / f"{name}.html").read_text("utf-8").strip("\n"))
+def _template(package: str, name: str) -> Template:
+    return Template((files(package) / "templates" / f"{name}.html").read_text("utf-8").strip("\n"))
 
 
 NOTHING = Html("")

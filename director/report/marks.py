@@ -6,7 +6,7 @@ from director.types import Outcome, Verdict
 
 
 class Mark(NamedTuple):
-    """`name` is a class of report.css."""
+    """`name` is a class of style.css."""
 
     name: str
     sign: str
@@ -29,7 +29,7 @@ def percent(share: float) -> str:
     return f"{share:.0%}"
 
 
-def seconds(value: float) -> str:
+def duration(value: float) -> str:
     """A duration for people: 0.4 s, 12 s, 3 min 20 s, 2 h 5 min."""
     if value < 9.95:
         return f"{value:.1f} s"

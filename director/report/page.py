@@ -30,8 +30,8 @@ def report(trajectory: Trajectory, pictures: Pictures, facts: Facts | None = Non
         facts=_small_print(trajectory, facts),
         state=state.section(trajectory, facts),
         simulated=state.simulated(trajectory),
-        lead=_lead(book),
-        bar=tally(_counted(book)),
+        lead=_lead(book, over=bool(trajectory.stop) or (bool(facts.trouble) and not facts.doing)),
+        bar=tally(_counted(book)) if book.goals else NOTHING,
         open_goals=_open_goals(book),
         letters_link=html('<li><a href="#lettering">Lettering</a></li>') if letters else NOTHING,
         rounds=rounds.sections(book),
@@ -52,7 +52,7 @@ def document(title: str, body: Html) -> str:
 
 @cache
 def style() -> str:
-    return (files("director.report") / "report.css").read_text("utf-8")
+    return (files("director.report") / "style.css").read_text("utf-8")
 
 
 @cache
@@ -109,19 +109,19 @@ def _small_print(trajectory: Trajectory, facts: Facts) -> Html:
     return join((part for part in parts if part), " · ")
 
 
-def _lead(book: Book) -> Html:
+def _lead(book: Book, over: bool) -> Html:
     """The best picture, large."""
     trajectory = book.trajectory
     image = history.deliverable(trajectory)
     if image is None:
-        said = "No picture was drawn." if trajectory.stop else "There is no picture yet."
+        said = "No picture was drawn." if over else "There is no picture yet."
         return html('<p class="lead none">$said</p>', said=said)
     src, full = book.pictures.lead(image), book.pictures.full(image)
     if not src:
         return html('<p class="lead none">The picture is no longer stored.</p>')
     kind, score = "Newest picture, not accepted yet", ""
     if history.best(trajectory) == image:
-        kind = "Final picture" if trajectory.stop else "Best picture so far"
+        kind = "Final picture" if over else "Best picture so far"
         score = f", {history.count(trajectory, Outcome.MET)} of {len(book.goals)} goals met"
     shown = html(
         '<img src="$src" alt="$alt" width="$w" height="$h">',

@@ -168,7 +168,7 @@ def _candidate(book: Book, each: Round, place: int, candidate: Candidate, asked:
 
 
 def _picture(book: Book, image: ImageHash, alt: str, id: str) -> Html:
-    """A thumbnail that leads to the full size: elsewhere, or to itself, enlarged by report.css."""
+    """A thumbnail that leads to the full size: elsewhere, or to itself, enlarged by style.css."""
     src = book.pictures.thumb(image)
     if not src:
         return html('<span class="gone">$alt. This picture is no longer stored.</span>', alt=alt)

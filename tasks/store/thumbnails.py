@@ -29,7 +29,7 @@ def shrink(png: bytes, width: int, quality: int = _QUALITY, max_pixels: int = MA
         small = stored.convert("RGB")
     small.thumbnail((width, 4 * width), Image.Resampling.LANCZOS)
     output = io.BytesIO()
-    small.save(output, "WEBP", quality=quality, method=3)
+    small.save(output, "WEBP", quality=quality, method=2)
     return output.getvalue()
 
 

@@ -121,7 +121,11 @@ def _round(n: int, best: str | None, drawn: list[str], picked: str) -> list[Even
             image=picked,
             gained=gained,
             lost=lost,
-            why="the first picture" if first else "gained" if _ACCEPTED[n] else f"rolled back: lost {', '.join(lost)}",
+            why="the first picture"
+            if first
+            else f"gained {', '.join(gained)}, lost nothing"
+            if _ACCEPTED[n]
+            else f"rolled back: lost {', '.join(lost)}",
         ),
     ]
 

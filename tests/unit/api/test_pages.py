@@ -176,3 +176,97 @@ def test_a_picture_that_is_gone_leaves_the_report_readable(alice: httpx.Client, 
 def test_the_root_leads_to_the_jobs(alice: httpx.Client):
     response = alice.get("/")
     assert (response.status_code, response.headers["Location"]) == (307, "/jobs")
+
+
+# --- the list of jobs --------------------------------------------------------------------------
+
+
+def rows(page: JustHTML) -> list[str]:
+    return [words(row) for row in page.query(".jobs tbody tr")]
+
+
+def test_without_jobs_the_page_says_how_to_submit_one(alice: httpx.Client):
+    response = alice.get("/jobs")
+    said = words(read(response))
+    assert "visiondirector submit brief.txt --watch" in said
+    assert "curl http://127.0.0.1:8100/v1/jobs --json" in said
+    assert response.headers["Refresh"] == "60"
+    assert response.headers["Content-Security-Policy"].endswith("frame-ancestors 'none'")
+
+
+def test_jobs_are_listed_with_their_standing_and_the_way_to_their_report(alice: httpx.Client, house: House, done: str):
+    waiting = submitted(alice, house)
+    response = alice.get("/jobs")
+    page = read(response)
+    first, second = rows(page)
+    assert first.startswith(f"A harbour {waiting[:8]} queued")
+    assert "budget used up" in second
+    assert "5 of 7" in second
+    links = [a.attrs["href"] for a in page.query(".jobs .name > a")]
+    assert links == [f"/v1/jobs/{waiting}/report", f"/v1/jobs/{done}/report"]
+    assert response.headers["Refresh"] == "10"
+    shots = [img.attrs["src"] for img in page.query(".jobs img")]
+    assert shots == [f"/v1/jobs/{done}/images/best?width=128"]
+    shot = alice.get(shots[0])
+    assert shot.headers["Content-Type"] == "image/webp"
+    assert shot.headers["Cache-Control"] == "private, max-age=86400"
+
+
+def test_the_best_picture_of_a_running_job_is_asked_for_again(alice: httpx.Client, house: House):
+    id = submitted(alice, house, regatta(house.images.put, rounds=1, stop=False))
+    shot = alice.get(f"/v1/jobs/{id}/images/best?width=128")
+    assert shot.headers["Cache-Control"] == "private, no-cache"
+    same = alice.get(f"/v1/jobs/{id}/images/best?width=128", headers={"If-None-Match": shot.headers["ETag"]})
+    assert same.status_code == 304
+    assert alice.get(f"/v1/jobs/{submitted(alice, house)}/images/best").status_code == 404
+
+
+def test_the_list_is_narrowed_by_status_and_label(alice: httpx.Client, house: House, done: str):
+    body = {"brief": "A lamp", "labels": ["autumn"]}
+    alice.post("/v1/jobs", json=body)
+    assert len(rows(read(alice.get("/jobs")))) == 2
+    only_done = read(alice.get("/jobs?status=done"))
+    assert [row[:9] for row in rows(only_done)] == ["A harbour"]
+    assert [words(a) for a in only_done.query("[aria-current]")] == ["Done"]
+    label = next(a for a in read(alice.get("/jobs")).query(".jobs a") if words(a) == "autumn").attrs["href"]
+    assert [row[:6] for row in rows(read(alice.get(label)))] == ["A lamp"]
+    assert "There is no such job" in words(read(alice.get("/jobs?status=cancelled")))
+
+
+def test_the_list_goes_on_on_another_page(alice: httpx.Client, house: House):
+    for n in range(53):
+        alice.post("/v1/jobs", json={"brief": f"Lamp {n}"})
+    page, seen = read(alice.get("/jobs")), []
+    seen += rows(page)
+    older = page.query(".paging a")[-1]
+    assert words(older) == "Older"
+    page = read(alice.get(older.attrs["href"]))
+    seen += rows(page)
+    assert len({row.split(" queued")[0] for row in seen}) == 53
+    assert [words(a) for a in page.query(".paging a")] == ["Newest"]
+
+
+def test_the_list_can_be_kept_from_reloading(alice: httpx.Client, done: str):
+    still = alice.get(read(alice.get("/jobs?status=done")).query(".refresh a")[0].attrs["href"])
+    assert "Refresh" not in still.headers
+    assert [words(a) for a in read(still).query("[aria-current]")] == ["Done"]
+
+
+def test_each_owner_has_a_list_of_their_own(house: House, done: str):
+    with browse(house.app(), **BOB) as bob:
+        assert "No jobs yet" in words(read(bob.get("/jobs")))
+    with browse(house.app()) as stranger:
+        assert stranger.get("/jobs").status_code == 401
+
+
+def test_a_hostile_title_is_listed_as_text(alice: httpx.Client):
+    title = "<script>alert(1)</script>\u202e\x07<img src=x onerror=y>"
+    alice.post("/v1/jobs", json={"brief": {"text": "x" * 2000, "title": title}})
+    page = read(alice.get("/jobs"))
+    assert not page.query("script, [onerror]")
+    assert "<script>alert(1)</script>��<img src=x onerror=y>" in rows(page)[0]
+
+
+@pytest.mark.parametrize("query", ["status=gone", "cursor=x", "label=a%20b", "refresh=maybe"])
+def test_a_view_that_there_is_not_is_refused(alice: httpx.Client, query: str):
+    assert alice.get(f"/jobs?{query}").status_code == 422

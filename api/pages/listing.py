@@ -1,0 +1,149 @@
+"""The list of jobs as a page: how each stands, what it cost, and the way to its report."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import urlencode
+
+from api.schemas import JobList, JobSummary
+from director.report import document
+from director.report.html import NOTHING, Html, fill_from, html, join
+from director.report.marks import duration
+from director.report.page import tally
+from director.report.state import refreshing
+from director.story import count
+from tasks.jobs import ACTIVE, JobStatus
+
+_VIEWS: dict[str, tuple[JobStatus, ...]] = {
+    "All": (),
+    "At work": (JobStatus.QUEUED, JobStatus.RUNNING),
+    "Done": (JobStatus.DONE,),
+    "Failed": (JobStatus.FAILED,),
+    "Cancelled": (JobStatus.CANCELLED,),
+}
+_STOPS = {  # of a job that is done: (class, words)
+    "satisfied": ("met", "satisfied"),
+    "unverified": ("unsure", "not all judged"),
+    "budget": ("unsure", "budget used up"),
+    "stalled": ("unsure", "stalled"),
+}
+_STATES = {
+    JobStatus.QUEUED: ("waiting", "queued"),
+    JobStatus.RUNNING: ("running", "running"),
+    JobStatus.FAILED: ("missed", "failed"),
+    JobStatus.CANCELLED: ("unseen", "cancelled"),
+}
+
+
+@dataclass(frozen=True)
+class View:
+    """What of the jobs is looked at, as the address says it."""
+
+    statuses: tuple[JobStatus, ...] = ()
+    labels: tuple[str, ...] = ()
+    cursor: str = ""
+    refresh: bool = True
+
+    def path(self, **changed: object) -> str:
+        """The address of this view, some of it changed."""
+        new = View(**{**self.__dict__, **changed})  # pyright: ignore[reportArgumentType]
+        pairs = [("status", status.value) for status in new.statuses] + [("label", label) for label in new.labels]
+        pairs += [("cursor", new.cursor)] if new.cursor else []
+        pairs += [] if new.refresh else [("refresh", "off")]
+        return f"/jobs?{urlencode(pairs)}" if pairs else "/jobs"
+
+
+def jobs_page(found: JobList, view: View, now: float, place: str, refresh: int) -> str:
+    """`place` is the address of the service, to be copied; `now` in seconds since the epoch."""
+    body = fill_from(
+        "api.pages",
+        "jobs",
+        filters=join(_filter(view, name, statuses) for name, statuses in _VIEWS.items()),
+        labels=_labels(view),
+        list=_list(found.jobs, view, now, place, more=bool(found.next)),
+        newest=html('<a href="$to">Newest</a>', to=view.path(cursor="")) if view.cursor else NOTHING,
+        older=html('<a href="$to" rel="next">Older</a>', to=view.path(cursor=found.next)) if found.next else NOTHING,
+        refresh=refreshing(refresh, view.path(refresh=not view.refresh)),
+    )
+    return document("Jobs", body)
+
+
+def _filter(view: View, name: str, statuses: tuple[JobStatus, ...]) -> Html:
+    current = html(' aria-current="page"') if set(view.statuses) == set(statuses) else NOTHING
+    to = view.path(statuses=statuses, cursor="")
+    return html('<li><a href="$to"$current>$name</a></li>', to=to, current=current, name=name)
+
+
+def _labels(view: View) -> Html:
+    if not view.labels:
+        return NOTHING
+    named = ", ".join(view.labels)
+    return html(
+        '<p class="note">Only with the label $named. <a href="$all">All labels</a></p>',
+        named=named, all=view.path(labels=(), cursor=""),
+    )  # fmt: skip
+
+
+def _list(jobs: Sequence[JobSummary], view: View, now: float, place: str, more: bool) -> Html:
+    if jobs:
+        owners = {job.owner for job in jobs}
+        rows = join((_row(job, view, now, with_owner=len(owners) > 1) for job in jobs), "\n")
+        return fill_from("api.pages", "list", rows=rows)
+    if more:
+        return html('<p class="note">None among these; there may be older ones.</p>')
+    if view.statuses or view.labels or view.cursor:
+        return html('<p class="note">There is no such job. <a href="/jobs">All jobs</a></p>')
+    return fill_from("api.pages", "empty", place=place)
+
+
+def _row(job: JobSummary, view: View, now: float, with_owner: bool) -> Html:
+    state, words = _STATES.get(job.status) or _STOPS.get(job.stop, ("unseen", job.stop))
+    goals = job.goals
+    known = {"met": goals.met, "unsure": goals.unsure, "missed": goals.missed}
+    return fill_from(
+        "api.pages",
+        "job",
+        shot=_shot(job),
+        report=job.links["report"],
+        title=job.title,
+        short=job.id[:8],
+        labels=join((html('<a href="$to">$label</a>', to=view.path(labels=(label,), cursor=""), label=label)
+                     for label in job.labels), " "),
+        owner=html("of $owner", owner=job.owner) if with_owner else NOTHING,
+        state=state,
+        status=words,
+        doing=job.doing or (f"{job.error.boundary}: {job.error.message}"[:160] if job.error else ""),
+        bar=tally({**known, "unseen": goals.total - sum(known.values())}) if goals.total else NOTHING,
+        goals=f"{goals.met} of {goals.total} met" if goals.total else "brief not read yet",
+        cost=_cost(job),
+        iso=datetime.fromtimestamp(job.created, UTC).isoformat(timespec="seconds"),
+        age=_age(now - job.created),
+    )  # fmt: skip
+
+
+def _age(seconds: float) -> str:
+    """In one unit: nobody reads a list for minutes and seconds."""
+    for unit, length in (("day", 86_400), ("hour", 3600), ("minute", 60)):
+        if seconds >= length:
+            return f"{count(int(seconds // length), unit)} ago"
+    return "just now"
+
+
+def _shot(job: JobSummary) -> Html:
+    if not job.renders:
+        return NOTHING
+    return html('<img src="$src/images/best?width=128" alt="" width="64" loading="lazy">', src=job.links["self"])
+
+
+def _cost(job: JobSummary) -> str:
+    """Work, with what was wasted in sight."""
+    cost = job.cost
+    parts = [count(job.rounds, "round"), count(job.renders, "picture")] if job.rounds else []
+    parts += [f"{duration(cost.seconds)} of work"] if cost.attempts else []
+    parts += [f"{duration(cost.gpu_seconds)} of GPU"] if cost.gpu_seconds else []
+    parts += [f"{cost.wasted_attempts} wasted"] if cost.wasted_attempts else []
+    return ", ".join(parts) or "nothing yet"
+
+
+def active(jobs: Sequence[JobSummary]) -> bool:
+    return any(job.status in ACTIVE for job in jobs)
