@@ -48,7 +48,7 @@ def _looked_at(each: Round) -> str:
 def _heading(each: Round) -> Html:
     state, words = fate(each)
     return html(
-        '<th role="columnheader" scope="col" class="$state"><a href="#round-$n"><span class="sr">Round </span>$n</a>'
+        '<th scope="col" class="$state"><a href="#round-$n"><span class="sr">Round </span>$n</a>'
         ' <span class="fate">$words</span></th>',
         state=state, n=each.number, words=words,
     )  # fmt: skip
@@ -72,9 +72,7 @@ def _cell(goal: Goal, verdict: Verdict | None, column: str, each: Round | None) 
     undone = " undone" if each and fate(each)[0] == "undone" else ""
     where = f"round {each.number}" if each else "best picture"
     if verdict is None:
-        return html(
-            '<td role="cell" class="unseen$undone"><span class="sr">$word</span></td>', undone=undone, word=UNSEEN.word
-        )
+        return html('<td class="unseen$undone"><span class="sr">$word</span></td>', undone=undone, word=UNSEEN.word)
     mark = mark_of(verdict)
     return fill(
         "cell",
@@ -87,8 +85,8 @@ def _cell(goal: Goal, verdict: Verdict | None, column: str, each: Round | None) 
 def _total(standing: Standing) -> Html:
     outcomes = [verdict.outcome for verdict in standing.values()]
     return html(
-        '<td role="cell">$met<span class="of">/$all</span></td>', met=outcomes.count(Outcome.MET), all=len(outcomes)
-    ) if outcomes else html('<td role="cell"><span class="sr">nothing looked at</span></td>')  # fmt: skip
+        '<td>$met<span class="of">/$all</span></td>', met=outcomes.count(Outcome.MET), all=len(outcomes)
+    ) if outcomes else html('<td><span class="sr">nothing looked at</span></td>')  # fmt: skip
 
 
 def _letters(book: Book, goal: Goal, verdict: Verdict | None) -> Html:

@@ -186,7 +186,7 @@ def _region(region: Region | None) -> Html:
         return NOTHING
     return html(
         '<svg class="region" viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">'
-        '<rect x="$x" y="$y" width="$w" height="$h"/></svg>',
+        '<rect x="$x" y="$y" width="$w" height="$h" vector-effect="non-scaling-stroke"/></svg>',
         x=f"{100 * region.x0:.2f}", y=f"{100 * region.y0:.2f}",
         w=f"{100 * (region.x1 - region.x0):.2f}", h=f"{100 * (region.y1 - region.y0):.2f}",
     )  # fmt: skip
