@@ -73,6 +73,7 @@ class Archive:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._hashes = Recent(64 * 1024)  # sha256 by key of the snapshots last seen here
+        self._records = Recent(4 * 2**20)
         self._written = _Newest(32)  # the process that ran a step is often asked for the next one
         # A job's facts are written once, and every step asks for them.
         self._known_job = lru_cache(maxsize=256)(self._load_job)
@@ -232,7 +233,15 @@ class Archive:
 
     def attempts(self, job: str) -> list[dict[str, Any]]:
         """What `save_attempt` was given, by step."""
-        return [_facts(key, self._store.get(key)) for key in self._store.list(f"jobs/{job}/attempts/")]
+        return [_facts(key, self._record(key)) for key in self._store.list(f"jobs/{job}/attempts/")]
+
+    def _record(self, key: str) -> bytes:
+        """Attempt records never change, and a report that is looked at again wants the same ones."""
+        record = self._records.get(key)
+        if record is None:
+            record = self._store.get(key)
+            self._records.put(key, record)
+        return record
 
     def save_control(self, job: str, kind: ControlKind, nonce: str, facts: Mapping[str, Any]) -> None:
         self._store.put(f"jobs/{job}/control/{kind}-{nonce}.json", _dump(facts))
