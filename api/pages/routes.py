@@ -10,7 +10,7 @@ from api.pages.answers import HEADERS, PageRoute, page
 from api.pages.listing import View, active, jobs_page
 from api.problems import Problem
 from api.routes import Owner, TheDoor
-from api.schemas import CURSOR, Wanted
+from api.schemas import CURSOR, JobList, Wanted
 from director import history
 from director.report import Facts, Trouble, Try
 from tasks.jobs import MAX_LABELS, JobStatus, Label
@@ -53,8 +53,8 @@ def jobs(
 ) -> Response:
     """The newest jobs first. It loads itself again, often while one of them is at work."""
     view = View(tuple(status), tuple(label), cursor, refresh == "on")
-    wanted = Wanted(status=status, label=label, limit=PAGE)
-    found = door.service.list(wanted.query(owner), PAGE, cursor or None)
+    wanted = Wanted(status=status, label=label, limit=PAGE).query(owner)
+    found = door.service.list(wanted, PAGE, cursor or None) if wanted else JobList(jobs=[], next=None)
     every = (REFRESH_SECONDS if active(found.jobs) else IDLE_SECONDS) if view.refresh else 0
     place = str(request.base_url).rstrip("/")
     return page(jobs_page(found, view, time.time(), place, every), refresh=every)
