@@ -13,6 +13,7 @@ from director.types import Trajectory, Usage
 _EVENTS: TypeAdapter[types.Event] = TypeAdapter(types.Event)
 
 NOBODY = "waiting: no worker"
+LOST = "no answer"
 STYLES = {"done": "bold green", "failed": "bold red", "cancelled": "bold yellow", "running": "cyan", "queued": ""}
 
 
@@ -32,7 +33,7 @@ def progress(doing: str) -> Line:
 
 
 def doing_style(doing: str) -> str:
-    return "yellow" if doing.startswith(NOBODY) else "dim"
+    return "yellow" if doing.startswith((NOBODY, LOST)) else "dim"
 
 
 def summary(job: Job) -> list[Line]:
@@ -91,7 +92,7 @@ def outcome(job: Job, trajectory: Trajectory, most: int = 6) -> list[Line]:
         if verdict and verdict.outcome is not types.Outcome.MET:
             why = f" ({plain(verdict.evidence, 60)})" if verdict.evidence else ""
             colour = "red" if verdict.outcome is types.Outcome.MISSED else "yellow"
-            lines.append(Line(verdict.outcome.value, plain(goal.text, 60) + why, colour))
+            lines.append(Line(verdict.outcome.value, plain(goal.text, 44) + why, colour))
     more = (
         [Line("", f"… {len(lines) - most} more: visiondirector show {job.id[:8]}", "dim")] if len(lines) > most else []
     )

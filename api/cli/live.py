@@ -200,7 +200,8 @@ def bar(outcomes: Iterable[str], width: int = _BAR, words: bool = True) -> Text:
 
 
 def _doing(doing: str, quiet: int) -> Text:
-    text = Text(plain(doing), style="yellow" if doing.startswith(narrate.NOBODY) else "")
+    style = narrate.doing_style(doing)
+    text = Text().append(plain(doing), style="" if style == "dim" else style)
     return text.append(f" · {narrate.duration(quiet)}", style="dim") if quiet else text
 
 
