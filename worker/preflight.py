@@ -4,6 +4,7 @@ A dry run looks at the profile alone. The machine's part (cards, memory, librari
 anything runs, the rest once it does.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib import util
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -83,6 +85,8 @@ def of_machine(opened: Opened, box: Box, settings: Settings) -> Lines:
         if Path(path).name.startswith("tiny-"):
             continue
         yield _checked("weights", lambda path=path, repository=repository: _on_disk(Path(path), repository))
+    for path in _loras(opened.profile):
+        yield Check("lora", path.is_file(), f"{path}" if path.is_file() else f"there is no {path}: mend `loras`")
     for server in box.servers:
         yield _checked("port", lambda server=server: _port(server))
 
@@ -156,6 +160,11 @@ def _weights(profile: Profile) -> list[tuple[str, str]]:
         except Unknown:
             found[path] = f"{Path(path).name}, which this checkout does not know"
     return list(found.items())
+
+
+def _loras(profile: Profile) -> list[Path]:
+    configs = profile.editors.pipelines.values() if profile.editors else ()
+    return list(dict.fromkeys(path for config in configs for path in config.loras.values()))
 
 
 # --- the machine --------------------------------------------------------------------------------
@@ -238,7 +247,22 @@ def _on_disk(folder: Path, repository: str) -> str:
         raise ValueError(f"{folder}: the download has not ended ({partial.name})")
     if not any((folder / name).is_file() for name in ("config.json", "model_index.json")):
         raise ValueError(f"{folder} has neither config.json nor model_index.json: download {repository} again")
+    if missing := next(_not_there(folder), None):
+        raise ValueError(f"{folder} lacks {missing}: download {repository} again, it goes on where it ended")
     return f"{folder}, {sum(file.stat().st_size for file in files) / GIB:.1f} GiB"
+
+
+def _not_there(folder: Path) -> Iterator[str]:
+    """What is missing of the parts that a pipeline lists, and of the files that an index of weights names."""
+    if (whole := folder / "model_index.json").is_file():
+        listed: dict[str, Any] = json.loads(whole.read_text(encoding="utf-8"))
+        parts = [name for name, kind in listed.items() if isinstance(kind, list) and kind[0]]
+        yield from (f"{name}/" for name in parts if not (folder / name).is_dir())
+    for index in sorted(folder.rglob("*.safetensors.index.json")):
+        shards: dict[str, str] = json.loads(index.read_text(encoding="utf-8")).get("weight_map", {})
+        for shard in sorted(set(shards.values())):
+            if not (index.parent / shard).is_file():
+                yield str((index.parent / shard).relative_to(folder))
 
 
 def _port(server: ModelServer) -> str:

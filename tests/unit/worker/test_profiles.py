@@ -247,6 +247,37 @@ def test_nothing_is_started_on_a_machine_without_the_cards(
     assert "FAIL  memory" in captured.out
 
 
+def test_a_download_that_ended_early_is_found(tmp_path: Path):
+    folder = tmp_path / "Qwen-Image"
+    settings = Settings(weights=tmp_path)
+    opened = load_profile("one-80gb", settings)
+    box = opened.profile.boxes["here"]
+
+    def said() -> str:
+        return next(check.found for check in of_machine(opened, box, settings) if str(folder) + " " in check.found)
+
+    (folder / "vae").mkdir(parents=True)
+    (folder / "vae" / "weights.safetensors").touch()
+    parts = {"_class_name": "QwenImagePipeline", "vae": ["diffusers", "V"], "transformer": ["diffusers", "T"]}
+    (folder / "model_index.json").write_text(json.dumps(parts | {"image_encoder": [None, None]}))
+    assert "lacks transformer/: download Qwen/Qwen-Image again" in said()
+    (folder / "transformer").mkdir()
+    shards = {"weight_map": {"a": "one-of-2.safetensors", "b": "two-of-2.safetensors"}}
+    (folder / "transformer" / "model.safetensors.index.json").write_text(json.dumps(shards))
+    (folder / "transformer" / "one-of-2.safetensors").touch()
+    assert "lacks transformer/two-of-2.safetensors" in said()
+
+
+def test_a_lora_that_is_not_there_is_named(tmp_path: Path):
+    fast = {"family": "qwen-image", "path": "Qwen-Image", "loras": {"fast": str(tmp_path / "fast.safetensors")}}
+    editors = {"pipelines": {"fast": fast}, "editors": {"qwen": {"generate": "fast"}}}
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps({**PARTS, "editors": editors}))
+    opened = load_profile(str(path), Settings())
+    missing = [check.found for check in of_machine(opened, opened.profile.boxes["here"], Settings()) if not check.ok]
+    assert f"there is no {tmp_path / 'fast.safetensors'}: mend `loras`" in missing
+
+
 def test_cards_as_nvidia_smi_lists_them():
     listed = "NVIDIA H100 80GB HBM3, 81559, 4\nNVIDIA H100 80GB HBM3, 81559, 61440\n"
     assert cards_suffice([79.1], listed) == "NVIDIA H100 80GB HBM3 with 79.6 GiB, 0.0 in use"
