@@ -86,8 +86,7 @@ def _limited(entries: Sequence[Entry], args: argparse.Namespace) -> list[Entry]:
 
 
 def _drawn(entries: Sequence[Entry], args: argparse.Namespace, settings: Settings) -> dict[str, Any]:
-    process = rendering.with_profile(settings, args.profile)
-    arm = rendering.arm_of(args)
+    process, arm = rendering.chosen(args, settings)
     works = [Work(entry.case, arm, args.seed + n) for entry in entries for n in range(args.samples)]
     by_case = {entry.folder: entry for entry in entries}
     place = rendering.Place(

@@ -80,8 +80,7 @@ def _limited(edits: Mapping[str, Edit], limit: int | None) -> dict[str, Edit]:
 
 def _drawn(edits: Mapping[str, Edit], args: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     """Every edit through the loop, to `images/<key>.png`; gives who drew and what it cost."""
-    process = rendering.with_profile(settings, args.profile)
-    arm = rendering.arm_of(args)
+    process, arm = rendering.chosen(args, settings)
     if lost := [edit.id for edit in edits.values() if not (args.originals / edit.id).is_file()]:
         raise BriefError(
             f"{len(lost)} of the source pictures are not in {args.originals}, {lost[0]} among them",

@@ -28,23 +28,34 @@ from tasks.store import clean_upload, image_hash
 from worker.local import LocalContext
 from worker.local import run as run_loop
 from worker.profiles import load_profile
+from worker.profiles import names as profile_names
 from worker.servers import ready
-from worker.studio import SKETCH, open_studio
+from worker.studio import SKETCH, editor_models, open_studio
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def add_loop_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--profile", help="what fills the seats: a name, or a path that ends in .json")
+    parser.add_argument(
+        "--profile", help="editor model, such as flux-krea; or what fills all seats: a studio's name, or a .json"
+    )
     parser.add_argument("--strategy", default="ours", help=f"one of {', '.join(STRATEGIES)}")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the loop")
     parser.add_argument("--seed", type=int, default=0, help="of the first picture of each case; others count up")
     parser.add_argument("--workers", type=int, help="processes; default: all cores on the sketch studio, else one")
 
 
-def arm_of(args: argparse.Namespace) -> Arm:
-    """The loop's settings as the command line says. Raises BriefError that names the setting."""
-    return Arm(name=args.strategy, settings=loop_settings(assignments(args.set), args.strategy))
+def chosen(args: argparse.Namespace, settings: Settings) -> tuple[Settings, Arm]:
+    """Who fills the seats and the loop's settings, as the command line says. Raises BriefError that names the word."""
+    values = assignments(args.set)
+    if args.profile and (args.profile in profile_names() or args.profile.endswith(".json")):
+        settings = load_settings(**load_profile(args.profile, settings).settings(os.environ))
+    elif args.profile:
+        if args.profile not in (models := editor_models(settings)):
+            known = f"editors: {', '.join(models)}; studios: {', '.join(profile_names())}"
+            raise BriefError(f"there is no editor or studio {args.profile!r}", known, "--profile")
+        values = {"editor": args.profile, **values}
+    return settings, Arm(name=args.strategy, settings=loop_settings(values, args.strategy))
 
 
 @dataclass(frozen=True)
@@ -250,8 +261,3 @@ def check_options(args: argparse.Namespace, *counts: str) -> None:
 def write_json(path: Path | None, result: Mapping[str, Any]) -> None:
     if path:
         path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def with_profile(settings: Settings, profile: str | None) -> Settings:
-    """The settings with the seats of --profile. Raises BriefError for a profile that can't be used."""
-    return load_settings(**load_profile(profile, settings).settings(os.environ)) if profile else settings

@@ -92,7 +92,8 @@ def test_a_prompt_that_cannot_be_drawn_is_no_picture_and_said(tmp_path: Path, ca
         (["--seed", "1"], "was made with seed = 0"),
         (["--samples", "0"], "--samples: 0 is too few"),
         (["--strategy", "luck"], "there is no strategy"),
-        (["--profile", "luck"], "luck"),
+        (["--profile", "luck"], "there is no editor or studio 'luck' (editors: "),
+        (["--profile", "perfect"], "was made with arms.one-shot.editor"),
     ],
 )
 def test_what_does_not_fit_is_refused(
