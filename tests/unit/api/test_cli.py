@@ -1,6 +1,7 @@
 import json
 import shutil
 import subprocess
+import sys
 from argparse import Namespace
 from collections.abc import Callable
 from io import BytesIO, StringIO
@@ -447,6 +448,12 @@ def test_a_picture_that_can_not_be_made_again(
 
 
 # --- commands without a service ---------------------------------------------------------------
+
+
+def test_a_command_starts_without_what_only_the_service_needs() -> None:
+    program = "import sys, api.cli; print({'boto3', 'redis', 'celery', 'fastapi', 'PIL'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
