@@ -128,8 +128,8 @@ def _hostname(url: str) -> str:
 
 
 def _unauthorized(title: str, reads: bool) -> Problem:
-    # Browsers ask their user for a password when Basic is offered.
-    offered: Sequence[str] = ["Bearer", "Basic"] if reads else ["Bearer"]
+    # Browsers ask their user for a password when Basic is offered; Chromium only when it is offered first.
+    offered: Sequence[str] = ["Basic", "Bearer"] if reads else ["Bearer"]
     challenge = ", ".join(f'{scheme} realm="visiondirector"' for scheme in offered)
     return Problem(
         401, "unauthorized", title, "Send the header Authorization: Bearer TOKEN.",

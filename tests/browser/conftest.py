@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,13 +59,16 @@ Open = Callable[..., Tab]
 
 @pytest.fixture
 def tab(browser: Browser) -> Iterator[Open]:
-    """Opens an address: tab(url, width=, dark=, scripts=)."""
+    """Opens an address: tab(url, width=, dark=, scripts=, token=)."""
     contexts: list[BrowserContext] = []
 
-    def open(url: str, width: int = 1200, dark: bool = False, scripts: bool = True) -> Tab:
+    def open(url: str, width: int = 1200, dark: bool = False, scripts: bool = True, token: str = "") -> Tab:
         scheme = "dark" if dark else "light"
         context = browser.new_context(
-            viewport={"width": width, "height": 800}, color_scheme=scheme, java_script_enabled=scripts
+            viewport={"width": width, "height": 800},
+            color_scheme=scheme,
+            java_script_enabled=scripts,
+            http_credentials={"username": "anybody", "password": token} if token else None,
         )
         contexts.append(context)
         made = Tab(context.new_page(), [], [])
@@ -98,9 +102,9 @@ class Town:
         return id
 
 
-@pytest.fixture(scope="session")
-def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    house, port = House(tmp_path_factory.mktemp("house"), tokens={}), free_port()
+@contextmanager
+def serving(house: House) -> Iterator[Town]:
+    port = free_port()
     server = uvicorn.Server(uvicorn.Config(house.app(), port=port, log_config=None))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -112,6 +116,12 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     finally:
         server.should_exit = True
         thread.join(20)
+
+
+@pytest.fixture(scope="session")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    with serving(House(tmp_path_factory.mktemp("house"), tokens={})) as town:
+        yield town
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,13 @@
 """The list of jobs in a real browser."""
 
+from pathlib import Path
+
 import httpx
 import pytest
 
-from tests.browser.conftest import Open, Town
+from tests.browser.conftest import Open, Town, serving
 from tests.browser.looking import faults, overflow
+from tests.unit.api.house import House
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -45,3 +48,11 @@ def test_it_loads_itself_again(town: Town, tab: Open) -> None:
     with page.expect_navigation(timeout=30_000):
         pass
     assert page.get_by_role("table").is_visible()
+
+
+def test_a_browser_asks_for_the_token_as_a_password(tab: Open, tmp_path: Path) -> None:
+    with serving(House(tmp_path)) as guarded:
+        page = tab(guarded.url, token="alice-token").page
+        assert page.get_by_role("heading", level=2, name="No jobs yet").is_visible()
+        refused = tab(guarded.url, token="wrong").page
+        assert not refused.get_by_role("heading", level=2, name="No jobs yet").is_visible()

@@ -7,21 +7,16 @@ compresses as badly as film grain.
 import io
 import statistics
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import numpy as np
-import uvicorn
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from director.types import LoopSettings, Trajectory
-from infra.servers import free_port
-from tests.browser.conftest import ARGUMENTS, CHROMIUM
+from tests.browser.conftest import ARGUMENTS, CHROMIUM, Town, serving
 from tests.support.gallery import regatta
 from tests.unit.api.house import House
 
@@ -32,40 +27,25 @@ REPEATS = 5
 def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         for size in SIZES:
-            with served(Path(folder) / f"{size[0]}") as (house, url):
-                measure(house, url, size)
+            with serving(House(Path(folder) / f"{size[0]}", tokens={})) as town:
+                measure(town, size)
     return 0
 
 
-@contextmanager
-def served(folder: Path) -> Iterator[tuple[House, str]]:
-    house, port = House(folder, tokens={}), free_port()
-    server = uvicorn.Server(uvicorn.Config(house.app(), port=port, log_config=None))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    try:
-        yield house, f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join(20)
-
-
-def measure(house: House, url: str, size: tuple[int, int]) -> None:
+def measure(town: Town, size: tuple[int, int]) -> None:
     """Print a line of times in milliseconds and sizes in kB."""
     width, height = size
-    trajectory = regatta(lambda data: house.images.put(grainy(data, size)))
+    trajectory = regatta(lambda data: town.house.images.put(grainy(data, size)))
     trajectory = Trajectory(**{**dict(trajectory), "settings": LoopSettings(width=width, height=height)})
-    with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
+    with httpx.Client(base_url=town.url, trust_env=False, timeout=60) as client:
         settings = {"width": width, "height": height}
         id = client.post("/v1/jobs", json={"brief": "A harbour", "settings": settings}).json()["id"]
-        house.commit(id, *trajectory.events)
+        town.house.commit(id, *trajectory.events)
         place = f"/v1/jobs/{id}/report"
         first = timed(client, place)
         warm = statistics.median(timed(client, place)[0] for _ in range(REPEATS))
         alone = timed(client, f"{place}?standalone=true")
-    shown = in_browser(url + place)
+    shown = in_browser(town.url + place)
     print(
         f"{width} x {height}: first {first[0]:.0f} ms, again {warm:.0f} ms, {first[1] / 1000:.0f} kB; "
         f"in Chromium, load event after {shown:.0f} ms; standalone {alone[0]:.0f} ms, {alone[1] / 1000:.0f} kB"

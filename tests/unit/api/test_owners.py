@@ -139,7 +139,7 @@ class TestBasic:
             refused = browser.post(f"/v1/jobs/{id}/cancel", headers=basic("alice-token"))
             assert (refused.status_code, "Basic" in refused.headers["WWW-Authenticate"]) == (401, False)
             asked = browser.get(f"/v1/jobs/{id}")
-            assert asked.headers["WWW-Authenticate"] == 'Bearer realm="visiondirector", Basic realm="visiondirector"'
+            assert asked.headers["WWW-Authenticate"] == 'Basic realm="visiondirector", Bearer realm="visiondirector"'
 
     @pytest.mark.parametrize("given", ["", "=", "!!!", "YWxpY2U", "/////w==", base64.b64encode(b"alice").decode()])
     def test_what_is_no_password_is_refused(self, house: House, given: str) -> None:
