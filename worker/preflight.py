@@ -73,9 +73,10 @@ def of_machine(opened: Opened, box: Box, settings: Settings) -> Lines:
     yield _checked("memory", lambda: _machine_memory(box))
     if box.gpus:
         yield _checked("gpus", lambda: _gpus(box))
+    on_gpus = any(server.gpus for server in box.servers)
     if box.servers:
-        yield _checked("sglang", lambda: _sglang(settings))
-    if any(server.gpus for server in box.servers):
+        yield _checked("sglang", lambda: _sglang(settings, on_gpus))
+    if on_gpus:
         yield _checked("nvcc", lambda: _nvcc(os.environ))
     if opened.profile.editors and any("editor" in group.seats for group in box.workers):
         yield _checked("libraries", _libraries)
@@ -201,14 +202,19 @@ def cards_suffice(wanted: Sequence[float], listed: str) -> str:
     return ", ".join(said)
 
 
-def _sglang(settings: Settings) -> str:
+def _sglang(settings: Settings, on_gpus: bool) -> str:
     if not settings.sglang_python.exists():
         raise ValueError(f"there is no {settings.sglang_python}: install SGLang, or set VISIONDIRECTOR_SGLANG_PYTHON")
-    code = "from importlib.metadata import version; print(version('sglang'))"
+    # The kernels are no package where `make setup-sglang` put stand-ins for a CPU.
+    wanted = "sglang-kernel" if on_gpus else "sglang"
+    code = f"from importlib.metadata import version as v; print(v('sglang')); v('{wanted}')"
     done = subprocess.run([settings.sglang_python, "-c", code], capture_output=True, text=True, timeout=60, check=False)
-    if done.returncode or done.stdout.strip() != SGLANG:
-        found = f"SGLang {done.stdout.strip()}" if not done.returncode else "no SGLang"
+    version = done.stdout.strip()
+    if version != SGLANG:
+        found = f"SGLang {version}" if version else "no SGLang"
         raise ValueError(f"{settings.sglang_python} has {found}: its flags are those of {SGLANG}, install that")
+    if done.returncode:
+        raise ValueError(f"{settings.sglang_python} has SGLang for a CPU: pip install sglang=={SGLANG} elsewhere")
     return f"{settings.sglang_python} has SGLang {SGLANG}"
 
 

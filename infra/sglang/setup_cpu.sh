@@ -8,6 +8,10 @@ state=$(cat "$here/setup_cpu.sh" "$here/requirements-sglang.txt" "$here"/stubs/*
 done_mark=$venv/.ready-$state
 [ -e "$done_mark" ] && exit 0
 
+if compgen -G "$venv/lib/python3*/site-packages/sglang_kernel-*.dist-info" >/dev/null; then
+  echo "$venv holds an SGLang for GPUs, which this would break: move it away, and name its python in VISIONDIRECTOR_SGLANG_PYTHON" >&2
+  exit 1
+fi
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check --no-input "$@"; }
 [ -x "$venv/bin/python" ] || "${PYTHON:-python3}" -m venv "$venv"
 # torch by itself and first: it is the one package whose dependencies differ between a CPU and a CUDA build.
