@@ -24,7 +24,7 @@ INSTALL := $(VENV)/bin/python $(PIP) --constraint requirements.lock
 SEED ?= 1
 JOBS ?= 100
 
-.PHONY: help setup setup-models setup-sglang setup-browser runtime demo test test-models check format up down status doctor client storm bench lock clean
+.PHONY: help setup setup-models setup-sglang setup-browser runtime demo test test-models check format up down status doctor client storm bench env-example lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -91,6 +91,9 @@ storm: $(DEV) ## kill workers and servers while JOBS=100 jobs run, from SEED=1
 
 bench: $(DEV) ## what one step costs
 	@$(RUN) tests.perf
+
+env-example: $(RUNTIME) ## renew infra/env.example from the settings
+	@$(RUN) infra.env > .cache/env.example && mv .cache/env.example infra/env.example
 
 # async-timeout: redis wants it before Python 3.11.3 only, and the lock serves that Python too.
 lock: ## renew requirements.lock from the ranges in pyproject.toml

@@ -1,4 +1,4 @@
-"""What the API tells Prometheus: requests, readiness, and what the ledger knows. It asks for a token, as all else does.
+"""What the API tells Prometheus: requests, readiness, and what the ledger knows. Its token needs the scope operate.
 
 No label takes an unbounded value: users name editor models, and so queues, freely.
 """
@@ -12,9 +12,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from api.routes import Owner, TheDoor
+from api.routes import SomeCaller, TheDoor
 from director.errors import StoreError
 from tasks.ledger import Ledger, QueueDepth
+from tasks.tokens import Scope
 
 MOST_QUEUES = 20
 """Queues that nobody serves are named up to this many, those with the most jobs first; the rest is `other`."""
@@ -26,8 +27,9 @@ _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
 @router.get("/metrics", include_in_schema=False)
-def metrics(door: TheDoor, owner: Owner, request: Request) -> Response:
+def metrics(door: TheDoor, caller: SomeCaller, request: Request) -> Response:
     """For Prometheus."""
+    caller.check(Scope.OPERATE)
     registry = CollectorRegistry()
     registry.register(request.app.state.requests.seconds)
     registry.register(Standing(door.service.ledger, door.checks))
@@ -67,12 +69,12 @@ class Standing(Collector):
             ready.add_metric([part], float(check()))
         yield ready
         try:
-            yield from [*self._queues(), *self._tallies()]
+            serving = self._ledger.served()
+            yield from [*self._queues(serving), *self._tallies(serving)]
         except StoreError:
             return
 
-    def _queues(self) -> list[Metric]:
-        serving = self._ledger.served()
+    def _queues(self, serving: Mapping[str, list[str]]) -> list[Metric]:
         depths = bounded(self._ledger.depths(), serving)
         columns: dict[str, tuple[str, Callable[[QueueDepth], float]]] = {
             "waiting": ("Jobs that wait for a worker", lambda depth: depth.waiting),
@@ -90,15 +92,15 @@ class Standing(Collector):
             found.append(family)
         return [*found, _workers(serving), _jobs(depths, self._ledger.tallies().dead)]
 
-    def _tallies(self) -> Iterable[Metric]:
+    def _tallies(self, serving: Iterable[str]) -> Iterable[Metric]:
         tallies = self._ledger.tallies()
         for name, about, numbers in (
             ("lease_deaths", "Workers that went silent over a step", tallies.lease_deaths),
             ("dead_letters", "Jobs that used up their tries", tallies.dead_letters),
         ):
             family = CounterMetricFamily(f"visiondirector_{name}", about, labels=["queue"])
-            # Control is always there, so that the first event elsewhere does not make the series appear out of nothing.
-            for queue, number in {"control": 0, **_capped(numbers)}.items():
+            # Series are there before their first event: rate() would miss that otherwise.
+            for queue, number in {**dict.fromkeys(serving, 0), **_capped(numbers)}.items():
                 family.add_metric([queue], number)
             yield family
 

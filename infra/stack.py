@@ -301,7 +301,7 @@ def _status(stack: Stack) -> int:
     rows = [
         ("api", stack.api_url),
         ("token", f"in {state.token_file}"),
-        ("flower", f"{state.flower_url}  user {state.flower_user}, flower_password in {state.var / 'stack.json'}"),
+        ("flower", f"{state.flower_url}  user {state.flower_user}, password: the token"),
         ("logs", f"{state.var / 'log'}/"),
     ]
     places = [f"{name:<12}{value}" for name, value in rows]

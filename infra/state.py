@@ -16,8 +16,10 @@ MARK = "VISIONDIRECTOR_STACK"
 BUCKET = "visiondirector"
 # Linux has 108 bytes for the path of a unix socket; supervisord appends a dot and its pid while it binds.
 LONGEST_SOCKET = 107 - len(".4194304")
+# Whoever starts a stack operates it.
+_SCOPES = ("read", "write", "operate")
 _PORTS = ("redis_port", "s3_port", "api_port", "flower_port")
-_SECRETS = ("redis_password", "s3_secret", "token", "flower_password")
+_SECRETS = ("redis_password", "s3_secret", "token")
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,6 @@ class State:
     redis_password: str
     s3_secret: str
     token: str
-    flower_password: str
     s3_key: str = "visiondirector"
     flower_user: str = "visiondirector"
 
@@ -43,6 +44,11 @@ class State:
     @property
     def flower_url(self) -> str:
         return f"http://127.0.0.1:{self.flower_port}"
+
+    @property
+    def flower_password(self) -> str:
+        """The token opens Flower too."""
+        return self.token
 
     @property
     def token_file(self) -> Path:
@@ -59,7 +65,7 @@ class State:
             "VISIONDIRECTOR_S3_SECRET_KEY": self.s3_secret,
             "VISIONDIRECTOR_API_HOST": "127.0.0.1",
             "VISIONDIRECTOR_API_PORT": str(self.api_port),
-            "VISIONDIRECTOR_TOKENS": json.dumps({"local": self.token}),
+            "VISIONDIRECTOR_TOKENS": json.dumps({"local": {"token": self.token, "scopes": _SCOPES}}),
             "VISIONDIRECTOR_RUN_DIR": str(self.var / "run"),
             "VISIONDIRECTOR_URL": self.api_url,
             "VISIONDIRECTOR_TOKEN": self.token,

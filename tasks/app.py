@@ -103,7 +103,7 @@ def send_hint(app: Celery, hint: Hint) -> None:
 def story(hint: Hint) -> str:
     """What Flower and Celery's log show of a task: seat, step, brief, job."""
     title = "".join(c if c.isprintable() else " " for c in hint.title[:60])
-    return f"{hint.queue}, step {hint.n} of {title!r}, job {hint.job}"
+    return f"{hint.queue} · step {hint.n} · {title} · {hint.job}"
 
 
 def open_archive(settings: Settings) -> tuple[Archive, Images]:

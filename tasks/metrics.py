@@ -98,7 +98,7 @@ class ReconcilerMeter:
         self._hints.labels(queue).inc(hints)
 
 
-class _Memory(Collector):
+class WorkerMemory(Collector):
     """Resident bytes of this process and its children: what an operator's memory limit looks at."""
 
     def collect(self) -> Iterable[Metric]:
@@ -127,5 +127,5 @@ def serve_children(folder: str, settings: Settings, port: int) -> None:
     """Answer scrapes with the sum of what the children counted in `folder`."""
     registry = CollectorRegistry()
     MultiProcessCollector(registry, folder)
-    registry.register(_Memory())
+    registry.register(WorkerMemory())
     serve(registry, settings, port)

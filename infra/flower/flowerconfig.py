@@ -1,8 +1,10 @@
 # Flower executes this file; each name is one of its options.
 
+import os
+
 # basic_auth guards pages, API and actions, but /metrics and /healthcheck stay open, and there is no TLS:
-# from another machine Flower is reached through a proxy.
-address = "127.0.0.1"
+# from another machine Flower is reached through a proxy. In a container it listens to all of that container.
+address = os.environ.get("FLOWER_ADDRESS", "127.0.0.1")
 
 # Task events are asked for again and again, so that a worker that starts later is seen too.
 enable_events = True
@@ -18,5 +20,6 @@ purge_offline_workers = 3_600
 # A worker that runs a step answers late: a second is too little on a busy machine.
 inspect_timeout = 3_000.0
 
-tasks_columns = "name,args,state,received,runtime,worker"
+# `args` is the line that tasks/app.py writes: seat, step, brief, job.
+tasks_columns = "args,name,state,received,runtime,worker"
 natural_time = True

@@ -3,14 +3,20 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from api.client import Client, Job
+from infra.servers import free_port
 from infra.stack import Stack
 from tasks.settings import PREFIX, Settings
 from tasks.store import Archive, S3Store
@@ -148,6 +154,48 @@ def test_the_api_tells_how_queues_stand(stack: Stack, client: Client) -> None:
     assert ("queue_waiting", "editor.nobody-has-it") not in scrape(f"{stack.api_url}/metrics", stack.token)
 
 
+def test_a_real_prometheus_scrapes_the_stack(stack: Stack, ended: Job, tmp_path: Path) -> None:
+    prometheus = shutil.which("prometheus")
+    if not prometheus:
+        pytest.skip("prometheus is not installed: apt install prometheus")
+    port = free_port()
+    words = [prometheus, f"--config.file={stack.var / 'prometheus.yml'}", f"--storage.tsdb.path={tmp_path}"]
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen([*words, f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=log)
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v1", trust_env=False, timeout=20) as asked:
+        try:
+            targets = until(lambda: asked.get("/targets").json()["data"]["activeTargets"], lambda found: all_up(found))
+            assert {target["labels"]["program"] for target in targets} == {
+                "api", "reconciler", "thinker", "control", "editor-0", "editor-1",
+            }  # fmt: skip
+            rules = until(
+                lambda: asked.get("/rules").json()["data"]["groups"][0]["rules"],
+                lambda found: all(rule["health"] == "ok" for rule in found),
+            )
+            assert len(rules) >= 12
+            query = {"query": 'sum(visiondirector_step_seconds_count{end="committed"})'}
+            until(lambda: asked.get("/query", params=query).json()["data"]["result"], bool)
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+def all_up(targets: list[dict[str, Any]]) -> bool:
+    return bool(targets) and all(target["health"] == "up" for target in targets)
+
+
+def until(ask: Callable[[], Any], enough: Callable[[Any], bool]) -> Any:
+    """What is told once it is enough; it may not answer at first."""
+    end = time.monotonic() + 90
+    found: Any = None
+    while time.monotonic() < end:
+        with suppress(httpx.TransportError, ValueError, LookupError):
+            if enough(found := ask()):
+                return found
+        time.sleep(0.3)
+    raise AssertionError(f"never came: {found}")
+
+
 def test_flower_reads_like_a_story(stack: Stack, ended: Job) -> None:
     state = stack.state
     with httpx.Client(base_url=state.flower_url, trust_env=False, timeout=20) as flower:
@@ -165,7 +213,7 @@ def test_flower_reads_like_a_story(stack: Stack, ended: Job) -> None:
         page = flower.get("/tasks", auth=login).text
     mine = sorted((task for task in tasks.values() if ended.id in task["args"]), key=lambda task: task["received"])
     assert {task["state"] for task in mine} == {"SUCCESS"}
-    steps = [re.fullmatch(rf"(\S+), step (\d+) of '(.+)', job {ended.id}", task["args"]) for task in mine]
+    steps = [re.fullmatch(rf"(\S+) · step (\d+) · (.+) · {ended.id}", task["args"]) for task in mine]
     assert all(steps)
     assert [int(step[2]) for step in steps if step] == list(range(ended.step))
     assert [step[1] for step in steps if step][:3] == ["planner", "planner", "editor.flux-krea"]

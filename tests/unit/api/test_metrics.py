@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
@@ -11,6 +12,21 @@ from api.metrics import MOST_QUEUES, bounded
 from director.errors import StoreError
 from tasks.ledger import Claim, QueueDepth
 from tests.unit.api.house import ALICE, House, browse, opening, stopped
+
+OPERATOR = {"Authorization": "Bearer olga-token"}
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    house = House(tmp_path)
+    house.tokens["olga"] = {"token": "olga-token", "scopes": ["read", "write", "operate"]}
+    return house
+
+
+@pytest.fixture
+def operator(house: House) -> Iterator[httpx.Client]:
+    with browse(house.app(), **OPERATOR) as client:
+        yield client
 
 
 class Scrape:
@@ -28,9 +44,11 @@ class Scrape:
         return self.samples.get((key[0], *sorted(key[1:])))
 
 
-def test_a_scrape_needs_a_token_as_all_else(house: House) -> None:
+def test_a_scrape_needs_a_token_that_operates(house: House) -> None:
     with browse(house.app()) as stranger:
         assert stranger.get("/metrics").status_code == 401
+    with browse(house.app(), **ALICE) as alice:
+        assert alice.get("/metrics").status_code == 403
 
 
 def test_without_tokens_this_machine_may_scrape(house: House) -> None:
@@ -41,27 +59,27 @@ def test_without_tokens_this_machine_may_scrape(house: House) -> None:
         assert stranger.get("/metrics").status_code == 403
 
 
-def test_queues_move_as_a_job_does(house: House, alice: httpx.Client) -> None:
+def test_queues_move_as_a_job_does(house: House, operator: httpx.Client) -> None:
     house.ledger.announce("thinker@a", ["planner", "judge"], 60_000)
-    assert Scrape(alice)["queue_waiting", "planner"] == 0
-    job = alice.post("/v1/jobs", json={"brief": "A lamp"}).json()["id"]
-    now = Scrape(alice)
+    assert Scrape(operator)["queue_waiting", "planner"] == 0
+    job = operator.post("/v1/jobs", json={"brief": "A lamp"}).json()["id"]
+    now = Scrape(operator)
     assert (now["queue_waiting", "planner"], now["queue_leased", "planner"]) == (1, 0)
     assert (now["queue_workers", "planner"], now["workers", "planner"]) == (1, 1)
     assert now["jobs", "queued"] == 1
     claim = house.ledger.claim(job, 0, "host")
     assert isinstance(claim, Claim)
-    now = Scrape(alice)
+    now = Scrape(operator)
     assert (now["queue_waiting", "planner"], now["queue_leased", "planner"], now["jobs", "running"]) == (0, 1, 1)
     for _ in range(3):
         house.ledger.fail(job, 0, claim.nonce, "{}", True, 0)
         again = house.ledger.claim(job, 0, "host")
         claim = again if isinstance(again, Claim) else claim
-    now = Scrape(alice)
+    now = Scrape(operator)
     assert (now["jobs", "failed"], now["dead_letters_total", "planner"]) == (1, 1)
 
 
-def test_what_nobody_knows_is_not_zero(house: House, alice: httpx.Client) -> None:
+def test_what_nobody_knows_is_not_zero(house: House, operator: httpx.Client) -> None:
     class Away:
         def __getattr__(self, name: str) -> object:
             raise StoreError("away")
@@ -72,31 +90,31 @@ def test_what_nobody_knows_is_not_zero(house: House, alice: httpx.Client) -> Non
         service=type("S", (), {"ledger": Away()})(),
         checks={"ledger": lambda: False, "storage": lambda: True},
     )
-    with browse(app, **ALICE) as client:
+    with browse(app, **OPERATOR) as client:
         now = Scrape(client)
     assert (now["ready", "ledger"], now["ready", "storage"]) == (0, 1)
     assert not any(name.startswith(("queue_", "jobs")) for name, *_ in now.samples)
 
 
-def test_routes_are_counted_and_ids_are_not_labels(house: House, alice: httpx.Client) -> None:
-    job = alice.post("/v1/jobs", json={"brief": "A lamp", "settings": {"editor": "dall-e"}}).json()["id"]
+def test_routes_are_counted_and_ids_are_not_labels(house: House, operator: httpx.Client) -> None:
+    job = operator.post("/v1/jobs", json={"brief": "A lamp", "settings": {"editor": "dall-e"}}).json()["id"]
     house.commit(job, *opening())
     house.commit(job, stopped())
-    alice.get(f"/v1/jobs/{job}")
-    alice.get("/v1/jobs/no-such-job")
-    alice.get("/secret/path?token=x")
-    alice.request("BREW", "/pot")
-    now = Scrape(alice)
+    operator.get(f"/v1/jobs/{job}")
+    operator.get("/v1/jobs/no-such-job")
+    operator.get("/secret/path?token=x")
+    operator.request("BREW", "/pot")
+    now = Scrape(operator)
     assert now["api_seconds_count", "GET", "/v1/jobs/{id}", "200"] == 1
     assert now["api_seconds_count", "GET", "/v1/jobs/{id}", "404"] == 1
     assert now["api_seconds_count", "GET", "none", "404"] == 1
     assert now["api_seconds_count", "other", "none", "404"] == 1
-    for word in (job, "secret", "BREW", "alice"):
+    for word in (job, "secret", "BREW", "olga"):
         assert word not in now.text
 
 
 @pytest.fixture
-def many() -> Iterator[list[QueueDepth]]:
+def many() -> list[QueueDepth]:
     return [QueueDepth(queue=f"editor.m{n:03}", waiting=n, leased=0, oldest_ms=n) for n in range(1, 100)]
 
 
