@@ -57,6 +57,10 @@ class Log(Generic[_F]):
             )
         return found if found and not found.error else None
 
+    def filed(self) -> list[Key]:
+        """All that is filed, in the order of its first line."""
+        return list(self._done)
+
     def failed(self, key: Key) -> _F | None:
         """The failure that is filed, if the last word on this work is one."""
         found = self._done.get(key)

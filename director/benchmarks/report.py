@@ -3,7 +3,7 @@
 JSON for machines, Markdown for people; both say who drew, who judged and what could not be judged.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pydantic import Field
@@ -67,7 +67,8 @@ def report(
     headline = headline or metrics[0].name
     head = next(metric for metric in metrics if metric.name == headline)
     wanted = [name for name in dict.fromkeys((against, *controls)) if name and any(a.name == name for a in arms)]
-    pairs = [(ours, theirs) for theirs in arms if theirs.name in wanted for ours in arms if ours.name != theirs.name]
+    tried = [arm for arm in arms if arm.name not in controls]
+    pairs = [(ours, theirs) for theirs in arms if theirs.name in wanted for ours in tried if ours.name != theirs.name]
     shown = (*metrics, *COSTS)
     return Report(
         benchmark=benchmark,
@@ -134,23 +135,32 @@ def _gap(ours: Arms, theirs: Arms, metric: Metric) -> dict[str, Any] | None:
 # --- for people -----------------------------------------------------------------------------------
 
 
-def markdown(found: Report, metrics: Sequence[Metric]) -> str:
-    """The report as Markdown: what it was measured on, the table, the differences, what to know."""
-    shares = {metric.name for metric in metrics if metric.share}
-    names = [name for name in found.labels if any(name in row for row in found.rows)]
-    head = ["strategy", "tasks", *(found.labels[name] for name in names)]
-    lines = [f"## {found.benchmark}", "", *(f"- {name}: {value}" for name, value in found.facts.items()), ""]
-    lines += [_cells(head), _cells(["---"] + ["---:"] * (len(head) - 1))]
-    for row in found.rows:
-        cells = [row["strategy"] + (" (control)" if row["strategy"] in found.controls else ""), str(row["tasks"])]
-        lines.append(_cells([*cells, *(_figure(row, name, name in shares) for name in names)]))
+def markdown(found: Report, tables: Mapping[str, Sequence[Metric]]) -> str:
+    """The report as Markdown: what it was measured on, a table for each title, costs, differences, what to know."""
+    lines = [f"## {found.benchmark}", "", *(f"- {name}: {value}" for name, value in found.facts.items())]
+    for title, metrics in {**tables, "Cost: means a task": COSTS}.items():
+        lines += _table(found, title, [metric for metric in metrics if any(metric.name in row for row in found.rows)])
     if found.differences:
+        shares = {metric.name for metrics in tables.values() for metric in metrics if metric.share}
         lines += ["", "Paired over the same tasks:", ""]
         lines += [_difference(gap, found.labels[gap["metric"]], gap["metric"] in shares) for gap in found.differences]
     if found.unscored or found.notes:
         lines += ["", *(f"- not scored, {arm}: {what}" for arm, what in found.unscored.items())]
         lines += [f"- {note}" for note in found.notes]
-    return "\n".join([*lines, "", "Intervals are 95 %, by bootstrap over tasks.", ""])
+    return "\n".join([*lines, "", "Shares are in percent. Intervals are 95 %, by bootstrap over tasks.", ""])
+
+
+def _table(found: Report, title: str, metrics: Sequence[Metric]) -> list[str]:
+    if not metrics:
+        return []
+    head = ["strategy", "tasks", *(metric.label for metric in metrics)]
+    lines = ["", *([title, ""] if title else []), _cells(head), _cells(["---"] + ["---:"] * (len(head) - 1))]
+    for row in found.rows:
+        name = row["strategy"] + (" (control)" if row["strategy"] in found.controls else "")
+        lines.append(
+            _cells([name, str(row["tasks"]), *(_figure(row, metric.name, metric.share) for metric in metrics)])
+        )
+    return lines
 
 
 def _cells(cells: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ BENCHMARKS: dict[str, str] = {
     "gain": "the loop against its own one shot, on fixed briefs",
     "geneval": "GenEval: official layout, rules and figures",
     "imgedit": "ImgEdit's basic suite: official judge prompts and figures",
+    "lgbench": "long briefs with annotated goals, graded on what was delivered",
 }
 """Name -> what it measures. The module is `worker.bench.<name>`."""
 

@@ -1,0 +1,189 @@
+"""`bench lgbench`: long briefs with annotated goals, which the loop never sees; a grader looks at what it delivered."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from director.benchmarks import folder as folders
+from director.benchmarks.cases import Arm, Case, Row, Run, Work, works
+from director.benchmarks.lgbench import score
+from director.benchmarks.lgbench.compose import RANGES, compose
+from director.benchmarks.lgbench.pool import pool
+from director.benchmarks.lgbench.records import dumped, read_cases
+from director.benchmarks.lgbench.write import write
+from director.benchmarks.record import open_log
+from director.benchmarks.report import Report, markdown, report
+from director.errors import BriefError
+from director.intake import assignments, loop_settings
+from director.types import STRATEGIES
+from tasks.settings import Settings, load_settings
+from worker.bench.running import Looker, in_process, processes, spread
+from worker.compose import draw_sources, read_range
+
+CONTROLS = ("one-shot", "best-of-4")
+_MOST = 16  # candidates that the loop's settings allow
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("tasks", nargs="?", type=Path, help="LGBench file, or a folder of them")
+    parser.add_argument("--compose", type=int, metavar="N", help="N tasks from the built-in pool, in place of files")
+    parser.add_argument("--goals", metavar="LOW-HIGH", help="goals of a composed task")
+    parser.add_argument("--modality", choices=["t2i", "i2i"], help="only these tasks")
+    parser.add_argument("--limit", type=int, metavar="N", help="the first N tasks only")
+    parser.add_argument(
+        "--strategy", action="append", help=f"repeat for several of {', '.join(STRATEGIES)} (default: ours)"
+    )
+    parser.add_argument("--no-controls", action="store_true", help="leave out one shot, best of 4 and best of K")
+    parser.add_argument("--profile", default="flux-krea", help="editor model")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of every arm")
+    parser.add_argument("--seed", type=int, default=1, help="of the runs, and of composed tasks")
+    parser.add_argument("--grader", help="profile whose verifier grades (default: the studio's own)")
+    parser.add_argument("--pictures", action="store_true", help="grade what the folder holds; run nothing")
+    parser.add_argument("--processes", type=int, help="at once (default: all cores for the sketch, else 1)")
+    parser.add_argument("--json", type=Path, help="also write the report to this file")
+    parser.add_argument("--no-plots", action="store_true")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, help="folder of the run; the same one goes on with it"
+    )
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    """Run what is missing, grade it, print the table. 1 when a run failed or could not be graded."""
+    bench = Bench(args, settings, tasks_of(args), lambda line: print(line, file=sys.stderr, flush=True))
+    if not args.pictures:
+        bench.run_all()
+    todo = bench.finished()
+    rows = bench.grade(todo)
+    found = bench.report(rows)
+    leave(args.output, found, args.json)
+    if not args.no_plots:
+        from worker.bench.plots import draw_all
+
+        draw_all(args.output / "plots", found, rows)
+    print(markdown(found, score.TABLES))
+    return 1 if any(row.error for row in rows) else 0
+
+
+def tasks_of(args: argparse.Namespace) -> list[Case]:
+    """The tasks that the arguments name. Composed ones are left in the folder of the run."""
+    if (args.tasks is None) == (args.compose is None):
+        raise BriefError("name tasks or --compose N, and not both", "bench lgbench TASKS -o DIR", "TASKS")
+    path = args.tasks or _composed(args)
+    cases = read_cases(path, args.modality)
+    return cases[: args.limit] if args.limit else cases
+
+
+def _composed(args: argparse.Namespace) -> Path:
+    modality = args.modality or "t2i"
+    goals = read_range(args.goals) if args.goals else RANGES[modality]
+    records = list(compose(pool(), args.compose, goals, args.seed, modality, write))
+    folder: Path = args.output / "tasks"
+    folder.mkdir(parents=True, exist_ok=True)
+    draw_sources(records, folder)
+    path = folder / f"{modality}_{args.compose}.json"
+    path.write_text(dumped(records), encoding="utf-8")
+    return path
+
+
+@dataclass
+class Bench:
+    args: argparse.Namespace
+    settings: Settings
+    cases: Sequence[Case]
+    tell: Callable[[str], None]
+
+    def run_all(self) -> None:
+        """All arms; best of K last, because K is what ours took."""
+        wanted = self.args.strategy or ["ours"]
+        controls = () if self.args.no_controls else CONTROLS
+        self._run([self._arm(name) for name in dict.fromkeys((*controls, *wanted))])
+        k = min(_MOST, round(self._mean_renders("ours")))
+        if controls and "ours" in wanted and k not in (0, 1, 4):
+            self._run([self._arm(f"best-of-{k}", {**STRATEGIES["best-of-4"], "candidates": k})])
+
+    def _arm(self, name: str, values: dict[str, Any] | None = None) -> Arm:
+        mine = {**assignments(self.args.set), "editor": self.args.profile}
+        if values is None:
+            return Arm(name=name, settings=loop_settings(mine, name))
+        return Arm(name=name, settings=loop_settings({**values, **mine}))
+
+    def _run(self, arms: Sequence[Arm]) -> None:
+        todo = works(self.cases, arms, (self.args.seed,))
+        run_cases = in_process(self.settings, self.args.output, processes(self.args.processes, self.settings))
+        for done, run in folders.collect(self.args.output, todo, self.settings.studio, run_cases):
+            if run.error:
+                self.tell(f"{run.case} ({run.arm}) failed: {run.error}")
+            if done % 10 == 0 or done == len(todo):
+                self.tell(f"{done} of {len(todo)} runs")
+
+    def _mean_renders(self, arm: str) -> float:
+        """Pictures that an arm rendered for a task; 0 when there is nothing of it."""
+        spent = [run.cost.renders for _, run in self.finished() if run.arm == arm and not run.error]
+        return fmean(spent) if spent else 0.0
+
+    def finished(self) -> list[tuple[Case, Run]]:
+        """The runs that the folder holds of these tasks, arm by arm."""
+        cases = {case.id: case for case in self.cases}
+        names = folders.arms_of(self.args.output)
+        todo = [Work(case, self._named(name), seed) for name, seed in names for case in self.cases]
+        return [(cases[run.case], run) for run in folders.finished(self.args.output, todo)]
+
+    def _named(self, name: str) -> Arm:
+        """Only the name counts where nothing is run."""
+        return Arm(name=name, settings=loop_settings({}))
+
+    def grade(self, todo: Sequence[tuple[Case, Run]]) -> list[Row]:
+        """A row for each run, in their order; what is graded already is read from the folder."""
+        settings = load_settings(studio=self.args.grader) if self.args.grader else self.settings
+        name = "".join(c if c.isalnum() else "-" for c in Path(settings.studio).stem)
+        looker = Looker(settings, self.args.output)
+        with open_log(self.args.output / f"graded-{name}.jsonl", Row, {"grader": settings.studio}) as log:
+            new = [(case, run) for case, run in todo if not (row := log.get(run.key, run.task)) or row.run != run]
+            for case, run, verdicts, error in spread(looker, new, processes(self.args.processes, settings)):
+                log.add(score.failed(case, run, error) if error else score.row(case, run, verdicts))
+            return [row for _, run in todo if (row := log.get(run.key, run.task) or log.failed(run.key))]
+
+    def report(self, rows: Sequence[Row]) -> Report:
+        grader = self.args.grader or self.settings.studio
+        facts, notes = facts_of(rows, grader, self.settings.studio)
+        facts = {"tasks": f"{len(self.cases)} ({self._where()})", **facts, "seed": str(self.args.seed)}
+        if (mean := self._mean_renders("ours")) > _MOST:
+            notes.append(f"best of K stops at {_MOST} candidates; ours rendered {mean:.1f} a task")
+        controls = [row.arm for row in rows if row.arm != "ours" and row.arm.startswith(("one-shot", "best-of-"))]
+        return report(
+            "LGBench", facts, rows, (*score.METRICS, *score.TYPES), tuple(dict.fromkeys(controls)), notes=notes
+        )
+
+    def _where(self) -> str:
+        return f"composed, seed {self.args.seed}" if self.args.compose else str(self.args.tasks)
+
+
+def facts_of(rows: Iterable[Row], grader: str, studio: str) -> tuple[dict[str, str], list[str]]:
+    """Who filled the seats and who graded, and what a reader must know of that."""
+    seats: dict[str, set[str]] = {}
+    for row in rows:
+        for each in row.run.by:
+            seat, _, name = each.partition("=")
+            seats.setdefault(seat, set()).add(name)
+    facts = {seat: ", ".join(sorted(seats.get(seat, {"none"}))) for seat in ("editor", "planner", "judge", "verifier")}
+    facts["grader"] = f"the verifier of {grader}"
+    notes: list[str] = []
+    if grader == studio:
+        notes.append("the grader is the verifier inside the loop: it shares its blind spots (--grader names another)")
+    if any("sketch" in name for name in seats.get("editor", set())):
+        facts["editor"] += " (simulated)"
+        notes.append("pictures of the sketch studio are simulations: these numbers say nothing about a model")
+    return facts, notes
+
+
+def leave(folder: Path, found: Report, json_file: Path | None) -> None:
+    """`report.json` and `report.md` in the folder of the run."""
+    text = json.dumps(found.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
+    for path in (folder / "report.json", *([json_file] if json_file else [])):
+        path.write_text(text, encoding="utf-8")
+    (folder / "report.md").write_text(markdown(found, score.TABLES), encoding="utf-8")
