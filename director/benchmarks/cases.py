@@ -62,6 +62,14 @@ class Arm(Value):
     settings: LoopSettings
 
 
+class Key(NamedTuple):
+    """What a piece of work is filed under."""
+
+    case: str
+    arm: str
+    seed: Seed
+
+
 class Work(NamedTuple):
     """One case to be run one way with one seed."""
 
@@ -69,13 +77,9 @@ class Work(NamedTuple):
     arm: Arm
     seed: Seed
 
-
-class Key(NamedTuple):
-    """What a piece of work is filed under."""
-
-    case: str
-    arm: str
-    seed: Seed
+    @property
+    def key(self) -> Key:
+        return Key(self.case.id, self.arm.name, self.seed)
 
 
 class Cost(Value):

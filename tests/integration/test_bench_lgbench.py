@@ -9,7 +9,7 @@ import pytest
 from worker.cli import main
 
 SMALL = ["--set", "width=192", "--set", "height=192", "--set", "rounds=1", "--set", "candidates=2", "--no-controls"]
-HERE = ["--processes", "1"]
+HERE = ["--workers", "1"]
 
 
 def bench(out: Path, *more: str) -> int:
@@ -40,7 +40,7 @@ def test_a_table_with_its_facts_costs_and_pictures(tmp_path: Path, capsys: pytes
 def test_an_interrupted_run_gives_the_same_report(tmp_path: Path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert bench(whole) == 0
-    assert bench(cut, "--processes", "2") == 0
+    assert bench(cut, "--workers", "2") == 0
     lines = (cut / "runs.jsonl").read_bytes().splitlines(keepends=True)
     (cut / "runs.jsonl").write_bytes(b"".join(lines[:2]) + lines[2][:40])
     graded = cut / "graded-sketch.jsonl"

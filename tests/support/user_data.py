@@ -6,12 +6,18 @@ from pathlib import Path
 import pytest
 
 DATA = "VISIONDIRECTOR_TEST_DATA"
-"""Environment variable: a folder with `geneval/` and `imgedit/` as their authors publish them."""
+"""Environment variable: a folder with `geneval/`, `imgedit/` and `longbench_t2i/` as their authors publish them, and
+`briefs/` of LGBench-style tasks."""
+
+
+def user_path(path: str) -> Path:
+    """A file or folder below that folder. Skips the test where there is none."""
+    folder = os.environ.get(DATA)
+    if not folder or not (Path(folder) / path).exists():
+        pytest.skip(f"{DATA} names no folder with {path}")
+    return Path(folder) / path
 
 
 def user_file(path: str) -> bytes:
-    """A file below that folder. Skips the test where there is none."""
-    folder = os.environ.get(DATA)
-    if not folder or not (Path(folder) / path).is_file():
-        pytest.skip(f"{DATA} names no folder with {path}")
-    return (Path(folder) / path).read_bytes()
+    """The bytes of a file below that folder. Skips the test where there is none."""
+    return user_path(path).read_bytes()

@@ -3,14 +3,15 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from director.benchmarks import folder as folders
-from director.benchmarks.cases import Arm, Case, Row, Run, Work, works
+from director.benchmarks.cases import Arm, Case, Row, Run, works
 from director.benchmarks.lgbench import score
 from director.benchmarks.lgbench.compose import RANGES, compose
 from director.benchmarks.lgbench.pool import pool
@@ -18,12 +19,16 @@ from director.benchmarks.lgbench.records import dumped, read_cases
 from director.benchmarks.lgbench.write import write
 from director.benchmarks.record import open_log
 from director.benchmarks.report import Report, markdown, report
-from director.errors import BriefError
+from director.errors import BriefError, SeatError
 from director.intake import assignments, loop_settings
-from director.types import STRATEGIES
-from tasks.settings import Settings, load_settings
-from worker.bench.running import Looker, in_process, processes, spread
+from director.loop import perform
+from director.seats import Studio, VerifyRequest
+from director.types import STRATEGIES, Verified
+from tasks.settings import Settings
+from worker.bench import rendering
 from worker.compose import draw_sources, read_range
+from worker.local import LocalContext
+from worker.servers import ready
 
 CONTROLS = ("one-shot", "best-of-4")
 _MOST = 16  # candidates that the loop's settings allow
@@ -39,12 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--strategy", action="append", help=f"repeat for several of {', '.join(STRATEGIES)} (default: ours)"
     )
     parser.add_argument("--no-controls", action="store_true", help="leave out one shot, best of 4 and best of K")
-    parser.add_argument("--profile", default="flux-krea", help="editor model")
+    parser.add_argument("--profile", help="what fills the seats: a name, or a path that ends in .json")
+    parser.add_argument("--editor", help="editor model (default: the loop's)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of every arm")
     parser.add_argument("--seed", type=int, default=1, help="of the runs, and of composed tasks")
     parser.add_argument("--grader", help="profile whose verifier grades (default: the studio's own)")
     parser.add_argument("--pictures", action="store_true", help="grade what the folder holds; run nothing")
-    parser.add_argument("--processes", type=int, help="at once (default: all cores for the sketch, else 1)")
+    parser.add_argument("--workers", type=int, help="processes; default: all cores on the sketch studio, else one")
     parser.add_argument("--json", type=Path, help="also write the report to this file")
     parser.add_argument("--no-plots", action="store_true")
     parser.add_argument(
@@ -54,7 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Run what is missing, grade it, print the table. 1 when a run failed or could not be graded."""
-    bench = Bench(args, settings, tasks_of(args), lambda line: print(line, file=sys.stderr, flush=True))
+    rendering.check_options(args, "compose")
+    bench = Bench(args, rendering.with_profile(settings, args.profile), tasks_of(args))
     if not args.pictures:
         bench.run_all()
     todo = bench.finished()
@@ -95,7 +102,6 @@ class Bench:
     args: argparse.Namespace
     settings: Settings
     cases: Sequence[Case]
-    tell: Callable[[str], None]
 
     def run_all(self) -> None:
         """All arms; best of K last, because K is what ours took."""
@@ -107,19 +113,18 @@ class Bench:
             self._run([self._arm(f"best-of-{k}", {**STRATEGIES["best-of-4"], "candidates": k})])
 
     def _arm(self, name: str, values: dict[str, Any] | None = None) -> Arm:
-        mine = {**assignments(self.args.set), "editor": self.args.profile}
+        mine = {**assignments(self.args.set), **({"editor": self.args.editor} if self.args.editor else {})}
         if values is None:
             return Arm(name=name, settings=loop_settings(mine, name))
         return Arm(name=name, settings=loop_settings({**values, **mine}))
 
     def _run(self, arms: Sequence[Arm]) -> None:
-        todo = works(self.cases, arms, (self.args.seed,))
-        run_cases = in_process(self.settings, self.args.output, processes(self.args.processes, self.settings))
-        for done, run in folders.collect(self.args.output, todo, self.settings.studio, run_cases):
+        args, todo = self.args, works(self.cases, arms, (self.args.seed,))
+        place, told = rendering.Place(args.output, folders.place_of), rendering.Teller("runs", len(todo))
+        for done, run in enumerate(rendering.run_cases(todo, place, self.settings, args.workers, args.seed), 1):
             if run.error:
-                self.tell(f"{run.case} ({run.arm}) failed: {run.error}")
-            if done % 10 == 0 or done == len(todo):
-                self.tell(f"{done} of {len(todo)} runs")
+                print(f"{run.case} ({run.arm}) failed: {run.error}", file=sys.stderr)
+            told(done)
 
     def _mean_renders(self, arm: str) -> float:
         """Pictures that an arm rendered for a task; 0 when there is nothing of it."""
@@ -128,24 +133,20 @@ class Bench:
 
     def finished(self) -> list[tuple[Case, Run]]:
         """The runs that the folder holds of these tasks, arm by arm."""
-        cases = {case.id: case for case in self.cases}
-        names = folders.arms_of(self.args.output)
-        todo = [Work(case, self._named(name), seed) for name, seed in names for case in self.cases]
-        return [(cases[run.case], run) for run in folders.finished(self.args.output, todo)]
-
-    def _named(self, name: str) -> Arm:
-        """Only the name counts where nothing is run."""
-        return Arm(name=name, settings=loop_settings({}))
+        return folders.finished(self.args.output, self.cases)
 
     def grade(self, todo: Sequence[tuple[Case, Run]]) -> list[Row]:
         """A row for each run, in their order; what is graded already is read from the folder."""
-        settings = load_settings(studio=self.args.grader) if self.args.grader else self.settings
+        settings = rendering.with_profile(self.settings, self.args.grader)
         name = "".join(c if c.isalnum() else "-" for c in Path(settings.studio).stem)
-        looker = Looker(settings, self.args.output)
         with open_log(self.args.output / f"graded-{name}.jsonl", Row, {"grader": settings.studio}) as log:
             new = [(case, run) for case, run in todo if not (row := log.get(run.key, run.task)) or row.run != run]
-            for case, run, verdicts, error in spread(looker, new, processes(self.args.processes, settings)):
-                log.add(score.failed(case, run, error) if error else score.row(case, run, verdicts))
+            told = rendering.Teller("graded", len(new))
+            with ready(settings, self.args.output / "log") if new else nullcontext():
+                looks = ((case, run, self.args.output) for case, run in new)
+                for done, row in enumerate(rendering.spread(look, list(looks), settings, self.args.workers), 1):
+                    log.add(row)
+                    told(done)
             return [row for _, run in todo if (row := log.get(run.key, run.task) or log.failed(run.key))]
 
     def report(self, rows: Sequence[Row]) -> Report:
@@ -161,6 +162,21 @@ class Bench:
 
     def _where(self) -> str:
         return f"composed, seed {self.args.seed}" if self.args.compose else str(self.args.tasks)
+
+
+def look(item: tuple[Case, Run, Path], settings: Settings, studio: Studio) -> Row:
+    """The row of a run whose picture lies in a folder, by the studio's verifier. Runs in any process."""
+    case, run, folder = item
+    if run.error or run.picture is None:
+        return score.failed(case, run, run.error or f"no picture: {run.stop}")
+    images = rendering.Pictures()
+    request = VerifyRequest(image=images.put(folders.picture(folder, run)), goals=case.goals)
+    try:
+        verified = perform(request, studio, LocalContext(images))
+    except SeatError as error:
+        return score.failed(case, run, f"grader: {error}"[:500])
+    assert isinstance(verified, Verified), "a VerifyRequest is answered by a Verified"
+    return score.row(case, run, verified.verdicts)
 
 
 def facts_of(rows: Iterable[Row], grader: str, studio: str) -> tuple[dict[str, str], list[str]]:

@@ -14,10 +14,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from director import history
 from director.benchmarks.cases import Arm, Cost, Key, Run, Work, run_of
+from director.benchmarks.folder import described
 from director.benchmarks.record import open_log
 from director.errors import BriefError, DirectorError, SeatError
 from director.intake import assignments, loop_settings
@@ -72,8 +73,7 @@ def run_cases(works: Sequence[Work], place: Place, settings: Settings, workers: 
     A seat that fails leaves a Run with its error, which the next call tries again. Raises BriefError when the folder
     was filled with other settings, or with pictures counted up from another `seed`.
     """
-    arms = {work.arm.name: work.arm.settings.model_dump(mode="json") for work in works}
-    facts = {"studio": settings.studio, "seed": seed, "arms": arms}
+    facts = described(works, settings.studio, seed)
     with open_log(place.folder / "runs.jsonl", Run, facts) as log, ExitStack() as resources:
         due: list[Work] = []
         for work in works:
@@ -96,24 +96,33 @@ def run_cases(works: Sequence[Work], place: Place, settings: Settings, workers: 
 
 
 _Drawn = tuple[Run, bytes | None]
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 def _each(works: Sequence[Work], settings: Settings, workers: int | None) -> Iterator[_Drawn]:
-    number = min(workers or (os.cpu_count() or 1 if settings.studio == SKETCH else 1), len(works))
+    return spread(_one, works, settings, workers)
+
+
+def spread(
+    call: Callable[[_Item, Settings, Studio], _Result], items: Sequence[_Item], settings: Settings, workers: int | None
+) -> Iterator[_Result]:
+    """`call` of each item with an open studio, over processes (one: this one), each result as it comes."""
+    number = min(workers or (os.cpu_count() or 1 if settings.studio == SKETCH else 1), len(items))
     if number <= 1:
         with ExitStack() as resources:
             studio = open_studio(settings, resources)
-            yield from (_one(work, settings, studio) for work in works)
+            yield from (call(item, settings, studio) for item in items)
         return
     # Spawned: a child forked beside threads may hang.
     with ProcessPoolExecutor(number, get_context("spawn"), _start_child, (os.getpid(),)) as pool:
-        futures = [pool.submit(_in_child, work, settings) for work in works]
+        futures = [pool.submit(_in_child, call, item, settings) for item in items]
         try:
             for each in as_completed(futures):
                 yield each.result()
         except BrokenProcessPool as error:
             raise DirectorError(
-                "a process that drew pictures was killed",
+                "a process that ran cases was killed",
                 "run the same command again, with fewer --workers if it was memory",
             ) from error
         finally:
@@ -124,10 +133,10 @@ _opened: list[Studio] = []
 """The studio of a child process, opened at its first case and kept."""
 
 
-def _in_child(work: Work, settings: Settings) -> _Drawn:
+def _in_child(call: Callable[[_Item, Settings, Studio], _Result], item: _Item, settings: Settings) -> _Result:
     if not _opened:
         _opened.append(open_studio(settings, ExitStack()))
-    return _one(work, settings, _opened[0])
+    return call(item, settings, _opened[0])
 
 
 def _start_child(parent: int) -> None:
@@ -138,7 +147,7 @@ def _start_child(parent: int) -> None:
         os._exit(1)
 
 
-class _Pictures:
+class Pictures:
     """The pictures of one run, in memory: only the last is kept, the others would be gigabytes."""
 
     def __init__(self) -> None:
@@ -154,7 +163,7 @@ class _Pictures:
 
 
 def _one(work: Work, settings: Settings, studio: Studio) -> _Drawn:
-    images = _Pictures()
+    images = Pictures()
     context = LocalContext(images)
     start = time.monotonic()
     brief = work.case.brief

@@ -97,6 +97,14 @@ def _scope(kind: GoalType, text: str) -> Scope:
 _WEIGHTS = {GoalType.LIGHTING: 1.2, GoalType.EFFECT: 1.3, GoalType.COLOR: 1.25, GoalType.COMPOSITION: 1.2}
 
 
+_DRAWN = {
+    "effect": GoalType.EFFECT,
+    "light": GoalType.LIGHTING,
+    "colour": GoalType.COLOR,
+    "layout": GoalType.COMPOSITION,
+}
+
+
 @cache
 def _cue(name: str) -> re.Pattern[str]:
     return re.compile(lexicon("cues")["types"][name], re.IGNORECASE)
@@ -115,6 +123,10 @@ def type_of(text: str) -> GoalType | None:
         scores[GoalType.COLOR] += 1.5
     if any(d.kind == "layout" for d in drawables):
         scores[GoalType.COMPOSITION] += 1.3
+    for drawable in drawables:
+        # No cue names it, and still it can be drawn: "a thin dark frame around the picture".
+        if kind := _DRAWN.get(drawable.kind):
+            scores[kind] = max(scores[kind], 1.0)
     best = max(scores, key=lambda kind: scores[kind])
     if scores[best] < 1 or _idle(text, scores[best], bool(drawables)):
         return None

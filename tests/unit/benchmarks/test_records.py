@@ -1,7 +1,6 @@
 """LGBench's files: what is read, and how clearly the rest is refused."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import pytest
 
 from director.benchmarks.lgbench.records import SOURCE, Record, dumped, read_cases, read_records
 from director.errors import BriefError
+from tests.support.user_data import user_path
 
 GOOD: dict[str, Any] = {
     "id": 3,
@@ -111,11 +111,7 @@ def test_written_and_read_again(tmp_path: Path):
     assert case.goals[2].conflicts == ("g01",)
 
 
-BRIEFS = os.environ.get("VISIONDIRECTOR_TEST_BRIEFS", "")
-
-
-@pytest.mark.skipif(not BRIEFS, reason="VISIONDIRECTOR_TEST_BRIEFS names no folder of LGBench-style tasks")
 def test_a_folder_of_briefs_is_read():
-    cases = read_cases(Path(BRIEFS), "t2i")
-    assert cases
+    cases = read_cases(user_path("briefs"), "t2i")
+    assert len(cases) > 1
     assert all(case.goals and case.text for case in cases)
