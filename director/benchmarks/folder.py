@@ -35,11 +35,7 @@ def finished(folder: Path, cases: Sequence[Case]) -> list[tuple[Case, Run]]:
         raise BriefError(f"{folder} holds no run", "name the folder of one", "-o")
     with open_log(path, Run, {}) as log:
         arms = list(dict.fromkeys((key.arm, key.seed) for key in log.filed()))
-        found = [
-            (case, _last(log, Key(case.id, arm, seed), case.digest()))
-            for arm, seed in arms
-            for case in cases
-        ]
+        found = [(case, _last(log, Key(case.id, arm, seed), case.digest())) for arm, seed in arms for case in cases]
     return [(case, run) for case, run in found if run]
 
 
