@@ -44,8 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--strategy", action="append", help=f"repeat for several of {', '.join(STRATEGIES)} (default: ours)"
     )
     parser.add_argument("--no-controls", action="store_true", help="leave out one shot, best of 4 and best of K")
-    parser.add_argument("--profile", help="what fills the seats: a name, or a path that ends in .json")
-    parser.add_argument("--editor", help="editor model (default: the loop's)")
+    parser.add_argument(
+        "--profile", help="editor model, such as flux-krea; or what fills all seats: a studio's name, or a .json"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of every arm")
     parser.add_argument("--seed", type=int, default=1, help="of the runs, and of composed tasks")
     parser.add_argument("--grader", help="profile whose verifier grades (default: the studio's own)")
@@ -61,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Run what is missing, grade it, print the table. 1 when a run failed or could not be graded."""
     rendering.check_options(args, "compose")
-    bench = Bench(args, rendering.with_profile(settings, args.profile), tasks_of(args))
+    bench = Bench(args, *rendering.who(args.profile, settings), tasks_of(args))
     if not args.pictures:
         bench.run_all()
     todo = bench.finished()
@@ -101,6 +102,7 @@ def _composed(args: argparse.Namespace) -> Path:
 class Bench:
     args: argparse.Namespace
     settings: Settings
+    editor: dict[str, Any]
     cases: Sequence[Case]
 
     def run_all(self) -> None:
@@ -113,7 +115,7 @@ class Bench:
             self._run([self._arm(f"best-of-{k}", {**STRATEGIES["best-of-4"], "candidates": k})])
 
     def _arm(self, name: str, values: dict[str, Any] | None = None) -> Arm:
-        mine = {**assignments(self.args.set), **({"editor": self.args.editor} if self.args.editor else {})}
+        mine = {**self.editor, **assignments(self.args.set)}
         if values is None:
             return Arm(name=name, settings=loop_settings(mine, name))
         return Arm(name=name, settings=loop_settings({**values, **mine}))
@@ -137,7 +139,7 @@ class Bench:
 
     def grade(self, todo: Sequence[tuple[Case, Run]]) -> list[Row]:
         """A row for each run, in their order; what is graded already is read from the folder."""
-        settings = rendering.with_profile(self.settings, self.args.grader)
+        settings, _ = rendering.who(self.args.grader, self.settings)
         name = "".join(c if c.isalnum() else "-" for c in Path(settings.studio).stem)
         with open_log(self.args.output / f"graded-{name}.jsonl", Row, {"grader": settings.studio}) as log:
             new = [(case, run) for case, run in todo if not (row := log.get(run.key, run.task)) or row.run != run]

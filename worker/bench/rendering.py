@@ -48,15 +48,21 @@ def add_loop_arguments(parser: argparse.ArgumentParser) -> None:
 
 def chosen(args: argparse.Namespace, settings: Settings) -> tuple[Settings, Arm]:
     """Who fills the seats and the loop's settings, as the command line says. Raises BriefError that names the word."""
-    values = assignments(args.set)
-    if args.profile and (args.profile in profile_names() or args.profile.endswith(".json")):
-        settings = load_settings(**load_profile(args.profile, settings).settings(os.environ))
-    elif args.profile:
-        if args.profile not in (models := editor_models(settings)):
-            known = f"editors: {', '.join(models)}; studios: {', '.join(profile_names())}"
-            raise BriefError(f"there is no editor or studio {args.profile!r}", known, "--profile")
-        values = {"editor": args.profile, **values}
+    settings, editor = who(args.profile, settings)
+    values = {**editor, **assignments(args.set)}
     return settings, Arm(name=args.strategy, settings=loop_settings(values, args.strategy))
+
+
+def who(profile: str | None, settings: Settings) -> tuple[Settings, dict[str, Any]]:
+    """The settings with the seats of a studio, and the loop's `editor` where an editor was named instead."""
+    if not profile:
+        return settings, {}
+    if profile in profile_names() or profile.endswith(".json"):
+        return load_settings(**load_profile(profile, settings).settings(os.environ)), {}
+    if profile not in (models := editor_models(settings)):
+        known = f"editors: {', '.join(models)}; studios: {', '.join(profile_names())}"
+        raise BriefError(f"there is no editor or studio {profile!r}", known, "--profile")
+    return settings, {"editor": profile}
 
 
 @dataclass(frozen=True)
