@@ -17,9 +17,10 @@ from prometheus_client import disable_created_metrics
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import metrics, problems
+from api import docs, metrics, problems
 from api.auth import Doorkeeper
 from api.events import HEARTBEAT_SECONDS, POLL_SECONDS, Streams
+from api.headers import Sealed
 from api.pages.routes import pages
 from api.routes import Door, health, router
 from api.service import Service
@@ -109,8 +110,10 @@ def create_app(
     app.include_router(pages)
     app.include_router(metrics.router)
     app.state.requests = metrics.Requests()
+    app.add_middleware(Sealed)
     app.add_middleware(AccessLog, requests=app.state.requests)
     problems.install(app)
+    docs.install(app)
     return app
 
 

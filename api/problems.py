@@ -29,6 +29,17 @@ class FieldError(BaseModel):
     fix: str = ""
 
 
+class ProblemDocument(BaseModel):
+    """RFC 9457. `type` is a stable name for programs; `errors` name the fields at fault."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    errors: list[FieldError] = []
+
+
 class Problem(Exception):
     """Ends a request with a problem document. `slug` is the stable part of its `type`."""
 
@@ -45,15 +56,16 @@ class Problem(Exception):
         self.headers = dict(headers or {})
 
     def response(self, instance: str) -> JSONResponse:
+        document = ProblemDocument(
+            type=f"urn:visiondirector:problem:{self.slug}",
+            title=self.title,
+            status=self.status,
+            detail=self.detail,
+            instance=instance,
+            errors=list(self.errors),
+        )
         return JSONResponse(
-            {
-                "type": f"urn:visiondirector:problem:{self.slug}",
-                "title": self.title,
-                "status": self.status,
-                "detail": self.detail,
-                "instance": instance,
-                "errors": [error.model_dump() for error in self.errors],
-            },
+            document.model_dump(),
             status_code=self.status,
             headers=self.headers,
             media_type="application/problem+json",

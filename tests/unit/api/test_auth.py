@@ -78,3 +78,11 @@ def test_without_tokens_it_refuses_to_listen_elsewhere(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_loopback(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/jobs/x", "/nothing", "/healthz", "/v1/openapi.json", "/metrics"])
+def test_no_answer_is_guessed_at_kept_or_framed(alice: httpx.Client, path: str) -> None:
+    headers = alice.get(path).headers
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Cache-Control"] == "private, no-store"
+    assert headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"

@@ -1,0 +1,165 @@
+"""The OpenAPI document: what each route answers, problems included, with an example of each.
+
+FastAPI knows parameters and models; `OPERATIONS` says the rest in one place. tests/unit/api/test_openapi.py holds
+every example against its schema, and schemathesis every route against what is promised here.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+
+from api import examples
+from api.problems import ProblemDocument
+from api.schemas import Submission
+from director.types import Trajectory
+
+_JSON, _PROBLEM, _PNG, _PAGE = "application/json", "application/problem+json", "image/png", "text/html"
+_REF = "#/components/schemas/{model}"
+_TEXT, _BYTES = {"type": "string"}, {"type": "string", "format": "binary"}
+_EVENT = {"type": "object", "properties": {"event": _TEXT, "data": _TEXT, "id": _TEXT}}
+_WORDS = {"type": "object", "additionalProperties": _TEXT}
+
+
+class Answer(NamedTuple):
+    """`schema` is a component's name or a schema; None: no body."""
+
+    about: str
+    schema: str | dict[str, Any] | None = None
+    example: Any = None
+    media: str = _JSON
+
+
+class Operation(NamedTuple):
+    """Its answers, and the statuses of its problems beside those that every route has."""
+
+    answers: dict[int, Answer]
+    problems: tuple[int, ...] = (404, 422)
+    body: Any = None  # example of the request's
+
+
+_ENVELOPE = Answer("the job", "Envelope", examples.ENVELOPE)
+OPERATIONS: dict[str, Operation] = {
+    "post /v1/jobs": Operation(
+        {
+            202: Answer("accepted", "Envelope", examples.SUBMITTED),
+            200: Answer("the job of an earlier submit, or one that ended while this waited", "Envelope",
+                        examples.ENVELOPE),
+        },
+        (400, 409, 413, 422, 429), examples.SUBMISSION,
+    ),
+    "get /v1/jobs": Operation({200: Answer("a page of jobs", "JobList", examples.JOBS)}, (422,)),
+    "get /v1/jobs/{id}": Operation({200: _ENVELOPE}),
+    "delete /v1/jobs/{id}": Operation({204: Answer("it is gone")}, (404, 409, 422)),
+    "post /v1/jobs/{id}/cancel": Operation(
+        {202: Answer("it will stop", "Envelope", examples.CANCELLING), 200: _ENVELOPE._replace(about="it had ended")}
+    ),
+    "post /v1/jobs/{id}/requeue": Operation(
+        {202: Answer("it goes on", "Envelope", examples.SUBMITTED)}, (404, 409, 422, 429)
+    ),
+    "get /v1/jobs/{id}/attempts": Operation({200: Answer("what it took", "Attempts", examples.ATTEMPTS)}),
+    "get /v1/jobs/{id}/trajectory": Operation({200: Answer("so far", "Trajectory", examples.TRAJECTORY)}),
+    "get /v1/jobs/{id}/image": Operation(
+        {200: Answer("the best picture so far", _BYTES, media=_PNG), 304: Answer("you have it")}
+    ),
+    "get /v1/jobs/{id}/images/{image}": Operation(
+        {
+            200: Answer("a picture, or a thumbnail as image/webp", _BYTES, media=f"{_PNG} image/webp"),
+            304: Answer("you have it"),
+        }
+    ),
+    "get /v1/jobs/{id}/events": Operation(
+        {
+            200: Answer("events as they happen, then `end`", _EVENT, examples.EVENTS, "text/event-stream"),
+            204: Answer("the last event was received"),
+        },
+        (400, 404, 422),
+    ),
+    "get /v1/jobs/{id}/report": Operation({200: Answer("a page", _TEXT, "<!doctype html>…", _PAGE)}),
+    "put /v1/images": Operation({200: Answer("stored", "Uploaded", examples.UPLOADED)}, (413, 422)),
+    "get /healthz": Operation({200: Answer("it answers", _WORDS, {"status": "ok"})}, ()),
+    "get /readyz": Operation(
+        {200: Answer("ready", _WORDS, examples.READY), 503: Answer("not ready", _WORDS, examples.NOT_READY)}, ()
+    ),
+}  # fmt: skip
+OPEN = ("get /healthz", "get /readyz")
+"""Whoever can reach the service may ask these."""
+
+
+def install(app: FastAPI) -> None:
+    """Serve this document in place of FastAPI's own."""
+
+    def document() -> dict[str, Any]:
+        if not app.openapi_schema:
+            app.openapi_schema = _document(app)
+        return app.openapi_schema
+
+    app.openapi = document
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    found: dict[str, Any] = get_openapi(
+        title=app.title, version=app.version, routes=app.routes,
+        summary="Long briefs in, verified pictures out.",
+        description="Errors are problem documents (RFC 9457) that name the field and say what to do.",
+    )  # fmt: skip
+    parts = found["components"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        parts["schemas"].pop(name, None)
+    for model in (Submission, Trajectory, ProblemDocument):
+        parts["schemas"] |= _schemas(model)
+    # BriefIn reads a plain string, too.
+    brief = parts["schemas"]["Submission"]["properties"]["brief"]
+    parts["schemas"]["Submission"]["properties"]["brief"] = {"anyOf": [brief, {"type": "string", "minLength": 1}]}
+    parts["securitySchemes"] = {
+        "token": {"type": "http", "scheme": "bearer"},
+        "password": {"type": "http", "scheme": "basic", "description": "GET only: the token is the password"},
+    }
+    for name, described in _each(found):
+        _describe(name, described)
+    return found
+
+
+def _schemas(model: type[BaseModel]) -> dict[str, Any]:
+    mode = "validation" if model is Submission else "serialization"
+    schema = model.model_json_schema(mode=mode, ref_template=_REF)
+    return {**schema.pop("$defs", {}), model.__name__: schema}
+
+
+def _each(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, described in methods.items():
+            yield f"{method} {path}", described
+
+
+def _describe(name: str, described: dict[str, Any]) -> None:
+    told = OPERATIONS[name]
+    described["responses"] = {str(status): _answer(answer) for status, answer in told.answers.items()}
+    problems = told.problems if name in OPEN else (*told.problems, 401, 403, 503)
+    for status in sorted(problems):
+        about = examples.PROBLEMS[status]["title"]
+        answer = Answer(about, "ProblemDocument", examples.PROBLEMS[status], _PROBLEM)
+        described["responses"][str(status)] = _answer(answer)
+    if name not in OPEN:
+        described["security"] = [{"token": []}, {"password": []}] if name.startswith("get") else [{"token": []}]
+    if told.body:
+        content = described["requestBody"]["content"][_JSON]
+        content |= {"schema": _schema(Submission.__name__), "example": told.body}
+    for parameter in described.get("parameters", ()):
+        if parameter["name"] == "id":
+            parameter["example"] = examples.JOB
+
+
+def _answer(answer: Answer) -> dict[str, Any]:
+    if answer.schema is None:
+        return {"description": answer.about}
+    body: dict[str, Any] = {"schema": _schema(answer.schema)}
+    if answer.example is not None:
+        body["example"] = answer.example
+    return {"description": answer.about, "content": dict.fromkeys(answer.media.split(), body)}
+
+
+def _schema(given: str | dict[str, Any]) -> dict[str, Any]:
+    return {"$ref": _REF.format(model=given)} if isinstance(given, str) else given

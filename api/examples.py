@@ -1,0 +1,117 @@
+"""The examples of the OpenAPI document: one job at three moments, and a problem for each status."""
+
+from typing import Any
+
+JOB = "4f2c1d0a-7b7e-5b3c-9a51-0c6d1f2e3a4b"
+NONCE = "9f86d081884c7d659a2feaa0c55ad015"
+IMAGE = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+TEXT = "A lighthouse at dusk. The sign says 'HARBOUR'."
+
+SUBMISSION: dict[str, Any] = {
+    "brief": {"text": TEXT, "title": "Harbour poster"},
+    "settings": {"rounds": 6, "candidates": 4},
+    "priority": 3,
+    "labels": ["night", "posters"],
+}
+
+_COST: dict[str, Any] = {
+    "seconds": 71.25, "gpu_seconds": 48.5, "renders": 10, "denoising_steps": 280, "vlm_calls": 21,
+    "prompt_tokens": 30250, "completion_tokens": 1410, "attempts": 16, "wasted_attempts": 1,
+}  # fmt: skip
+
+SUMMARY: dict[str, Any] = {
+    "id": JOB, "owner": "alice", "title": "Harbour poster", "status": "done", "stop": "satisfied", "step": 15,
+    "doing": "", "labels": ["night", "posters"], "priority": 3,
+    "goals": {"met": 2, "missed": 0, "unsure": 0, "total": 2}, "coverage": 1.0, "rounds": 3, "renders": 10,
+    "cost": _COST, "error": None, "created": 1795455600.25, "ended": 1795455690.5,
+    "links": {
+        "self": f"/v1/jobs/{JOB}",
+        **{name: f"/v1/jobs/{JOB}/{name}" for name in (
+            "events", "image", "trajectory", "attempts", "report", "cancel", "requeue")},
+    },
+}  # fmt: skip
+
+_SETTINGS: dict[str, Any] = {
+    "gate": "auto", "editor": "flux-krea", "candidates": 4, "adaptive": True, "enough": 0.75, "judge": True,
+    "rollback": True, "reprompt": True, "masks": True, "anchor_after": 4, "accept": "no-loss", "margin": 0.1,
+    "max_changed": 1.0, "stop_at": 1.0, "patience": 3, "batch": 2, "rounds": 6, "max_renders": None,
+    "max_seconds": None, "width": 512, "height": 512,
+}  # fmt: skip
+
+ENVELOPE: dict[str, Any] = {
+    **SUMMARY,
+    "brief": {"text": TEXT, "title": "Harbour poster", "source": None},
+    "settings": _SETTINGS,
+    "seed": 8466314625714852,
+}
+
+_FRESH: dict[str, Any] = {
+    "stop": "", "step": 0, "status": "queued", "doing": "reading the brief: waiting for planner", "coverage": None,
+    "goals": {"met": 0, "missed": 0, "unsure": 0, "total": 0}, "rounds": 0, "renders": 0,
+    "cost": dict.fromkeys(_COST, 0), "ended": None,
+}  # fmt: skip
+SUBMITTED = {**ENVELOPE, **_FRESH}
+CANCELLING = {**SUBMITTED, "step": 4, "status": "running", "doing": "cancelling"}
+JOBS = {"jobs": [SUMMARY], "next": f"1795455600250-{JOB}"}
+
+ATTEMPTS: dict[str, Any] = {
+    "attempts": [
+        {
+            "n": 2, "nonce": NONCE, "kind": "render", "attempt": 1, "host": "gpu-3", "started": 1795455610.5,
+            "seconds": 12.31, "renders": 4, "committed": True, "progress": "denoising 28/28",
+            "counts": {"denoising_steps": 112, "gpu_ms": 11904}, "blobs": {}, "error": None,
+        }
+    ],
+    "cost": _COST,
+}  # fmt: skip
+
+TRAJECTORY: dict[str, Any] = {
+    "brief": {"text": TEXT, "title": "Harbour poster", "source": None, "goals": []},
+    "settings": _SETTINGS,
+    "seed": 8466314625714852,
+    "events": [
+        {"kind": "gated", "mode": "staged", "why": "2 goals"},
+        {"kind": "stopped", "reason": "satisfied", "why": "all 2 goals are met"},
+    ],
+}
+
+UPLOADED = {"image": IMAGE, "width": 1024, "height": 768}
+READY = {"status": "ok", "ledger": "ok", "storage": "ok", "broker": "ok"}
+NOT_READY = {**READY, "status": "not ready", "broker": "does not answer"}
+
+EVENTS = (
+    "retry: 1000\n\n"
+    f'event: gated\ndata: {{"kind":"gated","mode":"staged","why":"2 goals"}}\nid: 0.{NONCE}.1\n\n'
+    'event: progress\ndata: {"doing":"rendering"}\n\n'
+)
+
+
+def _problem(status: int, slug: str, title: str, detail: str, *errors: dict[str, str]) -> dict[str, Any]:
+    return {
+        "type": f"urn:visiondirector:problem:{slug}", "title": title, "status": status, "detail": detail,
+        "instance": "/v1/jobs", "errors": list(errors),
+    }  # fmt: skip
+
+
+_FIELD = {"field": "settings.candidats", "message": "there is no such field", "fix": "did you mean candidates?"}
+_KEY = {"field": "Idempotency-Key", "message": "was used with another body", "fix": "send a new key"}
+_BODY = {"field": "body", "message": "is not valid JSON: EOF while parsing a value", "fix": "send one JSON object"}
+_SIZE = {"field": "image", "message": "must have at most 20000000 bytes", "fix": "send less"}
+
+PROBLEMS: dict[int, dict[str, Any]] = {
+    400: _problem(400, "unreadable", "The request can't be read", f"body: {_BODY['message']}", _BODY),
+    401: _problem(401, "unauthorized", "The token is unknown", "Send the header Authorization: Bearer TOKEN."),
+    403: _problem(403, "scope", "This token may not do that", "It needs the scope write."),
+    404: _problem(404, "unknown-job", "Unknown job", f"There is no job '{JOB}'."),
+    409: _problem(409, "key-reused", "This Idempotency-Key stands for another request", "", _KEY),
+    413: _problem(413, "too-large", "Too large", f"image: {_SIZE['message']}", _SIZE),
+    422: _problem(422, "invalid", "The request can't be used", "settings.candidats: there is no such field", _FIELD),
+    429: _problem(
+        429, "too-many-jobs", "Too many jobs in flight",
+        "1000 of your jobs are waiting or running: send this again when one of them has ended.",
+    ),
+    503: _problem(
+        503, "unavailable", "Storage or the ledger is out of reach",
+        "Nothing is lost: send the same request again in a moment.",
+    ),
+}  # fmt: skip
