@@ -9,12 +9,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from anyio.from_thread import start_blocking_portal
 from rich.console import Console
 
 from api.cli import local, main, run
 from api.cli.desk import SATISFIED, SERVICE, SHORT, USAGE, Desk, Screen
 from api.cli.parser import parser
 from api.cli.place import service_of
+from api.client import Client
 from api.schemas import Submission
 from director.errors import BriefError
 from tasks.imprint import Imprint, imprint_text, read_imprint, with_imprint
@@ -422,6 +424,19 @@ def test_a_source_that_the_service_does_not_have_is_asked_for(cli: Cli, capsys: 
     code, _, service = cli("submit --from final.png --source before.png", uploaded, accepted())
     assert (code, json.loads(service.asked[1].content)["brief"]["source"]) == (0, "cd" * 32)
     assert "another picture than final.png was made from" in capsys.readouterr().err
+
+
+def test_a_source_of_another_owner_is_no_way_in(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with start_blocking_portal() as portal:
+        door = house.InProcess(portal, httpx.ASGITransport(house.House(tmp_path / "house").app()))
+        source = Client(token="alice-token", transport=door).upload(house.png(color="blue")).image
+        result(str(tmp_path / "final.png"), source=source)
+        args = parser().parse_args(["submit", "--from", str(tmp_path / "final.png"), "--json"])
+        for token, code in (("alice-token", SATISFIED), ("bob-token", USAGE)):
+            screen = Screen(Console(file=StringIO()), True, Console(stderr=True))
+            desk = Desk(Client(token=token, transport=door), screen, BytesIO())
+            assert run(args, desk) == code
+    assert "which the service does not have, or not for this token" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
