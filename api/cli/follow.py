@@ -45,6 +45,8 @@ def follow(desk: Desk, jobs: Sequence[Job], folder: Path, metadata: bool = True)
 
 
 def _goes_on(jobs: Sequence[Job]) -> str:
+    if len(jobs) > 4:
+        return "\nthe jobs go on: see `visiondirector list`"
     ids = " ".join(job.id[:8] for job in jobs)
     goes, it = ("the job goes on", "it") if len(jobs) == 1 else ("the jobs go on", "them")
     return f"\n{goes}: look again with `visiondirector watch {ids}`, stop {it} with `visiondirector cancel {ids}`"

@@ -26,7 +26,6 @@ class Wish:
     brief: Mapping[str, Any]
     settings: Mapping[str, Any]
     seed: int | None
-    source: bytes | None = None
     expects: str | None = None
 
 
@@ -35,7 +34,13 @@ def submit(args: argparse.Namespace, desk: Desk) -> int:
     wishes = [_again(args)] if args.again else _wishes(args, desk)
     if args.key and len(wishes) > 1:
         raise BriefError("one --key stands for one job", "submit the files one by one", field="--key")
-    jobs = [_send(args, desk, wish) for wish in wishes]
+    quiet = args.watch and desk.screen.is_live and len(wishes) == 1  # the live view says it all
+    source = desk.client.upload(_read(args.source, "--source")).image if args.source else None
+    jobs: list[Job] = []
+    for wish in wishes:
+        jobs.append(_send(args, desk, wish, source))
+        if not quiet:
+            _say(desk, jobs[-1])
     return follow(desk, jobs, Path(args.output), args.metadata) if args.watch else SATISFIED
 
 
@@ -45,10 +50,8 @@ def _wishes(args: argparse.Namespace, desk: Desk) -> list[Wish]:
     settings = assignments(args.set)
     if args.strategy:
         settings["strategy"] = args.strategy
-    source = _read(args.source, "--source") if args.source else None
     return [
-        Wish(name, read_brief(name, desk.stdin, args.goals, args.title), settings, args.seed, source)
-        for name in args.files
+        Wish(name, read_brief(name, desk.stdin, args.goals, args.title), settings, args.seed) for name in args.files
     ]
 
 
@@ -60,35 +63,30 @@ def _again(args: argparse.Namespace) -> Wish:
         )
     from tasks.imprint import read_imprint  # Pillow is only needed here
 
+    png = _read(args.again, "--from")
     try:
-        imprint = read_imprint(_read(args.again, "--from"))
+        imprint = read_imprint(png)
     except BriefError as error:
         raise BriefError(f"{args.again}: {error.message}", error.fix, "--from") from error
     brief = imprint.brief.model_copy(update={"title": (args.title or imprint.brief.title)[:MAX_TITLE]})
     settings = {**imprint.settings.model_dump(mode="json"), **assignments(args.set)}
-    source = _read(args.source, "--source") if args.source else None
     seed = imprint.seed if args.seed is None else args.seed
     sent = brief.model_dump(mode="json", exclude_defaults=True)
-    return Wish(args.again, sent, settings, seed, source, expects=brief.source)
+    return Wish(args.again, sent, settings, seed, expects=brief.source)
 
 
-def _send(args: argparse.Namespace, desk: Desk, wish: Wish) -> Job:
-    brief = dict(wish.brief)
-    if wish.source is not None:
-        brief["source"] = desk.client.upload(wish.source).image
-        if wish.expects and brief["source"] != wish.expects:
-            desk.screen.note(f"{args.source} is another picture than {wish.name} was made from: the result will differ")
+def _send(args: argparse.Namespace, desk: Desk, wish: Wish, source: str | None) -> Job:
+    brief = {**wish.brief, **({"source": source} if source else {})}
+    if source and wish.expects and source != wish.expects:
+        desk.screen.note(f"{args.source} is another picture than {wish.name} was made from: the result will differ")
     try:
-        job = desk.client.submit(brief, wish.settings, wish.seed, args.key, priority=args.priority, labels=args.label)
+        return desk.client.submit(brief, wish.settings, wish.seed, args.key, priority=args.priority, labels=args.label)
     except BadRequest as error:
-        if wish.expects and wish.source is None and any(field.field == "brief.source" for field in error.fields):
+        if wish.expects and not source and any(field.field == "brief.source" for field in error.fields):
             what = f"{wish.name} was made from picture {wish.expects[:12]}…"
             why = f"{what}, which the service does not have, or not for this token"
             raise BriefError(why, "give that picture with --source", "--from") from error
         raise
-    if not (args.watch and desk.screen.is_live):  # the live view says it all
-        _say(desk, job)
-    return job
 
 
 def _say(desk: Desk, job: Job) -> None:

@@ -337,9 +337,10 @@ def test_a_source_is_uploaded_and_named(cli: Cli) -> None:
     Path("a.txt").write_text("A")
     Path("a.png").write_bytes(b"png")
     uploaded = httpx.Response(200, json={"image": "ab" * 32, "width": 1, "height": 1})
-    _, _, service = cli("submit a.txt --source a.png", uploaded, accepted())
+    _, _, service = cli("submit a.txt a.txt --source a.png", uploaded, accepted(), accepted())
     assert service.asked[0].content == b"png"
-    assert json.loads(service.asked[1].content)["brief"]["source"] == "ab" * 32
+    for request in service.asked[1:]:
+        assert json.loads(request.content)["brief"]["source"] == "ab" * 32
 
 
 @pytest.mark.parametrize(
