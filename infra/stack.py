@@ -303,6 +303,7 @@ def _status(stack: Stack) -> int:
         ("token", f"in {state.token_file}"),
         ("flower", f"{state.flower_url}  user {state.flower_user}, password: the token"),
         ("logs", f"{state.var / 'log'}/"),
+        ("metrics", f"prometheus --config.file={state.var / 'prometheus.yml'}"),
     ]
     places = [f"{name:<12}{value}" for name, value in rows]
     standing = [f"{each.name:<12}{each.state.lower():<10}{each.description}" for each in stack.processes()]

@@ -6,10 +6,17 @@ import shlex
 import threading
 from collections.abc import Iterator
 from io import StringIO
+from pathlib import Path
 
 import pytest
 
+from director.errors import EditorError
+from director.seats import Context, RenderRequest
+from director.types import LoopSettings, Rendered
 from tasks.logs import Logfmt, facts, working
+from tasks.steps import run_step
+from tests.support.facts import FactStudio, brief_of, goals_of
+from tests.support.host import make_bench
 
 
 class Lines:
@@ -113,3 +120,46 @@ def test_celerys_lines_tell_the_task(lines: Lines) -> None:
     assert lines.last()["task"] == "planner, step 3 of 'x', job j"
     lines.logger.error("lost", extra={"data": None})
     assert "task" not in lines.last()
+
+
+class Chatty(FactStudio):
+    """Its editor logs as libraries do, from its own thread and from another, and then fails."""
+
+    def render(self, request: RenderRequest, context: Context) -> Rendered:
+        library = logging.getLogger("a.library")
+        library.warning("loading weights")
+        thread = threading.Thread(target=library.warning, args=("from a thread",))
+        thread.start()
+        thread.join()
+        raise RuntimeError("out of\nmemory")
+
+
+def test_every_line_of_a_step_names_it(tmp_path: Path) -> None:
+    bench = make_bench(tmp_path, retry_base_s=0.000_001, retry_cap_s=0.000_001)
+    job = bench.submit(brief_of(goals_of("a", "b")), LoopSettings(candidates=1))
+    host = bench.host(Chatty(script=iter(())).studio())
+    stream = StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(Logfmt())
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        run_step(host, job, 0)
+        for _ in range(3):
+            with pytest.raises(EditorError):
+                run_step(host, job, 1)
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+    lines = [dict(word.split("=", 1) for word in shlex.split(line)) for line in stream.getvalue().splitlines()]
+    assert all(line["job"] == job and len(line["nonce"]) == 32 for line in lines), lines
+    tries = [line for line in lines if line["step"] == "1"]
+    assert len({line["nonce"] for line in tries}) == 3
+    told = [line["msg"].partition(":")[0] for line in tries]
+    assert told == ["step began", "loading weights", "from a thread", "step failed"] * 3
+    assert [(line["boundary"], line["then"]) for line in tries if "then" in line] == [
+        ("editor", "retry"), ("editor", "retry"), ("editor", "dead"),
+    ]  # fmt: skip
+    assert "Traceback" in tries[3]["error"] and float(tries[3]["seconds"]) >= 0
