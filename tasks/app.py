@@ -17,7 +17,7 @@ from celery.exceptions import Ignore
 from celery.signals import worker_process_shutdown
 from kombu.exceptions import OperationalError
 
-from director.errors import StoreError
+from director.errors import DirectorError, StoreError
 from director.seats import Studio
 from tasks.jobs import PRIORITIES
 from tasks.ledger import Hint, Ledger
@@ -141,7 +141,8 @@ def _add_task(app: Celery, kind: str, child: "_Child") -> None:
             raise Ignore(end.value)
 
     step.__doc__ = f"Run {kind} step n of a job. The title is for people."
-    app.task(name=f"director.{kind}")(step)
+    # Celery need not log what `run_step` has told, with its job; what it does not expect is a defect, and it does.
+    app.task(name=f"director.{kind}", throws=(DirectorError,))(step)
 
 
 class _Child:

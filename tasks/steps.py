@@ -117,7 +117,11 @@ def run_step(host: Host, job_id: str, n: int) -> StepEnd:
     Raises the step's error (SeatError, BriefError, StoreError) after it was recorded, so that the
     task that called shows as failed.
     """
-    claim = host.ledger.claim(job_id, n, host.settings.host)
+    try:
+        claim = host.ledger.claim(job_id, n, host.settings.host)
+    except StoreError as unreachable:
+        log.warning("not claimed, to be hinted again: %s", unreachable, extra=facts(job=job_id, step=n))
+        raise
     if isinstance(claim, Refusal):
         return StepEnd(claim.value)
     with working(threads=True, job=job_id, step=n, nonce=claim.nonce):
