@@ -10,7 +10,7 @@ from pathlib import Path
 import shtab
 
 from api import gc
-from api.cli import follow, jobs, local, place, submit
+from api.cli import bench, follow, jobs, local, place, submit
 from director.types import STRATEGIES
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -27,6 +27,7 @@ def parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _submit(commands.add_parser)
     _about_jobs(commands.add_parser)
+    _bench(commands.add_parser)
     _local(commands.add_parser)
     return parser
 
@@ -85,6 +86,12 @@ def _about_jobs(add: Add) -> None:
         ("delete", jobs.delete, "remove ended jobs with their pictures"),
     ):
         add(name, parents=[_common(), _ids()], help=about).set_defaults(call=call)
+
+
+def _bench(add: Add) -> None:
+    made = add("bench", parents=[_common()], help="run a benchmark's tasks as jobs, and grade what they deliver")
+    bench.add_arguments(made)
+    made.set_defaults(call=bench.call)
 
 
 def _local(add: Add) -> None:

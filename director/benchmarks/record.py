@@ -121,7 +121,7 @@ def _read(file: BinaryIO, path: Path, kind: type[_F]) -> tuple[dict[str, Any], d
 
 def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     """A nested map as dotted names and their values."""
-    if isinstance(value, dict) and value:
+    if isinstance(value, dict) and (value or not name):
         for key, inner in cast(dict[str, Any], value).items():
             yield from _leaves(inner, f"{name}.{key}" if name else key)
     else:

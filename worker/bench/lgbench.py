@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from director.benchmarks import folder as folders
+from director.benchmarks.arms import MOST, arms, equal_renders, mean_renders
 from director.benchmarks.cases import Arm, Case, Row, Run, works
 from director.benchmarks.lgbench import score
 from director.benchmarks.lgbench.compose import RANGES, compose
@@ -20,7 +20,7 @@ from director.benchmarks.lgbench.write import write
 from director.benchmarks.record import open_log
 from director.benchmarks.report import Report, markdown, report
 from director.errors import BriefError, SeatError
-from director.intake import assignments, loop_settings
+from director.intake import assignments
 from director.loop import perform
 from director.seats import Studio, VerifyRequest
 from director.types import STRATEGIES, Verified
@@ -29,9 +29,6 @@ from worker.bench import rendering
 from worker.compose import draw_sources, read_range
 from worker.local import LocalContext
 from worker.servers import ready
-
-CONTROLS = ("one-shot", "best-of-4")
-_MOST = 16  # candidates that the loop's settings allow
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -107,18 +104,10 @@ class Bench:
 
     def run_all(self) -> None:
         """All arms; best of K last, because K is what ours took."""
-        wanted = self.args.strategy or ["ours"]
-        controls = () if self.args.no_controls else CONTROLS
-        self._run([self._arm(name) for name in dict.fromkeys((*controls, *wanted))])
-        k = min(_MOST, round(self._mean_renders("ours")))
-        if controls and "ours" in wanted and k not in (0, 1, 4):
-            self._run([self._arm(f"best-of-{k}", {**STRATEGIES["best-of-4"], "candidates": k})])
-
-    def _arm(self, name: str, values: dict[str, Any] | None = None) -> Arm:
-        mine = {**self.editor, **assignments(self.args.set)}
-        if values is None:
-            return Arm(name=name, settings=loop_settings(mine, name))
-        return Arm(name=name, settings=loop_settings({**values, **mine}))
+        controls, values = not self.args.no_controls, {**self.editor, **assignments(self.args.set)}
+        self._run(arms(self.args.strategy or ["ours"], controls, values))
+        if controls and (last := equal_renders(self.runs(), values)):
+            self._run([last])
 
     def _run(self, arms: Sequence[Arm]) -> None:
         args, todo = self.args, works(self.cases, arms, (self.args.seed,))
@@ -128,10 +117,8 @@ class Bench:
                 print(f"{run.case} ({run.arm}) failed: {run.error}", file=sys.stderr)
             told(done)
 
-    def _mean_renders(self, arm: str) -> float:
-        """Pictures that an arm rendered for a task; 0 when there is nothing of it."""
-        spent = [run.cost.renders for _, run in self.finished() if run.arm == arm and not run.error]
-        return fmean(spent) if spent else 0.0
+    def runs(self) -> list[Run]:
+        return [run for _, run in self.finished()]
 
     def finished(self) -> list[tuple[Case, Run]]:
         """The runs that the folder holds of these tasks, arm by arm."""
@@ -155,8 +142,8 @@ class Bench:
         grader = self.args.grader or self.settings.studio
         facts, notes = facts_of(rows, grader, self.settings.studio)
         facts = {"tasks": f"{len(self.cases)} ({self._where()})", **facts, "seed": str(self.args.seed)}
-        if (mean := self._mean_renders("ours")) > _MOST:
-            notes.append(f"best of K stops at {_MOST} candidates; ours rendered {mean:.1f} a task")
+        if (mean := mean_renders(self.runs())) > MOST:
+            notes.append(f"best of K stops at {MOST} candidates; ours rendered {mean:.1f} a task")
         controls = [row.arm for row in rows if row.arm != "ours" and row.arm.startswith(("one-shot", "best-of-"))]
         return report(
             "LGBench", facts, rows, (*score.METRICS, *score.TYPES), tuple(dict.fromkeys(controls)), notes=notes

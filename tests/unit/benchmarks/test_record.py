@@ -93,3 +93,13 @@ def test_a_folder_in_use_is_refused(tmp_path: Path):
     path = tmp_path / "runs.jsonl"
     with open_log(path, Run, {}), pytest.raises(BriefError, match="in use"), open_log(path, Run, {}):
         pass
+
+
+def test_reading_a_log_leaves_it_as_it_is(tmp_path: Path):
+    path = tmp_path / "runs.jsonl"
+    with open_log(path, Run, SETTINGS) as log:
+        log.add(run("a"))
+    before = path.read_bytes()
+    with open_log(path, Run, {}) as log:
+        assert log.filed() == [key("a")]
+    assert path.read_bytes() == before

@@ -1,0 +1,93 @@
+"""`visiondirector bench lgbench`: the real API over twins, a worker beside it, the worker's command as grader.
+
+The table must be the one that a run in this process gives.
+"""
+
+import json
+from argparse import Namespace
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from queue import Queue
+from threading import Thread
+from typing import Any
+
+import pytest
+from anyio.from_thread import start_blocking_portal
+from httpx import ASGITransport
+
+from api import bench
+from api.app import Machines, create_app
+from api.cli.parser import parser
+from api.client import Client
+from director.seats import Studio
+from tasks.ledger import Hint
+from tasks.steps import Host, run_step
+from tests.unit.api.house import House, InProcess
+from worker.cli import main
+from worker.sketch import sketch_studio
+
+SMALL = ["--set", "width=192", "--set", "height=192", "--no-controls", "--strategy", "one-shot"]
+
+
+@contextmanager
+def service(folder: Path, studio: Studio) -> Generator[Client]:
+    """The door over twins, and a worker with that studio in a thread."""
+    house, hints = House(folder), Queue[Hint | None]()
+    settings = house.settings(renew_every_s=0.05)
+    host = Host(settings, house.ledger, house.archive, house.images, studio, hints.put)
+    machines = Machines(house.ledger, house.archive, house.images, hints.put, lambda: None)
+
+    def work() -> None:
+        while hint := hints.get():
+            run_step(host, hint.job, hint.n)
+
+    worker = Thread(target=work)
+    worker.start()
+    try:
+        with ExitStack() as stack:
+            portal = stack.enter_context(start_blocking_portal())
+            app = create_app(settings, machines, poll=0.001)
+            transport = InProcess(portal, ASGITransport(app, client=("127.0.0.1", 1)))
+            client = Client("http://127.0.0.1:8100", "alice-token", transport=transport, sleep=lambda _: None)
+            yield stack.enter_context(client)
+    finally:
+        hints.put(None)
+        worker.join(60)
+
+
+@pytest.fixture(scope="module")
+def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tasks")
+    words = ["compose", "--tasks", "2", "--goals", "4", "--modality", "i2i", "-o", str(folder)]
+    assert main(words) == 0
+    return folder
+
+
+def words(tasks: Path, out: Path, *more: str) -> Namespace:
+    return parser().parse_args(["bench", "lgbench", str(tasks), "-o", str(out), "--label", "nightly", *SMALL, *more])
+
+
+def rows(out: Path) -> list[dict[str, Any]]:
+    """The table without what only a clock knows."""
+    found = json.loads((out / "report.json").read_text())["rows"]
+    return [{name: value for name, value in row.items() if not name.startswith("seconds")} for row in found]
+
+
+@pytest.mark.timeout(300)
+def test_the_table_is_the_one_of_a_run_in_this_process(tasks: Path, tmp_path: Path):
+    told: list[str] = []
+    with service(tmp_path / "house", sketch_studio()) as client:
+        assert bench.run(words(tasks, tmp_path / "api"), client, told.append) == 0
+        assert len(list(client.jobs(label="nightly"))) == 2
+        # The same again asks for nothing new.
+        assert bench.run(words(tasks, tmp_path / "api", "--no-grade"), client, told.append) == 0
+        # A folder that was lost is filled from the same jobs.
+        assert bench.run(words(tasks, tmp_path / "again", "--no-grade"), client, told.append) == 0
+        assert len(list(client.jobs(label="nightly"))) == 2
+    direct = ["bench", "lgbench", str(tasks), "-o", str(tmp_path / "here"), "--workers", "1", *SMALL]
+    assert main(direct) == 0
+    assert rows(tmp_path / "api") == rows(tmp_path / "here")
+    assert (tmp_path / "again" / "runs.jsonl").read_bytes() == (tmp_path / "api" / "runs.jsonl").read_bytes()
+    assert "visiondirector-worker bench lgbench" in told[-1]
+    assert any(line.startswith("2 of 2") for line in told)
