@@ -12,7 +12,7 @@ from tasks.store.thumbnails import Thumbnails, shrink
 
 SMALL, LARGE = 256, 1024  # pixels in width
 _WHOLE = 700_000  # bytes of a final picture that goes in as it is
-_BUDGET = ((12, 512), (32, 384), (80, 256), (10**9, 160))
+_BUDGET = ((12, 512), (32, 384), (80, 256), (10**9, 128))
 """Up to so many pictures, so wide: a page that can only enlarge what it holds stays below 3 MB."""
 
 

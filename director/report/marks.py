@@ -1,5 +1,6 @@
 """A verdict in a word and in a sign, so that no colour has to be seen."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from director.types import Outcome, Verdict
@@ -27,6 +28,11 @@ def mark_of(verdict: Verdict | None) -> Mark:
 
 def percent(share: float) -> str:
     return f"{share:.0%}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """One, two and three."""
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
 
 
 def duration(value: float) -> str:

@@ -7,6 +7,7 @@ from director import history
 from director.history import Round, Standing
 from director.report.facts import Pictures
 from director.report.html import NOTHING, Html, fill, html, join
+from director.report.marks import listed
 from director.story import count
 from director.types import (
     ActionKind,
@@ -44,7 +45,7 @@ class Book:
             html(
                 '<li><a href="#goal-$id"><span class="sr">goal </span>$number</a> <bdi>$words</bdi>$seen</li>',
                 id=id, number=self.numbers.get(id, id), words=_short(texts.get(id, ""), 90),
-                seen=html(' <bdi class="seen">$seen</bdi>', seen=seen[id].evidence) if seen else NOTHING,
+                seen=html(' <bdi class="seen">$seen</bdi>', seen=seen[id].evidence) if seen and id in seen else NOTHING,
             )
             for id in ids
         )  # fmt: skip
@@ -203,7 +204,7 @@ def _pick(each: Round, asked: Sequence[Comparison]) -> Html:
     last, places = asked[-1], {c.image: i for i, c in reversed([*enumerate(each.candidates, 1)])}
     again = NOTHING
     if len(asked) > 1:
-        between = " and ".join(str(places[c.image]) for c in last.asked if c.image in places)
+        between = listed([str(places[c.image]) for c in last.asked if c.image in places])
         again = html(
             "<p>The first candidates met too few goals, so more were rendered; at last it was between $between.</p>",
             between=between,
@@ -230,7 +231,8 @@ def _decision(book: Book, each: Round) -> Html:
     if decided.gained:
         parts.append(_goal_list(book, "Gained" if kept else "It would have gained", decided.gained))
     if decided.lost:
-        parts.append(_goal_list(book, "Lost" if kept else "It would have lost", decided.lost))
+        seen = each.standing(decided.image)
+        parts.append(_goal_list(book, "Lost" if kept else "It would have lost", decided.lost, seen))
     if preserved := each.preservation(decided.image):
         parts.append(
             html(
@@ -243,8 +245,8 @@ def _decision(book: Book, each: Round) -> Html:
     return join(parts, "\n")
 
 
-def _goal_list(book: Book, about: str, ids: Sequence[GoalId]) -> Html:
-    goals = html('<ul class="goals">$goals</ul>', goals=book.goal_links(ids))
+def _goal_list(book: Book, about: str, ids: Sequence[GoalId], seen: Standing | None = None) -> Html:
+    goals = html('<ul class="goals">$goals</ul>', goals=book.goal_links(ids, seen))
     if len(ids) <= _FEW:
         return html("<p>$about:</p>\n$goals", about=about, goals=goals)
     return html(

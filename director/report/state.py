@@ -1,10 +1,9 @@
 """How a job stands, in words: ended and why, failed and what to do, or still at work; and what was only simulated."""
 
-from collections.abc import Sequence
-
 from director import history
 from director.report.facts import Facts, Trouble
 from director.report.html import NOTHING, Html, fill, html, join
+from director.report.marks import listed
 from director.types import Rendered, Selected, Stopped, StopReason, Trajectory, Verified
 
 _ENDS = {
@@ -91,11 +90,7 @@ def simulated(trajectory: Trajectory) -> Html:
                 pass
     found = {kind: [seat for seat, name in by.items() if kind in name] for kind in _SIMULATED}
     return join(
-        html('<p class="simulated">$said</p>', said=_SIMULATED[kind].replace("$seats", _and(seats)))
+        html('<p class="simulated">$said</p>', said=_SIMULATED[kind].replace("$seats", listed(seats)))
         for kind, seats in found.items()
         if seats
     )
-
-
-def _and(words: Sequence[str]) -> str:
-    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]

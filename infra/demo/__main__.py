@@ -18,6 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from api.client import Client
 from infra.servers import CHECKOUT, ServerError
 from infra.stack import Stack
 
@@ -40,12 +41,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with Stack(Path(var), workers=WORKERS, flower=False) as stack:
                 console.print(f"The stack is up after {time.monotonic() - began:.1f} s: {stack.api_url}\n")
                 codes = run(stack, out, console)
-            console.print("\nThe stack is down; nothing is left running. The pictures and their trajectories:")
+                reports(stack, out)
+            console.print("\nThe stack is down; nothing is left running. Open a report in a browser:")
     except ServerError as error:
         print(f"the demo failed: {error}", file=sys.stderr)
         return 1
-    for path in sorted(out.glob("*/*.png")):
+    for path in sorted(out.glob("*/report.html")):
         console.print(f"    {path}")
+    console.print("The picture and the trajectory of each lie beside it.")
     console.print(
         f"Drawn by the sketch studio (simulated: comps, no diffusion model). {time.monotonic() - began:.0f} s."
     )
@@ -68,6 +71,15 @@ def run(stack: Stack, out: Path, console: Console) -> list[int]:
     for thread in threads:
         thread.join()
     return [codes.get(name, 2) for name in names]
+
+
+def reports(stack: Stack, out: Path) -> None:
+    """The report of each job, beside its picture."""
+    with Client(stack.api_url, stack.token) as director:
+        for job in director.jobs():
+            folder = out / job.title.replace(" ", "-")
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "report.html").write_bytes(director.report(job.id))
 
 
 def submit(stack: Stack, name: str, folder: Path, console: Console, prefix: Text) -> int:

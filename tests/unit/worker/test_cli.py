@@ -33,6 +33,9 @@ def test_direct_leaves_a_picture_and_its_trajectory(brief: Path, tmp_path: Path,
     assert image_hash(png) == final
     said = read_imprint(png)
     assert (said.brief, said.settings, said.seed) == (trajectory.brief, trajectory.settings, trajectory.seed)
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert 'src="data:image/png;base64,' in page
+    assert "Rendering</th>" in page
     printed = capsys.readouterr().out
     assert "round 1" in printed
     assert str(out / "final.png") in printed
