@@ -25,6 +25,7 @@ from tasks.redis_ledger import RedisLedger
 from tasks.settings import PREFIX, Settings, load_settings
 from tests.perf import instant
 from tests.perf.bare import celery_hops, raw_hops
+from tests.perf.door import gets
 from tests.perf.sketch import jobs_a_minute
 from tests.support.queue import submit, until_ended
 
@@ -49,6 +50,7 @@ def main() -> int:
             result["celery_ms"] = say("bare Celery self-enqueue", quantiles(celery_hops(redis.url, folder, HOPS)))
             with reconciling():
                 result |= durable(settings, folder)
+                result |= gets(settings, folder / "door", folder / "s3" / "objects", quantiles, say)
         result["sketch_jobs_a_minute"] = jobs_a_minute(folder / "stack")
         print(f"{'sketch jobs a minute (simulated pictures)':<44}{result['sketch_jobs_a_minute']:>9.1f}")
     result["ratio_p50"] = round(result["durable_ms"]["p50"] / result["celery_ms"]["p50"], 2)
