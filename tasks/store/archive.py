@@ -17,6 +17,7 @@ import logging
 import re
 import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -32,6 +33,7 @@ from tasks.store.objects import NotFound, Recent, Store
 log = logging.getLogger(__name__)
 
 LARGE_SNAPSHOT = 100_000  # bytes; a larger one is stored, and a warning logged
+_READERS = 4  # attempt records at once
 V = TypeVar("V", bound=Value)
 ControlKind = Literal["cancel", "dead", "requeue"]
 _STEP = re.compile(r"(\d{4,})-([0-9a-f]+)\.json")
@@ -233,7 +235,10 @@ class Archive:
 
     def attempts(self, job: str) -> list[dict[str, Any]]:
         """What `save_attempt` was given, by step."""
-        return [_facts(key, self._record(key)) for key in self._store.list(f"jobs/{job}/attempts/")]
+        keys = self._store.list(f"jobs/{job}/attempts/")
+        # The time goes into waiting for S3.
+        with ThreadPoolExecutor(_READERS, "attempts") as readers:
+            return [_facts(key, record) for key, record in zip(keys, readers.map(self._record, keys), strict=True)]
 
     def _record(self, key: str) -> bytes:
         """Attempt records never change, and a report that is looked at again wants the same ones."""
