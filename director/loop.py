@@ -269,9 +269,19 @@ def _select_request(trajectory: Trajectory, now: Round) -> SelectRequest:
     return SelectRequest(
         candidates=tuple(now.contenders),
         instruction=now.planned.action.instruction,
-        goals=_targets(trajectory, now),
+        goals=_weighed(trajectory, now),
         base=now.planned.base,
     )
+
+
+def _weighed(trajectory: Trajectory, now: Round) -> tuple[Goal, ...]:
+    """The goals that a candidate is picked by: those aimed at and, with `guard`, those that an edit could lose."""
+    aimed = now.planned.action.targets
+    standing = history.standing(trajectory) if trajectory.settings.guard and now.planned.base else {}
+    held = {name for name, verdict in standing.items() if verdict.outcome is Outcome.MET} - _carried(
+        trajectory, now
+    ).keys()
+    return tuple(goal for goal in history.goals(trajectory) if goal.id in aimed or goal.id in held)
 
 
 def _targets(trajectory: Trajectory, now: Round) -> tuple[Goal, ...]:

@@ -165,6 +165,7 @@ class LoopSettings(Value):
     adaptive: bool = Field(True, description="render two candidates first, the rest only if needed")
     enough: Share = Field(0.75, description="share of an instruction's goals met that needs no more candidates")
     judge: bool = Field(True, description="a judge picks; without one, candidates must be 1")
+    guard: bool = Field(True, description="the judge also weighs what the picture meets already")
     rollback: bool = Field(True, description="a picture that breaks the accept rule does not become the best")
     reprompt: bool = Field(True, description="the planner words instructions; off: the brief's own words")
     masks: bool = Field(True, description="local misses are edited inside a mask")
@@ -189,7 +190,7 @@ class LoopSettings(Value):
 
 
 _PLAIN: dict[str, object] = {
-    "gate": "one-shot", "rounds": 1, "candidates": 1, "adaptive": False, "judge": False,
+    "gate": "one-shot", "rounds": 1, "candidates": 1, "adaptive": False, "judge": False, "guard": False,
     "reprompt": False, "accept": "alignment", "anchor_after": 0,
 }  # fmt: skip
 STRATEGIES: dict[str, dict[str, object]] = {

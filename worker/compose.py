@@ -3,7 +3,6 @@
 import argparse
 import tempfile
 from collections.abc import Iterable
-from contextlib import ExitStack
 from pathlib import Path
 
 from director.benchmarks.lgbench.compose import RANGES, Writer, compose
@@ -24,9 +23,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--goals", metavar="LOW-HIGH", help="goals a task (default: 14-22, or 8-14 for i2i)")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same files")
     parser.add_argument("--modality", choices=["t2i", "i2i"], default="t2i", help="i2i: edits of a picture drawn first")
-    parser.add_argument("--writer-url", metavar="URL", help="a language model words the briefs: its API, with /v1")
-    parser.add_argument("--writer-model", default="", help="its served name")
-    parser.add_argument("--writer-key-env", default="", metavar="NAME", help="environment variable with its API key")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for t2i_<tasks>.json and the pictures")
 
 
@@ -35,8 +31,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     if args.tasks < 1:
         raise BriefError(f"{args.tasks} tasks", "ask for one or more", "--tasks")
     goals = read_range(args.goals) if args.goals else RANGES[args.modality]
-    with ExitStack() as resources:
-        records = list(compose(pool(), args.tasks, goals, args.seed, args.modality, writer(args, resources)))
+    records = list(compose(pool(), args.tasks, goals, args.seed, args.modality, writer()))
     args.output.mkdir(parents=True, exist_ok=True)
     if args.modality == "i2i":
         draw_sources(records, args.output)
@@ -55,21 +50,8 @@ def read_range(text: str) -> tuple[int, int]:
     return int(low), int(high or low)
 
 
-def writer(args: argparse.Namespace, resources: ExitStack) -> Writer:
-    """The built-in writer, or the language model that the arguments name."""
-    if not args.writer_url:
-        return write
-    from pydantic import ValidationError
-
-    from worker.vlm_client import Server
-    from worker.writer import open_writer
-
-    try:
-        server = Server(url=args.writer_url, model=args.writer_model, api_key_env=args.writer_key_env)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise BriefError(f"{first['loc'][0]}: {first['msg']}", "name URL and model", "--writer-url") from error
-    return open_writer(server, resources)
+def writer() -> Writer:
+    return write
 
 
 def draw_sources(records: Iterable[Record], folder: Path) -> None:

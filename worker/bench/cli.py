@@ -12,6 +12,8 @@ from typing import Protocol, cast
 from tasks.settings import Settings
 
 BENCHMARKS: dict[str, str] = {
+    "loop": "the strategy table: the paper's arms, ours and controls, on the sketch studio",
+    "verifier": "the sketch verifier against what was really drawn",
     "gain": "the loop against its own one shot, on fixed briefs",
     "geneval": "GenEval: official layout, rules and figures",
     "imgedit": "ImgEdit's basic suite: official judge prompts and figures",

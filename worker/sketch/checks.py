@@ -1,6 +1,7 @@
 """One check for each kind of drawable: a sight and what was asked in, how true it is and what was seen out."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 from director.types import Region
 from worker.sketch import draw, glyphs, look, typeset
 from worker.sketch.language import Drawable
+from worker.sketch.lexicon import nouns
 from worker.sketch.reading import NOTHING, Reading, find_along, find_line, spelt
 from worker.sketch.see import Sight, Thing
 
@@ -35,8 +37,26 @@ def _sure(value: float, least: float, width: float) -> float:
 LIKE = 0.42
 
 
-def found(sight: Sight, noun: str) -> list[Thing]:
-    return [thing for thing in sight.things if thing.like(noun) >= LIKE]
+def found(sight: Sight, noun: str, colours: tuple[str, ...] = ()) -> list[Thing]:
+    """The things that pass for a noun; what touches others may stand out by its stated `colours`, or the noun's own."""
+    there = [thing for thing in sight.things if thing.like(noun) >= LIKE]
+    for name in colours or (() if there else (nouns()[noun].colour,)):
+        more = [thing for thing in _of_colour(sight, name) if thing.like(noun) >= LIKE]
+        there += [new for new in more if not any(_same(new, old) for old in there)]
+    return there
+
+
+@lru_cache(maxsize=64)
+def _of_colour(sight: Sight, name: str) -> list[Thing]:
+    return sight.coloured(look.everywhere(sight, name))
+
+
+def _same(one: Thing, other: Thing) -> bool:
+    """Whether the middle of either lies on the other."""
+    return any(
+        a.box[0] <= b.centre[0] <= a.box[2] and a.box[1] <= b.centre[1] <= a.box[3]
+        for a, b in ((one, other), (other, one))
+    )
 
 
 def _thing(sight: Sight, wanted: Drawable) -> Finding:
@@ -44,16 +64,12 @@ def _thing(sight: Sight, wanted: Drawable) -> Finding:
     label = f"{' or '.join(wanted.colours)} {wanted.name.replace('_', ' ')}".strip()
     if wanted.verb == "remove":
         return Finding(0.04 if there else 0.96, f"{len(there)} {label} left")
-    tinted = [t for t in there if not wanted.colours or any(tinted_as(t, c) for c in wanted.colours)]
+    tinted, placed = _as_asked(sight, wanted, there)
+    if len(placed) < max(wanted.count, 1):
+        there = found(sight, wanted.name, wanted.colours or (nouns()[wanted.name].colour,))
+        tinted, placed = _as_asked(sight, wanted, there)
     if there and not tinted:
         return Finding(0.05, f"{wanted.name.replace('_', ' ')} found, but not {' or '.join(wanted.colours)}")
-    placed = [t for t in tinted if wanted.region is None or inside(t, wanted.region)]
-    if wanted.anchor and wanted.relation in _RELATED:
-        anchors = found(sight, wanted.anchor)
-        if anchors:
-            placed = [t for t in placed if any(_RELATED[wanted.relation](t, a) for a in anchors)]
-    if wanted.height and wanted.height > 0.2:
-        placed = [t for t in placed if _tall(sight, t, wanted.height)]
     number = len(placed)
     if wanted.count == 0:
         return Finding(0.95 if number >= 2 else 0.06, f"found {number} {label}")
@@ -63,6 +79,19 @@ def _thing(sight: Sight, wanted: Drawable) -> Finding:
             _sure(best, LIKE - 0.06, 0.1) if placed else 0.05, f"found {label}" if placed else _instead(tinted, label)
         )
     return Finding(0.95 if number == wanted.count else 0.05, f"found {number} of {wanted.count} {label}")
+
+
+def _as_asked(sight: Sight, wanted: Drawable, there: list[Thing]) -> tuple[list[Thing], list[Thing]]:
+    """Those of the right colour, and of them those in the right place and size."""
+    tinted = [t for t in there if not wanted.colours or any(tinted_as(t, c) for c in wanted.colours)]
+    placed = [t for t in tinted if wanted.region is None or inside(t, wanted.region)]
+    if wanted.anchor and wanted.relation in _RELATED:
+        anchors = found(sight, wanted.anchor)
+        if anchors:
+            placed = [t for t in placed if any(_RELATED[wanted.relation](t, a) for a in anchors)]
+    if wanted.height and wanted.height > 0.2:
+        placed = [t for t in placed if _tall(sight, t, wanted.height)]
+    return tinted, placed
 
 
 def _instead(tinted: list[Thing], label: str) -> str:
@@ -146,7 +175,7 @@ def _worst(readings: list[Reading]) -> float:
 
 
 def _of(sight: Sight, wanted: Drawable) -> Finding:
-    there, name = found(sight, wanted.anchor), wanted.anchor.replace("_", " ")
+    there, name = found(sight, wanted.anchor, wanted.colours), wanted.anchor.replace("_", " ")
     if not there:
         return Finding(0.1, f"no {name} found")
     right = [t for t in there if tinted_as(t, wanted.colours[0])]
@@ -184,21 +213,18 @@ def _grain(sight: Sight, wanted: Drawable) -> Finding:
 
 def _vignette(sight: Sight, _: Drawable) -> Finding:
     fall = look.light(sight).corners
-    return Finding(_sure(fall, 0.2, 0.12), f"corners {100 * max(fall, 0):.0f} % darker")
+    return Finding(_sure(fall, 0.3, 0.14), f"corners {100 * max(fall, 0):.0f} % darker")
 
 
 def _blur(sight: Sight, _: Drawable) -> Finding:
-    line = sight.seam
-    if line.step < 6:
+    step, crisp = look.crispness(sight)
+    if step < 6:
         return Finding(None, "no edge in the background to judge by")
-    return Finding(
-        _sure(0.72 - line.crisp, 0, 0.15),
-        f"background edges {'soft' if line.crisp < 0.72 else 'crisp'} ({line.crisp:.2f})",
-    )
+    return Finding(_sure(0.46 - crisp, 0, 0.1), f"background edges {'soft' if crisp < 0.46 else 'crisp'} ({crisp:.2f})")
 
 
 def _rain(sight: Sight, _: Drawable) -> Finding:
-    return Finding(_sure(sight.streaks, 5, 2.5), f"{sight.streaks} streaks of rain")
+    return Finding(_sure(sight.streaks, 2.5, 1.8), f"{sight.streaks} streaks of rain")
 
 
 def _fog(sight: Sight, _: Drawable) -> Finding:
@@ -213,7 +239,7 @@ def _screen(sight: Sight, wanted: Drawable) -> Finding:
 
 def _specks(sight: Sight, wanted: Drawable) -> Finding:
     x_y_tone = sight.specks
-    number, low = len(x_y_tone), float((x_y_tone[:, 1] > 0.76).mean()) if len(x_y_tone) else 0.0
+    number, low = len(x_y_tone), float((x_y_tone[:, 1] > 0.64).mean()) if len(x_y_tone) else 0.0
     gay = float((x_y_tone[:, 2] > max(0.3, 0.55 * draw.saturation(sight.full))).mean()) if number else 0.0
     kind = "stars" if low < 0.13 else "confetti" if gay > 0.5 else "snow"
     if kind != wanted.name:
@@ -259,7 +285,7 @@ def _level(sight: Sight, wanted: Drawable) -> Finding:
 def _glow(sight: Sight, wanted: Drawable) -> Finding:
     if wanted.name == "spot":
         gain = look.pool(sight, _point(sight, wanted)[:2])
-        return Finding(_sure(gain, 0.2, 0.15), f"pool of light: {100 * gain:.0f} % brighter")
+        return Finding(_sure(gain, 0.5, 0.3), f"a pool of light of {100 * gain:.0f} % of the usual")
     tint = wanted.colours[0] if wanted.colours else ""
     there = found(sight, wanted.anchor) if wanted.anchor else []
     if wanted.anchor and not there:
@@ -307,10 +333,17 @@ def _place(sight: Sight, wanted: Drawable) -> Finding:
 def _margins(sight: Sight, _: Drawable) -> Finding:
     height, width = sight.front.shape
     x, y = (0.085 * min(height, width) / side for side in (width, height))
-    out = [t.noun for t in sight.things if t.likeness[t.noun] >= LIKE and not _within(t, x, y)]
+    out = [t.noun for t in _clearly(sight) if not _within(t, x, y)]
     return Finding(
         0.06 if out else 0.93, f"{out[0].replace('_', ' ')} stands in the margin" if out else "margins are free"
     )
+
+
+def _clearly(sight: Sight) -> list[Thing]:
+    """Things that are no letters, no frame and no part of the background."""
+    return [
+        t for t in _known(sight) if t.likeness[t.noun] >= 0.5 and max(t.box[2] - t.box[0], t.box[3] - t.box[1]) < 0.6
+    ]
 
 
 def _within(thing: Thing, x: float, y: float) -> bool:
@@ -320,7 +353,7 @@ def _within(thing: Thing, x: float, y: float) -> bool:
 
 def _clear(sight: Sight, wanted: Drawable) -> Finding:
     box = wanted.region or Region(x0=0, y0=0, x1=1, y1=0.35)
-    within = [t.noun.replace("_", " ") for t in sight.things if t.likeness[t.noun] >= LIKE and inside(t, box, -0.02)]
+    within = [t.noun.replace("_", " ") for t in _clearly(sight) if inside(t, box, -0.02)]
     return Finding(0.06 if within else 0.93, f"{within[0]} stands there" if within else "the area is open")
 
 

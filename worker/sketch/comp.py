@@ -98,8 +98,7 @@ def scenery(width: int, height: int, wanted: tuple[Drawable, ...], dice: np.rand
     if extra:
         canvas[height - max(6, round(0.035 * height)) :] = extra[0]
     display = ("Oswald-SemiBold", "SketchSerif-Bold")[int(dice.integers(2))]
-    names = {d.name for d in wanted}
-    page = Page(width, height, margin=0.125 if "margins" in names else 0.075 if "frame" in names else 0.045)
+    page = Page(width, height, margin=margin(wanted))
     return Comp(
         canvas,
         page,
@@ -108,6 +107,12 @@ def scenery(width: int, height: int, wanted: tuple[Drawable, ...], dice: np.rand
         tuple(rest),
         seams=(GROUND, *((1 - max(6, round(0.035 * height)) / height,) if extra else ())),
     )
+
+
+def margin(wanted: tuple[Drawable, ...]) -> float:
+    """What things keep off the edge, as a share of the shorter side."""
+    names = {d.name for d in wanted}
+    return 0.125 if "margins" in names else 0.075 if "frame" in names else 0.045
 
 
 def place(comp: Comp, wanted: tuple[Drawable, ...], ink: Colour | None = None) -> None:

@@ -204,7 +204,15 @@ def side_light(canvas: Canvas, direction: str, tint: str) -> Canvas:
 
 
 def cast(canvas: Canvas, tint: str) -> Canvas:
-    return canvas * np.exp(CASTS[tint] * 1.3)
+    """The whole picture in a tint: as much of it as makes a wall of another colour warm or cool, within bounds."""
+    red, _, blue = (max(float(v), 2.0) for v in np.median(canvas[::4, ::4].reshape(-1, 3), axis=0))
+    wanted = _WARMTH[tint] - np.log(red / blue)
+    strength = wanted / (CASTS[tint][0] - CASTS[tint][2])
+    return canvas * np.exp(CASTS[tint] * min(max(strength, 1.3), 3.0))
+
+
+_WARMTH = {"warm": 0.24, "cool": -0.12}
+"""Log of red over blue of a picture in warm, and in cool light."""
 
 
 def relight(canvas: Canvas, target: float) -> Canvas:

@@ -45,6 +45,11 @@ class Drawable:
         """What is drawn, whatever the words: the same in a brief, a goal and an instruction."""
         return "|".join((self.kind, self.name, *self.colours, str(self.count), self.string, self.anchor, self.verb))
 
+    @property
+    def latent(self) -> str:
+        """What its ease depends on: what is drawn, in which amount, and by which side of what."""
+        return f"{self.key}|{self.amount}|{self.relation}"
+
 
 @lru_cache(maxsize=2048)
 def parse(text: str) -> tuple[Drawable, ...]:

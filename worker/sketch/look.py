@@ -80,7 +80,21 @@ _TO_LAB = np.array([[0.2105, 0.7936, -0.0041], [1.9780, -2.4286, 0.4506], [0.025
 
 def near(rgb: NDArray[np.float32], name: str, slack: float) -> NDArray[np.bool_]:
     """Which colours, seen under light and grading, pass for the named one; `slack` in lightness."""
-    seen, wanted = lab(rgb), lab(colour(name)[None])[0]
+    return _near(lab(rgb), name, slack)
+
+
+def everywhere(sight: Sight, name: str) -> NDArray[np.bool_]:
+    """Which pixels of the working size pass for the named colour."""
+    return _near(_lab(sight), name, 0.32).reshape(sight.calm.shape[:2])
+
+
+@lru_cache(maxsize=8)
+def _lab(sight: Sight) -> NDArray[np.float64]:
+    return lab(sight.calm.reshape(-1, 3))
+
+
+def _near(seen: NDArray[np.float64], name: str, slack: float) -> NDArray[np.bool_]:
+    wanted = lab(colour(name)[None])[0]
     chroma, asked = np.hypot(seen[:, 1], seen[:, 2]), float(np.hypot(wanted[1], wanted[2]))
     lightness = np.abs(seen[:, 0] - wanted[0])
     if asked < 0.035:  # black, grey, white: little chroma and about as light
@@ -99,6 +113,28 @@ def shares(sight: Sight, names: tuple[str, ...]) -> list[float]:
 # --- traces -------------------------------------------------------------------------------------
 
 
+def crispness(sight: Sight) -> tuple[float, float]:
+    """How much the backgrounds differ where they meet, in levels, and how abruptly they do (0 to 1).
+
+    Looked for column by column, since a hill is no level line, with free background on both sides.
+    """
+    reach = 9
+    calm = ndimage.uniform_filter1d(sight.calm, min(41, 9 + 8 * round(sight.noise)), axis=1)[:, ::4]
+    free = sight.flat[:, ::4] > 0
+    wide = draw.most(np.abs(calm[2 * reach :] - calm[: -2 * reach])) * (free[2 * reach :] & free[: -2 * reach])
+    if not wide.size:
+        return 0.0, 1.0
+    near = draw.most(np.abs(calm[2:] - calm[:-2]))
+    at = wide.argmax(axis=0)
+    step = np.take_along_axis(wide, at[None], axis=0)[0]
+    told = np.flatnonzero(step > 10)
+    if len(told) < 5:
+        return float(step.max(initial=0.0)), 1.0
+    # row r of `wide` spans r to r + 2 * reach; of `near` r to r + 2
+    sharpest = np.array([near[at[c] : at[c] + 2 * reach - 1, c].max() for c in told])
+    return float(np.median(step[told])), float(np.median(sharpest / step[told]))
+
+
 def bank(sight: Sight) -> float:
     return abs(light(sight).bank)
 
@@ -113,7 +149,7 @@ def framed(sight: Sight) -> float:
         run = slice(2 * inset, -2 * inset)
         line = view[inset + 1 : inset + thick - 1, run].mean(axis=0)
         outside, inner = (
-            view[inset - 4 : inset - 1, run].mean(axis=0),
+            view[max(0, inset - 4) : max(1, inset - 1), run].mean(axis=0),
             view[inset + thick + 1 : inset + thick + 4, run].mean(axis=0),
         )
         steps.append(min(float(np.median(np.abs(line - side).max(axis=1))) for side in (outside, inner)))
@@ -144,15 +180,20 @@ def ring(sight: Sight, x: float, y: float, half: float, tint: str) -> float:
 
 
 def pool(sight: Sight, centre: tuple[float, float]) -> float:
-    """How much brighter (log luma) the background is near a point than far from it."""
+    """How much of a pool of light lies around a point: 0 for none, 1 for one as `draw.spot` throws it.
+
+    By least squares beside the other lights, because a vignette and a side light look much like one.
+    """
     height, width = sight.flat.shape
-    gy, gx = np.mgrid[:height, :width]
-    distance = np.hypot((gx / width - centre[0]) / 0.42, (gy / height - centre[1]) / 0.42)
-    tone = np.log(np.maximum(sight.calm @ draw.LUMA, 2))
-    gains: list[float] = []
-    for label in range(1, int(sight.flat.max()) + 1):
-        own = sight.flat == label
-        inner, outer = tone[own & (distance < 0.6)], tone[own & (distance > 1.3)]
-        if len(inner) > 50 and len(outer) > 50:
-            gains.append(float(np.median(inner) - np.median(outer)))
-    return max(gains, default=0.0)
+    ys, xs = np.nonzero(sight.flat)
+    if len(ys) < 200:
+        return 0.0
+    step = max(1, len(ys) // 6000)
+    ys, xs = ys[::step], xs[::step]
+    x, y = 2 * xs / (width - 1) - 1, 2 * ys / (height - 1) - 1
+    areas = sight.flat[ys, xs][:, None] == np.array(range(1, int(sight.flat.max()) + 1))
+    corner = np.clip((x * x + y * y) / 2, 0, 1) ** 1.6
+    distance = ((xs / width - centre[0]) / 0.42) ** 2 + ((ys / height - centre[1]) / 0.42) ** 2
+    thrown = np.log(0.62 + 0.5 * np.exp(-(distance**1.5)))
+    terms = np.column_stack([x, y, corner, thrown, areas]).astype(np.float32)
+    return float(solved(terms, np.log(np.maximum(sight.calm[ys, xs] @ draw.LUMA, 2)))[3])

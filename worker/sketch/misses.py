@@ -6,44 +6,83 @@ best of four. So most of a miss belongs to the drawable, hardly any to the seed.
 
 import colorsys
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import blake2b
 from importlib.resources import files
 from math import log2
+from typing import NamedTuple
 
 import numpy as np
 
+from director.prompts.clauses import clauses
 from worker.sketch.draw import colour, far
 from worker.sketch.language import Drawable
 
 _FOLDER = files("worker.sketch") / "profiles"
 
 
+class Ask(NamedTuple):
+    """How an instruction asks: `named` drawables at once; `plain`, in short sentences; within a mask or not.
+
+    `scene` is what a whole picture is asked to show, as one string; empty for an edit.
+    """
+
+    named: int
+    plain: bool = False
+    masked: bool = False
+    scene: str = ""
+
+
 @dataclass(frozen=True)
 class Profile:
-    """One studio's habits; `drawn` explains the terms. `grain` is what each edit adds, 0 to 1."""
+    """One studio's habits, in units of the luck that a seed brings; `drawn` explains the terms.
+
+    `damage` is the chance that an edit harms something unnamed, `grain` what each edit adds, 0 to 1.
+    """
 
     name: str
     base: float
     persist: float = 0.0
+    task: float = 0.0
     wording: float = 0.0
     noise: float = 0.0
     crowding: float = 0.0
+    plain: float = 0.0
     focus: float = 0.0
+    mask: float = 0.0
     damage: float = 0.0
     grain: float = 0.0
     offsets: dict[str, float] = field(default_factory=dict[str, float])
 
-    def drawn(self, drawable: Drawable, named: int, seed: int) -> bool:
-        """Whether a drawable, one of `named` in the instruction, comes out right with this seed."""
-        luck = rng(self.name, "luck", seed, drawable.key).standard_normal()
-        words = rng(self.name, "words", drawable.clause, drawable.key).standard_normal()
-        persistent = rng(self.name, "persist", drawable.key).standard_normal()
-        ease = self.base + self.offsets.get(drawable.kind, 0.0) + (self.focus if named <= 2 else 0.0)
-        return ease + self.persist * persistent + self.wording * words + self.noise * luck > self.crowding * log2(
-            1 + named
+    def drawn(self, drawable: Drawable, ask: Ask, seed: int) -> bool:
+        """Whether a drawable comes out right with this seed.
+
+        It has an ease of its own, and so has the scene that a first picture is asked for; other words,
+        plainer words, a mask, and saying at most two things at once change it; luck is small beside that.
+        """
+        latent = drawable.latent
+        ease = self.base + self.offsets.get(drawable.kind, 0.0) - self.crowding * log2(1 + ask.named)
+        ease += self.plain * ask.plain + self.focus * (ask.named <= 2) + self.mask * ask.masked
+        ease += self.persist * normal(self.name, "persist", latent) + self.noise * normal(
+            self.name, "luck", seed, latent
         )
+        ease += self.wording * normal(self.name, "words", drawable.clause, latent)
+        return ease + (self.task * normal(self.name, "task", ask.scene) if ask.scene else 0.0) > 0
+
+
+def asked(instruction: str, wanted: Sequence[Drawable], whole: bool, masked: bool) -> Ask:
+    """How an instruction asks for what is `wanted`; plain when its lines hold hardly more than a sentence each."""
+    lines = [line for line in instruction.splitlines() if line.strip()]
+    plain = sum(len(clauses(line)) for line in lines) <= 1.5 * len(lines)
+    return Ask(len(wanted), plain, masked, "\n".join(sorted(d.latent for d in wanted)) if whole else "")
+
+
+@lru_cache(maxsize=65536)
+def normal(*parts: object) -> float:
+    """A standard normal number that is the same wherever the same parts are given."""
+    return float(rng(*parts).standard_normal())
 
 
 def rng(*parts: object) -> np.random.Generator:

@@ -38,7 +38,7 @@ def behind(comp: Comp, plan: tuple[Drawable, ...]) -> None:
         draw.dots(comp.canvas, 260, (0.9, 2.0), [colour("#fffbe8" if dark else "#7a5c1a")], area, comp.dice)
 
 
-_TONES = {"dark": 42, "bright": 226, "even": 105}
+_TONES = {"dark": 42, "bright": 226, "even": 120}
 """The median luma of a night, of a high key, and of what comes out when either is missed."""
 
 

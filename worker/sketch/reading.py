@@ -132,6 +132,8 @@ def spelt(sight: Sight, string: str, found: Reading) -> Reading:
     x0, y0, x1, y1 = found.box
     tall = y1 - y0
     ink = sight.ink[found.polarity][y0:y1]
+    if more := _one_more(ink, string, found):
+        return more
     if found.px:
         return _spelt_along(ink, string, found)
     own = ink[:, x0:x1]
@@ -151,6 +153,20 @@ def spelt(sight: Sight, string: str, found: Reading) -> Reading:
     if whole > 0.8 and whole > other - (0.03 if slip in string else -0.004):
         return replace(found, score=max(whole, found.score))
     return replace(found, score=score, read=slip)
+
+
+def _one_more(ink: Mask, string: str, found: Reading) -> Reading | None:
+    """The reading with its first or last letter doubled, when the second one stands just outside the box."""
+    x0, y0, x1, y1 = found.box
+    tall = y1 - y0
+    for slip, start, end in ((string + string[-1], x0, x1 + 2 * tall), (string[0] + string, max(0, x0 - 2 * tall), x1)):
+        edge = ink[:, x1 + 1 : x1 + tall // 2] if end > x1 else ink[:, max(0, x0 - tall // 2) : max(0, x0 - 1)]
+        if float(edge.mean(axis=0).max(initial=0.0)) < 0.15:
+            continue
+        score = max(_slide(ink[:, start:end], slip, found.face, px)[0] for px in _sizes(string, found.face, tall))
+        if score > min(found.score - 0.02, 0.95):
+            return replace(found, score=score, read=slip)
+    return None
 
 
 def _spelt_along(ink: Mask, string: str, found: Reading) -> Reading:

@@ -23,19 +23,19 @@ _BAR = 0.03
 
 
 def edited(
-    base: Canvas,
+    sight: Sight,
     plan: tuple[Drawable, ...],
     wanted: tuple[Drawable, ...],
     mask: Region | None,
     habits: Profile,
     dice: np.random.Generator,
 ) -> Canvas:
-    """`plan` drawn over `base`; `wanted` is what was asked, whether or not it is drawn.
+    """`plan` drawn over the picture that `sight` looks at; `wanted` is what was asked, whether or not it is drawn.
 
-    Outside `mask` the result is bit for bit the base. Inside, something that nobody named may suffer.
+    Outside `mask` the result is bit for bit that picture. Inside, something that nobody named may suffer.
     """
-    sight = Sight(base)
-    page = Page(base.shape[1], base.shape[0], mask or WHOLE)
+    base = sight.canvas
+    page = Page(base.shape[1], base.shape[0], mask or WHOLE, comps.margin(plan))
     kept = draw.blurred(_enlarged(ndimage.maximum_filter(sight.front, 5), page).astype(np.float32), 3)
     comp = Comp(base.copy(), page, dice, seams=_seams(sight, plan), kept=kept)
     if dice.random() < habits.damage:
@@ -50,7 +50,9 @@ def edited(
     _regrade(comp, sight, plan)
     passes.behind(comp, plan)
     comp.things = [*fresh, *others]
+    before = comp.canvas.copy()
     passes.lit(comp, plan)
+    comp.canvas += (before - comp.canvas) * kept[..., None]  # light falls on the scenery, things keep their colours
     comp.things = fresh
     comps.paint_things(comp)
     passes.before(comp, plan)

@@ -5,7 +5,7 @@ recognised by silhouette and lines; type is read by laying a template over lines
 """
 
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +21,8 @@ from worker.sketch.lexicon import nouns
 Flags = NDArray[np.bool_]
 _SIDE = 448
 """The shorter side of the working size, in pixels: larger pictures are reduced to it."""
+_AMBIGUOUS = 0.09
+"""Two likenesses nearer than this don't tell two nouns apart: a football and a full moon."""
 _CELLS = 32
 _SHORTLIST = 24
 
@@ -45,7 +47,7 @@ class Thing:
     def like(self, noun: str) -> float:
         """Likeness to a noun; almost none when it clearly looks more like another."""
         best = self.likeness[self.noun]
-        return self.likeness[noun] if self.likeness[noun] >= best - 0.03 else min(0.3, self.likeness[noun])
+        return self.likeness[noun] if self.likeness[noun] >= best - _AMBIGUOUS else min(0.3, self.likeness[noun])
 
 
 class Seam(NamedTuple):
@@ -60,6 +62,7 @@ class Sight:
     """What can be seen in one picture; every look is taken when first asked for."""
 
     def __init__(self, canvas: Canvas) -> None:
+        self.canvas = canvas
         least = [max(0, 24 - side) for side in canvas.shape[:2]]
         if any(least):  # a speck of a picture: its edge is continued, so that every measure has pixels
             canvas = np.pad(canvas, ((0, least[0]), (0, least[1]), (0, 0)), mode="edge")
@@ -175,7 +178,15 @@ class Sight:
     @cached_property
     def things(self) -> tuple[Thing, ...]:
         """Everything in front that is large enough to be a thing, by position."""
-        joined = ndimage.binary_closing(np.pad(self.front, 4), np.ones((3, 3), bool), iterations=1)[4:-4, 4:-4]
+        found = self._blobs(self.front)
+        return tuple(thing for thing in found if not _letter(thing, found))
+
+    def coloured(self, flags: Flags) -> list[Thing]:
+        """Everything of about one colour that is large enough to be a thing: `flags` are its pixels, as `small`."""
+        return self._blobs(flags)
+
+    def _blobs(self, flags: Flags) -> list[Thing]:
+        joined = ndimage.binary_closing(np.pad(flags, 4), np.ones((3, 3), bool), iterations=1)[4:-4, 4:-4]
         labels, _ = ndimage.label(joined, np.ones((3, 3), int))
         least = 0.045 * min(labels.shape)
         found: list[Thing] = []
@@ -190,7 +201,7 @@ class Sight:
                 own = ndimage.binary_fill_holes(labels[place] == label)
                 if own.sum() > 0.12 * own.size:
                     found.append(self._thing(own, place))
-        return tuple(thing for thing in found if not _letter(thing, found))
+        return found
 
     def _thing(self, own: Flags, place: tuple[slice, slice]) -> Thing:
         height, width = self.flat.shape
@@ -253,6 +264,8 @@ class Sight:
                 and sizes[label] > 0.5 * tall * wide
             ):
                 y, x = (place[0].start + place[0].stop) / 2, (place[1].start + place[1].stop) / 2
+                if not (0.04 < y / height < 0.96 and 0.04 < x / width < 0.96):
+                    continue  # what a screen leaves of a frame
                 rgb = full[int(y), int(x)]
                 rows.append((x / width, y / height, float((rgb.max() - rgb.min()) / max(rgb.max(), 1))))
         return np.array(rows, np.float32).reshape(-1, 3), streaks
@@ -268,6 +281,12 @@ class Sight:
                     found[box, polarity] = None
                     found[_trimmed(ink, box), polarity] = None
         return tuple(found)
+
+
+@lru_cache(maxsize=8)
+def sight(png: bytes) -> Sight:
+    """What can be seen in a PNG: editor, judge and verifier share their looks at it."""
+    return Sight(draw.from_png(png))
 
 
 def _letter(thing: Thing, others: list[Thing]) -> bool:

@@ -1,15 +1,14 @@
 """The sketch's verifier and judge: they look at pixels and at nothing else."""
 
-from functools import lru_cache
+from collections.abc import Sequence
 
 import numpy as np
 
 from director.seats import Context, SelectRequest, VerifyRequest
 from director.types import Goal, Outcome, Selected, Verdict, Verified
-from worker.sketch import draw
 from worker.sketch.checks import check
 from worker.sketch.language import parse
-from worker.sketch.see import Sight
+from worker.sketch.see import Sight, sight
 
 _UNSURE = 0.2
 """A probability nearer than this to one half is no verdict."""
@@ -21,11 +20,11 @@ class SketchVerifier:
     name = "sketch-verifier"
 
     def verify(self, request: VerifyRequest, context: Context) -> Verified:
-        sight = _sight(context.images.get(request.image))
+        seen = sight(context.images.get(request.image))
         verdicts: list[Verdict] = []
         for i, goal in enumerate(request.goals):
             context.check()
-            verdicts.append(judged(sight, goal, self.name))
+            verdicts.append(judged(seen, goal, self.name))
             context.progress("sketch looks", i + 1, len(request.goals))
         return Verified(image=request.image, verdicts=tuple(verdicts), again=request.again, by=self.name)
 
@@ -36,22 +35,24 @@ class SketchJudge:
     name = "sketch-judge"
 
     def select(self, request: SelectRequest, context: Context) -> Selected:
-        scores: list[float] = []
+        scores: list[list[float]] = []
         for candidate in request.candidates:
             context.check()
-            sight = _sight(context.images.get(candidate.image))
-            scores.append(
-                round(float(np.mean([judged(sight, goal, self.name).score for goal in request.goals])), 4)
-                if request.goals
-                else 0.5
-            )
-        best = scores.index(max(scores))
-        return Selected(
-            image=request.candidates[best].image,
-            scores=tuple(scores),
-            why=f"sketch: candidate {best + 1} of {len(scores)} looks most like its goals",
-            by=self.name,
-        )
+            seen = sight(context.images.get(candidate.image))
+            scores.append([judged(seen, goal, self.name).score for goal in request.goals])
+        return chosen(request, scores)
+
+
+def chosen(request: SelectRequest, scores: Sequence[Sequence[float]]) -> Selected:
+    """The judge's answer, from the scores of each candidate's goals."""
+    means = [round(float(np.mean(own)), 4) if own else 0.5 for own in scores]
+    best = means.index(max(means))
+    return Selected(
+        image=request.candidates[best].image,
+        scores=tuple(means),
+        why=f"sketch: candidate {best + 1} of {len(means)} looks most like its goals",
+        by=SketchJudge.name,
+    )
 
 
 def judged(sight: Sight, goal: Goal, by: str) -> Verdict:
@@ -75,8 +76,3 @@ def judged(sight: Sight, goal: Goal, by: str) -> Verdict:
         evidence=f"sketch: {seen}"[:300],
         by=by,
     )
-
-
-@lru_cache(maxsize=8)
-def _sight(png: bytes) -> Sight:
-    return Sight(draw.from_png(png))

@@ -77,7 +77,7 @@ def test_words_become_values():
 
 def test_settings_over_a_strategy():
     assert loop_settings({"rounds": 3}, "all") == LoopSettings(
-        rounds=3, adaptive=False, accept="alignment", anchor_after=0
+        rounds=3, adaptive=False, guard=False, accept="alignment", anchor_after=0
     )
 
 

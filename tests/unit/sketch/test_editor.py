@@ -43,7 +43,7 @@ def test_no_metadata() -> None:
 
 
 def test_profiles() -> None:
-    assert profiles() == ("flux-krea", "perfect")
+    assert profiles() == ("flux-dev", "flux-kontext", "flux-krea", "perfect", "qwen-image")
     with pytest.raises(ValueError, match="flux-krea, perfect"):
         sketch_studio("dall-e")
 

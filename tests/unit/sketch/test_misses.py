@@ -1,5 +1,11 @@
+from dataclasses import replace
+from hashlib import sha256
+from importlib.resources import files
+
+import pytest
+
 from worker.sketch.language import parse
-from worker.sketch.misses import misspelt, profile, rng, spoiled
+from worker.sketch.misses import Ask, asked, misspelt, profile, profiles, rng, spoiled
 
 KREA = profile("flux-krea")
 THINGS = [
@@ -8,33 +14,71 @@ THINGS = [
     for colour in ("red", "blue", "green", "black", "yellow", "teal", "pink", "white")
     for drawable in parse(f"Add a {colour} {noun}")
 ]
+PROSE = Ask(18, scene="a scene")
+
+FROZEN = {
+    "flux-dev": "b3229c9bf92552109b47047642657a641a57a381299b8c06b6f78613f3a356fe",
+    "flux-kontext": "93e194a68e56f7f553490b61ed381c8eed97f0b5c09f66d0bfb5fe960e4db91d",
+    "flux-krea": "c3947f622680837384697499bed4b05ac248c57eef06f5e2994c52f615cd819a",
+    "perfect": "1907021654685ad84f79f4cf295479542d44d4378cc2560ace8b615ae9a7a1e9",
+    "qwen-image": "95d07699ad619267c918a572bb743c811500944d6755edd079237bd4d777723a",
+}
+"""Fitted to the paper's arms before our own settings were run. To change a profile, fit it again
+(`python -m worker.bench.fit NAME --tasks 200 --seed 1`), confirm it with pixels (`bench loop --seed 1`),
+run every table of docs/benchmarks.md anew (`make benchmarks`), and only then pin it here."""
 
 
-def share(named: int, seeds: range) -> float:
-    hits = [KREA.drawn(d, named, seed) for d in THINGS for seed in seeds]
+@pytest.mark.parametrize("name", profiles())
+def test_profiles_are_frozen(name: str) -> None:
+    data = (files("worker.sketch") / "profiles" / f"{name}.json").read_bytes()
+    assert sha256(data).hexdigest() == FROZEN[name]
+
+
+def share(ask: Ask, seeds: range) -> float:
+    hits = [KREA.drawn(d, ask, seed) for d in THINGS for seed in seeds]
     return sum(hits) / len(hits)
 
 
-def test_about_two_thirds_of_eighteen_goals_in_one_shot() -> None:
-    assert 0.58 < share(18, range(3)) < 0.76
+def test_more_than_half_of_eighteen_goals_in_one_shot() -> None:
+    assert 0.5 < share(PROSE, range(3)) < 0.85
 
 
 def test_difficulty_persists_across_seeds() -> None:
     """Best of four gains a few points only, as the paper reports."""
-    one = share(18, range(1))
-    four = sum(any(KREA.drawn(d, 18, seed) for seed in range(4)) for d in THINGS) / len(THINGS)
+    one = share(PROSE, range(1))
+    four = sum(any(KREA.drawn(d, PROSE, seed) for seed in range(4)) for d in THINGS) / len(THINGS)
     assert one < four < one + 0.14
 
 
-def test_naming_one_or_two_helps() -> None:
-    missed = [d for d in THINGS if not KREA.drawn(d, 18, 1)]
-    fixed = sum(KREA.drawn(d, 2, 2) for d in missed) / len(missed)
-    assert 0.4 < fixed < 0.95
-    assert share(40, range(2)) < share(18, range(2)) < share(2, range(2))
+def test_plain_words_and_few_at_once_help() -> None:
+    assert share(PROSE._replace(plain=True), range(2)) > share(PROSE, range(2))
+    assert share(PROSE._replace(named=40), range(2)) < share(PROSE, range(2)) < share(PROSE._replace(named=2), range(2))
+
+
+def test_scenes_differ_in_ease() -> None:
+    shares = {share(PROSE._replace(scene=f"scene {n}"), range(1)) for n in range(12)}
+    assert max(shares) > min(shares) + 0.05
+
+
+def test_a_mask_helps_or_hinders_as_the_profile_says() -> None:
+    inside = Ask(1, plain=True, masked=True)
+    for mask, sign in ((2.0, 1), (-2.0, -1)):
+        habits = replace(KREA, mask=mask)
+        hits = [sum(habits.drawn(d, ask, 1) for d in THINGS) for ask in (inside._replace(masked=False), inside)]
+        assert sign * (hits[1] - hits[0]) > 0
+
+
+def test_how_an_instruction_asks() -> None:
+    text = "Add a red kite; then a blue car, and a cat on the left. It is late."
+    prose = asked(text, parse(text), whole=True, masked=False)
+    lines = asked("Add a red kite.\nAdd a blue car.", THINGS[:2], whole=False, masked=True)
+    assert (prose.named, prose.plain, prose.masked) == (3, False, False)
+    assert prose.scene == asked("Add a cat. Add a blue car. Add a red kite.", parse(text), True, False).scene != ""
+    assert lines == Ask(2, plain=True, masked=True, scene="")
 
 
 def test_perfect_draws_everything() -> None:
-    assert all(profile("perfect").drawn(d, 64, 1) for d in THINGS)
+    assert all(profile("perfect").drawn(d, Ask(64), 1) for d in THINGS)
 
 
 def test_a_miss_is_something_else() -> None:

@@ -91,11 +91,24 @@ def test_recoloured() -> None:
     assert Outcome.MET not in outcomes(changed(drawn(PLAIN)[0], _turned_hue), *PLAIN.split("\n"))
 
 
-@pytest.mark.parametrize("slip", ["OPEN DALY", "OPEN DIALY", "OPPEN DAILY", "OPEN DAILYY", "PEN DAILY", "OPEN"])
+@pytest.mark.parametrize(
+    "slip", ["OPEN DALY", "OPEN DIALY", "OPPEN DAILY", "OPEN DAILYY", "OOPEN DAILY", "PEN DAILY", "OPEN"]
+)
 def test_misspelt(slip: str) -> None:
     assert outcomes(
         drawn(f"Set the text '{slip}' in bold capitals across the top")[0], "Include the text 'OPEN DAILY'"
     ) != [Outcome.MET]
+
+
+def test_a_doubled_last_letter() -> None:
+    slip = drawn("Set the text 'SALTT' in bold capitals across the top", size=(384, 384))[0]
+    assert outcomes(slip, "Include the text 'SALT' across the top") == [Outcome.MISSED]
+
+
+def test_things_that_touch_are_told_apart_by_colour() -> None:
+    png = drawn("Add a red car\nAdd a brown horse to the left of the car\nAdd a blue bus to the right of the car")[0]
+    goals = ("Add a red car", "Add a brown horse", "Add a blue bus")
+    assert outcomes(png, *goals) == [Outcome.MET] * 3
 
 
 def test_the_wrong_number() -> None:

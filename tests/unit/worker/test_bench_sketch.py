@@ -1,0 +1,121 @@
+"""The benchmarks of the sketch world: its verifier, the strategy table, and the surrogate that fits profiles."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from director.benchmarks.lgbench.compose import compose
+from director.benchmarks.lgbench.pool import pool
+from director.benchmarks.lgbench.records import dumped
+from director.benchmarks.lgbench.write import write
+from director.types import Brief, Goal, LoopSettings, Outcome
+from tests.unit.sketch.host import Memory
+from worker.bench import fit, loop, verifier
+from worker.bench.gate import gate_curve
+from worker.bench.memo import remembering
+from worker.bench.surrogate import Lists, Wear, met, right, surrogate
+from worker.bench.verifier import Seen
+from worker.cli import main
+from worker.local import LocalContext, run
+from worker.sketch.misses import profile
+
+TASKS = list(compose(pool(), 6, (5, 8), 1, "t2i", write))
+
+
+def test_rates_count_unsure_as_missed() -> None:
+    rows = [
+        Seen(0, "text", "a", True, Outcome.MET, ""),
+        Seen(0, "text", "b", True, Outcome.UNSURE, ""),
+        Seen(0, "text", "c", False, Outcome.MET, ""),
+        Seen(0, "text", "d", False, Outcome.MISSED, ""),
+    ]
+    assert verifier.rates(rows) == {"goals": 4, "there": 2, "precision": 0.5, "recall": 0.5, "unsure": 0.25}
+    assert verifier.rates([])["precision"] is None
+
+
+def test_a_scene_holds_what_is_drawn_and_what_is_not() -> None:
+    rows = [row for task in TASKS for row in verifier.seen(task, 1, 256)]
+    assert {row.there for row in rows} == {True, False}
+    assert sum((row.outcome is Outcome.MET) == row.there for row in rows) > 0.8 * len(rows)
+    assert rows == [row for task in TASKS for row in verifier.seen(task, 1, 256)]
+
+
+def test_a_perfect_surrogate_meets_everything_and_wear_takes_it_away() -> None:
+    def share(habits: str, wear: Wear) -> float:
+        images = Lists()
+        task = TASKS[0]
+        settings = LoopSettings(candidates=1, judge=False, adaptive=False)
+        done = run(Brief(text=task.prompt), settings, 1, surrogate(profile(habits), wear), images)
+        state = right(images.get(next(e.image for e in reversed(done.events) if e.kind == "decided")))
+        return sum(met(state, goal) for goal in task.goal_values()) / len(task.goals)
+
+    assert share("perfect", Wear(0.0001, 0.0001, 0.0001)) == 1
+    assert share("perfect", Wear(0.5, 0.5, 0.5)) < 1
+
+
+def test_fitting_moves_a_parameter_to_its_figure() -> None:
+    start = replace(profile("flux-krea"), base=0.0)
+    moved = fit._bisected(TASKS, start, "base", 20.0, lambda t, h: fit.measured(t, "one-shot", h).goals, 0.7)
+    assert abs(fit.measured(TASKS, "one-shot", moved).goals - 0.7) < 0.15
+    assert moved.base > 0
+
+
+def test_what_two_arms_ask_alike_is_drawn_once() -> None:
+    studio, look = remembering(profile("flux-krea"))
+    context = LocalContext(Memory())
+    brief = Brief(text="A red kite on the left. A blue car on the right.")
+    plain = LoopSettings(rounds=1, candidates=1, judge=False, adaptive=False, width=128, height=128)
+    first = run(brief, plain, 1, studio, context.images)
+    seen = dict(look.seen)
+    assert run(brief, plain, 1, studio, context.images) == first
+    assert look.seen == seen
+    verdict = look.verdict(
+        next(e.image for e in first.events if e.kind == "decided"), Goal(id="x", text="A red kite"), context
+    )
+    assert verdict.goal == "x"
+
+
+def test_the_gate_falls_with_the_number_of_goals() -> None:
+    points = gate_curve(1)
+    assert [point["goals"] for point in points] == [1, 5, 10, 15, 18, 22, 26, 30]
+    assert points[0]["one_shot"] > 0.9
+    assert points[-1]["one_shot"] < 0.1
+
+
+def test_the_table_is_resumed_and_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    few, folder, one, two = (tmp_path / name for name in ("tasks.json", "run", "one.json", "two.json"))
+    few.write_text(dumped(compose(pool(), 2, (2, 3), 1, "t2i", write)), encoding="utf-8")
+    asked = ["bench", "loop", "--tasks", str(few), "--ablate", "--arms", "one-shot,ours", "--size", "96"]
+    asked += ["--processes", "1", "--set", "rounds=1", "--set", "candidates=2", "-o", str(folder), "--json"]
+    assert main([*asked, str(one)]) == 0
+    filed = (folder / "rows.jsonl").read_bytes()
+    assert main([*asked, str(two)]) == 0
+    assert (folder / "rows.jsonl").read_bytes() == filed
+    assert one.read_text() == two.read_text()
+    found = json.loads(one.read_text())
+    assert [row["strategy"] for row in found["rows"]] == ["one-shot", "best-of-k", "ours", *loop.ABLATIONS]
+    assert {"goal_completion", "goal_completion_ci", "tasks_80", "renders", "edits"} <= found["rows"][0].keys()
+    assert "simulated" in found["facts"]["editor"]
+    assert "simulated" in capsys.readouterr().out
+
+
+def test_another_setting_needs_another_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = [
+        "bench",
+        "loop",
+        "--compose",
+        "1",
+        "--arms",
+        "one-shot",
+        "--size",
+        "64",
+        "--processes",
+        "1",
+        "-o",
+        str(tmp_path),
+    ]
+    assert main(asked) == 0
+    assert main([*asked, "--seed", "9"]) == 2
+    assert "another folder" in capsys.readouterr().err

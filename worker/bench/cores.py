@@ -1,0 +1,15 @@
+"""How benchmarks use the cores of a machine: one process each, one thread a process."""
+
+import os
+
+_LIBRARIES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def one_thread() -> None:
+    """Called first in a worker process: threads of a linear algebra library would only fight each other there."""
+    os.environ.update(dict.fromkeys(_LIBRARIES, "1"))

@@ -1,0 +1,85 @@
+"""Seats that remember: what several arms ask alike is drawn and judged once. For one task at a time."""
+
+from dataclasses import dataclass, field
+
+from director.seats import Context, RenderRequest, SelectRequest, Studio, VerifyRequest
+from director.types import Action, Candidate, Goal, Rendered, Selected, Verdict, Verified
+from tasks.store.images import image_hash
+from worker.sketch.editor import SketchEditor
+from worker.sketch.misses import Profile
+from worker.sketch.planner import SketchPlanner
+from worker.sketch.see import sight
+from worker.sketch.verifier import chosen, judged
+
+
+@dataclass
+class Kept:
+    """Images in memory, by the hash that the store gives them."""
+
+    pictures: dict[str, bytes] = field(default_factory=dict[str, bytes])
+
+    def get(self, image: str) -> bytes:
+        return self.pictures[image]
+
+    def put(self, png: bytes) -> str:
+        name = image_hash(png)
+        self.pictures[name] = png
+        return name
+
+
+@dataclass
+class RememberingEditor:
+    """A picture depends on profile, instruction, region, base, size and seed, and on nothing else."""
+
+    editor: SketchEditor
+    drawn: dict[tuple[object, ...], Candidate] = field(default_factory=dict[tuple[object, ...], Candidate])
+
+    def render(self, request: RenderRequest, context: Context) -> Rendered:
+        def key(seed: int) -> tuple[object, ...]:
+            region = request.action.region
+            return request.base, request.action.instruction, region, seed, request.model, request.width, request.height
+
+        fresh = tuple(seed for seed in request.seeds if key(seed) not in self.drawn)
+        if fresh:
+            rendered = self.editor.render(
+                request.model_copy(update={"seeds": fresh, "action": _bare(request)}), context
+            )
+            self.drawn.update({key(candidate.seed): candidate for candidate in rendered.candidates})
+        return Rendered(
+            candidates=tuple(self.drawn[key(seed)] for seed in request.seeds), by=f"sketch-editor:{request.model}"
+        )
+
+
+def _bare(request: RenderRequest) -> Action:
+    # Which goals an instruction is for differs between arms and does not reach the picture.
+    return request.action.model_copy(update={"targets": ()})
+
+
+@dataclass
+class RememberingLook:
+    """Verifier and judge of the sketch, with one verdict for each picture and each wording of a goal."""
+
+    seen: dict[tuple[str, str], Verdict] = field(default_factory=dict[tuple[str, str], Verdict])
+
+    def verify(self, request: VerifyRequest, context: Context) -> Verified:
+        verdicts = tuple(self.verdict(request.image, goal, context) for goal in request.goals)
+        return Verified(image=request.image, verdicts=verdicts, again=request.again, by="sketch-verifier")
+
+    def select(self, request: SelectRequest, context: Context) -> Selected:
+        scores = [
+            [self.verdict(candidate.image, goal, context).score for goal in request.goals]
+            for candidate in request.candidates
+        ]
+        return chosen(request, scores)
+
+    def verdict(self, image: str, goal: Goal, context: Context) -> Verdict:
+        found = self.seen.get((image, goal.text))
+        if found is None:
+            found = self.seen[image, goal.text] = judged(sight(context.images.get(image)), goal, "sketch-verifier")
+        return found.model_copy(update={"goal": goal.id})
+
+
+def remembering(habits: Profile) -> tuple[Studio, RememberingLook]:
+    """The sketch studio of one profile with a memory, and its verifier for the grading."""
+    look = RememberingLook()
+    return Studio(SketchPlanner(), RememberingEditor(SketchEditor(habits)), look, look), look
