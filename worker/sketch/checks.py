@@ -283,13 +283,13 @@ def _level(sight: Sight, wanted: Drawable) -> Finding:
 
 
 def _glow(sight: Sight, wanted: Drawable) -> Finding:
+    there = found(sight, wanted.anchor) if wanted.anchor else []
+    if wanted.anchor and not there:
+        return Finding(0.1, f"no {wanted.anchor.replace('_', ' ')} found")
     if wanted.name == "spot":
         gain = look.pool(sight, _point(sight, wanted)[:2])
         return Finding(_sure(gain, 0.5, 0.3), f"a pool of light of {100 * gain:.0f} % of the usual")
     tint = wanted.colours[0] if wanted.colours else ""
-    there = found(sight, wanted.anchor) if wanted.anchor else []
-    if wanted.anchor and not there:
-        return Finding(0.1, f"no {wanted.anchor.replace('_', ' ')} found")
     gain = (
         max((look.ring(sight, *_around(thing), tint) for thing in there), default=0.0)
         if there

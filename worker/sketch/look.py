@@ -42,17 +42,18 @@ def light(sight: Sight) -> Light:
     line = sight.seam
     away = np.abs(y - line.y) > (0.03 if line.crisp > 0.5 else 0.14)
     x, y, corner, areas, xs, ys = x[away], y[away], corner[away], areas[away], xs[away], ys[away]
-    terms = np.column_stack([x, y, corner, np.exp(-(((y - 0.42) / 0.3) ** 2)), y > line.y, areas]).astype(np.float32)
+    bank = np.exp(-(((y - 0.42) / 0.3) ** 2))
+    terms = np.column_stack([x, y, corner, bank, y > line.y, areas]).astype(np.float32)
+    # a pool of light or a glow is no side light: what bends takes it up
+    bent = np.column_stack([terms, x * x, y * y, x * y, x**3, x * y * y]).astype(np.float32)
     rgb = np.maximum(sight.calm[ys, xs], 2)
     tone = np.log(rgb @ draw.LUMA)
     warmth = np.log(rgb[:, 0] / rgb[:, 2])
-    fit = solved(terms, tone)
-    rest = np.abs(tone - terms @ fit)
+    rest = np.abs(tone - terms @ solved(terms, tone))
     good = rest <= np.quantile(rest, 0.85)
-    fit = solved(terms[good], tone[good])
-    warm = solved(terms[good], warmth[good])
+    fit, side, warm = (solved(t[good], v[good]) for t, v in ((terms, tone), (bent, tone), (bent, warmth)))
     return Light(
-        float(fit[0]), float(fit[1]), float(warm[0]), float(warm[1]), float(1 - np.exp(fit[2])), float(fit[3]), level
+        float(side[0]), float(side[1]), float(warm[0]), float(warm[1]), float(1 - np.exp(fit[2])), float(fit[3]), level
     )
 
 
