@@ -24,7 +24,7 @@ INSTALL := $(VENV)/bin/python $(PIP) --constraint requirements.lock
 SEED ?= 1
 JOBS ?= 100
 
-.PHONY: help setup setup-models setup-sglang setup-browser runtime demo test test-models check format up down status doctor client storm bench env-example lock clean
+.PHONY: benchmarks help setup setup-models setup-sglang setup-browser runtime demo test test-models check format up down status doctor client storm bench env-example lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -94,6 +94,12 @@ bench: $(DEV) ## what one step costs
 
 env-example: $(RUNTIME) ## renew infra/env.example from the settings
 	@$(RUN) infra.env > .cache/env.example && mv .cache/env.example infra/env.example
+
+benchmarks: $(DEV) ## docs/benchmarks.md from the sketch studio: about half an hour on two cores; goes on where it stopped
+	@mkdir -p docs/benchmarks
+	@$(VENV)/bin/visiondirector-worker bench verifier --scenes 200 --seed 2 --json docs/benchmarks/verifier.json
+	@$(VENV)/bin/visiondirector-worker bench loop --compose 100 --seed 2 --ablate -o var/bench/loop --json docs/benchmarks/loop.json
+	@$(RUN) worker.bench.document docs/benchmarks
 
 # async-timeout: redis wants it before Python 3.11.3 only, and the lock serves that Python too.
 lock: ## renew requirements.lock from the ranges in pyproject.toml
