@@ -83,7 +83,7 @@ def _about_jobs(add: Add) -> None:
     for name, call, about in (
         ("cancel", jobs.cancel, "stop jobs; what they have drawn stays"),
         ("requeue", jobs.requeue, "let failed jobs go on where they failed"),
-        ("delete", jobs.delete, "remove ended jobs with their pictures"),
+        ("delete", jobs.delete, "remove ended jobs; pictures no other job uses go with the next gc"),
     ):
         add(name, parents=[_common(), _ids()], help=about).set_defaults(call=call)
 

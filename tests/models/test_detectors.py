@@ -115,6 +115,33 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def grounding_dino(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import_torchvision()
+    import transformers
+
+    folder = tmp_path_factory.mktemp("grounding-dino")
+    torch().manual_seed(0)
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", "?", "cup", "dog"]
+    (folder / "vocab.txt").write_text("\n".join(words))
+    tokenizer = transformers.BertTokenizer(str(folder / "vocab.txt"))
+    backbone = transformers.SwinConfig(
+        image_size=64, embed_dim=8, depths=[1, 1, 1, 1], num_heads=[1, 2, 4, 8], window_size=4,
+        out_features=["stage2", "stage3", "stage4"],
+    )  # fmt: skip
+    text = transformers.BertConfig(
+        vocab_size=len(words), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
+    )
+    config = transformers.GroundingDinoConfig(
+        backbone_config=backbone, text_config=text, d_model=32, encoder_layers=1, decoder_layers=2,
+        encoder_ffn_dim=16, decoder_ffn_dim=16, encoder_attention_heads=2, decoder_attention_heads=2, num_queries=6,
+    )  # fmt: skip
+    transformers.GroundingDinoForObjectDetection(config).save_pretrained(folder)
+    images = transformers.GroundingDinoImageProcessor(size={"shortest_edge": 64, "longest_edge": 96})
+    transformers.GroundingDinoProcessor(images, tokenizer).save_pretrained(folder)
+    return folder
+
+
 def test_mask2former_finds_boxes_inside_the_picture(mask2former: Path):
     detector = open_detector(mask2former)
     assert "Mask2Former" in detector.name
@@ -131,6 +158,22 @@ def test_mask2former_finds_boxes_inside_the_picture(mask2former: Path):
     assert {name: [d.score for d in each] for name, each in again.items()} == {
         name: [d.score for d in each] for name, each in found.items()
     }
+
+
+def test_grounding_dino_finds_boxes_of_one_name_at_a_time(grounding_dino: Path):
+    detector = open_detector(grounding_dino)
+    assert "not the official detector" in detector.name
+    found = detector.detect(png(), ("cup", "dog"))
+    assert found
+    for objects in found.values():
+        for each in objects:
+            assert 0 <= each.x0 < each.x1 <= 96
+            assert 0 <= each.y0 < each.y1 <= 64
+            assert 0 < each.score < 1
+            assert each.mask is None
+    alone = detector.detect(png(), ("dog",))
+    assert [d.score for d in alone["dog"]] == [d.score for d in found["dog"]]
+    assert [d.score for d in found["cup"]] != [d.score for d in found["dog"]]
 
 
 def test_clip_names_a_colour_of_each_object(clip: Path):

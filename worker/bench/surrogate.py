@@ -22,7 +22,7 @@ Right = frozenset[str]
 
 @dataclass(frozen=True)
 class Wear:
-    """What pixels add to a profile's misses, as measured on the sketch with the profile `perfect`.
+    """What pixels add to a profile's misses: rough values, set by hand, near enough to start a fit from.
 
     Chances that an edit spoils something right that it does not name, anywhere and where a mask keeps it
     out, and that something rightly drawn can't be told from the picture.
