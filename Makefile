@@ -97,7 +97,7 @@ env-example: $(RUNTIME) ## renew infra/env.example from the settings
 
 benchmarks: $(DEV) ## docs/benchmarks.md from the sketch studio: about half an hour on two cores; goes on where it stopped
 	@mkdir -p docs/benchmarks
-	@$(VENV)/bin/visiondirector-worker bench verifier --scenes 200 --seed 2 --json docs/benchmarks/verifier.json
+	@$(VENV)/bin/visiondirector-worker bench verifier --scenes 200 --seed 11 --json docs/benchmarks/verifier.json
 	@$(VENV)/bin/visiondirector-worker bench loop --compose 100 --seed 2 --ablate -o var/bench/loop --json docs/benchmarks/loop.json
 	@$(RUN) worker.bench.document docs/benchmarks
 

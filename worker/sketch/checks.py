@@ -270,15 +270,15 @@ def _side(sight: Sight, wanted: Drawable) -> Finding:
 def _tint(sight: Sight, wanted: Drawable) -> Finding:
     r, _, b = look.background(sight)
     warmth = float(np.log(max(r, 1) / max(b, 1)))
-    value = warmth - 0.1 if wanted.colours[0] == "warm" else 0.02 - warmth
+    value = warmth - 0.05 if wanted.colours[0] == "warm" else 0.02 - warmth
     return Finding(
-        _sure(value, 0, 0.1), f"the picture is {'warm' if warmth > 0.1 else 'cool' if warmth < 0.02 else 'neutral'}"
+        _sure(value, 0, 0.07), f"the picture is {'warm' if warmth > 0.05 else 'cool' if warmth < 0.02 else 'neutral'}"
     )
 
 
 def _level(sight: Sight, wanted: Drawable) -> Finding:
     middle = look.light(sight).level
-    value = 72 - middle if wanted.name == "dark" else middle - 140
+    value = 72 - middle if wanted.name == "dark" else middle - 116
     return Finding(_sure(value, 0, 18), f"middle tone {middle:.0f} of 255")
 
 

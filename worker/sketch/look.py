@@ -11,6 +11,8 @@ from worker.sketch import draw
 from worker.sketch.draw import colour
 from worker.sketch.see import Sight, solved
 
+Values = NDArray[np.floating]
+
 
 class Light(NamedTuple):
     """Log luma per half picture towards the right and the foot, the same of red over blue, the fall
@@ -44,17 +46,38 @@ def light(sight: Sight) -> Light:
     x, y, corner, areas, xs, ys = x[away], y[away], corner[away], areas[away], xs[away], ys[away]
     bank = np.exp(-(((y - 0.42) / 0.3) ** 2))
     terms = np.column_stack([x, y, corner, bank, y > line.y, areas]).astype(np.float32)
-    # a pool of light or a glow is no side light: what bends takes it up
-    bent = np.column_stack([terms, x * x, y * y, x * y, x**3, x * y * y]).astype(np.float32)
     rgb = np.maximum(sight.calm[ys, xs], 2)
     tone = np.log(rgb @ draw.LUMA)
     warmth = np.log(rgb[:, 0] / rgb[:, 2])
+    # beside a pool of light a side light is told only when the pool is known for one
+    pooled = np.column_stack([terms, _likeliest_pool(xs / width, ys / height, terms, tone)])
     rest = np.abs(tone - terms @ solved(terms, tone))
     good = rest <= np.quantile(rest, 0.85)
-    fit, side, warm = (solved(t[good], v[good]) for t, v in ((terms, tone), (bent, tone), (bent, warmth)))
+    fit, side, warm = (solved(t[good], v[good]) for t, v in ((terms, tone), (pooled, tone), (pooled, warmth)))
     return Light(
         float(side[0]), float(side[1]), float(warm[0]), float(warm[1]), float(1 - np.exp(fit[2])), float(fit[3]), level
     )
+
+
+def _thrown(x: Values, y: Values, centre: tuple[float, float]) -> Values:
+    """The log luma of a pool of light as `draw.spot` throws it, at places given as shares of the sides."""
+    distance = ((x - centre[0]) / 0.42) ** 2 + ((y - centre[1]) / 0.42) ** 2
+    return np.log(0.62 + 0.5 * np.exp(-(distance**1.5)))
+
+
+def _likeliest_pool(x: Values, y: Values, terms: NDArray[np.float32], tone: Values) -> Values:
+    """The pool of light that, wherever its centre lies, leaves least of the tone unexplained."""
+    part = slice(None, None, max(1, len(tone) // 1500))
+
+    def unexplained(centre: tuple[float, float]) -> float:
+        beside = np.column_stack([terms[part], _thrown(x[part], y[part], centre)])
+        rest = np.abs(tone[part] - beside @ solved(beside, tone[part]))
+        return float(np.minimum(rest, 3 * np.median(rest)).mean())
+
+    return _thrown(x, y, min(((cx, cy) for cx in _CENTRES for cy in _CENTRES), key=unexplained))
+
+
+_CENTRES = (0.1, 0.23, 0.37, 0.5, 0.63, 0.77, 0.9)
 
 
 @lru_cache(maxsize=8)
@@ -194,7 +217,6 @@ def pool(sight: Sight, centre: tuple[float, float]) -> float:
     x, y = 2 * xs / (width - 1) - 1, 2 * ys / (height - 1) - 1
     areas = sight.flat[ys, xs][:, None] == np.array(range(1, int(sight.flat.max()) + 1))
     corner = np.clip((x * x + y * y) / 2, 0, 1) ** 1.6
-    distance = ((xs / width - centre[0]) / 0.42) ** 2 + ((ys / height - centre[1]) / 0.42) ** 2
-    thrown = np.log(0.62 + 0.5 * np.exp(-(distance**1.5)))
+    thrown = _thrown(xs / width, ys / height, centre)
     terms = np.column_stack([x, y, corner, thrown, areas]).astype(np.float32)
     return float(solved(terms, np.log(np.maximum(sight.calm[ys, xs] @ draw.LUMA, 2)))[3])
