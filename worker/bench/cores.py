@@ -2,7 +2,7 @@
 
 import os
 
-_LIBRARIES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+from threadpoolctl import threadpool_limits
 
 
 def cores() -> int:
@@ -11,5 +11,8 @@ def cores() -> int:
 
 
 def one_thread() -> None:
-    """Called first in a worker process: threads of a linear algebra library would only fight each other there."""
-    os.environ.update(dict.fromkeys(_LIBRARIES, "1"))
+    """Called first in a worker process: threads of a linear algebra library would only fight each other there.
+
+    Variables such as OMP_NUM_THREADS are read when numpy is loaded, which a forked process is too late for.
+    """
+    threadpool_limits(1)

@@ -26,6 +26,7 @@ from director.seats import Studio
 from director.types import STRATEGIES
 from tasks.settings import Settings, load_settings
 from tasks.store import clean_upload, image_hash
+from worker.bench.cores import one_thread
 from worker.local import LocalContext
 from worker.local import run as run_loop
 from worker.profiles import load_profile
@@ -142,6 +143,8 @@ _opened: list[Studio] = []
 def _in_child(call: Callable[[_Item, Settings, Studio], _Result], item: _Item, settings: Settings) -> _Result:
     if not _opened:
         _opened.append(open_studio(settings, ExitStack()))
+        if settings.studio == SKETCH:
+            one_thread()
     return call(item, settings, _opened[0])
 
 
