@@ -89,9 +89,8 @@ def _about_jobs(add: Add) -> None:
 
 
 def _bench(add: Add) -> None:
-    made = add("bench", parents=[_common()], help="run a benchmark's tasks as jobs, and grade what they deliver")
-    bench.add_arguments(made)
-    made.set_defaults(call=bench.call)
+    made = add("bench", help="run a benchmark's tasks as jobs, and grade what they deliver")
+    bench.add_arguments(made, _common())
 
 
 def _local(add: Add) -> None:

@@ -42,9 +42,15 @@ _F = TypeVar("_F", bound=Filed)
 class Log(Generic[_F]):
     """Finished work by key. One process at a time; `open_log` makes it."""
 
-    def __init__(self, file: BinaryIO, done: dict[Key, _F]) -> None:
+    def __init__(self, file: BinaryIO, done: dict[Key, _F], settings: Mapping[str, Any]) -> None:
         self._file = file
         self._done = done
+        self.settings = settings
+        """What the file says of how it was made, as dotted names."""
+
+    def values(self) -> list[_F]:
+        """All that is filed, failures included, in the order of its first line."""
+        return list(self._done.values())
 
     def get(self, key: Key, task: str) -> _F | None:
         """What is filed, or None when it is still to do or failed. Raises BriefError when the task was another."""
@@ -90,7 +96,7 @@ def open_log(path: Path, kind: type[_F], settings: Mapping[str, Any]) -> Generat
         _refuse_changes(path, known, asked)
         if fresh := {name: value for name, value in asked.items() if name not in known}:
             _append(file, "settings", json.dumps(fresh))
-        yield Log(file, done)
+        yield Log(file, done, {**known, **fresh})
 
 
 def _append(file: BinaryIO, word: str, json_text: str) -> None:

@@ -1,9 +1,10 @@
-"""`visiondirector bench lgbench`: the real API over twins, a worker beside it, the worker's command as grader.
+"""`visiondirector bench`: the real API over twins, a worker beside it, the worker's command as grader.
 
-The table must be the one that a run in this process gives.
+Table and pictures must be those that a run in this process gives.
 """
 
 import json
+import shlex
 from argparse import Namespace
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
@@ -20,10 +21,14 @@ from api import bench
 from api.app import Machines, create_app
 from api.cli.parser import parser
 from api.client import Client
+from director.errors import BriefError
 from director.seats import Studio
 from tasks.ledger import Hint
 from tasks.steps import Host, run_step
+from tests.support.geneval import metadata
+from tests.support.recording import plain_png
 from tests.unit.api.house import House, InProcess
+from worker.bench.rendering import filed_facts
 from worker.cli import main
 from worker.sketch import sketch_studio
 
@@ -78,12 +83,12 @@ def rows(out: Path) -> list[dict[str, Any]]:
 def test_the_table_is_the_one_of_a_run_in_this_process(tasks: Path, tmp_path: Path):
     told: list[str] = []
     with service(tmp_path / "house", sketch_studio()) as client:
-        assert bench.run(words(tasks, tmp_path / "api"), client, told.append) == 0
+        assert bench.lgbench(words(tasks, tmp_path / "api"), client, told.append) == 0
         assert len(list(client.jobs(label="nightly"))) == 2
         # The same again asks for nothing new.
-        assert bench.run(words(tasks, tmp_path / "api", "--no-grade"), client, told.append) == 0
+        assert bench.lgbench(words(tasks, tmp_path / "api", "--no-grade"), client, told.append) == 0
         # A folder that was lost is filled from the same jobs.
-        assert bench.run(words(tasks, tmp_path / "again", "--no-grade"), client, told.append) == 0
+        assert bench.lgbench(words(tasks, tmp_path / "again", "--no-grade"), client, told.append) == 0
         assert len(list(client.jobs(label="nightly"))) == 2
     direct = ["bench", "lgbench", str(tasks), "-o", str(tmp_path / "here"), "--workers", "1", *SMALL]
     assert main(direct) == 0
@@ -91,3 +96,63 @@ def test_the_table_is_the_one_of_a_run_in_this_process(tasks: Path, tmp_path: Pa
     assert (tmp_path / "again" / "runs.jsonl").read_bytes() == (tmp_path / "api" / "runs.jsonl").read_bytes()
     assert "visiondirector-worker bench lgbench" in told[-1]
     assert any(line.startswith("2 of 2") for line in told)
+
+
+ONE_SHOT = ["--strategy", "one-shot", "--set", "width=192", "--set", "height=192", "--seed", "7"]
+
+
+def pictures(folder: Path) -> dict[str, bytes]:
+    """Everything in a run's folder but what is filed about it."""
+    found = [path for path in folder.rglob("*") if path.is_file() and path.name != "runs.jsonl"]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+
+
+def test_geneval_s_layout_is_the_one_of_a_run_in_this_process(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    prompts = tmp_path / "metadata.jsonl"
+    prompts.write_text(metadata(("single_object", "cup"), ("colors", "dog"), ("single_object", "umbrella")))
+    words = ["bench", "geneval", "--metadata", str(prompts), "--samples", "2", "--limit", "1", *ONE_SHOT]
+    told: list[str] = []
+    with service(tmp_path / "house", sketch_studio()) as client:
+        asked = parser().parse_args([*words, "-o", str(tmp_path / "api")])
+        assert bench.geneval(asked, client, told.append) == 0
+        assert bench.geneval(asked, client, told.append) == 0
+        assert len(list(client.jobs(label="geneval"))) == 4
+    assert main([*words, "-o", str(tmp_path / "here"), "--workers", "1"]) == 0
+    assert "00000/samples/0001.png" in pictures(tmp_path / "api")
+    assert pictures(tmp_path / "api") == pictures(tmp_path / "here")
+    assert told[-1].startswith("judge them where a worker is installed: visiondirector-worker bench geneval --metadata")
+
+    # The command that was said knows who drew, though it has no detector here.
+    facts = filed_facts(tmp_path / "api")
+    assert facts["editor"] == "service/flux-krea (simulated)"
+    assert (facts["strategy"], facts["pictures"], facts["cost"]["renders"]) == ("one-shot", 4, 4)
+    capsys.readouterr()
+    assert main(shlex.split(told[-1].partition("visiondirector-worker ")[2])) == 2
+    assert "there is no checkpoint" in capsys.readouterr().err
+
+
+def test_imgedit_s_pictures_are_those_of_a_run_in_this_process(tmp_path: Path):
+    originals, edits = tmp_path / "originals", tmp_path / "edits.json"
+    (originals / "animal").mkdir(parents=True)
+    (originals / "animal" / "a.png").write_bytes(plain_png("white", 192, 192))
+    edits.write_text(
+        json.dumps({"12": {"id": "animal/a.png", "prompt": "Add a red cup on the left.", "edit_type": "add"}})
+    )
+    words = ["bench", "imgedit", "--edits", str(edits), "--originals", str(originals), *ONE_SHOT]
+    told: list[str] = []
+    with service(tmp_path / "house", sketch_studio()) as client:
+        assert bench.imgedit(parser().parse_args([*words, "-o", str(tmp_path / "api")]), client, told.append) == 0
+    assert main([*words, "-o", str(tmp_path / "here"), "--workers", "1"]) == 0
+    assert list(pictures(tmp_path / "api")) == ["images/12.png"]
+    assert pictures(tmp_path / "api") == pictures(tmp_path / "here")
+    assert "visiondirector-worker bench imgedit" in told[-1]
+
+
+def test_a_source_picture_that_is_missing_is_said_before_anything_is_asked_for(tmp_path: Path):
+    edits = tmp_path / "edits.json"
+    edits.write_text(json.dumps({"12": {"id": "animal/a.png", "prompt": "Add a cup.", "edit_type": "add"}}))
+    words = ["bench", "imgedit", "--edits", str(edits), "--originals", str(tmp_path), "-o", str(tmp_path / "out")]
+    with service(tmp_path / "house", sketch_studio()) as client:
+        with pytest.raises(BriefError, match=r"animal/a\.png"):
+            bench.imgedit(parser().parse_args(words), client, lambda _: None)
+        assert list(client.jobs()) == []

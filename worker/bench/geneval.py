@@ -11,18 +11,11 @@ from typing import Any
 
 from director.benchmarks.cases import Run, Work
 from director.benchmarks.geneval import SAMPLES, TAGS, Entry, Row, compared, read_metadata, read_results, scored
+from director.benchmarks.layout import limited, read_layout, sample_path, samples_of, write_metadata
 from director.errors import BriefError
 from tasks.settings import Settings
 from worker.bench import rendering
-from worker.bench.geneval_images import (
-    Evaluation,
-    evaluate,
-    read_layout,
-    sample_path,
-    samples_of,
-    write_metadata,
-    write_results,
-)
+from worker.bench.geneval_images import Evaluation, evaluate, write_results
 
 DETECTOR, CLIP = "mask2former-swin-small-coco-instance", "clip-vit-large-patch14"
 
@@ -54,10 +47,10 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         if not args.output:
             raise BriefError("nothing says where judgements go", "give a folder", "-o")
         found = read_layout(args.images)
-        result = _judged(args.images, _limited(_same(entries, found) if entries else found, args), args, settings)
-        result |= {"editor": "not known: pictures made elsewhere"}
+        result = _judged(args.images, limited(_same(entries, found) if entries else found, args.limit), args, settings)
+        result |= rendering.filed_facts(args.images)
     elif entries and args.output:
-        result = _drawn(_limited(entries, args), args, settings)
+        result = _drawn(limited(entries, args.limit), args, settings)
     else:
         raise BriefError(
             "nothing says what to score", "give --results, --images, or --metadata and -o", "bench geneval"
@@ -80,18 +73,13 @@ def _same(asked: Sequence[Entry], found: Sequence[Entry]) -> Sequence[Entry]:
     return asked
 
 
-def _limited(entries: Sequence[Entry], args: argparse.Namespace) -> list[Entry]:
-    of_tag = [[each for each in entries if each.prompt.tag == tag][: args.limit] for tag in TAGS]
-    return sorted((each for some in of_tag for each in some), key=lambda each: each.index)
-
-
 def _drawn(entries: Sequence[Entry], args: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     process, arm = rendering.chosen(args, settings)
     works = [Work(entry.case, arm, args.seed + n) for entry in entries for n in range(args.samples)]
     by_case = {entry.folder: entry for entry in entries}
     place = rendering.Place(
         args.output,
-        lambda work: str(sample_path(Path(), by_case[work.case.id], work.seed - args.seed)),
+        lambda work: str(sample_path(by_case[work.case.id], work.seed - args.seed)),
     )
     runs: list[Run] = []
     told = rendering.Teller("pictures", len(works))
@@ -100,7 +88,7 @@ def _drawn(entries: Sequence[Entry], args: argparse.Namespace, settings: Setting
         if each.picture:
             write_metadata(args.output, by_case[each.case])
         told(len(runs))
-    facts = rendering.facts(runs, process, arm)
+    facts = rendering.facts(runs, process.studio, arm)
     if not (_folder(args.detector, settings) / "config.json").is_file():
         why = f"no detector in {_folder(args.detector, settings)}: judge with --images, or with evaluate_images.py"
         return {"benchmark": "geneval", **facts, "grader": "none", "not_judged": why}

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from director.benchmarks.cases import Case, Run, Work
+from director.benchmarks.cases import Run, Work
 from director.benchmarks.imgedit import TYPES, Edit, compared, read_edits, read_judge_prompts, read_results, scored
+from director.benchmarks.layout import edit_cases, edit_path, limited_edits
 from director.errors import BriefError
 from tasks.settings import Settings
 from worker.bench import rendering
@@ -45,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, settings: Settings) -> int:
     rendering.check_options(args, "judge_concurrency", "max_tokens")
     every = read_edits(args.edits.read_bytes(), str(args.edits))
-    edits = _limited(every, args.limit)
+    edits = limited_edits(every, args.limit)
     prompts = read_judge_prompts(args.prompts.read_bytes(), str(args.prompts)) if args.prompts else None
     if args.results:
         replies = read_results(args.results.read_bytes(), every, str(args.results))
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         result["grader"] = "as in the file"
     elif args.images and args.output:
         result = {
-            "editor": "not known: pictures made elsewhere",
+            **rendering.filed_facts(args.images.parent),
             **_judged(args.images, edits, prompts, args, settings),
         }
     elif args.originals and args.output:
@@ -68,37 +69,17 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-def _limited(edits: Mapping[str, Edit], limit: int | None) -> dict[str, Edit]:
-    seen = dict.fromkeys(TYPES, 0)
-    chosen: dict[str, Edit] = {}
-    for key, edit in edits.items():
-        seen[edit.edit_type] += 1
-        if limit is None or seen[edit.edit_type] <= limit:
-            chosen[key] = edit
-    return chosen
-
-
 def _drawn(edits: Mapping[str, Edit], args: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     """Every edit through the loop, to `images/<key>.png`; gives who drew and what it cost."""
     process, arm = rendering.chosen(args, settings)
-    if lost := [edit.id for edit in edits.values() if not (args.originals / edit.id).is_file()]:
-        raise BriefError(
-            f"{len(lost)} of the source pictures are not in {args.originals}, {lost[0]} among them",
-            "unpack ImgEdit's singleturn pictures there, or shorten the edits",
-            "--originals",
-        )
-    works = [Work(_case(key, edit, args.originals), arm, args.seed) for key, edit in edits.items()]
+    works = [Work(case, arm, args.seed) for case in edit_cases(edits, args.originals)]
     told = rendering.Teller("edits", len(works))
-    place = rendering.Place(args.output, lambda work: f"images/{work.case.id}.png")
+    place = rendering.Place(args.output, lambda work: str(edit_path(work.case.id)))
     runs: list[Run] = []
     for each in rendering.run_cases(works, place, process, args.workers, args.seed):
         runs.append(each)
         told(len(runs))
-    return rendering.facts(runs, process, arm)
-
-
-def _case(key: str, edit: Edit, originals: Path) -> Case:
-    return Case(id=key, text=edit.prompt, group=edit.edit_type, source=originals / edit.id)
+    return rendering.facts(runs, process.studio, arm)
 
 
 def _judged(

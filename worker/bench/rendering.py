@@ -214,12 +214,27 @@ class Teller:
             print(f"{self._what}: {done} of {self._total}", file=sys.stderr)
 
 
-def facts(runs: Sequence[Run], settings: Settings, arm: Arm) -> dict[str, Any]:
-    """Who drew, how, and what it cost."""
-    simulated = " (simulated)" if settings.studio == SKETCH else ""
+def filed_facts(folder: Path) -> dict[str, Any]:
+    """Who drew the pictures of a folder that a run or a service filled; that it is not known of any other."""
+    if not (folder / "runs.jsonl").is_file():
+        return {"editor": "not known: pictures made elsewhere"}
+    with open_log(folder / "runs.jsonl", Run, {}) as log:
+        runs = log.values()
+        arm = f"arms.{runs[0].arm}." if runs else ""
+        values = {k.removeprefix(arm): v for k, v in log.settings.items() if arm and k.startswith(arm)}
+        studio = str(log.settings.get("studio"))
+    if not values:
+        return {"editor": "not known: nothing is filed of these pictures"}
+    return facts(runs, studio, Arm(name=runs[0].arm, settings=loop_settings(values)))
+
+
+def facts(runs: Sequence[Run], studio: str, arm: Arm) -> dict[str, Any]:
+    """Who drew, how, and what it cost. `studio` says what fills the seats."""
     seats = sorted({name for run in runs for name in run.by})
+    drawn = any(name.startswith("editor=sketch-") for name in seats)
+    simulated = " (simulated)" if drawn or studio == SKETCH else ""
     return {
-        "editor": f"{settings.studio}/{arm.settings.editor}{simulated}",
+        "editor": f"{studio}/{arm.settings.editor}{simulated}",
         "strategy": arm.name,
         "settings": arm.settings.model_dump(mode="json"),
         "seats": seats,

@@ -43,6 +43,7 @@ class Sampler:
 
     def __init__(self, pool: Pool, theme: Theme, modality: Modality, dice: random.Random) -> None:
         self._pool = pool
+        self._theme = theme
         self._modality: Modality = modality
         self._dice = dice
         self._task = Task()
@@ -95,9 +96,9 @@ class Sampler:
         self._task.source = ". ".join(f"There is {each}" for each in said) + "."
 
     def _one(self, kind: GoalType) -> None:
-        """One more goal of a type, or of another when the pool has no more of it."""
+        """One more goal of a type, or of another when the pool has no more of it, or a thing of another theme."""
         order = [kind, *(other for other in GoalType if other is not kind)]
-        if not any(self._try(each) for each in order):
+        if not any(self._try(each) for each in order) and not self._guest():
             raise BriefError(f"the pool has no more than {len(self._task.goals)} goals", "ask for fewer", "--goals")
 
     def _try(self, kind: GoalType) -> bool:
@@ -132,6 +133,15 @@ class Sampler:
                 {GoalType.COMPOSITION} if place else set()
             )
         return True
+
+    def _guest(self) -> bool:
+        """A thing that belongs to another theme, for a task that asks for more than its own theme has."""
+        own = {*self._theme.things, *self._single}
+        themes = [theme for inner in self._pool.themes.values() for theme in inner.values()]
+        self._fresh = sorted({thing for theme in themes for thing in theme.things} - own)
+        self._dice.shuffle(self._fresh)
+        self._theme = self._theme.model_copy(update={"things": (*self._theme.things, *self._fresh)})
+        return self._thing()
 
     def _where(self) -> tuple[str, tuple[int, ...]]:
         """A place of its own, or one beside a thing that is there; nothing when the layout decides."""

@@ -40,6 +40,16 @@ def test_goals_depend_and_pull_and_have_amounts():
     assert sum("%)" in goal.description for goal in goals) > 60
 
 
+@pytest.mark.parametrize("modality", ["t2i", "i2i"])
+def test_a_task_may_ask_for_more_than_its_theme_has(modality: Modality):
+    for seed in range(4):
+        for record in composed(45, (30, 30), modality, seed):
+            descriptions = [goal.description for goal in record.goals]
+            assert len(set(descriptions)) == 30
+            asked = {drawable.key for goal in record.goals for drawable in parse(goal.description)}
+            assert {drawable.key for drawable in parse(record.prompt)} == asked, record.prompt
+
+
 def test_each_goal_of_a_task_is_another():
     for record in composed(60, (8, 30)):
         assert len({goal.description for goal in record.goals}) == len(record.goals)
