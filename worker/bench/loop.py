@@ -77,6 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sweep", action="store_true", help="also all, ours and best-of-k in worlds the paper leaves open"
     )
+    parser.add_argument("--sweep-tasks", type=int, metavar="N", help="the first N tasks only, in each of those worlds")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of ours")
     parser.add_argument("--size", type=int, default=384, help="pixels a side")
     parser.add_argument("--processes", type=int, default=cores())
@@ -94,11 +95,15 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
 @dataclass(frozen=True)
 class World:
-    """One profile and the arms that run in it. `name` is empty for the profile as it is fitted."""
+    """One profile and the arms that run in it, over the first `tasks` (None: all).
+
+    `name` is empty for the profile as it is fitted.
+    """
 
     name: str
     habits: Profile
     arms: tuple[Arm, ...]
+    tasks: int | None = None
 
     def keyed(self, arm: str) -> str:
         return f"{arm}.{self.name}" if self.name else arm
@@ -149,7 +154,7 @@ def _worlds(args: argparse.Namespace) -> list[World]:
     habits = profile(args.profile)
     worlds = [World("", habits, tuple(Arm(name=name, settings=values) for name, values in arms.items()))]
     if args.sweep:
-        worlds += [World(name, _varied(habits, change), swept) for name, change in SWEEP.items()]
+        worlds += [World(name, _varied(habits, change), swept, args.sweep_tasks) for name, change in SWEEP.items()]
     return worlds
 
 
@@ -185,7 +190,7 @@ def _rows(
     """The rows of all arms: those on file, and those still to run, filed as soon as a task is through."""
     todo: list[tuple[Case, World]] = []
     for world in worlds:
-        for case in cases:
+        for case in cases[: world.tasks]:
             filed = {
                 a.name: log and log.get(Key(case.id, world.keyed(a.name), 0), _digest(case, a)) for a in world.arms
             }

@@ -12,7 +12,7 @@ from director.benchmarks.lgbench.records import dumped
 from director.benchmarks.lgbench.write import write
 from director.types import Brief, Goal, LoopSettings, Outcome
 from tests.unit.sketch.host import Memory
-from worker.bench import fit, loop, verifier
+from worker.bench import document, fit, loop, verifier
 from worker.bench.gate import gate_curve
 from worker.bench.memo import remembering
 from worker.bench.surrogate import Lists, Wear, met, right, surrogate
@@ -119,3 +119,29 @@ def test_another_setting_needs_another_folder(tmp_path: Path, capsys: pytest.Cap
     assert main(asked) == 0
     assert main([*asked, "--seed", "9"]) == 2
     assert "another folder" in capsys.readouterr().err
+
+
+def test_the_sweep_asks_the_same_in_other_worlds_and_the_document_says_what_flips(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few, folder = tmp_path / "tasks.json", tmp_path / "benchmarks"
+    folder.mkdir()
+    few.write_text(dumped(compose(pool(), 2, (2, 3), 1, "t2i", write)), encoding="utf-8")
+    asked = ["bench", "loop", "--tasks", str(few), "--sweep", "--sweep-tasks", "1", "--arms", "one-shot,all,ours"]
+    asked += ["--size", "96", "--processes", "1", "--json", str(folder / "loop.json")]
+    assert main(asked) == 0
+    found = json.loads((folder / "loop.json").read_text())
+    assert [world["world"] for world in found["sweep"]] == list(loop.SWEEP)
+    assert all([row["strategy"] for row in world["rows"]] == ["all", "best-of-k", "ours"] for world in found["sweep"])
+    assert {row["tasks"] for row in found["rows"]} == {2}
+    assert {row["tasks"] for world in found["sweep"] for row in world["rows"]} == {1}
+
+    assert main(["bench", "verifier", "--scenes", "2", "--size", "96", "--json", str(folder / "verifier.json")]) == 0
+    monkeypatch.setattr("sys.argv", ["document", str(folder)])
+    assert document.main() == 0
+    text = (tmp_path / "benchmarks.md").read_text()
+    assert "Every number below is simulated" in text
+    assert all(name in text for name in (*loop.SWEEP, "as fitted"))
+    assert {path.name for path in folder.glob("*.svg")} == {
+        "goals-by-type.svg", "completion-against-renders.svg", "gate.svg",
+    }  # fmt: skip
