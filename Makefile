@@ -95,10 +95,10 @@ bench: $(DEV) ## what one step costs
 env-example: $(RUNTIME) ## renew infra/env.example from the settings
 	@$(RUN) infra.env > .cache/env.example && mv .cache/env.example infra/env.example
 
-benchmarks: $(DEV) ## docs/benchmarks.md from the sketch studio: forty minutes on two cores; goes on where it stopped
+benchmarks: $(DEV) ## docs/benchmarks.md from the sketch studio: half an hour on two cores; goes on where it stopped
 	@mkdir -p docs/benchmarks
 	@$(VENV)/bin/visiondirector-worker bench verifier --scenes 200 --seed 11 --json docs/benchmarks/verifier.json
-	@$(VENV)/bin/visiondirector-worker bench loop --compose 100 --seed 2 --ablate --sweep --sweep-tasks 24 -o var/bench/loop --json docs/benchmarks/loop.json
+	@$(VENV)/bin/visiondirector-worker bench loop --compose 100 --seed 3 --ablate --sweep --sweep-tasks 12 -o var/bench/loop --json docs/benchmarks/loop.json
 	@$(RUN) worker.bench.document docs/benchmarks
 
 # async-timeout: redis wants it before Python 3.11.3 only, and the lock serves that Python too.

@@ -147,7 +147,10 @@ class Mode(StrEnum):
 
 
 class AcceptRule(StrEnum):
-    """`alignment`: roll back when the overall score fell (the paper's). `no-loss`: when a met goal was lost."""
+    """`alignment`: roll back when the overall score fell (the paper's). `no-loss`: when a met goal was lost.
+
+    Whichever it is, a lost must-have is rolled back.
+    """
 
     ALIGNMENT = "alignment"
     NO_LOSS = "no-loss"
@@ -170,7 +173,7 @@ class LoopSettings(Value):
     reprompt: bool = Field(True, description="the planner words instructions; off: the brief's own words")
     masks: bool = Field(True, description="local misses are edited inside a mask")
     anchor_after: int = Field(4, ge=0, le=20, description="chained edits before a merged edit of the anchor; 0: never")
-    accept: AcceptRule = AcceptRule.NO_LOSS
+    accept: AcceptRule = AcceptRule.ALIGNMENT
     margin: Share = Field(0.1, description="a met goal's score must fall by more than this to count as lost")
     max_changed: float = Field(1.0, ge=0, le=1, description="share of pixels that may change outside the asked region")
     stop_at: float = Field(1.0, gt=0, le=1, description="share of goal weight met that is enough")

@@ -39,7 +39,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "ours-without-micro-grid": {"candidates": 1, "adaptive": False, "judge": False},
     "ours-without-gate": {"gate": "staged"},
     "ours-without-masks": {"masks": False},
-    "ours-without-no-loss": {"accept": "alignment"},
+    "ours-with-no-loss": {"accept": "no-loss"},
     "ours-without-adaptive-n": {"adaptive": False},
 }
 BEST_OF_K = "best-of-k"

@@ -8,6 +8,7 @@ from director.loop import advance, begin, candidate_seed, direct, next_step, per
 from director.seats import ExtractRequest, PlanRequest, RenderRequest, SelectRequest, VerifyRequest
 from director.types import (
     STRATEGIES,
+    AcceptRule,
     Brief,
     Decided,
     LoopSettings,
@@ -71,7 +72,8 @@ def test_what_is_missing_is_edited_until_all_is_met():
 
 
 def test_a_picture_that_loses_a_met_goal_is_rolled_back():
-    done = run(play({"a": "met"}, {"a": "missed", "b": "met", "c": "met"}, {"b": "met", "c": "met"}))
+    script = {"a": "met"}, {"a": "missed", "b": "met", "c": "met"}, {"b": "met", "c": "met"}
+    done = run(play(*script), LoopSettings(candidates=1, accept=AcceptRule.NO_LOSS))
     assert decisions(done) == [True, False, True]
     assert history.rounds(done)[1].decided.lost == ("a",)
     assert {v.outcome for v in history.standing(done).values()} == {Outcome.MET}
@@ -86,8 +88,23 @@ def test_without_rollback_the_loss_is_kept():
 
 def test_alignment_takes_a_trade_that_no_loss_refuses():
     trade = [{"a": "met"}, {"a": "missed", "b": "met", "c": "met"}]
-    assert decisions(run(play(*trade), LoopSettings(candidates=1, accept="alignment", rounds=2))) == [True, True]
-    assert decisions(run(play(*trade), LoopSettings(candidates=1, accept="no-loss", rounds=2))) == [True, False]
+    assert decisions(run(play(*trade), LoopSettings(candidates=1, accept=AcceptRule.ALIGNMENT, rounds=2))) == [
+        True,
+        True,
+    ]
+    assert decisions(run(play(*trade), LoopSettings(candidates=1, accept=AcceptRule.NO_LOSS, rounds=2))) == [
+        True,
+        False,
+    ]
+
+
+@pytest.mark.parametrize("rule", ["alignment", "no-loss"])
+def test_a_must_have_is_never_traded(rule: AcceptRule):
+    goals = (*goals_of("a", must_have=True), *goals_of("b", "c"))
+    script = {"a": "met"}, {"a": "missed", "b": "met", "c": "met"}
+    done = run(play(*script), LoopSettings(candidates=1, accept=rule, rounds=2), brief_of(goals))
+    assert decisions(done) == [True, False]
+    assert history.rounds(done)[1].decided.why == "rolled back: lost a"
 
 
 def test_a_fall_within_the_margin_is_no_loss():
@@ -100,7 +117,7 @@ def test_a_fall_within_the_margin_is_no_loss():
 def test_met_to_unsure_is_asked_again_once(second: str, accepted: bool):
     doubt = {"a": "unsure", "b": "met", "c": "met", "again": {"a": second}}
     studio = play({"a": "met"}, doubt)
-    done = run(studio, LoopSettings(candidates=1, rounds=2))
+    done = run(studio, LoopSettings(candidates=1, rounds=2, accept=AcceptRule.NO_LOSS))
     again = [c for c in studio.calls if isinstance(c, VerifyRequest) and c.again]
     assert [[goal.id for goal in call.goals] for call in again] == [["a"]]
     assert decisions(done) == [True, accepted]

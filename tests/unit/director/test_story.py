@@ -1,13 +1,17 @@
 """What a person reads while a job runs."""
 
 from director.story import Narrator, plain
+from director.types import AcceptRule, LoopSettings
 from tests.support.facts import goals_of, play
 from tests.unit.director.test_loop import ABC, run
 
 
 def told(*script: dict[str, str]) -> list[str]:
     narrator = Narrator(ABC)
-    return [str(narrator.tell(event)) for event in run(play(*script)).events]
+    return [
+        str(narrator.tell(event))
+        for event in run(play(*script), LoopSettings(candidates=1, accept=AcceptRule.NO_LOSS)).events
+    ]
 
 
 def test_gains_losses_and_rollbacks_are_said():
