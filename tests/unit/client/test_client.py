@@ -11,6 +11,7 @@ from api.client import ApiError, BadRequest, Client, Conflict, NotFound, Unautho
 from api.client.client import LONGEST_PAUSE, LOST, RETRIES, STREAM_RETRIES
 from api.client.goals import goals_of
 from director import history
+from director.types import AcceptRule, LoopSettings
 from tests.support.facts import play
 from tests.unit.client.service import JOB, Scripted, event, job, problem, scripted, stream
 from tests.unit.director.test_loop import run
@@ -304,7 +305,7 @@ def test_attempts_and_report() -> None:
     ],
 )
 def test_goals_stand_as_the_director_says(script: list[dict[str, str]]) -> None:
-    trajectory = run(play(*script))
+    trajectory = run(play(*script), LoopSettings(candidates=1, accept=AcceptRule.NO_LOSS))
     rows = goals_of(trajectory.model_dump(mode="json"))
     standing = history.standing(trajectory)
     assert [(row.id, row.type, row.text) for row in rows] == [
