@@ -78,11 +78,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sweep", action="store_true", help="also all, ours and best-of-k in worlds the paper leaves open"
     )
     parser.add_argument("--sweep-tasks", type=int, metavar="N", help="the first N tasks only, in each of those worlds")
+    parser.add_argument(
+        "--errors",
+        type=_share,
+        default=0.0,
+        metavar="P",
+        help="chance that judge and verifier err on a goal",
+    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of ours")
     parser.add_argument("--size", type=int, default=384, help="pixels a side")
     parser.add_argument("--processes", type=int, default=cores())
     parser.add_argument("-o", "--output", type=Path, help="folder that keeps what is finished: run again to go on")
     parser.add_argument("--json", type=Path, help="also write the result to this file")
+
+
+def _share(text: str) -> float:
+    if not 0 <= (share := float(text)) <= 1:
+        raise argparse.ArgumentTypeError("must lie between 0 and 1")
+    return share
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
@@ -104,6 +117,7 @@ class World:
     habits: Profile
     arms: tuple[Arm, ...]
     tasks: int | None = None
+    errors: float = 0.0
 
     def keyed(self, arm: str) -> str:
         return f"{arm}.{self.name}" if self.name else arm
@@ -117,6 +131,11 @@ def measured(args: argparse.Namespace) -> tuple[dict[str, Any], list[Report]]:
         "editor": f"sketch/{args.profile} (simulated), {args.size} px",
         "planner": "sketch-planner: goals are extracted from the brief, the annotated ones are the grader's alone",
         "grader": GRADER,
+        **(
+            {"errors": f"judge and verifier err on {args.errors:.0%} of goals, the grader does not"}
+            if args.errors
+            else {}
+        ),
         "tasks": f"{args.tasks}" if args.tasks else f"{args.compose} composed from seed {args.seed}, 14 to 22 goals",
     }
     with ExitStack() as stack:
@@ -152,9 +171,13 @@ def _worlds(args: argparse.Namespace) -> list[World]:
     if args.ablate:
         arms |= {name: loop_settings({**own, **change}, "ours") for name, change in ABLATIONS.items()}
     habits = profile(args.profile)
-    worlds = [World("", habits, tuple(Arm(name=name, settings=values) for name, values in arms.items()))]
+    worlds = [
+        World("", habits, tuple(Arm(name=name, settings=values) for name, values in arms.items()), None, args.errors)
+    ]
     if args.sweep:
-        worlds += [World(name, _varied(habits, change), swept, args.sweep_tasks) for name, change in SWEEP.items()]
+        worlds += [
+            World(name, _varied(habits, change), swept, args.sweep_tasks, args.errors) for name, change in SWEEP.items()
+        ]
     return worlds
 
 
@@ -212,7 +235,7 @@ def _digest(case: Case, arm: Arm) -> str:
 
 def _task(case: Case, world: World) -> list[Row]:
     """All arms of one task; the same for whichever arms are asked, since seeds depend on the task alone."""
-    studio, look = remembering(world.habits)
+    studio, look = remembering(world.habits, world.errors)
     context = LocalContext(Kept())
     rows: list[Row] = []
     for arm in world.arms:

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 
 from director.seats import Context, RenderRequest, SelectRequest, Studio, VerifyRequest
-from director.types import Action, Candidate, Goal, Rendered, Selected, Verdict, Verified
+from director.types import Action, Candidate, Goal, Outcome, Rendered, Selected, Verdict, Verified
 from tasks.store.images import image_hash
 from worker.sketch.editor import SketchEditor
-from worker.sketch.misses import Profile
+from worker.sketch.misses import Profile, rng
 from worker.sketch.planner import SketchPlanner
 from worker.sketch.see import sight
 from worker.sketch.verifier import chosen, judged
@@ -79,7 +79,30 @@ class RememberingLook:
         return found.model_copy(update={"goal": goal.id})
 
 
-def remembering(habits: Profile) -> tuple[Studio, RememberingLook]:
-    """The sketch studio of one profile with a memory, and its verifier for the grading."""
+@dataclass
+class ErringLook(RememberingLook):
+    """Verifier and judge that take met for missed, or missed for met, with a chance `errors` in [0, 1].
+
+    One goal of one picture errs alike however often it is asked: a blind spot, not noise between two calls.
+    """
+
+    errors: float = 0.0
+
+    def verdict(self, image: str, goal: Goal, context: Context) -> Verdict:
+        true = super().verdict(image, goal, context)
+        if true.outcome is Outcome.UNSURE or rng("erring", image, goal.text).random() >= self.errors:
+            return true
+        outcome = Outcome.MISSED if true.outcome is Outcome.MET else Outcome.MET
+        told = {
+            "outcome": outcome,
+            "score": round(1 - true.score, 4),
+            "evidence": f"{true.evidence} (an error, on purpose)",
+        }
+        return true.model_copy(update=told)
+
+
+def remembering(habits: Profile, errors: float = 0.0) -> tuple[Studio, RememberingLook]:
+    """The sketch studio of one profile with a memory, and its verifier for the grading, which never errs on purpose."""
     look = RememberingLook()
-    return Studio(SketchPlanner(), RememberingEditor(SketchEditor(habits)), look, look), look
+    inside = ErringLook(look.seen, errors) if errors else look
+    return Studio(SketchPlanner(), RememberingEditor(SketchEditor(habits)), inside, inside), look

@@ -77,6 +77,24 @@ def test_what_two_arms_ask_alike_is_drawn_once() -> None:
     assert verdict.goal == "x"
 
 
+def test_a_look_that_errs_errs_alike_and_the_grader_does_not() -> None:
+    context = LocalContext(Memory())
+    brief = Brief(text="A red kite on the left. A blue car on the right. A green cup in the middle.")
+    plain = LoopSettings(rounds=1, candidates=1, judge=False, adaptive=False, width=128, height=128)
+    studio, look = remembering(profile("perfect"), errors=1.0)
+    done = run(brief, plain, 1, studio, context.images)
+    picture = next(event.image for event in done.events if event.kind == "decided")
+    told = next(event for event in done.events if event.kind == "verified")
+    goals = {goal.id: goal for goal in next(event for event in done.events if event.kind == "extracted").goals}
+    assert len(told.verdicts) == 3
+    for verdict in told.verdicts:
+        true = look.verdict(picture, goals[verdict.goal], context)
+        assert {verdict.outcome, true.outcome} == {Outcome.MET, Outcome.MISSED}
+
+    half, _ = remembering(profile("perfect"), errors=0.5)
+    assert run(brief, plain, 1, half, context.images) == run(brief, plain, 1, half, context.images)
+
+
 def test_the_gate_falls_with_the_number_of_goals() -> None:
     points = gate_curve(1)
     assert [point["goals"] for point in points] == [1, 5, 10, 15, 18, 22, 26, 30]
@@ -98,6 +116,7 @@ def test_the_table_is_resumed_and_the_same(tmp_path: Path, capsys: pytest.Captur
     assert [row["strategy"] for row in found["rows"]] == ["one-shot", "best-of-k", "ours", *loop.ABLATIONS]
     assert {"goal_completion", "goal_completion_ci", "tasks_80", "renders", "edits"} <= found["rows"][0].keys()
     assert "simulated" in found["facts"]["editor"]
+    assert "errors" not in found["facts"]
     assert "simulated" in capsys.readouterr().out
 
 
