@@ -12,7 +12,7 @@ from typing import Any
 
 from director.benchmarks.report import Report, markdown
 from worker.bench import plots, verifier
-from worker.bench.loop import TABLES
+from worker.bench.loop import ABLATIONS, TABLES
 
 _HEAD = """# Benchmarks
 
@@ -42,9 +42,11 @@ def main() -> int:
     seen: dict[str, Any] = json.loads((folder / "verifier.json").read_text("utf-8"))
     told: dict[str, Any] = json.loads((folder / "loop.json").read_text("utf-8"))
     found = _report(told)
+    # The ablations would hide the arms: the table has them.
+    shown = found.model_copy(update={"rows": [row for row in found.rows if row["strategy"] not in ABLATIONS]})
     for name, figure in (
-        ("goals-by-type", plots.by_type(found)),
-        ("completion-against-renders", plots.against_renders(found)),
+        ("goals-by-type", plots.by_type(shown)),
+        ("completion-against-renders", plots.against_renders(shown)),
         ("gate", _gate(told["gate"])),
     ):
         if figure:

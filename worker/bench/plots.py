@@ -69,7 +69,7 @@ def by_type(found: Report) -> "Figure | None":
         axes.bar(places, values, width, label=row["strategy"], yerr=_whiskers(row, kinds), error_kw={"lw": 0.8})
     axes.set_xticks(range(len(kinds)), kinds)
     axes.set_ylim(0, 1)
-    axes.legend(fontsize=8, ncols=3)
+    figure.legend(fontsize=8, loc="outside right upper")
     return figure
 
 
@@ -86,13 +86,16 @@ def against_renders(found: Report, name: str = "goal_completion") -> "Figure | N
     rows = [row for row in found.rows if name in row and "renders" in row]
     if not rows:
         return None
-    figure, axes = blank("Goals met against pictures rendered", "renders a task", found.labels.get(name, name))
+    label = found.labels.get(name, name)
+    figure, axes = blank("Goals met against pictures rendered", "renders a task", label)
     for row in rows:
         axes.errorbar(
             row["renders"], row[name], xerr=_whiskers(row, ["renders"]), yerr=_whiskers(row, [name]), fmt="o", capsize=2
         )
         axes.annotate(row["strategy"], (row["renders"], row[name]), (6, 4), textcoords="offset points", fontsize=8)
     axes.set_xlim(left=0)
+    if label.endswith("%"):
+        axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g}")
     return figure
 
 
