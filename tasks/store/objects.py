@@ -13,11 +13,14 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -78,7 +81,7 @@ class S3Store:
         self.bucket = settings.s3_bucket
         self._region = settings.s3_region
         self._where = settings.s3_endpoint or "AWS S3"
-        self._s3: S3Client = boto3.Session().client(  # pyright: ignore[reportUnknownMemberType]  (stubs know S3 only)
+        self._s3: S3Client = _session().client(  # pyright: ignore[reportUnknownMemberType]  (stubs know S3 only)
             "s3",
             endpoint_url=settings.s3_endpoint or None,
             aws_access_key_id=settings.s3_access_key or None,
@@ -262,6 +265,21 @@ def _code(error: ClientError) -> str:
     return str(response.get("Error", {}).get("Code", ""))
 
 
+def _session() -> boto3.Session:
+    """One that reads dates itself: to have dateutil guess their form is a quarter of what a list costs."""
+    core = botocore.session.get_session()
+    core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
+    return boto3.Session(botocore_session=core)
+
+
+def _timestamp(text: str) -> datetime:
+    """S3 writes dates as ISO 8601 in a body, and as RFC 5322 in a header."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return parsedate_to_datetime(text)
+
+
 def _config(endpoint: str) -> Config:
     local = (urlsplit(endpoint).hostname or "") in {"127.0.0.1", "::1", "localhost"}
     return Config(
@@ -273,6 +291,7 @@ def _config(endpoint: str) -> Config:
         retries={"mode": "standard", "total_max_attempts": 3},
         connect_timeout=2,
         read_timeout=20,
+        user_agent="visiondirector",  # or it is put together anew for each request
         max_pool_connections=32,
         tcp_keepalive=True,
         # An explicit empty mapping: a proxy in the environment must not see loopback traffic.

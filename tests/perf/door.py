@@ -38,6 +38,7 @@ from infra.servers import free_port
 from tasks.app import make_app, open_archive, send_hint
 from tasks.facts import Cost, Facts
 from tasks.jobs import Job, JobStatus, job_id
+from tasks.ledger import Entry
 from tasks.redis_ledger import RedisLedger
 from tasks.settings import PREFIX, Settings
 from tasks.steps import first, new_entry
@@ -53,9 +54,12 @@ Quantiles = Callable[[list[float]], dict[str, float]]
 Say = Callable[[str, dict[str, float]], dict[str, float]]
 
 
-def gets(settings: Settings, folder: Path, objects: Path, quantiles: Quantiles, say: Say) -> dict[str, Any]:
-    """`objects` is what the S3 server serves; the bucket is filled there, which is faster than through the server."""
-    ids = fill(settings, objects / settings.s3_bucket)
+def gets(settings: Settings, folder: Path, entries: list[Entry], quantiles: Quantiles, say: Say) -> dict[str, Any]:
+    """Of the jobs that are `stored`. `folder` is for the worker beside it."""
+    with RedisLedger(settings) as ledger:
+        for entry in entries:
+            ledger.create(entry)
+    ids = [entry.job for entry in entries]
     with busy_worker(settings, folder), serving() as (url, process):
         routes: dict[str, Any] = {}
         for name, paths in asked(ids).items():
@@ -69,35 +73,30 @@ def gets(settings: Settings, folder: Path, objects: Path, quantiles: Quantiles, 
     return {"gets_ms": routes, "api_grown_MB": round(grown, 1), "api_MB": round(before / 1e6, 1)}
 
 
-def fill(settings: Settings, objects: Path) -> list[str]:
-    """Ended jobs with a trajectory of six rounds, attempts and a picture."""
+def stored(objects: Path) -> list[Entry]:
+    """Ended jobs with a trajectory of six rounds, attempts and a picture, for a ledger.
+
+    `objects` is the bucket's folder under an S3 server that does not run yet: faster than through the server.
+    """
     store = FolderStore(objects)
     archive, images = Archive(store), Images(store)
     noise = np.random.default_rng(1)
     pictures = [images.put(to_png(noise.integers(0, 255, (320, 320, 3), np.uint8))) for _ in range(PICTURES)]
-    now, ids = time.time(), list[str]()
-    with RedisLedger(settings) as ledger:
-        for n in range(JOBS):
-            job = Job(
-                id=job_id(OWNER, str(n)), owner=OWNER, brief=Brief(text="A harbour at dusk. " * 100, title=f"job {n}"),
-                settings=LoopSettings(), seed=n, labels=("rare",) if n % 100 == 0 else ("night",), created=now - n,
-            )  # fmt: skip
-            archive.save_job(job)
-            after = story(job, pictures[n % PICTURES])
-            key = archive.save_snapshot(job.id, 0, f"{n:032x}", "", None, after)
-            for step in range(ATTEMPTS):
-                archive.save_attempt(job.id, step, f"{n:032x}", attempt(step))
-            told: dict[str, Any] = {
-                "step": 1,
-                "snapshot": key,
-                "next": None,
-                "status": JobStatus.DONE,
-                "stop": "budget",
-            }
-            told |= {"step": 1, "facts": Facts.of(after), "cost": Cost.of(attempt(0)), "ended_ms": int(1000 * now)}
-            ledger.create(new_entry(job, first(job)).model_copy(update=told))
-            ids.append(job.id)
-    return ids
+    now, entries = time.time(), list[Entry]()
+    for n in range(JOBS):
+        job = Job(
+            id=job_id(OWNER, str(n)), owner=OWNER, brief=Brief(text="A harbour at dusk. " * 100, title=f"job {n}"),
+            settings=LoopSettings(), seed=n, labels=("rare",) if n % 100 == 0 else ("night",), created=now - n,
+        )  # fmt: skip
+        archive.save_job(job)
+        after = story(job, pictures[n % PICTURES])
+        key = archive.save_snapshot(job.id, 0, f"{n:032x}", "", None, after)
+        for step in range(ATTEMPTS):
+            archive.save_attempt(job.id, step, f"{n:032x}", attempt(step))
+        told: dict[str, Any] = {"step": 1, "snapshot": key, "next": None, "status": JobStatus.DONE, "stop": "budget"}
+        told |= {"facts": Facts.of(after), "cost": Cost.of(attempt(0)), "ended_ms": int(1000 * now)}
+        entries.append(new_entry(job, first(job)).model_copy(update=told))
+    return entries
 
 
 def story(job: Job, image: str) -> Trajectory:
