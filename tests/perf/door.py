@@ -185,6 +185,8 @@ def asked(ids: list[str]) -> dict[str, list[str]]:
         "attempts": [f"/v1/jobs/{id}/attempts" for id in some],
         "trajectory": [f"/v1/jobs/{id}/trajectory" for id in some],
         "image": [f"/v1/jobs/{id}/image" for id in some],
+        "the page of all jobs": ["/jobs"] * ASKED,
+        "report": [f"/v1/jobs/{id}/report" for id in some],
     }
 
 
