@@ -90,8 +90,8 @@ def judge(
     if preserved and preserved.changed_share > settings.max_changed:
         moved = f"{preserved.changed_share:.0%} of the picture changed where nothing was asked"
         return Judgement(False, gained, lost, f"rolled back: {moved}")
-    if musts.intersection(lost):
-        return Judgement(False, gained, lost, f"rolled back: lost {', '.join(sorted(musts.intersection(lost)))}")
+    if given_up := [g for g in lost if g in musts]:
+        return Judgement(False, gained, lost, f"rolled back: lost {', '.join(given_up)}")
     if settings.accept is AcceptRule.ALIGNMENT:
         return _by_alignment(goals, before, after, gained, lost)
     if lost:
