@@ -66,6 +66,7 @@ check: $(DEV) ## lint, format, types and import rules
 	@$(RUN) pyright
 	@$(RUN) pyright --pythonversion 3.10 api/client # it is published for older Pythons than the rest
 	@$(VENV)/bin/lint-imports
+	@$(RUN) tests.house
 
 format: $(DEV) ## put the code into the one format
 	@$(RUN) ruff check --fix
@@ -99,7 +100,7 @@ benchmarks: $(DEV) ## docs/benchmarks.md from the sketch studio: half an hour on
 	@mkdir -p docs/benchmarks
 	@$(VENV)/bin/visiondirector-worker bench verifier --scenes 200 --seed 11 --json docs/benchmarks/verifier.json
 	@$(VENV)/bin/visiondirector-worker bench loop --compose 100 --seed 3 --ablate --sweep --sweep-tasks 12 -o var/bench/loop --json docs/benchmarks/loop.json
-	@$(RUN) worker.bench.document docs/benchmarks
+	@$(RUN) worker.bench.sketch_lab.document docs/benchmarks
 
 # async-timeout: redis wants it before Python 3.11.3 only, and the lock serves that Python too.
 lock: ## renew requirements.lock from the ranges in pyproject.toml
@@ -139,7 +140,7 @@ $(DEV): $(RUNTIME)
 	@rm -f $(VENV)/.dev-*; touch $@
 
 # torch first, from whatever index pip knows: it decides between CPU and CUDA. torchvision without its dependencies,
-# or it would bring another torch; worker/loading.py lets it load beside one without CUDA.
+# or it would bring another torch; worker/diffusion/loading.py lets it load beside one without CUDA.
 $(MODELS): $(VENV)/bin/python
 	@echo "installing the model libraries into .venv-models (once; about 1 GB without CUDA, 6 GB with)"
 	@test -x .venv-models/bin/python || $(VENV)/bin/python -m venv .venv-models

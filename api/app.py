@@ -27,10 +27,10 @@ from api.service import Service
 from api.waiting import Waits
 from director.errors import StoreError
 from tasks.app import make_app, send_hint
-from tasks.ledger import Hint, Ledger
+from tasks.ledger.redis_ledger import RedisLedger
+from tasks.ledger.types import Hint, Ledger
 from tasks.logs import facts, working
 from tasks.logs import setup as setup_logging
-from tasks.redis_ledger import RedisLedger
 from tasks.settings import BadSettings, Settings, load_settings
 from tasks.store import Archive, Images, S3Store
 

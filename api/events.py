@@ -24,7 +24,7 @@ from api.problems import Problem, invalid
 from api.service import Service
 from director.errors import StoreError
 from director.types import Event
-from tasks.ledger import Record
+from tasks.ledger.types import Record
 from tasks.logs import facts
 from tasks.store import Corrupt, NotFound
 

@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
 def sweep(settings: "Settings", dry: bool) -> "Swept":
     """One sweep over what the settings name."""
-    from tasks.redis_ledger import RedisLedger
+    from tasks.ledger.redis_ledger import RedisLedger
     from tasks.retention import Sweeper
     from tasks.store import Archive, S3Store
 

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from api.client import Event, Goal, Job
 from director import history, types
-from director.story import Line, Narrator, count, plain
+from director.transcript import Line, Narrator, count, plain
 from director.types import Trajectory, Usage
 
 _EVENTS: TypeAdapter[types.Event] = TypeAdapter(types.Event)

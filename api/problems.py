@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from director.errors import BriefError, StoreError
-from tasks.ledger import Wiped
+from tasks.ledger.types import Wiped
 from tasks.store import NotFound
 
 log = logging.getLogger("visiondirector.api")

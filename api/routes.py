@@ -19,8 +19,8 @@ from api.problems import invalid
 from api.schemas import Attempts, Envelope, JobList, Uploaded, Wanted
 from api.service import Service
 from api.waiting import Waits, applied, wait_of
-from tasks.imprint import with_imprint
 from tasks.jobs import ACTIVE
+from tasks.store.png_metadata import with_imprint
 from tasks.tokens import Scope
 
 MAX_JSON_BYTES = 1_000_000

@@ -11,7 +11,7 @@ from api.problems import from_pydantic, invalid
 from director.types import MAX_BRIEF_BYTES, STRATEGIES, Brief, Goal, LoopSettings, Region, Seed, Value
 from tasks.facts import Cost as Counted
 from tasks.jobs import MAX_LABELS, Job, JobStatus, Label, job_id
-from tasks.ledger import Query
+from tasks.ledger.types import Query
 
 CURSOR = r"^\d{1,15}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 Seconds = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]

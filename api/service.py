@@ -34,12 +34,12 @@ from director.errors import StoreError
 from director.loop import begin
 from director.types import StopReason, Trajectory
 from tasks.facts import Cost as Counted
-from tasks.imprint import imprint_text
 from tasks.jobs import Job, JobId, JobStatus
-from tasks.ledger import CONTROL, Cursor, Hint, Ledger, Query, Record, Wiped
+from tasks.ledger.types import CONTROL, Cursor, Hint, Ledger, Query, Record, Wiped
 from tasks.reconcile import entry_of, requeue
 from tasks.steps import first, first_hint, new_entry
 from tasks.store import Archive, Images, clean_upload
+from tasks.store.png_metadata import imprint_text
 
 MAX_KEY = 200
 LINKS = ("events", "image", "trajectory", "attempts", "report", "cancel", "requeue")

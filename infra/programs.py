@@ -9,8 +9,8 @@ from infra.servers import CHECKOUT, dies_with_parent, free_port, redis_command, 
 from infra.state import State, log_path, socket_path
 from tasks.settings import Settings
 from worker.profiles import Box, Profile, WorkerGroup
-from worker.servers import command as server_command
-from worker.servers import models_url
+from worker.profiles.servers import command as server_command
+from worker.profiles.servers import models_url
 
 # The celery worker ends its running step on TERM; past this it is killed, and the step runs elsewhere.
 WORKER_STOP_SECONDS = 30

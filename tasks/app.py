@@ -20,10 +20,10 @@ from kombu.exceptions import OperationalError
 from director.errors import DirectorError, StoreError
 from director.seats import Studio
 from tasks.jobs import PRIORITIES
-from tasks.ledger import Hint, Ledger
+from tasks.ledger.redis_ledger import RedisLedger, broker_queue_length, connect
+from tasks.ledger.types import Hint, Ledger
 from tasks.logs import facts, working
 from tasks.reconcile import UNWATCHED, Reconciler, Watch
-from tasks.redis_ledger import RedisLedger, broker_queue_length, connect
 from tasks.settings import Settings
 from tasks.steps import Attempt, Host, StepEnd, first, run_step
 from tasks.store import Archive, Images, S3Store

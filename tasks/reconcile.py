@@ -17,7 +17,7 @@ from typing import Protocol
 from director.errors import StoreError
 from tasks.facts import Cost, Facts, end_of
 from tasks.jobs import TERMINAL, Job, JobStatus
-from tasks.ledger import Entry, Hint, Ledger, Next, Record
+from tasks.ledger.types import Entry, Hint, Ledger, Next, Record
 from tasks.logs import facts
 from tasks.settings import Settings
 from tasks.steps import new_entry, status_of

@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from tasks.jobs import JobStatus
-from tasks.ledger import Ledger
+from tasks.ledger.types import Ledger
 from tasks.store import Archive, Item, NotFound, Store
 
 _HASH = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")

@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
 from director.types import MAX_BRIEF_BYTES, ModelName
-from tasks.ledger import Limits
+from tasks.ledger.types import Limits
 from tasks.tokens import BadSettings, Grant, Rules, Secret, grants
 
 PREFIX = "VISIONDIRECTOR_"

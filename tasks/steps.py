@@ -25,7 +25,7 @@ from director.seats import Images, RenderRequest, Request, Seat, Studio
 from director.types import Reply, Stopped, StopReason, Trajectory
 from tasks.facts import Cost, Facts
 from tasks.jobs import Job, JobStatus
-from tasks.ledger import Claim, CommitResult, Entry, FailResult, Hint, Ledger, Next, Refusal, Renewal
+from tasks.ledger.types import Claim, CommitResult, Entry, FailResult, Hint, Ledger, Next, Refusal, Renewal
 from tasks.logs import facts, working
 from tasks.settings import Settings
 from tasks.store import Archive

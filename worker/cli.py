@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 from director.errors import BriefError, DirectorError
 from director.intake import assignments, loop_settings, read_brief
-from director.story import Narrator
+from director.transcript import Narrator
 from director.types import STRATEGIES, Trajectory
 from tasks.logs import facts
 from tasks.logs import setup as setup_logging
 from tasks.settings import Settings, load_settings
-from worker import compose
 from worker.bench import cli as bench
+from worker.bench.lgbench import compose_command as compose
 
 if TYPE_CHECKING:
     from tasks.steps import Attempt
-    from worker.doctor import Check
+    from worker.checks.doctor import Check
     from worker.profiles import Box, Opened
 
 log = logging.getLogger(__name__)
@@ -200,7 +200,7 @@ def _start_box(parsed: argparse.Namespace) -> int:
     """All programs of the profile's box, under the supervisor of the local stack."""
     if not parsed.profile:
         raise BriefError("nothing says what to start", "give --seats, --profile or both", "--seats")
-    from worker.preflight import of_machine, on_paper
+    from worker.checks.preflight import of_machine, on_paper
     from worker.profiles import load_profile
 
     settings = load_settings()
@@ -253,7 +253,7 @@ def _reconcile(parsed: argparse.Namespace) -> int:
 
 def _direct(parsed: argparse.Namespace) -> int:
     from worker.local import direct_to
-    from worker.servers import ready
+    from worker.profiles.servers import ready
 
     brief = read_brief(parsed.brief.read_bytes(), annotated=parsed.annotated)
     settings = loop_settings(assignments(parsed.set), parsed.strategy)
@@ -280,7 +280,7 @@ def _goals(parsed: argparse.Namespace) -> int:
     from director.seats import ExtractRequest
     from tasks.store import FolderStore, Images
     from worker.local import LocalContext
-    from worker.servers import ready
+    from worker.profiles.servers import ready
     from worker.studio import open_studio
 
     brief = read_brief(parsed.brief.read_bytes())
@@ -303,7 +303,7 @@ def _goals(parsed: argparse.Namespace) -> int:
 
 
 def _doctor(parsed: argparse.Namespace) -> int:
-    from worker.doctor import examine
+    from worker.checks.doctor import examine
 
     checks = _examine_profile(parsed) if parsed.profile else examine(load_settings())
     if parsed.json:
@@ -314,8 +314,8 @@ def _doctor(parsed: argparse.Namespace) -> int:
 
 
 def _examine_profile(parsed: argparse.Namespace) -> "list[Check]":
-    from worker import preflight
-    from worker.doctor import examine
+    from worker.checks import preflight
+    from worker.checks.doctor import examine
     from worker.profiles import load_profile
 
     settings = load_settings()

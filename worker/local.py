@@ -10,11 +10,11 @@ from director.loop import begin, direct
 from director.report import Facts, Try
 from director.seats import Images, Studio
 from director.types import Brief, LoopSettings, Seed, Stopped, StopReason, Trajectory
-from tasks.imprint import imprint_text, with_imprint
 from tasks.reports import standalone
 from tasks.settings import Settings
 from tasks.store import FolderStore, Thumbnails, clean_upload
 from tasks.store import Images as StoredImages
+from tasks.store.png_metadata import imprint_text, with_imprint
 from worker.studio import open_studio
 
 _STEPS = {"extracted": "extract", "planned": "plan", "rendered": "render", "selected": "select", "verified": "verify"}

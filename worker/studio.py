@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 from director.seats import Studio
 from tasks.settings import Settings
-from worker.preservation import Guarded
+from worker.diffusion.preservation import Guarded
 from worker.profiles import load_profile
 
 SKETCH = "sketch"
@@ -23,12 +23,12 @@ def open_studio(settings: Settings, resources: ExitStack) -> Studio:
     profile = load_profile(settings.studio, settings).profile
     planner, judge, verifier, editor = studio.planner, studio.judge, studio.verifier, studio.editor
     if vlm := profile.seats():
-        from worker.sglang import open_vlm_seats
+        from worker.vlm.seats import open_vlm_seats
 
         seats = open_vlm_seats(vlm, resources)
         planner, judge, verifier = seats.planner, seats.judge, seats.verifier
     if profile.editors:
-        from worker.editors import open_editor
+        from worker.diffusion.editor import open_editor
 
         editor, verifier = open_editor(profile.editors, resources), Guarded(verifier)
     return Studio(planner=planner, editor=editor, judge=judge, verifier=verifier)

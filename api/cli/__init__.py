@@ -18,7 +18,7 @@ from api.cli.parser import parser
 from api.cli.place import CHECKOUT, service_of
 from api.client import ApiError, Client, Unavailable
 from director.errors import BriefError
-from director.story import plain
+from director.transcript import plain
 
 
 def main(argv: Sequence[str] | None = None) -> int:

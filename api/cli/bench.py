@@ -63,7 +63,7 @@ def _count(text: str) -> int:
 
 def _call(name: str) -> Command:
     def call(args: argparse.Namespace, desk: Desk) -> int:
-        from api import bench
+        from worker.bench import service as bench
 
         run: Callable[..., int] = getattr(bench, name)
         return run(args, desk.client, desk.screen.note)

@@ -2,7 +2,7 @@
 
 from api.client import Client, Job
 from director.errors import BriefError
-from director.story import plain
+from director.transcript import plain
 
 SHORTEST = 8
 LENGTH = 36

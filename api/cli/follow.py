@@ -17,7 +17,7 @@ from api.cli.find import find
 from api.cli.live import Painting, View
 from api.cli.many import Row, Rows
 from api.client import Event, Job, Unavailable
-from director.story import Line, Narrator
+from director.transcript import Line, Narrator
 from director.types import Brief, LoopSettings, Trajectory
 
 PAUSE = 1.0

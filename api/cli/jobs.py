@@ -19,7 +19,7 @@ from api.cli.find import find, whole
 from api.cli.live import MARKS
 from api.cli.many import goals
 from api.client import Goal, Job
-from director.story import Line, plain
+from director.transcript import Line, plain
 
 _UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 

@@ -17,7 +17,7 @@ from api import narrate
 from api.client import Event, Job
 from director import history, types
 from director.history import Round, Standing
-from director.story import count, plain
+from director.transcript import count, plain
 from director.types import Outcome, Trajectory
 
 _EVENTS: TypeAdapter[types.Event] = TypeAdapter(types.Event)

@@ -11,7 +11,7 @@ from rich.text import Text
 from api import narrate
 from api.cli.live import bar
 from api.client import Job
-from director.story import plain
+from director.transcript import plain
 
 _REST = 4  # lines beside the rows
 _BAR = 12

@@ -13,7 +13,7 @@ from api.cli.follow import follow
 from api.client import BadRequest, Job
 from director.errors import BriefError
 from director.intake import assignments
-from director.story import Line, plain
+from director.transcript import Line, plain
 
 MAX_PNG = 200_000_000
 
@@ -61,7 +61,7 @@ def _again(args: argparse.Namespace) -> Wish:
         raise BriefError(
             "brief, goals and strategy come from the picture", "leave them out, or leave --from out", "--from"
         )
-    from tasks.imprint import read_imprint  # Pillow is only needed here
+    from tasks.store.png_metadata import read_imprint  # Pillow is only needed here
 
     png = _read(args.again, "--from")
     try:

@@ -11,7 +11,7 @@ from director.report.html import NOTHING, Html, fill_from, html, join
 from director.report.marks import duration
 from director.report.page import tally
 from director.report.state import refreshing
-from director.story import count
+from director.transcript import count
 from tasks.jobs import ACTIVE, JobStatus
 
 _VIEWS: dict[str, tuple[JobStatus, ...]] = {

@@ -7,7 +7,7 @@ from director import history
 from director.report.facts import Facts, Try
 from director.report.html import NOTHING, Html, fill, html, join
 from director.report.marks import duration
-from director.story import count
+from director.transcript import count
 from director.types import Trajectory
 
 _ORDER = ("extract", "plan", "render", "select", "verify")

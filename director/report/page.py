@@ -12,7 +12,7 @@ from director.report.facts import Facts, Pictures
 from director.report.html import NOTHING, Html, fill, html, join
 from director.report.marks import MARKS, Mark
 from director.report.rounds import Book
-from director.story import count
+from director.transcript import count
 from director.types import Outcome, Trajectory
 
 

@@ -8,7 +8,7 @@ from director.history import Round, Standing
 from director.report.facts import Pictures
 from director.report.html import NOTHING, Html, fill, html, join
 from director.report.marks import listed
-from director.story import count
+from director.transcript import count
 from director.types import (
     ActionKind,
     Candidate,

@@ -26,7 +26,7 @@ from pydantic import Field, ValidationError
 from director.errors import DirectorError
 from director.types import Trajectory, Value
 from tasks.jobs import Job
-from tasks.ledger import Next
+from tasks.ledger.types import Next
 from tasks.logs import facts
 from tasks.store.objects import NotFound, Recent, Store
 

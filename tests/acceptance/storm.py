@@ -30,8 +30,8 @@ from director import history
 from director.types import Brief, LoopSettings
 from infra.stack import Stack
 from tasks.jobs import TERMINAL, JobStatus
-from tasks.ledger import Record, Wiped
-from tasks.redis_ledger import RedisLedger
+from tasks.ledger.redis_ledger import RedisLedger
+from tasks.ledger.types import Record, Wiped
 from tasks.settings import PREFIX, Settings
 from tasks.store import Archive, FolderStore, Images, S3Store
 from worker.local import run

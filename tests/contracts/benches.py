@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from redis import Redis
 
-from tasks.ledger import Claim, Entry, Ledger, Limits, Next
-from tasks.memory_ledger import MemoryLedger
-from tasks.redis_ledger import RedisLedger
+from tasks.ledger.memory_ledger import MemoryLedger
+from tasks.ledger.redis_ledger import RedisLedger
+from tasks.ledger.types import Claim, Entry, Ledger, Limits, Next
 from tasks.settings import Settings
 
 LIMITS = Limits(lease_ttl_ms=10_000, seat_attempts=3, lease_deaths=3)

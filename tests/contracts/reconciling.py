@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from director.errors import StoreError
-from tasks.ledger import Hint
+from tasks.ledger.types import Hint
 from tasks.reconcile import Reconciler
 from tasks.settings import Settings
 from tasks.store import Archive

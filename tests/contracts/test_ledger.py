@@ -7,7 +7,7 @@ from threading import Barrier
 import pytest
 
 from tasks.jobs import JobStatus
-from tasks.ledger import CONTROL, Claim, CommitResult, FailResult, Next, Page, Query, Refusal, Renewal
+from tasks.ledger.types import CONTROL, Claim, CommitResult, FailResult, Next, Page, Query, Refusal, Renewal
 from tests.contracts.benches import PLAN, RENDER, Bench, entry
 
 TTL = 10_000

@@ -6,7 +6,7 @@ import pytest
 
 from director.errors import StoreError
 from tasks.jobs import JobStatus
-from tasks.ledger import CONTROL, CommitResult, FailResult, Ledger, QueueDepth, Refusal, Renewal, Tallies, Wiped
+from tasks.ledger.types import CONTROL, CommitResult, FailResult, Ledger, QueueDepth, Refusal, Renewal, Tallies, Wiped
 from tests.contracts.benches import PLAN, RENDER, Bench, entry
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from tasks.facts import FREE, Cost, Facts
 from tasks.jobs import ACTIVE, JobStatus
-from tasks.ledger import Cursor, Page, Query, Removing
+from tasks.ledger.types import Cursor, Page, Query, Removing
 from tests.contracts.benches import PLAN, RENDER, Bench, entry
 
 FACTS = Facts(met=3, missed=1, unsure=1, total=6, coverage=0.5, rounds=2, renders=8)

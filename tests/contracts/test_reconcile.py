@@ -7,7 +7,7 @@ import pytest
 
 from director.types import StopReason
 from tasks.jobs import Job, JobStatus
-from tasks.ledger import CONTROL, CommitResult, Record, Refusal
+from tasks.ledger.types import CONTROL, CommitResult, Record, Refusal
 from tasks.reconcile import Reconciler, entry_of, requeue
 from tasks.store import Archive, FolderStore
 from tests.contracts.benches import RENDER, Bench

@@ -13,9 +13,9 @@ from redis import Redis
 from director.types import StopReason
 from infra.servers import redis_server
 from tasks.jobs import Job, JobStatus
-from tasks.ledger import Claim, CommitResult, Hint, Ledger, Next, Wiped
+from tasks.ledger.redis_ledger import RedisLedger, broker_queue_length, connect
+from tasks.ledger.types import Claim, CommitResult, Hint, Ledger, Next, Wiped
 from tasks.reconcile import Reconciler, entry_of
-from tasks.redis_ledger import RedisLedger, broker_queue_length, connect
 from tasks.settings import Settings
 from tasks.store import Archive, S3Store
 from tests.unit.tasks import stories

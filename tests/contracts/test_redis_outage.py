@@ -12,8 +12,8 @@ from redis import Redis
 
 from director.errors import StoreError
 from infra.servers import Running, free_port, redis_server
-from tasks.ledger import Claim, CommitResult, Hint, Ledger, Wiped
-from tasks.redis_ledger import RedisLedger, broker_queue_length
+from tasks.ledger.redis_ledger import RedisLedger, broker_queue_length
+from tasks.ledger.types import Claim, CommitResult, Hint, Ledger, Wiped
 from tasks.settings import Settings
 from tests.contracts.benches import PLAN, RENDER, entry, redis_bench
 

@@ -10,7 +10,7 @@ import pytest
 from infra.servers import Running
 from tasks.facts import Cost, Facts
 from tasks.jobs import JobStatus
-from tasks.ledger import CONTROL, Claim, Page, Query, QueueDepth, Record, Refusal
+from tasks.ledger.types import CONTROL, Claim, Page, Query, QueueDepth, Record, Refusal
 from tests.contracts.benches import PLAN, RENDER, Bench, entry, memory_bench, redis_bench
 
 JOBS = ("a", "b", "c")

@@ -18,8 +18,8 @@ import pytest
 from api.client import Client, Conflict, Event, NotFound, Unauthorized
 from director.types import Outcome, StopReason
 from infra.servers import Running, free_port, redis_server
-from tasks.ledger import CONTROL
-from tasks.redis_ledger import RedisLedger
+from tasks.ledger.redis_ledger import RedisLedger
+from tasks.ledger.types import CONTROL
 from tasks.settings import Settings
 from tasks.store import Archive, Images, S3Store
 from tests.unit.api.house import commit, decided, opening, planned, png, rendered, stopped, verified

@@ -23,12 +23,12 @@ from api.cli.parser import parser
 from api.client import Client
 from director.errors import BriefError
 from director.seats import Studio
-from tasks.ledger import Hint
+from tasks.ledger.types import Hint
 from tasks.steps import Host, run_step
 from tests.support.geneval import metadata
 from tests.support.recording import plain_png
 from tests.unit.api.house import House, InProcess
-from worker.bench.rendering import filed_facts
+from worker.bench.local import filed_facts
 from worker.cli import main
 from worker.sketch import sketch_studio
 

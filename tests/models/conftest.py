@@ -17,11 +17,11 @@ from director.types import Action, ActionKind, Region
 from tasks.settings import load_settings
 from tests.models.sglang_server import SglangServer, tiny_checkpoint
 from tests.support.desk import Desk, make_desk
-from worker import canvas
-from worker import tiny as checkpoints
-from worker.canvas import Pixels
-from worker.editors import DiffusersEditor, EditorsConfig, open_editor
-from worker.loading import Shelf, torch
+from worker.diffusion import canvas
+from worker.diffusion.canvas import Pixels
+from worker.diffusion.editor import DiffusersEditor, EditorsConfig, open_editor
+from worker.diffusion.loading import Shelf, torch
+from worker.profiles import tiny as checkpoints
 
 HERE = Path(__file__).parent
 

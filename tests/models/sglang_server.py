@@ -11,7 +11,7 @@ import httpx
 
 from infra.servers import free_port
 from tasks.settings import load_settings
-from worker.tiny import VLM, make
+from worker.profiles.tiny import VLM, make
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 KIT = CHECKOUT / "infra" / "sglang"

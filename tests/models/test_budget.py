@@ -9,8 +9,8 @@ import pytest
 
 from tests.models.conftest import apart, asked, make, rendered, shelf_of
 from tests.support.desk import Desk
-from worker.editors import DiffusersEditor
-from worker.loading import diffusers, torch
+from worker.diffusion.editor import DiffusersEditor
+from worker.diffusion.loading import diffusers, torch
 from worker.profiles.counts import checkpoint, count
 
 Open = Callable[..., DiffusersEditor]

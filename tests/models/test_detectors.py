@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from director.benchmarks.geneval import CLASSES, COLOURS, Detection
 from director.errors import BriefError
-from worker.bench.detectors import cut_out, instances, on_picture, open_colours, open_detector
-from worker.loading import import_torchvision, torch
+from worker.bench.geneval.detectors import cut_out, instances, on_picture, open_colours, open_detector
+from worker.bench.geneval.scoring import CLASSES, COLOURS, Detection
+from worker.diffusion.loading import import_torchvision, torch
 
 
 def png(width: int = 96, height: int = 64, colour: str = "red") -> bytes:

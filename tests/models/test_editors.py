@@ -15,8 +15,8 @@ from director.errors import BriefError, Cancelled
 from director.types import Region
 from tests.models.conftest import apart, asked, make, noise, rendered, shelf_of, stored
 from tests.support.desk import Desk, make_desk
-from worker.editors import DiffusersEditor
-from worker.loading import diffusers, torch
+from worker.diffusion.editor import DiffusersEditor
+from worker.diffusion.loading import diffusers, torch
 
 Open = Callable[..., DiffusersEditor]
 SEEDS = (11, 22, 33, 44)
@@ -221,7 +221,7 @@ def test_the_edit_pipelines_leave_our_canvas_as_it_is(size: tuple[int, int]):
 
 
 def _edit_frame(size: tuple[int, int]) -> Any:
-    from worker.canvas import on_edit_canvas
+    from worker.diffusion.canvas import on_edit_canvas
 
     return on_edit_canvas(size)
 
@@ -470,7 +470,7 @@ def test_closing_frees_the_weights(desk: Desk):
     from contextlib import ExitStack
 
     from tests.models.conftest import tiny
-    from worker.editors import open_editor
+    from worker.diffusion.editor import open_editor
 
     with ExitStack() as resources:
         editor = open_editor(tiny(generate=qwen()), resources)

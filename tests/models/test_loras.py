@@ -7,8 +7,8 @@ import pytest
 from tests.models.conftest import apart, asked, make, rendered, shelf_of
 from tests.models.test_editors import SAME, qwen
 from tests.support.desk import Desk
-from worker.editors import DiffusersEditor
-from worker.loading import torch
+from worker.diffusion.editor import DiffusersEditor
+from worker.diffusion.loading import torch
 
 Open = Callable[..., DiffusersEditor]
 

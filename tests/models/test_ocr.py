@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from worker.ocr import RapidReader, look_for
+from worker.vlm.ocr import RapidReader, look_for
 
 pytestmark = pytest.mark.models
 

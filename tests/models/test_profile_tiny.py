@@ -24,7 +24,7 @@ from infra.supervision import members_of
 from tasks.settings import PREFIX, Settings
 from tasks.store import Archive, S3Store
 from worker.profiles import load_profile
-from worker.servers import answers
+from worker.profiles.servers import answers
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tasks.settings import Settings
-from worker.preflight import of_machine
+from worker.checks.preflight import of_machine
 from worker.profiles import load_profile, names
-from worker.servers import command
+from worker.profiles.servers import command
 
 PARSE = """
 import argparse, json, sys

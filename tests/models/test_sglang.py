@@ -15,9 +15,9 @@ from director.types import Brief, Candidate, Goal, LoopSettings, Outcome
 from tests.models.sglang_server import ADAPTER, MODEL, SglangServer
 from tests.support.facts import goals_of
 from tests.support.recording import RecordingContext, plain_png
-from worker.sglang import VlmConfig, VlmSeats, examine, open_vlm_seats
 from worker.sketch import sketch_studio
-from worker.vlm_client import Server, VlmRefused
+from worker.vlm.client import Server, VlmRefused
+from worker.vlm.seats import VlmConfig, VlmSeats, examine, open_vlm_seats
 
 pytestmark = [pytest.mark.models, pytest.mark.timeout(600)]
 

@@ -21,7 +21,7 @@ import psutil
 
 from infra.servers import redis_server, s3_server
 from tasks.app import make_app, open_archive, send_hint
-from tasks.redis_ledger import RedisLedger
+from tasks.ledger.redis_ledger import RedisLedger
 from tasks.settings import PREFIX, Settings, load_settings
 from tests.perf import instant
 from tests.perf.bare import celery_hops, raw_hops

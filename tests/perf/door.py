@@ -38,14 +38,14 @@ from infra.servers import free_port
 from tasks.app import make_app, open_archive, send_hint
 from tasks.facts import Cost, Facts
 from tasks.jobs import Job, JobStatus, job_id
-from tasks.ledger import Entry
-from tasks.redis_ledger import RedisLedger
+from tasks.ledger.redis_ledger import RedisLedger
+from tasks.ledger.types import Entry
 from tasks.settings import PREFIX, Settings
 from tasks.steps import first, new_entry
 from tasks.store import Archive, FolderStore, Images
 from tests.perf import instant
 from tests.support.queue import submit, until_ended
-from worker.canvas import to_png
+from worker.diffusion.canvas import to_png
 
 JOBS, PICTURES, ATTEMPTS, ROUNDS, ASKED = 2_000, 50, 8, 6, 300
 OWNER, TOKEN = "alice", "bench"

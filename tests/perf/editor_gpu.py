@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from worker.loading import diffusers, free_memory, torch
+from worker.diffusion.loading import diffusers, free_memory, torch
 
 OUT = Path("out/bench/editor_gpu.json")
 TOLERANCE = {"bfloat16": 0.05, "float32": 1e-3}

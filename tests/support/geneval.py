@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 
-from director.benchmarks.geneval import COLOURS, Colour, Detection, Found
+from worker.bench.geneval.scoring import COLOURS, Colour, Detection, Found
 
 
 def metadata(*prompts: tuple[str, str]) -> str:

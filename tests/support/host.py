@@ -6,8 +6,8 @@ from pathlib import Path
 
 from director.seats import Studio
 from director.types import Brief, LoopSettings
-from tasks.ledger import Hint, Ledger
-from tasks.memory_ledger import MemoryLedger
+from tasks.ledger.memory_ledger import MemoryLedger
+from tasks.ledger.types import Hint, Ledger
 from tasks.settings import Settings
 from tasks.steps import Host, StepEnd, run_step
 from tasks.store import Archive, FolderStore, Images

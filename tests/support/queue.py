@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from director.types import Brief, LoopSettings
 from tasks.jobs import TERMINAL, Job
-from tasks.ledger import Hint, Ledger, Record
+from tasks.ledger.types import Hint, Ledger, Record
 from tasks.steps import first, first_hint, new_entry
 from tasks.store import Archive
 

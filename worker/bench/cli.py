@@ -11,15 +11,14 @@ from typing import Protocol, cast
 
 from tasks.settings import Settings
 
-BENCHMARKS: dict[str, str] = {
-    "loop": "the strategy table: the paper's arms, ours and controls, on the sketch studio",
-    "verifier": "the sketch verifier against what was really drawn",
-    "gain": "the loop against its own one shot, on fixed briefs",
-    "geneval": "GenEval: official layout, rules and figures",
-    "imgedit": "ImgEdit's basic suite: official judge prompts and figures",
-    "lgbench": "long briefs with annotated goals, graded on what was delivered",
+BENCHMARKS: dict[str, tuple[str, str]] = {
+    "loop": ("sketch_lab.loop", "the strategy table: the paper's arms, ours and controls, on the sketch studio"),
+    "verifier": ("sketch_lab.verifier", "the sketch verifier against what was really drawn"),
+    "geneval": ("geneval.command", "GenEval: official layout, rules and figures"),
+    "imgedit": ("imgedit.command", "ImgEdit's basic suite: official judge prompts and figures"),
+    "lgbench": ("lgbench.command", "long briefs with annotated goals, graded on what was delivered"),
 }
-"""Name -> what it measures. The module is `worker.bench.<name>`."""
+"""Name -> its module below `worker.bench`, and what it measures."""
 
 
 class Benchmark(Protocol):
@@ -35,7 +34,7 @@ class Benchmark(Protocol):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """NAME and the words after it, which are the benchmark's own."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = "\n".join(f"  {name:<10} {about}" for name, about in BENCHMARKS.items())
+    parser.epilog = "\n".join(f"  {name:<10} {about}" for name, (_, about) in BENCHMARKS.items())
     parser.add_argument("name", choices=list(BENCHMARKS), metavar="NAME", help="one of those below")
     parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="…", help="see bench NAME --help")
 
@@ -43,8 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(name: str, words: Sequence[str], settings: Settings) -> int:
     """Run one benchmark with the words of its command line."""
     # The name comes from the table above, never from a user's text.
-    benchmark = cast(Benchmark, import_module(f"worker.bench.{name}"))
-    parser = argparse.ArgumentParser(prog=f"visiondirector-worker bench {name}", description=BENCHMARKS[name])
+    module, about = BENCHMARKS[name]
+    benchmark = cast(Benchmark, import_module(f"worker.bench.{module}"))
+    parser = argparse.ArgumentParser(prog=f"visiondirector-worker bench {name}", description=about)
     benchmark.add_arguments(parser)
     args = parser.parse_args(words)
     try:

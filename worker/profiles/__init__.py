@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from director.errors import BriefError
 from tasks.settings import PREFIX, Settings
-from worker import tiny
+from worker.profiles import tiny
 from worker.profiles.shape import Box, ModelServer, Profile, WorkerGroup
 
 __all__ = ["Box", "ModelServer", "Opened", "Profile", "WorkerGroup", "load_profile", "names"]

@@ -7,8 +7,8 @@ side of what a 1024 x 1024 picture takes. All in GiB, as nvidia-smi counts.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from worker.loading import PipelineConfig
-from worker.pipelines import Task
+from worker.diffusion.families import Task
+from worker.diffusion.loading import PipelineConfig
 from worker.profiles.counts import Checkpoint, Config, Count, checkpoint, kv_bytes_per_token
 from worker.profiles.shape import Box, ModelServer, Profile
 

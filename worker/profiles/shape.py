@@ -7,10 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from director.types import ModelName
 from tasks.settings import MAX_STEP_S
-from worker.editors import EditorsConfig
+from worker.diffusion.editor import EditorsConfig
 
 if TYPE_CHECKING:
-    from worker.sglang import VlmConfig
+    from worker.vlm.seats import VlmConfig
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 Card = Annotated[int, Field(ge=0, le=63)]
@@ -88,7 +88,7 @@ class Profile(_Shape):
     """All that a set of boxes needs. A seat whose backend is not named is the sketch studio's."""
 
     about: Annotated[str, Field(min_length=1)]
-    vlm: Annotated[Any, Field(description="worker.sglang.VlmConfig")] = None
+    vlm: Annotated[Any, Field(description="worker.vlm.seats.VlmConfig")] = None
     editors: EditorsConfig | None = None
     max_step_s: Annotated[
         dict[str, float], Field(description="as the setting of that name, where the environment has none")
@@ -108,7 +108,7 @@ class Profile(_Shape):
         if value is None:
             return None
         # Imported here: only profiles with a VLM need its client library.
-        from worker.sglang import VlmConfig
+        from worker.vlm.seats import VlmConfig
 
         return VlmConfig.model_validate(value)
 

@@ -34,8 +34,8 @@ from director.types import (
     Verified,
 )
 from tasks.facts import FREE, Cost, Facts
-from tasks.ledger import Claim, CommitResult, Hint, Ledger, Next
-from tasks.memory_ledger import MemoryLedger
+from tasks.ledger.memory_ledger import MemoryLedger
+from tasks.ledger.types import Claim, CommitResult, Hint, Ledger, Next
 from tasks.settings import Settings, load_settings
 from tasks.steps import status_of
 from tasks.store import Archive, FolderStore, Images

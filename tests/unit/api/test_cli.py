@@ -15,8 +15,8 @@ from api.cli.parser import parser
 from api.cli.place import service_of
 from api.client import Client
 from api.schemas import Submission
-from tasks.imprint import Imprint, imprint_text, read_imprint, with_imprint
 from tasks.store import image_hash
+from tasks.store.png_metadata import Imprint, imprint_text, read_imprint, with_imprint
 from tests.support.facts import play
 from tests.unit.api import house
 from tests.unit.client.service import JOB, Answer, Scripted, event, job, problem, scripted, stream

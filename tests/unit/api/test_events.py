@@ -9,7 +9,7 @@ from api.events import EventId, Reader, Streams
 from api.service import Service
 from director.errors import StoreError
 from director.types import StopReason
-from tasks.ledger import Claim, Next
+from tasks.ledger.types import Claim, Next
 from tasks.steps import new_entry
 from tests.unit.api.house import ALICE, House, browse, decided, opening, planned, rendered, sse, stopped
 

@@ -2,10 +2,10 @@ import httpx
 import pytest
 
 from director.types import Outcome, StopReason
-from tasks.imprint import read_imprint
 from tasks.jobs import JobStatus
-from tasks.ledger import CONTROL, Claim
+from tasks.ledger.types import CONTROL, Claim
 from tasks.store import image_hash
+from tasks.store.png_metadata import read_imprint
 from tests.unit.api.house import (
     ALICE,
     BOB,

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tasks.facts import Cost
-from tasks.ledger import Claim
+from tasks.ledger.types import Claim
 from tests.unit.api.house import BOB, House, opening, planned, png, rendered, stopped
 
 COST = Cost(ms=2500, gpu_ms=1500, renders=4, denoising_steps=80, attempts=1)

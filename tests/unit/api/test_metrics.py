@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from api.metrics import MOST_QUEUES, bounded
 from director.errors import StoreError
-from tasks.ledger import Claim, QueueDepth
+from tasks.ledger.types import Claim, QueueDepth
 from tests.unit.api.house import ALICE, House, browse, opening, stopped
 
 OPERATOR = {"Authorization": "Bearer olga-token"}

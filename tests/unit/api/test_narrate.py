@@ -4,7 +4,7 @@ from api import narrate
 from api.client import Event, GoalCount, Job, JobError
 from api.narrate import summary
 from director import types
-from director.story import Narrator, plain
+from director.transcript import Narrator, plain
 from director.types import Candidate, Outcome, Planned, Rendered, Selected, StopReason
 from tests.unit.api.house import decided, opening, planned, rendered, stopped, verified
 

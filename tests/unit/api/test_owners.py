@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tasks.ledger import Claim
+from tasks.ledger.types import Claim
 from tests.unit.api.house import ALICE, BOB, House, browse, decided, opening, planned, png, rendered, stopped
 
 OPERATOR = {"Authorization": "Bearer op-token"}

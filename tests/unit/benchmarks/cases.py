@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from director.benchmarks.cases import Arm, Case, Cost, Run, Work
 from director.types import Goal, LoopSettings, Outcome, Verdict
+from worker.bench.cases import Arm, Case, Cost, Run, Work
 
 ARM = Arm(name="ours", settings=LoopSettings())
 

@@ -4,12 +4,12 @@ from collections import Counter
 
 import pytest
 
-from director.benchmarks.lgbench.compose import compose, core, missing
-from director.benchmarks.lgbench.pool import SHARES, plural, pool
-from director.benchmarks.lgbench.records import Modality, Record
-from director.benchmarks.lgbench.write import write
 from director.errors import BriefError
 from director.types import GoalType
+from worker.bench.lgbench.compose import compose, core, missing
+from worker.bench.lgbench.pool import SHARES, plural, pool
+from worker.bench.lgbench.records import Modality, Record
+from worker.bench.lgbench.write import write
 from worker.sketch.language import parse
 
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from director.benchmarks.cases import Run
-from director.benchmarks.folder import described, finished, picture, place_of
-from director.benchmarks.record import open_log
 from director.errors import BriefError
 from tests.unit.benchmarks.cases import ARM, case, run_for, work
+from worker.bench.cases import Run
+from worker.bench.folder import described, finished, picture, place_of
+from worker.bench.run_log import open_log
 
 TASKS = [case(name) for name in "abc"]
 FACTS = described([work(each) for each in TASKS], "sketch", 1)

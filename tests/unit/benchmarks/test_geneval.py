@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from director.benchmarks.geneval import (
+from director.errors import BriefError
+from tests.support.user_data import user_file
+from worker.bench.geneval.scoring import (
     CLASSES,
     TAGS,
     Colour,
@@ -23,8 +25,6 @@ from director.benchmarks.geneval import (
     row,
     scored,
 )
-from director.errors import BriefError
-from tests.support.user_data import user_file
 
 
 def at(x0: float, y0: float, x1: float, y1: float, score: float = 0.99) -> Detection:

@@ -5,7 +5,9 @@ from collections import Counter
 
 import pytest
 
-from director.benchmarks.imgedit import (
+from director.errors import BriefError
+from tests.support.user_data import user_file
+from worker.bench.imgedit.scoring import (
     TYPES,
     Edit,
     Unreadable,
@@ -18,8 +20,6 @@ from director.benchmarks.imgedit import (
     read_scores,
     scored,
 )
-from director.errors import BriefError
-from tests.support.user_data import user_file
 
 NAMES = ("Prompt Compliance", "Visual Naturalness", "Physical & Detail Integrity")
 PROMPT = """Rate the edit on a 5-point scale.

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from director.benchmarks.cases import Key, Run
-from director.benchmarks.record import open_log
 from director.errors import BriefError
+from worker.bench.cases import Key, Run
+from worker.bench.run_log import open_log
 
 SETTINGS = {"seed": 1, "arms": {"ours": {"rounds": 6}}}
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from director.benchmarks.lgbench.records import SOURCE, Record, dumped, read_cases, read_records
 from director.errors import BriefError
 from tests.support.user_data import user_path
+from worker.bench.lgbench.records import SOURCE, Record, dumped, read_cases, read_records
 
 GOOD: dict[str, Any] = {
     "id": 3,

@@ -2,9 +2,9 @@
 
 import pytest
 
-from director.benchmarks.lgbench.score import METRICS, failed, row, score
-from director.benchmarks.report import markdown, report
 from tests.unit.benchmarks.cases import case, run_for, verdicts
+from worker.bench.lgbench.score import METRICS, failed, row, score
+from worker.bench.tables import markdown, report
 
 TASK = case(goals=5, kinds=("color", "text"))
 SEEN = verdicts(TASK, ("met", 0.9), ("met", 0.7), ("missed", 0.95), ("unsure", 0.3), ("met", 0.81))

@@ -1,6 +1,6 @@
 """Estimates and intervals against numbers worked out by hand."""
 
-from director.benchmarks.stats import Estimate, Metric, difference, draws, estimate, summed
+from worker.bench.statistics import Estimate, Metric, difference, draws, estimate, summed
 
 GOALS = Metric("goals", "goals met")
 

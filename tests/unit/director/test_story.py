@@ -1,6 +1,6 @@
 """What a person reads while a job runs."""
 
-from director.story import Narrator, plain
+from director.transcript import Narrator, plain
 from director.types import AcceptRule, LoopSettings
 from tests.support.facts import goals_of, play
 from tests.unit.director.test_loop import ABC, run

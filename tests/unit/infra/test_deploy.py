@@ -17,10 +17,10 @@ import yaml
 from infra.env import EXAMPLE, example
 from infra.servers import CHECKOUT
 from tasks.settings import PREFIX, Settings, load_settings
+from worker.checks.preflight import on_paper
 from worker.cli import _parser
-from worker.preflight import on_paper
 from worker.profiles import load_profile
-from worker.servers import command
+from worker.profiles.servers import command
 
 INFRA = CHECKOUT / "infra"
 COMPOSE = INFRA / "compose" / "compose.yaml"

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from api.metrics import Requests, Standing
 from infra.servers import CHECKOUT
-from tasks.memory_ledger import MemoryLedger
+from tasks.ledger.memory_ledger import MemoryLedger
 from tasks.metrics import ReconcilerMeter, StepMeter, WorkerMemory
 from tasks.settings import MAX_STEP_S
 

@@ -26,7 +26,8 @@ FROZEN = {
 """Fitted to the paper's arms, and confirmed with pixels (simulated) on 200 tasks of seed 1. Goals met, and the paper's:
 one shot 66.0 (66.8), reprompt 68.8 (69.0), best of 4 70.3 (70.5), refinement 71.4 (71.2), all 76.4 (74.2); one shot of
 flux-dev 42.4 (40.0; text 1.3, 0.8), flux-kontext 55.3 (55.9), qwen-image 71.8 (71.8). To change a profile, fit it again
-(`python -m worker.bench.fit NAME --tasks 200 --seed 1`), confirm it with pixels (`bench loop --compose 200 --seed 1`),
+(`python -m worker.bench.sketch_lab.fit NAME --tasks 200 --seed 1`),
+confirm it with pixels (`bench loop --compose 200 --seed 1`),
 run every table of docs/benchmarks.md anew (`make benchmarks`), and only then pin it here."""
 
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from director.benchmarks.lgbench.pool import Rule, pool
 from director.types import Outcome
 from tests.unit.sketch.host import drawn, outcomes
+from worker.bench.lgbench.pool import Rule, pool
 
 POOL = pool()
 THEMES = [theme for inner in POOL.themes.values() for theme in inner.values()]

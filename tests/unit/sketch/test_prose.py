@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from director.benchmarks.lgbench.compose import compose, core
-from director.benchmarks.lgbench.pool import pool
-from director.benchmarks.lgbench.records import Modality, read_records
-from director.benchmarks.lgbench.write import write
 from director.types import Brief
 from tests.support.user_data import user_file, user_path
+from worker.bench.lgbench.compose import compose, core
+from worker.bench.lgbench.pool import pool
+from worker.bench.lgbench.records import Modality, read_records
+from worker.bench.lgbench.write import write
 from worker.sketch.planner import extracted
 
 

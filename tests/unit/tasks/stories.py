@@ -4,7 +4,7 @@ import hashlib
 
 from director.types import Action, ActionKind, Brief, LoopSettings, Planned, Stopped, StopReason, Trajectory
 from tasks.jobs import Job, job_id
-from tasks.ledger import Next
+from tasks.ledger.types import Next
 from tasks.store import Archive
 
 PLAN = Next(queue="planner", kind="plan")

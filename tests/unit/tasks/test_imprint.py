@@ -9,8 +9,8 @@ from PIL import Image, PngImagePlugin
 
 from director.errors import BriefError
 from director.types import Goal, Trajectory
-from tasks.imprint import KEY, MAX_BYTES, imprint_text, read_imprint, with_imprint
 from tasks.store import image_hash
+from tasks.store.png_metadata import KEY, MAX_BYTES, imprint_text, read_imprint, with_imprint
 from tests.support.facts import play
 from tests.unit.director.test_loop import run
 

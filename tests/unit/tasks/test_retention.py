@@ -10,8 +10,8 @@ import pytest
 from director.errors import StoreError
 from director.types import Candidate, Rendered, StopReason, Trajectory
 from tasks.jobs import Job, JobStatus
-from tasks.ledger import Claim, Removing
-from tasks.memory_ledger import MemoryLedger
+from tasks.ledger.memory_ledger import MemoryLedger
+from tasks.ledger.types import Claim, Removing
 from tasks.reconcile import entry_of, requeue
 from tasks.retention import Sweeper, Swept
 from tasks.store import Archive, FolderStore, Images

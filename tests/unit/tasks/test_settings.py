@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.ledger import Limits
+from tasks.ledger.types import Limits
 from tasks.settings import MAX_STEP_S, PREFIX, BadSettings, Settings, load_settings
 from tasks.tokens import Scope
 

@@ -13,7 +13,7 @@ from director.seats import Context, ExtractRequest, RenderRequest, Studio, Verif
 from director.types import Brief, Extracted, LoopSettings, Rendered, StopReason, Verified
 from tasks.facts import Cost, Facts
 from tasks.jobs import JobStatus
-from tasks.ledger import CONTROL
+from tasks.ledger.types import CONTROL
 from tasks.reconcile import entry_of
 from tasks.steps import StepEnd, first, run_step
 from tests.support.facts import FactContext, FactStudio, brief_of, goals_of, play

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from director.benchmarks.imgedit import TYPES
 from tests.support.recording import plain_png
 from tests.support.scripted_openai import Request, Scripted, ScriptedServer, fails, says, scripted
+from worker.bench.imgedit.scoring import TYPES
 from worker.cli import main
 
 NAMES = ("Prompt Compliance", "Visual Naturalness", "Physical Detail")

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from director.benchmarks.lgbench.compose import compose
-from director.benchmarks.lgbench.pool import pool
-from director.benchmarks.lgbench.records import dumped
-from director.benchmarks.lgbench.write import write
 from director.types import Brief, Goal, LoopSettings, Outcome
 from tests.unit.sketch.host import Memory
-from worker.bench import document, fit, loop, verifier
-from worker.bench.gate import gate_curve
-from worker.bench.memo import remembering
-from worker.bench.surrogate import Lists, Wear, met, right, surrogate
-from worker.bench.verifier import Seen
+from worker.bench.lgbench.compose import compose
+from worker.bench.lgbench.pool import pool
+from worker.bench.lgbench.records import dumped
+from worker.bench.lgbench.write import write
+from worker.bench.sketch_lab import document, fit, loop, verifier
+from worker.bench.sketch_lab.gate import gate_curve
+from worker.bench.sketch_lab.memo import remembering
+from worker.bench.sketch_lab.surrogate import Lists, Wear, met, right, surrogate
+from worker.bench.sketch_lab.verifier import Seen
 from worker.cli import main
 from worker.local import LocalContext, run
 from worker.sketch.misses import profile

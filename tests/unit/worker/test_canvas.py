@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from director.types import Region
-from worker import canvas
-from worker.canvas import Frame, Pixels, Size, box_of, composited, on_edit_canvas, on_grid
+from worker.diffusion import canvas
+from worker.diffusion.canvas import Frame, Pixels, Size, box_of, composited, on_edit_canvas, on_grid
 
 sides = st.integers(64, 300)
 sizes = st.tuples(sides, sides)

@@ -7,8 +7,8 @@ import pytest
 
 from director import history
 from director.types import Trajectory
-from tasks.imprint import read_imprint
 from tasks.store import image_hash
+from tasks.store.png_metadata import read_imprint
 from tests.support.servers import nowhere
 from worker.cli import main
 

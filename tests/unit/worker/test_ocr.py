@@ -3,7 +3,7 @@
 import pytest
 
 from director.types import Outcome, Verdict
-from worker.ocr import in_rows, joined, look_for
+from worker.vlm.ocr import in_rows, joined, look_for
 
 
 @pytest.mark.parametrize(

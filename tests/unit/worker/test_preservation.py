@@ -7,8 +7,8 @@ from PIL import Image
 from director.seats import Context, VerifyRequest
 from director.types import Preservation, Region, Verified
 from tests.support.facts import FactContext, goals_of
-from worker.canvas import Pixels, composited, to_png
-from worker.preservation import Guarded, preservation
+from worker.diffusion.canvas import Pixels, composited, to_png
+from worker.diffusion.preservation import Guarded, preservation
 
 REGION = Region(x0=0.25, y0=0.25, x1=0.75, y1=0.75)
 NOTHING = Preservation(min_ssim=1.0, p999_delta_e=0.0, changed_share=0.0)

@@ -10,12 +10,12 @@ import pytest
 
 from director.errors import BriefError
 from tasks.settings import Settings, load_settings
+from worker.checks.preflight import announced, cards_suffice, of_machine, of_running, on_paper
 from worker.cli import main
-from worker.preflight import announced, cards_suffice, of_machine, of_running, on_paper
 from worker.profiles import Box, load_profile, names
 from worker.profiles.budget import CUDA_CONTEXT, budgets, memory_fraction
 from worker.profiles.counts import Unknown, checkpoint, count, kv_bytes_per_token
-from worker.servers import command
+from worker.profiles.servers import command
 from worker.studio import editor_models
 
 PUBLISHED = {

@@ -28,8 +28,8 @@ from tests.support.scripted_openai import (
     scripted,
     weighs,
 )
-from worker.sglang import VlmConfig, VlmSeats, examine, open_vlm_seats
-from worker.vlm_client import Server, VlmRefused, VlmUnavailable
+from worker.vlm.client import Server, VlmRefused, VlmUnavailable
+from worker.vlm.seats import VlmConfig, VlmSeats, examine, open_vlm_seats
 
 BRIEF = Brief(text="A red cup stands on a table. Soft light comes from the left.")
 EXTRACT = ExtractRequest(brief=BRIEF)

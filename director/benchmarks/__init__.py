@@ -1,1 +1,0 @@
-"""Benchmarks: cases and scoring. Start at `cases`; nothing here runs a loop or looks at a picture."""

@@ -1,0 +1,72 @@
+"""`visiondirector-worker compose`: LGBench-like tasks from the goal pool, with source pictures for i2i."""
+
+import argparse
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from director.errors import BriefError
+from director.seats import RenderRequest
+from director.types import Action, ActionKind
+from tasks.settings import Settings
+from tasks.store import FolderStore, Images
+from worker.bench.lgbench.compose import RANGES, Writer, compose
+from worker.bench.lgbench.pool import pool
+from worker.bench.lgbench.records import SOURCE, Record, dumped
+from worker.bench.lgbench.write import write
+
+_SIZE = 512
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tasks", type=int, default=100, help="how many")
+    parser.add_argument("--goals", metavar="LOW-HIGH", help="goals a task (default: 14-22, or 8-14 for i2i)")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same files")
+    parser.add_argument("--modality", choices=["t2i", "i2i"], default="t2i", help="i2i: edits of a picture drawn first")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for t2i_<tasks>.json and the pictures")
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    """Compose, write the records, draw the sources. Raises BriefError for what can't be composed."""
+    if args.tasks < 1:
+        raise BriefError(f"{args.tasks} tasks", "ask for one or more", "--tasks")
+    goals = read_range(args.goals) if args.goals else RANGES[args.modality]
+    records = list(compose(pool(), args.tasks, goals, args.seed, args.modality, writer()))
+    args.output.mkdir(parents=True, exist_ok=True)
+    if args.modality == "i2i":
+        draw_sources(records, args.output)
+    # Last, so that records without their pictures are never found.
+    path = args.output / f"{args.modality}_{args.tasks}.json"
+    path.write_text(dumped(records), encoding="utf-8")
+    print(f"{path}: {len(records)} tasks, {sum(len(record.goals) for record in records)} goals")
+    return 0
+
+
+def read_range(text: str) -> tuple[int, int]:
+    """ "8-30" as (8, 30), "18" as (18, 18)."""
+    low, dash, high = text.partition("-")
+    if not (low.isdigit() and (high.isdigit() or not dash)):
+        raise BriefError(f"{text!r} is no range", "write LOW-HIGH, such as 8-30", "--goals")
+    return int(low), int(high or low)
+
+
+def writer() -> Writer:
+    return write
+
+
+def draw_sources(records: Iterable[Record], folder: Path) -> None:
+    """The pictures that i2i tasks start from: their source sentence, drawn by the sketch that misses nothing."""
+    from worker.local import LocalContext
+    from worker.sketch.editor import SketchEditor
+
+    with tempfile.TemporaryDirectory() as scratch:
+        context = LocalContext(Images(FolderStore(Path(scratch))))
+        for record in records:
+            target = folder / SOURCE.format(record.id)
+            if record.modality != "i2i" or not record.source or target.is_file():
+                continue
+            action = Action(kind=ActionKind.GENERATE, instruction=record.source, targets=())
+            request = RenderRequest(model="perfect", action=action, seeds=(record.id,), width=_SIZE, height=_SIZE)
+            drawn = SketchEditor().render(request, context).candidates[0].image
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(context.images.get(drawn))

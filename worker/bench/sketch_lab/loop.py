@@ -1,0 +1,296 @@
+"""The strategy table on the sketch studio: the paper's arms, ours, and controls at equal renders.
+
+Pictures and verdicts are simulated, by a profile fitted to the paper's arms. All arms of a task run in one
+process with a memory: what two arms ask alike is drawn and judged once, and each arm still pays for it.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from director import history
+from director.intake import loop_settings
+from director.loop import direct
+from director.types import ActionKind, GoalType, Outcome, Trajectory
+from tasks.settings import Settings
+from worker.bench.cases import Arm, Case, Key, Row, Work, run_of
+from worker.bench.cores import cores, one_thread
+from worker.bench.lgbench.compose import RANGES, compose
+from worker.bench.lgbench.pool import pool
+from worker.bench.lgbench.records import case_of, read_cases
+from worker.bench.lgbench.write import write
+from worker.bench.run_log import Log, open_log
+from worker.bench.sketch_lab.gate import gate_curve
+from worker.bench.sketch_lab.memo import Kept, RememberingLook, remembering
+from worker.bench.statistics import Metric
+from worker.bench.tables import Report, markdown, report
+from worker.local import LocalContext
+from worker.sketch.misses import Profile, profile
+
+PAPER = ("one-shot", "reprompt", "best-of-4", "refinement", "all")
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "ours-without-rollback": {"rollback": False},
+    "ours-without-micro-grid": {"candidates": 1, "adaptive": False, "judge": False},
+    "ours-without-gate": {"gate": "staged"},
+    "ours-without-masks": {"masks": False},
+    "ours-with-no-loss": {"accept": "no-loss"},
+    "ours-without-adaptive-n": {"adaptive": False},
+}
+BEST_OF_K = "best-of-k"
+SWEEP: dict[str, dict[str, float]] = {
+    "mask-low": {"mask": -2.0},
+    "mask-high": {"mask": 2.0},
+    "focus-low": {"focus": -1.0},
+    "focus-high": {"focus": 1.0},
+    "damage-low": {"damage": 0.0},
+    "damage-high": {"damage": 0.4},
+}
+"""What the paper's arms don't identify, as changes to the profile: masks and focus in units of luck."""
+_SWEPT = ("all", "ours")
+
+METRICS = (
+    Metric("goal_completion", "goals met, %"),
+    Metric("tasks_80", "tasks ≥ 80 %"),
+    Metric("unsure", "unsure, %"),
+    *(Metric(kind.value, kind.value) for kind in GoalType),
+    Metric("edits", "edits", share=False),
+)
+TABLES = {"": (*METRICS[:3], METRICS[-1]), "By type of goal": METRICS[3:-1]}
+GRADER = "sketch-verifier on the annotated goals, the same as inside the loop; unsure counts as missed"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tasks", type=Path, help="a file or a folder of LGBench records (default: composed tasks)")
+    parser.add_argument("--compose", type=int, default=100, metavar="N", help="tasks to compose, of 14 to 22 goals")
+    parser.add_argument("--seed", type=int, default=2, help="of the composed tasks")
+    parser.add_argument("--profile", default="flux-krea", help="profile of the sketch's editor")
+    parser.add_argument(
+        "--arms", default=",".join((*PAPER, "ours")), help="strategies to run; best-of-k goes with ours"
+    )
+    parser.add_argument("--ablate", action="store_true", help="also ours without each of its parts")
+    parser.add_argument(
+        "--sweep", action="store_true", help="also all, ours and best-of-k in worlds the paper leaves open"
+    )
+    parser.add_argument("--sweep-tasks", type=int, metavar="N", help="the first N tasks only, in each of those worlds")
+    parser.add_argument(
+        "--errors",
+        type=_share,
+        default=0.0,
+        metavar="P",
+        help="chance that judge and verifier err on a goal",
+    )
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of ours")
+    parser.add_argument("--size", type=int, default=384, help="pixels a side")
+    parser.add_argument("--processes", type=int, default=cores())
+    parser.add_argument("-o", "--output", type=Path, help="folder that keeps what is finished: run again to go on")
+    parser.add_argument("--json", type=Path, help="also write the result to this file")
+
+
+def _share(text: str) -> float:
+    if not 0 <= (share := float(text)) <= 1:
+        raise argparse.ArgumentTypeError("must lie between 0 and 1")
+    return share
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    result, found = measured(args)
+    if args.json:
+        args.json.write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    print("\n".join(markdown(each, TABLES) for each in found))
+    return 0
+
+
+@dataclass(frozen=True)
+class World:
+    """One profile and the arms that run in it, over the first `tasks` (None: all).
+
+    `name` is empty for the profile as it is fitted.
+    """
+
+    name: str
+    habits: Profile
+    arms: tuple[Arm, ...]
+    tasks: int | None = None
+    errors: float = 0.0
+
+    def keyed(self, arm: str) -> str:
+        return f"{arm}.{self.name}" if self.name else arm
+
+
+def measured(args: argparse.Namespace) -> tuple[dict[str, Any], list[Report]]:
+    """Run what is not finished yet, and report on all of it. Raises BriefError for tasks that can't be used."""
+    cases = _cases(args)
+    worlds = _worlds(args)
+    facts = {
+        "editor": f"sketch/{args.profile} (simulated), {args.size} px",
+        "planner": "sketch-planner: goals are extracted from the brief, the annotated ones are the grader's alone",
+        "grader": GRADER,
+        **(
+            {"errors": f"judge and verifier err on {args.errors:.0%} of goals, the grader does not"}
+            if args.errors
+            else {}
+        ),
+        "tasks": f"{args.tasks}" if args.tasks else f"{args.compose} composed from seed {args.seed}, 14 to 22 goals",
+    }
+    with ExitStack() as stack:
+        log = stack.enter_context(_opened(args, facts)) if args.output else None
+        workers = stack.enter_context(ProcessPoolExecutor(max_workers=args.processes, initializer=one_thread))
+        rows = list(_rows(workers, cases, worlds, log))
+        equal = [replace(w, arms=(_equal_renders(w, rows, args),)) for w in worlds if _has_ours(w)]
+        rows += _rows(workers, cases, equal, log)
+    found = [_report(world, rows, facts) for world in worlds]
+    gate = gate_curve(args.seed)
+    result = {
+        **found[0].model_dump(mode="json"),
+        "gate": gate,
+        "sweep": [{"world": w.name, **r.model_dump(mode="json")} for w, r in zip(worlds[1:], found[1:], strict=True)],
+    }
+    return result, found
+
+
+def _cases(args: argparse.Namespace) -> list[Case]:
+    if args.tasks:
+        return read_cases(args.tasks, "t2i")
+    records = compose(pool(), args.compose, RANGES["t2i"], args.seed, "t2i", write)
+    return [case_of(record, Path()) for record in records]
+
+
+def _worlds(args: argparse.Namespace) -> list[World]:
+    from director.intake import assignments
+
+    fixed = {"editor": args.profile, "width": args.size, "height": args.size}
+    own = {**fixed, **assignments(args.set)}
+    arms = {name: loop_settings(own if name == "ours" else fixed, name) for name in args.arms.split(",")}
+    swept = tuple(Arm(name=name, settings=loop_settings(own if name == "ours" else fixed, name)) for name in _SWEPT)
+    if args.ablate:
+        arms |= {name: loop_settings({**own, **change}, "ours") for name, change in ABLATIONS.items()}
+    habits = profile(args.profile)
+    worlds = [
+        World("", habits, tuple(Arm(name=name, settings=values) for name, values in arms.items()), None, args.errors)
+    ]
+    if args.sweep:
+        worlds += [
+            World(name, _varied(habits, change), swept, args.sweep_tasks, args.errors) for name, change in SWEEP.items()
+        ]
+    return worlds
+
+
+def _varied(habits: Profile, change: dict[str, float]) -> Profile:
+    """Added to what the profile has, but for a chance, which is set."""
+    return replace(habits, **{n: v if n == "damage" else getattr(habits, n) + v for n, v in change.items()})
+
+
+def _opened(args: argparse.Namespace, facts: dict[str, str]) -> Any:
+    return open_log(
+        args.output / "rows.jsonl", Row, {**facts, "set": args.set, "profile": profile(args.profile).__dict__}
+    )
+
+
+def _has_ours(world: World) -> bool:
+    return any(arm.name == "ours" for arm in world.arms)
+
+
+def _equal_renders(world: World, rows: Sequence[Row], args: argparse.Namespace) -> Arm:
+    """Best of as many as ours rendered on average: the control that the paper lacks."""
+    spent = [row.run.cost.renders for row in rows if row.arm == world.keyed("ours") and not row.error]
+    count = min(16, max(1, round(sum(spent) / max(1, len(spent)))))
+    one_shot = {"editor": args.profile, "width": args.size, "height": args.size, "candidates": count}
+    return Arm(name=BEST_OF_K, settings=loop_settings(one_shot, "best-of-4"))
+
+
+# --- running ------------------------------------------------------------------------------------
+
+
+def _rows(
+    workers: ProcessPoolExecutor, cases: Sequence[Case], worlds: Sequence[World], log: Log[Row] | None
+) -> Iterator[Row]:
+    """The rows of all arms: those on file, and those still to run, filed as soon as a task is through."""
+    todo: list[tuple[Case, World]] = []
+    for world in worlds:
+        for case in cases[: world.tasks]:
+            filed = {
+                a.name: log and log.get(Key(case.id, world.keyed(a.name), 0), _digest(case, a)) for a in world.arms
+            }
+            yield from (row for row in filed.values() if row)
+            if left := tuple(arm for arm in world.arms if not filed[arm.name]):
+                todo.append((case, replace(world, arms=left)))
+    for done, found in enumerate(workers.map(_task, *zip(*todo, strict=True)) if todo else (), 1):
+        for row in found:
+            if log:
+                log.add(row)
+            yield row
+        if done % 10 == 0 or done == len(todo):
+            print(f"{done} of {len(todo)} tasks", file=sys.stderr, flush=True)
+
+
+def _digest(case: Case, arm: Arm) -> str:
+    return f"{case.digest()}-{arm.settings.candidates}" if arm.name == BEST_OF_K else case.digest()
+
+
+def _task(case: Case, world: World) -> list[Row]:
+    """All arms of one task; the same for whichever arms are asked, since seeds depend on the task alone."""
+    studio, look = remembering(world.habits, world.errors)
+    context = LocalContext(Kept())
+    rows: list[Row] = []
+    for arm in world.arms:
+        seed = int(case.digest(), 16) >> 1
+        done = direct(case.brief, arm.settings, seed, studio, context)
+        work = Work(case, arm.model_copy(update={"name": world.keyed(arm.name)}), 0)
+        run_row = run_of(work, done, None, {}, None).model_copy(update={"task": _digest(case, arm)})
+        rows.append(
+            Row(
+                case=case.id,
+                arm=work.arm.name,
+                seed=0,
+                task=run_row.task,
+                group=case.group,
+                parts=_parts(case, done, look, context),
+                run=run_row,
+            )
+        )
+    return rows
+
+
+def _parts(
+    case: Case, done: Trajectory, look: RememberingLook, context: LocalContext
+) -> dict[str, tuple[float, float]]:
+    image = history.deliverable(done) or ""
+    verdicts = {goal.id: look.verdict(image, goal, context).outcome for goal in case.goals}
+    met = {name for name, outcome in verdicts.items() if outcome is Outcome.MET}
+    edits = sum(each.planned.action.kind is ActionKind.EDIT for each in history.rounds(done))
+    parts: dict[str, tuple[float, float]] = {
+        "goal_completion": (len(met), len(case.goals)),
+        "tasks_80": (float(len(met) >= 0.8 * len(case.goals)), 1),
+        "unsure": (sum(outcome is Outcome.UNSURE for outcome in verdicts.values()), len(case.goals)),
+        "edits": (edits, 1),
+    }
+    for kind in GoalType:
+        own = [goal.id for goal in case.goals if goal.type == kind]
+        parts[kind.value] = (len(met.intersection(own)), len(own))
+    return parts
+
+
+# --- reporting ----------------------------------------------------------------------------------
+
+
+def _report(world: World, rows: Sequence[Row], facts: dict[str, str]) -> Report:
+    own = [row for row in rows if (row.arm.partition(".")[2]) == world.name]
+    plain = [row.model_copy(update={"arm": row.arm.partition(".")[0]}) for row in own]
+    order = [*PAPER, BEST_OF_K, "ours", *ABLATIONS]
+    plain.sort(key=lambda row: (order.index(row.arm), row.case))
+    where = {"world": f"{world.name}: {SWEEP[world.name]}"} if world.name else {}
+    return report(
+        f"Strategies on the sketch studio{', ' + world.name if world.name else ''}",
+        {**facts, **where},
+        plain,
+        METRICS,
+        controls=("one-shot", BEST_OF_K),
+        against="all",
+        notes=("Simulated: these numbers exercise the loop and judge no model.",),
+    )

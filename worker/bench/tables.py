@@ -1,0 +1,185 @@
+"""A benchmark's result: what was measured on what, a row for each arm, the controls beside it.
+
+JSON for machines, Markdown for people; both say who drew, who judged and what could not be judged.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from pydantic import Field
+
+from director.types import Value
+from worker.bench.cases import Cost, Row
+from worker.bench.statistics import Metric, Parts, difference, draws, estimate, summed
+
+COSTS = (
+    Metric("rounds", "rounds", share=False),
+    Metric("renders", "renders", share=False),
+    Metric("denoising_steps", "denoising steps", share=False),
+    Metric("vlm_calls", "VLM calls", share=False),
+    Metric("prompt_tokens", "prompt tokens", share=False),
+    Metric("completion_tokens", "completion tokens", share=False),
+    Metric("seconds", "seconds", share=False),
+)
+"""Means a task. Seconds are those of the process that ran it, beside whatever else the machine did."""
+
+
+class Arms(NamedTuple):
+    """The rows of one arm by task, in the order of the tasks; rows of several seeds are added up."""
+
+    name: str
+    tasks: dict[str, Parts]
+    failed: tuple[str, ...]
+
+
+class Report(Value):
+    """`rows`: for each arm its figures and their intervals. `facts` says what they were measured on.
+
+    `differences` are paired: both arms on the same tasks. `notes` are what a reader must know;
+    `unscored` what could not be judged, by arm.
+    """
+
+    benchmark: str
+    facts: dict[str, str]
+    rows: tuple[dict[str, Any], ...]
+    differences: tuple[dict[str, Any], ...] = ()
+    controls: tuple[str, ...] = ()
+    unscored: dict[str, str] = Field(default_factory=dict[str, str])
+    notes: tuple[str, ...] = ()
+    labels: dict[str, str] = Field(default_factory=dict[str, str])
+
+
+def report(
+    benchmark: str,
+    facts: dict[str, str],
+    rows: Iterable[Row],
+    metrics: Sequence[Metric],
+    controls: Sequence[str] = (),
+    against: str = "",
+    headline: str = "",
+    notes: Sequence[str] = (),
+) -> Report:
+    """Estimates for each arm, and paired differences of `headline` from the arm `against` and each control.
+
+    The first metric is the headline unless another is named. Arms stand in the order of their first row.
+    """
+    arms = by_arm(rows)
+    headline = headline or metrics[0].name
+    head = next(metric for metric in metrics if metric.name == headline)
+    wanted = [name for name in dict.fromkeys((against, *controls)) if name and any(a.name == name for a in arms)]
+    tried = [arm for arm in arms if arm.name not in controls]
+    pairs = [(ours, theirs) for theirs in arms if theirs.name in wanted for ours in tried if ours.name != theirs.name]
+    shown = (*metrics, *COSTS)
+    return Report(
+        benchmark=benchmark,
+        facts=facts,
+        rows=tuple(_row(arm, shown) for arm in arms),
+        differences=tuple(gap for ours, theirs in pairs if (gap := _gap(ours, theirs, head))),
+        controls=tuple(controls),
+        unscored={
+            arm.name: f"{len(arm.failed)} runs failed: {', '.join(arm.failed[:5])}" for arm in arms if arm.failed
+        },
+        notes=tuple(notes),
+        labels={metric.name: metric.label for metric in shown},
+    )
+
+
+def by_arm(rows: Iterable[Row]) -> list[Arms]:
+    """Rows sorted out: for each arm its tasks in the order of the rows, and what failed (in no figure)."""
+    names: dict[str, dict[str, list[Parts]]] = {}
+    failed: dict[str, list[str]] = {}
+    for row in rows:
+        tasks = names.setdefault(row.arm, {})
+        if row.error:
+            failed.setdefault(row.arm, []).append(row.case)
+        else:
+            tasks.setdefault(row.case, []).append({**row.parts, **cost_parts(row.run.cost)})
+    return [
+        Arms(name, {case: summed(each) for case, each in tasks.items()}, tuple(failed.get(name, ())))
+        for name, tasks in names.items()
+    ]
+
+
+def cost_parts(cost: Cost) -> Parts:
+    """A run's cost as parts of one run; what was not measured has no part."""
+    values = {**cost.model_dump(), "vlm_calls": cost.vlm_calls}
+    return {name: (float(value), 1.0) for name, value in values.items() if value is not None}
+
+
+def _row(arm: Arms, metrics: Sequence[Metric]) -> dict[str, Any]:
+    tasks = list(arm.tasks.values())
+    drawn = draws(len(tasks))
+    row: dict[str, Any] = {"strategy": arm.name, "tasks": len(tasks)}
+    for metric in metrics:
+        if found := estimate(tasks, metric, drawn):
+            row[metric.name] = found.value
+            row[f"{metric.name}_ci"] = [found.low, found.high]
+    return row
+
+
+def _gap(ours: Arms, theirs: Arms, metric: Metric) -> dict[str, Any] | None:
+    shared = [case for case in ours.tasks if case in theirs.tasks]
+    found = difference(
+        [ours.tasks[case] for case in shared], [theirs.tasks[case] for case in shared], metric, draws(len(shared))
+    )
+    return found and {
+        "strategy": ours.name,
+        "against": theirs.name,
+        "metric": metric.name,
+        "difference": found.value,
+        "difference_ci": [found.low, found.high],
+        "tasks": len(shared),
+    }
+
+
+# --- for people -----------------------------------------------------------------------------------
+
+
+def markdown(found: Report, tables: Mapping[str, Sequence[Metric]]) -> str:
+    """The report as Markdown: what it was measured on, a table for each title, costs, differences, what to know."""
+    lines = [f"## {found.benchmark}", "", *(f"- {name}: {value}" for name, value in found.facts.items())]
+    for title, metrics in {**tables, "Cost: means a task": COSTS}.items():
+        lines += _table(found, title, [metric for metric in metrics if any(metric.name in row for row in found.rows)])
+    if found.differences:
+        shares = {metric.name for metrics in tables.values() for metric in metrics if metric.share}
+        lines += ["", "Paired over the same tasks:", ""]
+        lines += [_difference(gap, found.labels[gap["metric"]], gap["metric"] in shares) for gap in found.differences]
+    if found.unscored or found.notes:
+        lines += ["", *(f"- not scored, {arm}: {what}" for arm, what in found.unscored.items())]
+        lines += [f"- {note}" for note in found.notes]
+    return "\n".join([*lines, "", "Shares are in percent. Intervals are 95 %, by bootstrap over tasks.", ""])
+
+
+def _table(found: Report, title: str, metrics: Sequence[Metric]) -> list[str]:
+    if not metrics:
+        return []
+    head = ["strategy", "tasks", *(metric.label for metric in metrics)]
+    lines = ["", *([title, ""] if title else []), _cells(head), _cells(["---"] + ["---:"] * (len(head) - 1))]
+    for row in found.rows:
+        name = row["strategy"] + (" (control)" if row["strategy"] in found.controls else "")
+        lines.append(
+            _cells([name, str(row["tasks"]), *(_figure(row, metric.name, metric.share) for metric in metrics)])
+        )
+    return lines
+
+
+def _cells(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _figure(row: dict[str, Any], name: str, share: bool) -> str:
+    if name not in row:
+        return "–"
+    low, high = row[f"{name}_ci"]
+    return f"{_number(row[name], share)} ({_number(low, share)} to {_number(high, share)})"
+
+
+def _number(value: float, share: bool) -> str:
+    return f"{100 * value:.1f}" if share else f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}"
+
+
+def _difference(gap: dict[str, Any], label: str, share: bool) -> str:
+    low, high = gap["difference_ci"]
+    scale, unit = (100, " points") if share else (1, "")
+    said = f"{scale * gap['difference']:+.1f}{unit} ({scale * low:+.1f} to {scale * high:+.1f})"
+    return f"- {gap['strategy']} less {gap['against']}: {label} {said}"

@@ -1,0 +1,299 @@
+"""What a profile needs and whether it is there: said before a night is lost.
+
+A dry run looks at the profile alone. The machine's part (cards, memory, libraries, weights) can be checked before
+anything runs, the rest once it does.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from importlib import util
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import psutil
+from redis import Redis
+from redis.exceptions import RedisError
+
+from director.errors import DirectorError
+from tasks.settings import MAX_STEP_S, Settings
+from worker.checks.doctor import Check
+from worker.profiles import Box, ModelServer, Opened, Profile
+from worker.profiles.budget import GIB, budgets
+from worker.profiles.counts import Unknown, checkpoint
+from worker.profiles.servers import address, answers
+
+SKEW_SECONDS = 5.0
+"""Leases run on Redis' time; S3 refuses signatures that are a quarter of an hour off."""
+
+_STEPS = {"planner": ("extract", "plan"), "judge": ("select",), "verifier": ("verify",)}
+SGLANG = "0.5.23"
+"""The version whose flags `worker.profiles.servers` writes; others name some of them differently."""
+
+Lines = Iterator[Check]
+
+
+def on_paper(opened: Opened) -> Lines:
+    """The profile itself: it needs no GPU, no weights and no server."""
+    profile = opened.profile
+    yield Check("profile", True, f"{opened.word}: {profile.about}")
+    yield _checked("queues", lambda: _queues(profile))
+    yield _checked("endpoints", lambda: _endpoints(profile))
+    try:
+        for budget in budgets(profile):
+            yield Check("memory", budget.fits, budget.table())
+    except (Unknown, ValueError) as error:
+        yield Check("memory", False, str(error))
+
+
+def announced(opened: Opened, box: Box) -> Lines:
+    """What a real run will look for, said without looking."""
+    for path, repository in _weights(opened.profile):
+        source = f"weights of {repository}" if repository else "made from code at the first start"
+        yield Check("weights", True, f"will look for {path} ({source})")
+    if box.gpus:
+        cards = ", ".join(f"{size:g}" for size in box.gpus)
+        yield Check("gpus", True, f"will look for {len(box.gpus)} with {cards} GiB or more")
+    for server in box.servers:
+        yield Check("servers", True, f"will ask {address(server)} for {server.served}")
+    stores = "of the box itself" if box.stores else "that the settings name"
+    yield Check("stores", True, f"will ask the Redis and the S3 {stores} for ledger, bucket and clock")
+
+
+def of_machine(opened: Opened, box: Box, settings: Settings) -> Lines:
+    """Cards, memory, libraries and weights: all that must be there before a start."""
+    yield _checked("memory", lambda: _machine_memory(box))
+    if box.gpus:
+        yield _checked("gpus", lambda: _gpus(box))
+    on_gpus = any(server.gpus for server in box.servers)
+    if box.servers:
+        yield _checked("sglang", lambda: _sglang(settings, on_gpus))
+    if on_gpus:
+        yield _checked("nvcc", lambda: _nvcc(os.environ))
+    if opened.profile.editors and any("editor" in group.seats for group in box.workers):
+        yield _checked("libraries", _libraries)
+        if box.gpus:
+            yield _checked("cuda", _cuda)
+    for path, repository in _weights(opened.profile):
+        if Path(path).name.startswith("tiny-"):
+            continue
+        yield _checked("weights", lambda path=path, repository=repository: _on_disk(Path(path), repository))
+    for path in _loras(opened.profile):
+        yield Check("lora", path.is_file(), f"{path}" if path.is_file() else f"there is no {path}: mend `loras`")
+    for server in box.servers:
+        yield _checked("port", lambda server=server: _port(server))
+
+
+def of_running(opened: Opened, settings: Settings) -> Lines:
+    """Servers with the names that the seats ask for, and clocks; the stores are the plain doctor's."""
+    if config := opened.profile.seats():
+        from worker.vlm.seats import examine
+
+        asked = {(seat.url, seat.model): seat for seat in (config.planner, config.judge, config.verifier)}
+        for seat in asked.values():
+            yield _checked("server", lambda seat=seat: examine(seat))
+    yield _checked("clock", lambda: _clock(settings))
+
+
+def _checked(name: str, look: Callable[[], str]) -> Check:
+    try:
+        return Check(name, True, look())
+    except (DirectorError, RedisError, httpx.HTTPError, OSError, ValueError) as error:
+        return Check(name, False, str(error))
+
+
+# --- on paper -----------------------------------------------------------------------------------
+
+
+def _queues(profile: Profile) -> str:
+    """Every seat and every editor model has a worker in some box."""
+    served = {seat for box in profile.boxes.values() for group in box.workers for seat in group.seats}
+    if missing := sorted({"planner", "judge", "verifier", "editor", "control"} - served):
+        raise ValueError(f"no worker serves {', '.join(missing)}")
+    groups = [group for box in profile.boxes.values() for group in box.workers if "editor" in group.seats]
+    models = {model for group in groups for model in profile.models(group)}
+    if profile.editors:
+        for group in groups:
+            profile.pipelines(profile.models(group))
+        if idle := sorted(set(profile.editors.models()) - models):
+            raise ValueError(f"no worker serves editor.{idle[0]}")
+    said = ", ".join(f"editor.{model}" for model in sorted(models)) or "the sketch studio's editors"
+    return f"planner, judge, verifier, control, {said}"
+
+
+def _endpoints(profile: Profile) -> str:
+    """Every seat asks a server of the profile, by the name that it serves."""
+    config = profile.seats()
+    if config is None:
+        return "no model server is asked"
+    servers = {server.port: server for box in profile.boxes.values() for server in box.servers}
+    for seat, asked in (("planner", config.planner), ("judge", config.judge), ("verifier", config.verifier)):
+        port = urlsplit(asked.url).port or 0
+        base = asked.model.split(":", 1)[0]
+        if servers and port not in servers:
+            raise ValueError(f"{seat} asks {asked.url}: the profile's servers have {', '.join(map(str, servers))}")
+        if servers and servers[port].served != base:
+            raise ValueError(f"{seat} asks for {base!r}, and {servers[port].name} serves {servers[port].served!r}")
+        if servers and asked.max_tokens >= servers[port].context:
+            raise ValueError(f"{seat}: a reply of {asked.max_tokens} tokens leaves no context for the prompt")
+        limit = min((MAX_STEP_S | profile.max_step_s)[kind] for kind in _STEPS[seat])
+        if asked.deadline_s >= limit:
+            raise ValueError(f"{seat}: its deadline_s, {asked.deadline_s:g}, must be below max_step_s, {limit:g}")
+    return ", ".join(f"{server.name} serves {server.served} on {port}" for port, server in servers.items())
+
+
+def _weights(profile: Profile) -> list[tuple[str, str]]:
+    """Each folder of weights with the repository that it comes from; an empty one: made from code."""
+    paths = [server.model for box in profile.boxes.values() for server in box.servers]
+    paths += [config.path for config in profile.editors.pipelines.values()] if profile.editors else []
+    found: dict[str, str] = {}
+    for path in paths:
+        try:
+            found[path] = checkpoint(path).repository
+        except Unknown:
+            found[path] = f"{Path(path).name}, which this checkout does not know"
+    return list(found.items())
+
+
+def _loras(profile: Profile) -> list[Path]:
+    configs = profile.editors.pipelines.values() if profile.editors else ()
+    return list(dict.fromkeys(path for config in configs for path in config.loras.values()))
+
+
+# --- the machine --------------------------------------------------------------------------------
+
+
+def _machine_memory(box: Box) -> str:
+    there = psutil.virtual_memory().total / GIB
+    if there < 0.95 * box.memory:
+        raise ValueError(f"the machine has {there:.1f} GiB, the profile needs {box.memory:g}")
+    return f"{there:.1f} GiB, {box.memory:g} needed"
+
+
+def _gpus(box: Box) -> str:
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        raise ValueError("there is no nvidia-smi: install the driver, or choose another profile")
+    query = [program, "--query-gpu=name,memory.total,memory.used", "--format=csv,noheader,nounits"]
+    done = subprocess.run(query, capture_output=True, text=True, timeout=30, check=False)
+    if done.returncode:
+        raise ValueError(f"nvidia-smi failed: {(done.stderr or done.stdout).strip()[:300]}")
+    return cards_suffice(box.gpus, done.stdout)
+
+
+def cards_suffice(wanted: Sequence[float], listed: str) -> str:
+    """From nvidia-smi's CSV of name and MiB in all and in use; ValueError names the first card that is too small."""
+    rows = [line.rsplit(",", 2) for line in listed.strip().splitlines()]
+    if len(rows) < len(wanted):
+        raise ValueError(f"the profile wants {len(wanted)} GPUs, and there are {len(rows)}")
+    said: list[str] = []
+    for number, (size, (name, total, used)) in enumerate(zip(wanted, rows, strict=False)):
+        if float(total) / 1024 < size:
+            raise ValueError(f"GPU {number}, {name}, has {float(total) / 1024:.1f} GiB: the profile wants {size:g}")
+        said.append(f"{name} with {float(total) / 1024:.1f} GiB, {float(used) / 1024:.1f} in use")
+    return ", ".join(said)
+
+
+def _sglang(settings: Settings, on_gpus: bool) -> str:
+    if not settings.sglang_python.exists():
+        raise ValueError(f"there is no {settings.sglang_python}: install SGLang, or set VISIONDIRECTOR_SGLANG_PYTHON")
+    # The kernels are no package where `make setup-sglang` put stand-ins for a CPU.
+    wanted = "sglang-kernel" if on_gpus else "sglang"
+    code = f"from importlib.metadata import version as v; print(v('sglang')); v('{wanted}')"
+    done = subprocess.run([settings.sglang_python, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    version = done.stdout.strip()
+    if version != SGLANG:
+        found = f"SGLang {version}" if version else "no SGLang"
+        raise ValueError(f"{settings.sglang_python} has {found}: its flags are those of {SGLANG}, install that")
+    if done.returncode:
+        raise ValueError(f"{settings.sglang_python} has SGLang for a CPU: pip install sglang=={SGLANG} elsewhere")
+    return f"{settings.sglang_python} has SGLang {SGLANG}"
+
+
+def _nvcc(environ: Mapping[str, str]) -> str:
+    """CUDA's compiler, looked for where SGLang looks: FlashInfer compiles attention at the first start."""
+    home = environ.get("CUDA_HOME") or environ.get("CUDA_PATH")
+    places = [f"{home}/bin/nvcc"] if home else ["nvcc", "/usr/local/cuda/bin/nvcc"]
+    found = next((there for place in places if (there := shutil.which(place, path=environ.get("PATH")))), None)
+    if found is None:
+        raise ValueError("there is no nvcc: install the CUDA 13 toolkit, and set CUDA_HOME to its folder")
+    return found
+
+
+def _libraries() -> str:
+    wanted = ("torch", "diffusers", "transformers", "openai", "rapidocr")
+    if missing := [name for name in wanted if util.find_spec(name) is None]:
+        raise ValueError(f"{', '.join(missing)} can't be imported here: make setup-models, then use .venv-models/bin")
+    return ", ".join(wanted)
+
+
+def _cuda() -> str:
+    """Whether torch can use a card: asked in a process of its own, because CUDA does not survive a fork."""
+    code = "import torch; torch.ones(1, device='cuda'); print('torch', torch.__version__, 'CUDA', torch.version.cuda)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode:
+        why = (done.stderr.strip().splitlines() or ["no word why"])[-1][:300]
+        raise ValueError(f"torch can't use the cards: {why} (install a torch with CUDA, or a newer driver)")
+    return done.stdout.strip()
+
+
+def _on_disk(folder: Path, repository: str) -> str:
+    files = list(folder.rglob("*.safetensors")) if folder.is_dir() else []
+    if not files:
+        raise ValueError(f"{folder} has no weights: download {repository} into it")
+    if partial := next(folder.rglob("*.incomplete"), None):
+        raise ValueError(f"{folder}: the download has not ended ({partial.name})")
+    if not any((folder / name).is_file() for name in ("config.json", "model_index.json")):
+        raise ValueError(f"{folder} has neither config.json nor model_index.json: download {repository} again")
+    if missing := next(_not_there(folder), None):
+        raise ValueError(f"{folder} lacks {missing}: download {repository} again, it goes on where it ended")
+    return f"{folder}, {sum(file.stat().st_size for file in files) / GIB:.1f} GiB"
+
+
+def _not_there(folder: Path) -> Iterator[str]:
+    """What is missing of the parts that a pipeline lists, and of the files that an index of weights names."""
+    if (whole := folder / "model_index.json").is_file():
+        listed: dict[str, Any] = json.loads(whole.read_text(encoding="utf-8"))
+        parts = [name for name, kind in listed.items() if isinstance(kind, list) and kind[0]]
+        yield from (f"{name}/" for name in parts if not (folder / name).is_dir())
+    for index in sorted(folder.rglob("*.safetensors.index.json")):
+        shards: dict[str, str] = json.loads(index.read_text(encoding="utf-8")).get("weight_map", {})
+        for shard in sorted(set(shards.values())):
+            if not (index.parent / shard).is_file():
+                yield str((index.parent / shard).relative_to(folder))
+
+
+def _port(server: ModelServer) -> str:
+    if answers(server):
+        return f"{server.port}: {server.name} answers already"
+    taken = [c for c in psutil.net_connections("tcp") if c.status == "LISTEN" and c.laddr and c.laddr[1] == server.port]
+    if taken:
+        raise ValueError(f"{server.port} is taken by a process that is no model server")
+    return f"{server.port} is free for {server.name}"
+
+
+# --- while it runs ------------------------------------------------------------------------------
+
+
+def _clock(settings: Settings) -> str:
+    """How far this clock is from those of Redis and S3."""
+    with Redis.from_url(settings.ledger_url, socket_timeout=3) as redis:  # pyright: ignore[reportUnknownMemberType]
+        before = time.time()
+        seconds, microseconds = redis.time()  # pyright: ignore
+        skews = {"Redis": seconds + microseconds / 1e6 - (before + time.time()) / 2}
+    if settings.s3_endpoint:
+        answer = httpx.get(settings.s3_endpoint, timeout=5, trust_env=False)
+        if said := answer.headers.get("date"):
+            skews["S3"] = (parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds()
+    words = ", ".join(f"{name} {skew:+.1f} s" for name, skew in skews.items())
+    if any(abs(skew) > SKEW_SECONDS for skew in skews.values()):
+        raise ValueError(f"this machine's clock is off: {words} (run a time service)")
+    return words

@@ -1,0 +1,185 @@
+"""The families of diffusers pipelines that the editor knows: a table of small adapters.
+
+A new checkpoint of a known family is a line of settings; a new family is a row here. What each row says of its
+pipeline was measured on diffusers 0.42.1 and is held by tests/models.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from PIL import Image
+
+from worker.diffusion.canvas import Frame, Pixels, Size, on_edit_canvas, on_grid
+
+NEGATIVE = " "
+"""The other branch of classifier-free guidance. Without a negative prompt Qwen-Image has none, whatever its scale."""
+
+
+class Task(StrEnum):
+    GENERATE = "generate"  # a picture from words
+    EDIT = "edit"  # a picture from words and a picture
+    INPAINT = "inpaint"  # the same inside a mask
+
+
+@dataclass(frozen=True)
+class Shot:
+    """What one render asks of a pipeline, whatever the family. `image` and `mask` lie on the canvas."""
+
+    instruction: str
+    canvas: Size
+    steps: int
+    cfg: float  # scale of the classifier-free guidance; at most 1: off, one transformer call a step
+    guidance: float  # what a guidance-distilled model is told
+    strength: float  # of an inpainting: 1 forgets what was there
+    image: Pixels | None = None
+    mask: Pixels | None = None
+
+
+@dataclass(frozen=True)
+class Family:
+    """How one class of pipelines is asked.
+
+    `batches`: a micro-grid in one call equals one call for each seed. `text` gives the embeddings, made once for all
+    seeds and both branches, as keyword arguments; `call` the others that depend on the family. `tokens` counts an
+    instruction as the pipeline does, with what comes behind it.
+    """
+
+    pipeline: str
+    task: Task
+    batches: bool
+    steps: int
+    cfg: float
+    guidance: float
+    max_tokens: int
+    frame: Callable[[Size, int, int | None], Frame]
+    text: Callable[[Any, Shot, Any], dict[str, Any]]
+    call: Callable[[Shot], dict[str, Any]]
+    tokens: Callable[[Any, str], tuple[list[int], int, Any]]
+
+
+def _sized(shot: Shot) -> dict[str, Any]:
+    return {"width": shot.canvas[0], "height": shot.canvas[1]}
+
+
+# --- Qwen-Image ---------------------------------------------------------------------------------
+
+
+def _qwen_text(pipe: Any, shot: Shot, torch: Any) -> dict[str, Any]:
+    return _qwen_branches(pipe, shot, torch, {"max_sequence_length": _QWEN_TOKENS})
+
+
+def _edit_plus_text(pipe: Any, shot: Shot, torch: Any) -> dict[str, Any]:
+    """The encoder sees the picture at about 384 x 384, as in the pipeline's `__call__`."""
+    ratio = shot.canvas[0] / shot.canvas[1]
+    width = math.sqrt(_CONDITION_AREA * ratio)
+    height = width / ratio
+    small = pipe.image_processor.resize(_picture(shot.image), round(height / 32) * 32, round(width / 32) * 32)
+    return _qwen_branches(pipe, shot, torch, {"image": [small]})
+
+
+def _edit_inpaint_text(pipe: Any, shot: Shot, torch: Any) -> dict[str, Any]:
+    return _qwen_branches(pipe, shot, torch, {"image": _picture(shot.image)})
+
+
+def _qwen_branches(pipe: Any, shot: Shot, torch: Any, how: dict[str, Any]) -> dict[str, Any]:
+    """Embeddings (1, tokens, width) and their masks (1, tokens), for the prompt and, with guidance, for its absence."""
+    branches = {"": shot.instruction} | ({"negative_": NEGATIVE} if shot.cfg > 1 else {})
+    made: dict[str, Any] = {}
+    for name, words in branches.items():
+        embeds, mask = pipe.encode_prompt(prompt=words, **how)
+        made[f"{name}prompt_embeds"] = embeds
+        # The pipeline drops a mask that hides nothing, and then warns that there is none.
+        shape = embeds.shape[:2]
+        made[f"{name}prompt_embeds_mask"] = (
+            torch.ones(shape, dtype=torch.long, device=embeds.device) if mask is None else mask
+        )
+    return made
+
+
+def _qwen_call(shot: Shot) -> dict[str, Any]:
+    return _sized(shot) | {"true_cfg_scale": shot.cfg, "max_sequence_length": _QWEN_TOKENS}
+
+
+def _edit_plus_call(shot: Shot) -> dict[str, Any]:
+    return _qwen_call(shot) | {"image": [_picture(shot.image)]}
+
+
+def _edit_inpaint_call(shot: Shot) -> dict[str, Any]:
+    # It ignores width and height: the canvas is one that it finds itself.
+    return {
+        "image": _picture(shot.image),
+        "mask_image": _picture(shot.mask),
+        "strength": shot.strength,
+        "true_cfg_scale": shot.cfg,
+        "max_sequence_length": _QWEN_TOKENS,
+    }
+
+
+def _qwen_tokens(pipe: Any, text: str) -> tuple[list[int], int, Any]:
+    behind = pipe.prompt_template_encode.split("{}")[1]
+    count = len(pipe.tokenizer(behind)["input_ids"])
+    return list(pipe.tokenizer(text)["input_ids"]), count, pipe.tokenizer
+
+
+# --- FLUX.1 -------------------------------------------------------------------------------------
+
+
+def _flux_text(pipe: Any, shot: Shot, torch: Any) -> dict[str, Any]:
+    """T5 embeddings (1, 512, width) and CLIP's pooled ones (1, width), which know the first 77 tokens only."""
+    branches = {"": shot.instruction} | ({"negative_": NEGATIVE} if shot.cfg > 1 else {})
+    made: dict[str, Any] = {}
+    for name, words in branches.items():
+        # CLIP gets the words that it reads anyway; the whole would only make it warn.
+        head = pipe.tokenizer.decode(
+            pipe.tokenizer(words, truncation=True, max_length=_CLIP_TOKENS)["input_ids"], skip_special_tokens=True
+        )
+        embeds, pooled, _ = pipe.encode_prompt(prompt=head, prompt_2=words, max_sequence_length=_T5_TOKENS)
+        made |= {f"{name}prompt_embeds": embeds, f"{name}pooled_prompt_embeds": pooled}
+    return made
+
+
+def _flux_call(shot: Shot) -> dict[str, Any]:
+    sized = _sized(shot) | {"guidance_scale": shot.guidance, "max_sequence_length": _T5_TOKENS}
+    return sized | ({"true_cfg_scale": shot.cfg} if shot.cfg > 1 else {})
+
+
+def _flux_tokens(pipe: Any, text: str) -> tuple[list[int], int, Any]:
+    return list(pipe.tokenizer_2(text, add_special_tokens=False)["input_ids"]), 1, pipe.tokenizer_2
+
+
+def _picture(pixels: Pixels | None) -> Image.Image:
+    if pixels is None:
+        raise ValueError("this pipeline works on a picture, and there is none")
+    return Image.fromarray(pixels)
+
+
+_QWEN_TOKENS = 1024
+_CONDITION_AREA = 384 * 384
+_CLIP_TOKENS = 77
+_T5_TOKENS = 512
+
+FAMILIES: dict[str, Family] = {
+    "qwen-image": Family(
+        pipeline="QwenImagePipeline", task=Task.GENERATE, batches=True, steps=50, cfg=4.0, guidance=0.0,
+        max_tokens=_QWEN_TOKENS, frame=on_grid, text=_qwen_text, call=_qwen_call, tokens=_qwen_tokens,
+    ),
+    "qwen-image-edit-plus": Family(
+        pipeline="QwenImageEditPlusPipeline", task=Task.EDIT, batches=True, steps=40, cfg=4.0, guidance=0.0,
+        max_tokens=_QWEN_TOKENS, frame=lambda size, _, area: on_edit_canvas(size, area),
+        text=_edit_plus_text, call=_edit_plus_call, tokens=_qwen_tokens,
+    ),
+    # Its VAE draws the picture's latents with the first generator only: a batch is not what four calls give.
+    "qwen-image-edit-inpaint": Family(
+        pipeline="QwenImageEditInpaintPipeline", task=Task.INPAINT, batches=False, steps=50, cfg=4.0, guidance=0.0,
+        max_tokens=_QWEN_TOKENS, frame=lambda size, _, area: on_edit_canvas(size),
+        text=_edit_inpaint_text, call=_edit_inpaint_call, tokens=_qwen_tokens,
+    ),
+    "flux": Family(
+        pipeline="FluxPipeline", task=Task.GENERATE, batches=True, steps=28, cfg=1.0, guidance=3.5,
+        max_tokens=_T5_TOKENS, frame=on_grid, text=_flux_text, call=_flux_call, tokens=_flux_tokens,
+    ),
+}  # fmt: skip
+"""By the name that settings use. FLUX.1 dev and Krea are both `flux`; guidance and steps are their model cards'."""

@@ -1,0 +1,310 @@
+"""From a line of settings to a pipeline in memory: weights from disk, LoRAs, and the speed levers that it supports."""
+
+import gc
+import logging
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from importlib import import_module, util
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from worker.diffusion.families import FAMILIES, Family
+
+log = logging.getLogger(__name__)
+
+_CACHES = {
+    "first-block": "FirstBlockCacheConfig",
+    "taylor-seer": "TaylorSeerCacheConfig",
+    "mag": "MagCacheConfig",
+}
+"""Safe with guidance in two calls. Pyramid attention broadcast and FasterCache are not, and are left out."""
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Quality(_Config):
+    """How much work a picture is worth. What is not set is the family's own."""
+
+    steps: int | None = Field(default=None, ge=1, le=200, description="denoising steps")
+    cfg: float | None = Field(
+        default=None, ge=1, le=20, description="classifier-free guidance; 1 is off and halves the work"
+    )
+    guidance: float | None = Field(default=None, ge=0, le=20, description="what a guidance-distilled model is told")
+    area: int | None = Field(
+        default=None, ge=64 * 64, description="pixels to work on at most; the picture is scaled back"
+    )
+    loras: dict[str, float] = Field(
+        default={}, description="weight of each LoRA that is on, by its name in the pipeline"
+    )
+    scheduler: dict[str, float | int | bool | str | None] = Field(
+        default={},
+        description="fields of the scheduler that differ, e.g. the shift that a distilled LoRA was made with",
+    )
+
+
+class Cache(_Config):
+    """Skip transformer blocks whose output hardly moves. Faster, and no longer the same picture."""
+
+    kind: Literal["first-block", "taylor-seer", "mag"]
+    options: dict[str, float | int | bool | list[float]] = Field(
+        default={}, description="fields of diffusers' config of it"
+    )
+
+
+class PipelineConfig(_Config):
+    """One checkpoint and how it is run.
+
+    {"family": "flux", "path": "/models/FLUX.1-Krea-dev"}
+    {"family": "qwen-image", "path": "/models/Qwen-Image", "loras": {"lightning": "/models/lightning-4.safetensors"},
+     "draft": {"steps": 4, "cfg": 1, "loras": {"lightning": 1.0}}}
+    """
+
+    family: str = Field(description="a row of worker.diffusion.families.FAMILIES")
+    path: Annotated[str, Field(min_length=1)] = Field(description="folder of the checkpoint, as diffusers saves it")
+    device: str = "cuda"
+    dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
+    quantize: Literal["none", "fp8"] = Field(
+        default="none", description="fp8: the transformer's weights in 8 bits, its sums in `dtype`; half the memory"
+    )
+    offload: Literal["none", "model", "encoders", "stream"] = Field(
+        default="none",
+        description="model: a part is on the GPU only while it works; encoders: the text encoders' layers come to it "
+        "one by one and the rest stays; stream: the transformer's too",
+    )
+    final: Quality = Quality()
+    draft: Quality | None = Field(default=None, description="served as <editor>.draft")
+    loras: dict[str, Path] = Field(default={}, description="LoRA files by name; a Quality switches them on")
+    max_batch: int = Field(default=4, ge=1, le=16, description="pictures in one call; memory errors halve it")
+    strength: float = Field(default=1.0, gt=0, le=1, description="of an inpainting: 1 forgets what was there")
+    compile: bool = Field(default=False, description="compile the transformer's repeated blocks")
+    cache: Cache | None = None
+    attention: str | None = Field(
+        default=None, description="attention backend of diffusers, e.g. _native_cudnn, flash, sage"
+    )
+    vae_slicing: bool = Field(default=True, description="decode a batch picture by picture: same pixels, less memory")
+    vae_tiling: bool = Field(default=False, description="decode in tiles: much less memory, faint seams")
+    max_tokens: int | None = Field(default=None, ge=1, description="tokens that an instruction may have")
+    long_prompt: Literal["refuse", "cut"] = Field(default="refuse", description="what to do with one that has more")
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        if self.family not in FAMILIES:
+            raise ValueError(f"there is no family {self.family!r}: the families are {', '.join(FAMILIES)}")
+        for quality in (self.final, self.draft):
+            if quality and (unknown := sorted(quality.loras.keys() - self.loras.keys())):
+                raise ValueError(f"there is no LoRA {unknown[0]!r}: name its file in `loras`")
+        return self
+
+    @property
+    def row(self) -> Family:
+        return FAMILIES[self.family]
+
+
+@dataclass
+class Loaded:
+    """A pipeline in memory, and what is switched on in it."""
+
+    config: PipelineConfig
+    pipe: Any
+    skipped: tuple[str, ...] = ()
+    quality: Quality | None = None
+    scheduler: Any = None
+    loras: set[str] = field(default_factory=set[str])
+
+    @property
+    def grid(self) -> int:
+        """Pixels of which a canvas' sides are multiples: one token of the transformer, 16 for the real models."""
+        return self.pipe.vae_scale_factor * 2
+
+    def set(self, quality: Quality) -> None:
+        """Switch scheduler and LoRAs to a quality; files are read when a quality first needs them."""
+        if quality == self.quality:
+            return
+        if self.scheduler is None:
+            self.scheduler = self.pipe.scheduler
+        plain = self.scheduler
+        self.pipe.scheduler = plain.from_config(plain.config, **quality.scheduler)
+        self.read(quality.loras)
+        if quality.loras:
+            self.pipe.enable_lora()
+            self.pipe.set_adapters(list(quality.loras), adapter_weights=list(quality.loras.values()))
+        elif self.loras:
+            self.pipe.disable_lora()
+        self.quality = quality
+
+    def read(self, names: Iterable[str]) -> None:
+        """Read the LoRA files that were not read yet."""
+        for name in sorted(set(names) - self.loras):
+            file = self.config.loras[name]
+            self.pipe.load_lora_weights(
+                str(file.parent), weight_name=file.name, adapter_name=name, local_files_only=True
+            )
+            self.loras.add(name)
+
+    def settle(self) -> None:
+        """Bring a pipeline whose call was interrupted back to where a finished call leaves it."""
+        self.pipe.maybe_free_model_hooks()
+
+
+class Shelf:
+    """Pipelines by name, each loaded when it is first asked for and kept until `close`.
+
+    Nothing of torch is imported before that: CUDA does not survive the fork of the pool's child.
+    Pipelines of the same files, run alike, share their weights.
+    """
+
+    def __init__(self, configs: dict[str, PipelineConfig]) -> None:
+        self._configs = configs
+        self._loaded: dict[str, Loaded] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._loaded
+
+    def __getitem__(self, name: str) -> Loaded:
+        if name not in self._loaded:
+            self._loaded[name] = self._load(self._configs[name])
+        return self._loaded[name]
+
+    def close(self) -> None:
+        """Forget every pipeline and give its memory back."""
+        self._loaded.clear()
+        if "torch" in sys.modules:
+            free_memory()
+
+    def _load(self, config: PipelineConfig) -> Loaded:
+        kind = getattr(diffusers(), config.row.pipeline)
+        twin = next((loaded for loaded in self._loaded.values() if _weights(loaded.config) == _weights(config)), None)
+        if twin:
+            # The scheduler keeps the state of a call: each pipeline has its own.
+            plain: Any = twin.scheduler or twin.pipe.scheduler
+            scheduler: Any = plain.from_config(plain.config)
+            pipe = kind(**{**twin.pipe.components, "scheduler": scheduler})
+            pipe.set_progress_bar_config(disable=True)
+            if config.offload == "model":
+                _place(config, pipe)
+            # Else the shared parts are where they belong. Hooked a second time, streamed layers would be traced anew
+            # behind prefetching that works, and refused before their first forward.
+            return Loaded(config, pipe, twin.skipped)
+        return _from_disk(config, kind)
+
+
+def _weights(config: PipelineConfig) -> tuple[Any, ...]:
+    """What two pipelines must agree on to share their weights. LoRAs are switched in the weights: none may have any."""
+    if config.loras:
+        return (object(),)
+    levers = (config.compile, config.cache, config.attention, config.vae_slicing, config.vae_tiling)
+    return (config.path, config.device, config.dtype, config.quantize, config.offload, *levers)
+
+
+def _from_disk(config: PipelineConfig, kind: Any) -> Loaded:
+    log.info("loading %s from %s", config.row.pipeline, config.path)
+    for library in ("diffusers", "transformers"):  # a worker's log is no terminal
+        import_module(f"{library}.utils.logging").disable_progress_bar()
+    pipe = kind.from_pretrained(config.path, dtype=getattr(torch(), config.dtype), local_files_only=True)
+    pipe.set_progress_bar_config(disable=True)
+    loaded = Loaded(config, pipe)
+    if config.quantize == "fp8":
+        # LoRAs first: their layers stay wide then. Read later, they would take the 8 bits of what they lie on.
+        loaded.read(config.loras)
+        pipe.transformer.enable_layerwise_casting(
+            storage_dtype=torch().float8_e4m3fn, compute_dtype=getattr(torch(), config.dtype)
+        )
+    loaded.skipped = pull_levers(config, pipe)
+    for lever in loaded.skipped:
+        log.warning("%s does not support %s: it runs without", type(pipe.transformer).__name__, lever)
+    _place(config, pipe)
+    return loaded
+
+
+def _place(config: PipelineConfig, pipe: Any) -> None:
+    """Bring the parts to the device, or have them brought when they work."""
+    if config.offload == "model":
+        pipe.enable_model_cpu_offload(device=config.device)
+    elif config.offload == "none":
+        pipe.to(config.device)
+    else:
+        device = torch().device(config.device)
+        stay = ["vae", *(["transformer"] if config.offload == "encoders" else [])]
+        # A stream copies the next layer while one computes. Pages are pinned layer by layer: pinned for good, host
+        # memory would hold every weight twice.
+        streams = {"use_stream": True, "low_cpu_mem_usage": True} if device.type == "cuda" else {}
+        pipe.enable_group_offload(device, offload_type="leaf_level", exclude_modules=stay, **streams)
+
+
+def pull_levers(config: PipelineConfig, pipe: Any) -> tuple[str, ...]:
+    """Switch on what the settings ask for; gives what the transformer or the VAE does not have."""
+    transformer, vae = pipe.transformer, pipe.vae
+    wanted: list[tuple[str, Any, str, tuple[Any, ...], dict[str, Any]]] = []
+    if config.attention:
+        wanted.append(("attention", transformer, "set_attention_backend", (config.attention,), {}))
+    if config.cache:
+        made = getattr(diffusers(), _CACHES[config.cache.kind])(**config.cache.options)
+        wanted.append(("cache", transformer, "enable_cache", (made,), {}))
+    if config.compile:
+        wanted.append(("compile", transformer, "compile_repeated_blocks", (), {"fullgraph": True}))
+    if config.vae_slicing:
+        wanted.append(("vae_slicing", vae, "enable_slicing", (), {}))
+    if config.vae_tiling:
+        wanted.append(("vae_tiling", vae, "enable_tiling", (), {}))
+    skipped: list[str] = []
+    for lever, owner, method, positional, named in wanted:
+        if hasattr(owner, method) and not (lever == "compile" and not getattr(owner, "_repeated_blocks", None)):
+            getattr(owner, method)(*positional, **named)
+        else:
+            skipped.append(lever)
+    return tuple(skipped)
+
+
+def out_of_memory(error: RuntimeError) -> bool:
+    """True for what torch raises when the device, or the host, has no memory left for a tensor."""
+    said = ("DefaultCPUAllocator: can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    return isinstance(error, torch().OutOfMemoryError) or any(words in str(error) for words in said)
+
+
+def free_memory() -> None:
+    """Give back what nobody holds any more."""
+    gc.collect()
+    if torch().cuda.is_initialized():
+        torch().cuda.empty_cache()
+
+
+# --- the libraries: imported at the first pipeline, typed Any because they are no runtime dependency -----------------
+
+
+def torch() -> Any:
+    return import_module("torch")
+
+
+def diffusers() -> Any:
+    """Raises ImportError naming the extra when it is not installed."""
+    if not (util.find_spec("torch") and util.find_spec("diffusers")):
+        raise ImportError("the diffusers editor needs the extra `models`: make setup-models")
+    import_torchvision()
+    return import_module("diffusers")
+
+
+def import_torchvision() -> None:
+    """The processors of Qwen-VL need torchvision, and its wheel does not load beside a torch without CUDA.
+
+    Its kernels are missing then, and with them the declaration of two operators that its Python half wants to extend.
+    Declared by hand, transforms work; the two (box suppression) are never called here.
+    """
+    if not util.find_spec("torchvision"):
+        return
+    try:
+        import_module("torchvision")
+    except RuntimeError:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        _declared.append(library := torch().library.Library("torchvision", "DEF"))
+        library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        import_module("torchvision")
+
+
+_declared: list[Any] = []  # an operator lives as long as the library that declared it
