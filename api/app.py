@@ -29,7 +29,7 @@ from director.errors import StoreError
 from tasks.app import make_app, send_hint
 from tasks.ledger.redis_ledger import RedisLedger
 from tasks.ledger.types import Hint, Ledger
-from tasks.logs import facts, working
+from tasks.logs import fields, working
 from tasks.logs import setup as setup_logging
 from tasks.settings import BadSettings, Settings, load_settings
 from tasks.store import Archive, Images, S3Store
@@ -61,7 +61,7 @@ def main() -> int:
     except BadSettings as error:
         print(error, file=sys.stderr)
         return 2
-    log.info("listening", extra=facts(host=settings.api_host, port=settings.api_port))
+    log.info("listening", extra=fields(host=settings.api_host, port=settings.api_port))
     uvicorn.run(
         app,
         host=settings.api_host,
@@ -181,7 +181,7 @@ class AccessLog:
             try:
                 await self._app(scope, receive, noted)
             finally:
-                about = facts(
+                about = fields(
                     job=created[1] if (created := _JOB.match(made)) else None,
                     method=scope["method"],
                     path=quote(scope["path"]),

@@ -25,7 +25,7 @@ from api.service import Service
 from director.errors import StoreError
 from director.types import Event
 from tasks.ledger.types import Record
-from tasks.logs import facts
+from tasks.logs import fields
 from tasks.store import Corrupt, NotFound
 
 log = logging.getLogger("visiondirector.api")
@@ -99,7 +99,7 @@ class Streams:
             try:
                 pieces = await to_thread.run_sync(reader.poll, limiter=self._threads)
             except (Corrupt, NotFound) as error:
-                log.error("event stream broken off: %s", error, extra=facts(job=id))
+                log.error("event stream broken off: %s", error, extra=fields(job=id))
                 return
             except StoreError:
                 pieces = []

@@ -20,7 +20,7 @@ from api.schemas import Attempts, Envelope, JobList, Uploaded, Wanted
 from api.service import Service
 from api.waiting import Waits, applied, wait_of
 from tasks.jobs import ACTIVE
-from tasks.store.png_metadata import with_imprint
+from tasks.store.png_metadata import with_metadata
 from tasks.tokens import Scope
 
 MAX_JSON_BYTES = 1_000_000
@@ -196,7 +196,7 @@ def image(
     if if_none_match and etag in if_none_match:
         return Response(status_code=304, headers=headers)
     png = door.service.images.get(picture)
-    return Response(with_imprint(png, text) if imprinted else png, media_type="image/png", headers=headers)
+    return Response(with_metadata(png, text) if imprinted else png, media_type="image/png", headers=headers)
 
 
 @router.get("/jobs/{id}/events", response_class=Response)

@@ -9,9 +9,9 @@ from pydantic_core import from_json
 
 from api.problems import from_pydantic, invalid
 from director.types import MAX_BRIEF_BYTES, STRATEGIES, Brief, Goal, LoopSettings, Region, Seed, Value
-from tasks.facts import Cost as Counted
 from tasks.jobs import MAX_LABELS, Job, JobStatus, Label, job_id
 from tasks.ledger.types import Query
+from tasks.summary import Cost as Counted
 
 CURSOR = r"^\d{1,15}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 Seconds = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]

@@ -33,13 +33,13 @@ from director import history
 from director.errors import StoreError
 from director.loop import begin
 from director.types import StopReason, Trajectory
-from tasks.facts import Cost as Counted
 from tasks.jobs import Job, JobId, JobStatus
 from tasks.ledger.types import CONTROL, Cursor, Hint, Ledger, Query, Record, Wiped
 from tasks.reconcile import entry_of, requeue
-from tasks.steps import first, first_hint, new_entry
+from tasks.steps import first_hint, new_entry
 from tasks.store import Archive, Images, clean_upload
-from tasks.store.png_metadata import imprint_text
+from tasks.store.png_metadata import metadata_text
+from tasks.summary import Cost as Counted
 
 MAX_KEY = 200
 LINKS = ("events", "image", "trajectory", "attempts", "report", "cancel", "requeue")
@@ -115,7 +115,7 @@ class Service:
         except Problem:
             self.archive.forget(job.id)
             raise
-        entry = new_entry(job, first(job))
+        entry = new_entry(job)
         self.archive.mark_live(job.id)
         if self.ledger.create(entry):
             self._send(first_hint(entry))
@@ -174,7 +174,7 @@ class Service:
 
     def _read_ended(self, id: str, _created: float) -> Record:
         """From storage alone."""
-        entry = entry_of(self.archive, id, first)
+        entry = entry_of(self.archive, id)
         if not entry or not entry.stop:
             raise Wiped("this job is stored, but the ledger does not know it yet")
         return Record(
@@ -237,7 +237,7 @@ class Service:
         image = history.deliverable(trajectory)
         if not image:
             raise Problem(404, "no-picture-yet", "There is no picture yet", "The job has not drawn one so far.")
-        return image, imprint_text(trajectory, image)
+        return image, metadata_text(trajectory, image)
 
     def summary(self, record: Record, served: Mapping[str, Sequence[str]] | None = None) -> JobSummary:
         """`served` is the ledger's answer, if it was asked already."""

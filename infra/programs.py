@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from infra.servers import CHECKOUT, dies_with_parent, free_port, redis_command, s3_command
 from infra.state import State, log_path, socket_path
 from tasks.settings import Settings
-from worker.profiles import Box, Profile, WorkerGroup
+from worker.profiles import Machine, Profile, WorkerGroup
 from worker.profiles.servers import command as server_command
 from worker.profiles.servers import models_url
 
@@ -61,7 +61,7 @@ def programs(state: State, workers: int, flower: bool) -> list[Program]:
     return _scraped(state, listed)
 
 
-def box_programs(state: State, profile: Profile, box: Box, settings: Settings, flower: bool) -> list[Program]:
+def box_programs(state: State, profile: Profile, box: Machine, settings: Settings, flower: bool) -> list[Program]:
     """All programs of one box of a profile, in the order in which they are started."""
     python = (sys.executable, "-m")
     listed: list[Program] = []

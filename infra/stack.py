@@ -32,7 +32,7 @@ from infra.servers import CHECKOUT, ServerError, redis_answers, redis_url, s3_en
 from infra.state import State, load, log_path, prepare, write_private
 from infra.supervision import Process, Supervisor, members_of, sweep
 from tasks.settings import PREFIX, load_settings
-from worker.profiles import Box, Opened, load_profile
+from worker.profiles import Machine, Opened, load_profile
 
 READY_SECONDS = 90.0
 # Weights of 70 GB come from a slow disk at 100 MB/s.
@@ -67,7 +67,7 @@ class Stack:
         self._flower = flower
         self._extra = dict(settings or {})
         self._opened: Opened | None = None
-        self._box: Box | None = None
+        self._box: Machine | None = None
         if profile:
             self._opened = load_profile(profile, load_settings())
             _, self._box = self._opened.profile.box(box)

@@ -22,10 +22,10 @@ from director.seats import Studio
 from tasks.jobs import PRIORITIES
 from tasks.ledger.redis_ledger import RedisLedger, broker_queue_length, connect
 from tasks.ledger.types import Hint, Ledger
-from tasks.logs import facts, working
+from tasks.logs import fields, working
 from tasks.reconcile import UNWATCHED, Reconciler, Watch
 from tasks.settings import Settings
-from tasks.steps import Attempt, Host, StepEnd, first, run_step
+from tasks.steps import Attempt, Host, StepEnd, run_step
 from tasks.store import Archive, Images, S3Store
 
 log = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ def send_hint(app: Celery, hint: Hint) -> None:
             priority=hint.priority,
         )
     except OperationalError as unreachable:
-        about = facts(job=hint.job, step=hint.n, queue=hint.queue)
+        about = fields(job=hint.job, step=hint.n, queue=hint.queue)
         log.warning("hint not sent, left to the reconciler: %s", unreachable, extra=about)
 
 
@@ -126,7 +126,6 @@ def open_reconciler(settings: Settings, watch: Watch = UNWATCHED) -> Generator[R
             settings,
             send=lambda hint: send_hint(app, hint),
             queue_length=lambda queue: broker_queue_length(broker, queue),
-            first=first,
             watch=watch,
         )
 
@@ -196,7 +195,7 @@ def _beat(settings: Settings) -> type[bootsteps.StartStopStep]:
         try:
             ledger.announce(consumer.hostname, queues, int(3000 * _BEAT_SECONDS))
         except StoreError as unreachable:
-            log.warning("not announced: %s", unreachable, extra=facts(worker=consumer.hostname))
+            log.warning("not announced: %s", unreachable, extra=fields(worker=consumer.hostname))
 
     return Beat
 

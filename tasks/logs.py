@@ -58,7 +58,7 @@ def working(threads: bool = False, **facts: object) -> Generator[None]:
             _at_work[:] = [other for other in _at_work if other is not at_work]
 
 
-def facts(**values: object) -> dict[str, Any]:
+def fields(**values: object) -> dict[str, Any]:
     """For `extra=` of a log call: words of this line alone. None is left out."""
     return {"facts": {name: value for name, value in values.items() if value is not None}}
 

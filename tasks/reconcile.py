@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from director.errors import StoreError
-from tasks.facts import Cost, Facts, end_of
-from tasks.jobs import TERMINAL, Job, JobStatus
-from tasks.ledger.types import Entry, Hint, Ledger, Next, Record
-from tasks.logs import facts
+from tasks.jobs import TERMINAL, JobStatus
+from tasks.ledger.types import Entry, Hint, Ledger, Record
+from tasks.logs import fields
 from tasks.settings import Settings
 from tasks.steps import new_entry, status_of
 from tasks.store import Archive, Control, Corrupt
+from tasks.summary import Cost, GoalSummary, end_of
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ UNWATCHED: Watch = _Unwatched()
 class Reconciler:
     """`send` tells workers that a step waits; `queue_length` counts the messages that wait on a queue.
 
-    Both raise StoreError when the broker is out of reach. `first` says where step 0 of a job runs.
+    Both raise StoreError when the broker is out of reach.
     """
 
     ledger: Ledger
@@ -60,7 +60,6 @@ class Reconciler:
     settings: Settings
     send: Callable[[Hint], None]
     queue_length: Callable[[str], int]
-    first: Callable[[Job], Next]
     watch: Watch = UNWATCHED
     _holder: str = field(default_factory=lambda: secrets.token_hex(16))
     _missing: set[str] = field(default_factory=set[str])
@@ -130,13 +129,13 @@ class Reconciler:
     def _entry(self, job: str) -> Entry | None:
         """What storage says of a job; a job that can't be read must not keep the others from running."""
         try:
-            entry = entry_of(self.archive, job, self.first)
+            entry = entry_of(self.archive, job)
         except Corrupt as broken:
-            log.error("can't be restored: %s", broken, extra=facts(job=job))
+            log.error("can't be restored: %s", broken, extra=fields(job=job))
             return None
         if entry is None:
             # Its facts are written before the mark and deleted before it: somebody began to delete it.
-            log.warning("marked live and has no job.json: no longer marked", extra=facts(job=job))
+            log.warning("marked live and has no job.json: no longer marked", extra=fields(job=job))
             self.archive.unmark_live(job)
         return entry
 
@@ -145,7 +144,7 @@ class Reconciler:
     def reap(self) -> None:
         """Free the leases that died, and tell other workers."""
         for record in self.ledger.reap():
-            about = facts(job=record.job, step=record.step, queue=record.queue, status=record.status.value)
+            about = fields(job=record.job, step=record.step, queue=record.queue, status=record.status.value)
             log.warning("lease died: %s", record.error, extra=about)
             if record.status is JobStatus.QUEUED:
                 self.send(record.hint)
@@ -165,14 +164,14 @@ class Reconciler:
             hints = self.ledger.overdue(depth.queue, oldest_ms, lost) if lost > 0 else []
             for hint in hints:
                 self.send(hint)
-                log.info("hint sent again", extra=facts(job=hint.job, step=hint.n, queue=hint.queue))
+                log.info("hint sent again", extra=fields(job=hint.job, step=hint.n, queue=hint.queue))
             if hints:
                 self.watch.resent(depth.queue, len(hints))
 
     def file_letters(self) -> None:
         """Write the dead letters of jobs that became FAILED, so that they outlive the ledger."""
         for record in self.ledger.dead_letters():
-            log.error("dead letter: %s", record.error, extra=facts(job=record.job, step=record.step))
+            log.error("dead letter: %s", record.error, extra=fields(job=record.job, step=record.step))
             about = {"n": record.step, "error": record.error, "at": record.ended_ms / 1000}
             self.archive.save_control(record.job, "dead", record.letter, about)
             self.ledger.file_letter(record.job, record.letter)
@@ -201,13 +200,13 @@ class Reconciler:
     def _adopt(self, job: str) -> None:
         entry = self._entry(job)
         if entry and self.ledger.create(entry):
-            log.warning("was in storage only and is now in the ledger", extra=facts(job=job))
+            log.warning("was in storage only and is now in the ledger", extra=fields(job=job))
             record = self.ledger.get(job)
             if record and record.status is JobStatus.QUEUED:
                 self.send(record.hint)
 
 
-def entry_of(archive: Archive, job_id: str, first: Callable[[Job], Next]) -> Entry | None:
+def entry_of(archive: Archive, job_id: str) -> Entry | None:
     """What the ledger should know of a job, from storage alone; None: no such job.
 
     Raises Corrupt, and StoreError when storage is out of reach.
@@ -215,14 +214,15 @@ def entry_of(archive: Archive, job_id: str, first: Callable[[Job], Next]) -> Ent
     job = archive.find_job(job_id)
     if job is None:
         return None
-    entry = _with_cost(archive, new_entry(job, first(job)))
+    entry = _with_cost(archive, new_entry(job))
     if key := archive.latest(job_id):
         snapshot = archive.load_snapshot(key)
         stop = snapshot.trajectory.stop
         if (stop is None) == (snapshot.next is None):
             raise Corrupt(f"{key} must either go on or have stopped")
         reason = stop.reason.value if stop else ""
-        after = {"step": snapshot.n + 1, "snapshot": key, "next": snapshot.next, "facts": Facts.of(snapshot.trajectory)}
+        summary = GoalSummary.of(snapshot.trajectory)
+        after = {"step": snapshot.n + 1, "snapshot": key, "next": snapshot.next, "facts": summary}
         entry = entry.model_copy(update={**after, "status": status_of(stop), "stop": reason})
     return entry if entry.next is None else _ordered(entry, archive.controls(job_id))
 
@@ -233,7 +233,7 @@ def _with_cost(archive: Archive, entry: Entry) -> Entry:
         told = {"cost": Cost.total(attempts), "ended_ms": int(1000 * end_of(attempts))}
     except (Corrupt, TypeError, ValueError) as broken:
         # A number is lost, and the job must not be.
-        log.error("its cost can't be read: %s", broken, extra=facts(job=entry.job))
+        log.error("its cost can't be read: %s", broken, extra=fields(job=entry.job))
         return entry
     return entry.model_copy(update=told)
 

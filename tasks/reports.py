@@ -4,7 +4,7 @@ from base64 import b64encode
 from collections.abc import Callable
 
 from director import history
-from director.report import Facts, report
+from director.report import RunInfo, report
 from director.types import ImageHash, Trajectory
 from tasks.store.images import Images
 from tasks.store.objects import NotFound
@@ -16,7 +16,7 @@ _BUDGET = ((12, 512), (32, 384), (80, 256), (10**9, 128))
 """Up to so many pictures, so wide: a page that can only enlarge what it holds stays below 3 MB."""
 
 
-def linked(trajectory: Trajectory, thumbnails: Thumbnails, place: Callable[[ImageHash], str], facts: Facts) -> str:
+def linked(trajectory: Trajectory, thumbnails: Thumbnails, place: Callable[[ImageHash], str], facts: RunInfo) -> str:
     """The page as it is served: thumbnails inside, the full size behind `place`."""
     thumbnails.warm(history.pictures(trajectory), SMALL)
 
@@ -33,7 +33,7 @@ def linked(trajectory: Trajectory, thumbnails: Thumbnails, place: Callable[[Imag
     return report(trajectory, Linked(), facts)
 
 
-def standalone(trajectory: Trajectory, thumbnails: Thumbnails, facts: Facts) -> str:
+def standalone(trajectory: Trajectory, thumbnails: Thumbnails, facts: RunInfo) -> str:
     """The page as a file of its own: the final picture full size, candidates of a modest size, nothing elsewhere."""
     named = history.pictures(trajectory)
     width = next(width for most, width in _BUDGET if len(named) <= most)

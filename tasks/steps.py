@@ -23,12 +23,12 @@ from director.errors import BriefError, Cancelled, DirectorError, SeatError, Sto
 from director.loop import advance, begin, next_step, perform
 from director.seats import Images, RenderRequest, Request, Seat, Studio
 from director.types import Reply, Stopped, StopReason, Trajectory
-from tasks.facts import Cost, Facts
 from tasks.jobs import Job, JobStatus
 from tasks.ledger.types import Claim, CommitResult, Entry, FailResult, Hint, Ledger, Next, Refusal, Renewal
-from tasks.logs import facts, working
+from tasks.logs import fields, working
 from tasks.settings import Settings
 from tasks.store import Archive
+from tasks.summary import Cost, GoalSummary
 
 log = logging.getLogger(__name__)
 
@@ -68,20 +68,20 @@ def queue_of(request: Request) -> str:
     return f"editor.{request.model}" if isinstance(request, RenderRequest) else request.seat.value
 
 
-def following(trajectory: Trajectory) -> Next | None:
+def next_of(trajectory: Trajectory) -> Next | None:
     """Where a trajectory's next step runs; None when it has stopped."""
     request = next_step(trajectory)
     return Next(queue=queue_of(request), kind=request.kind) if request else None
 
 
-def first(job: Job) -> Next:
+def first_step(job: Job) -> Next:
     """Where a job's step 0 runs."""
-    found = following(begin(job.brief, job.settings, job.seed))
+    found = next_of(begin(job.brief, job.settings, job.seed))
     return found or Next(queue=Seat.PLANNER.value, kind="extract")
 
 
-def new_entry(job: Job, then: Next) -> Entry:
-    """What the ledger is told of a job that has not run yet; `then` is where its step 0 runs."""
+def new_entry(job: Job) -> Entry:
+    """What the ledger is told of a job that has not run yet."""
     return Entry(
         job=job.id,
         owner=job.owner,
@@ -89,8 +89,8 @@ def new_entry(job: Job, then: Next) -> Entry:
         created_ms=int(job.created * 1000),
         priority=job.priority,
         labels=job.labels,
-        facts=Facts.of(begin(job.brief, job.settings, job.seed)),
-        next=then,
+        facts=GoalSummary.of(begin(job.brief, job.settings, job.seed)),
+        next=first_step(job),
     )
 
 
@@ -120,12 +120,12 @@ def run_step(host: Host, job_id: str, n: int) -> StepEnd:
     try:
         claim = host.ledger.claim(job_id, n, host.settings.host)
     except StoreError as unreachable:
-        log.warning("not claimed, to be hinted again: %s", unreachable, extra=facts(job=job_id, step=n))
+        log.warning("not claimed, to be hinted again: %s", unreachable, extra=fields(job=job_id, step=n))
         raise
     if isinstance(claim, Refusal):
         return StepEnd(claim.value)
     with working(threads=True, job=job_id, step=n, nonce=claim.nonce):
-        log.info("step began", extra=facts(kind=claim.kind, attempt=claim.attempt, died=claim.last_death or None))
+        log.info("step began", extra=fields(kind=claim.kind, attempt=claim.attempt, died=claim.last_death or None))
         with Lease(host, claim, Attempt(claim)) as lease:
             try:
                 return _run_claimed(host, lease)
@@ -208,7 +208,7 @@ def _run_claimed(host: Host, lease: "Lease") -> StepEnd:
     attempt.outcome, attempt.after = "committed", after
     if after.stop:
         host.archive.unmark_live(claim.job)
-    elif then := following(after):
+    elif then := next_of(after):
         n, title = claim.n + 1, job.brief.name
         host.send(Hint(job=job.id, n=n, queue=then.queue, kind=then.kind, title=title, priority=job.priority))
     return StepEnd.COMMITTED
@@ -247,14 +247,14 @@ def _reply(host: Host, lease: "Lease", job: Job, trajectory: Trajectory, request
 
 
 def _commit(host: Host, attempt: Attempt, after: Trajectory, acknowledge: bool) -> CommitResult:
-    claim, then = attempt.claim, following(after)
+    claim, then = attempt.claim, next_of(after)
     key = host.archive.save_snapshot(claim.job, claim.n, claim.nonce, claim.snapshot, then, after)
     return host.ledger.commit(
         claim.job, claim.n, claim.nonce, key, then,
         status=status_of(after.stop),
         stop=after.stop.reason.value if after.stop else "",
         acknowledge_cancel=acknowledge,
-        facts=Facts.of(after),
+        facts=GoalSummary.of(after),
         cost=attempt.cost(),
     )  # fmt: skip
 
@@ -385,7 +385,7 @@ class Lease:
 def log_attempt(attempt: Attempt) -> None:
     """One line for a try of a step, and one for the end of its job."""
     error, stop = attempt.error, attempt.after.stop if attempt.after else None
-    about = facts(
+    about = fields(
         kind=attempt.claim.kind,
         queue=attempt.queue or None,
         attempt=attempt.claim.attempt,
@@ -400,4 +400,4 @@ def log_attempt(attempt: Attempt) -> None:
     else:
         log.info("step %s", attempt.outcome, extra=about)
     if stop:
-        log.info("job ended: %s", stop.why, extra=facts(status=status_of(stop).value, stop=stop.reason.value))
+        log.info("job ended: %s", stop.why, extra=fields(status=status_of(stop).value, stop=stop.reason.value))

@@ -54,8 +54,8 @@ def _sizes(name: str, source: str, tree: ast.AST) -> Iterator[str]:
 def _complexities(name: str, source: str) -> Iterator[str]:
     for block in cc_visit(source):
         if block.letter != "C" and block.complexity > MOST_COMPLEXITY:
-            where = f"{name}:{block.lineno}"
-            yield f"{where}: {block.fullname} has complexity {block.complexity}; a function has at most {MOST_COMPLEXITY}"
+            function = f"{name}:{block.lineno}: {block.fullname}"
+            yield f"{function} has complexity {block.complexity}; at most {MOST_COMPLEXITY} is allowed"
 
 
 def _impurities(name: str, tree: ast.AST) -> Iterator[str]:

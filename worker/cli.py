@@ -18,7 +18,7 @@ from director.errors import BriefError, DirectorError
 from director.intake import assignments, loop_settings, read_brief
 from director.transcript import Narrator
 from director.types import STRATEGIES, Trajectory
-from tasks.logs import facts
+from tasks.logs import fields
 from tasks.logs import setup as setup_logging
 from tasks.settings import Settings, load_settings
 from worker.bench import cli as bench
@@ -27,7 +27,7 @@ from worker.bench.lgbench import compose_command as compose
 if TYPE_CHECKING:
     from tasks.steps import Attempt
     from worker.checks.doctor import Check
-    from worker.profiles import Box, Opened
+    from worker.profiles import Machine, Opened
 
 log = logging.getLogger(__name__)
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -165,7 +165,7 @@ def _start(parsed: argparse.Namespace) -> int:
     models = parsed.editor or editor_models(settings)
     queues = [seat for seat in seats if seat != "editor"] + [f"editor.{model}" for model in models if editor]
     app = make_app(settings, open_studio, observe)
-    log.info("serving", extra=facts(worker=name, queues=",".join(queues), processes=parsed.concurrency))
+    log.info("serving", extra=fields(worker=name, queues=",".join(queues), processes=parsed.concurrency))
     app.worker_main(
         [
             # Quiet: its banner is no log line.
@@ -216,7 +216,7 @@ def _start_box(parsed: argparse.Namespace) -> int:
     return subprocess.run(command, cwd=CHECKOUT, check=False).returncode
 
 
-def _box(opened: "Opened", name: str | None) -> tuple[str, "Box"]:
+def _box(opened: "Opened", name: str | None) -> tuple[str, "Machine"]:
     try:
         return opened.profile.box(name)
     except ValueError as error:
@@ -253,7 +253,7 @@ def _reconcile(parsed: argparse.Namespace) -> int:
 
 def _direct(parsed: argparse.Namespace) -> int:
     from worker.local import direct_to
-    from worker.profiles.servers import ready
+    from worker.profiles.servers import servers_running
 
     brief = read_brief(parsed.brief.read_bytes(), annotated=parsed.annotated)
     settings = loop_settings(assignments(parsed.set), parsed.strategy)
@@ -269,7 +269,7 @@ def _direct(parsed: argparse.Namespace) -> int:
     process = _settings(parsed)
     if parsed.no_metadata:
         process = process.model_copy(update={"image_metadata": False})
-    with ready(process, parsed.output / "log"):
+    with servers_running(process, parsed.output / "log"):
         direct_to(parsed.output, brief, settings, parsed.seed, process, source, tell)
     for left in ("final.png", "trajectory.json", "report.html"):
         print(parsed.output / left)
@@ -280,13 +280,13 @@ def _goals(parsed: argparse.Namespace) -> int:
     from director.seats import ExtractRequest
     from tasks.store import FolderStore, Images
     from worker.local import LocalContext
-    from worker.profiles.servers import ready
+    from worker.profiles.servers import servers_running
     from worker.studio import open_studio
 
     brief = read_brief(parsed.brief.read_bytes())
     process = _settings(parsed)
     with tempfile.TemporaryDirectory() as logs, ExitStack() as resources:
-        resources.enter_context(ready(process, Path(logs)))
+        resources.enter_context(servers_running(process, Path(logs)))
         studio = open_studio(process, resources)
         context = LocalContext(Images(FolderStore(Path(os.devnull))))
         goals = studio.planner.extract(ExtractRequest(brief=brief), context).goals

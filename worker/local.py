@@ -7,14 +7,14 @@ from pathlib import Path
 
 from director import history
 from director.loop import begin, direct
-from director.report import Facts, Try
+from director.report import RunInfo, Try
 from director.seats import Images, Studio
 from director.types import Brief, LoopSettings, Seed, Stopped, StopReason, Trajectory
 from tasks.reports import standalone
 from tasks.settings import Settings
 from tasks.store import FolderStore, Thumbnails, clean_upload
 from tasks.store import Images as StoredImages
-from tasks.store.png_metadata import imprint_text, with_imprint
+from tasks.store.png_metadata import metadata_text, with_metadata
 from worker.studio import open_studio
 
 _STEPS = {"extracted": "extract", "planned": "plan", "rendered": "render", "selected": "select", "verified": "verify"}
@@ -66,7 +66,7 @@ def direct_to(
     (folder / "trajectory.json").write_text(trajectory.model_dump_json(indent=1) + "\n", encoding="utf-8")
     if final := history.deliverable(trajectory):
         png = images.get(final)
-        imprinted = with_imprint(png, imprint_text(trajectory, final)) if process.image_metadata else png
+        imprinted = with_metadata(png, metadata_text(trajectory, final)) if process.image_metadata else png
         (folder / "final.png").write_bytes(imprinted)
     page = standalone(trajectory, Thumbnails(images), watch.facts())
     (folder / "report.html").write_text(page, encoding="utf-8")
@@ -90,8 +90,8 @@ class Stopwatch:
         self._events, self._last = len(trajectory.events), now
         self._tell(trajectory)
 
-    def facts(self) -> Facts:
-        return Facts(created=self._began, tries=tuple(self._tries))
+    def facts(self) -> RunInfo:
+        return RunInfo(created=self._began, tries=tuple(self._tries))
 
 
 def run(

@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 from director.seats import Studio
 from tasks.settings import Settings
-from worker.diffusion.preservation import Guarded
+from worker.diffusion.preservation import MeasuringVerifier
 from worker.profiles import load_profile
 
 SKETCH = "sketch"
@@ -30,7 +30,7 @@ def open_studio(settings: Settings, resources: ExitStack) -> Studio:
     if profile.editors:
         from worker.diffusion.editor import open_editor
 
-        editor, verifier = open_editor(profile.editors, resources), Guarded(verifier)
+        editor, verifier = open_editor(profile.editors, resources), MeasuringVerifier(verifier)
     return Studio(planner=planner, editor=editor, judge=judge, verifier=verifier)
 
 

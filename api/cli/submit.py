@@ -61,11 +61,11 @@ def _again(args: argparse.Namespace) -> Wish:
         raise BriefError(
             "brief, goals and strategy come from the picture", "leave them out, or leave --from out", "--from"
         )
-    from tasks.store.png_metadata import read_imprint  # Pillow is only needed here
+    from tasks.store.png_metadata import read_png_metadata  # Pillow is only needed here
 
     png = _read(args.again, "--from")
     try:
-        imprint = read_imprint(png)
+        imprint = read_png_metadata(png)
     except BriefError as error:
         raise BriefError(f"{args.again}: {error.message}", error.fix, "--from") from error
     brief = imprint.brief.model_copy(update={"title": (args.title or imprint.brief.title)[:MAX_TITLE]})

@@ -12,7 +12,7 @@ from api.problems import Problem
 from api.routes import Owner, TheDoor
 from api.schemas import CURSOR, JobList, Wanted
 from director import history
-from director.report import Facts, Trouble, Try
+from director.report import RunInfo, Trouble, Try
 from tasks.jobs import MAX_LABELS, JobStatus, Label
 from tasks.reports import linked, standalone
 from tasks.store import Thumbnails
@@ -76,7 +76,7 @@ def report(
     tries = tuple(Try.model_validate(each) for each in service.archive.attempts(id))
     every = REFRESH_SECONDS if summary.doing and refresh == "on" and not standalone_file else 0
     place = f"/v1/jobs/{id}"
-    facts = Facts(
+    facts = RunInfo(
         job=id,
         doing=summary.doing,
         trouble=Trouble(**summary.error.model_dump()) if summary.error else None,

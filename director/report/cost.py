@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from director import history
-from director.report.facts import Facts, Try
 from director.report.html import NOTHING, Html, fill, html, join
 from director.report.marks import duration
+from director.report.run_info import RunInfo, Try
 from director.transcript import count
 from director.types import Trajectory
 
@@ -51,7 +51,7 @@ def shares(tries: Sequence[Try]) -> list[Share]:
     return found
 
 
-def section(trajectory: Trajectory, facts: Facts) -> Html:
+def section(trajectory: Trajectory, facts: RunInfo) -> Html:
     usage = history.usage(trajectory)
     calls = [
         count(usage.rounds, "round"), count(usage.renders, "picture"), f"{usage.planner_calls} by the planner",
@@ -88,7 +88,7 @@ def _row(part: Share, most: float) -> Html:
     )  # fmt: skip
 
 
-def _wall(parts: Sequence[Share], facts: Facts) -> Html:
+def _wall(parts: Sequence[Share], facts: RunInfo) -> Html:
     """Work beside the clock: what is left was spent in queues, or between two tries."""
     work = sum(part.all for part in parts)
     if facts.created is None or facts.ended is None:

@@ -8,17 +8,17 @@ from importlib.resources import files
 
 from director import history
 from director.report import cost, goals, rounds, state, words
-from director.report.facts import Facts, Pictures
 from director.report.html import NOTHING, Html, fill, html, join
 from director.report.marks import MARKS, Mark
 from director.report.rounds import Book
+from director.report.run_info import Pictures, RunInfo
 from director.transcript import count
 from director.types import Outcome, Trajectory
 
 
-def report(trajectory: Trajectory, pictures: Pictures, facts: Facts | None = None) -> str:
+def report(trajectory: Trajectory, pictures: Pictures, facts: RunInfo | None = None) -> str:
     """A trajectory as one HTML page, without scripts, and with nothing that has to be fetched but its pictures."""
-    facts = facts or Facts()
+    facts = facts or RunInfo()
     book = rounds.open_book(trajectory, pictures)
     standing = history.standing(trajectory)
     letters = goals.lettering(book)
@@ -98,7 +98,7 @@ def _counted(book: Book) -> dict[str, int]:
     return {**found, "unseen": sum(goal.id not in standing for goal in book.goals)}
 
 
-def _small_print(trajectory: Trajectory, facts: Facts) -> Html:
+def _small_print(trajectory: Trajectory, facts: RunInfo) -> Html:
     brief = trajectory.settings
     parts = [
         html("job <code>$id</code>", id=facts.job) if facts.job else NOTHING,

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from director import history
 from director.history import Round, Standing
-from director.report.facts import Pictures
 from director.report.html import NOTHING, Html, fill, html, join
 from director.report.marks import listed
+from director.report.run_info import Pictures
 from director.transcript import count
 from director.types import (
     ActionKind,

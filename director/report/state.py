@@ -1,9 +1,9 @@
 """How a job stands, in words: ended and why, failed and what to do, or still at work; and what was only simulated."""
 
 from director import history
-from director.report.facts import Facts, Trouble
 from director.report.html import NOTHING, Html, fill, html, join
 from director.report.marks import listed
+from director.report.run_info import RunInfo, Trouble
 from director.types import Rendered, Selected, Stopped, StopReason, Trajectory, Verified
 
 _ENDS = {
@@ -20,7 +20,7 @@ _SIMULATED = {
 }
 
 
-def section(trajectory: Trajectory, facts: Facts) -> Html:
+def section(trajectory: Trajectory, facts: RunInfo) -> Html:
     stop = trajectory.stop
     if stop and stop.reason is not StopReason.FAILED:
         return _ended(stop)
@@ -38,7 +38,7 @@ def _ended(stop: Stopped) -> Html:
     )
 
 
-def _failed(trajectory: Trajectory, facts: Facts, trouble: Trouble) -> Html:
+def _failed(trajectory: Trajectory, facts: RunInfo, trouble: Trouble) -> Html:
     fix = html("<bdi>$fix</bdi>. ", fix=trouble.fix.rstrip(".")) if trouble.fix else NOTHING
     if facts.job and not trajectory.stop:  # a dead letter
         then = html("<code>visiondirector requeue $job</code> lets it go on where it stopped.", job=facts.job)
@@ -47,7 +47,7 @@ def _failed(trajectory: Trajectory, facts: Facts, trouble: Trouble) -> Html:
     return fill("failed", boundary=trouble.boundary, message=trouble.message, fix=Html(fix + then))
 
 
-def _running(trajectory: Trajectory, facts: Facts) -> Html:
+def _running(trajectory: Trajectory, facts: RunInfo) -> Html:
     """Not finished. A failure that will be tried again is said beside it."""
     now, trouble = len(history.rounds(trajectory)), NOTHING
     if facts.trouble:

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 
 from director.errors import StoreError
-from tasks.facts import FREE, UNTOLD, Cost, Facts
 from tasks.jobs import ACTIVE, JobStatus
 from tasks.ledger.memory_row import Row
 from tasks.ledger.types import (
@@ -39,6 +38,7 @@ from tasks.ledger.types import (
     Wiped,
     check_ending,
 )
+from tasks.summary import NO_COST, NO_GOALS, Cost, GoalSummary
 
 
 def _wall_ms() -> int:
@@ -156,7 +156,7 @@ class MemoryLedger:
     def commit(
         self, job: str, n: int, nonce: str, snapshot: str, following: Next | None,
         status: JobStatus = JobStatus.QUEUED, stop: str = "", acknowledge_cancel: bool = False,
-        facts: Facts = UNTOLD, cost: Cost = FREE,
+        facts: GoalSummary = NO_GOALS, cost: Cost = NO_COST,
     ) -> CommitResult:  # fmt: skip
         check_ending(following, status)
         with self._mutex:
@@ -184,7 +184,7 @@ class MemoryLedger:
             return CommitResult.OK
 
     def fail(
-        self, job: str, n: int, nonce: str, error: str, counts: bool, delay_ms: int, cost: Cost = FREE
+        self, job: str, n: int, nonce: str, error: str, counts: bool, delay_ms: int, cost: Cost = NO_COST
     ) -> FailResult:
         with self._mutex:
             row = self._memory.rows.get(job)

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from tasks.facts import FREE, Cost, Facts
 from tasks.jobs import JobStatus
 from tasks.ledger.types import Cursor, Hint, Query
+from tasks.summary import NO_COST, Cost, GoalSummary
 
 
 @dataclass
@@ -26,7 +26,7 @@ class Row:
     error: str
     letter: str
     labels: tuple[str, ...]
-    facts: Facts
+    facts: GoalSummary
     cost: Cost
     ended_ms: int
     seat_failures: int = 0
@@ -62,7 +62,7 @@ class Row:
         self.status, self.letter, self.not_before_ms, self.ended_ms = JobStatus.FAILED, letter, 0, ended_ms
 
     def charge(self, nonce: str, cost: Cost, wasted: int) -> None:
-        if cost != FREE and nonce not in ("", self.charged):
+        if cost != NO_COST and nonce not in ("", self.charged):
             self.cost += cost + Cost(wasted_attempts=wasted)
             self.charged = nonce
 

@@ -16,7 +16,6 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from director.errors import StoreError
-from tasks.facts import FREE, UNTOLD, Cost, Facts
 from tasks.jobs import JobStatus
 from tasks.ledger.types import (
     EVERY,
@@ -40,6 +39,7 @@ from tasks.ledger.types import (
     check_ending,
 )
 from tasks.settings import Settings
+from tasks.summary import NO_COST, NO_GOALS, Cost, GoalSummary
 
 PREFIX = "vd:"
 _SCRIPTS = (
@@ -160,7 +160,7 @@ class RedisLedger:
     def commit(
         self, job: str, n: int, nonce: str, snapshot: str, following: Next | None,
         status: JobStatus = JobStatus.QUEUED, stop: str = "", acknowledge_cancel: bool = False,
-        facts: Facts = UNTOLD, cost: Cost = FREE,
+        facts: GoalSummary = NO_GOALS, cost: Cost = NO_COST,
     ) -> CommitResult:  # fmt: skip
         check_ending(following, status)
         queue, kind = (following.queue, following.kind) if following else ("", "")
@@ -169,7 +169,7 @@ class RedisLedger:
         return CommitResult[self._run("commit", job, n, nonce, *arguments)]
 
     def fail(
-        self, job: str, n: int, nonce: str, error: str, counts: bool, delay_ms: int, cost: Cost = FREE
+        self, job: str, n: int, nonce: str, error: str, counts: bool, delay_ms: int, cost: Cost = NO_COST
     ) -> FailResult:
         arguments = (error, int(counts), delay_ms, _cost_argument(cost))
         return FailResult[self._run("fail", job, n, nonce, *arguments)]
@@ -294,7 +294,7 @@ def _entry_arguments(entry: Entry) -> tuple[str | int, ...]:
 
 def _cost_argument(cost: Cost) -> str:
     """Only what is to be added; most steps count little."""
-    return cost.model_dump_json(exclude_defaults=True) if cost != FREE else ""
+    return cost.model_dump_json(exclude_defaults=True) if cost != NO_COST else ""
 
 
 def _or_empty(value: int | None) -> int | str:
@@ -308,7 +308,7 @@ def _record(flat: list[str]) -> Record:
     if labels := row.get("labels"):
         shown["labels"] = labels.split(",")
     if facts := row.get("facts"):
-        shown["facts"] = Facts.model_validate_json(facts)
+        shown["facts"] = GoalSummary.model_validate_json(facts)
     cost = {name.removeprefix(_COST): value for name, value in row.items() if name.startswith(_COST)}
     return Record.model_validate({**shown, "cost": cost})
 

@@ -18,8 +18,8 @@ from pydantic import Field
 
 from director.errors import StoreError
 from director.types import Value
-from tasks.facts import FREE, UNTOLD, Cost, Facts
 from tasks.jobs import TERMINAL, JobStatus
+from tasks.summary import NO_COST, NO_GOALS, Cost, GoalSummary
 
 CONTROL = "control"
 """The queue of cancelled jobs that nobody holds: its workers only commit the cancelled trajectory."""
@@ -69,8 +69,8 @@ class Entry(Value):
     error: str = ""
     letter: str = ""  # FAILED only: nonce of the attempt that was the last one allowed
     labels: tuple[str, ...] = ()
-    facts: Facts = UNTOLD
-    cost: Cost = FREE
+    facts: GoalSummary = NO_GOALS
+    cost: Cost = NO_COST
     ended_ms: int = 0  # ended only; 0: now
 
 
@@ -108,8 +108,8 @@ class Record(Value):
     holder: str  # host of the live lease, "" if none
     letter: str  # FAILED only: names the control objects `dead-<letter>` and `requeue-<letter>`
     labels: tuple[str, ...] = ()
-    facts: Facts = UNTOLD  # as of the snapshot
-    cost: Cost = FREE  # of the attempts that came back; a worker that died took its numbers with it
+    facts: GoalSummary = NO_GOALS  # as of the snapshot
+    cost: Cost = NO_COST  # of the attempts that came back; a worker that died took its numbers with it
     ended_ms: int = 0  # 0: active
 
     @property
@@ -246,7 +246,7 @@ class Ledger(Protocol):
     def commit(
         self, job: str, n: int, nonce: str, snapshot: str, following: Next | None,
         status: JobStatus = JobStatus.QUEUED, stop: str = "", acknowledge_cancel: bool = False,
-        facts: Facts = UNTOLD, cost: Cost = FREE,
+        facts: GoalSummary = NO_GOALS, cost: Cost = NO_COST,
     ) -> CommitResult:  # fmt: skip
         """Step n is done and its snapshot stored. `following` None ends the job with `status` and `stop`.
 
@@ -260,7 +260,7 @@ class Ledger(Protocol):
         ...
 
     def fail(
-        self, job: str, n: int, nonce: str, error: str, counts: bool, delay_ms: int, cost: Cost = FREE
+        self, job: str, n: int, nonce: str, error: str, counts: bool, delay_ms: int, cost: Cost = NO_COST
     ) -> FailResult:
         """Give step n back after a failure, to be retried no sooner than `delay_ms` from now.
 

@@ -27,7 +27,7 @@ from director.errors import DirectorError
 from director.types import Trajectory, Value
 from tasks.jobs import Job
 from tasks.ledger.types import Next
-from tasks.logs import facts
+from tasks.logs import fields
 from tasks.store.objects import NotFound, Recent, Store
 
 log = logging.getLogger(__name__)
@@ -144,7 +144,7 @@ class Archive:
         key = f"jobs/{job}/steps/{n:04d}-{nonce}.json"
         data = _json(snapshot)
         if len(data) > LARGE_SNAPSHOT:
-            log.warning("the snapshot has %d bytes", len(data), extra=facts(job=job, step=n))
+            log.warning("the snapshot has %d bytes", len(data), extra=fields(job=job, step=n))
         self._store.put(key, data)
         self._hashes.put(key, hashlib.sha256(data).digest())
         self._written.put(key, snapshot)
@@ -174,7 +174,7 @@ class Archive:
             try:
                 self._chain(job, key, loaded)
             except Corrupt as broken:
-                log.warning("passing over a snapshot: %s", broken, extra=facts(job=job))
+                log.warning("passing over a snapshot: %s", broken, extra=fields(job=job))
             else:
                 return key
         return None

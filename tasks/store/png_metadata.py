@@ -39,7 +39,7 @@ class Software(Value):
     editor: str
 
 
-class Imprint(Value):
+class PngMetadata(Value):
     """`image` is the hash of the picture; settings are complete, defaults included."""
 
     format: Literal[1] = 1
@@ -51,11 +51,11 @@ class Imprint(Value):
     software: Software
 
 
-def imprint_text(trajectory: Trajectory, image: str) -> str:
+def metadata_text(trajectory: Trajectory, image: str) -> str:
     """The imprint of picture `image` of the trajectory, as JSON."""
     outcomes = [verdict.outcome for verdict in history.standing(trajectory).values()]
     drawn = (e for e in trajectory.events if isinstance(e, Rendered) and image in {c.image for c in e.candidates})
-    imprint = Imprint(
+    imprint = PngMetadata(
         image=image,
         brief=trajectory.brief,
         settings=trajectory.settings,
@@ -71,7 +71,7 @@ def imprint_text(trajectory: Trajectory, image: str) -> str:
     return imprint.model_dump_json(exclude_none=True)
 
 
-def with_imprint(png: bytes, text: str) -> bytes:
+def with_metadata(png: bytes, text: str) -> bytes:
     """The PNG with `text` as an iTXt chunk; every other byte stays as it is."""
     # Keyword, end of it, not compressed (2 bytes), no language, no translated keyword (PNG, 11.3.3.4).
     body = b"iTXt" + KEY.encode() + b"\0\0\0\0\0" + text.encode()
@@ -79,7 +79,7 @@ def with_imprint(png: bytes, text: str) -> bytes:
     return png[:_IHDR_END] + chunk + png[_IHDR_END:]
 
 
-def read_imprint(png: bytes) -> Imprint:
+def read_png_metadata(png: bytes) -> PngMetadata:
     """The imprint of a PNG. Raises BriefError when it has none, or one that can't be used."""
     try:
         # Reads up to the pixels and unpacks none; Pillow bounds what compressed text may unfold to.
@@ -94,7 +94,7 @@ def read_imprint(png: bytes) -> Imprint:
     if len(text.encode(errors="replace")) > MAX_BYTES:
         raise BriefError(f"its metadata has more than {MAX_BYTES:,} bytes", "name a result of VisionDirector")
     try:
-        return Imprint.model_validate_json(text)
+        return PngMetadata.model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])

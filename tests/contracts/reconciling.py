@@ -9,7 +9,6 @@ from tasks.reconcile import Reconciler
 from tasks.settings import Settings
 from tasks.store import Archive
 from tests.contracts.benches import Bench
-from tests.unit.tasks import stories
 
 
 @dataclass
@@ -57,7 +56,6 @@ class House:
             Settings(host="test", hint_age_s=3, keep_ended_s=100),
             send=self.broker.send,
             queue_length=self.broker.length,
-            first=stories.first,
         )
 
     def wait(self) -> None:

@@ -5,12 +5,12 @@ from itertools import chain
 
 import pytest
 
-from tasks.facts import FREE, Cost, Facts
 from tasks.jobs import ACTIVE, JobStatus
 from tasks.ledger.types import Cursor, Page, Query, Removing
+from tasks.summary import NO_COST, Cost, GoalSummary
 from tests.contracts.benches import PLAN, RENDER, Bench, entry
 
-FACTS = Facts(met=3, missed=1, unsure=1, total=6, coverage=0.5, rounds=2, renders=8)
+FACTS = GoalSummary(met=3, missed=1, unsure=1, total=6, coverage=0.5, rounds=2, renders=8)
 STEP = Cost(ms=1500, gpu_ms=1200, renders=4, denoising_steps=80, attempts=1)
 ASKED = Cost(ms=300, vlm_calls=2, prompt_tokens=900, completion_tokens=40, attempts=1)
 WASTED = Cost(wasted_attempts=1)
@@ -154,7 +154,7 @@ class TestFactsAndCost:
         record = bench.ledger.get("job-1")
         assert record
         assert record.cost == STEP + WASTED + ASKED
-        assert record.facts == Facts()
+        assert record.facts == GoalSummary()
 
     def test_a_commit_that_met_a_cancel_costs_when_it_is_acknowledged(self, bench: Bench) -> None:
         bench.submit()
@@ -173,7 +173,7 @@ class TestFactsAndCost:
         bench.claimed()
         bench.advance(10_001)
         (record,) = bench.ledger.reap()
-        assert record.cost == FREE
+        assert record.cost == NO_COST
 
     def test_the_rebuild_brings_them_back(self, wiped: Bench) -> None:
         wiped.ledger.lock_rebuild("me", 10_000)

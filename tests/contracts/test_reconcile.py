@@ -36,7 +36,7 @@ def found(house: House, job: Job) -> Record:
 def enter(house: House, job: Job) -> Job:
     """Submit a job: storage, ledger, and a message that is sent."""
     stories.submitted(house.archive, job)
-    entry = entry_of(house.archive, job.id, stories.first)
+    entry = entry_of(house.archive, job.id)
     assert entry
     assert house.bench.ledger.create(entry)
     house.broker.send(found(house, job).hint)
@@ -159,7 +159,7 @@ class TestRebuild:
         for job in jobs:
             stories.run(house.archive, job, 1)
         assert house.bench.ledger.lock_rebuild("died half-way", 1_000)
-        entry = entry_of(house.archive, jobs[0].id, stories.first)
+        entry = entry_of(house.archive, jobs[0].id)
         assert entry
         house.bench.ledger.restore(entry.model_copy(update={"title": "restored by the first"}), "died half-way")
         house.bench.advance(1_001)

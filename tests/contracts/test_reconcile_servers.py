@@ -69,13 +69,13 @@ def reconciler(floor: Floor, settings: Settings) -> Reconciler:
     def length(queue: str) -> int:
         return broker_queue_length(floor.broker, queue)
 
-    return Reconciler(floor.ledger, floor.archive, settings, floor.send, length, stories.first)
+    return Reconciler(floor.ledger, floor.archive, settings, floor.send, length)
 
 
 def submit(floor: Floor, job: Job) -> None:
     """As the API does: storage first, then ledger and message; while the ledger is wiped, the caller tries again."""
     stories.submitted(floor.archive, job)
-    entry = entry_of(floor.archive, job.id, stories.first)
+    entry = entry_of(floor.archive, job.id)
     assert entry
     while True:
         try:

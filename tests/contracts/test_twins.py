@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from infra.servers import Running
-from tasks.facts import Cost, Facts
 from tasks.jobs import JobStatus
 from tasks.ledger.types import CONTROL, Claim, Page, Query, QueueDepth, Record, Refusal
+from tasks.summary import Cost, GoalSummary
 from tests.contracts.benches import PLAN, RENDER, Bench, entry, memory_bench, redis_bench
 
 JOBS = ("a", "b", "c")
@@ -93,7 +93,7 @@ class Twins:
         }
         end = ends[self.choose.choices(list(ends), [12, 1, 2, 1])[0]]
         call = (job, self.step(job), self.held(job), "key")
-        told = {"facts": Facts(met=self.choose.randrange(9)), "cost": self.cost()}
+        told = {"facts": GoalSummary(met=self.choose.randrange(9)), "cost": self.cost()}
         for _ in range(2):  # again, as if the first answer had been lost
             self.both("commit", *call, *end, **told)
 

@@ -36,13 +36,13 @@ from director.types import (
 )
 from infra.servers import free_port
 from tasks.app import make_app, open_archive, send_hint
-from tasks.facts import Cost, Facts
 from tasks.jobs import Job, JobStatus, job_id
 from tasks.ledger.redis_ledger import RedisLedger
 from tasks.ledger.types import Entry
 from tasks.settings import PREFIX, Settings
-from tasks.steps import first, new_entry
+from tasks.steps import new_entry
 from tasks.store import Archive, FolderStore, Images
+from tasks.summary import Cost, GoalSummary
 from tests.perf import instant
 from tests.support.queue import submit, until_ended
 from worker.diffusion.canvas import to_png
@@ -93,8 +93,8 @@ def stored(objects: Path) -> list[Entry]:
         for step in range(ATTEMPTS):
             archive.save_attempt(job.id, step, f"{n:032x}", attempt(step))
         told: dict[str, Any] = {"step": 1, "snapshot": key, "next": None, "status": JobStatus.DONE, "stop": "budget"}
-        told |= {"facts": Facts.of(after), "cost": Cost.of(attempt(0)), "ended_ms": int(1000 * now)}
-        entries.append(new_entry(job, first(job)).model_copy(update=told))
+        told |= {"facts": GoalSummary.of(after), "cost": Cost.of(attempt(0)), "ended_ms": int(1000 * now)}
+        entries.append(new_entry(job).model_copy(update=told))
     return entries
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from director.types import Brief, LoopSettings
 from tasks.jobs import TERMINAL, Job
 from tasks.ledger.types import Hint, Ledger, Record
-from tasks.steps import first, first_hint, new_entry
+from tasks.steps import first_hint, new_entry
 from tasks.store import Archive
 
 
@@ -24,7 +24,7 @@ def submit(
     job = Job(
         id=str(uuid.uuid4()), owner="test", brief=brief, settings=settings, seed=seed, created=created or time.time()
     )
-    entry = new_entry(job, first(job))
+    entry = new_entry(job)
     archive.save_job(job)
     archive.mark_live(job.id)
     assert ledger.create(entry)

@@ -31,7 +31,7 @@ from worker.local import LocalContext
 from worker.local import run as run_loop
 from worker.profiles import load_profile
 from worker.profiles import names as profile_names
-from worker.profiles.servers import ready
+from worker.profiles.servers import servers_running
 from worker.studio import SKETCH, editor_models, open_studio
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -49,12 +49,12 @@ def add_loop_arguments(parser: argparse.ArgumentParser) -> None:
 
 def chosen(args: argparse.Namespace, settings: Settings) -> tuple[Settings, Arm]:
     """Who fills the seats and the loop's settings, as the command line says. Raises BriefError that names the word."""
-    settings, editor = who(args.profile, settings)
+    settings, editor = resolve_studio(args.profile, settings)
     values = {**editor, **assignments(args.set)}
     return settings, Arm(name=args.strategy, settings=loop_settings(values, args.strategy))
 
 
-def who(profile: str | None, settings: Settings) -> tuple[Settings, dict[str, Any]]:
+def resolve_studio(profile: str | None, settings: Settings) -> tuple[Settings, dict[str, Any]]:
     """The settings with the seats of a studio, and the loop's `editor` where an editor was named instead."""
     if not profile:
         return settings, {}
@@ -91,7 +91,7 @@ def run_cases(works: Sequence[Work], place: Place, settings: Settings, workers: 
             else:
                 due.append(work)
         if due:
-            resources.enter_context(ready(settings, place.folder / "log"))
+            resources.enter_context(servers_running(settings, place.folder / "log"))
         by_key = {Key(work.case.id, work.arm.name, work.seed): work for work in due}
         for drawn, png in _each(due, settings, workers):
             picture = place.name(by_key[drawn.key]) if png else None

@@ -26,7 +26,7 @@ from redis.exceptions import RedisError
 from director.errors import DirectorError
 from tasks.settings import MAX_STEP_S, Settings
 from worker.checks.doctor import Check
-from worker.profiles import Box, ModelServer, Opened, Profile
+from worker.profiles import Machine, ModelServer, Opened, Profile
 from worker.profiles.budget import GIB, budgets
 from worker.profiles.counts import Unknown, checkpoint
 from worker.profiles.servers import address, answers
@@ -54,7 +54,7 @@ def on_paper(opened: Opened) -> Lines:
         yield Check("memory", False, str(error))
 
 
-def announced(opened: Opened, box: Box) -> Lines:
+def announced(opened: Opened, box: Machine) -> Lines:
     """What a real run will look for, said without looking."""
     for path, repository in _weights(opened.profile):
         source = f"weights of {repository}" if repository else "made from code at the first start"
@@ -68,7 +68,7 @@ def announced(opened: Opened, box: Box) -> Lines:
     yield Check("stores", True, f"will ask the Redis and the S3 {stores} for ledger, bucket and clock")
 
 
-def of_machine(opened: Opened, box: Box, settings: Settings) -> Lines:
+def of_machine(opened: Opened, box: Machine, settings: Settings) -> Lines:
     """Cards, memory, libraries and weights: all that must be there before a start."""
     yield _checked("memory", lambda: _machine_memory(box))
     if box.gpus:
@@ -171,14 +171,14 @@ def _loras(profile: Profile) -> list[Path]:
 # --- the machine --------------------------------------------------------------------------------
 
 
-def _machine_memory(box: Box) -> str:
+def _machine_memory(box: Machine) -> str:
     there = psutil.virtual_memory().total / GIB
     if there < 0.95 * box.memory:
         raise ValueError(f"the machine has {there:.1f} GiB, the profile needs {box.memory:g}")
     return f"{there:.1f} GiB, {box.memory:g} needed"
 
 
-def _gpus(box: Box) -> str:
+def _gpus(box: Machine) -> str:
     program = shutil.which("nvidia-smi")
     if program is None:
         raise ValueError("there is no nvidia-smi: install the driver, or choose another profile")

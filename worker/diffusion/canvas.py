@@ -15,7 +15,7 @@ from director.types import Region
 
 Pixels = NDArray[np.uint8]
 Size = tuple[int, int]
-Box = tuple[int, int, int, int]
+PixelBox = tuple[int, int, int, int]
 
 EDIT_AREA = 1024 * 1024
 """The canvas of the Qwen-Image-Edit pipelines, in pixels; no argument of theirs changes it."""
@@ -63,7 +63,7 @@ class Frame:
         width, height = self.inner
         return resized(pixels[:height, :width], self.picture)
 
-    def mask(self, box: Box, grow: int) -> Pixels:
+    def mask(self, box: PixelBox, grow: int) -> Pixels:
         """The box of the picture on the canvas, as (height, width): 255 is repainted, 0 is kept.
 
         It is `grow` canvas pixels larger on each side, because a latent reaches over its cell's edge;
@@ -122,7 +122,7 @@ def resized(pixels: Pixels, size: Size) -> Pixels:
     return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).resize(size, Image.Resampling.LANCZOS), np.uint8)
 
 
-def box_of(region: Region, picture: Size) -> Box:
+def box_of(region: Region, picture: Size) -> PixelBox:
     """The region's whole pixels: one that its edge cuts is outside. Raises ValueError when none is whole."""
     width, height = picture
     # Fractions such as 0.07 of 100 pixels come out as 7.000000000000001.
@@ -133,7 +133,7 @@ def box_of(region: Region, picture: Size) -> Box:
     return left, top, right, bottom
 
 
-def composited(base: Pixels, edited: Pixels, box: Box, feather: int) -> Pixels:
+def composited(base: Pixels, edited: Pixels, box: PixelBox, feather: int) -> Pixels:
     """`edited` inside the box and `base` outside it, bit for bit.
 
     Over `feather` pixels inside the box one passes into the other, except where the box ends with the picture.

@@ -18,7 +18,7 @@ from director.prompts.vlm import without_control
 from director.seats import Context, RenderRequest
 from director.types import Candidate, ModelName, Rendered
 from worker.diffusion import canvas
-from worker.diffusion.canvas import Box, Frame, Pixels, Size
+from worker.diffusion.canvas import Frame, PixelBox, Pixels, Size
 from worker.diffusion.families import Shot, Task
 from worker.diffusion.loading import Loaded, PipelineConfig, Quality, Shelf, free_memory, out_of_memory, torch
 
@@ -98,7 +98,7 @@ class _Job:
     quality: Quality
     frame: Frame
     base: Pixels | None
-    box: Box | None
+    box: PixelBox | None
     feather: int
 
 

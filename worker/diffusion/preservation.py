@@ -67,7 +67,7 @@ def _skimage(name: str) -> Any:
 
 
 @dataclass(frozen=True)
-class Guarded:
+class MeasuringVerifier:
     """A verifier that also measures how far an edit moved the picture outside the region where it was asked.
 
     Without a region the change was asked of the whole picture, and there is nothing to measure.

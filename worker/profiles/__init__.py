@@ -16,9 +16,9 @@ from pydantic import ValidationError
 from director.errors import BriefError
 from tasks.settings import PREFIX, Settings
 from worker.profiles import tiny
-from worker.profiles.shape import Box, ModelServer, Profile, WorkerGroup
+from worker.profiles.shape import Machine, ModelServer, Profile, WorkerGroup
 
-__all__ = ["Box", "ModelServer", "Opened", "Profile", "WorkerGroup", "load_profile", "names"]
+__all__ = ["Machine", "ModelServer", "Opened", "Profile", "WorkerGroup", "load_profile", "names"]
 
 _TINY = re.compile(r"\$\{TINY\}/([a-z0-9-]+)")
 _PLACE = re.compile(r"\$\{([A-Z_]+)\}")

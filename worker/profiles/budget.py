@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from worker.diffusion.families import Task
 from worker.diffusion.loading import PipelineConfig
 from worker.profiles.counts import Checkpoint, Config, Count, checkpoint, kv_bytes_per_token
-from worker.profiles.shape import Box, ModelServer, Profile
+from worker.profiles.shape import Machine, ModelServer, Profile
 
 GIB = 2**30
 CUDA_CONTEXT = 0.6
@@ -113,7 +113,7 @@ def _count(path: str) -> Count:
 # --- diffusers ----------------------------------------------------------------------------------
 
 
-def _card(profile: Profile, box: Box, gpu: int) -> tuple[Part, ...]:
+def _card(profile: Profile, box: Machine, gpu: int) -> tuple[Part, ...]:
     parts = [part for server in box.servers if gpu in server.gpus for part in _server_parts(server)]
     for group in box.workers:
         if group.gpu == gpu and "editor" in group.seats and profile.editors:
@@ -208,7 +208,7 @@ def _activations(config: PipelineConfig) -> float:
 # --- the machine --------------------------------------------------------------------------------
 
 
-def _machine(profile: Profile, box: Box) -> tuple[Part, ...]:
+def _machine(profile: Profile, box: Machine) -> tuple[Part, ...]:
     """Host memory: processes, what is kept off the cards, and the largest checkpoint on its way to one."""
     children = sum(group.concurrency for group in box.workers)
     parts = [Part(f"the system, its services and {children} worker processes", 1.5 + 0.3 * children)]

@@ -14,7 +14,7 @@ import httpx
 
 from director.errors import DirectorError
 from tasks.settings import Settings
-from worker.profiles import Box, ModelServer, load_profile
+from worker.profiles import Machine, ModelServer, load_profile
 from worker.profiles.budget import PICTURES_MIB, memory_fraction
 
 START_SECONDS = 1800.0
@@ -35,7 +35,7 @@ class ServerFailed(DirectorError):
 
 
 @contextmanager
-def ready(settings: Settings, logs: Path) -> Generator[None]:
+def servers_running(settings: Settings, logs: Path) -> Generator[None]:
     """What the profile needs for a run in this process: tiny checkpoints, and its model servers until the block ends.
 
     Servers of a profile with several boxes run elsewhere.
@@ -114,7 +114,7 @@ def answers(server: ModelServer) -> bool:
 
 
 @contextmanager
-def running(box: Box, settings: Settings, logs: Path) -> Generator[tuple[str, ...]]:
+def running(box: Machine, settings: Settings, logs: Path) -> Generator[tuple[str, ...]]:
     """Gives the names of the servers that had to be started; they end with the block. Raises ServerFailed."""
     missing = [server for server in box.servers if not answers(server)]
     if missing:

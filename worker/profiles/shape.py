@@ -57,7 +57,7 @@ class WorkerGroup(_Shape):
         return self
 
 
-class Box(_Shape):
+class Machine(_Shape):
     """One kind of machine. `stores`: it runs Redis and S3 itself; `door`: the API and the reconciler."""
 
     gpus: Annotated[tuple[float, ...], Field(description="memory of each card in GiB, as nvidia-smi counts it")] = ()
@@ -93,7 +93,7 @@ class Profile(_Shape):
     max_step_s: Annotated[
         dict[str, float], Field(description="as the setting of that name, where the environment has none")
     ] = {}
-    boxes: Annotated[dict[Name, Box], Field(min_length=1)]
+    boxes: Annotated[dict[Name, Machine], Field(min_length=1)]
 
     @field_validator("max_step_s")
     @classmethod
@@ -116,7 +116,7 @@ class Profile(_Shape):
         """Planner, judge and verifier, if they are a VLM's."""
         return cast("VlmConfig | None", self.vlm)
 
-    def box(self, name: str | None) -> tuple[str, Box]:
+    def box(self, name: str | None) -> tuple[str, Machine]:
         """The box of that name, or the only one. Raises ValueError that lists them."""
         if name is None and len(self.boxes) == 1:
             return next(iter(self.boxes.items()))

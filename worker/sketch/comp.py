@@ -6,7 +6,7 @@ import numpy as np
 
 from director.types import Region
 from worker.sketch import draw, glyphs, typeset
-from worker.sketch.draw import Box, Canvas, Colour, colour
+from worker.sketch.draw import Canvas, Colour, PixelBox, colour
 from worker.sketch.glyphs import Mask
 from worker.sketch.language import Drawable
 from worker.sketch.layout import Page
@@ -34,7 +34,7 @@ class Placed:
 
     noun: str
     rgb: Colour
-    box: Box
+    box: PixelBox
 
 
 @dataclass
@@ -47,7 +47,9 @@ class Comp:
     display: str = "Oswald-SemiBold"
     accent: tuple[Colour, ...] = ()
     things: list[Placed] = field(default_factory=list[Placed])
-    type: list[tuple[Drawable, typeset.Block, Box]] = field(default_factory=list[tuple[Drawable, typeset.Block, Box]])
+    type: list[tuple[Drawable, typeset.Block, PixelBox]] = field(
+        default_factory=list[tuple[Drawable, typeset.Block, PixelBox]]
+    )
     seams: tuple[float, ...] = ()
     """Heights at which one background gives way to another."""
     kept: Mask | None = None
@@ -284,7 +286,7 @@ def _place_things(comp: Comp, thing: Drawable, crowd: float, wish: tuple[float, 
         _place_things(comp, replace(thing, region=None, anchor=""), crowd, wish, fixed)
 
 
-def _strays(comp: Comp, box: Box, anchor: Box) -> bool:
+def _strays(comp: Comp, box: PixelBox, anchor: PixelBox) -> bool:
     """Whether a box lies further from its anchor than an eighth of the picture."""
     x = max(anchor[0] - box[2], box[0] - anchor[2], 0)
     y = max(anchor[1] - box[3], box[1] - anchor[3], 0)
@@ -301,9 +303,9 @@ def _boxes(
     count: int,
     wish: tuple[float, float],
     fixed: bool,
-) -> list[Box]:
+) -> list[PixelBox]:
     """Free boxes for all of `count`, side by side around the wish; empty when they don't fit."""
-    boxes: list[Box] = []
+    boxes: list[PixelBox] = []
     loose = nouns()[thing.name].place in ("any", "sky") and not fixed
     region = thing.region
     if anchor:
@@ -322,7 +324,7 @@ def _boxes(
     return boxes
 
 
-def _beside(comp: Comp, box: Box, relation: str, size: tuple[float, float]) -> tuple[float, float]:
+def _beside(comp: Comp, box: PixelBox, relation: str, size: tuple[float, float]) -> tuple[float, float]:
     """The centre that touches `box` on the stated side, with a little air."""
     x, air = (box[0] + box[2]) / 2, 0.03 * comp.unit
     foot = box[3] - size[1] / 2
@@ -337,7 +339,7 @@ def _beside(comp: Comp, box: Box, relation: str, size: tuple[float, float]) -> t
     return spots.get(relation, right if x < comp.width / 2 else left)
 
 
-def _side(comp: Comp, box: Box, relation: str) -> Region | None:
+def _side(comp: Comp, box: PixelBox, relation: str) -> Region | None:
     """Where a centre must be to count as left of, right of, above or below the box."""
     left, right = max(box[0] / comp.width, 0.02), min(box[2] / comp.width, 0.98)
     top, bottom = max(box[1] / comp.height, 0.02), min(box[3] / comp.height, 0.98)
@@ -387,7 +389,7 @@ def paint_type(comp: Comp) -> None:
             draw.type_line(comp.canvas, words, block.face, block.px, rgb, x, y)
 
 
-def _ink(comp: Comp, text: Drawable, box: Box) -> Colour:
+def _ink(comp: Comp, text: Drawable, box: PixelBox) -> Colour:
     """The stated colour; else the darkest accent, or paper where that could not be read."""
     if text.colours and "tag" not in text.style:
         return draw.contrasting(comp.canvas, box, colour(text.colours[0]))
@@ -402,7 +404,7 @@ def _drop(words: str, block: typeset.Block) -> int:
     return int(font.getbbox(words)[1] - min(font.getbbox(line)[1] for line in block.lines))
 
 
-def _tag(comp: Comp, box: Box, px: int) -> None:
+def _tag(comp: Comp, box: PixelBox, px: int) -> None:
     """A paper label with soft corners under a line of type."""
     x0, y0, x1, y1 = box
     mask = np.zeros((y1 - y0 + 8, x1 - x0 + 8), np.float32)

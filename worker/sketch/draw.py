@@ -15,7 +15,7 @@ from worker.sketch.lexicon import colours
 
 Canvas = NDArray[np.floating[Any]]
 Colour = NDArray[np.floating[Any]]
-Box = tuple[int, int, int, int]
+PixelBox = tuple[int, int, int, int]
 """left, top, right, bottom in pixels."""
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -98,7 +98,7 @@ def blurred(mask: Mask, radius: float) -> Mask:
     return np.asarray(image.filter(ImageFilter.GaussianBlur(radius)), np.float32) / 255
 
 
-def stamp(canvas: Canvas, noun: str, rgb: Colour, box: Box, grounded: bool) -> None:
+def stamp(canvas: Canvas, noun: str, rgb: Colour, box: PixelBox, grounded: bool) -> None:
     """A thing: contact shadow, silhouette in its colour, lines in a darker (or lighter) one."""
     x0, y0, x1, y1 = box
     filled, ink = glyphs.thing(noun, x1 - x0, y1 - y0)
@@ -125,14 +125,14 @@ def stamp(canvas: Canvas, noun: str, rgb: Colour, box: Box, grounded: bool) -> N
     blend(canvas, ink, line, x0, y0)
 
 
-def _surroundings(canvas: Canvas, box: Box) -> Colour:
+def _surroundings(canvas: Canvas, box: PixelBox) -> Colour:
     height, width = canvas.shape[:2]
     x0, y0, x1, y1 = max(0, box[0]), max(0, box[1]), min(width, box[2]), min(height, box[3])
     part = canvas[y0:y1:3, x0:x1:3].reshape(-1, 3)
     return np.median(part, axis=0).astype(np.float32) if len(part) else colour("white")
 
 
-def _contact(canvas: Canvas, box: Box) -> None:
+def _contact(canvas: Canvas, box: PixelBox) -> None:
     x0, _, x1, y1 = box
     width = x1 - x0
     depth = max(4, width // 9)
@@ -147,7 +147,7 @@ def _contact(canvas: Canvas, box: Box) -> None:
     )
 
 
-def _keyline(canvas: Canvas, filled: Mask, box: Box, around: Colour) -> None:
+def _keyline(canvas: Canvas, filled: Mask, box: PixelBox, around: Colour) -> None:
     """A thin contour in paper or ink, where thing and ground would melt together."""
     edge = 2 if box[3] - box[1] < 160 else 3
     grown = blurred(np.pad(filled, 2 * edge), edge * 0.8) * 3.2
@@ -164,7 +164,7 @@ def type_line(canvas: Canvas, string: str, face: str, px: int, rgb: Colour, x: i
     blend(canvas, glyphs.line(string, face, px), rgb, x, y)
 
 
-def contrasting(canvas: Canvas, box: Box, wanted: Colour) -> Colour:
+def contrasting(canvas: Canvas, box: PixelBox, wanted: Colour) -> Colour:
     """The wanted ink, moved towards paper or black until it can be read on what is there."""
     around = luma(_surroundings(canvas, box))
     if abs(luma(wanted) - around) >= 85:

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from director.types import Region
-from worker.sketch.draw import Box
+from worker.sketch.draw import PixelBox
 
 WHOLE = Region(x0=0, y0=0, x1=1, y1=1)
 
@@ -20,7 +20,7 @@ class Page:
         x0, y0 = max(limits.x0 * width, edge), max(limits.y0 * height, edge)
         self.limits = x0, y0, min(limits.x1 * width, width - edge), min(limits.y1 * height, height - edge)
 
-    def take(self, box: Box, gap: float = 0.0) -> None:
+    def take(self, box: PixelBox, gap: float = 0.0) -> None:
         """Mark a box, and `gap` pixels around it, as taken."""
         x0, y0, x1, y1 = (v / self.cell for v in (box[0] - gap, box[1] - gap, box[2] + gap, box[3] + gap))
         self._taken[max(0, int(y0)) : max(0, int(np.ceil(y1))), max(0, int(x0)) : max(0, int(np.ceil(x1)))] = True
@@ -41,7 +41,7 @@ class Page:
         wish: tuple[float, float],
         region: Region | None = None,
         pull: tuple[float, float] = (1, 1),
-    ) -> Box | None:
+    ) -> PixelBox | None:
         """The free box of `size` pixels whose centre is in `region` and nearest to `wish`; `pull` weighs x and y."""
         wide, tall = (int(np.ceil(v / self.cell)) for v in size)
         sums: NDArray[np.int64] = np.pad(self._taken.cumsum(0).cumsum(1), ((1, 0), (1, 0)))

@@ -8,7 +8,7 @@ from scipy import fft, ndimage
 
 from director.types import Region
 from worker.sketch import glyphs
-from worker.sketch.draw import Box
+from worker.sketch.draw import PixelBox
 from worker.sketch.glyphs import Mask
 from worker.sketch.see import Sight
 
@@ -21,7 +21,7 @@ class Reading:
     """The best match of a line of a string: how well (0 to 1), where (pixels), in which face (and size, if slid)."""
 
     score: float
-    box: Box
+    box: PixelBox
     face: str
     read: str
     polarity: int = 0
@@ -33,7 +33,7 @@ NOTHING = Reading(0.0, (0, 0, 1, 1), "", "")
 
 def find_line(sight: Sight, string: str, region: Region | None = None) -> Reading:
     """Where the string stands in `region`, judged by boxes of about its proportions."""
-    near: list[tuple[float, Box, int, str]] = []
+    near: list[tuple[float, PixelBox, int, str]] = []
     for box, polarity in _within(sight, region):
         wide, tall = box[2] - box[0], box[3] - box[1]
         faces = [face for face in _faces(string) if abs(np.log(wide / tall / _ratio(string, face))) < 0.16]
@@ -51,7 +51,7 @@ def find_line(sight: Sight, string: str, region: Region | None = None) -> Readin
 
 def find_along(sight: Sight, string: str, region: Region | None = None) -> Reading:
     """As `find_line`, for lines whose ends were lost or joined to something: the string is slid along them."""
-    near: list[tuple[float, int, Box, int, str]] = []
+    near: list[tuple[float, int, PixelBox, int, str]] = []
     seen: set[tuple[int, ...]] = set()
     for box, polarity in _within(sight, region):
         wide, tall = box[2] - box[0], box[3] - box[1]
@@ -87,13 +87,13 @@ def _faces(string: str) -> tuple[str, ...]:
     return tuple(face for face in glyphs.FACES if glyphs.settable(string, face))
 
 
-def _within(sight: Sight, region: Region | None) -> list[tuple[Box, int]]:
+def _within(sight: Sight, region: Region | None) -> list[tuple[PixelBox, int]]:
     """The lines that reach into `region`."""
     height, width = sight.full.shape[:2]
     return [line for line in sight.lines if region is None or _overlaps(region, line[0], width, height)]
 
 
-def _overlaps(region: Region, box: Box, width: int, height: int) -> bool:
+def _overlaps(region: Region, box: PixelBox, width: int, height: int) -> bool:
     return not (
         box[2] < region.x0 * width
         or box[0] > region.x1 * width

@@ -11,7 +11,7 @@ from worker.sketch import comp as comps
 from worker.sketch import draw, look, passes
 from worker.sketch.checks import inside, read
 from worker.sketch.comp import Comp, Placed
-from worker.sketch.draw import Box, Canvas, colour
+from worker.sketch.draw import Canvas, PixelBox, colour
 from worker.sketch.language import Drawable
 from worker.sketch.layout import WHOLE, Page
 from worker.sketch.misses import Profile
@@ -171,7 +171,7 @@ def _erase(comp: Comp, sight: Sight, thing: Thing) -> None:
     _fill(comp, sight, _flags(sight, (x0, y0, x1, y1), max(3, comp.unit // 90)), own=True)
 
 
-def _flags(sight: Sight, box: Box, grow: int) -> Flags:
+def _flags(sight: Sight, box: PixelBox, grow: int) -> Flags:
     """The pixels of a box and a little around it, at full size."""
     flags = np.zeros(sight.full.shape[:2], bool)
     flags[max(0, box[1] - grow) : box[3] + grow, max(0, box[0] - grow) : box[2] + grow] = True

@@ -14,7 +14,7 @@ from PIL import Image, ImageFilter
 from scipy import ndimage
 
 from worker.sketch import draw, glyphs
-from worker.sketch.draw import Box, Canvas
+from worker.sketch.draw import Canvas, PixelBox
 from worker.sketch.glyphs import Mask
 from worker.sketch.lexicon import nouns
 
@@ -271,9 +271,9 @@ class Sight:
         return np.array(rows, np.float32).reshape(-1, 3), streaks
 
     @cached_property
-    def lines(self) -> tuple[tuple[Box, int], ...]:
+    def lines(self) -> tuple[tuple[PixelBox, int], ...]:
         """Boxes in pixels that may be lines of type, and the polarity of their ink (0 dark, 1 light)."""
-        found: dict[tuple[Box, int], None] = {}
+        found: dict[tuple[PixelBox, int], None] = {}
         for polarity, ink in enumerate(self.ink):
             marks = _marks(ink > 0.35, self.streaks > 5)
             for gap in (0.2, 0.35, 0.6, 0.95, 1.4):
@@ -336,7 +336,7 @@ def _descreened(canvas: Canvas, luma: Mask, screens: dict[int, tuple[float, floa
     return canvas
 
 
-def _marks(ink: Flags, rainy: bool) -> list[Box]:
+def _marks(ink: Flags, rainy: bool) -> list[PixelBox]:
     """The boxes of connected ink that may be letters, from left to right; streaks of rain are left out."""
     labels, _ = ndimage.label(ink, np.ones((3, 3), int))
     sizes = np.bincount(labels.ravel())[1:]
@@ -359,10 +359,10 @@ def _marks(ink: Flags, rainy: bool) -> list[Box]:
     ]  # more: an outline, not a letter
 
 
-def _rows(marks: list[Box], gap: float) -> list[Box]:
+def _rows(marks: list[PixelBox], gap: float) -> list[PixelBox]:
     """Marks chained into rows: next to each other within `gap` heights, of like height, on one level."""
-    rows: list[Box] = []
-    small: list[Box] = []
+    rows: list[PixelBox] = []
+    small: list[PixelBox] = []
     for box in marks:
         tall = box[3] - box[1]
         if tall < 6:
@@ -399,14 +399,14 @@ def _rows(marks: list[Box], gap: float) -> list[Box]:
     return [row for row in rows if row[2] - row[0] > 0.8 * (row[3] - row[1]) and row[3] - row[1] >= 7]
 
 
-def _trimmed(ink: Mask, box: Box) -> Box:
+def _trimmed(ink: Mask, box: PixelBox) -> PixelBox:
     """The box without rows at its top and foot that hold hardly any ink, such as a flake above a line."""
     rows = ink[box[1] : box[3], box[0] : box[2]].sum(axis=1)
     full = np.flatnonzero(rows > 0.045 * rows.max())
     return box[0], box[1] + int(full[0]), box[2], box[1] + int(full[-1]) + 1
 
 
-def _around(a: Box, b: Box) -> Box:
+def _around(a: PixelBox, b: PixelBox) -> PixelBox:
     return min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])
 
 

@@ -33,12 +33,12 @@ from director.types import (
     Verdict,
     Verified,
 )
-from tasks.facts import FREE, Cost, Facts
 from tasks.ledger.memory_ledger import MemoryLedger
 from tasks.ledger.types import Claim, CommitResult, Hint, Ledger, Next
 from tasks.settings import Settings, load_settings
 from tasks.steps import status_of
 from tasks.store import Archive, FolderStore, Images
+from tasks.summary import NO_COST, Cost, GoalSummary
 
 ALICE = {"Authorization": "Bearer alice-token"}
 BOB = {"Authorization": "Bearer bob-token"}
@@ -76,11 +76,11 @@ class House:
         if not self.broker_up:
             raise StoreError("down")
 
-    def commit(self, job: str, *events: Event, cost: Cost = FREE) -> str:
+    def commit(self, job: str, *events: Event, cost: Cost = NO_COST) -> str:
         return commit(self.ledger, self.archive, job, *events, cost=cost)
 
 
-def commit(ledger: Ledger, archive: Archive, job: str, *events: Event, cost: Cost = FREE) -> str:
+def commit(ledger: Ledger, archive: Archive, job: str, *events: Event, cost: Cost = NO_COST) -> str:
     """Run the job's next step as a worker would, with these events for an outcome; gives the snapshot's key."""
     record = ledger.get(job)
     assert record
@@ -98,7 +98,7 @@ def commit(ledger: Ledger, archive: Archive, job: str, *events: Event, cost: Cos
     key = archive.save_snapshot(job, claim.n, claim.nonce, claim.snapshot, following, after)
     result = ledger.commit(
         job, claim.n, claim.nonce, key, following,
-        status=status_of(stop), stop=stop.reason.value if stop else "", facts=Facts.of(after), cost=cost,
+        status=status_of(stop), stop=stop.reason.value if stop else "", facts=GoalSummary.of(after), cost=cost,
     )  # fmt: skip
     assert result is CommitResult.OK
     return key

@@ -16,7 +16,7 @@ from api.cli.place import service_of
 from api.client import Client
 from api.schemas import Submission
 from tasks.store import image_hash
-from tasks.store.png_metadata import Imprint, imprint_text, read_imprint, with_imprint
+from tasks.store.png_metadata import PngMetadata, metadata_text, read_png_metadata, with_metadata
 from tests.support.facts import play
 from tests.unit.api import house
 from tests.unit.client.service import JOB, Answer, Scripted, event, job, problem, scripted, stream
@@ -377,15 +377,15 @@ def test_where_the_service_is(
 # --- the same again ---------------------------------------------------------------------------
 
 
-def result(name: str = "final.png", source: str | None = None) -> Imprint:
+def result(name: str = "final.png", source: str | None = None) -> PngMetadata:
     """A result PNG in the current folder."""
     made = run_loop(play({"a": "met"}, {"b": "met"}, {"c": "met"}))
     brief = made.brief.model_copy(update={"title": "Lamp", "source": source})
     plain = house.png()
     Path(name).write_bytes(
-        with_imprint(plain, imprint_text(made.model_copy(update={"brief": brief}), image_hash(plain)))
+        with_metadata(plain, metadata_text(made.model_copy(update={"brief": brief}), image_hash(plain)))
     )
-    return read_imprint(Path(name).read_bytes())
+    return read_png_metadata(Path(name).read_bytes())
 
 
 def test_a_result_is_submitted_again_as_it_was(cli: Cli) -> None:

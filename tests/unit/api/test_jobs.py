@@ -5,7 +5,7 @@ from director.types import Outcome, StopReason
 from tasks.jobs import JobStatus
 from tasks.ledger.types import CONTROL, Claim
 from tasks.store import image_hash
-from tasks.store.png_metadata import read_imprint
+from tasks.store.png_metadata import read_png_metadata
 from tests.unit.api.house import (
     ALICE,
     BOB,
@@ -164,7 +164,7 @@ def test_an_image_says_what_made_it(house: House, alice: httpx.Client) -> None:
     before = alice.get(f"/v1/jobs/{id}/image")
     house.commit(id, verified(red, Outcome.MET, Outcome.MISSED), decided(red))
     response = alice.get(f"/v1/jobs/{id}/image")
-    said = read_imprint(response.content)
+    said = read_png_metadata(response.content)
     assert (said.brief.text, said.image, said.software.editor) == ("A lamp and a chair", red, "flux-krea")
     assert (said.goals.met, said.goals.missed, said.goals.total) == (1, 1, 2)
     assert image_hash(response.content) == red

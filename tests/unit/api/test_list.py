@@ -5,8 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tasks.facts import Cost
 from tasks.ledger.types import Claim
+from tasks.summary import Cost
 from tests.unit.api.house import BOB, House, opening, planned, png, rendered, stopped
 
 COST = Cost(ms=2500, gpu_ms=1500, renders=4, denoising_steps=80, attempts=1)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from justhtml import JustHTML
 
-from director.report import Facts, Trouble, Try, policy, report
+from director.report import RunInfo, Trouble, Try, policy, report
 from director.report.cost import shares
 from director.report.goals import difference
 from director.report.html import Html, html, text
@@ -78,7 +78,7 @@ def trajectory() -> Trajectory:
 
 @pytest.fixture(scope="module")
 def page(trajectory: Trajectory) -> JustHTML:
-    return read(report(trajectory, Named(), Facts(job="some-job", created=0.0, ended=90.0)))
+    return read(report(trajectory, Named(), RunInfo(job="some-job", created=0.0, ended=90.0)))
 
 
 def test_the_final_picture_comes_first_and_says_what_it_is(page: JustHTML, trajectory: Trajectory):
@@ -211,7 +211,7 @@ def hostile() -> Trajectory:
 def test_hostile_strings_are_shown_as_text():
     trouble = Trouble(boundary=HOSTILE, message=HOSTILE, fix=HOSTILE)
     tries = (Try(n=0, kind=HOSTILE, error=trouble, committed=False),)
-    made = report(hostile(), Named(), Facts(job=HOSTILE, doing=HOSTILE, trouble=trouble, tries=tries, home=HOSTILE))
+    made = report(hostile(), Named(), RunInfo(job=HOSTILE, doing=HOSTILE, trouble=trouble, tries=tries, home=HOSTILE))
     page = read(made)
     assert not page.query("script")
     assert {img.attrs["src"][:5] for img in page.query("img")} <= {"/lead", "/thum"}
@@ -226,7 +226,7 @@ def test_a_failure_with_hostile_words_is_shown_as_text():
     trouble = Trouble(boundary=HOSTILE, message=HOSTILE, fix=HOSTILE)
     running = hostile().model_copy(update={"events": hostile().events[:3]})
     for doing in ("", HOSTILE):
-        page = read(report(running, Named(), Facts(job=HOSTILE, doing=doing, trouble=trouble)))
+        page = read(report(running, Named(), RunInfo(job=HOSTILE, doing=doing, trouble=trouble)))
         assert not page.query("script, [onerror]")
 
 
@@ -255,7 +255,7 @@ def opened(rounds: int = 2) -> Trajectory:
 
 
 def test_a_running_job_says_so_and_can_be_kept_from_reloading():
-    facts = Facts(job="j", doing="rendering", refresh=10, other="/x?refresh=off")
+    facts = RunInfo(job="j", doing="rendering", refresh=10, other="/x?refresh=off")
     page = read(report(opened(), Named(), facts))
     said = words(page.query(".running")[0])
     assert said.startswith("Not finished rendering, round 2 of at most 6.")
@@ -266,7 +266,7 @@ def test_a_running_job_says_so_and_can_be_kept_from_reloading():
 
 def test_a_job_that_has_not_begun_has_a_page():
     fresh = Trajectory(brief=Brief(text="A cup"), settings=LoopSettings(), seed=1)
-    page = read(report(fresh, Named(), Facts(doing="reading the brief")))
+    page = read(report(fresh, Named(), RunInfo(doing="reading the brief")))
     assert words(page.query("h1")[0]) == "A cup …"
     assert "There is no picture yet" in page.to_text()
     assert not page.query("img")
@@ -274,12 +274,12 @@ def test_a_job_that_has_not_begun_has_a_page():
 
 @pytest.mark.parametrize("events", range(len(regatta(stored, rounds=1).events)))
 def test_every_moment_of_a_job_has_a_page(trajectory: Trajectory, events: int):
-    read(report(trajectory.model_copy(update={"events": trajectory.events[:events]}), Named(), Facts(doing="x")))
+    read(report(trajectory.model_copy(update={"events": trajectory.events[:events]}), Named(), RunInfo(doing="x")))
 
 
 def test_a_dead_letter_says_where_it_failed_and_what_to_do():
     trouble = Trouble(boundary="editor", message="CUDA is out of memory", fix="use a smaller size")
-    page = read(report(opened(), Named(), Facts(job="the-job", trouble=trouble)))
+    page = read(report(opened(), Named(), RunInfo(job="the-job", trouble=trouble)))
     said = words(page.query(".state")[0])
     assert said.startswith("Failed in the editor: CUDA is out of memory What to do: use a smaller size.")
     assert "visiondirector requeue the-job" in said
@@ -287,7 +287,7 @@ def test_a_dead_letter_says_where_it_failed_and_what_to_do():
 
 def test_a_failed_loop_is_not_to_be_requeued():
     over = opened(0).with_events(Stopped(reason=StopReason.FAILED, why="no goal in the brief"))
-    said = words(read(report(over, Named(), Facts(job="j"))).query(".state")[0])
+    said = words(read(report(over, Named(), RunInfo(job="j"))).query(".state")[0])
     assert "no goal in the brief" in said
     assert "submit it again" in said
     assert "requeue" not in said
@@ -327,7 +327,7 @@ def test_wasted_tries_are_part_of_the_cost():
     assert [(s.kind, s.tries, s.failed, s.useful, s.wasted) for s in shares(TRIES)] == [
         ("extract", 1, 0, 1.0, 0), ("render", 2, 1, 6.0, 4.0),
     ]  # fmt: skip
-    page = read(report(opened(1), Named(), Facts(tries=TRIES, created=100.0, ended=200.0)))
+    page = read(report(opened(1), Named(), RunInfo(tries=TRIES, created=100.0, ended=200.0)))
     said = words(page.query("#cost")[0])
     assert "1 min 40 s from submit to end: 11 s of work and 1 min 29 s of waiting" in said
     assert "1 wasted, 4.0 s" in said

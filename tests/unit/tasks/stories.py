@@ -10,10 +10,6 @@ from tasks.store import Archive
 PLAN = Next(queue="planner", kind="plan")
 
 
-def first(_: Job) -> Next:
-    return Next(queue="planner", kind="extract")
-
-
 def job(key: str = "a", created: float = 1_000.5) -> Job:
     brief = Brief(text=f"a red square, {key}")
     return Job(id=job_id("alice", key), owner="alice", brief=brief, settings=LoopSettings(), seed=7, created=created)

@@ -13,7 +13,7 @@ import pytest
 from director.errors import EditorError
 from director.seats import Context, RenderRequest
 from director.types import LoopSettings, Rendered
-from tasks.logs import Logfmt, facts, working
+from tasks.logs import Logfmt, fields, working
 from tasks.steps import run_step
 from tests.support.facts import FactStudio, brief_of, goals_of
 from tests.support.host import make_bench
@@ -44,7 +44,7 @@ def lines() -> Iterator[Lines]:
 
 
 def test_a_line_has_its_time_place_and_words(lines: Lines) -> None:
-    lines.logger.warning("lost %d of them", 3, extra=facts(job="j-1", step=2, seconds=1.5, nothing=None))
+    lines.logger.warning("lost %d of them", 3, extra=fields(job="j-1", step=2, seconds=1.5, nothing=None))
     words = lines.last()
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", words.pop("time"))
     assert words.pop("pid").isdigit()

@@ -52,7 +52,7 @@ class Place:
         return self.store.list(prefix)
 
     def enter(self, job: Job) -> None:
-        entry = entry_of(self.archive, job.id, stories.first)
+        entry = entry_of(self.archive, job.id)
         assert entry
         assert self.ledger.create(entry)
 
@@ -309,7 +309,7 @@ class TestBreakingOff:
 
 
 def entry_for(place: Place, job: Job):
-    entry = entry_of(place.archive, job.id, stories.first)
+    entry = entry_of(place.archive, job.id)
     assert entry
     return entry
 

@@ -11,11 +11,11 @@ from director.errors import EditorError, StoreError
 from director.loop import direct
 from director.seats import Context, ExtractRequest, RenderRequest, Studio, VerifyRequest
 from director.types import Brief, Extracted, LoopSettings, Rendered, StopReason, Verified
-from tasks.facts import Cost, Facts
 from tasks.jobs import JobStatus
 from tasks.ledger.types import CONTROL
 from tasks.reconcile import entry_of
-from tasks.steps import StepEnd, first, run_step
+from tasks.steps import StepEnd, run_step
+from tasks.summary import Cost, GoalSummary
 from tests.support.facts import FactContext, FactStudio, brief_of, goals_of, play
 from tests.support.host import Bench, make_bench
 
@@ -297,14 +297,14 @@ def test_every_try_leaves_a_record_of_what_it_took(tmp_path: Path):
 def test_the_ledger_is_told_how_the_goals_stand(bench: Bench):
     job = bench.submit(brief_of(ABC), ONE)
     host = bench.host(FactStudio(script=iter(SCRIPT)).studio())
-    assert record(bench, job).facts == Facts(total=3)
+    assert record(bench, job).facts == GoalSummary(total=3)
     bench.drain(host)
     wait_for_records()
     now = record(bench, job)
-    assert now.facts == Facts.of(bench.archive.load_snapshot(now.snapshot).trajectory)
+    assert now.facts == GoalSummary.of(bench.archive.load_snapshot(now.snapshot).trajectory)
     assert now.facts.coverage is not None
     assert now.facts.met + now.facts.missed + now.facts.unsure == 3
-    entry = entry_of(bench.archive, job, first)
+    entry = entry_of(bench.archive, job)
     assert entry
     assert (entry.facts, entry.cost) == (now.facts, now.cost)
 

@@ -8,7 +8,7 @@ import pytest
 from director import history
 from director.types import Trajectory
 from tasks.store import image_hash
-from tasks.store.png_metadata import read_imprint
+from tasks.store.png_metadata import read_png_metadata
 from tests.support.servers import nowhere
 from worker.cli import main
 
@@ -31,7 +31,7 @@ def test_direct_leaves_a_picture_and_its_trajectory(brief: Path, tmp_path: Path,
     assert final
     png = (out / "final.png").read_bytes()
     assert image_hash(png) == final
-    said = read_imprint(png)
+    said = read_png_metadata(png)
     assert (said.brief, said.settings, said.seed) == (trajectory.brief, trajectory.settings, trajectory.seed)
     page = (out / "report.html").read_text(encoding="utf-8")
     assert 'src="data:image/png;base64,' in page

@@ -8,7 +8,7 @@ from director.seats import Context, VerifyRequest
 from director.types import Preservation, Region, Verified
 from tests.support.facts import FactContext, goals_of
 from worker.diffusion.canvas import Pixels, composited, to_png
-from worker.diffusion.preservation import Guarded, preservation
+from worker.diffusion.preservation import MeasuringVerifier, preservation
 
 REGION = Region(x0=0.25, y0=0.25, x1=0.75, y1=0.75)
 NOTHING = Preservation(min_ssim=1.0, p999_delta_e=0.0, changed_share=0.0)
@@ -97,7 +97,7 @@ def test_the_guard_measures_an_edit_of_a_region_once(edit: bool, region: Region 
     context = FactContext()
     base, image = context.images.put(to_png(picture())), context.images.put(to_png(255 - picture()))
     request = VerifyRequest(image=image, goals=goals_of("a"), again=again, base=base if edit else None, region=region)
-    found = Guarded(Silent()).verify(request, context).preservation
+    found = MeasuringVerifier(Silent()).verify(request, context).preservation
     assert (found is not None) == measures
     if found:
         assert found.changed_share > 0.9

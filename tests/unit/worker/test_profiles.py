@@ -12,7 +12,7 @@ from director.errors import BriefError
 from tasks.settings import Settings, load_settings
 from worker.checks.preflight import announced, cards_suffice, of_machine, of_running, on_paper
 from worker.cli import main
-from worker.profiles import Box, load_profile, names
+from worker.profiles import Machine, load_profile, names
 from worker.profiles.budget import CUDA_CONTEXT, budgets, memory_fraction
 from worker.profiles.counts import Unknown, checkpoint, count, kv_bytes_per_token
 from worker.profiles.servers import command
@@ -230,7 +230,7 @@ def test_nothing_is_started_on_a_machine_without_the_cards(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("CUDA_HOME", str(tmp_path))
-    box = Box.model_validate({**PARTS["boxes"]["here"], "memory": 10_000.0})
+    box = Machine.model_validate({**PARTS["boxes"]["here"], "memory": 10_000.0})
     opened = load_profile(written(tmp_path), Settings())
     missing = {check.name: check.found for check in of_machine(opened, box, Settings()) if not check.ok}
     assert "the profile needs 10000" in missing["memory"]

@@ -28,7 +28,7 @@ from worker.bench.lgbench.write import write
 from worker.bench.run_log import open_log
 from worker.bench.tables import Report, markdown, report
 from worker.local import LocalContext
-from worker.profiles.servers import ready
+from worker.profiles.servers import servers_running
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,13 +59,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Run what is missing, grade it, print the table. 1 when a run failed or could not be graded."""
     rendering.check_options(args, "compose")
-    bench = Bench(args, *rendering.who(args.profile, settings), tasks_of(args))
+    bench = Bench(args, *rendering.resolve_studio(args.profile, settings), tasks_of(args))
     if not args.pictures:
         bench.run_all()
     todo = bench.finished()
     rows = bench.grade(todo)
     found = bench.report(rows)
-    leave(args.output, found, args.json)
+    write_report(args.output, found, args.json)
     if not args.no_plots:
         from worker.bench.sketch_lab.plots import draw_all
 
@@ -126,12 +126,12 @@ class Bench:
 
     def grade(self, todo: Sequence[tuple[Case, Run]]) -> list[Row]:
         """A row for each run, in their order; what is graded already is read from the folder."""
-        settings, _ = rendering.who(self.args.grader, self.settings)
+        settings, _ = rendering.resolve_studio(self.args.grader, self.settings)
         name = "".join(c if c.isalnum() else "-" for c in Path(settings.studio).stem)
         with open_log(self.args.output / f"graded-{name}.jsonl", Row, {"grader": settings.studio}) as log:
             new = [(case, run) for case, run in todo if not (row := log.get(run.key, run.task)) or row.run != run]
             told = rendering.Teller("graded", len(new))
-            with ready(settings, self.args.output / "log") if new else nullcontext():
+            with servers_running(settings, self.args.output / "log") if new else nullcontext():
                 looks = ((case, run, self.args.output) for case, run in new)
                 for done, row in enumerate(rendering.spread(look, list(looks), settings, self.args.workers), 1):
                     log.add(row)
@@ -186,7 +186,7 @@ def facts_of(rows: Iterable[Row], grader: str, studio: str) -> tuple[dict[str, s
     return facts, notes
 
 
-def leave(folder: Path, found: Report, json_file: Path | None) -> None:
+def write_report(folder: Path, found: Report, json_file: Path | None) -> None:
     """`report.json` and `report.md` in the folder of the run."""
     text = json.dumps(found.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
     for path in (folder / "report.json", *([json_file] if json_file else [])):

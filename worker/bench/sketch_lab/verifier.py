@@ -24,7 +24,7 @@ from worker.bench.lgbench.records import Record
 from worker.bench.lgbench.write import write
 from worker.sketch import draw
 from worker.sketch.comp import Comp, Placed
-from worker.sketch.draw import Box
+from worker.sketch.draw import PixelBox
 from worker.sketch.language import Drawable, parse
 from worker.sketch.misses import rng, spoiled
 from worker.sketch.passes import generated
@@ -161,7 +161,7 @@ def _as_asked(comp: Comp, thing: Placed, d: Drawable) -> bool:
     return beside and _inside(comp, thing.box, d.region, 0.04) and _tall(comp, thing.box, d.height)
 
 
-_BESIDE: dict[str, Callable[[Box, Box], bool]] = {
+_BESIDE: dict[str, Callable[[PixelBox, PixelBox], bool]] = {
     "left": lambda t, a: t[0] + t[2] < a[0] + a[2],
     "right": lambda t, a: t[0] + t[2] > a[0] + a[2],
     "above": lambda t, a: t[1] + t[3] < a[1] + a[3],
@@ -170,7 +170,7 @@ _BESIDE: dict[str, Callable[[Box, Box], bool]] = {
 }
 
 
-def _tall(comp: Comp, box: Box, height: float | None) -> bool:
+def _tall(comp: Comp, box: PixelBox, height: float | None) -> bool:
     """Stated heights within a third, as the verifier has it; words such as "large" only have to stand out."""
     share = (box[3] - box[1]) / comp.height
     if height is None or height <= 0.2:
@@ -180,11 +180,11 @@ def _tall(comp: Comp, box: Box, height: float | None) -> bool:
     return 0.66 < share / height < 1.4
 
 
-def _centre(comp: Comp, box: Box) -> tuple[float, float]:
+def _centre(comp: Comp, box: PixelBox) -> tuple[float, float]:
     return (box[0] + box[2]) / 2 / comp.width, (box[1] + box[3]) / 2 / comp.height
 
 
-def _inside(comp: Comp, box: Box, region: Region | None, slack: float) -> bool:
+def _inside(comp: Comp, box: PixelBox, region: Region | None, slack: float) -> bool:
     x, y = _centre(comp, box)
     return region is None or (
         region.x0 - slack <= x <= region.x1 + slack and region.y0 - slack <= y <= region.y1 + slack

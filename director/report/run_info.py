@@ -33,7 +33,7 @@ class Trouble(BaseModel):
     fix: str = ""
 
 
-class Facts(Value):
+class RunInfo(Value):
     """`doing` says what happens now, "" once it is over. Times are seconds since the epoch, None where unknown."""
 
     job: str = ""  # its id; "" for a brief that was run without a queue

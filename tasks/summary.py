@@ -8,7 +8,7 @@ from director.rewards import coverage
 from director.types import Outcome, Share, StopReason, Trajectory, Value
 
 
-class Facts(Value):
+class GoalSummary(Value):
     """Goals by their standing on the best picture (those not looked at yet are in `total` only), and what was done.
 
     `coverage` is the share of the goals' weight that is met; None before the first picture was accepted.
@@ -93,6 +93,6 @@ def end_of(attempts: Iterable[Mapping[str, Any]]) -> float:
     return max(ends, default=0.0)
 
 
-UNTOLD = Facts()
+NO_GOALS = GoalSummary()
 """Of a job whose brief was not read yet."""
-FREE = Cost()
+NO_COST = Cost()

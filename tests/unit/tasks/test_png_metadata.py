@@ -10,7 +10,7 @@ from PIL import Image, PngImagePlugin
 from director.errors import BriefError
 from director.types import Goal, Trajectory
 from tasks.store import image_hash
-from tasks.store.png_metadata import KEY, MAX_BYTES, imprint_text, read_imprint, with_imprint
+from tasks.store.png_metadata import KEY, MAX_BYTES, metadata_text, read_png_metadata, with_metadata
 from tests.support.facts import play
 from tests.unit.director.test_loop import run
 
@@ -38,27 +38,30 @@ def as_another_tool(png: bytes, text: str) -> bytes:
 def test_what_is_written_is_read_and_the_pixels_stay():
     png, made = picture(), trajectory()
     image = image_hash(png)
-    written = with_imprint(png, imprint_text(made, image))
-    found = read_imprint(written)
+    written = with_metadata(png, metadata_text(made, image))
+    found = read_png_metadata(written)
     assert (found.brief, found.settings, found.seed, found.image) == (made.brief, made.settings, made.seed, image)
     assert (found.goals.met, found.goals.total) == (3, 3)
     assert image_hash(written) == image
     assert written.replace(written[33 : 33 + len(written) - len(png)], b"") == png
     Image.open(io.BytesIO(written)).verify()  # checks every chunk's checksum
-    assert imprint_text(made, image) == imprint_text(made, image)
+    assert metadata_text(made, image) == metadata_text(made, image)
 
 
 def test_who_drew_it_is_named():
     made = trajectory()
     drawn = next(e for e in made.events if e.kind == "rendered")
     assert (
-        read_imprint(with_imprint(picture(), imprint_text(made, drawn.candidates[0].image))).software.editor == drawn.by
+        read_png_metadata(with_metadata(picture(), metadata_text(made, drawn.candidates[0].image))).software.editor
+        == drawn.by
     )
-    assert read_imprint(with_imprint(picture(), imprint_text(made, "0" * 64))).software.editor == ""
+    assert read_png_metadata(with_metadata(picture(), metadata_text(made, "0" * 64))).software.editor == ""
 
 
 def test_another_tool_may_compress_it():
-    assert read_imprint(as_another_tool(picture(), imprint_text(trajectory(), "0" * 64))).brief == trajectory().brief
+    assert (
+        read_png_metadata(as_another_tool(picture(), metadata_text(trajectory(), "0" * 64))).brief == trajectory().brief
+    )
 
 
 @pytest.mark.parametrize(
@@ -74,9 +77,9 @@ def test_another_tool_may_compress_it():
     ],
 )
 def test_a_text_that_was_tampered_with_is_named(change: tuple[str, str], message: str):
-    text = imprint_text(trajectory(), "0" * 64).replace(*change)
+    text = metadata_text(trajectory(), "0" * 64).replace(*change)
     with pytest.raises(BriefError, match="its metadata can't be used") as raised:
-        read_imprint(with_imprint(picture(), text))
+        read_png_metadata(with_metadata(picture(), text))
     assert message in str(raised.value)
 
 
@@ -87,11 +90,11 @@ def test_what_is_no_result_is_refused():
         (b"", "no PNG"),
         (b"\x89PNG\r\n\x1a\n" + b"\0" * 100, "no PNG"),
         (png[:20], "no PNG"),
-        (with_imprint(png, "x" * (MAX_BYTES + 1)), "more than 1,000,000 bytes|no PNG"),
+        (with_metadata(png, "x" * (MAX_BYTES + 1)), "more than 1,000,000 bytes|no PNG"),
         (as_another_tool(png, "x" * 50_000_000), "no PNG"),  # unfolds to 50 MB
     ]:
         with pytest.raises(BriefError, match=message):
-            read_imprint(data)
+            read_png_metadata(data)
 
 
 def test_a_broken_chunk_is_refused():
@@ -99,11 +102,11 @@ def test_a_broken_chunk_is_refused():
     chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
     png = picture()
     with pytest.raises(BriefError):
-        read_imprint(png[:33] + chunk + png[33:])
+        read_png_metadata(png[:33] + chunk + png[33:])
 
 
 def test_explicit_goals_travel():
     made = trajectory()
     goals = (Goal(id="g1", text="a lamp", count=2),)
     made = made.model_copy(update={"brief": made.brief.model_copy(update={"goals": goals})})
-    assert read_imprint(with_imprint(picture(), imprint_text(made, "0" * 64))).brief.goals == goals
+    assert read_png_metadata(with_metadata(picture(), metadata_text(made, "0" * 64))).brief.goals == goals
