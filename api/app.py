@@ -27,8 +27,8 @@ from api.service import Service
 from api.waiting import Waits
 from director.errors import StoreError
 from tasks.app import make_app, send_hint
-from tasks.ledger.redis_ledger import RedisLedger
-from tasks.ledger.types import Hint, Ledger
+from tasks.ledger.ledger import Ledger, connect
+from tasks.ledger.types import Hint
 from tasks.logs import fields, working
 from tasks.logs import setup as setup_logging
 from tasks.settings import BadSettings, Settings, load_settings
@@ -121,7 +121,7 @@ def create_app(
 def open_machines(settings: Settings) -> Generator[Machines]:
     """Ledger, storage and broker of the settings; nothing is connected before it is needed."""
     with ExitStack() as resources:
-        ledger = resources.enter_context(RedisLedger(settings))
+        ledger = resources.enter_context(Ledger(connect(settings.ledger_url), settings.limits))
         store = resources.enter_context(closing(S3Store(settings)))
         celery: Any = resources.enter_context(make_app(settings))
 

@@ -54,11 +54,12 @@ def run(args: argparse.Namespace) -> int:
 
 def sweep(settings: "Settings", dry: bool) -> "Swept":
     """One sweep over what the settings name."""
-    from tasks.ledger.redis_ledger import RedisLedger
+    from tasks.ledger.ledger import Ledger, connect
     from tasks.retention import Sweeper
     from tasks.store import Archive, S3Store
 
-    with RedisLedger(settings) as ledger, closing(S3Store(settings)) as store:
+    ledger = Ledger(connect(settings.ledger_url), settings.limits)
+    with ledger, closing(S3Store(settings)) as store:
         keep_s, grace_s = settings.keep_days * _DAY_S, settings.grace_hours * _HOUR_S
         return Sweeper(store, Archive(store), ledger, keep_s, grace_s).sweep(dry)
 

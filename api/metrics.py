@@ -14,7 +14,8 @@ from prometheus_client.registry import Collector
 
 from api.routes import SomeCaller, TheDoor
 from director.errors import StoreError
-from tasks.ledger.types import Ledger, QueueDepth
+from tasks.ledger.ledger import Ledger
+from tasks.ledger.types import QueueDepth
 from tasks.tokens import Scope
 
 MOST_QUEUES = 20

@@ -34,9 +34,10 @@ from director.errors import StoreError
 from director.loop import begin
 from director.types import StopReason, Trajectory
 from tasks.jobs import Job, JobId, JobStatus
-from tasks.ledger.types import CONTROL, Cursor, Hint, Ledger, Query, Record, Wiped
+from tasks.ledger.ledger import Ledger
+from tasks.ledger.types import CONTROL, Cursor, Hint, Query, Record, Wiped
 from tasks.reconcile import entry_of, requeue
-from tasks.steps import first_hint, new_entry
+from tasks.steps import new_entry
 from tasks.store import Archive, Images, clean_upload
 from tasks.store.png_metadata import metadata_text
 from tasks.summary import Cost as Counted
@@ -118,7 +119,7 @@ class Service:
         entry = new_entry(job)
         self.archive.mark_live(job.id)
         if self.ledger.create(entry):
-            self._send(first_hint(entry))
+            self._send(entry.hint)
 
     def _check_source(self, job: Job) -> None:
         source = job.brief.source
@@ -241,7 +242,7 @@ class Service:
 
     def summary(self, record: Record, served: Mapping[str, Sequence[str]] | None = None) -> JobSummary:
         """`served` is the ledger's answer, if it was asked already."""
-        place, facts = f"/v1/jobs/{record.job}", record.facts
+        place, goals = f"/v1/jobs/{record.job}", record.summary
         # A dead letter's trajectory has not stopped: requeue lets it go on.
         stop = record.stop or (StopReason.FAILED.value if record.status is JobStatus.FAILED else "")
         return JobSummary(
@@ -254,10 +255,10 @@ class Service:
             doing=self.doing(record, served),
             labels=list(record.labels),
             priority=record.priority,
-            goals=GoalCount(met=facts.met, missed=facts.missed, unsure=facts.unsure, total=facts.total),
-            coverage=facts.coverage,
-            rounds=facts.rounds,
-            renders=facts.renders,
+            goals=GoalCount(met=goals.met, missed=goals.missed, unsure=goals.unsure, total=goals.total),
+            coverage=goals.coverage,
+            rounds=goals.rounds,
+            renders=goals.renders,
             cost=Cost.of(record.cost),
             error=_error(record),
             created=record.created_ms / 1000,
@@ -303,7 +304,7 @@ def _error(record: Record) -> JobError | None:
         return None
     if not record.error:
         # A loop that ends in failure, rather than a step that could not be run.
-        return JobError(boundary="director", message=record.facts.failed) if record.facts.failed else None
+        return JobError(boundary="director", message=record.summary.failed) if record.summary.failed else None
     try:
         return JobError.model_validate_json(record.error)
     except ValidationError as error:

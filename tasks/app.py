@@ -20,8 +20,8 @@ from kombu.exceptions import OperationalError
 from director.errors import DirectorError, StoreError
 from director.seats import Studio
 from tasks.jobs import PRIORITIES
-from tasks.ledger.redis_ledger import RedisLedger, broker_queue_length, connect
-from tasks.ledger.types import Hint, Ledger
+from tasks.ledger.ledger import Ledger, broker_queue_length, connect
+from tasks.ledger.types import Hint
 from tasks.logs import fields, working
 from tasks.reconcile import UNWATCHED, Reconciler, Watch
 from tasks.settings import Settings
@@ -117,7 +117,7 @@ def open_reconciler(settings: Settings, watch: Watch = UNWATCHED) -> Generator[R
     """The reconciler over the real ledger, bucket and broker."""
     app = make_app(settings)
     with ExitStack() as resources:
-        ledger = resources.enter_context(RedisLedger(settings))
+        ledger = resources.enter_context(Ledger(connect(settings.ledger_url), settings.limits))
         archive, _ = open_archive(settings)
         broker = resources.enter_context(closing(connect(settings.broker_url)))
         yield Reconciler(
@@ -161,7 +161,7 @@ class _Child:
         archive, images = open_archive(self._settings)
         return Host(
             settings=self._settings,
-            ledger=self._resources.enter_context(RedisLedger(self._settings)),
+            ledger=self._resources.enter_context(Ledger(connect(self._settings.ledger_url), self._settings.limits)),
             archive=archive,
             images=images,
             studio=self._open_studio(self._settings, self._resources),
@@ -185,7 +185,7 @@ def _beat(settings: Settings) -> type[bootsteps.StartStopStep]:
         requires: ClassVar[set[str]] = {"celery.worker.consumer.tasks:Tasks"}  # pyright: ignore[reportIncompatibleVariableOverride]
 
         def start(self, parent: Any) -> None:
-            ledger = RedisLedger(settings)
+            ledger = Ledger(connect(settings.ledger_url), settings.limits)
             parent.timer.call_repeatedly(_BEAT_SECONDS, beat, (ledger, parent), priority=10)
             beat(ledger, parent)
 

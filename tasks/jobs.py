@@ -27,14 +27,6 @@ class JobStatus(StrEnum):
 
 ACTIVE = frozenset({JobStatus.QUEUED, JobStatus.RUNNING})
 TERMINAL = frozenset(JobStatus) - ACTIVE
-LEGAL: dict[JobStatus, frozenset[JobStatus]] = {
-    JobStatus.QUEUED: frozenset({JobStatus.RUNNING, JobStatus.FAILED}),
-    JobStatus.RUNNING: frozenset(JobStatus) - {JobStatus.RUNNING},
-    JobStatus.DONE: frozenset(),
-    JobStatus.CANCELLED: frozenset(),
-    JobStatus.FAILED: frozenset({JobStatus.QUEUED}),
-}
-"""From a status to those that may follow it (a lease that dies puts a job back to queued)."""
 
 
 class Job(Value):

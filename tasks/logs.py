@@ -39,13 +39,13 @@ def setup(level: int = logging.INFO) -> None:
 
 
 @contextmanager
-def working(threads: bool = False, **facts: object) -> Generator[None]:
-    """Until the block ends, every line of this thread carries `facts` (added to those of an outer block).
+def working(threads: bool = False, **log_fields: object) -> Generator[None]:
+    """Until the block ends, every line of this thread carries `log_fields` (added to those of an outer block).
 
     `threads`: those of threads that libraries start meanwhile too, as long as this process does
     nothing else, as in a prefork child.
     """
-    at_work = {**(_work.get() or {}), **facts}
+    at_work = {**(_work.get() or {}), **log_fields}
     token = _work.set(at_work)
     with _mutex:
         _at_work.extend([at_work] if threads else [])
@@ -54,13 +54,13 @@ def working(threads: bool = False, **facts: object) -> Generator[None]:
     finally:
         _work.reset(token)
         with _mutex:
-            # By identity: two steps may have equal facts.
+            # By identity: two steps may have equal fields.
             _at_work[:] = [other for other in _at_work if other is not at_work]
 
 
 def fields(**values: object) -> dict[str, Any]:
     """For `extra=` of a log call: words of this line alone. None is left out."""
-    return {"facts": {name: value for name, value in values.items() if value is not None}}
+    return {"log_fields": {name: value for name, value in values.items() if value is not None}}
 
 
 class Logfmt(logging.Formatter):
@@ -74,7 +74,7 @@ class Logfmt(logging.Formatter):
             "pid": record.process,
             "logger": record.name,
             **_at_hand(),
-            **getattr(record, "facts", {}),
+            **getattr(record, "log_fields", {}),
             **_of_celery(record),
             "msg": record.getMessage(),
         }
@@ -84,7 +84,7 @@ class Logfmt(logging.Formatter):
 
 
 def _at_hand() -> Mapping[str, object]:
-    """The facts of this thread's work, or, in a thread that has none, of this process' only work."""
+    """The fields of this thread's work, or, in a thread that has none, of this process' only work."""
     own = _work.get()
     if own is not None:
         return own

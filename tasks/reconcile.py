@@ -16,7 +16,8 @@ from typing import Protocol
 
 from director.errors import StoreError
 from tasks.jobs import TERMINAL, JobStatus
-from tasks.ledger.types import Entry, Hint, Ledger, Record
+from tasks.ledger.ledger import Ledger
+from tasks.ledger.types import Entry, Hint, Record
 from tasks.logs import fields
 from tasks.settings import Settings
 from tasks.steps import new_entry, status_of
@@ -75,7 +76,7 @@ class Reconciler:
         """One pass; False when a part of it could not be done now."""
         if not self._tried(self._ensure_epoch):
             return False
-        done = [self._tried(part) for part in (self.reap, self.rehint, self.file_letters)]
+        done = [self._tried(part) for part in (self.reap, self.rehint, self.file_dead_letters)]
         if time.monotonic() >= self._next_audit:
             self._next_audit = time.monotonic() + self.settings.audit_every_s
             done.append(self._tried(self.audit))
@@ -134,7 +135,7 @@ class Reconciler:
             log.error("can't be restored: %s", broken, extra=fields(job=job))
             return None
         if entry is None:
-            # Its facts are written before the mark and deleted before it: somebody began to delete it.
+            # job.json is written before the mark and deleted before it: somebody began to delete it.
             log.warning("marked live and has no job.json: no longer marked", extra=fields(job=job))
             self.archive.unmark_live(job)
         return entry
@@ -168,13 +169,13 @@ class Reconciler:
             if hints:
                 self.watch.resent(depth.queue, len(hints))
 
-    def file_letters(self) -> None:
+    def file_dead_letters(self) -> None:
         """Write the dead letters of jobs that became FAILED, so that they outlive the ledger."""
         for record in self.ledger.dead_letters():
             log.error("dead letter: %s", record.error, extra=fields(job=record.job, step=record.step))
             about = {"n": record.step, "error": record.error, "at": record.ended_ms / 1000}
-            self.archive.save_control(record.job, "dead", record.letter, about)
-            self.ledger.file_letter(record.job, record.letter)
+            self.archive.save_control(record.job, "dead", record.dead_letter, about)
+            self.ledger.file_dead_letter(record.job, record.dead_letter)
 
     def audit(self) -> None:
         """Compare storage and ledger: finish submits that broke off, and ends whose mark stayed."""
@@ -222,7 +223,7 @@ def entry_of(archive: Archive, job_id: str) -> Entry | None:
             raise Corrupt(f"{key} must either go on or have stopped")
         reason = stop.reason.value if stop else ""
         summary = GoalSummary.of(snapshot.trajectory)
-        after = {"step": snapshot.n + 1, "snapshot": key, "next": snapshot.next, "facts": summary}
+        after = {"step": snapshot.n + 1, "snapshot": key, "next": snapshot.next, "summary": summary}
         entry = entry.model_copy(update={**after, "status": status_of(stop), "stop": reason})
     return entry if entry.next is None else _ordered(entry, archive.controls(job_id))
 
@@ -240,20 +241,20 @@ def _with_cost(archive: Archive, entry: Entry) -> Entry:
 
 def _ordered(entry: Entry, controls: list[Control]) -> Entry:
     """The entry with what was ordered: a cancel holds until a snapshot acknowledges it, a dead letter until
-    its requeue. A letter about an earlier step is void: the step was done after all."""
+    its requeue. A dead letter about an earlier step is void: the step was done after all."""
     answered = {control.nonce for control in controls if control.kind == "requeue"}
     entry = entry.model_copy(update={"cancel": any(control.kind == "cancel" for control in controls)})
     for control in controls:
         dead = control.kind == "dead" and control.nonce not in answered
-        if dead and control.facts.get("n", entry.step) == entry.step:
-            error, ended_ms = str(control.facts.get("error", "")), int(1000 * control.facts.get("at", 0))
-            told = {"letter": control.nonce, "error": error, "ended_ms": ended_ms}
+        if dead and control.record.get("n", entry.step) == entry.step:
+            error, ended_ms = str(control.record.get("error", "")), int(1000 * control.record.get("at", 0))
+            told = {"dead_letter": control.nonce, "error": error, "ended_ms": ended_ms}
             return entry.model_copy(update={"status": JobStatus.FAILED, **told})
     return entry
 
 
 def requeue(ledger: Ledger, archive: Archive, record: Record) -> Hint | None:
     """Bring a dead letter back, for good: the order is stored first. Gives the hint to send; None: not FAILED."""
-    if record.status is JobStatus.FAILED and record.letter:
-        archive.save_control(record.job, "requeue", record.letter, {"n": record.step})
+    if record.status is JobStatus.FAILED and record.dead_letter:
+        archive.save_control(record.job, "requeue", record.dead_letter, {"n": record.step})
     return ledger.requeue(record.job)

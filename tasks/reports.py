@@ -16,7 +16,7 @@ _BUDGET = ((12, 512), (32, 384), (80, 256), (10**9, 128))
 """Up to so many pictures, so wide: a page that can only enlarge what it holds stays below 3 MB."""
 
 
-def linked(trajectory: Trajectory, thumbnails: Thumbnails, place: Callable[[ImageHash], str], facts: RunInfo) -> str:
+def linked(trajectory: Trajectory, thumbnails: Thumbnails, place: Callable[[ImageHash], str], info: RunInfo) -> str:
     """The page as it is served: thumbnails inside, the full size behind `place`."""
     thumbnails.warm(history.pictures(trajectory), SMALL)
 
@@ -30,10 +30,10 @@ def linked(trajectory: Trajectory, thumbnails: Thumbnails, place: Callable[[Imag
         def full(self, image: ImageHash) -> str:
             return place(image)
 
-    return report(trajectory, Linked(), facts)
+    return report(trajectory, Linked(), info)
 
 
-def standalone(trajectory: Trajectory, thumbnails: Thumbnails, facts: RunInfo) -> str:
+def standalone(trajectory: Trajectory, thumbnails: Thumbnails, info: RunInfo) -> str:
     """The page as a file of its own: the final picture full size, candidates of a modest size, nothing elsewhere."""
     named = history.pictures(trajectory)
     width = next(width for most, width in _BUDGET if len(named) <= most)
@@ -49,7 +49,7 @@ def standalone(trajectory: Trajectory, thumbnails: Thumbnails, facts: RunInfo) -
         def full(self, image: ImageHash) -> str:
             return ""
 
-    return report(trajectory, Inside(), facts)
+    return report(trajectory, Inside(), info)
 
 
 def _whole(images: Images, image: ImageHash) -> str:

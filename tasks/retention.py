@@ -3,7 +3,7 @@
 A sweep is correct beside a running service, and may break off anywhere: the next one finds what is left.
 
 1. Jobs. The ledger drops a job first, and only one that is not active; until its objects are gone nobody can submit
-   it again. Its facts (job.json) go before the rest: without them nobody sees it any more.
+   it again. Its job.json goes before the rest: without it nobody sees it any more.
 2. Names. Whatever looks like a hash in what is stored of the jobs that stay names a picture or a blob. A trajectory
    only grows, so a job's last two steps name all that its chain does; a step that was tried twice is read, too.
 3. Pictures and blobs that nobody names, older than `grace_s`: what running steps and fresh uploads store is younger.
@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from tasks.jobs import JobStatus
-from tasks.ledger.types import Ledger
+from tasks.ledger.ledger import Ledger
 from tasks.store import Archive, Item, NotFound, Store
 
 _HASH = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")

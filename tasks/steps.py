@@ -24,7 +24,8 @@ from director.loop import advance, begin, next_step, perform
 from director.seats import Images, RenderRequest, Request, Seat, Studio
 from director.types import Reply, Stopped, StopReason, Trajectory
 from tasks.jobs import Job, JobStatus
-from tasks.ledger.types import Claim, CommitResult, Entry, FailResult, Hint, Ledger, Next, Refusal, Renewal
+from tasks.ledger.ledger import Ledger
+from tasks.ledger.types import Claim, CommitResult, Entry, FailResult, Hint, Next, Refusal, Renewal
 from tasks.logs import fields, working
 from tasks.settings import Settings
 from tasks.store import Archive
@@ -89,17 +90,8 @@ def new_entry(job: Job) -> Entry:
         created_ms=int(job.created * 1000),
         priority=job.priority,
         labels=job.labels,
-        facts=GoalSummary.of(begin(job.brief, job.settings, job.seed)),
+        summary=GoalSummary.of(begin(job.brief, job.settings, job.seed)),
         next=first_step(job),
-    )
-
-
-def first_hint(entry: Entry) -> Hint:
-    """The message that starts a job that has not run yet."""
-    then = entry.next
-    assert then, "a new job has a first step"
-    return Hint(
-        job=entry.job, n=entry.step, queue=then.queue, kind=then.kind, title=entry.title, priority=entry.priority
     )
 
 
@@ -136,7 +128,7 @@ def run_step(host: Host, job_id: str, n: int) -> StepEnd:
 
 @dataclass
 class Attempt:
-    """What one try of a step took: facts that are no function of the inputs, kept for the cost.
+    """What one try of a step took: whatever is no function of the inputs, kept for the cost.
 
     Its seconds end when the ledger is told of the outcome, so that the ledger's sum is that of the records.
     """
@@ -168,8 +160,8 @@ class Attempt:
     def _amounts(self) -> dict[str, Any]:
         return {"seconds": self.seconds, "renders": self.renders, "counts": dict(self.counts)}
 
-    def facts(self, host: str) -> dict[str, Any]:
-        """As JSON."""
+    def record(self, host: str) -> dict[str, Any]:
+        """What storage keeps of it, as JSON."""
         self.end()
         return {
             "n": self.claim.n,
@@ -209,8 +201,7 @@ def _run_claimed(host: Host, lease: "Lease") -> StepEnd:
     if after.stop:
         host.archive.unmark_live(claim.job)
     elif then := next_of(after):
-        n, title = claim.n + 1, job.brief.name
-        host.send(Hint(job=job.id, n=n, queue=then.queue, kind=then.kind, title=title, priority=job.priority))
+        host.send(then.hint(job.id, claim.n + 1, job.brief.name, job.priority))
     return StepEnd.COMMITTED
 
 
@@ -254,7 +245,7 @@ def _commit(host: Host, attempt: Attempt, after: Trajectory, acknowledge: bool) 
         status=status_of(after.stop),
         stop=after.stop.reason.value if after.stop else "",
         acknowledge_cancel=acknowledge,
-        facts=GoalSummary.of(after),
+        summary=GoalSummary.of(after),
         cost=attempt.cost(),
     )  # fmt: skip
 
@@ -267,7 +258,7 @@ def _give_back(host: Host, attempt: Attempt, error: DirectorError) -> None:
     counts = not isinstance(error, StoreError)
     delay = backoff_ms(host.settings, claim.attempt if counts else 1)
     # With the ledger out of reach too, the lease dies by itself and the step is hinted again.
-    # The letter of a job that failed for good is filed by the reconciler.
+    # The dead letter of a job that failed for good is filed by the reconciler.
     with suppress(StoreError):
         cost = attempt.cost()
         attempt.refused = host.ledger.fail(claim.job, claim.n, claim.nonce, error_json(error), counts, delay, cost)
@@ -297,7 +288,7 @@ class Lease:
         self.cancel = False
         self._lost = False
         self._host = host
-        self._facts: dict[str, Any] = {}
+        self._record: dict[str, Any] = {}
         self._done = threading.Event()
         # With the context of this thread, so that its lines too carry job, step and nonce.
         live = contextvars.copy_context().run
@@ -340,7 +331,7 @@ class Lease:
     def _store_attempt(self) -> None:
         claim = self.claim
         try:
-            self._host.archive.save_attempt(claim.job, claim.n, claim.nonce, self._facts)
+            self._host.archive.save_attempt(claim.job, claim.n, claim.nonce, self._record)
         except StoreError as unreachable:
             # It loses a number, not work: the step itself is committed, or will be repeated.
             log.warning("attempt record not stored: %s", unreachable)
@@ -373,11 +364,11 @@ class Lease:
         self._host.die()
 
     def _end(self) -> None:
-        """The try is over: fix its facts, count it, tell it. Once: it may have been killed before."""
+        """The try is over: fix its record, count it, tell it. Once: it may have been killed before."""
         attempt = self.attempt
-        if self._facts:
+        if self._record:
             return
-        self._facts = attempt.facts(self._host.settings.host)
+        self._record = attempt.record(self._host.settings.host)
         self._host.observe(attempt)
         log_attempt(attempt)
 

@@ -1,4 +1,4 @@
-"""How a job stands and what it cost: the small facts that the ledger keeps, so that a list reads nothing else."""
+"""How a job stands and what it cost: the small values that the ledger keeps, so that a list reads nothing else."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Self

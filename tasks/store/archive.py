@@ -58,12 +58,12 @@ class Snapshot(Value):
 
 
 class Control(Value):
-    """An order. `nonce` of `dead` and `requeue` is the letter of the job's Record, so that each `requeue`
+    """An order. `nonce` of `dead` and `requeue` is the dead letter of the job's Record, so that each `requeue`
     answers one `dead`; that of `cancel` is random."""
 
     kind: ControlKind
     nonce: str
-    facts: dict[str, Any]
+    record: dict[str, Any]
 
 
 class Archive:
@@ -77,7 +77,7 @@ class Archive:
         self._hashes = Recent(64 * 1024)  # sha256 by key of the snapshots last seen here
         self._records = Recent(4 * 2**20)
         self._written = _Newest(32)  # the process that ran a step is often asked for the next one
-        # A job's facts are written once, and every step asks for them.
+        # A job.json is written once, and every step asks for it.
         self._known_job = lru_cache(maxsize=256)(self._load_job)
 
     # --- jobs -----------------------------------------------------------------------------------
@@ -112,7 +112,7 @@ class Archive:
     def remove(self, job: str) -> None:
         """Delete all that is the job's own; pictures and blobs stay, which others may share.
 
-        Its facts go first: without them it is unknown to everybody, and what is left if this breaks off is swept up.
+        Its job.json goes first: without it nobody knows the job, and what is left if this breaks off is swept up.
         """
         self.forget(job)
         self.unmark_live(job)
@@ -120,7 +120,7 @@ class Archive:
             self._store.delete(key)
 
     def forget(self, job: str) -> None:
-        """Delete the facts of a job that was never entered."""
+        """Delete the job.json of a job that was never entered."""
         self._store.delete(f"jobs/{job}/job.json")
 
     def live(self) -> list[str]:
@@ -229,16 +229,16 @@ class Archive:
 
     # --- attempts, orders, blobs ------------------------------------------------------------------
 
-    def save_attempt(self, job: str, n: int, nonce: str, facts: Mapping[str, Any]) -> None:
-        """`facts` is JSON: whatever is no function of the step's inputs."""
-        self._store.put(f"jobs/{job}/attempts/{n:04d}-{nonce}.json", _dump(facts))
+    def save_attempt(self, job: str, n: int, nonce: str, record: Mapping[str, Any]) -> None:
+        """`record` is JSON: whatever is no function of the step's inputs."""
+        self._store.put(f"jobs/{job}/attempts/{n:04d}-{nonce}.json", _dump(record))
 
     def attempts(self, job: str) -> list[dict[str, Any]]:
         """What `save_attempt` was given, by step."""
         keys = self._store.list(f"jobs/{job}/attempts/")
         # The time goes into waiting for S3.
         with ThreadPoolExecutor(_READERS, "attempts") as readers:
-            return [_facts(key, record) for key, record in zip(keys, readers.map(self._record, keys), strict=True)]
+            return [_parsed(key, record) for key, record in zip(keys, readers.map(self._record, keys), strict=True)]
 
     def _record(self, key: str) -> bytes:
         """Attempt records never change, and a report that is looked at again wants the same ones."""
@@ -248,8 +248,8 @@ class Archive:
             self._records.put(key, record)
         return record
 
-    def save_control(self, job: str, kind: ControlKind, nonce: str, facts: Mapping[str, Any]) -> None:
-        self._store.put(f"jobs/{job}/control/{kind}-{nonce}.json", _dump(facts))
+    def save_control(self, job: str, kind: ControlKind, nonce: str, record: Mapping[str, Any]) -> None:
+        self._store.put(f"jobs/{job}/control/{kind}-{nonce}.json", _dump(record))
 
     def controls(self, job: str) -> list[Control]:
         """The job's orders, by kind and nonce."""
@@ -257,8 +257,8 @@ class Archive:
         found: list[Control] = []
         for key in self._store.list(prefix):
             if match := _CONTROL.fullmatch(key.removeprefix(prefix)):
-                facts = _facts(key, self._store.get(key))
-                found.append(Control.model_validate({"kind": match[1], "nonce": match[2], "facts": facts}))
+                record = _parsed(key, self._store.get(key))
+                found.append(Control.model_validate({"kind": match[1], "nonce": match[2], "record": record}))
         return found
 
     def save_blob(self, data: bytes) -> str:
@@ -300,8 +300,8 @@ def _json(value: Value) -> bytes:
     return value.model_dump_json().encode()
 
 
-def _dump(facts: Mapping[str, Any]) -> bytes:
-    return json.dumps(facts, sort_keys=True, separators=(",", ":")).encode()
+def _dump(record: Mapping[str, Any]) -> bytes:
+    return json.dumps(record, sort_keys=True, separators=(",", ":")).encode()
 
 
 def _parse(kind: type[V], key: str, data: bytes) -> V:
@@ -311,7 +311,7 @@ def _parse(kind: type[V], key: str, data: bytes) -> V:
         raise Corrupt(f"{key} is no {kind.__name__}: {error.error_count()} problems") from error
 
 
-def _facts(key: str, data: bytes) -> dict[str, Any]:
+def _parsed(key: str, data: bytes) -> dict[str, Any]:
     try:
         return dict(json.loads(data))
     except ValueError as error:

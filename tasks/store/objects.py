@@ -158,7 +158,7 @@ class S3Store:
 
 
 class FolderStore:
-    """The twin: a file for each object. A reader sees the old bytes or the new ones, never half."""
+    """A file for each object. A reader sees the old bytes or the new ones, never half."""
 
     def __init__(self, root: Path) -> None:
         self._root = root

@@ -30,7 +30,7 @@ from director import history
 from director.types import Brief, LoopSettings
 from infra.stack import Stack
 from tasks.jobs import TERMINAL, JobStatus
-from tasks.ledger.redis_ledger import RedisLedger
+from tasks.ledger.ledger import Ledger, connect
 from tasks.ledger.types import Record, Wiped
 from tasks.settings import PREFIX, Settings
 from tasks.store import Archive, FolderStore, Images, S3Store
@@ -82,7 +82,7 @@ def storm(var: Path, seed: int, jobs: int, tell: Callable[[str], None] = print) 
         settings = Settings.model_validate(
             {key.removeprefix(PREFIX).lower(): value for key, value in _environment(stack).items()}
         )
-        ledger = resources.enter_context(RedisLedger(settings))
+        ledger = resources.enter_context(Ledger(connect(settings.ledger_url), settings.limits))
         store = S3Store(settings)
         client = resources.enter_context(Client(stack.api_url, stack.token))
         ids = [client.submit({"text": text}, settings=_chosen(), seed=n).id for n, text in _briefs(jobs)]
@@ -217,7 +217,7 @@ def _stop_s3(stack: Stack, tell: Callable[[str], None]) -> None:
 # --- afterwards -------------------------------------------------------------------------------
 
 
-def _until_ended(ledger: RedisLedger, ids: Sequence[str], end: float, report: Report) -> list[Record]:
+def _until_ended(ledger: Ledger, ids: Sequence[str], end: float, report: Report) -> list[Record]:
     records: list[Record] = []
     for job in ids:
         record: Record | None = None

@@ -1,4 +1,4 @@
-"""A headless Chromium of this machine, and the door over twins on a port of its own.
+"""A headless Chromium of this machine, and the API in process on a port of its own.
 
 Without Chromium these tests are skipped; `make setup-browser` installs it.
 """
@@ -17,8 +17,8 @@ import uvicorn
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from infra.servers import free_port
+from tests.support.api import House
 from tests.support.gallery import TEXT, regatta
-from tests.unit.api.house import House
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ARGUMENTS = [

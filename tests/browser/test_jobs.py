@@ -7,7 +7,7 @@ import pytest
 
 from tests.browser.conftest import Open, Town, serving
 from tests.browser.looking import faults, overflow
-from tests.unit.api.house import House
+from tests.support.api import House
 
 
 @pytest.fixture(scope="module", autouse=True)

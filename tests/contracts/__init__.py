@@ -1,1 +1,1 @@
-"""One suite for each contract: the real thing and its twin both pass it."""
+"""One suite for each contract: it passes in process and on real servers."""

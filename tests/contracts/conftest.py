@@ -3,22 +3,22 @@ from collections.abc import Iterator
 import pytest
 
 from infra.servers import Running
-from tests.contracts.benches import Bench, memory_bench, redis_bench
+from tests.support.ledgers import LedgerRig, in_process, on_server
 
 
-@pytest.fixture(params=["memory", "redis"])
-def wiped(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    """Each kind of ledger, new and without an epoch."""
-    if request.param == "memory":
-        yield memory_bench()
+@pytest.fixture(params=["in process", "server"])
+def wiped(request: pytest.FixtureRequest) -> Iterator[LedgerRig]:
+    """A ledger on each kind of Redis, new and without an epoch."""
+    if request.param == "in process":
+        yield in_process()
     else:
         running: Running = request.getfixturevalue("redis_running")
-        with redis_bench(running.url) as bench:
-            yield bench
+        with on_server(running.url) as rig:
+            yield rig
 
 
 @pytest.fixture
-def bench(wiped: Bench) -> Bench:
-    """Each kind of ledger, serving and empty."""
+def rig(wiped: LedgerRig) -> LedgerRig:
+    """A ledger on each kind of Redis, serving and empty."""
     wiped.open()
     return wiped

@@ -13,12 +13,12 @@ from redis import Redis
 from director.types import StopReason
 from infra.servers import redis_server
 from tasks.jobs import Job, JobStatus
-from tasks.ledger.redis_ledger import RedisLedger, broker_queue_length, connect
-from tasks.ledger.types import Claim, CommitResult, Hint, Ledger, Next, Wiped
+from tasks.ledger.ledger import Ledger, broker_queue_length, connect
+from tasks.ledger.types import Claim, CommitResult, Hint, Next, Wiped
 from tasks.reconcile import Reconciler, entry_of
 from tasks.settings import Settings
 from tasks.store import Archive, S3Store
-from tests.unit.tasks import stories
+from tests.support import recorded_jobs
 
 STEPS, JOBS, WORKERS, QUEUES = 6, 8, 3, ("planner", "control")
 
@@ -53,7 +53,7 @@ class Floor:
         reason = StopReason.SATISFIED if hint.n == STEPS - 1 else None
         if claim.cancel:
             reason = StopReason.CANCELLED
-        key = stories.save_step(self.archive, job, hint.n, claim.snapshot, claim.nonce, reason)
+        key = recorded_jobs.save_step(self.archive, job, hint.n, claim.snapshot, claim.nonce, reason)
         following = None if reason else Next(queue="planner", kind="plan")
         ends = {None: JobStatus.QUEUED, StopReason.SATISFIED: JobStatus.DONE, StopReason.CANCELLED: JobStatus.CANCELLED}
         result = self.ledger.commit(
@@ -74,7 +74,7 @@ def reconciler(floor: Floor, settings: Settings) -> Reconciler:
 
 def submit(floor: Floor, job: Job) -> None:
     """As the API does: storage first, then ledger and message; while the ledger is wiped, the caller tries again."""
-    stories.submitted(floor.archive, job)
+    recorded_jobs.submitted(floor.archive, job)
     entry = entry_of(floor.archive, job.id)
     assert entry
     while True:
@@ -94,7 +94,7 @@ def test_jobs_outlive_two_wipes_of_ledger_and_broker(tmp_path: Path, s3_settings
             }
         )  # fmt: skip
         store = S3Store(settings)
-        with RedisLedger(settings) as ledger, connect(running.url) as broker:
+        with Ledger(connect(settings.ledger_url), settings.limits) as ledger, connect(running.url) as broker:
             floor = Floor(ledger, Archive(store), broker)
             reconcilers = [reconciler(floor, settings) for _ in range(2)]
             threads = [threading.Thread(target=floor.work, args=(seed,)) for seed in range(WORKERS)]
@@ -102,7 +102,7 @@ def test_jobs_outlive_two_wipes_of_ledger_and_broker(tmp_path: Path, s3_settings
             for thread in threads:
                 thread.start()
             try:
-                jobs = [stories.job(f"{i}") for i in range(JOBS)]
+                jobs = [recorded_jobs.job(f"{i}") for i in range(JOBS)]
                 for job in jobs:
                     submit(floor, job)
                 for _ in range(2):

@@ -1,4 +1,4 @@
-"""What the Redis ledger does when the server is away, restarts, or its answer is lost."""
+"""What the ledger does when the server is away, restarts, or its answer is lost."""
 
 import select
 import socket
@@ -12,14 +12,13 @@ from redis import Redis
 
 from director.errors import StoreError
 from infra.servers import Running, free_port, redis_server
-from tasks.ledger.redis_ledger import RedisLedger, broker_queue_length
-from tasks.ledger.types import Claim, CommitResult, Hint, Ledger, Wiped
-from tasks.settings import Settings
-from tests.contracts.benches import PLAN, RENDER, entry, redis_bench
+from tasks.ledger.ledger import Ledger, broker_queue_length, connect
+from tasks.ledger.types import Claim, CommitResult, Hint, Wiped
+from tests.support.ledgers import PLAN, RENDER, entry, on_server
 
 
-def open_ledger(url: str, prefix: str = "vd:") -> RedisLedger:
-    return RedisLedger(Settings(ledger_url=url), prefix)
+def open_ledger(url: str, prefix: str = "vd:") -> Ledger:
+    return Ledger(connect(url), prefix=prefix)
 
 
 def start(ledger: Ledger) -> None:
@@ -41,7 +40,7 @@ def test_a_server_that_hangs_is_a_store_error_within_a_lease() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         with (
-            RedisLedger(Settings(ledger_url=f"redis://127.0.0.1:{port}/0"), timeout_s=0.1) as ledger,
+            Ledger(connect(f"redis://127.0.0.1:{port}/0", timeout_s=0.1)) as ledger,
             pytest.raises(StoreError, match="Timeout"),
         ):
             ledger.epoch()
@@ -106,10 +105,9 @@ def losing_answers(running: Running) -> Iterator[tuple[str, threading.Event]]:
 
 
 def test_calls_whose_answer_is_lost_take_effect_once(redis_running: Running) -> None:
-    with redis_bench(redis_running.url) as bench, losing_answers(redis_running) as (url, lose):
-        bench.open()
-        assert isinstance(bench.ledger, RedisLedger)
-        with open_ledger(url, bench.ledger.prefix) as ledger:
+    with on_server(redis_running.url) as rig, losing_answers(redis_running) as (url, lose):
+        rig.open()
+        with open_ledger(url, rig.ledger.prefix) as ledger:
             ledger.create(entry())
             assert ledger.epoch()
             for n in range(2):
@@ -122,7 +120,7 @@ def test_calls_whose_answer_is_lost_take_effect_once(redis_running: Running) -> 
                 assert not lose.is_set()
             lose.set()
             assert isinstance(ledger.cancel("job-1"), Hint)
-        record = bench.ledger.get("job-1")
+        record = rig.ledger.get("job-1")
         assert record
         assert (record.step, record.snapshot, record.cancel) == (2, "key-1", True)
 

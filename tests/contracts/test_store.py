@@ -1,4 +1,4 @@
-"""Objects by key: the same tests on a real S3 server and on the folder twin."""
+"""Objects by key: the same tests on a real S3 server and on a folder."""
 
 import time
 from collections.abc import Iterator

@@ -18,11 +18,11 @@ import pytest
 from api.client import Client, Conflict, Event, NotFound, Unauthorized
 from director.types import Outcome, StopReason
 from infra.servers import Running, free_port, redis_server
-from tasks.ledger.redis_ledger import RedisLedger
+from tasks.ledger.ledger import Ledger, connect
 from tasks.ledger.types import CONTROL
 from tasks.settings import Settings
 from tasks.store import Archive, Images, S3Store
-from tests.unit.api.house import commit, decided, opening, planned, png, rendered, stopped, verified
+from tests.support.api import commit, decided, opening, planned, png, rendered, stopped, verified
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -33,7 +33,7 @@ class Place:
 
     settings: Settings
     environment: dict[str, str]
-    ledger: RedisLedger
+    ledger: Ledger
     archive: Archive
     images: Images
 
@@ -94,7 +94,7 @@ def place_over(redis: Running, s3: Settings) -> Generator[Place]:
         "VISIONDIRECTOR_API_PORT": str(settings.api_port),
         "VISIONDIRECTOR_TOKENS": '{"alice": "secret", "bob": "other"}',
     }
-    with RedisLedger(settings) as ledger, closing(S3Store(settings)) as store:
+    with Ledger(connect(settings.ledger_url), settings.limits) as ledger, closing(S3Store(settings)) as store:
         if ledger.epoch() is None:
             assert ledger.lock_rebuild("test", 5000)
             ledger.open_epoch("test")

@@ -1,4 +1,4 @@
-"""`visiondirector bench`: the real API over twins, a worker beside it, the worker's command as grader.
+"""`visiondirector bench`: the real API in process, a worker beside it, the worker's command as grader.
 
 Table and pictures must be those that a run in this process gives.
 """
@@ -25,9 +25,9 @@ from director.errors import BriefError
 from director.seats import Studio
 from tasks.ledger.types import Hint
 from tasks.steps import Host, run_step
+from tests.support.api import House, InProcess
 from tests.support.geneval import metadata
 from tests.support.recording import plain_png
-from tests.unit.api.house import House, InProcess
 from worker.bench.local import filed_facts
 from worker.cli import main
 from worker.sketch import sketch_studio
@@ -37,7 +37,7 @@ SMALL = ["--set", "width=192", "--set", "height=192", "--no-controls", "--strate
 
 @contextmanager
 def service(folder: Path, studio: Studio) -> Generator[Client]:
-    """The door over twins, and a worker with that studio in a thread."""
+    """The API in process, and a worker with that studio in a thread."""
     house, hints = House(folder), Queue[Hint | None]()
     settings = house.settings(renew_every_s=0.05)
     host = Host(settings, house.ledger, house.archive, house.images, studio, hints.put)

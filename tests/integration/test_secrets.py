@@ -17,7 +17,7 @@ from infra.servers import free_port, redis_server, s3_server
 from tasks.settings import PREFIX, Settings
 from tasks.store import S3Store
 from tests.integration.test_api import CHECKOUT, until
-from tests.unit.api.house import png
+from tests.support.api import png
 
 TOKEN, OTHER, KEY, PASSWORD = "planted-token", "planted-other", "planted-s3-secret", "planted-redis-password"
 PLANTED = (TOKEN, OTHER, KEY, PASSWORD)

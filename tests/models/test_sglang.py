@@ -13,8 +13,8 @@ from director.loop import direct, perform
 from director.seats import ExtractRequest, PlanRequest, SelectRequest, Studio, VerifyRequest
 from director.types import Brief, Candidate, Goal, LoopSettings, Outcome
 from tests.models.sglang_server import ADAPTER, MODEL, SglangServer
-from tests.support.facts import goals_of
 from tests.support.recording import RecordingContext, plain_png
+from tests.support.scripted_studio import goals_of
 from worker.sketch import sketch_studio
 from worker.vlm.client import Server, VlmRefused
 from worker.vlm.seats import VlmConfig, VlmSeats, examine, open_vlm_seats

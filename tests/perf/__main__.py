@@ -21,7 +21,7 @@ import psutil
 
 from infra.servers import redis_server, s3_server
 from tasks.app import make_app, open_archive, send_hint
-from tasks.ledger.redis_ledger import RedisLedger
+from tasks.ledger.ledger import Ledger, connect
 from tasks.settings import PREFIX, Settings, load_settings
 from tests.perf import instant
 from tests.perf.bare import celery_hops, raw_hops
@@ -95,7 +95,8 @@ def reconciling() -> Generator[None]:
     """A reconciler process: it opens the new ledger."""
     with subprocess.Popen([sys.executable, "-m", "worker.cli", "reconcile"], stderr=subprocess.DEVNULL) as process:
         try:
-            with RedisLedger(load_settings()) as ledger:
+            settings = load_settings()
+            with Ledger(connect(settings.ledger_url), settings.limits) as ledger:
                 while ledger.epoch() is None:
                     time.sleep(0.05)
             yield
@@ -115,7 +116,7 @@ def one_by_one(
     archive, _ = open_archive(settings)
     with (
         subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT) as worker,
-        RedisLedger(settings) as ledger,
+        Ledger(connect(settings.ledger_url), settings.limits) as ledger,
     ):
         try:
             groups = [range(jobs)] if at_once else [[n] for n in range(jobs)]

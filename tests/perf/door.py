@@ -37,7 +37,7 @@ from director.types import (
 from infra.servers import free_port
 from tasks.app import make_app, open_archive, send_hint
 from tasks.jobs import Job, JobStatus, job_id
-from tasks.ledger.redis_ledger import RedisLedger
+from tasks.ledger.ledger import Ledger, connect
 from tasks.ledger.types import Entry
 from tasks.settings import PREFIX, Settings
 from tasks.steps import new_entry
@@ -56,7 +56,7 @@ Say = Callable[[str, dict[str, float]], dict[str, float]]
 
 def gets(settings: Settings, folder: Path, entries: list[Entry], quantiles: Quantiles, say: Say) -> dict[str, Any]:
     """Of the jobs that are `stored`. `folder` is for the worker beside it."""
-    with RedisLedger(settings) as ledger:
+    with Ledger(connect(settings.ledger_url), settings.limits) as ledger:
         for entry in entries:
             ledger.create(entry)
     ids = [entry.job for entry in entries]
@@ -93,7 +93,7 @@ def stored(objects: Path) -> list[Entry]:
         for step in range(ATTEMPTS):
             archive.save_attempt(job.id, step, f"{n:032x}", attempt(step))
         told: dict[str, Any] = {"step": 1, "snapshot": key, "next": None, "status": JobStatus.DONE, "stop": "budget"}
-        told |= {"facts": GoalSummary.of(after), "cost": Cost.of(attempt(0)), "ended_ms": int(1000 * now)}
+        told |= {"summary": GoalSummary.of(after), "cost": Cost.of(attempt(0)), "ended_ms": int(1000 * now)}
         entries.append(new_entry(job).model_copy(update=told))
     return entries
 
@@ -131,7 +131,7 @@ def busy_worker(settings: Settings, folder: Path) -> Generator[None]:
     command = [sys.executable, "-m", "tests.perf.instant", "1"]
 
     def feed() -> None:
-        with RedisLedger(settings) as ledger:
+        with Ledger(connect(settings.ledger_url), settings.limits) as ledger:
             while not stop.is_set():
                 job = submit(ledger, archive, instant.BRIEF, instant.SETTINGS, lambda hint: send_hint(app, hint))
                 until_ended(ledger, [job])

@@ -1,4 +1,4 @@
-"""What a report costs: `python -m tests.perf.pages`. Six rounds of four candidates, over the door with twins.
+"""What a report costs: `python -m tests.perf.pages`. Six rounds of four candidates, through the API in process.
 
 Times depend on the machine and on what else it does; sizes do not. The pictures are made by code, with noise that
 compresses as badly as film grain.
@@ -17,8 +17,8 @@ from playwright.sync_api import sync_playwright
 
 from director.types import LoopSettings, Trajectory
 from tests.browser.conftest import ARGUMENTS, CHROMIUM, Town, serving
+from tests.support.api import House
 from tests.support.gallery import regatta
-from tests.unit.api.house import House
 
 SIZES = ((512, 640), (1024, 1024))
 REPEATS = 5

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 
 from director.types import Brief, LoopSettings
 from tasks.jobs import TERMINAL, Job
-from tasks.ledger.types import Hint, Ledger, Record
-from tasks.steps import first_hint, new_entry
+from tasks.ledger.ledger import Ledger
+from tasks.ledger.types import Hint, Record
+from tasks.steps import new_entry
 from tasks.store import Archive
 
 
@@ -28,7 +29,7 @@ def submit(
     archive.save_job(job)
     archive.mark_live(job.id)
     assert ledger.create(entry)
-    send(first_hint(entry))
+    send(entry.hint)
     return job.id
 
 

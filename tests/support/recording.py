@@ -8,11 +8,11 @@ from typing import Any
 
 from PIL import Image
 
-from tests.support.facts import FactContext
+from tests.support.scripted_studio import PlainContext
 
 
 @dataclass
-class RecordingContext(FactContext):
+class RecordingContext(PlainContext):
     counts: Counter[str] = field(default_factory=Counter[str])
     kept: list[tuple[str, bytes]] = field(default_factory=list[tuple[str, bytes]])
 

@@ -8,7 +8,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from director.errors import DirectorError
-from tasks.ledger.redis_ledger import RedisLedger
+from tasks.ledger.ledger import Ledger, connect
 from tasks.settings import Settings
 from tasks.store import S3Store
 from worker.studio import editor_models, open_studio
@@ -55,7 +55,7 @@ def _broker(settings: Settings) -> str:
 
 
 def _ledger(settings: Settings) -> str:
-    with RedisLedger(settings) as ledger:
+    with Ledger(connect(settings.ledger_url), settings.limits) as ledger:
         epoch = ledger.epoch()
         if epoch is None:
             raise DirectorError(
@@ -74,7 +74,7 @@ def _bucket(settings: Settings) -> str:
 
 
 def _workers(settings: Settings) -> str:
-    with RedisLedger(settings) as ledger:
+    with Ledger(connect(settings.ledger_url), settings.limits) as ledger:
         served = ledger.served()
     wanted = ["planner", "judge", "verifier", *(f"editor.{model}" for model in editor_models(settings))]
     if missing := [queue for queue in wanted if queue not in served]:

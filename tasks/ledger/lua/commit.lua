@@ -1,7 +1,7 @@
 -- arg: id, step, nonce, snapshot, next queue ('' when ended), next kind, status, stop, acknowledge_cancel,
--- facts, cost
+-- summary, cost
 if wiped() then return 'wiped' end
-local id, n, nonce, snapshot, queue, kind, status, stop, acknowledged, facts, cost = unpack(arg)
+local id, n, nonce, snapshot, queue, kind, status, stop, acknowledged, summary, cost = unpack(arg)
 local step, owned_by, cancel, last_step, last_nonce = fields(id, 'step', 'nonce', 'cancel', 'last_step', 'last_nonce')
 if not step or nonce == '' then return 'REFUSED' end
 if last_step == n and last_nonce == nonce then return 'OK' end -- applied, and the answer was lost
@@ -14,7 +14,7 @@ leave(id)
 reset_counters(id)
 charge(id, nonce, cost, false)
 set(id, 'step', n + 1, 'snapshot', snapshot, 'kind', kind, 'error', '', 'last_step', n, 'last_nonce', nonce,
-  'facts', facts)
+  'facts', summary)
 if queue == '' then
   redis.call('ZADD', prefix .. 'ended', now, id)
   deactivate(id)

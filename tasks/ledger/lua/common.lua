@@ -3,7 +3,7 @@
 -- ARGV[1] ms added to the server's clock (0 outside tests), [2] lease ttl in ms, [3] seat attempts
 -- and [4] lease deaths allowed; a script's own arguments follow in `arg`.
 --
--- <prefix>job:<id>              hash: everything known of a job
+-- <prefix>job:<id>              hash: everything known of a job; `letter` is its dead letter, `facts` its summary (JSON)
 -- <prefix>waiting:<queue>       zset: jobs that may be claimed, by the time of their hint (0: never sent)
 -- <prefix>delayed:<queue>       zset: jobs that failed, by the time of their next attempt
 -- <prefix>leased:<queue>        zset: jobs being worked on, by the end of their lease
@@ -111,9 +111,9 @@ local function tally(what, queue)
   redis.call('HINCRBY', prefix .. 'tallies', what .. '|' .. queue, 1)
 end
 
--- The job is a dead letter; `letter` is the nonce of its last attempt. The caller has called leave().
-local function bury(id, letter)
-  set(id, 'status', 'failed', 'letter', letter, 'nonce', '', 'holder', '', 'lease_ms', 0, 'not_before_ms', 0,
+-- The job is a dead letter; `dead_letter` is the nonce of its last attempt. The caller has called leave().
+local function bury(id, dead_letter)
+  set(id, 'status', 'failed', 'letter', dead_letter, 'nonce', '', 'holder', '', 'lease_ms', 0, 'not_before_ms', 0,
     'ended_ms', now)
   deactivate(id)
   redis.call('SADD', prefix .. 'unfiled', id)

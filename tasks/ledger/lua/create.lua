@@ -1,8 +1,8 @@
 -- arg: mode ('create' or 'restore'), rebuild holder, id, owner, title, created_ms, priority, step, snapshot,
--- queue ('' when ended), kind, status, stop, cancel, error, letter, labels, facts, cost, ended_ms.
+-- queue ('' when ended), kind, status, stop, cancel, error, dead_letter, labels, summary, cost, ended_ms.
 -- Gives created, present, wiped, removing or unlocked.
-local mode, holder, id, owner, title, created, priority, step, snapshot, queue, kind, status, stop, cancel, why, letter,
-  labels, facts, cost, ended = unpack(arg)
+local mode, holder, id, owner, title, created, priority, step, snapshot, queue, kind, status, stop, cancel, why,
+  dead_letter, labels, summary, cost, ended = unpack(arg)
 if mode == 'create' then
   if wiped() then return 'wiped' end
 elseif not wiped() or rebuilder() ~= holder then
@@ -12,7 +12,7 @@ if redis.call('EXISTS', job_key(id)) == 1 then return 'present' end
 if redis.call('EXISTS', prefix .. 'removing:' .. id) == 1 then return 'removing' end
 set(id, 'job', id, 'owner', owner, 'title', title, 'created_ms', created, 'priority', priority, 'step', step,
   'snapshot', snapshot, 'queue', queue, 'kind', kind, 'status', status, 'stop', stop, 'cancel', cancel, 'error', why,
-  'letter', letter, 'labels', labels, 'facts', facts, 'ended_ms', 0, 'not_before_ms', 0, 'hinted_ms', 0,
+  'letter', dead_letter, 'labels', labels, 'facts', summary, 'ended_ms', 0, 'not_before_ms', 0, 'hinted_ms', 0,
   'nonce', '', 'holder', '', 'lease_ms', 0, 'last_step', '', 'last_nonce', '', 'charged', '')
 reset_counters(id)
 charge(id, 'restored', cost, false)

@@ -4,7 +4,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.unit.api.house import ALICE, House, browse
+from tests.support.api import ALICE, House, browse
 
 
 @pytest.fixture

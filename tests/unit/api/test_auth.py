@@ -7,7 +7,7 @@ import pytest
 from api.auth import is_loopback
 from tasks.logs import Logfmt
 from tasks.settings import BadSettings
-from tests.unit.api.house import ALICE, House, browse
+from tests.support.api import ALICE, House, browse
 
 PRIVATE = [
     ("POST", "/v1/jobs"), ("GET", "/v1/jobs/x"), ("GET", "/v1/jobs/x/events"), ("GET", "/v1/jobs/x/image"),

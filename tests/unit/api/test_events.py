@@ -11,7 +11,7 @@ from director.errors import StoreError
 from director.types import StopReason
 from tasks.ledger.types import Claim, Next
 from tasks.steps import new_entry
-from tests.unit.api.house import ALICE, House, browse, decided, opening, planned, rendered, sse, stopped
+from tests.support.api import ALICE, House, browse, decided, opening, planned, rendered, sse, stopped
 
 PICTURE = "ab" * 32
 
@@ -95,7 +95,7 @@ def test_a_failed_read_loses_no_event(house: House, alice: httpx.Client) -> None
     id = submit(alice)
     finish(house, id)
     reader = Reader(streams(house), "alice", id, None)
-    house.ledger.wipe()
+    house.wipe()
     parked = [path.rename(path.with_suffix(".away")) for path in house.folder.glob(f"jobs/{id}/steps/*.json")]
     with pytest.raises(StoreError):
         reader.poll()
@@ -122,7 +122,7 @@ def test_a_step_that_was_redone_with_the_same_outcome_is_not_told_again(house: H
     snapshot = house.archive.load_snapshot(first)
     other = house.archive.save_snapshot(id, 0, "0" * 32, "", snapshot.next, snapshot.trajectory)
     entry = new_entry(house.archive.load_job(id), Next(queue="editor.flux-krea", kind="render"))
-    house.ledger.wipe()
+    house.wipe()
     assert house.ledger.lock_rebuild("test", 1000)
     house.ledger.restore(entry.model_copy(update={"step": 1, "snapshot": other}), "test")
     house.ledger.open_epoch("test")
@@ -177,7 +177,7 @@ def test_a_quiet_stream_beats_through_an_outage_and_then_goes_on(house: House, a
                 record = house.ledger.get(id)
                 assert record
                 house.commit(id, *opening(), stopped(StopReason.STALLED))
-                house.ledger.wipe()
+                house.wipe()
         return pieces
 
     pieces = anyio.run(read)

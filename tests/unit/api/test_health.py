@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.unit.api.house import House, browse
+from tests.support.api import House, browse
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def stranger(house: House) -> Iterator[httpx.Client]:
 
 
 def test_alive_needs_nothing(house: House, stranger: httpx.Client) -> None:
-    house.ledger.wipe()
+    house.wipe()
     house.broker_up = False
     assert stranger.get("/healthz").json() == {"status": "ok"}
 
@@ -25,7 +25,7 @@ def test_ready_when_everything_answers(stranger: httpx.Client) -> None:
 
 
 def test_not_ready_names_what_does_not_answer(house: House, stranger: httpx.Client) -> None:
-    house.ledger.wipe()
+    house.wipe()
     house.broker_up = False
     response = stranger.get("/readyz")
     assert response.status_code == 503

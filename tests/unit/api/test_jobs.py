@@ -6,7 +6,7 @@ from tasks.jobs import JobStatus
 from tasks.ledger.types import CONTROL, Claim
 from tasks.store import image_hash
 from tasks.store.png_metadata import read_png_metadata
-from tests.unit.api.house import (
+from tests.support.api import (
     ALICE,
     BOB,
     House,
@@ -82,7 +82,7 @@ def test_a_loop_that_failed_says_why(house: House, alice: httpx.Client) -> None:
     house.commit(id, stopped(StopReason.FAILED).model_copy(update={"why": "there is nothing to draw"}))
     error = {"boundary": "director", "message": "there is nothing to draw", "fix": ""}
     assert alice.get(f"/v1/jobs/{id}").json()["error"] == error
-    house.ledger.wipe()
+    house.wipe()
     assert alice.get(f"/v1/jobs/{id}").json()["error"] == error
 
 
@@ -103,7 +103,7 @@ def test_after_a_wipe_an_ended_job_is_read_from_storage(house: House, alice: htt
     picture = house.images.put(png())
     house.commit(id, *opening(), planned(), rendered(picture), decided(picture), stopped(StopReason.BUDGET))
     before = alice.get(f"/v1/jobs/{id}").json()
-    house.ledger.wipe()
+    house.wipe()
     after = alice.get(f"/v1/jobs/{id}").json()
     # No worker left an attempt record here, from which to read when it ended.
     assert after | {"ended": None} == before | {"ended": None}
@@ -120,7 +120,7 @@ def test_cancel_is_stored_asked_for_and_hinted(house: House, alice: httpx.Client
     assert response.status_code == 202
     assert response.json()["doing"] == "waiting: no worker is up"
     [control] = house.archive.controls(id)
-    assert (control.kind, control.facts["by"]) == ("cancel", "alice")
+    assert (control.kind, control.record["by"]) == ("cancel", "alice")
     record = house.ledger.get(id)
     assert record
     assert (record.cancel, record.queue) == (True, CONTROL)

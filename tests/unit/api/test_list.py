@@ -7,7 +7,7 @@ import pytest
 
 from tasks.ledger.types import Claim
 from tasks.summary import Cost
-from tests.unit.api.house import BOB, House, opening, planned, png, rendered, stopped
+from tests.support.api import BOB, House, opening, planned, png, rendered, stopped
 
 COST = Cost(ms=2500, gpu_ms=1500, renders=4, denoising_steps=80, attempts=1)
 RECORD: dict[str, Any] = {
@@ -131,11 +131,11 @@ def test_attempts_are_told_with_their_sum(house: House, alice: httpx.Client) -> 
     assert alice.get(f"/v1/jobs/{id}/attempts", headers=BOB).status_code == 404
 
 
-def test_a_job_that_only_storage_knows_has_facts_and_cost(house: House, alice: httpx.Client) -> None:
+def test_a_job_that_only_storage_knows_has_a_summary_and_a_cost(house: House, alice: httpx.Client) -> None:
     id = submit(alice, labels=["night"])
     house.commit(id, *opening(), planned(), rendered(house.images.put(png())), stopped())
     house.archive.save_attempt(id, 0, "bb", {"n": 0, "nonce": "bb", **RECORD})
-    house.ledger.wipe()
+    house.wipe()
     house.rebuild()
     shown = alice.get(f"/v1/jobs/{id}").json()
     assert (shown["status"], shown["labels"], shown["renders"], shown["goals"]["total"]) == ("done", ["night"], 1, 2)

@@ -16,7 +16,7 @@ from api.client import Event, GoalCount, Job
 from director import types
 from director.loop import begin
 from director.types import Brief, Candidate, Goal, LoopSettings, Outcome, Rendered, StopReason
-from tests.unit.api.house import decided, opening, planned, rendered, stopped, verified
+from tests.support.api import decided, opening, planned, rendered, stopped, verified
 from tests.unit.client.service import JOB, event, job, scripted, stream
 
 A, B, C = "aa" * 32, "bb" * 32, "cc" * 32

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from api.metrics import MOST_QUEUES, bounded
 from director.errors import StoreError
 from tasks.ledger.types import Claim, QueueDepth
-from tests.unit.api.house import ALICE, House, browse, opening, stopped
+from tests.support.api import ALICE, House, browse, opening, stopped
 
 OPERATOR = {"Authorization": "Bearer olga-token"}
 

@@ -6,7 +6,7 @@ from api.narrate import summary
 from director import types
 from director.transcript import Narrator, plain
 from director.types import Candidate, Outcome, Planned, Rendered, Selected, StopReason
-from tests.unit.api.house import decided, opening, planned, rendered, stopped, verified
+from tests.support.api import decided, opening, planned, rendered, stopped, verified
 
 A, B = "aa" * 32, "bb" * 32
 

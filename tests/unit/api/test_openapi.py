@@ -1,7 +1,7 @@
 """The OpenAPI document keeps what it promises: examples fit their schemas, and answers fit both.
 
 schemathesis asks every route for what it promises: generated requests, right and wrong, against the real routes over
-the twins.
+the API in process.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from jsonschema_rs import validator_for
 from schemathesis import GenerationMode, checks
 
 from api import docs
-from tests.unit.api.house import ALICE, House, browse, decided, opening, planned, png, rendered, stopped
+from tests.support.api import ALICE, House, browse, decided, opening, planned, png, rendered, stopped
 
 EXAMPLES = 15
 # Rules between two fields, and sizes in bytes, are beyond a schema; a preference that nobody knows is to be ignored.

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tasks.ledger.types import Claim
-from tests.unit.api.house import ALICE, BOB, House, browse, decided, opening, planned, png, rendered, stopped
+from tests.support.api import ALICE, BOB, House, browse, decided, opening, planned, png, rendered, stopped
 
 OPERATOR = {"Authorization": "Bearer op-token"}
 
@@ -121,7 +121,7 @@ class TestScopes:
             assert ops.post(f"/v1/jobs/{theirs}/cancel").status_code == 202
             assert submit(ops, {}).status_code == 403
             assert ops.delete(f"/v1/jobs/{mine}").status_code == 403
-        assert house.archive.controls(theirs)[0].facts["by"] == "ops"
+        assert house.archive.controls(theirs)[0].record["by"] == "ops"
 
     def test_naming_another_owner_lists_nothing(self, alice: httpx.Client) -> None:
         submit(alice)
@@ -210,7 +210,7 @@ class TestDelete:
     def test_one_that_only_storage_knows(self, house: House, alice: httpx.Client) -> None:
         id = submit(alice).json()["id"]
         house.commit(id, *opening(), stopped())
-        house.ledger.wipe()
+        house.wipe()
         assert alice.delete(f"/v1/jobs/{id}").status_code == 503
         house.rebuild()
         assert alice.delete(f"/v1/jobs/{id}").status_code == 204

@@ -10,8 +10,8 @@ from PIL import Image
 
 from director import history
 from director.types import Trajectory
+from tests.support.api import ALICE, BOB, House, browse
 from tests.support.gallery import png, regatta
-from tests.unit.api.house import ALICE, BOB, House, browse
 
 HTML = {"Accept": "text/html,application/xhtml+xml"}
 

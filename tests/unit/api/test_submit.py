@@ -11,7 +11,7 @@ from api.service import Service
 from director.types import STRATEGIES, LoopSettings
 from tasks.jobs import job_id
 from tasks.tokens import DEFAULT_SCOPES
-from tests.unit.api.house import ALICE, BOB, House, browse, opening, png, stopped
+from tests.support.api import ALICE, BOB, House, browse, opening, png, stopped
 
 CALLER = Caller("alice", DEFAULT_SCOPES, 100, 20_000, 1)
 JSON = {"Content-Type": "application/json"}
@@ -118,7 +118,7 @@ def test_the_seed_is_implied_by_the_key(house: House, alice: httpx.Client) -> No
 @pytest.mark.parametrize("broken_after", ["job.json", "live"])
 def test_a_repeated_submit_completes_one_that_broke_off(house: House, alice: httpx.Client, broken_after: str) -> None:
     id = post(alice, {"brief": "A lamp"}, "key-1").json()["id"]
-    house.ledger.wipe()
+    house.wipe()
     house.rebuild()
     house.sent.clear()
     if broken_after == "job.json":
@@ -133,7 +133,7 @@ def test_a_repeated_submit_completes_one_that_broke_off(house: House, alice: htt
 def test_a_repeated_submit_does_not_start_an_ended_job_again(house: House, alice: httpx.Client) -> None:
     id = post(alice, {"brief": "A lamp"}, "key-1").json()["id"]
     house.commit(id, *opening(), stopped())
-    house.ledger.wipe()
+    house.wipe()
     house.rebuild()
     again = post(alice, {"brief": "A lamp"}, "key-1")
     assert (again.status_code, again.json()["status"], again.json()["stop"]) == (200, "done", "satisfied")
@@ -142,7 +142,7 @@ def test_a_repeated_submit_does_not_start_an_ended_job_again(house: House, alice
 
 
 def test_a_wiped_ledger_asks_for_patience_and_then_takes_the_same_submit(house: House, alice: httpx.Client) -> None:
-    house.ledger.wipe()
+    house.wipe()
     refused = post(alice, {"brief": "A lamp"}, "key-1")
     assert refused.status_code == 503
     assert refused.headers["Retry-After"] == "2"

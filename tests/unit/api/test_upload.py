@@ -6,7 +6,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from tests.unit.api.house import ALICE, House, browse, png
+from tests.support.api import ALICE, House, browse, png
 
 
 def named(response: httpx.Response, status: int) -> str:

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from api.waiting import wait_of
-from tests.unit.api.house import ALICE, BOB, House, browse, opening, stopped
+from tests.support.api import ALICE, BOB, House, browse, opening, stopped
 
 LONG = {"Prefer": "wait=60"}
 
@@ -53,7 +53,7 @@ def test_nobody_waits_for_another_owners_job(alice: httpx.Client) -> None:
 
 def test_an_outage_is_waited_through(house: House, alice: httpx.Client) -> None:
     id = alice.post("/v1/jobs", json={"brief": "A lamp"}).json()["id"]
-    house.ledger.wipe()
+    house.wipe()
     response = alice.get(f"/v1/jobs/{id}", headers={"Prefer": "wait=1"})
     assert response.status_code == 503
 

@@ -12,7 +12,7 @@ from api.client.client import LONGEST_PAUSE, LOST, RETRIES, STREAM_RETRIES
 from api.client.goals import goals_of
 from director import history
 from director.types import AcceptRule, LoopSettings
-from tests.support.facts import play
+from tests.support.scripted_studio import play
 from tests.unit.client.service import JOB, Scripted, event, job, problem, scripted, stream
 from tests.unit.director.test_loop import run
 

@@ -6,7 +6,7 @@ from director import decide
 from director.decide import TRANSITIONS, Effect
 from director.rewards import alignment, coverage
 from director.types import LoopSettings, Outcome, Preservation, StopReason, Verdict
-from tests.support.facts import SCORE, goals_of
+from tests.support.scripted_studio import SCORE, goals_of
 
 MET, MISSED, UNSURE = Outcome.MET, Outcome.MISSED, Outcome.UNSURE
 

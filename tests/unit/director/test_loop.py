@@ -1,4 +1,4 @@
-"""The loop on a studio of facts: each setting changes what it says it changes, and nothing else."""
+"""The loop on a scripted studio: each setting changes what it says it changes, and nothing else."""
 
 import pytest
 
@@ -21,15 +21,15 @@ from director.types import (
     StopReason,
     Trajectory,
 )
-from tests.support.facts import FactContext, Facts, FactStudio, brief_of, goals_of, play, to_png
+from tests.support.scripted_studio import PlainContext, ScriptedStudio, Traits, brief_of, goals_of, play, to_png
 
 ABC = goals_of("a", "b", "c")
 ALL = {"a": "met", "b": "met", "c": "met"}
 ONE = LoopSettings(candidates=1)
 
 
-def run(studio: FactStudio, settings: LoopSettings = ONE, brief: Brief | None = None) -> Trajectory:
-    return direct(brief or brief_of(ABC), settings, 7, studio.studio(), FactContext())
+def run(studio: ScriptedStudio, settings: LoopSettings = ONE, brief: Brief | None = None) -> Trajectory:
+    return direct(brief or brief_of(ABC), settings, 7, studio.studio(), PlainContext())
 
 
 def kinds(trajectory: Trajectory) -> list[str]:
@@ -264,7 +264,7 @@ def test_a_failed_instruction_is_shown_to_the_planner():
 
 def test_after_k_chained_edits_the_anchor_is_edited_with_all_of_them():
     goals = goals_of("a", "b", "c", "d")
-    script: list[Facts] = [{"a": "met"}, {"b": "met"}, {"c": "met"}, {"b": "met", "c": "met", "d": "met"}]
+    script: list[Traits] = [{"a": "met"}, {"b": "met"}, {"c": "met"}, {"b": "met", "c": "met", "d": "met"}]
     settings = LoopSettings(candidates=1, batch=1, anchor_after=2)
     done = run(play(*script), settings, brief_of(goals))
     last = history.rounds(done)[-1]
@@ -276,7 +276,7 @@ def test_after_k_chained_edits_the_anchor_is_edited_with_all_of_them():
 
 def test_a_refused_return_to_the_anchor_is_not_repeated():
     goals = goals_of("a", "b", "c", "d")
-    script: list[Facts] = [{"a": "met"}, {"b": "met"}, {"c": "met"}, {}, {"d": "met"}]
+    script: list[Traits] = [{"a": "met"}, {"b": "met"}, {"c": "met"}, {}, {"d": "met"}]
     settings = LoopSettings(candidates=1, batch=1, anchor_after=2)
     done = run(play(*script), settings, brief_of(goals))
     assert decisions(done) == [True, True, True, False, True]
@@ -292,7 +292,7 @@ def test_a_global_miss_that_resists_editing_draws_the_scene_again():
 
 
 def test_an_image_to_image_job_starts_from_its_source():
-    context = FactContext()
+    context = PlainContext()
     source = context.images.put(to_png({}))
     studio = play({"a": "met"}, {"b": "met", "c": "met"})
     done = direct(brief_of(ABC, source), ONE, 7, studio.studio(), context)
@@ -338,7 +338,7 @@ def test_a_stopped_trajectory_asks_for_nothing_and_takes_nothing():
 
 def test_an_ordered_stop_ends_an_open_round_and_keeps_the_best():
     t = begin(brief_of(ABC), ONE, 7)
-    studio, context = play({"a": "met"}, {"b": "met"}), FactContext()
+    studio, context = play({"a": "met"}, {"b": "met"}), PlainContext()
     while not history.best(t):
         t = advance(t, perform(next_step(t), studio.studio(), context))
     t = advance(t, perform(next_step(t), studio.studio(), context))
@@ -355,11 +355,11 @@ def test_a_seat_that_breaks_is_named():
 
 
 def test_replies_that_answer_another_question_are_refused():
-    studio, context = play(ALL, ALL), FactContext()
+    studio, context = play(ALL, ALL), PlainContext()
     action = {"kind": "generate", "instruction": "x", "targets": ["a"]}
     request = RenderRequest.model_validate({"model": "m", "action": action, "seeds": [1], "width": 64, "height": 64})
 
-    class Short(FactStudio):
+    class Short(ScriptedStudio):
         def render(self, request: RenderRequest, context: object) -> Rendered:
             return Rendered(candidates=super().render(request, context).candidates[:1], by="short")  # pyright: ignore
 

@@ -9,7 +9,7 @@ from director.prompts import extract, plan, select, verify, vlm
 from director.prompts.vlm import ReplyError
 from director.seats import ExtractRequest, Failure, PlanRequest, SelectRequest, VerifyRequest
 from director.types import Brief, Candidate, Goal, Mode, Outcome, Region
-from tests.support.facts import goals_of
+from tests.support.scripted_studio import goals_of
 
 BRIEF = Brief(text='A red cup stands on a table. Set "OPEN DAILY" at the top. Soft light comes from the left.')
 ASK = ExtractRequest(brief=BRIEF)

@@ -6,7 +6,7 @@ from director.gate import affected_area, gate, one_shot_chance
 from director.prompts.verbatim import mask_region
 from director.schedule import apart, next_batch, scene
 from director.types import Brief, Goal, LoopSettings, Mode, Outcome, Region, Scope, Verdict
-from tests.support.facts import goals_of
+from tests.support.scripted_studio import goals_of
 
 PUBLISHED = {1: 0.96, 5: 0.93, 10: 0.90, 15: 0.85, 18: 0.78, 22: 0.48, 26: 0.22, 30: 0.08}
 

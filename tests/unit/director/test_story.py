@@ -2,7 +2,7 @@
 
 from director.transcript import Narrator, plain
 from director.types import AcceptRule, LoopSettings
-from tests.support.facts import goals_of, play
+from tests.support.scripted_studio import goals_of, play
 from tests.unit.director.test_loop import ABC, run
 
 

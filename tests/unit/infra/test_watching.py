@@ -12,9 +12,9 @@ from prometheus_client import CollectorRegistry
 
 from api.metrics import Requests, Standing
 from infra.servers import CHECKOUT
-from tasks.ledger.memory_ledger import MemoryLedger
 from tasks.metrics import ReconcilerMeter, StepMeter, WorkerMemory
 from tasks.settings import MAX_STEP_S
+from tests.support.ledgers import in_process
 
 PROMETHEUS = CHECKOUT / "infra" / "prometheus"
 DASHBOARD = CHECKOUT / "infra" / "grafana" / "dashboards" / "visiondirector.json"
@@ -28,7 +28,7 @@ def exported() -> dict[str, set[str]]:
     ReconcilerMeter(registry)
     registry.register(Requests().seconds)
     registry.register(WorkerMemory())
-    ledger = MemoryLedger()
+    ledger = in_process().ledger
     ledger.announce("thinker@host", ["planner"], 1_000_000)
     registry.register(Standing(ledger, {"ledger": lambda: True}))
     found: dict[str, set[str]] = {}

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tasks.store import Archive, Corrupt, FolderStore, NotFound
-from tests.unit.tasks import stories
+from tests.support import recorded_jobs
+from tests.support.ledgers import PLAN
 
 
 @pytest.fixture
@@ -22,32 +23,32 @@ def archive(store: FolderStore) -> Archive:
 
 
 def test_a_job_is_what_was_saved(store: FolderStore, archive: Archive) -> None:
-    story = stories.job()
-    assert archive.find_job(story.id) is None
+    job = recorded_jobs.job()
+    assert archive.find_job(job.id) is None
     with pytest.raises(NotFound):
-        archive.load_job(story.id)
-    archive.save_job(story)
-    assert Archive(store).load_job(story.id) == story
-    assert archive.find_job(story.id) == story
+        archive.load_job(job.id)
+    archive.save_job(job)
+    assert Archive(store).load_job(job.id) == job
+    assert archive.find_job(job.id) == job
 
 
 def test_live_marks_come_and_go(archive: Archive) -> None:
     assert archive.live() == []
     for key in ("a", "b"):
-        archive.mark_live(stories.job(key).id)
-    archive.mark_live(stories.job("a").id)
-    assert archive.live() == sorted(stories.job(key).id for key in ("a", "b"))
-    archive.unmark_live(stories.job("a").id)
-    archive.unmark_live(stories.job("a").id)
-    assert archive.live() == [stories.job("b").id]
+        archive.mark_live(recorded_jobs.job(key).id)
+    archive.mark_live(recorded_jobs.job("a").id)
+    assert archive.live() == sorted(recorded_jobs.job(key).id for key in ("a", "b"))
+    archive.unmark_live(recorded_jobs.job("a").id)
+    archive.unmark_live(recorded_jobs.job("a").id)
+    assert archive.live() == [recorded_jobs.job("b").id]
 
 
 class TestSnapshots:
     def test_the_layout_is_that_of_the_documents(self, store: FolderStore, archive: Archive) -> None:
-        story = stories.job()
-        last = stories.run(archive, story, 2)
-        first = f"jobs/{story.id}/steps/0000-{stories.nonce(0)}.json"
-        assert last == f"jobs/{story.id}/steps/0001-{stories.nonce(1)}.json"
+        job = recorded_jobs.job()
+        last = recorded_jobs.run(archive, job, 2)
+        first = f"jobs/{job.id}/steps/0000-{recorded_jobs.nonce(0)}.json"
+        assert last == f"jobs/{job.id}/steps/0001-{recorded_jobs.nonce(1)}.json"
         stored = json.loads(store.get(last))
         assert list(stored) == ["n", "nonce", "previous", "previous_sha256", "next", "trajectory"]
         assert (stored["n"], stored["previous"]) == (1, first)
@@ -55,140 +56,140 @@ class TestSnapshots:
         assert stored["next"] == {"queue": "planner", "kind": "plan"}
 
     def test_another_process_reads_the_same(self, store: FolderStore, archive: Archive) -> None:
-        story = stories.job()
-        key = stories.run(archive, story, 3)
+        job = recorded_jobs.job()
+        key = recorded_jobs.run(archive, job, 3)
         snapshot = Archive(store).load_snapshot(key)
         assert snapshot == archive.load_snapshot(key)
-        assert snapshot.trajectory == stories.trajectory(story, 3)
+        assert snapshot.trajectory == recorded_jobs.trajectory(job, 3)
 
     def test_a_process_that_never_saw_the_one_before_links_to_it(self, store: FolderStore, archive: Archive) -> None:
-        story = stories.job()
-        key = stories.run(archive, story, 1)
-        last = stories.save_step(Archive(store), story, 1, key)
-        assert [snapshot.n for snapshot in Archive(store).chain(story.id, last)] == [0, 1]
+        job = recorded_jobs.job()
+        key = recorded_jobs.run(archive, job, 1)
+        last = recorded_jobs.save_step(Archive(store), job, 1, key)
+        assert [snapshot.n for snapshot in Archive(store).chain(job.id, last)] == [0, 1]
 
     def test_the_same_value_is_the_same_bytes(self, store: FolderStore, archive: Archive, tmp_path: Path) -> None:
-        key = stories.run(archive, stories.job(), 3)
+        key = recorded_jobs.run(archive, recorded_jobs.job(), 3)
         again = FolderStore(tmp_path / "again")
-        stories.run(Archive(again), stories.job(), 3)
+        recorded_jobs.run(Archive(again), recorded_jobs.job(), 3)
         assert store.get(key) == again.get(key)
 
     def test_a_large_one_is_stored_with_a_warning(self, archive: Archive, caplog: pytest.LogCaptureFixture) -> None:
-        story = stories.job()
+        job = recorded_jobs.job()
         with caplog.at_level(logging.WARNING):
-            key = archive.save_snapshot(story.id, 0, "aa", "", stories.PLAN, stories.trajectory(story, 900))
+            key = archive.save_snapshot(job.id, 0, "aa", "", PLAN, recorded_jobs.trajectory(job, 900))
         assert "the snapshot has" in caplog.text
         assert len(archive.load_snapshot(key).trajectory.events) == 900
 
     def test_what_is_no_snapshot_is_corrupt(self, store: FolderStore, archive: Archive) -> None:
-        story = stories.job()
+        job = recorded_jobs.job()
         for data in (b"", b"{", b"{}", b"null", b'{"n":-1}'):
-            store.put(f"jobs/{story.id}/steps/0000-aa.json", data)
+            store.put(f"jobs/{job.id}/steps/0000-aa.json", data)
             with pytest.raises(Corrupt):
-                archive.load_snapshot(f"jobs/{story.id}/steps/0000-aa.json")
+                archive.load_snapshot(f"jobs/{job.id}/steps/0000-aa.json")
 
 
 class TestChain:
     def test_it_goes_from_the_first_to_the_last(self, store: FolderStore, archive: Archive) -> None:
-        story = stories.job()
-        chain = archive.chain(story.id, stories.run(archive, story, 4))
+        job = recorded_jobs.job()
+        chain = archive.chain(job.id, recorded_jobs.run(archive, job, 4))
         assert [snapshot.n for snapshot in chain] == [0, 1, 2, 3]
         assert all(len(snapshot.trajectory.events) == snapshot.n + 1 for snapshot in chain)
 
     def test_a_changed_object_breaks_it(self, store: FolderStore, archive: Archive) -> None:
-        story = stories.job()
-        key = stories.run(archive, story, 3)
-        middle = f"jobs/{story.id}/steps/0001-{stories.nonce(1)}.json"
+        job = recorded_jobs.job()
+        key = recorded_jobs.run(archive, job, 3)
+        middle = f"jobs/{job.id}/steps/0001-{recorded_jobs.nonce(1)}.json"
         store.put(middle, store.get(middle).replace(b"step 1", b"step 9"))
         with pytest.raises(Corrupt, match="is not the snapshot that step 2 was made from"):
-            archive.chain(story.id, key)
+            archive.chain(job.id, key)
 
     def test_a_missing_object_breaks_it(self, store: FolderStore, archive: Archive) -> None:
-        story = stories.job()
-        key = stories.run(archive, story, 3)
-        store.delete(f"jobs/{story.id}/steps/0001-{stories.nonce(1)}.json")
+        job = recorded_jobs.job()
+        key = recorded_jobs.run(archive, job, 3)
+        store.delete(f"jobs/{job.id}/steps/0001-{recorded_jobs.nonce(1)}.json")
         with pytest.raises(Corrupt, match="no jobs"):
-            archive.chain(story.id, key)
+            archive.chain(job.id, key)
 
     def test_it_must_start_at_step_0_and_leave_none_out(self, archive: Archive) -> None:
-        story = stories.job()
+        job = recorded_jobs.job()
         with pytest.raises(Corrupt, match="starts at step 2"):
-            archive.chain(story.id, stories.save_step(archive, story, 2))
-        key = stories.run(archive, story, 1)
+            archive.chain(job.id, recorded_jobs.save_step(archive, job, 2))
+        key = recorded_jobs.run(archive, job, 1)
         with pytest.raises(Corrupt, match="stands before step 2"):
-            archive.chain(story.id, stories.save_step(archive, story, 2, key))
+            archive.chain(job.id, recorded_jobs.save_step(archive, job, 2, key))
 
     def test_a_chain_stays_within_its_job(self, archive: Archive) -> None:
-        key = stories.run(archive, stories.job("a"), 1)
+        key = recorded_jobs.run(archive, recorded_jobs.job("a"), 1)
         with pytest.raises(Corrupt, match="holds step 0"):
-            archive.chain(stories.job("b").id, stories.save_step(archive, stories.job("b"), 1, key))
+            archive.chain(recorded_jobs.job("b").id, recorded_jobs.save_step(archive, recorded_jobs.job("b"), 1, key))
 
 
 class TestLatest:
     def test_nothing_was_saved(self, archive: Archive) -> None:
-        assert archive.latest(stories.job().id) is None
+        assert archive.latest(recorded_jobs.job().id) is None
 
     def test_the_highest_step(self, archive: Archive) -> None:
-        key = stories.run(archive, stories.job(), 12)
-        assert archive.latest(stories.job().id) == key
+        key = recorded_jobs.run(archive, recorded_jobs.job(), 12)
+        assert archive.latest(recorded_jobs.job().id) == key
 
     def test_of_two_tries_the_smaller_nonce(self, archive: Archive) -> None:
-        story = stories.job()
-        before = stories.run(archive, story, 1)
-        large = stories.save_step(archive, story, 1, before, attempt="f")
-        small = stories.save_step(archive, story, 1, before, attempt="0")
-        assert archive.latest(story.id) == small != large
+        job = recorded_jobs.job()
+        before = recorded_jobs.run(archive, job, 1)
+        large = recorded_jobs.save_step(archive, job, 1, before, attempt="f")
+        small = recorded_jobs.save_step(archive, job, 1, before, attempt="0")
+        assert archive.latest(job.id) == small != large
 
     def test_the_try_that_a_later_step_links_to(self, archive: Archive) -> None:
-        story = stories.job()
-        before = stories.run(archive, story, 1)
-        large = stories.save_step(archive, story, 1, before, attempt="f")
-        stories.save_step(archive, story, 1, before, attempt="0")
-        later = stories.save_step(archive, story, 2, large)
-        assert archive.latest(story.id) == later
-        assert [snapshot.nonce[0] for snapshot in archive.chain(story.id, later)][1] == "f"
+        job = recorded_jobs.job()
+        before = recorded_jobs.run(archive, job, 1)
+        large = recorded_jobs.save_step(archive, job, 1, before, attempt="f")
+        recorded_jobs.save_step(archive, job, 1, before, attempt="0")
+        later = recorded_jobs.save_step(archive, job, 2, large)
+        assert archive.latest(job.id) == later
+        assert [snapshot.nonce[0] for snapshot in archive.chain(job.id, later)][1] == "f"
 
     def test_debris_is_passed_over(self, store: FolderStore, archive: Archive) -> None:
-        story = stories.job()
-        whole = stories.run(archive, story, 3)
-        steps = f"jobs/{story.id}/steps/"
+        job = recorded_jobs.job()
+        whole = recorded_jobs.run(archive, job, 3)
+        steps = f"jobs/{job.id}/steps/"
         store.put(f"{steps}0003-00.json", store.get(whole)[:-20])  # cut by a power failure
         store.put(f"{steps}0004-00.json", store.get(whole))  # a copy under another name
         store.put(f"{steps}0007-00.json", b"")
         store.put(f"{steps}notes.txt", b"")
-        stories.save_step(archive, story, 5, whole)
-        assert archive.latest(story.id) == whole
-        assert Archive(store).latest(story.id) == whole
+        recorded_jobs.save_step(archive, job, 5, whole)
+        assert archive.latest(job.id) == whole
+        assert Archive(store).latest(job.id) == whole
 
     def test_a_later_step_with_a_broken_past_does_not_count(self, store: FolderStore, archive: Archive) -> None:
-        story = stories.job()
-        stories.run(archive, story, 3)
-        broken = f"jobs/{story.id}/steps/0001-{stories.nonce(1)}.json"
+        job = recorded_jobs.job()
+        recorded_jobs.run(archive, job, 3)
+        broken = f"jobs/{job.id}/steps/0001-{recorded_jobs.nonce(1)}.json"
         store.put(broken, store.get(broken)[:-5])
-        assert archive.latest(story.id) == f"jobs/{story.id}/steps/0000-{stories.nonce(0)}.json"
+        assert archive.latest(job.id) == f"jobs/{job.id}/steps/0000-{recorded_jobs.nonce(0)}.json"
 
     def test_steps_are_sorted_as_numbers(self, archive: Archive) -> None:
-        story = stories.job()
-        key = stories.run(archive, story, 1)
+        job = recorded_jobs.job()
+        key = recorded_jobs.run(archive, job, 1)
         keys = [key]
         for n in range(1, 12):
-            keys.append(stories.save_step(archive, story, n, keys[-1]))
-        assert archive.latest(story.id) == keys[-1]
+            keys.append(recorded_jobs.save_step(archive, job, n, keys[-1]))
+        assert archive.latest(job.id) == keys[-1]
 
 
 def test_attempts_orders_and_blobs(store: FolderStore, archive: Archive) -> None:
-    story = stories.job()
-    archive.save_attempt(story.id, 1, "bb", {"seconds": 1.5})
-    archive.save_attempt(story.id, 0, "aa", {"seconds": 0.5})
-    assert archive.attempts(story.id) == [{"seconds": 0.5}, {"seconds": 1.5}]
-    assert archive.controls(story.id) == []
-    archive.save_control(story.id, "dead", "aa", {"n": 0})
-    archive.save_control(story.id, "cancel", "bb", {"by": "alice"})
-    assert [(order.kind, order.nonce, order.facts) for order in archive.controls(story.id)] == [
+    job = recorded_jobs.job()
+    archive.save_attempt(job.id, 1, "bb", {"seconds": 1.5})
+    archive.save_attempt(job.id, 0, "aa", {"seconds": 0.5})
+    assert archive.attempts(job.id) == [{"seconds": 0.5}, {"seconds": 1.5}]
+    assert archive.controls(job.id) == []
+    archive.save_control(job.id, "dead", "aa", {"n": 0})
+    archive.save_control(job.id, "cancel", "bb", {"by": "alice"})
+    assert [(order.kind, order.nonce, order.record) for order in archive.controls(job.id)] == [
         ("cancel", "bb", {"by": "alice"}),
         ("dead", "aa", {"n": 0}),
     ]
     sha256 = archive.save_blob(b"a prompt")
     assert archive.load_blob(sha256) == b"a prompt"
-    assert store.exists(f"jobs/{story.id}/control/dead-aa.json")
+    assert store.exists(f"jobs/{job.id}/control/dead-aa.json")
     assert store.exists(f"blobs/{hashlib.sha256(b'a prompt').hexdigest()}")

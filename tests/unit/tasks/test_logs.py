@@ -15,8 +15,8 @@ from director.seats import Context, RenderRequest
 from director.types import LoopSettings, Rendered
 from tasks.logs import Logfmt, fields, working
 from tasks.steps import run_step
-from tests.support.facts import FactStudio, brief_of, goals_of
-from tests.support.host import make_bench
+from tests.support.scripted_studio import ScriptedStudio, brief_of, goals_of
+from tests.support.step_rig import make_step_rig
 
 
 class Lines:
@@ -122,7 +122,7 @@ def test_celerys_lines_tell_the_task(lines: Lines) -> None:
     assert "task" not in lines.last()
 
 
-class Chatty(FactStudio):
+class Chatty(ScriptedStudio):
     """Its editor logs as libraries do, from its own thread and from another, and then fails."""
 
     def render(self, request: RenderRequest, context: Context) -> Rendered:
@@ -135,9 +135,9 @@ class Chatty(FactStudio):
 
 
 def test_every_line_of_a_step_names_it(tmp_path: Path) -> None:
-    bench = make_bench(tmp_path, retry_base_s=0.000_001, retry_cap_s=0.000_001)
-    job = bench.submit(brief_of(goals_of("a", "b")), LoopSettings(candidates=1))
-    host = bench.host(Chatty(script=iter(())).studio())
+    rig = make_step_rig(tmp_path, retry_base_s=0.000_001, retry_cap_s=0.000_001)
+    job = rig.submit(brief_of(goals_of("a", "b")), LoopSettings(candidates=1))
+    host = rig.host(Chatty(script=iter(())).studio())
     stream = StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(Logfmt())

@@ -1,4 +1,4 @@
-"""What a worker counts for Prometheus, over the twins."""
+"""What a worker counts for Prometheus, in process."""
 
 import socket
 from dataclasses import replace
@@ -13,16 +13,16 @@ from director.types import LoopSettings, Rendered
 from tasks.metrics import ReconcilerMeter, StepMeter, serve
 from tasks.settings import BadSettings, Settings
 from tasks.steps import run_step
-from tests.support.facts import FactStudio, brief_of, goals_of, play
-from tests.support.host import Bench, make_bench
+from tests.support.scripted_studio import ScriptedStudio, brief_of, goals_of, play
+from tests.support.step_rig import StepRig, make_step_rig
 
 ABC = goals_of("a", "b", "c")
 ONE = LoopSettings(candidates=1)
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return make_bench(tmp_path)
+def rig(tmp_path: Path) -> StepRig:
+    return make_step_rig(tmp_path)
 
 
 class Counted:
@@ -34,11 +34,11 @@ class Counted:
         return self.registry.get_sample_value(f"visiondirector_{name}", labels)
 
 
-def test_a_job_is_counted_from_its_first_step_to_its_goals(bench: Bench) -> None:
+def test_a_job_is_counted_from_its_first_step_to_its_goals(rig: StepRig) -> None:
     counted = Counted()
-    bench.submit(brief_of(ABC), ONE)
-    host = bench.host(play({"a": "met"}, {"b": "met", "c": "met"}).studio())
-    ends = bench.drain(replace(host, observe=counted.meter.observe))
+    rig.submit(brief_of(ABC), ONE)
+    host = rig.host(play({"a": "met"}, {"b": "met", "c": "met"}).studio())
+    ends = rig.drain(replace(host, observe=counted.meter.observe))
     kinds = {kind: counted("step_seconds_count", kind=kind, end="committed") for kind in ("plan", "render", "verify")}
     assert sum(n or 0 for n in kinds.values()) == len(ends)
     assert kinds["render"] == 2
@@ -49,7 +49,7 @@ def test_a_job_is_counted_from_its_first_step_to_its_goals(bench: Bench) -> None
     assert counted("max_step_seconds", kind="render") == 600
 
 
-class Broken(FactStudio):
+class Broken(ScriptedStudio):
     """Counts like a real editor, and then raises what it is told to."""
 
     error: Exception
@@ -61,12 +61,12 @@ class Broken(FactStudio):
 
 
 def test_failures_are_counted_where_they_happened(tmp_path: Path) -> None:
-    bench = make_bench(tmp_path, retry_base_s=0.000_001, retry_cap_s=0.000_001)
+    rig = make_step_rig(tmp_path, retry_base_s=0.000_001, retry_cap_s=0.000_001)
     counted = Counted()
     assert counted("step_failures_total", kind="render", boundary="editor", then="retry") == 0
     studio = Broken(script=iter(()))
-    host = replace(bench.host(studio.studio()), observe=counted.meter.observe)
-    job = bench.submit(brief_of(ABC), ONE)
+    host = replace(rig.host(studio.studio()), observe=counted.meter.observe)
+    job = rig.submit(brief_of(ABC), ONE)
     run_step(host, job, 0)
     for error in (RuntimeError("broke"), StoreError("S3 is away"), RuntimeError("broke"), RuntimeError("broke")):
         studio.error = error

@@ -1,4 +1,4 @@
-"""The sweep over the twins: what goes, what stays, and that it may break off anywhere."""
+"""The sweep, over a ledger in process and a folder: what goes, what stays, and that it may break off anywhere."""
 
 import hashlib
 import os
@@ -10,13 +10,14 @@ import pytest
 from director.errors import StoreError
 from director.types import Candidate, Rendered, StopReason, Trajectory
 from tasks.jobs import Job, JobStatus
-from tasks.ledger.memory_ledger import MemoryLedger
+from tasks.ledger.ledger import Ledger
 from tasks.ledger.types import Claim, Removing
 from tasks.reconcile import entry_of, requeue
 from tasks.retention import Sweeper, Swept
 from tasks.store import Archive, FolderStore, Images
-from tests.unit.api.house import png
-from tests.unit.tasks import stories
+from tests.support import recorded_jobs
+from tests.support.api import png
+from tests.support.ledgers import PLAN, in_process
 
 DAY = 86_400.0
 HOUR = 3600.0
@@ -30,9 +31,9 @@ class Place:
         self.store = FolderStore(folder)
         self.archive = Archive(self.store)
         self.images = Images(self.store)
-        self.ledger = MemoryLedger()
-        assert self.ledger.lock_rebuild("test", 1000)
-        self.ledger.open_epoch("test")
+        self.rig = in_process()
+        self.ledger = self.rig.ledger
+        self.rig.open()
 
     def sweeper(self, keep_days: float = 0, store: FolderStore | None = None) -> Sweeper:
         store = store or self.store
@@ -58,15 +59,15 @@ class Place:
 
     def ended(self, key: str, image: str = "", blob: str = "") -> Job:
         """A job that drew a picture and ended; the ledger has forgotten it."""
-        job = stories.job(key)
-        stories.submitted(self.archive, job)
-        trajectory = stories.trajectory(job, 1)
+        job = recorded_jobs.job(key)
+        recorded_jobs.submitted(self.archive, job)
+        trajectory = recorded_jobs.trajectory(job, 1)
         if image:
             trajectory = drawn(trajectory, image)
-        first = self.archive.save_snapshot(job.id, 0, stories.nonce(0), "", stories.PLAN, trajectory)
-        end = stories.trajectory(job, 1, StopReason.BUDGET).events
-        self.archive.save_snapshot(job.id, 1, stories.nonce(1), first, None, trajectory.with_events(*end))
-        self.archive.save_attempt(job.id, 0, stories.nonce(0), {"blobs": {"said": [blob]} if blob else {}})
+        first = self.archive.save_snapshot(job.id, 0, recorded_jobs.nonce(0), "", PLAN, trajectory)
+        end = recorded_jobs.trajectory(job, 1, StopReason.BUDGET).events
+        self.archive.save_snapshot(job.id, 1, recorded_jobs.nonce(1), first, None, trajectory.with_events(*end))
+        self.archive.save_attempt(job.id, 0, recorded_jobs.nonce(0), {"blobs": {"said": [blob]} if blob else {}})
         self.archive.unmark_live(job.id)
         return job
 
@@ -89,7 +90,7 @@ class TestJobs:
         place.age(31)
         young = place.ended("young", blue, shared)
         swept = place.sweep(keep_days=30)
-        assert swept.jobs == {old.id: "ended 31 days ago", stories.job("old too").id: "ended 31 days ago"}
+        assert swept.jobs == {old.id: "ended 31 days ago", recorded_jobs.job("old too").id: "ended 31 days ago"}
         assert (swept.images, swept.blobs) == (2, 1)  # red; green was named by nobody
         assert place.keys("images/") == [f"images/{blue}.png"]
         assert place.keys("blobs/") == [f"blobs/{shared}"]
@@ -117,11 +118,16 @@ class TestJobs:
 
     def test_an_active_job_is_never_touched(self, place: Place) -> None:
         image = place.images.put(png())
-        waiting, running = stories.job("waiting"), stories.job("running")
+        waiting, running = recorded_jobs.job("waiting"), recorded_jobs.job("running")
         for job in (waiting, running):
-            stories.submitted(place.archive, job)
+            recorded_jobs.submitted(place.archive, job)
             key = place.archive.save_snapshot(
-                job.id, 0, stories.nonce(0), "", stories.PLAN, drawn(stories.trajectory(job, 1), image)
+                job.id,
+                0,
+                recorded_jobs.nonce(0),
+                "",
+                PLAN,
+                drawn(recorded_jobs.trajectory(job, 1), image),
             )
             assert key
             place.enter(job)
@@ -132,13 +138,13 @@ class TestJobs:
         assert place.keys() == before
 
     def test_one_that_only_storage_calls_live_stays(self, place: Place) -> None:
-        stories.run(place.archive, stories.job(), 2)
+        recorded_jobs.run(place.archive, recorded_jobs.job(), 2)
         place.age(1000)
         assert place.sweep(keep_days=1) == Swept()
 
     def test_a_dead_letter_goes_when_its_time_has_come(self, place: Place) -> None:
-        job = stories.job()
-        stories.run(place.archive, job, 2)
+        job = recorded_jobs.job()
+        recorded_jobs.run(place.archive, job, 2)
         place.enter(job)
         die(place, job)
         place.age(31)
@@ -148,25 +154,22 @@ class TestJobs:
         assert place.ledger.get(job.id) is None
 
     def test_one_that_is_requeued_just_then_stays(self, place: Place) -> None:
-        job = stories.job()
-        stories.run(place.archive, job, 2)
+        job = recorded_jobs.job()
+        recorded_jobs.run(place.archive, job, 2)
         place.enter(job)
         die(place, job)
         place.age(31)
-        ledger = place.ledger
 
-        class Late(MemoryLedger):
+        class Late(Ledger):
             """Just before the removal, somebody requeues."""
 
             def remove(self, job: str) -> bool:
-                record = ledger.get(job)
+                record = self.get(job)
                 assert record
-                assert requeue(ledger, place.archive, record)
-                return ledger.remove(job)
+                assert requeue(self, place.archive, record)
+                return super().remove(job)
 
-            get, removed = ledger.get, ledger.removed
-
-        sweeper = Sweeper(place.store, place.archive, Late(), 30 * DAY, DAY)
+        sweeper = Sweeper(place.store, place.archive, Late(place.rig.redis), 30 * DAY, DAY)
         assert sweeper.sweep() == Swept(active=[job.id])
         record = place.ledger.get(job.id)
         assert record
@@ -174,7 +177,7 @@ class TestJobs:
         assert place.archive.find_job(job.id)
 
     def test_what_broken_off_work_left_goes_after_the_time_of_grace(self, place: Place) -> None:
-        half, gone = stories.job("half a submit"), place.ended("half deleted")
+        half, gone = recorded_jobs.job("half a submit"), place.ended("half deleted")
         place.archive.save_job(half)
         place.archive.forget(gone.id)
         assert place.sweep() == Swept()
@@ -200,7 +203,7 @@ class TestPictures:
 
     def test_the_source_of_a_job_stays(self, place: Place) -> None:
         image = place.images.put(png())
-        job = stories.job()
+        job = recorded_jobs.job()
         brief = job.brief.model_copy(update={"source": image})
         place.archive.save_job(job.model_copy(update={"brief": brief}))
         place.archive.mark_live(job.id)
@@ -212,10 +215,15 @@ class TestPictures:
         wasted, image = place.images.put(png()), place.images.put(png(color="blue"))
         job = place.ended("a", image)
         place.archive.save_snapshot(
-            job.id, 0, stories.nonce(0, "f"), "", stories.PLAN, drawn(stories.trajectory(job, 1), wasted)
+            job.id,
+            0,
+            recorded_jobs.nonce(0, "f"),
+            "",
+            PLAN,
+            drawn(recorded_jobs.trajectory(job, 1), wasted),
         )
         for n in range(2, 5):
-            stories.save_step(place.archive, job, n)
+            recorded_jobs.save_step(place.archive, job, n)
         place.age(100)
         assert place.sweep().images == 0
         assert place.images.has(wasted)
@@ -232,7 +240,7 @@ class TestPictures:
         image = place.images.put(png())
         place.archive.own("alice", image)
         place.age(100)
-        job = stories.job()
+        job = recorded_jobs.job()
         named = job.model_copy(update={"brief": job.brief.model_copy(update={"source": image})})
 
         class Slow(FolderStore):
@@ -289,7 +297,7 @@ class TestBreakingOff:
 
     def test_a_ledger_that_is_away_stops_it_before_anything_goes(self, place: Place) -> None:
         self.build(place)
-        place.ledger.wipe()
+        place.rig.wipe()
         before = place.keys()
         with pytest.raises(StoreError):
             place.sweep(keep_days=30)
@@ -300,8 +308,8 @@ class TestBreakingOff:
         with pytest.raises(StoreError, match="away"):
             count_deletes(place, 2)
         for n in range(3):
-            job = stories.job(f"old {n}")
-            stories.submitted(place.archive, job)
+            job = recorded_jobs.job(f"old {n}")
+            recorded_jobs.submitted(place.archive, job)
             try:
                 place.enter(job)
             except Removing:

@@ -1,4 +1,4 @@
-"""`run_step` over the twins: every way in which a step can end, and that nothing is run or lost twice."""
+"""`run_step` in process: every way in which a step can end, and that nothing is run or lost twice."""
 
 import threading
 from dataclasses import dataclass, field
@@ -16,8 +16,8 @@ from tasks.ledger.types import CONTROL
 from tasks.reconcile import entry_of
 from tasks.steps import StepEnd, run_step
 from tasks.summary import Cost, GoalSummary
-from tests.support.facts import FactContext, FactStudio, brief_of, goals_of, play
-from tests.support.host import Bench, make_bench
+from tests.support.scripted_studio import PlainContext, ScriptedStudio, brief_of, goals_of, play
+from tests.support.step_rig import StepRig, make_step_rig
 
 ABC = goals_of("a", "b", "c")
 SCRIPT = [{"a": "met"}, {"b": "met", "c": "met"}]
@@ -25,54 +25,54 @@ ONE = LoopSettings(candidates=1)
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return make_bench(tmp_path)
+def rig(tmp_path: Path) -> StepRig:
+    return make_step_rig(tmp_path)
 
 
-def record(bench: Bench, job: str):
-    found = bench.ledger.get(job)
+def record(rig: StepRig, job: str):
+    found = rig.ledger.get(job)
     assert found
     return found
 
 
-def test_a_job_runs_to_its_end_and_is_what_direct_makes(bench: Bench):
-    job = bench.submit(brief_of(ABC), ONE)
-    ends = bench.drain(bench.host(play(*SCRIPT).studio()))
+def test_a_job_runs_to_its_end_and_is_what_direct_makes(rig: StepRig):
+    job = rig.submit(brief_of(ABC), ONE)
+    ends = rig.drain(rig.host(play(*SCRIPT).studio()))
     assert set(ends) == {StepEnd.COMMITTED}
-    done = record(bench, job)
+    done = record(rig, job)
     assert (done.status, done.stop) == (JobStatus.DONE, "satisfied")
-    chain = bench.archive.chain(job, done.snapshot)
+    chain = rig.archive.chain(job, done.snapshot)
     assert len(chain) == len(ends) == done.step
-    alone = direct(brief_of(ABC), ONE, 7, play(*SCRIPT).studio(), FactContext(bench.images))
+    alone = direct(brief_of(ABC), ONE, 7, play(*SCRIPT).studio(), PlainContext(rig.images))
     assert chain[-1].trajectory.model_dump_json() == alone.model_dump_json()
-    assert bench.archive.live() == []
+    assert rig.archive.live() == []
 
 
-def test_each_step_waits_on_the_queue_of_its_seat(bench: Bench):
-    bench.submit(brief_of(ABC), LoopSettings(candidates=2, adaptive=False, rounds=1, editor="perfect"))
-    host = bench.host(play({}, {"a": "met"}).studio())
+def test_each_step_waits_on_the_queue_of_its_seat(rig: StepRig):
+    rig.submit(brief_of(ABC), LoopSettings(candidates=2, adaptive=False, rounds=1, editor="perfect"))
+    host = rig.host(play({}, {"a": "met"}).studio())
     queues: list[tuple[str, str]] = []
-    while bench.hints:
-        hint = bench.hints.popleft()
+    while rig.hints:
+        hint = rig.hints.popleft()
         queues.append((hint.kind, hint.queue))
         run_step(host, hint.job, hint.n)
     assert queues == [("plan", "planner"), ("render", "editor.perfect"), ("select", "judge"), ("verify", "verifier")]
 
 
-def test_a_hint_that_comes_twice_runs_once(bench: Bench):
-    job = bench.submit(brief_of(ABC), ONE)
+def test_a_hint_that_comes_twice_runs_once(rig: StepRig):
+    job = rig.submit(brief_of(ABC), ONE)
     studio = play(*SCRIPT)
-    host = bench.host(studio.studio())
+    host = rig.host(studio.studio())
     assert run_step(host, job, 0) is StepEnd.COMMITTED
     assert run_step(host, job, 0) is StepEnd.STALE
     assert run_step(host, job, 7) is StepEnd.STALE
     assert run_step(host, "no-such-job", 0) is StepEnd.UNKNOWN
-    bench.drain(host)
-    assert run_step(host, job, record(bench, job).step) is StepEnd.ENDED
+    rig.drain(host)
+    assert run_step(host, job, record(rig, job).step) is StepEnd.ENDED
     assert sum(isinstance(call, RenderRequest) for call in studio.calls) == 2
 
 
-class Broken(FactStudio):
+class Broken(ScriptedStudio):
     """Its editor fails as often as told."""
 
     failures = 0
@@ -92,108 +92,108 @@ def broken(failures: int, error: Exception | None = None) -> Broken:
     return studio
 
 
-def retry(bench: Bench, job: str, studio: Studio) -> None:
+def retry(rig: StepRig, job: str, studio: Studio) -> None:
     """What the reconciler does once the wait is over."""
-    hint = record(bench, job).hint
-    run_step(bench.host(studio), hint.job, hint.n)
+    hint = record(rig, job).hint
+    run_step(rig.host(studio), hint.job, hint.n)
 
 
-def quick(tmp_path: Path) -> Bench:
-    return make_bench(tmp_path, retry_base_s=0.000_001, retry_cap_s=0.000_001)
+def quick(tmp_path: Path) -> StepRig:
+    return make_step_rig(tmp_path, retry_base_s=0.000_001, retry_cap_s=0.000_001)
 
 
 def test_a_seat_that_fails_is_tried_again_and_then_a_dead_letter(tmp_path: Path):
-    bench = quick(tmp_path)
-    job = bench.submit(brief_of(ABC), ONE)
+    rig = quick(tmp_path)
+    job = rig.submit(brief_of(ABC), ONE)
     studio = broken(99).studio()
-    run_step(bench.host(studio), job, 0)
-    bench.hints.clear()
+    run_step(rig.host(studio), job, 0)
+    rig.hints.clear()
     for attempt in (1, 2, 3):
         with pytest.raises(EditorError, match="no more memory"):
-            retry(bench, job, studio)
-        assert record(bench, job).status is (JobStatus.FAILED if attempt == 3 else JobStatus.QUEUED)
-    assert '"boundary": "editor"' in record(bench, job).error
-    assert bench.archive.live() == [job]
+            retry(rig, job, studio)
+        assert record(rig, job).status is (JobStatus.FAILED if attempt == 3 else JobStatus.QUEUED)
+    assert '"boundary": "editor"' in record(rig, job).error
+    assert rig.archive.live() == [job]
 
 
 def test_a_requeued_dead_letter_goes_on_where_it_died(tmp_path: Path):
-    bench = quick(tmp_path)
-    job = bench.submit(brief_of(ABC), ONE)
+    rig = quick(tmp_path)
+    job = rig.submit(brief_of(ABC), ONE)
     studio = broken(3)
-    run_step(bench.host(studio.studio()), job, 0)
-    bench.hints.clear()
+    run_step(rig.host(studio.studio()), job, 0)
+    rig.hints.clear()
     for _ in range(3):
         with pytest.raises(EditorError):
-            retry(bench, job, studio.studio())
-    hint = bench.ledger.requeue(job)
+            retry(rig, job, studio.studio())
+    hint = rig.ledger.requeue(job)
     assert hint and hint.n == 1
-    bench.hints.append(hint)
-    bench.drain(bench.host(studio.studio()))
-    assert record(bench, job).stop == "satisfied"
+    rig.hints.append(hint)
+    rig.drain(rig.host(studio.studio()))
+    assert record(rig, job).stop == "satisfied"
 
 
 def test_storage_that_is_away_costs_no_attempt(tmp_path: Path):
-    bench = quick(tmp_path)
-    job = bench.submit(brief_of(ABC), ONE)
+    rig = quick(tmp_path)
+    job = rig.submit(brief_of(ABC), ONE)
     studio = broken(50, StoreError("S3 is away"))
-    run_step(bench.host(studio.studio()), job, 0)
-    bench.hints.clear()
+    run_step(rig.host(studio.studio()), job, 0)
+    rig.hints.clear()
     for _ in range(50):
         with pytest.raises(StoreError):
-            retry(bench, job, studio.studio())
-    now = record(bench, job)
+            retry(rig, job, studio.studio())
+    now = record(rig, job)
     assert (now.status, now.seat_failures) == (JobStatus.QUEUED, 0)
-    bench.hints.append(now.hint)
-    bench.drain(bench.host(studio.studio()))
-    assert record(bench, job).stop == "satisfied"
+    rig.hints.append(now.hint)
+    rig.drain(rig.host(studio.studio()))
+    assert record(rig, job).stop == "satisfied"
 
 
-def test_a_brief_that_asks_for_nothing_fails_at_once_with_the_reason(bench: Bench):
+def test_a_brief_that_asks_for_nothing_fails_at_once_with_the_reason(rig: StepRig):
     from director.errors import BriefError
 
-    class Blank(FactStudio):
+    class Blank(ScriptedStudio):
         def extract(self, request: ExtractRequest, context: Context) -> Extracted:
             raise BriefError("the brief asks for nothing", "say what to show")
 
-    job = bench.submit(Brief(text="Hello."), ONE)
-    bench.drain(bench.host(Blank(script=iter(())).studio()))
-    now = record(bench, job)
+    job = rig.submit(Brief(text="Hello."), ONE)
+    rig.drain(rig.host(Blank(script=iter(())).studio()))
+    now = record(rig, job)
     assert (now.status, now.stop) == (JobStatus.FAILED, "failed")
-    stop = bench.archive.load_snapshot(now.snapshot).trajectory.stop
+    stop = rig.archive.load_snapshot(now.snapshot).trajectory.stop
     assert stop and stop.why == "the brief asks for nothing (say what to show)"
 
 
-def test_a_refusal_that_is_final_is_not_tried_again(bench: Bench):
+def test_a_refusal_that_is_final_is_not_tried_again(rig: StepRig):
     class TooLong(Exception):
         final = True
 
-    job = bench.submit(brief_of(ABC), ONE)
+    job = rig.submit(brief_of(ABC), ONE)
     studio = broken(1, TooLong("the prompt does not fit the model"))
-    bench.drain(bench.host(studio.studio()))
-    now = record(bench, job)
+    rig.drain(rig.host(studio.studio()))
+    now = record(rig, job)
     assert (now.status, now.stop) == (JobStatus.FAILED, "failed")
-    stop = bench.archive.load_snapshot(now.snapshot).trajectory.stop
+    stop = rig.archive.load_snapshot(now.snapshot).trajectory.stop
     assert stop and stop.why == "editor: TooLong: the prompt does not fit the model"
 
 
-def test_cancel_before_a_step_ends_it_without_the_seat(bench: Bench):
-    job = bench.submit(brief_of(ABC), ONE)
+def test_cancel_before_a_step_ends_it_without_the_seat(rig: StepRig):
+    job = rig.submit(brief_of(ABC), ONE)
     studio = play(*SCRIPT)
-    host = bench.host(studio.studio())
+    host = rig.host(studio.studio())
     for n in range(4):  # plan, render, verify: a first picture is accepted; then a plan
         run_step(host, job, n)
-    bench.hints.clear()
+    rig.hints.clear()
     asked = len(studio.calls)
-    hint = bench.ledger.cancel(job)
+    hint = rig.ledger.cancel(job)
     assert hint and hint.queue == CONTROL
     assert run_step(host, job, hint.n) is StepEnd.COMMITTED
-    now = record(bench, job)
+    now = record(rig, job)
     assert (now.status, now.stop, len(studio.calls)) == (JobStatus.CANCELLED, "cancelled", asked)
-    assert history.best(bench.archive.load_snapshot(now.snapshot).trajectory)
+    assert history.best(rig.archive.load_snapshot(now.snapshot).trajectory)
 
 
 @dataclass
-class Waiting(FactStudio):
+class Waiting(ScriptedStudio):
     """Its editor works until `go` is set, and asks its host as it should."""
 
     started: threading.Event = field(default_factory=threading.Event)
@@ -206,62 +206,62 @@ class Waiting(FactStudio):
         return super().render(request, context)
 
 
-def in_background(bench: Bench, studio: FactStudio, job: str, n: int) -> tuple[threading.Thread, list[StepEnd]]:
+def in_background(rig: StepRig, studio: ScriptedStudio, job: str, n: int) -> tuple[threading.Thread, list[StepEnd]]:
     ends: list[StepEnd] = []
-    thread = threading.Thread(target=lambda: ends.append(run_step(bench.host(studio.studio()), job, n)))
+    thread = threading.Thread(target=lambda: ends.append(run_step(rig.host(studio.studio()), job, n)))
     thread.start()
     return thread, ends
 
 
-def test_cancel_reaches_a_seat_at_work(bench: Bench):
-    job = bench.submit(brief_of(ABC), ONE)
-    run_step(bench.host(play().studio()), job, 0)
+def test_cancel_reaches_a_seat_at_work(rig: StepRig):
+    job = rig.submit(brief_of(ABC), ONE)
+    run_step(rig.host(play().studio()), job, 0)
     studio = Waiting(script=iter(SCRIPT))
-    thread, ends = in_background(bench, studio, job, 1)
+    thread, ends = in_background(rig, studio, job, 1)
     assert studio.started.wait(5)
-    assert bench.ledger.cancel(job) is None
+    assert rig.ledger.cancel(job) is None
     thread.join(5)
     assert ends == [StepEnd.COMMITTED]
-    assert record(bench, job).status is JobStatus.CANCELLED
+    assert record(rig, job).status is JobStatus.CANCELLED
 
 
-def test_a_cancel_that_comes_as_the_step_ends_keeps_its_work(bench: Bench):
-    class Late(FactStudio):
+def test_a_cancel_that_comes_as_the_step_ends_keeps_its_work(rig: StepRig):
+    class Late(ScriptedStudio):
         def verify(self, request: VerifyRequest, context: Context) -> Verified:
-            bench.ledger.cancel(job)
+            rig.ledger.cancel(job)
             return super().verify(request, context)
 
-    job = bench.submit(brief_of(ABC), ONE)
-    bench.drain(bench.host(Late(script=iter(SCRIPT)).studio()))
-    now = record(bench, job)
-    trajectory = bench.archive.load_snapshot(now.snapshot).trajectory
+    job = rig.submit(brief_of(ABC), ONE)
+    rig.drain(rig.host(Late(script=iter(SCRIPT)).studio()))
+    now = record(rig, job)
+    trajectory = rig.archive.load_snapshot(now.snapshot).trajectory
     assert now.status is JobStatus.CANCELLED
     assert trajectory.stop and trajectory.stop.reason is StopReason.CANCELLED
     assert history.best(trajectory)
 
 
-def test_seconds_are_a_budget(bench: Bench):
-    job = bench.submit(brief_of(ABC), LoopSettings(max_seconds=5), created=1.0)
-    bench.drain(bench.host(play().studio()))
-    assert (record(bench, job).status, record(bench, job).stop) == (JobStatus.DONE, "budget")
+def test_seconds_are_a_budget(rig: StepRig):
+    job = rig.submit(brief_of(ABC), LoopSettings(max_seconds=5), created=1.0)
+    rig.drain(rig.host(play().studio()))
+    assert (record(rig, job).status, record(rig, job).stop) == (JobStatus.DONE, "budget")
 
 
 def test_a_step_that_hangs_is_charged_and_its_process_killed(tmp_path: Path):
     limits = dict.fromkeys(("extract", "plan", "render", "select", "verify"), 0.05)
-    bench = make_bench(tmp_path, max_step_s=limits, retry_base_s=0.001)
-    job = bench.submit(brief_of(ABC), ONE)
-    run_step(bench.host(play().studio()), job, 0)
+    rig = make_step_rig(tmp_path, max_step_s=limits, retry_base_s=0.001)
+    job = rig.submit(brief_of(ABC), ONE)
+    run_step(rig.host(play().studio()), job, 0)
     killed = threading.Event()
 
-    class Hung(FactStudio):
+    class Hung(ScriptedStudio):
         def render(self, request: RenderRequest, context: Context) -> Rendered:
             assert killed.wait(5)
             return super().render(request, context)
 
-    host = bench.host(Hung(script=iter(SCRIPT)).studio(), die=killed.set)
+    host = rig.host(Hung(script=iter(SCRIPT)).studio(), die=killed.set)
     # Here the process lives on; its late commit must not count.
     assert run_step(host, job, 1) is StepEnd.REFUSED
-    now = record(bench, job)
+    now = record(rig, job)
     assert (now.step, now.seat_failures, now.status) == (1, 1, JobStatus.QUEUED)
     assert "longer than its 0.05 s" in now.error
     assert (now.cost.attempts, now.cost.wasted_attempts) == (2, 1)
@@ -274,54 +274,54 @@ def wait_for_records() -> None:
 
 
 def test_every_try_leaves_a_record_of_what_it_took(tmp_path: Path):
-    bench = quick(tmp_path)
-    job = bench.submit(brief_of(ABC), ONE)
+    rig = quick(tmp_path)
+    job = rig.submit(brief_of(ABC), ONE)
     studio = broken(1)
-    run_step(bench.host(studio.studio()), job, 0)
-    bench.hints.clear()
+    run_step(rig.host(studio.studio()), job, 0)
+    rig.hints.clear()
     with pytest.raises(EditorError):
-        retry(bench, job, studio.studio())
-    retry(bench, job, studio.studio())
+        retry(rig, job, studio.studio())
+    retry(rig, job, studio.studio())
     wait_for_records()
-    found = sorted(bench.archive.attempts(job), key=lambda a: (a["n"], a["attempt"]))
+    found = sorted(rig.archive.attempts(job), key=lambda a: (a["n"], a["attempt"]))
     assert [(a["kind"], a["attempt"], a["committed"], a["renders"]) for a in found] == [
         ("plan", 1, True, 0), ("render", 1, False, 0), ("render", 2, True, 1),
     ]  # fmt: skip
     assert found[1]["error"]["message"] == "RuntimeError: no more memory"
     assert all(a["seconds"] > 0 and a["host"] == "bench" for a in found)
-    told = record(bench, job).cost
+    told = record(rig, job).cost
     assert told == Cost.total(found)
     assert (told.attempts, told.wasted_attempts, told.renders) == (3, 1, 1)
 
 
-def test_the_ledger_is_told_how_the_goals_stand(bench: Bench):
-    job = bench.submit(brief_of(ABC), ONE)
-    host = bench.host(FactStudio(script=iter(SCRIPT)).studio())
-    assert record(bench, job).facts == GoalSummary(total=3)
-    bench.drain(host)
+def test_the_ledger_is_told_how_the_goals_stand(rig: StepRig):
+    job = rig.submit(brief_of(ABC), ONE)
+    host = rig.host(ScriptedStudio(script=iter(SCRIPT)).studio())
+    assert record(rig, job).summary == GoalSummary(total=3)
+    rig.drain(host)
     wait_for_records()
-    now = record(bench, job)
-    assert now.facts == GoalSummary.of(bench.archive.load_snapshot(now.snapshot).trajectory)
-    assert now.facts.coverage is not None
-    assert now.facts.met + now.facts.missed + now.facts.unsure == 3
-    entry = entry_of(bench.archive, job)
+    now = record(rig, job)
+    assert now.summary == GoalSummary.of(rig.archive.load_snapshot(now.snapshot).trajectory)
+    assert now.summary.coverage is not None
+    assert now.summary.met + now.summary.missed + now.summary.unsure == 3
+    entry = entry_of(rig.archive, job)
     assert entry
-    assert (entry.facts, entry.cost) == (now.facts, now.cost)
+    assert (entry.summary, entry.cost) == (now.summary, now.cost)
 
 
-def test_counts_and_kept_words_are_in_the_attempt_record(bench: Bench):
-    class Talkative(FactStudio):
+def test_counts_and_kept_words_are_in_the_attempt_record(rig: StepRig):
+    class Talkative(ScriptedStudio):
         def verify(self, request: VerifyRequest, context: Context) -> Verified:
             for tokens in (20, 22):
                 context.count("prompt_tokens", tokens)
             context.keep("prompt", b"is it red?")
             return super().verify(request, context)
 
-    job = bench.submit(brief_of(ABC), LoopSettings(candidates=1, rounds=1))
-    bench.drain(bench.host(Talkative(script=iter(SCRIPT)).studio()))
+    job = rig.submit(brief_of(ABC), LoopSettings(candidates=1, rounds=1))
+    rig.drain(rig.host(Talkative(script=iter(SCRIPT)).studio()))
     wait_for_records()
-    found = bench.archive.attempts(job)
-    assert record(bench, job).cost == Cost.total(found)
+    found = rig.archive.attempts(job)
+    assert record(rig, job).cost == Cost.total(found)
     (verify,) = [a for a in found if a["kind"] == "verify"]
     assert verify["counts"] == {"prompt_tokens": 42}
-    assert bench.archive.load_blob(verify["blobs"]["prompt"][0]) == b"is it red?"
+    assert rig.archive.load_blob(verify["blobs"]["prompt"][0]) == b"is it red?"

@@ -6,7 +6,7 @@ from PIL import Image
 
 from director.seats import Context, VerifyRequest
 from director.types import Preservation, Region, Verified
-from tests.support.facts import FactContext, goals_of
+from tests.support.scripted_studio import PlainContext, goals_of
 from worker.diffusion.canvas import Pixels, composited, to_png
 from worker.diffusion.preservation import MeasuringVerifier, preservation
 
@@ -94,7 +94,7 @@ class Silent:
     (True, REGION, True, False),  # a second look
 ])  # fmt: skip
 def test_the_guard_measures_an_edit_of_a_region_once(edit: bool, region: Region | None, again: bool, measures: bool):
-    context = FactContext()
+    context = PlainContext()
     base, image = context.images.put(to_png(picture())), context.images.put(to_png(255 - picture()))
     request = VerifyRequest(image=image, goals=goals_of("a"), again=again, base=base if edit else None, region=region)
     found = MeasuringVerifier(Silent()).verify(request, context).preservation

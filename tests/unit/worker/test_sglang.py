@@ -14,7 +14,6 @@ from PIL import Image
 from director.errors import Cancelled, DirectorError, JudgeError, PlannerError, SeatError, VerifierError, boundary
 from director.seats import ExtractRequest, PlanRequest, SelectRequest, VerifyRequest
 from director.types import Brief, Candidate, Goal, Outcome
-from tests.support.facts import goals_of
 from tests.support.recording import RecordingContext, plain_png
 from tests.support.scripted_openai import (
     Answer,
@@ -28,6 +27,7 @@ from tests.support.scripted_openai import (
     scripted,
     weighs,
 )
+from tests.support.scripted_studio import goals_of
 from worker.vlm.client import Server, VlmRefused, VlmUnavailable
 from worker.vlm.seats import VlmConfig, VlmSeats, examine, open_vlm_seats
 

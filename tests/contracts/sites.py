@@ -8,7 +8,7 @@ from tasks.ledger.types import Hint
 from tasks.reconcile import Reconciler
 from tasks.settings import Settings
 from tasks.store import Archive
-from tests.contracts.benches import Bench
+from tests.support.ledgers import LedgerRig
 
 
 @dataclass
@@ -38,20 +38,21 @@ class Broker:
 
 
 @dataclass
-class House:
+class Site:
     """A ledger, an archive, a broker and the reconciler that keeps them in agreement."""
 
-    bench: Bench
+    rig: LedgerRig
     archive: Archive
     broker: Broker = field(default_factory=Broker)
 
     def __post_init__(self) -> None:
+        self.ledger = self.rig.ledger
         self.reconciler = self.another()
 
     def another(self) -> Reconciler:
         """A second reconciler, as a second machine runs."""
         return Reconciler(
-            self.bench.ledger,
+            self.ledger,
             self.archive,
             Settings(host="test", hint_age_s=3, keep_ended_s=100),
             send=self.broker.send,
@@ -60,4 +61,4 @@ class House:
 
     def wait(self) -> None:
         """Until hints are old, and leases dead."""
-        self.bench.advance(10_001)
+        self.rig.advance(10_001)

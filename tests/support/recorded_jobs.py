@@ -4,10 +4,8 @@ import hashlib
 
 from director.types import Action, ActionKind, Brief, LoopSettings, Planned, Stopped, StopReason, Trajectory
 from tasks.jobs import Job, job_id
-from tasks.ledger.types import Next
 from tasks.store import Archive
-
-PLAN = Next(queue="planner", kind="plan")
+from tests.support.ledgers import PLAN
 
 
 def job(key: str = "a", created: float = 1_000.5) -> Job:
@@ -20,33 +18,33 @@ def nonce(n: int, attempt: str = "") -> str:
     return attempt + hashlib.sha256(f"{n}".encode()).hexdigest()[: 32 - len(attempt)]
 
 
-def trajectory(story: Job, steps: int, stop: StopReason | None = None) -> Trajectory:
+def trajectory(job: Job, steps: int, stop: StopReason | None = None) -> Trajectory:
     """As after `steps` steps, the last of which stopped it if a reason is given."""
     actions = [Action(kind=ActionKind.GENERATE, instruction=f"step {n}", targets=()) for n in range(steps - bool(stop))]
     events = [Planned(action=action, by="test") for action in actions]
     end = [Stopped(reason=stop, why="because")] if stop else []
-    return Trajectory(brief=story.brief, settings=story.settings, seed=story.seed).with_events(*events, *end)
+    return Trajectory(brief=job.brief, settings=job.settings, seed=job.seed).with_events(*events, *end)
 
 
 def save_step(
-    archive: Archive, story: Job, n: int, previous: str = "", attempt: str = "", stop: StopReason | None = None
+    archive: Archive, job: Job, n: int, previous: str = "", attempt: str = "", stop: StopReason | None = None
 ) -> str:
     """The snapshot after step n; gives its key."""
     following = None if stop else PLAN
-    return archive.save_snapshot(story.id, n, nonce(n, attempt), previous, following, trajectory(story, n + 1, stop))
+    return archive.save_snapshot(job.id, n, nonce(n, attempt), previous, following, trajectory(job, n + 1, stop))
 
 
-def submitted(archive: Archive, story: Job) -> Job:
+def submitted(archive: Archive, job: Job) -> Job:
     """What a submit leaves in storage."""
-    archive.save_job(story)
-    archive.mark_live(story.id)
-    return story
+    archive.save_job(job)
+    archive.mark_live(job.id)
+    return job
 
 
-def run(archive: Archive, story: Job, steps: int, stop: StopReason | None = None) -> str:
+def run(archive: Archive, job: Job, steps: int, stop: StopReason | None = None) -> str:
     """A submitted job after so many steps; gives the key of the last snapshot."""
-    submitted(archive, story)
+    submitted(archive, job)
     key = ""
     for n in range(steps):
-        key = save_step(archive, story, n, key, stop=stop if n == steps - 1 else None)
+        key = save_step(archive, job, n, key, stop=stop if n == steps - 1 else None)
     return key

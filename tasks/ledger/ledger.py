@@ -1,11 +1,17 @@
-"""The ledger on Redis: one Lua script, and one round trip, for each operation.
+"""Who owns which step. A Celery message is only a hint; this decides.
 
-The scripts are in tasks/ledger/lua; `common.lua` lists the keys. Redis runs a script as one step, so no
-two workers can both claim a step, and a commit and a cancel can't both win.
+A job stands at step `n`: the number of the step to run next. Running it needs a *claim*, which gives a lease (a few
+seconds, renewed while the step runs) and a nonce (random, 128 bits). Only `commit` with that step and nonce moves the
+job on.
+
+Each operation is one Lua script on Redis, and one round trip. The scripts are in tasks/ledger/lua; `common.lua` lists
+the keys. Redis runs a script as one step, so no two workers can both claim a step, and a commit and a cancel can't both
+win.
 """
 
 import secrets
 from collections.abc import Callable
+from functools import cache
 from importlib.resources import files
 from typing import Any, Self, TypeVar, cast
 
@@ -16,7 +22,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from director.errors import StoreError
-from tasks.jobs import JobStatus
+from tasks.jobs import TERMINAL, JobStatus
 from tasks.ledger.types import (
     EVERY,
     REMOVING_MS,
@@ -26,6 +32,7 @@ from tasks.ledger.types import (
     Entry,
     FailResult,
     Hint,
+    Limits,
     Next,
     Page,
     Query,
@@ -36,23 +43,17 @@ from tasks.ledger.types import (
     Renewal,
     Tallies,
     Wiped,
-    check_ending,
 )
-from tasks.settings import Settings
 from tasks.summary import NO_COST, NO_GOALS, Cost, GoalSummary
 
 PREFIX = "vd:"
-_SCRIPTS = (
-    "create", "get", "jobs", "claim", "renew", "commit", "fail", "reap", "cancel", "requeue", "depths", "overdue",
-    "admit", "remove", "removed", "tallies", "announce", "served", "known", "letters", "file_letter", "forget",
-    "lock_rebuild", "open_epoch",
-)  # fmt: skip
+_LIMITS = Limits()
 _REAP_LIMIT = 200  # leases a queue and pass: bounds the time that one script holds the server
 _KNOWN_LIMIT = 1000  # ids a call, for the same reason
 _LOOK_LIMIT = 500  # jobs that a list looks at a call
 _MOST_LOOKS = 10  # calls for one page of few matches
 _DEPTH_FIELDS = ("queue", "waiting", "leased", "delayed", "unhinted", "oldest_ms")
-_PLAIN_FIELDS = frozenset(Record.model_fields) - {"labels", "facts", "cost"}
+_PLAIN_FIELDS = frozenset(Record.model_fields) - {"dead_letter", "labels", "summary", "cost"}
 _COST = "cost_"  # before the names of a cost in a job's hash
 
 Reply = Any  # what a script gives: a word, a number or (nested) lists of words
@@ -76,25 +77,25 @@ def connect(url: str, timeout_s: float = 2.0, tries: int = 3) -> "Redis":
     )
 
 
-class RedisLedger:
-    """`Ledger` on one Redis server of version 6.2 or later. Safe for threads and after a fork.
+class Ledger:
+    """On one Redis server of version 6.2 or later. Safe for threads and after a fork.
 
-    `prefix` is that of every key. `clock_offset_ms` is added to the server's clock, so that tests
-    need not wait for a lease to run out.
+    Every method raises StoreError when the server is out of reach. Those that would answer wrongly from an empty memory
+    raise `Wiped` while the epoch is gone: create, get, jobs, claim, commit, reap, cancel, requeue, overdue,
+    dead_letters, forget, admit, remove.
+
+    `redis` decodes responses, and is closed with the ledger. `prefix` is that of every key. `clock_offset_ms` is added
+    to the server's clock, so that tests need not wait for a lease to run out.
     """
 
     def __init__(
-        self, settings: Settings, prefix: str = PREFIX, clock_offset_ms: int = 0, timeout_s: float = 2.0
+        self, redis: "Redis", limits: Limits = _LIMITS, prefix: str = PREFIX, clock_offset_ms: int = 0
     ) -> None:
-        self.limits = settings.limits
+        self.limits = limits
         self.prefix = prefix
         self.clock_offset_ms = clock_offset_ms
-        self._redis = connect(settings.ledger_url, timeout_s)
-        folder = files("tasks.ledger") / "lua"
-        common = (folder / "common.lua").read_text()
-        self._scripts = {
-            name: self._redis.register_script(f"{common}\n{(folder / f'{name}.lua').read_text()}") for name in _SCRIPTS
-        }
+        self._redis = redis
+        self._scripts = {name: redis.register_script(source) for name, source in _sources().items()}
 
     def __enter__(self) -> Self:
         return self
@@ -109,9 +110,14 @@ class RedisLedger:
     # --- jobs -----------------------------------------------------------------------------------
 
     def admit(self, owner: str, job: str, most: int, ttl_ms: int) -> bool:
+        """May `owner` have this job too? At most `most` at once are active or, for `ttl_ms`, admitted.
+
+        True for one that is active or admitted already.
+        """
         return bool(self._run("admit", owner, job, most, ttl_ms))
 
     def create(self, entry: Entry) -> bool:
+        """Insert the job if it is absent (True). Its hint counts as sent now. Raises Removing."""
         reply = self._run("create", "create", "", *_entry_arguments(entry))
         if reply == "removing":
             raise Removing("this job is being deleted", "try again in a moment")
@@ -122,6 +128,7 @@ class RedisLedger:
         return _record(flat) if flat else None
 
     def jobs(self, query: Query = EVERY, limit: int = 100, behind: Cursor | None = None) -> Page:
+        """The newest first; those with the same time by falling id."""
         records: list[Record] = []
         for _ in range(_MOST_LOOKS):
             cursor = behind or ("", "")
@@ -137,6 +144,7 @@ class RedisLedger:
     # --- steps ----------------------------------------------------------------------------------
 
     def claim(self, job: str, n: int, holder: str) -> Claim | Refusal:
+        """Take step n. An expired lease found here counts as a lease death."""
         nonce = secrets.token_hex(16)
         reply = self._run("claim", job, n, holder, nonce)
         if isinstance(reply, str):
@@ -160,37 +168,70 @@ class RedisLedger:
     def commit(
         self, job: str, n: int, nonce: str, snapshot: str, following: Next | None,
         status: JobStatus = JobStatus.QUEUED, stop: str = "", acknowledge_cancel: bool = False,
-        facts: GoalSummary = NO_GOALS, cost: Cost = NO_COST,
+        summary: GoalSummary = NO_GOALS, cost: Cost = NO_COST,
     ) -> CommitResult:  # fmt: skip
-        check_ending(following, status)
+        """Step n is done and its snapshot stored. `following` None ends the job with `status` and `stop`.
+
+        `summary` replaces that of the step before; `cost` is added, once for each nonce. So it is for a
+        commit that is refused: then it counts as wasted.
+
+        When cancel was asked for, only a commit that acknowledges it (a cancelled trajectory) applies.
+        A commit resets the attempt counters and the error. A lease that ran out may still commit as
+        long as nobody reaped or reclaimed it. The hint for the following step counts as sent now.
+
+        Raises ValueError unless the job either goes on or ends with a terminal status.
+        """
+        if (following is None) != (status in TERMINAL):
+            raise ValueError(f"a commit gives a following step or a terminal status, not {following!r} with {status}")
         queue, kind = (following.queue, following.kind) if following else ("", "")
-        told = (facts.model_dump_json(), _cost_argument(cost))
-        arguments = (snapshot, queue, kind, status.value, stop, int(acknowledge_cancel), *told)
+        end = (status.value, stop, int(acknowledge_cancel))
+        arguments = (snapshot, queue, kind, *end, summary.model_dump_json(), _cost_argument(cost))
         return CommitResult[self._run("commit", job, n, nonce, *arguments)]
 
     def fail(
         self, job: str, n: int, nonce: str, error: str, counts: bool, delay_ms: int, cost: Cost = NO_COST
     ) -> FailResult:
+        """Give step n back after a failure, to be retried no sooner than `delay_ms` from now.
+
+        `cost` is added as wasted, once for each nonce, whatever the answer.
+
+        `counts` charges a seat attempt; the last one allowed makes the job FAILED. A job that was
+        asked to cancel goes to `control` at once instead of being retried or FAILED.
+        """
         arguments = (error, int(counts), delay_ms, _cost_argument(cost))
         return FailResult[self._run("fail", job, n, nonce, *arguments)]
 
     # --- orders and hints -------------------------------------------------------------------------
 
     def reap(self) -> list[Record]:
+        """Free leases that died and give their jobs; the hints of those still QUEUED count as sent now.
+
+        A job past its lease-death cap becomes FAILED; one that was asked to cancel goes to `control`.
+        """
         return [_record(flat) for flat in self._run("reap", _REAP_LIMIT)]
 
     def cancel(self, job: str) -> Hint | None:
+        """Ask for cancel. Without a live lease the step moves to the `control` queue: gives that hint.
+
+        None: the holder will learn it when it renews, or the job has ended, or is unknown.
+        """
         flat = self._run("cancel", job)
         return _hint(flat) if flat else None
 
     def requeue(self, job: str) -> Hint | None:
+        """Bring a FAILED job back to QUEUED at the step where it died; counters start again. None: not FAILED."""
         flat = self._run("requeue", job)
         return _hint(flat) if flat else None
 
     def remove(self, job: str) -> bool:
+        """Drop a job for good, unless it is active (False). True too when it is unknown.
+
+        While its objects are deleted nobody can create it again: until `removed`, or for REMOVING_MS.
+        """
         return bool(self._run("remove", job, REMOVING_MS))
 
     def removed(self, job: str) -> None:
+        """The job's objects are gone: its id is free again."""
         self._run("removed", job)
 
     def depths(self) -> list[QueueDepth]:
@@ -206,12 +247,18 @@ class RedisLedger:
         return Tallies.model_validate({"dead": dead, **found})
 
     def overdue(self, queue: str, older_than_ms: int, limit: int) -> list[Hint]:
+        """Waiting steps whose hint is older than that and whose `not_before` has passed, oldest first.
+
+        Their hints count as sent now. After a failure the hint counts as never sent.
+        """
         return [_hint(flat) for flat in self._run("overdue", queue, older_than_ms, limit)]
 
     def announce(self, worker: str, queues: list[str], ttl_ms: int) -> None:
+        """This worker serves these queues until `ttl_ms` from now (0: it says goodbye)."""
         self._run("announce", worker, ttl_ms, *queues)
 
     def served(self) -> dict[str, list[str]]:
+        """Queue -> workers that serve it now."""
         serving: dict[str, list[str]] = {}
         for member in sorted(self._run("served")):
             queue, _, worker = str(member).partition("|")
@@ -221,6 +268,7 @@ class RedisLedger:
     # --- house-keeping ----------------------------------------------------------------------------
 
     def known(self, jobs: list[str]) -> dict[str, JobStatus]:
+        """The status of those of `jobs` that are in the ledger. Never raises Wiped."""
         found: dict[str, JobStatus] = {}
         for start in range(0, len(jobs), _KNOWN_LIMIT):
             part = jobs[start : start + _KNOWN_LIMIT]
@@ -230,29 +278,39 @@ class RedisLedger:
         return found
 
     def dead_letters(self, limit: int = 100) -> list[Record]:
-        return [_record(flat) for flat in self._run("letters", limit)]
+        """Jobs that became FAILED and whose dead letter is not filed yet."""
+        return [_record(flat) for flat in self._run("dead_letters", limit)]
 
-    def file_letter(self, job: str, letter: str) -> None:
-        self._run("file_letter", job, letter)
+    def file_dead_letter(self, job: str, dead_letter: str) -> None:
+        """The dead letter is in object storage."""
+        self._run("file_dead_letter", job, dead_letter)
 
     def forget(self, older_than_ms: int, limit: int = 100) -> int:
+        """Drop jobs whose trajectory ended more than that long ago; how many. Dead letters stay; S3 keeps all."""
         return int(self._run("forget", older_than_ms, limit))
 
     # --- after a wipe -----------------------------------------------------------------------------
 
     def epoch(self) -> str | None:
+        """None: this ledger was wiped (or is new) and must be rebuilt. Never raises Wiped."""
         return _reaching(lambda: cast("str | None", self._redis.get(f"{self.prefix}epoch")))
 
     def lock_rebuild(self, holder: str, ttl_ms: int) -> bool:
+        """True for one holder at a time; the same holder may call again to keep it. False too when an epoch is open."""
         return bool(self._run("lock_rebuild", holder, ttl_ms))
 
     def restore(self, entry: Entry, holder: str) -> bool:
+        """Insert if absent, while there is no epoch. Hints of restored jobs count as never sent.
+
+        Raises StoreError if `holder` lost the lock or the epoch is open.
+        """
         reply = self._run("create", "restore", holder, *_entry_arguments(entry))
         if reply == "unlocked":
             raise StoreError(f"{holder} does not hold the rebuild lock")
         return reply == "created"
 
     def open_epoch(self, holder: str) -> str:
+        """The rebuild is complete: serve again. Raises StoreError if `holder` lost the lock."""
         epoch = secrets.token_hex(16)
         if not self._run("open_epoch", holder, epoch):
             raise StoreError(f"{holder} does not hold the rebuild lock")
@@ -271,9 +329,20 @@ class RedisLedger:
 def broker_queue_length(broker: "Redis", queue: str, steps: tuple[int, ...] = (0, 3, 6, 9), sep: str = ":") -> int:
     """Messages in the lists that kombu keeps for `queue`, one for each priority step. Raises StoreError."""
     keys = [f"{queue}{sep}{step}" if step else queue for step in steps]
-
     script = "local sum = 0 for _, key in ipairs(KEYS) do sum = sum + redis.call('LLEN', key) end return sum"
     return _reaching(lambda: cast("int", broker.eval(script, len(keys), *keys)))
+
+
+@cache
+def _sources() -> dict[str, str]:
+    """Each script's text, by its name."""
+    texts = {
+        file.name.removesuffix(".lua"): file.read_text()
+        for file in (files("tasks.ledger") / "lua").iterdir()
+        if file.name.endswith(".lua")
+    }
+    common = texts.pop("common")
+    return {name: f"{common}\n{text}" for name, text in texts.items()}
 
 
 def _reaching(call: Callable[[], T]) -> T:
@@ -287,8 +356,8 @@ def _entry_arguments(entry: Entry) -> tuple[str | int, ...]:
     queue, kind = (entry.next.queue, entry.next.kind) if entry.next else ("", "")
     return (
         entry.job, entry.owner, entry.title, entry.created_ms, entry.priority, entry.step, entry.snapshot,
-        queue, kind, entry.status.value, entry.stop, int(entry.cancel), entry.error, entry.letter,
-        ",".join(entry.labels), entry.facts.model_dump_json(), _cost_argument(entry.cost), entry.ended_ms,
+        queue, kind, entry.status.value, entry.stop, int(entry.cancel), entry.error, entry.dead_letter,
+        ",".join(entry.labels), entry.summary.model_dump_json(), _cost_argument(entry.cost), entry.ended_ms,
     )  # fmt: skip
 
 
@@ -304,15 +373,15 @@ def _or_empty(value: int | None) -> int | str:
 def _record(flat: list[str]) -> Record:
     # Of a name that comes twice the later value holds: what a script shows in place of what is stored.
     row = dict(zip(flat[::2], flat[1::2], strict=True))
-    shown: dict[str, Any] = {name: value for name, value in row.items() if name in _PLAIN_FIELDS}
+    values: dict[str, Any] = {name: value for name, value in row.items() if name in _PLAIN_FIELDS}
+    values["dead_letter"] = row["letter"]
     if labels := row.get("labels"):
-        shown["labels"] = labels.split(",")
-    if facts := row.get("facts"):
-        shown["facts"] = GoalSummary.model_validate_json(facts)
-    cost = {name.removeprefix(_COST): value for name, value in row.items() if name.startswith(_COST)}
-    return Record.model_validate({**shown, "cost": cost})
+        values["labels"] = labels.split(",")
+    if summary := row.get("facts"):
+        values["summary"] = GoalSummary.model_validate_json(summary)
+    values["cost"] = {name.removeprefix(_COST): value for name, value in row.items() if name.startswith(_COST)}
+    return Record.model_validate(values)
 
 
 def _hint(flat: list[str]) -> Hint:
-    job, n, queue, kind, title, priority = flat
-    return Hint(job=job, n=int(n), queue=queue, kind=kind, title=title, priority=int(priority))
+    return Hint.model_validate(dict(zip(Hint.model_fields, flat, strict=True)))

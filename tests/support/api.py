@@ -1,4 +1,4 @@
-"""The whole door over twins, in this process: no socket, no server, and steps that a test commits by hand."""
+"""The whole API in this process: no socket, no server, and steps that a test commits by hand."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,12 +33,13 @@ from director.types import (
     Verdict,
     Verified,
 )
-from tasks.ledger.memory_ledger import MemoryLedger
-from tasks.ledger.types import Claim, CommitResult, Hint, Ledger, Next
+from tasks.ledger.ledger import Ledger
+from tasks.ledger.types import Claim, CommitResult, Hint, Next
 from tasks.settings import Settings, load_settings
 from tasks.steps import status_of
 from tasks.store import Archive, FolderStore, Images
 from tasks.summary import NO_COST, Cost, GoalSummary
+from tests.support.ledgers import in_process
 
 ALICE = {"Authorization": "Bearer alice-token"}
 BOB = {"Authorization": "Bearer bob-token"}
@@ -55,15 +56,19 @@ class House:
 
     def __post_init__(self) -> None:
         store = FolderStore(self.folder)
-        self.ledger = MemoryLedger()
+        self._rig = in_process()
+        self.ledger = self._rig.ledger
         self.archive = Archive(store)
         self.images = Images(store)
         self.rebuild()
 
     def rebuild(self) -> None:
         """Open the ledger's epoch, empty as it is."""
-        assert self.ledger.lock_rebuild("test", 1000)
-        self.ledger.open_epoch("test")
+        self._rig.open()
+
+    def wipe(self) -> None:
+        """The ledger loses its memory."""
+        self._rig.wipe()
 
     def settings(self, **more: Any) -> Settings:
         return load_settings(tokens=self.tokens, **more)
@@ -98,7 +103,7 @@ def commit(ledger: Ledger, archive: Archive, job: str, *events: Event, cost: Cos
     key = archive.save_snapshot(job, claim.n, claim.nonce, claim.snapshot, following, after)
     result = ledger.commit(
         job, claim.n, claim.nonce, key, following,
-        status=status_of(stop), stop=stop.reason.value if stop else "", facts=GoalSummary.of(after), cost=cost,
+        status=status_of(stop), stop=stop.reason.value if stop else "", summary=GoalSummary.of(after), cost=cost,
     )  # fmt: skip
     assert result is CommitResult.OK
     return key

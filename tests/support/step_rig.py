@@ -1,4 +1,4 @@
-"""A host over the twins: `run_step` in this process, hints in a list. No server, no sleep."""
+"""`run_step` in this process: the ledger in process, storage in a folder, hints in a list. No server, no sleep."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -6,17 +6,18 @@ from pathlib import Path
 
 from director.seats import Studio
 from director.types import Brief, LoopSettings
-from tasks.ledger.memory_ledger import MemoryLedger
-from tasks.ledger.types import Hint, Ledger
+from tasks.ledger.ledger import Ledger
+from tasks.ledger.types import Hint
 from tasks.settings import Settings
 from tasks.steps import Host, StepEnd, run_step
 from tasks.store import Archive, FolderStore, Images
+from tests.support.ledgers import in_process
 from tests.support.queue import submit
 
 
 @dataclass
-class Bench:
-    """Twins of ledger and storage, and the hints that were sent."""
+class StepRig:
+    """Ledger and storage, and the hints that were sent."""
 
     ledger: Ledger
     archive: Archive
@@ -50,12 +51,9 @@ class Bench:
         return ends
 
 
-def make_bench(folder: Path, ledger: Ledger | None = None, **settings: object) -> Bench:
-    """A fresh bench; `settings` are fields of Settings."""
+def make_step_rig(folder: Path, **settings: object) -> StepRig:
+    """A fresh one; `settings` are fields of Settings."""
     made = Settings.model_validate({"host": "bench", "renew_every_s": 0.01, **settings})
-    store = FolderStore(folder)
-    fresh = ledger or MemoryLedger(made.limits)
-    if ledger is None:
-        fresh.lock_rebuild("bench", 1000)
-        fresh.open_epoch("bench")
-    return Bench(fresh, Archive(store), Images(store), made)
+    store, rig = FolderStore(folder), in_process(made.limits)
+    rig.open()
+    return StepRig(rig.ledger, Archive(store), Images(store), made)

@@ -39,11 +39,11 @@ from director.types import (
     Verified,
 )
 
-Facts = Mapping[str, Any]
+Traits = Mapping[str, Any]
 SCORE = {"met": 0.9, "missed": 0.1, "unsure": 0.5}
 
 
-def to_png(facts: Facts) -> bytes:
+def to_png(facts: Traits) -> bytes:
     """One row of grey pixels, the bytes of the facts as JSON."""
     data = json.dumps(facts, sort_keys=True).encode()
     buffer = io.BytesIO()
@@ -72,7 +72,7 @@ class MemoryImages:
 
 
 @dataclass
-class FactContext:
+class PlainContext:
     images: Images = field(default_factory=MemoryImages)
     cancelled: bool = False
 
@@ -91,10 +91,10 @@ class FactContext:
 
 
 @dataclass
-class FactStudio:
+class ScriptedStudio:
     """All four seats. `calls` keeps every request in order."""
 
-    script: Iterator[Facts]
+    script: Iterator[Traits]
     goals: tuple[Goal, ...] = ()
     regions: Mapping[str, Region] = field(default_factory=dict[str, Region])
     calls: list[object] = field(default_factory=list[object])
@@ -153,9 +153,9 @@ class FactStudio:
         return Studio(planner=self, editor=self, judge=self, verifier=self)
 
 
-def play(*script: Facts, **facts: object) -> FactStudio:
+def play(*script: Traits, **facts: object) -> ScriptedStudio:
     """A studio that plays `script` and then fails on any further render."""
-    return FactStudio(script=iter(script), **facts)  # pyright: ignore[reportArgumentType]
+    return ScriptedStudio(script=iter(script), **facts)  # pyright: ignore[reportArgumentType]
 
 
 def brief_of(goals: Sequence[Goal], source: str | None = None) -> Brief:

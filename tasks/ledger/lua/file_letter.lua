@@ -1,5 +1,0 @@
--- arg: id, letter. A job that was requeued and failed again has another letter, which is still to be filed.
-if fields(arg[1], 'letter') == arg[2] then
-  redis.call('SREM', prefix .. 'unfiled', arg[1])
-end
-return 'ok'

@@ -1,0 +1,69 @@
+"""A ledger under test: it can be wiped, and its clock be moved. In process the same scripts run as on a server."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import cast
+
+from fakeredis import FakeRedis, FakeServer
+from redis import Redis
+
+from tasks.ledger.ledger import Ledger, connect
+from tasks.ledger.types import Claim, Entry, Limits, Next
+
+LIMITS = Limits(lease_ttl_ms=10_000, seat_attempts=3, lease_deaths=3)
+PLAN = Next(queue="planner", kind="plan")
+RENDER = Next(queue="editor.flux", kind="render")
+
+
+@dataclass
+class LedgerRig:
+    """A ledger and the Redis below it, which other rigs may share: only keys of the ledger's prefix are touched."""
+
+    ledger: Ledger
+    redis: "Redis"
+
+    def open(self) -> None:
+        """Rebuild from nothing."""
+        assert self.ledger.lock_rebuild("rig", 60_000)
+        self.ledger.open_epoch("rig")
+
+    def wipe(self) -> None:
+        if keys := list(self.redis.scan_iter(f"{self.ledger.prefix}*", count=1000)):
+            self.redis.delete(*keys)
+
+    def advance(self, ms: int) -> None:
+        """Move the ledger's clock."""
+        self.ledger.clock_offset_ms += ms
+
+    def submit(self, job: str = "job-1", **fields: object) -> None:
+        assert self.ledger.create(entry(job, **fields))
+
+    def claimed(self, n: int = 0, job: str = "job-1", holder: str = "host-1") -> Claim:
+        claim = self.ledger.claim(job, n, holder)
+        assert isinstance(claim, Claim), claim
+        return claim
+
+
+def entry(job: str = "job-1", **fields: object) -> Entry:
+    defaults = {"owner": "alice", "title": "A red / 'blüe' \"sign\"", "created_ms": 1_000, "priority": 6, "next": PLAN}
+    return Entry.model_validate({"job": job, **defaults, **fields})
+
+
+def in_process(limits: Limits = LIMITS) -> LedgerRig:
+    """New and without an epoch, on a Redis in this process."""
+    redis = cast("Redis", FakeRedis(server=FakeServer(), decode_responses=True))
+    return LedgerRig(Ledger(redis, limits), redis)
+
+
+@contextmanager
+def on_server(url: str) -> Iterator[LedgerRig]:
+    """New and without an epoch, on a server that others use too: the keys have a prefix of their own."""
+    redis = connect(url)
+    with Ledger(redis, LIMITS, f"test-{secrets.token_hex(8)}:") as ledger:
+        rig = LedgerRig(ledger, redis)
+        try:
+            yield rig
+        finally:
+            rig.wipe()
