@@ -15,7 +15,6 @@ import hashlib
 import json
 import logging
 import re
-import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -28,7 +27,8 @@ from director.types import Trajectory, Value
 from tasks.jobs import Job
 from tasks.ledger.types import Next
 from tasks.logs import fields
-from tasks.store.objects import NotFound, Recent, Store
+from tasks.store.objects import NotFound, Store
+from tasks.store.recent import Recent
 
 log = logging.getLogger(__name__)
 
@@ -74,9 +74,9 @@ class Archive:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._hashes = Recent(64 * 1024)  # sha256 by key of the snapshots last seen here
-        self._records = Recent(4 * 2**20)
-        self._written = _Newest(32)  # the process that ran a step is often asked for the next one
+        self._hashes = Recent[bytes](64 * 1024, len)  # sha256 by key of the snapshots last seen here
+        self._records = Recent[bytes](4 * 2**20, len)
+        self._written = Recent[Snapshot](32)  # the process that ran a step is often asked for the next one
         # A job.json is written once, and every step asks for it.
         self._known_job = lru_cache(maxsize=256)(self._load_job)
 
@@ -269,25 +269,6 @@ class Archive:
 
     def load_blob(self, sha256: str) -> bytes:
         return self._store.get(f"blobs/{sha256}")
-
-
-class _Newest:
-    """The last few snapshots written here. Safe for threads."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._lock = threading.Lock()
-        self._snapshots: dict[str, Snapshot] = {}
-
-    def get(self, key: str) -> Snapshot | None:
-        return self._snapshots.get(key)
-
-    def put(self, key: str, snapshot: Snapshot) -> None:
-        with self._lock:
-            self._snapshots.pop(key, None)
-            self._snapshots[key] = snapshot
-            while len(self._snapshots) > self._most:
-                del self._snapshots[next(iter(self._snapshots))]
 
 
 def _owner_key(owner: str, image: str) -> str:

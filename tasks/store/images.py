@@ -8,7 +8,8 @@ import zlib
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from director.errors import BriefError
-from tasks.store.objects import Recent, Store
+from tasks.store.objects import Store
+from tasks.store.recent import Recent
 
 MAX_PIXELS = 16_777_216
 _PLAIN = frozenset({"1", "L", "LA", "RGB", "RGBA"})
@@ -26,7 +27,7 @@ class Images:
     def __init__(self, store: Store, max_pixels: int = MAX_PIXELS, cache_bytes: int = _CACHE_BYTES) -> None:
         self._store = store
         self._max_pixels = max_pixels
-        self._recent = Recent(cache_bytes)
+        self._recent = Recent[bytes](cache_bytes, len)
 
     def get(self, image: str) -> bytes:
         """The PNG. Raises NotFound, and StoreError when the store is out of reach."""

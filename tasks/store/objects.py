@@ -9,8 +9,6 @@ import mimetypes
 import os
 import re
 import secrets
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -25,6 +23,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from director.errors import StoreError
+from tasks.files import write_whole
 from tasks.settings import Settings
 
 if TYPE_CHECKING:
@@ -173,16 +172,8 @@ class FolderStore:
 
     def put(self, key: str, data: bytes) -> None:
         path = self._path(key)
-        part = self._parts / secrets.token_hex(16)
         with self._reaching(key):
-            self._parts.mkdir(parents=True, exist_ok=True)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                part.write_bytes(data)
-                part.replace(path)
-            except OSError:
-                part.unlink(missing_ok=True)
-                raise
+            write_whole(path, data, self._parts / secrets.token_hex(16))
 
     def exists(self, key: str) -> bool:
         with self._reaching(key):
@@ -224,29 +215,6 @@ class FolderStore:
             raise NotFound(f"there is no {key} in {self._root}") from error
         except OSError as error:
             raise StoreError(f"{self._root}: {key}: {error.strerror}") from error
-
-
-class Recent:
-    """The bytes last used, up to `max_bytes` in all. Safe for threads."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._bytes = 0
-        self._items: OrderedDict[str, bytes] = OrderedDict()
-        self._mutex = threading.Lock()
-
-    def get(self, key: str) -> bytes | None:
-        with self._mutex:
-            if key in self._items:
-                self._items.move_to_end(key)
-            return self._items.get(key)
-
-    def put(self, key: str, data: bytes) -> None:
-        with self._mutex:
-            self._bytes += len(data) - len(self._items.pop(key, b""))
-            self._items[key] = data
-            while self._bytes > self._max_bytes:
-                self._bytes -= len(self._items.popitem(last=False)[1])
 
 
 def _unless_gone(error: OSError) -> None:

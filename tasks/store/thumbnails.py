@@ -10,7 +10,8 @@ from PIL import Image
 from director.errors import StoreError
 from director.types import ImageHash
 from tasks.store.images import MAX_PIXELS, Images
-from tasks.store.objects import NotFound, Recent
+from tasks.store.objects import NotFound
+from tasks.store.recent import Recent
 
 WIDTHS = (64, 128, 256, 512, 1024)
 """Of thumbnails, in pixels; others are rounded up to one of these, so that few variants are kept."""
@@ -39,7 +40,7 @@ class Thumbnails:
     def __init__(self, images: Images, max_pixels: int = MAX_PIXELS, cache_bytes: int = 32 * 2**20) -> None:
         self.images = images
         self._max_pixels = max_pixels
-        self._made = Recent(cache_bytes)
+        self._made = Recent[bytes](cache_bytes, len)
         # A decoded picture takes up to 70 MB, and more at once than cores are no faster.
         self._decoding = threading.BoundedSemaphore(2)
 

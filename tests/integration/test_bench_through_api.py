@@ -17,7 +17,6 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 from httpx import ASGITransport
 
-from api import bench
 from api.app import Machines, create_app
 from api.cli.parser import parser
 from api.client import Client
@@ -26,8 +25,9 @@ from director.seats import Studio
 from tasks.ledger.types import Hint
 from tasks.steps import Host, run_step
 from tests.support.api import House, InProcess
+from tests.support.contexts import plain_png
 from tests.support.geneval import metadata
-from tests.support.recording import plain_png
+from worker.bench import service as bench
 from worker.bench.local import filed_facts
 from worker.cli import main
 from worker.sketch import sketch_studio

@@ -13,7 +13,7 @@ from director.loop import direct, perform
 from director.seats import ExtractRequest, PlanRequest, SelectRequest, Studio, VerifyRequest
 from director.types import Brief, Candidate, Goal, LoopSettings, Outcome
 from tests.models.sglang_server import ADAPTER, MODEL, SglangServer
-from tests.support.recording import RecordingContext, plain_png
+from tests.support.contexts import RecordingContext, plain_png
 from tests.support.scripted_studio import goals_of
 from worker.sketch import sketch_studio
 from worker.vlm.client import Server, VlmRefused

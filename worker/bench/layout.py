@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from director.errors import BriefError
+from tasks.files import write_whole
 from worker.bench.cases import Case
 from worker.bench.geneval.scoring import SAMPLES, TAGS, Entry, read_metadata
 from worker.bench.imgedit.scoring import TYPES, Edit
@@ -45,10 +46,7 @@ def write_metadata(folder: Path, entry: Entry) -> None:
         if _entry(path, entry.index).prompt != entry.prompt:
             raise BriefError(f"{path} holds another prompt", "use another folder", "-o")
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(".metadata.part")
-    part.write_text(entry.record + "\n", encoding="utf-8")
-    part.replace(path)
+    write_whole(path, f"{entry.record}\n".encode())
 
 
 def read_layout(folder: Path) -> list[Entry]:

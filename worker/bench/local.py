@@ -21,6 +21,7 @@ from director.errors import BriefError, DirectorError, SeatError
 from director.intake import assignments, loop_settings
 from director.seats import Studio
 from director.types import STRATEGIES
+from tasks.files import write_whole
 from tasks.settings import Settings, load_settings
 from tasks.store import clean_upload, image_hash
 from worker.bench.cases import Arm, Cost, Key, Run, Work, run_of
@@ -96,7 +97,7 @@ def run_cases(works: Sequence[Work], place: Place, settings: Settings, workers: 
         for drawn, png in _each(due, settings, workers):
             picture = place.name(by_key[drawn.key]) if png else None
             if png and picture:
-                _write(place.folder / picture, png)
+                write_whole(place.folder / picture, png)
             run = drawn.model_copy(update={"picture": picture})
             log.add(run)
             yield run
@@ -187,14 +188,6 @@ def _one(work: Work, settings: Settings, studio: Studio) -> _Drawn:
     final = history.deliverable(done)
     run = run_of(work, done, None, context.counts, time.monotonic() - start)
     return run, images.get(final) if final else None
-
-
-def _write(target: Path, data: bytes) -> None:
-    """Whole or not at all. The part has no name that an official script would take for a picture."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.stem}.part")
-    part.write_bytes(data)
-    part.replace(target)
 
 
 # --- what both reports say ------------------------------------------------------------------------

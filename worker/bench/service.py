@@ -17,6 +17,7 @@ from typing import Any
 from api.client import Client, Job, NotFound
 from director.intake import assignments, loop_settings
 from director.types import Trajectory
+from tasks.files import write_whole
 from worker.bench.arms import arms, equal_renders
 from worker.bench.cases import Arm, Run, Work, run_of, works
 from worker.bench.folder import described, finished, place_of
@@ -139,12 +140,8 @@ def _picture(client: Client, job: Job, folder: Path, place: Callable[[], str]) -
         png = client.image(job.id, metadata=False)
     except NotFound:
         return None
-    path = folder / (name := place())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Whole or not at all, and no name that an official script would take for a picture.
-    part = path.with_name(f".{path.stem}.part")
-    part.write_bytes(png)
-    part.replace(path)
+    name = place()
+    write_whole(folder / name, png)
     return name
 
 

@@ -17,10 +17,10 @@ from api.client import Client
 from api.schemas import Submission
 from tasks.store import image_hash
 from tasks.store.png_metadata import PngMetadata, metadata_text, read_png_metadata, with_metadata
+from tests.support import api as house
+from tests.support.scripted_service import JOB, Answer, Scripted, event, job, problem, scripted, stream
 from tests.support.scripted_studio import play
-from tests.unit.api import house
-from tests.unit.client.service import JOB, Answer, Scripted, event, job, problem, scripted, stream
-from tests.unit.director.test_loop import run as run_loop
+from tests.support.scripted_studio import run as run_loop
 
 Cli = Callable[..., tuple[int, str, Scripted]]
 

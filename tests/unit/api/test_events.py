@@ -121,10 +121,13 @@ def test_a_step_that_was_redone_with_the_same_outcome_is_not_told_again(house: H
     # A wipe, after which another try of step 0 counts.
     snapshot = house.archive.load_snapshot(first)
     other = house.archive.save_snapshot(id, 0, "0" * 32, "", snapshot.next, snapshot.trajectory)
-    entry = new_entry(house.archive.load_job(id), Next(queue="editor.flux-krea", kind="render"))
+    entry = new_entry(house.archive.load_job(id))
     house.wipe()
     assert house.ledger.lock_rebuild("test", 1000)
-    house.ledger.restore(entry.model_copy(update={"step": 1, "snapshot": other}), "test")
+    house.ledger.restore(
+        entry.model_copy(update={"step": 1, "snapshot": other, "next": Next(queue="editor.flux-krea", kind="render")}),
+        "test",
+    )
     house.ledger.open_epoch("test")
     house.commit(id, stopped())
     assert [event["event"] for event in sse(b"".join(reader.poll()).decode())] == ["stopped", "end"]

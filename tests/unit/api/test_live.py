@@ -17,7 +17,7 @@ from director import types
 from director.loop import begin
 from director.types import Brief, Candidate, Goal, LoopSettings, Outcome, Rendered, StopReason
 from tests.support.api import decided, opening, planned, rendered, stopped, verified
-from tests.unit.client.service import JOB, event, job, scripted, stream
+from tests.support.scripted_service import JOB, event, job, scripted, stream
 
 A, B, C = "aa" * 32, "bb" * 32, "cc" * 32
 TWO = Rendered(candidates=(Candidate(image=A, seed=1), Candidate(image=B, seed=2)), by="test")

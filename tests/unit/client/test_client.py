@@ -12,9 +12,8 @@ from api.client.client import LONGEST_PAUSE, LOST, RETRIES, STREAM_RETRIES
 from api.client.goals import goals_of
 from director import history
 from director.types import AcceptRule, LoopSettings
-from tests.support.scripted_studio import play
-from tests.unit.client.service import JOB, Scripted, event, job, problem, scripted, stream
-from tests.unit.director.test_loop import run
+from tests.support.scripted_service import JOB, Scripted, event, job, problem, scripted, stream
+from tests.support.scripted_studio import play, run
 
 
 def test_the_surface() -> None:

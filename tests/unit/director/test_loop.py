@@ -21,15 +21,10 @@ from director.types import (
     StopReason,
     Trajectory,
 )
-from tests.support.scripted_studio import PlainContext, ScriptedStudio, Traits, brief_of, goals_of, play, to_png
+from tests.support.contexts import PlainContext
+from tests.support.scripted_studio import ABC, ONE, ScriptedStudio, Traits, brief_of, goals_of, play, run, to_png
 
-ABC = goals_of("a", "b", "c")
 ALL = {"a": "met", "b": "met", "c": "met"}
-ONE = LoopSettings(candidates=1)
-
-
-def run(studio: ScriptedStudio, settings: LoopSettings = ONE, brief: Brief | None = None) -> Trajectory:
-    return direct(brief or brief_of(ABC), settings, 7, studio.studio(), PlainContext())
 
 
 def kinds(trajectory: Trajectory) -> list[str]:

@@ -2,8 +2,7 @@
 
 from director.transcript import Narrator, plain
 from director.types import AcceptRule, LoopSettings
-from tests.support.scripted_studio import goals_of, play
-from tests.unit.director.test_loop import ABC, run
+from tests.support.scripted_studio import ABC, goals_of, play, run
 
 
 def told(*script: dict[str, str]) -> list[str]:

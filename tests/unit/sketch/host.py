@@ -1,38 +1,10 @@
-"""A host for seats in tests: pictures in memory, no progress to tell, nothing ever cancelled."""
-
-import hashlib
+"""What the sketch studio draws of an instruction, and sees in a picture."""
 
 from director.seats import RenderRequest, VerifyRequest
 from director.types import Action, ActionKind, Goal, Outcome, Region
+from tests.support.contexts import PlainContext
 from worker.sketch import draw, sketch_studio
 from worker.sketch.draw import Canvas
-
-
-class Memory:
-    """Images and Context in one."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, bytes] = {}
-
-    @property
-    def images(self) -> "Memory":
-        return self
-
-    def get(self, image: str) -> bytes:
-        return self.kept[image]
-
-    def put(self, png: bytes) -> str:
-        name = hashlib.sha256(png).hexdigest()
-        self.kept[name] = png
-        return name
-
-    def progress(self, message: str, done: int, total: int) -> None:
-        assert message
-        assert 0 < done <= total
-
-    def check(self) -> None:
-        pass
-
 
 STUDIO = sketch_studio("perfect")
 
@@ -47,21 +19,26 @@ def drawn(
     size: tuple[int, int] = (512, 512),
 ) -> list[bytes]:
     """The PNGs that the editor makes of an instruction, one for each seed."""
-    host = Memory()
+    context = PlainContext()
     action = Action(
         kind=ActionKind.EDIT if base else ActionKind.GENERATE, instruction=instruction, targets=(), region=region
     )
     request = RenderRequest(
-        model=model, action=action, base=host.put(base) if base else None, seeds=seeds, width=size[0], height=size[1]
+        model=model,
+        action=action,
+        base=context.images.put(base) if base else None,
+        seeds=seeds,
+        width=size[0],
+        height=size[1],
     )
-    return [host.get(candidate.image) for candidate in STUDIO.editor.render(request, host).candidates]
+    return [context.images.get(candidate.image) for candidate in STUDIO.editor.render(request, context).candidates]
 
 
 def outcomes(png: bytes, *goals: str) -> list[Outcome]:
     """What the verifier says of each goal."""
-    host = Memory()
+    context = PlainContext()
     asked = tuple(Goal(id=f"g{i}", text=goal) for i, goal in enumerate(goals))
-    verified = STUDIO.verifier.verify(VerifyRequest(image=host.put(png), goals=asked), host)
+    verified = STUDIO.verifier.verify(VerifyRequest(image=context.images.put(png), goals=asked), context)
     assert [verdict.goal for verdict in verified.verdicts] == [goal.id for goal in asked]
     assert all(verdict.evidence.startswith("sketch: ") for verdict in verified.verdicts)
     return [verdict.outcome for verdict in verified.verdicts]

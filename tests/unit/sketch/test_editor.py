@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from director.types import Outcome, Region
-from tests.unit.sketch.host import STUDIO, Memory, drawn, outcomes
+from tests.support.contexts import PlainContext
+from tests.unit.sketch.host import STUDIO, drawn, outcomes
 from worker.sketch import draw, profiles, sketch_studio
 
 SCENE = "\n".join(
@@ -131,7 +132,7 @@ def test_hostile_instructions_draw_something(instruction: str) -> None:
 def test_cancelling_is_asked_for_between_candidates() -> None:
     asked: list[int] = []
 
-    class Counting(Memory):
+    class Counting(PlainContext):
         def check(self) -> None:
             asked.append(1)
 

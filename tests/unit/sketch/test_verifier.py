@@ -6,7 +6,8 @@ from PIL import Image
 
 from director.seats import SelectRequest
 from director.types import Candidate, Goal, Outcome
-from tests.unit.sketch.host import STUDIO, Memory, changed, drawn, outcomes
+from tests.support.contexts import PlainContext
+from tests.unit.sketch.host import STUDIO, changed, drawn, outcomes
 from worker.sketch import draw
 from worker.sketch.draw import Canvas
 
@@ -133,13 +134,13 @@ def test_any_picture_can_be_looked_at(size: tuple[int, int]) -> None:
 
 
 def test_the_judge_takes_the_picture_that_shows_more_and_the_first_of_equals() -> None:
-    host = Memory()
-    good, poor = host.put(drawn(PLAIN)[0]), host.put(drawn("Add a black cat")[0])
+    context = PlainContext()
+    good, poor = context.images.put(drawn(PLAIN)[0]), context.images.put(drawn("Add a black cat")[0])
     goals = tuple(Goal(id=f"g{i}", text=text) for i, text in enumerate(PLAIN.split("\n")))
 
     def ask(*images: str) -> tuple[str, tuple[float, ...]]:
         candidates = tuple(Candidate(image=image, seed=i) for i, image in enumerate(images))
-        selected = STUDIO.judge.select(SelectRequest(candidates=candidates, instruction=PLAIN, goals=goals), host)
+        selected = STUDIO.judge.select(SelectRequest(candidates=candidates, instruction=PLAIN, goals=goals), context)
         return selected.image, selected.scores
 
     assert ask(poor, good)[0] == good

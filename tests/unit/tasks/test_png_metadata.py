@@ -11,8 +11,7 @@ from director.errors import BriefError
 from director.types import Goal, Trajectory
 from tasks.store import image_hash
 from tasks.store.png_metadata import KEY, MAX_BYTES, metadata_text, read_png_metadata, with_metadata
-from tests.support.scripted_studio import play
-from tests.unit.director.test_loop import run
+from tests.support.scripted_studio import play, run
 
 
 def picture() -> bytes:

@@ -16,7 +16,8 @@ from tasks.ledger.types import CONTROL
 from tasks.reconcile import entry_of
 from tasks.steps import StepEnd, run_step
 from tasks.summary import Cost, GoalSummary
-from tests.support.scripted_studio import PlainContext, ScriptedStudio, brief_of, goals_of, play
+from tests.support.contexts import PlainContext
+from tests.support.scripted_studio import ScriptedStudio, brief_of, goals_of, play
 from tests.support.step_rig import StepRig, make_step_rig
 
 ABC = goals_of("a", "b", "c")

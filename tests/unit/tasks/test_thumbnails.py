@@ -9,7 +9,7 @@ from PIL import Image
 from director.errors import StoreError
 from tasks.store import FolderStore, Images, NotFound, Thumbnails
 from tasks.store.thumbnails import WIDTHS, at_least, shrink
-from tests.support.recording import plain_png
+from tests.support.contexts import plain_png
 
 
 def size(webp: bytes) -> tuple[int, int]:

@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from director.errors import BriefError
+from tests.support.contexts import plain_png
 from tests.support.geneval import ScriptedColours, ScriptedDetector, coin, metadata
-from tests.support.recording import plain_png
 from worker.bench.geneval.images import evaluate, write_results
 from worker.bench.geneval.scoring import Detection, read_metadata, read_results, scored
 from worker.bench.layout import read_layout, samples_of
@@ -169,7 +169,7 @@ def test_missing_and_broken_pictures_are_unscored_and_tried_again(tmp_path: Path
     whole = (place / "00000.png").read_bytes()
     (place / "00000.png").write_bytes(whole[:40])
     (place / "00001.png").unlink()
-    (place / ".00001.part").write_bytes(b"half a picture")
+    (place / ".00001.png.part").write_bytes(b"half a picture")
     detector = ScriptedDetector(coin)
 
     def judged():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.recording import plain_png
+from tests.support.contexts import plain_png
 from tests.support.scripted_openai import Request, Scripted, ScriptedServer, fails, says, scripted
 from worker.bench.imgedit.scoring import TYPES
 from worker.cli import main

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from director.types import Brief, Goal, LoopSettings, Outcome
-from tests.unit.sketch.host import Memory
+from tests.support.contexts import MemoryImages
 from worker.bench.lgbench.compose import compose
 from worker.bench.lgbench.pool import pool
 from worker.bench.lgbench.records import dumped
@@ -64,7 +64,7 @@ def test_fitting_moves_a_parameter_to_its_figure() -> None:
 
 def test_what_two_arms_ask_alike_is_drawn_once() -> None:
     studio, look = remembering(profile("flux-krea"))
-    context = LocalContext(Memory())
+    context = LocalContext(MemoryImages())
     brief = Brief(text="A red kite on the left. A blue car on the right.")
     plain = LoopSettings(rounds=1, candidates=1, judge=False, adaptive=False, width=128, height=128)
     first = run(brief, plain, 1, studio, context.images)
@@ -78,7 +78,7 @@ def test_what_two_arms_ask_alike_is_drawn_once() -> None:
 
 
 def test_a_look_that_errs_errs_alike_and_the_grader_does_not() -> None:
-    context = LocalContext(Memory())
+    context = LocalContext(MemoryImages())
     brief = Brief(text="A red kite on the left. A blue car on the right. A green cup in the middle.")
     plain = LoopSettings(rounds=1, candidates=1, judge=False, adaptive=False, width=128, height=128)
     studio, look = remembering(profile("perfect"), errors=1.0)

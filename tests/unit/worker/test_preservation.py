@@ -6,7 +6,8 @@ from PIL import Image
 
 from director.seats import Context, VerifyRequest
 from director.types import Preservation, Region, Verified
-from tests.support.scripted_studio import PlainContext, goals_of
+from tests.support.contexts import PlainContext
+from tests.support.scripted_studio import goals_of
 from worker.diffusion.canvas import Pixels, composited, to_png
 from worker.diffusion.preservation import MeasuringVerifier, preservation
 

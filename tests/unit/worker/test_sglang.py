@@ -14,7 +14,7 @@ from PIL import Image
 from director.errors import Cancelled, DirectorError, JudgeError, PlannerError, SeatError, VerifierError, boundary
 from director.seats import ExtractRequest, PlanRequest, SelectRequest, VerifyRequest
 from director.types import Brief, Candidate, Goal, Outcome
-from tests.support.recording import RecordingContext, plain_png
+from tests.support.contexts import RecordingContext, plain_png
 from tests.support.scripted_openai import (
     Answer,
     Request,

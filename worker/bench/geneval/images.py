@@ -7,6 +7,7 @@ from pathlib import Path
 
 from director.errors import BriefError
 from director.types import Value
+from tasks.files import write_whole
 from tasks.store import image_hash
 from worker.bench.cases import Key, Name
 from worker.bench.geneval.scoring import (
@@ -78,9 +79,7 @@ def evaluate(
 
 def write_results(path: Path, rows: Sequence[Row]) -> None:
     """The official `results.jsonl`, whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_text("".join(each.model_dump_json() + "\n" for each in rows), encoding="utf-8")
-    part.replace(path)
+    write_whole(path, "".join(each.model_dump_json() + "\n" for each in rows).encode())
 
 
 def _judge(sample: Sample, png: bytes, task: str, detector: Detector, colours: ColourClassifier) -> Evaluated:

@@ -1,0 +1,75 @@
+"""What a seat may ask of its host, in this process: pictures in memory, and a Context that may remember."""
+
+import hashlib
+import io
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from PIL import Image
+
+from director.errors import Cancelled
+from director.seats import Images
+
+
+class MemoryImages:
+    """Pictures in a dict."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, bytes] = {}
+
+    def get(self, image: str) -> bytes:
+        return self.stored[image]
+
+    def put(self, png: bytes) -> str:
+        key = hashlib.sha256(png).hexdigest()
+        self.stored[key] = png
+        return key
+
+
+@dataclass
+class PlainContext:
+    """Forgets what it is told."""
+
+    images: Images = field(default_factory=MemoryImages)
+    cancelled: bool = False
+
+    def progress(self, message: str, done: int, total: int) -> None:
+        assert message
+        assert 0 < done <= total
+
+    def count(self, name: str, amount: int) -> None:
+        pass
+
+    def keep(self, name: str, data: bytes) -> None:
+        pass
+
+    def check(self) -> None:
+        if self.cancelled:
+            raise Cancelled("cancelled by the test")
+
+
+@dataclass
+class RecordingContext(PlainContext):
+    """Remembers what a seat counted and kept."""
+
+    counts: Counter[str] = field(default_factory=Counter[str])
+    kept: list[tuple[str, bytes]] = field(default_factory=list[tuple[str, bytes]])
+
+    def count(self, name: str, amount: int) -> None:
+        self.counts[name] += amount
+
+    def keep(self, name: str, data: bytes) -> None:
+        self.kept.append((name, data))
+
+    def exchanges(self, name: str) -> list[dict[str, Any]]:
+        """What was kept under a name, line by line."""
+        return [json.loads(line) for kept, data in self.kept if kept == name for line in data.splitlines()]
+
+
+def plain_png(colour: str, width: int = 64, height: int = 64, mode: str = "RGB") -> bytes:
+    """A picture of one colour."""
+    buffer = io.BytesIO()
+    Image.new(mode, (width, height), colour).save(buffer, "PNG")
+    return buffer.getvalue()
