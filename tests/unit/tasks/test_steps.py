@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from director import history
 from director.errors import EditorError, StoreError
 from director.loop import direct
 from director.seats import Context, ExtractRequest, RenderRequest, Studio, VerifyRequest
+from director.state import State
 from director.types import Brief, Extracted, LoopSettings, Rendered, StopReason, Verified
 from tasks.jobs import JobStatus
 from tasks.ledger.types import CONTROL
@@ -189,7 +189,7 @@ def test_cancel_before_a_step_ends_it_without_the_seat(bench: Bench):
     assert run_step(host, job, hint.n) is StepEnd.COMMITTED
     now = record(bench, job)
     assert (now.status, now.stop, len(studio.calls)) == (JobStatus.CANCELLED, "cancelled", asked)
-    assert history.best(bench.archive.load_snapshot(now.snapshot).trajectory)
+    assert State.of(bench.archive.load_snapshot(now.snapshot).trajectory).best
 
 
 @dataclass
@@ -237,7 +237,7 @@ def test_a_cancel_that_comes_as_the_step_ends_keeps_its_work(bench: Bench):
     trajectory = bench.archive.load_snapshot(now.snapshot).trajectory
     assert now.status is JobStatus.CANCELLED
     assert trajectory.stop and trajectory.stop.reason is StopReason.CANCELLED
-    assert history.best(trajectory)
+    assert State.of(trajectory).best
 
 
 def test_seconds_are_a_budget(bench: Bench):
