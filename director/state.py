@@ -1,7 +1,6 @@
 """What a trajectory says, read in one pass over its events. Nothing here decides anything."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from director.types import (
@@ -33,8 +32,7 @@ Standing = dict[GoalId, Verdict]
 """The verdicts on one picture, by goal."""
 
 
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(NamedTuple):
     """Candidates that the judge compared, and what it said."""
 
     asked: tuple[Candidate, ...]
@@ -46,8 +44,7 @@ class Comparison:
         return next((s for c, s in zip(self.asked, self.selected.scores, strict=True) if c.image == image), None)
 
 
-@dataclass(frozen=True)
-class Round:
+class Round(NamedTuple):
     """One instruction: what was rendered for it, what was picked, what was seen, what was decided."""
 
     number: int
@@ -64,14 +61,14 @@ class Round:
             case Rendered():
                 alone = not self.rendered and len(event.candidates) == 1
                 picked = event.candidates[0].image if alone else None
-                return replace(self, rendered=(*self.rendered, event), picked=picked)
+                return self._replace(rendered=(*self.rendered, event), picked=picked)
             case Selected():
                 compared = Comparison(tuple(self.contenders), event)
-                return replace(self, comparisons=(*self.comparisons, compared), picked=event.image)
+                return self._replace(comparisons=(*self.comparisons, compared), picked=event.image)
             case Verified():
-                return replace(self, verified=(*self.verified, event))
+                return self._replace(verified=(*self.verified, event))
             case Decided():
-                return replace(self, decided=event)
+                return self._replace(decided=event)
 
     @property
     def gained(self) -> tuple[GoalId, ...]:
@@ -119,8 +116,7 @@ class GoalCounts(Value):
     total: int = 0
 
 
-@dataclass(frozen=True)
-class State:
+class State(NamedTuple):
     """A trajectory and what its events say. `goals` are empty before the extraction, `mode` is None before the gate.
 
     `standing` holds the verdicts on `best`, the last accepted picture, which can be delivered at any time. Goals
@@ -130,37 +126,37 @@ class State:
     trajectory: Trajectory
     goals: tuple[Goal, ...]
     anchor: Anchor
+    standing: Standing
     mode: Mode | None = None
     rounds: tuple[Round, ...] = ()
     best: ImageHash | None = None
-    standing: Standing = field(default_factory=dict[GoalId, Verdict])
     planner_calls: int = 0
 
     @classmethod
     def of(cls, trajectory: Trajectory) -> "State":
         """The one pass."""
-        state = cls(trajectory, trajectory.brief.goals, Anchor(trajectory.brief.source, 0))
+        state = cls(trajectory, trajectory.brief.goals, Anchor(trajectory.brief.source, 0), standing={})
         for event in trajectory.events:
             state = state._fold(event)
         return state
 
     def after(self, event: Event) -> "State":
         """The state of the trajectory with one more event."""
-        return replace(self._fold(event), trajectory=self.trajectory.with_events(event))
+        return self._fold(event)._replace(trajectory=self.trajectory.with_events(event))
 
     def _fold(self, event: Event) -> "State":
         match event:
             case Extracted():
                 goals = self.goals or event.goals
-                return replace(self, goals=goals, planner_calls=self.planner_calls + _by_planner(event))
+                return self._replace(goals=goals, planner_calls=self.planner_calls + _by_planner(event))
             case Gated():
-                return replace(self, mode=self.mode or event.mode)
+                return self._replace(mode=self.mode or event.mode)
             case Planned():
                 rounds = (*self.rounds, Round(number=len(self.rounds) + 1, planned=event))
-                return replace(self, rounds=rounds, planner_calls=self.planner_calls + _by_planner(event))
+                return self._replace(rounds=rounds, planner_calls=self.planner_calls + _by_planner(event))
             case Rendered() | Selected() | Verified() | Decided():
                 now = self.rounds[-1].after(event)
-                state = replace(self, rounds=(*self.rounds[:-1], now))
+                state = self._replace(rounds=(*self.rounds[:-1], now))
                 return state._accepted(now, event) if isinstance(event, Decided) and event.accepted else state
             case Stopped():
                 return self
@@ -175,7 +171,7 @@ class State:
         else:
             anchor = Anchor(start, chained + 1)
         standing = {**self.standing, **now.standing(decided.image)}
-        return replace(self, best=decided.image, standing=standing, anchor=anchor)
+        return self._replace(best=decided.image, standing=standing, anchor=anchor)
 
     @property
     def settings(self) -> LoopSettings:
