@@ -275,9 +275,9 @@ def _select_request(state: State, now: Round) -> SelectRequest:
 
 
 def _weighed(state: State, now: Round) -> tuple[Goal, ...]:
-    """The goals that a candidate is picked by: those aimed at and, with `guard`, those that an edit could lose."""
+    """The goals that a candidate is picked by: those aimed at and, with `weigh_kept`, those that an edit could lose."""
     aimed = now.planned.action.targets
-    kept = state.met if state.settings.guard and now.planned.base else set[GoalId]()
+    kept = state.met if state.settings.weigh_kept and now.planned.base else set[GoalId]()
     held = kept - _carried(state, now).keys()
     return tuple(goal for goal in state.goals if goal.id in aimed or goal.id in held)
 

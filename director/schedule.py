@@ -89,8 +89,7 @@ def next_batch(goals: Sequence[Goal], standing: Standing, past: Sequence[Round],
     failed = {goal.id: failures(goal.id, past) for goal in goals}
     open_goals = _open_goals(goals, standing, failed)
     waiting = {g.id for g in goals if _outcome(g, standing) is Outcome.MISSED}
-    ready = [g for g in open_goals if not waiting.intersection(g.parents)] or open_goals
-    batch = ready[:1]
+    batch = _ready(open_goals, waiting)[:1]
     if not batch or failed[batch[0].id]:
         return tuple(batch)
     for goal in open_goals:
@@ -105,6 +104,11 @@ def _open_goals(goals: Sequence[Goal], standing: Standing, failed: Mapping[GoalI
     wanted = [g for g in goals if _wanted(g, standing) and failed[g.id] < TRIES]
     free = [g for g in wanted if not any(clash(g, other) for other in met)]
     return sorted(free, key=lambda g: (failed[g.id], *_order(g)))
+
+
+def _ready(open_goals: list[Goal], waiting: set[GoalId]) -> list[Goal]:
+    """Those whose parents are met; all of them where they wait for each other in a circle."""
+    return [g for g in open_goals if not waiting.intersection(g.parents)] or open_goals
 
 
 def _joins(goal: Goal, batch: Sequence[Goal], waiting: set[GoalId]) -> bool:
