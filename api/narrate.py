@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from pydantic import TypeAdapter, ValidationError
 
 from api.client import Event, Goal, Job
-from director import history, types
-from director.transcript import Line, Narrator, count, plain
+from director import types
+from director.state import State
+from director.transcript import Line, Transcript, count, plain
 from director.types import Trajectory, Usage
 
 _EVENTS: TypeAdapter[types.Event] = TypeAdapter(types.Event)
@@ -17,14 +18,14 @@ LOST = "no answer"
 STYLES = {"done": "bold green", "failed": "bold red", "cancelled": "bold yellow", "running": "cyan", "queued": ""}
 
 
-def told(narrator: Narrator, event: Event) -> Line:
+def told(transcript: Transcript, event: Event) -> Line:
     """What to print for a durable event (not for `end`)."""
     try:
         read = _EVENTS.validate_python(event.data)
     except ValidationError:
         # A newer service may tell of more than this version knows.
         return Line(plain(event.kind, 11), "")
-    return narrator.tell(read)
+    return transcript.line(read)
 
 
 def progress(doing: str) -> Line:
@@ -85,10 +86,10 @@ def cost(job: Job, usage: Usage | None = None) -> str:
 
 def outcome(job: Job, trajectory: Trajectory, most: int = 6) -> list[Line]:
     """How it ended, and which goals are not met."""
-    standing = history.standing(trajectory)
+    now = State.of(trajectory)
     lines: list[Line] = []
-    for goal in history.goals(trajectory):
-        verdict = standing.get(goal.id)
+    for goal in now.goals:
+        verdict = now.standing.get(goal.id)
         if verdict and verdict.outcome is not types.Outcome.MET:
             why = f" ({plain(verdict.evidence, 60)})" if verdict.evidence else ""
             colour = "red" if verdict.outcome is types.Outcome.MISSED else "yellow"

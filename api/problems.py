@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from director.errors import BriefError, StoreError
+from director.types import public_names
 from tasks.ledger.types import Wiped
 from tasks.store import NotFound
 
@@ -148,14 +149,14 @@ def _field_error(detail: Any, models: Mapping[tuple[str, ...], type[BaseModel]])
     kind, context = str(detail["type"]), detail.get("ctx", {})
     if kind == "extra_forbidden":
         model = models.get(tuple(str(p) for p in detail["loc"][:-1] if isinstance(p, str)))
-        known = list(model.model_fields) if model else []
+        known = public_names(model) if model else []
         return FieldError(field=_dotted(place), message="there is no such field", fix=_suggest(place[-1], known))
     if kind == "value_error":
         message, _, fix = str(context["error"]).partition(": ")
         model = models.get(tuple(str(p) for p in detail["loc"] if isinstance(p, str)))
         # A rule over a whole model starts with the name of the field that it is about.
         subject = message.split(" ", 1)[0]
-        if model and subject in model.model_fields:
+        if model and subject in public_names(model):
             place = (*place, subject)
         return FieldError(field=_dotted(place), message=message, fix=fix)
     return FieldError(field=_dotted(place), message=_message(kind, context, str(detail["msg"])))

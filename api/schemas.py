@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import from_json
 
 from api.problems import from_pydantic, invalid
+from director.state import GoalCounts
 from director.types import MAX_BRIEF_BYTES, STRATEGIES, Brief, Goal, LoopSettings, Region, Seed, Value
 from tasks.jobs import MAX_LABELS, Job, JobStatus, Label, job_id
 from tasks.ledger.types import Query
@@ -112,13 +113,10 @@ _PLACES: dict[tuple[str, ...], type[BaseModel]] = {
 }
 
 
-class GoalCount(BaseModel):
+class GoalCount(GoalCounts):
     """Goals by their standing on the best picture. Those not looked at yet are in `total` only."""
 
-    met: int = 0
-    missed: int = 0
-    unsure: int = 0
-    total: int = 0
+    model_config = ConfigDict(extra="ignore")
 
 
 class Cost(BaseModel):

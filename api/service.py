@@ -29,9 +29,10 @@ from api.schemas import (
     Submission,
     Uploaded,
 )
-from director import history
 from director.errors import StoreError
 from director.loop import begin
+from director.seats import STEP_KINDS
+from director.state import State
 from director.types import StopReason, Trajectory
 from tasks.jobs import Job, JobId, JobStatus
 from tasks.ledger.ledger import Ledger
@@ -48,13 +49,6 @@ LINKS = ("events", "image", "trajectory", "attempts", "report", "cancel", "reque
 _ADMISSION_MS = 60_000  # a submit that takes longer has died
 _RETRY_FULL_S = 10
 
-_DOING = {
-    "extract": "reading the brief",
-    "plan": "planning",
-    "render": "rendering",
-    "select": "choosing a candidate",
-    "verify": "checking the goals",
-}
 _ID: TypeAdapter[str] = TypeAdapter(JobId)
 
 
@@ -235,7 +229,7 @@ class Service:
     def picture(self, owner: str | None, id: str) -> tuple[str, str]:
         """The hash of the best picture so far, and the text of its imprint."""
         trajectory = self.trajectory(self.find(owner, id))
-        image = history.deliverable(trajectory)
+        image = State.of(trajectory).deliverable
         if not image:
             raise Problem(404, "no-picture-yet", "There is no picture yet", "The job has not drawn one so far.")
         return image, metadata_text(trajectory, image)
@@ -270,7 +264,8 @@ class Service:
         """What an active job does now, or what it waits for; "" once it has ended."""
         if record.ended:
             return ""
-        work = "cancelling" if record.cancel else _DOING.get(record.kind, record.kind)
+        kind = STEP_KINDS.get(record.kind)
+        work = "cancelling" if record.cancel else kind.doing if kind else record.kind
         if record.status is JobStatus.RUNNING:
             return work
         if not (self.ledger.served() if served is None else served).get(record.queue):

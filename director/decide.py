@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from director.history import Standing
-from director.rewards import alignment, coverage
+from director.state import Standing, alignment, coverage
 from director.types import AcceptRule, Goal, GoalId, LoopSettings, Outcome, Preservation, StopReason, Verdict
 
 
@@ -79,35 +78,54 @@ def judge(
     is what was measured of an edit outside its region. Goals alone would pass an edit that met them
     and spoilt the rest.
     """
-    effects = {g.id: effect((before or {}).get(g.id), after[g.id], settings.margin) for g in goals if g.id in after}
+    gained, lost = _changes(goals, before or {}, after, settings.margin)
+    accepted, why = True, "the first picture"
+    if before is not None:
+        accepted, why = _ruling(goals, before, after, settings, preserved, gained, lost)
+    return Judgement(accepted, gained, lost, why)
+
+
+def _changes(
+    goals: Sequence[Goal], before: Standing, after: Standing, margin: float
+) -> tuple[tuple[GoalId, ...], tuple[GoalId, ...]]:
+    """Goals gained, goals lost. A must-have that stays in doubt is lost."""
+    effects = {g.id: effect(before.get(g.id), after[g.id], margin) for g in goals if g.id in after}
     musts = {goal.id for goal in goals if goal.must_have}
     gained = tuple(sorted(g for g, e in effects.items() if e is Effect.GAIN))
     lost = tuple(sorted(g for g, e in effects.items() if e is Effect.LOSS or (e is Effect.DOUBT and g in musts)))
-    if before is None:
-        return Judgement(True, gained, lost, "the first picture")
+    return gained, lost
+
+
+def _ruling(
+    goals: Sequence[Goal],
+    before: Standing,
+    after: Standing,
+    settings: LoopSettings,
+    preserved: Preservation | None,
+    gained: tuple[GoalId, ...],
+    lost: tuple[GoalId, ...],
+) -> tuple[bool, str]:
+    """Whether the new picture replaces the best one, and why."""
     if not settings.rollback:
-        return Judgement(True, gained, lost, "rollback is off")
+        return True, "rollback is off"
     if preserved and preserved.changed_share > settings.max_changed:
-        moved = f"{preserved.changed_share:.0%} of the picture changed where nothing was asked"
-        return Judgement(False, gained, lost, f"rolled back: {moved}")
-    if given_up := [g for g in lost if g in musts]:
-        return Judgement(False, gained, lost, f"rolled back: lost {', '.join(given_up)}")
+        return False, f"rolled back: {preserved.changed_share:.0%} of the picture changed where nothing was asked"
+    if given_up := [goal.id for goal in goals if goal.must_have and goal.id in lost]:
+        return False, f"rolled back: lost {', '.join(sorted(given_up))}"
     if settings.accept is AcceptRule.ALIGNMENT:
-        return _by_alignment(goals, before, after, gained, lost)
+        return _by_alignment(goals, before, after)
     if lost:
-        return Judgement(False, gained, lost, f"rolled back: lost {', '.join(lost)}")
+        return False, f"rolled back: lost {', '.join(lost)}"
     if not gained:
-        return Judgement(False, gained, lost, "rolled back: nothing gained")
-    return Judgement(True, gained, lost, f"gained {', '.join(gained)}, lost nothing")
+        return False, "rolled back: nothing gained"
+    return True, f"gained {', '.join(gained)}, lost nothing"
 
 
-def _by_alignment(
-    goals: Sequence[Goal], before: Standing, after: Standing, gained: tuple[GoalId, ...], lost: tuple[GoalId, ...]
-) -> Judgement:
+def _by_alignment(goals: Sequence[Goal], before: Standing, after: Standing) -> tuple[bool, str]:
     was, now = alignment(goals, before), alignment(goals, after)
     fell = was is not None and (now is None or now < was)
     words = f"alignment {_number(was)} to {_number(now)}"
-    return Judgement(not fell, gained, lost, f"rolled back: {words}" if fell else words)
+    return not fell, f"rolled back: {words}" if fell else words
 
 
 def _number(value: float | None) -> str:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from director.errors import BriefError
 from director.prompts.clauses import quotations
-from director.types import MAX_BRIEF_BYTES, STRATEGIES, Brief, GoalType, LoopSettings, Scope
+from director.types import MAX_BRIEF_BYTES, STRATEGIES, Brief, GoalType, LoopSettings, Scope, public_names
 
 _T = TypeVar("_T", Brief, LoopSettings)
 
@@ -76,10 +76,11 @@ def loop_settings(values: Mapping[str, Any], strategy: str = "ours") -> LoopSett
     """The settings of a strategy with `values` over them. Raises BriefError that names the setting."""
     if strategy not in STRATEGIES:
         raise BriefError(f"there is no strategy {strategy!r}", f"choose from {', '.join(STRATEGIES)}", "strategy")
+    known = public_names(LoopSettings)
     for name in values:
-        if name not in LoopSettings.model_fields:
-            near = difflib.get_close_matches(name, LoopSettings.model_fields, 1)
-            fix = f"did you mean {near[0]}?" if near else f"there are {', '.join(LoopSettings.model_fields)}"
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            fix = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
             raise BriefError(f"there is no setting {name!r}", fix, f"settings.{name}")
     return checked(LoopSettings, {**STRATEGIES[strategy], **values}, "settings")
 

@@ -9,12 +9,11 @@ N it renders, selects and verifies once more before it decides.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from director import decide, history, schedule
+from director import decide, schedule
 from director.errors import EditorError, JudgeError, PlannerError, SeatError, VerifierError, boundary
 from director.gate import gate
-from director.history import Round, Standing
 from director.prompts.verbatim import mask_region, verbatim
 from director.schedule import Opening
 from director.seats import (
@@ -28,11 +27,13 @@ from director.seats import (
     Studio,
     VerifyRequest,
 )
+from director.state import Round, Standing, State
 from director.types import (
     Brief,
     Decided,
     Event,
     Goal,
+    GoalId,
     GoalType,
     ImageHash,
     LoopSettings,
@@ -73,25 +74,26 @@ def direct(
 
 def begin(brief: Brief, settings: LoopSettings, seed: Seed) -> Trajectory:
     """The trajectory of a job that has not run yet."""
-    return _settle(Trajectory(brief=brief, settings=settings, seed=seed))
+    return _settle(State.of(Trajectory(brief=brief, settings=settings, seed=seed))).trajectory
 
 
 def next_step(trajectory: Trajectory) -> Request | None:
     """What has to happen now; None when the trajectory has stopped."""
-    if trajectory.stop:
+    state = State.of(trajectory)
+    if state.stop:
         return None
-    if not history.goals(trajectory):
+    if not state.goals:
         return ExtractRequest(brief=trajectory.brief)
-    now = history.open_round(trajectory)
+    now = state.open_round
     if now is None:
-        return _plan_request(trajectory, _opening(trajectory))
+        return _plan_request(state, _opening(state))
     if not now.rendered:
-        return _render_request(trajectory, now)
+        return _render_request(state, now)
     if now.picked is None:
-        return _select_request(trajectory, now)
-    if ask := _unasked(trajectory, now, now.picked):
+        return _select_request(state, now)
+    if ask := _unasked(state, now, now.picked):
         return ask
-    return _render_request(trajectory, now)  # adaptive N: the rest of the micro-grid
+    return _render_request(state, now)  # adaptive N: the rest of the micro-grid
 
 
 def perform(request: Request, studio: Studio, context: Context) -> Reply:
@@ -142,29 +144,27 @@ def advance(trajectory: Trajectory, reply: Reply) -> Trajectory:
 
     A reply to a trajectory that has stopped changes nothing.
     """
-    return trajectory if trajectory.stop else _settle(trajectory.with_events(reply))
+    return trajectory if trajectory.stop else _settle(State.of(trajectory).after(reply)).trajectory
 
 
-def _settle(trajectory: Trajectory) -> Trajectory:
-    while event := _consequence(trajectory):
-        trajectory = trajectory.with_events(event)
-    return trajectory
+def _settle(state: State) -> State:
+    while event := _consequence(state):
+        state = state.after(event)
+    return state
 
 
-def _consequence(trajectory: Trajectory) -> Event | None:
+def _consequence(state: State) -> Event | None:
     """The next event that needs no model, or None when one does."""
-    goals = history.goals(trajectory)
-    if trajectory.stop or not goals:
+    if state.stop or not state.goals:
         return None
-    if history.mode(trajectory) is None:
-        return gate(trajectory.brief, goals, trajectory.settings)
-    now = history.open_round(trajectory)
-    if now:
-        return _decision(trajectory, now)
-    if stop := _stop(trajectory):
+    if state.mode is None:
+        return gate(state.trajectory.brief, state.goals, state.settings)
+    if now := state.open_round:
+        return _decision(state, now)
+    if stop := _stop(state):
         return stop
-    if not trajectory.settings.reprompt:
-        request = _plan_request(trajectory, _opening(trajectory))
+    if not state.settings.reprompt:
+        request = _plan_request(state, _opening(state))
         return Planned(action=verbatim(request), base=request.base, by="director")
     return None
 
@@ -172,54 +172,54 @@ def _consequence(trajectory: Trajectory) -> Event | None:
 # --- opening a round --------------------------------------------------------------------------
 
 
-def _stop(trajectory: Trajectory) -> Stopped | None:
+def _stop(state: State) -> Stopped | None:
     """Between two rounds: is it over?"""
-    settings, past, used = trajectory.settings, history.rounds(trajectory), history.usage(trajectory)
-    if past and (found := decide.goal_stop(history.goals(trajectory), history.standing(trajectory), settings)):
+    settings, past = state.settings, state.rounds
+    if past and (found := decide.goal_stop(state.goals, state.standing, settings)):
         return Stopped(reason=found[0], why=found[1])
     if len(past) >= settings.rounds:
         return Stopped(reason=StopReason.BUDGET, why=f"all {settings.rounds} rounds are used")
-    if settings.max_renders is not None and used.renders >= settings.max_renders:
+    if settings.max_renders is not None and len(state.candidates) >= settings.max_renders:
         return Stopped(reason=StopReason.BUDGET, why=f"all {settings.max_renders} renders are used")
-    gains = [n for n, each in enumerate(past, 1) if each.decided and each.decided.accepted and each.decided.gained]
-    if past and len(past) - (gains[-1] if gains else 0) >= settings.patience:
+    if past and len(past) - _last_gain(past) >= settings.patience:
         return Stopped(reason=StopReason.STALLED, why=f"{settings.patience} rounds without a gain")
-    if schedule.opening(trajectory) is None:
+    if schedule.opening(state) is None:
         return Stopped(reason=StopReason.STALLED, why="what is missing was tried and did not come")
     return None
 
 
-def _opening(trajectory: Trajectory) -> Opening:
-    found = schedule.opening(trajectory)
+def _last_gain(past: Sequence[Round]) -> int:
+    """The number of the last round that gained a goal; 0 without one."""
+    gains = [each.number for each in past if each.gained]
+    return max(gains, default=0)
+
+
+def _opening(state: State) -> Opening:
+    found = schedule.opening(state)
     assert found, "a trajectory without an opening is stopped by _settle"
     return found
 
 
-def _plan_request(trajectory: Trajectory, found: Opening) -> PlanRequest:
-    standing = history.standing(trajectory)
+def _plan_request(state: State, found: Opening) -> PlanRequest:
     aimed = {goal.id for goal in found.targets}
-    kept = [
-        goal
-        for goal in history.goals(trajectory)
-        if goal.id in standing and standing[goal.id].outcome is Outcome.MET and goal.id not in aimed
-    ]
+    kept = tuple(goal for goal in state.goals if goal.id in state.met and goal.id not in aimed)
     return PlanRequest(
-        brief=trajectory.brief,
-        mode=history.mode(trajectory) or Mode.ONE_SHOT,
+        brief=state.trajectory.brief,
+        mode=state.mode or Mode.ONE_SHOT,
         whole=found.whole,
         everything=found.everything,
         targets=found.targets,
-        kept=() if found.everything else tuple(kept),
+        kept=() if found.everything else kept,
         base=found.base,
-        masks=trajectory.settings.masks,
-        failures=() if found.whole else _failures(trajectory, aimed),
+        masks=state.settings.masks,
+        failures=() if found.whole else _failures(state.rounds, aimed),
     )
 
 
-def _failures(trajectory: Trajectory, aimed: set[str]) -> tuple[Failure, ...]:
+def _failures(past: Sequence[Round], aimed: set[GoalId]) -> tuple[Failure, ...]:
     """What was said for these goals before, and what was then seen in the picture."""
     found: list[Failure] = []
-    for each in history.rounds(trajectory):
+    for each in past:
         tried = aimed.intersection(each.planned.action.targets)
         if not (each.decided and tried):
             continue
@@ -235,27 +235,27 @@ def _failures(trajectory: Trajectory, aimed: set[str]) -> tuple[Failure, ...]:
 # --- inside a round ---------------------------------------------------------------------------
 
 
-def _render_request(trajectory: Trajectory, now: Round) -> RenderRequest:
-    settings = trajectory.settings
+def _render_request(state: State, now: Round) -> RenderRequest:
+    settings, seed = state.settings, state.trajectory.seed
     done = len(now.candidates)
-    count = _still_to_render(trajectory, now)
+    count = _still_to_render(state, now)
     if settings.adaptive and done == 0:
         count = min(count, _FIRST_LOOK)
     return RenderRequest(
         model=settings.editor,
         action=now.planned.action,
         base=now.planned.base,
-        seeds=tuple(candidate_seed(trajectory.seed, now.number, done + i) for i in range(count)),
+        seeds=tuple(candidate_seed(seed, now.number, done + i) for i in range(count)),
         width=settings.width,
         height=settings.height,
     )
 
 
-def _still_to_render(trajectory: Trajectory, now: Round) -> int:
-    settings = trajectory.settings
+def _still_to_render(state: State, now: Round) -> int:
+    settings = state.settings
     left = settings.candidates - len(now.candidates)
     if settings.max_renders is not None:
-        left = min(left, settings.max_renders - history.usage(trajectory).renders)
+        left = min(left, settings.max_renders - len(state.candidates))
     return max(0, left)
 
 
@@ -265,55 +265,50 @@ def candidate_seed(seed: Seed, round_number: int, index: int) -> Seed:
     return int.from_bytes(digest, "big") >> 1
 
 
-def _select_request(trajectory: Trajectory, now: Round) -> SelectRequest:
+def _select_request(state: State, now: Round) -> SelectRequest:
     return SelectRequest(
         candidates=tuple(now.contenders),
         instruction=now.planned.action.instruction,
-        goals=_weighed(trajectory, now),
+        goals=_weighed(state, now),
         base=now.planned.base,
     )
 
 
-def _weighed(trajectory: Trajectory, now: Round) -> tuple[Goal, ...]:
-    """The goals that a candidate is picked by: those aimed at and, with `guard`, those that an edit could lose."""
+def _weighed(state: State, now: Round) -> tuple[Goal, ...]:
+    """The goals that a candidate is picked by: those aimed at and, with `weigh_kept`, those that an edit could lose."""
     aimed = now.planned.action.targets
-    standing = history.standing(trajectory) if trajectory.settings.guard and now.planned.base else {}
-    held = {name for name, verdict in standing.items() if verdict.outcome is Outcome.MET} - _carried(
-        trajectory, now
-    ).keys()
-    return tuple(goal for goal in history.goals(trajectory) if goal.id in aimed or goal.id in held)
+    kept = state.met if state.settings.weigh_kept and now.planned.base else set[GoalId]()
+    held = kept - _carried(state, now).keys()
+    return tuple(goal for goal in state.goals if goal.id in aimed or goal.id in held)
 
 
-def _targets(trajectory: Trajectory, now: Round) -> tuple[Goal, ...]:
-    aimed = now.planned.action.targets
-    return tuple(goal for goal in history.goals(trajectory) if goal.id in aimed)
-
-
-def _unasked(trajectory: Trajectory, now: Round, image: ImageHash) -> VerifyRequest | None:
+def _unasked(state: State, now: Round, image: ImageHash) -> VerifyRequest | None:
     """The verdicts still wanted on the picked picture: all that could have changed, then the doubtful again."""
-    seen = now.standing(image)
-    goals = history.goals(trajectory)
-    carried = _carried(trajectory, now)
-    wanted = [goal for goal in goals if goal.id not in carried and goal.id not in seen]
+    seen, carried = now.standing(image), _carried(state, now)
+    wanted = [goal for goal in state.goals if goal.id not in carried and goal.id not in seen]
     again = not wanted
     if again and not now.looked_again(image):
-        doubtful = decide.doubtful(history.standing(trajectory), seen, trajectory.settings.margin)
-        wanted = [goal for goal in goals if goal.id in doubtful]
+        doubtful = decide.doubtful(state.standing, seen, state.settings.margin)
+        wanted = [goal for goal in state.goals if goal.id in doubtful]
     if not wanted:
         return None
     # Without a mask, what was asked lies where its goals are said to be, if they all say so.
-    region = now.planned.action.region or mask_region(_targets(trajectory, now))
+    region = now.planned.action.region or mask_region(_targets(state, now))
     return VerifyRequest(image=image, goals=tuple(wanted), again=again, base=now.planned.base, region=region)
 
 
-def _carried(trajectory: Trajectory, now: Round) -> Standing:
+def _targets(state: State, now: Round) -> tuple[Goal, ...]:
+    aimed = now.planned.action.targets
+    return tuple(goal for goal in state.goals if goal.id in aimed)
+
+
+def _carried(state: State, now: Round) -> Standing:
     """Verdicts that a masked edit of the best picture could not change."""
     region = now.planned.action.region
-    if region is None or now.planned.base is None or now.planned.base != history.best(trajectory):
+    if region is None or now.planned.base is None or now.planned.base != state.best:
         return {}
-    before = history.standing(trajectory)
-    goals = {goal.id: goal for goal in history.goals(trajectory)}
-    return {g: verdict for g, verdict in before.items() if _out_of_reach(goals[g], region)}
+    goals = {goal.id: goal for goal in state.goals}
+    return {g: verdict for g, verdict in state.standing.items() if _out_of_reach(goals[g], region)}
 
 
 def _out_of_reach(goal: Goal, region: Region) -> bool:
@@ -323,16 +318,15 @@ def _out_of_reach(goal: Goal, region: Region) -> bool:
     return local and goal.region is not None and goal.region.disjoint(region)
 
 
-def _decision(trajectory: Trajectory, now: Round) -> Decided | None:
+def _decision(state: State, now: Round) -> Decided | None:
     """Close the round when nothing more has to be asked or rendered for it."""
     image = now.picked
-    if image is None or _unasked(trajectory, now, image):
+    if image is None or _unasked(state, now, image):
         return None
-    goals, settings = history.goals(trajectory), trajectory.settings
-    after = {**_carried(trajectory, now), **now.standing(image)}
-    before = history.standing(trajectory) if history.best(trajectory) else None
-    found = decide.judge(goals, before, after, settings, now.preservation(image))
-    good = found.accepted and decide.enough(_targets(trajectory, now), after, settings)
-    if settings.adaptive and not good and _still_to_render(trajectory, now):
+    after = {**_carried(state, now), **now.standing(image)}
+    before = state.standing if state.best else None
+    found = decide.judge(state.goals, before, after, state.settings, now.preservation(image))
+    good = found.accepted and decide.enough(_targets(state, now), after, state.settings)
+    if state.settings.adaptive and not good and _still_to_render(state, now):
         return None
     return Decided(accepted=found.accepted, image=image, gained=found.gained, lost=found.lost, why=found.why)

@@ -4,13 +4,11 @@ Global before local, parents before children, conflicts apart, one or two goals 
 failed waits behind what was not tried yet, and is given up after `TRIES` edits.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from director import history
-from director.history import Round, Standing
-from director.rewards import coverage
-from director.types import ActionKind, Goal, GoalId, ImageHash, Mode, Outcome, Scope, Trajectory
+from director.state import Round, Standing, State, coverage
+from director.types import ActionKind, Goal, GoalId, ImageHash, Mode, Outcome, Scope
 
 TRIES = 3
 """Edits that a goal gets before it is given up."""
@@ -30,27 +28,25 @@ class Opening:
     why: str
 
 
-def opening(trajectory: Trajectory) -> Opening | None:
+def opening(state: State) -> Opening | None:
     """The next round, or None when nothing that is missing can be tried any more."""
-    goals, past = history.goals(trajectory), history.rounds(trajectory)
-    if not past:
-        return _first(trajectory, goals)
-    standing = history.standing(trajectory)
-    batch = next_batch(goals, standing, past, trajectory.settings.batch)
+    if not state.rounds:
+        return _first(state)
+    batch = next_batch(state.goals, state.standing, state.rounds, state.settings.batch)
     if not batch:
         return None
-    if _wants_new_scene(trajectory, goals, standing, past):
-        return Opening(True, True, apart(goals), None, "a global goal resists editing: draw the scene again")
-    if back := _back_to_anchor(trajectory, goals, standing, past, batch):
+    if _wants_new_scene(state):
+        everything = apart(state.goals)
+        return Opening(True, True, everything, None, "a global goal resists editing: draw the scene again")
+    if back := _back_to_anchor(state, batch):
         return back
-    return Opening(False, False, batch, history.best(trajectory), "edit what is missing")
+    return Opening(False, False, batch, state.best, "edit what is missing")
 
 
-def _first(trajectory: Trajectory, goals: Sequence[Goal]) -> Opening:
-    source = trajectory.brief.source
-    if history.mode(trajectory) is Mode.ONE_SHOT:
+def _first(state: State) -> Opening:
+    goals, settings, source = state.goals, state.settings, state.trajectory.brief.source
+    if state.mode is Mode.ONE_SHOT:
         return Opening(True, True, apart(goals), source, "everything at once")
-    settings = trajectory.settings
     if source:
         batch = next_batch(goals, {}, [], settings.batch)
         return Opening(False, False, batch, source, "the first edits of the source")
@@ -90,41 +86,46 @@ def next_batch(goals: Sequence[Goal], standing: Standing, past: Sequence[Round],
 
     A goal that failed before goes alone: saying less at once is what helps it.
     """
-    met = [g for g in goals if _outcome(g, standing) is Outcome.MET]
     failed = {goal.id: failures(goal.id, past) for goal in goals}
-    open_goals = sorted(
-        (g for g in goals if _wanted(g, standing) and failed[g.id] < TRIES and not any(clash(g, m) for m in met)),
-        key=lambda g: (failed[g.id], *_order(g)),
-    )
+    open_goals = _open_goals(goals, standing, failed)
     waiting = {g.id for g in goals if _outcome(g, standing) is Outcome.MISSED}
-    ready = [g for g in open_goals if not waiting.intersection(g.parents)] or open_goals
-    if not ready:
-        return ()
-    first = ready[0]
-    batch = [first]
-    for goal in open_goals if not failed[first.id] else ():
-        if len(batch) == size:
-            break
-        parents_there = waiting.intersection(goal.parents) <= {g.id for g in batch}
-        alike = _RANK[goal.scope] > 0 if _RANK[first.scope] > 0 else _RANK[goal.scope] == 0
-        fresh = goal not in batch and not failed[goal.id] and not any(clash(goal, other) for other in batch)
-        if fresh and parents_there and alike:
+    batch = _ready(open_goals, waiting)[:1]
+    if not batch or failed[batch[0].id]:
+        return tuple(batch)
+    for goal in open_goals:
+        if len(batch) < size and not failed[goal.id] and _joins(goal, batch, waiting):
             batch.append(goal)
     return tuple(batch)
 
 
+def _open_goals(goals: Sequence[Goal], standing: Standing, failed: Mapping[GoalId, int]) -> list[Goal]:
+    """What is missing and may still be tried, the next one first."""
+    met = [g for g in goals if _outcome(g, standing) is Outcome.MET]
+    wanted = [g for g in goals if _wanted(g, standing) and failed[g.id] < TRIES]
+    free = [g for g in wanted if not any(clash(g, other) for other in met)]
+    return sorted(free, key=lambda g: (failed[g.id], *_order(g)))
+
+
+def _ready(open_goals: list[Goal], waiting: set[GoalId]) -> list[Goal]:
+    """Those whose parents are met; all of them where they wait for each other in a circle."""
+    return [g for g in open_goals if not waiting.intersection(g.parents)] or open_goals
+
+
+def _joins(goal: Goal, batch: Sequence[Goal], waiting: set[GoalId]) -> bool:
+    """Whether one instruction can hold this goal too: alike in reach, free of conflicts, its parents met or in it."""
+    parents_there = waiting.intersection(goal.parents) <= {g.id for g in batch}
+    alike = (_RANK[goal.scope] > 0) == (_RANK[batch[0].scope] > 0)
+    return goal not in batch and parents_there and alike and not any(clash(goal, other) for other in batch)
+
+
 def failures(goal: GoalId, past: Sequence[Round]) -> int:
-    """How many edits of a few goals were aimed at this one and did not bring it."""
-    return sum(goal in each.planned.action.targets and not _worked(goal, each) for each in past if _aimed(each))
+    """How many failed edits named this goal. An edit of many goals does not count."""
+    return sum(goal in each.planned.action.targets and goal not in each.gained for each in past if _aimed(each))
 
 
 def _aimed(each: Round) -> bool:
     few = len(each.planned.action.targets) <= _FEW
     return few and each.decided is not None and each.planned.action.kind is ActionKind.EDIT
-
-
-def _worked(goal: GoalId, each: Round) -> bool:
-    return bool(each.decided and each.decided.accepted and goal in each.decided.gained)
 
 
 def _order(goal: Goal) -> tuple[bool, int, float, str]:
@@ -141,32 +142,30 @@ def _wanted(goal: Goal, standing: Standing) -> bool:
     return outcome is Outcome.MISSED or (outcome is Outcome.UNSURE and goal.must_have)
 
 
-def _wants_new_scene(trajectory: Trajectory, goals: Sequence[Goal], standing: Standing, past: Sequence[Round]) -> bool:
+def _wants_new_scene(state: State) -> bool:
     """A global goal that an edit already failed to bring, in a picture that has little to lose; once a job."""
+    goals, standing, past = state.goals, state.standing, state.rounds
     drawn_again = any(each.planned.action.kind is ActionKind.GENERATE for each in past[1:])
     resists = any(_RANK[g.scope] == 0 and _wanted(g, standing) and failures(g.id, past) for g in goals)
     little_to_lose = coverage(goals, standing) < _REGENERATE_BELOW
-    return trajectory.brief.source is None and not drawn_again and resists and little_to_lose
+    return state.trajectory.brief.source is None and not drawn_again and resists and little_to_lose
 
 
-def _back_to_anchor(
-    trajectory: Trajectory, goals: Sequence[Goal], standing: Standing, past: Sequence[Round], batch: tuple[Goal, ...]
-) -> Opening | None:
+def _back_to_anchor(state: State, batch: tuple[Goal, ...]) -> Opening | None:
     """After k chained edits: all that they brought, said once more, to the picture they started from.
 
     Chained edits decay; one merged edit of the anchor has a single edit's damage (EditThinker,
     arXiv 2512.05965). Tried once for each chain length, since a rejected try would only repeat.
     """
-    every = trajectory.settings.anchor_after
-    start, chained = history.anchor(trajectory)
-    last = past[-1]
+    every = state.settings.anchor_after
+    start, chained = state.anchor
+    last = state.rounds[-1]
     if not every or not start or chained == 0 or chained % every or last.planned.base == start:
         return None
-    at_start = _met_at(start, past)
-    brought = [g for g in goals if _outcome(g, standing) is Outcome.MET and g.id not in at_start]
-    return Opening(
-        True, False, apart([*brought, *batch]), start, f"{chained} edits in a row: once more from the anchor"
-    )
+    at_start = _met_at(start, state.rounds)
+    brought = [g for g in state.goals if _outcome(g, state.standing) is Outcome.MET and g.id not in at_start]
+    why = f"{chained} edits in a row: once more from the anchor"
+    return Opening(True, False, apart([*brought, *batch]), start, why)
 
 
 def _met_at(image: ImageHash, past: Sequence[Round]) -> set[GoalId]:

@@ -37,6 +37,31 @@ class Seat(StrEnum):
     VERIFIER = "verifier"
 
 
+@dataclass(frozen=True)
+class StepKind:
+    """One kind of step: whose seat does it, and which event answers it."""
+
+    name: str
+    seat: Seat
+    reply: str  # the kind of the event
+    doing: str  # for people, as in "rendering: waiting for editor"
+    heading: str  # for people, in a table of costs
+    max_seconds: float  # unless the settings say otherwise, a step that runs longer has hung
+
+
+STEP_KINDS = {
+    kind.name: kind
+    for kind in (
+        StepKind("extract", Seat.PLANNER, "extracted", "reading the brief", "Reading the brief", 120.0),
+        StepKind("plan", Seat.PLANNER, "planned", "planning", "Planning", 120.0),
+        StepKind("render", Seat.EDITOR, "rendered", "rendering", "Rendering", 600.0),
+        StepKind("select", Seat.JUDGE, "selected", "choosing a candidate", "Choosing", 120.0),
+        StepKind("verify", Seat.VERIFIER, "verified", "checking the goals", "Checking goals", 180.0),
+    )
+}
+"""Every kind of step, by its name, in the order of a round."""
+
+
 class ExtractRequest(Value):
     """Turn the brief into goals, verbatim."""
 

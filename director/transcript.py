@@ -1,9 +1,10 @@
-"""A trajectory told to a person: one line an event."""
+"""A trajectory for a person to read: one line an event."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from director import types
+from director.state import count_goals
 from director.types import (
     Decided,
     Extracted,
@@ -30,8 +31,8 @@ class Line(NamedTuple):
         return f"{self.label:<12}{self.text}"
 
 
-class Narrator:
-    """Remembers what a job's earlier events said, to tell the next one in context."""
+class Transcript:
+    """Remembers a job's earlier events, so that the line of the next one can refer to them."""
 
     def __init__(self, goals: tuple[Goal, ...] = ()) -> None:
         self._goals: dict[str, str] = {goal.id: goal.text for goal in goals}
@@ -40,7 +41,7 @@ class Narrator:
         self._seen: dict[str, dict[str, Verdict]] = {}
         self._standing: dict[str, Verdict] = {}
 
-    def tell(self, event: types.Event) -> Line:
+    def line(self, event: types.Event) -> Line:
         """What to print for an event of the trajectory. Events come in order, each once."""
         match event:
             case Extracted():
@@ -93,10 +94,8 @@ class Narrator:
         return Line(label, self._score(self._standing) + tail, style)
 
     def _score(self, verdicts: Mapping[str, Verdict]) -> str:
-        outcomes = [verdict.outcome for verdict in verdicts.values()]
-        unsure = outcomes.count(Outcome.UNSURE)
-        total = len(self._goals) or len(outcomes)
-        return f"{outcomes.count(Outcome.MET)}/{total} goals met" + (f", {unsure} unsure" if unsure else "")
+        counts = count_goals(verdicts.values(), len(self._goals) or len(verdicts))
+        return f"{counts.met}/{counts.total} goals met" + (f", {counts.unsure} unsure" if counts.unsure else "")
 
     def _names(self, goals: tuple[str, ...], most: int = 3) -> str:
         names = [plain(self._goals.get(goal, goal), 40) for goal in goals[:most]]

@@ -162,13 +162,16 @@ class LoopSettings(Value):
     The paper's strategies are values of these (`STRATEGIES`), never code.
     """
 
+    # `guard` is the public and stored name of `weigh_kept`.
+    model_config = ConfigDict(serialize_by_alias=True)
+
     gate: Literal["auto", "one-shot", "staged"] = "auto"
     editor: ModelName = "flux-krea"
     candidates: int = Field(4, ge=1, le=16, description="N of the micro-grid")
     adaptive: bool = Field(True, description="render two candidates first, the rest only if needed")
     enough: Share = Field(0.75, description="share of an instruction's goals met that needs no more candidates")
     judge: bool = Field(True, description="a judge picks; without one, candidates must be 1")
-    guard: bool = Field(True, description="the judge also weighs what the picture meets already")
+    weigh_kept: bool = Field(True, alias="guard", description="the judge also weighs what the picture meets already")
     rollback: bool = Field(True, description="a picture that breaks the accept rule does not become the best")
     reprompt: bool = Field(True, description="the planner words instructions; off: the brief's own words")
     masks: bool = Field(True, description="local misses are edited inside a mask")
@@ -190,6 +193,11 @@ class LoopSettings(Value):
         if not self.judge and self.candidates > 1:
             raise ValueError("candidates must be 1 when judge is off: nobody would pick")
         return self
+
+
+def public_names(model: type[BaseModel]) -> list[str]:
+    """The names of its fields as people write them."""
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 _PLAIN: dict[str, object] = {

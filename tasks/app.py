@@ -18,7 +18,7 @@ from celery.signals import worker_process_shutdown
 from kombu.exceptions import OperationalError
 
 from director.errors import DirectorError, StoreError
-from director.seats import Studio
+from director.seats import STEP_KINDS, Studio
 from tasks.jobs import PRIORITIES
 from tasks.ledger.ledger import Ledger, broker_queue_length, connect
 from tasks.ledger.types import Hint
@@ -30,7 +30,6 @@ from tasks.store import Archive, Images, S3Store
 
 log = logging.getLogger(__name__)
 
-KINDS = ("extract", "plan", "render", "select", "verify")
 OpenStudio = Callable[[Settings, ExitStack], Studio]
 _BEAT_SECONDS = 5.0
 
@@ -47,7 +46,7 @@ def make_app(
     app.conf.update(celery_settings(settings))
     if open_studio:
         child = _Child(app, settings, open_studio, observe)
-        for kind in KINDS:
+        for kind in STEP_KINDS:
             _add_task(app, kind, child)
         worker_process_shutdown.connect(child.close, weak=False)
         app.steps["consumer"].add(_beat(settings))

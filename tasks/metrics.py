@@ -14,13 +14,13 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from director import history
-from director.types import Outcome, Trajectory
+from director.seats import STEP_KINDS
+from director.state import State
+from director.types import Trajectory
 from tasks.settings import BadSettings, Settings
 from tasks.steps import Attempt, status_of
 
 BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 450, 600, 900, 1800)
-_BOUNDARIES = {"extract": "planner", "plan": "planner", "render": "editor", "select": "judge", "verify": "verifier"}
 
 
 class StepMeter:
@@ -51,7 +51,7 @@ class StepMeter:
         for kind, seconds in max_step_s.items():
             longest.labels(kind).set(seconds)
             # A series that is there before its first event: rate() would miss that otherwise.
-            for boundary in (_BOUNDARIES[kind], "store"):
+            for boundary in (STEP_KINDS[kind].seat.value, "store"):
                 self._failures.labels(kind, boundary, "retry")
 
     def observe(self, attempt: Attempt) -> None:
@@ -74,9 +74,8 @@ class StepMeter:
         stop = trajectory.stop
         assert stop, "it has ended"
         self._ended.labels(status_of(stop).value, stop.reason.value).inc()
-        standing = [verdict.outcome for verdict in history.standing(trajectory).values()]
-        for outcome in Outcome:
-            self._goals.labels(outcome.value).inc(standing.count(outcome))
+        for outcome, goals in State.of(trajectory).counts.model_dump(exclude={"total"}).items():
+            self._goals.labels(outcome).inc(goals)
 
 
 class ReconcilerMeter:

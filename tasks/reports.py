@@ -3,8 +3,8 @@
 from base64 import b64encode
 from collections.abc import Callable
 
-from director import history
 from director.report import RunInfo, report
+from director.state import State
 from director.types import ImageHash, Trajectory
 from tasks.store.images import Images
 from tasks.store.objects import NotFound
@@ -16,9 +16,9 @@ _BUDGET = ((12, 512), (32, 384), (80, 256), (10**9, 128))
 """Up to so many pictures, so wide: a page that can only enlarge what it holds stays below 3 MB."""
 
 
-def linked(trajectory: Trajectory, thumbnails: Thumbnails, place: Callable[[ImageHash], str], info: RunInfo) -> str:
+def linked(trajectory: Trajectory, thumbnails: Thumbnails, place: Callable[[ImageHash], str], run_info: RunInfo) -> str:
     """The page as it is served: thumbnails inside, the full size behind `place`."""
-    thumbnails.warm(history.pictures(trajectory), SMALL)
+    thumbnails.warm(State.of(trajectory).pictures, SMALL)
 
     class Linked:
         def lead(self, image: ImageHash) -> str:
@@ -30,12 +30,12 @@ def linked(trajectory: Trajectory, thumbnails: Thumbnails, place: Callable[[Imag
         def full(self, image: ImageHash) -> str:
             return place(image)
 
-    return report(trajectory, Linked(), info)
+    return report(trajectory, Linked(), run_info)
 
 
-def standalone(trajectory: Trajectory, thumbnails: Thumbnails, info: RunInfo) -> str:
+def standalone(trajectory: Trajectory, thumbnails: Thumbnails, run_info: RunInfo) -> str:
     """The page as a file of its own: the final picture full size, candidates of a modest size, nothing elsewhere."""
-    named = history.pictures(trajectory)
+    named = State.of(trajectory).pictures
     width = next(width for most, width in _BUDGET if len(named) <= most)
     thumbnails.warm(named, width)
 
@@ -49,7 +49,7 @@ def standalone(trajectory: Trajectory, thumbnails: Thumbnails, info: RunInfo) ->
         def full(self, image: ImageHash) -> str:
             return ""
 
-    return report(trajectory, Inside(), info)
+    return report(trajectory, Inside(), run_info)
 
 
 def _whole(images: Images, image: ImageHash) -> str:

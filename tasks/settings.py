@@ -12,12 +12,13 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
+from director.seats import STEP_KINDS
 from director.types import MAX_BRIEF_BYTES, ModelName
 from tasks.ledger.types import Limits
 from tasks.tokens import BadSettings, Grant, Rules, Secret, grants
 
 PREFIX = "VISIONDIRECTOR_"
-MAX_STEP_S = {"extract": 120.0, "plan": 120.0, "render": 600.0, "select": 120.0, "verify": 180.0}
+MAX_STEP_S = {kind.name: kind.max_seconds for kind in STEP_KINDS.values()}
 
 Seconds = Annotated[float, Field(gt=0, le=30 * 86_400)]
 

@@ -3,22 +3,17 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
-from director import history
-from director.rewards import coverage
-from director.types import Outcome, Share, StopReason, Trajectory, Value
+from director.state import GoalCounts, State, coverage
+from director.types import Share, StopReason, Trajectory, Value
 
 
-class GoalSummary(Value):
+class GoalSummary(GoalCounts):
     """Goals by their standing on the best picture (those not looked at yet are in `total` only), and what was done.
 
     `coverage` is the share of the goals' weight that is met; None before the first picture was accepted.
     `failed` says why the loop itself ended in failure.
     """
 
-    met: int = 0
-    missed: int = 0
-    unsure: int = 0
-    total: int = 0
     coverage: Share | None = None
     rounds: int = 0
     renders: int = 0
@@ -26,17 +21,12 @@ class GoalSummary(Value):
 
     @classmethod
     def of(cls, trajectory: Trajectory) -> Self:
-        goals, standing = history.goals(trajectory), history.standing(trajectory)
-        outcomes = [verdict.outcome for verdict in standing.values()]
-        used, stop = history.usage(trajectory), trajectory.stop
+        state, stop = State.of(trajectory), trajectory.stop
         return cls(
-            met=outcomes.count(Outcome.MET),
-            missed=outcomes.count(Outcome.MISSED),
-            unsure=outcomes.count(Outcome.UNSURE),
-            total=len(goals),
-            coverage=coverage(goals, standing) if standing else None,
-            rounds=used.rounds,
-            renders=used.renders,
+            **state.counts.model_dump(),
+            coverage=coverage(state.goals, state.standing) if state.standing else None,
+            rounds=len(state.rounds),
+            renders=len(state.candidates),
             failed=stop.why[:500] if stop and stop.reason is StopReason.FAILED else "",
         )
 

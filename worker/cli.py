@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from director.errors import BriefError, DirectorError
 from director.intake import assignments, loop_settings, read_brief
-from director.transcript import Narrator
+from director.transcript import Transcript
 from director.types import STRATEGIES, Trajectory
 from tasks.logs import fields
 from tasks.logs import setup as setup_logging
@@ -258,12 +258,12 @@ def _direct(parsed: argparse.Namespace) -> int:
     brief = read_brief(parsed.brief.read_bytes(), annotated=parsed.annotated)
     settings = loop_settings(assignments(parsed.set), parsed.strategy)
     source = parsed.source.read_bytes() if parsed.source else None
-    narrator, told = Narrator(brief.goals), 0
+    transcript, told = Transcript(brief.goals), 0
 
     def tell(trajectory: Trajectory) -> None:
         nonlocal told
         for event in trajectory.events[told:]:
-            print(narrator.tell(event), flush=True)
+            print(transcript.line(event), flush=True)
         told = len(trajectory.events)
 
     process = _settings(parsed)

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from director import history
 from director.loop import begin, direct
-from director.report import RunInfo, Try
-from director.seats import Images, Studio
+from director.report import Attempt, RunInfo
+from director.seats import STEP_KINDS, Images, Studio
+from director.state import State
 from director.types import Brief, LoopSettings, Seed, Stopped, StopReason, Trajectory
 from tasks.reports import standalone
 from tasks.settings import Settings
@@ -17,7 +17,7 @@ from tasks.store import Images as StoredImages
 from tasks.store.png_metadata import metadata_text, with_metadata
 from worker.studio import open_studio
 
-_STEPS = {"extracted": "extract", "planned": "plan", "rendered": "render", "selected": "select", "verified": "verify"}
+_STEPS = {kind.reply: kind.name for kind in STEP_KINDS.values()}
 
 
 class LocalContext:
@@ -64,11 +64,11 @@ def direct_to(
         studio = open_studio(process, resources)
         trajectory = run(brief, settings, seed, studio, images, watch)
     (folder / "trajectory.json").write_text(trajectory.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    if final := history.deliverable(trajectory):
+    if final := State.of(trajectory).deliverable:
         png = images.get(final)
         imprinted = with_metadata(png, metadata_text(trajectory, final)) if process.image_metadata else png
         (folder / "final.png").write_bytes(imprinted)
-    page = standalone(trajectory, Thumbnails(images), watch.facts())
+    page = standalone(trajectory, Thumbnails(images), watch.run_info())
     (folder / "report.html").write_text(page, encoding="utf-8")
     return trajectory
 
@@ -78,7 +78,7 @@ class Stopwatch:
 
     def __init__(self, start: Trajectory, tell: Callable[[Trajectory], None]) -> None:
         self._tell = tell
-        self._tries: list[Try] = []
+        self._attempts: list[Attempt] = []
         self._events = len(start.events)
         self._began, self._last = time.time(), time.perf_counter()
 
@@ -86,12 +86,12 @@ class Stopwatch:
         now = time.perf_counter()
         reply = trajectory.events[self._events]  # what follows it in this step came of itself
         kind = _STEPS.get(reply.kind, reply.kind)
-        self._tries.append(Try(n=len(self._tries), kind=kind, seconds=now - self._last))
+        self._attempts.append(Attempt(n=len(self._attempts), kind=kind, seconds=now - self._last))
         self._events, self._last = len(trajectory.events), now
         self._tell(trajectory)
 
-    def facts(self) -> RunInfo:
-        return RunInfo(created=self._began, tries=tuple(self._tries))
+    def run_info(self) -> RunInfo:
+        return RunInfo(created=self._began, attempts=tuple(self._attempts))
 
 
 def run(

@@ -17,7 +17,7 @@ from api.cli.find import find
 from api.cli.live import Painting, View
 from api.cli.many import Row, Rows
 from api.client import Event, Job, Unavailable
-from director.transcript import Line, Narrator
+from director.transcript import Line, Transcript
 from director.types import Brief, LoopSettings, Trajectory
 
 PAUSE = 1.0
@@ -76,12 +76,12 @@ def _beginning(desk: Desk, job: Job) -> Trajectory:
 
 def _told(desk: Desk, begun: View) -> Job:
     """As lines, or as JSON lines."""
-    narrator, screen = Narrator(begun.trajectory.brief.goals), desk.screen
+    transcript, screen = Transcript(begun.trajectory.brief.goals), desk.screen
 
     def tell(event: Event) -> None:
         screen.data({"job": begun.job.id, "id": event.id, "event": event.kind, "data": event.data})
         if event.kind != "end":
-            screen.line(narrate.told(narrator, event))
+            screen.line(narrate.told(transcript, event))
 
     def tell_doing(doing: str) -> None:
         screen.data({"job": begun.job.id, "event": "progress", "data": {"doing": doing}})

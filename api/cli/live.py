@@ -15,10 +15,10 @@ from rich.text import Text
 
 from api import narrate
 from api.client import Event, Job
-from director import history, types
-from director.history import Round, Standing
+from director import types
+from director.state import Round, Standing, State, count_goals
 from director.transcript import count, plain
-from director.types import Outcome, Trajectory
+from director.types import Trajectory
 
 _EVENTS: TypeAdapter[types.Event] = TypeAdapter(types.Event)
 
@@ -100,12 +100,11 @@ def rounds(view: View, most: int) -> list[RenderableType]:
     table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     standing: Standing = {}
     rows: list[list[RenderableType]] = []
-    total = len(history.goals(view.trajectory))
-    candidates = view.trajectory.settings.candidates
-    for each in history.rounds(view.trajectory):
+    state = State.of(view.trajectory)
+    for each in state.rounds:
         if each.decided and each.decided.accepted:
             standing = {**standing, **each.standing(each.decided.image)}
-        rows.append(_round(each, standing, total, candidates, view.trajectory))
+        rows.append(_round(each, standing, state))
     hidden = len(rows) - most
     for row in rows[max(0, hidden) :]:
         table.add_row(*row)
@@ -113,19 +112,18 @@ def rounds(view: View, most: int) -> list[RenderableType]:
     return [*above, table] if rows else []
 
 
-def _round(
-    each: Round, standing: Standing, total: int, candidates: int, trajectory: Trajectory
-) -> list[RenderableType]:
+def _round(each: Round, standing: Standing, state: State) -> list[RenderableType]:
     action = each.planned.action
     sign, style = ("", "") if not each.decided else ("✓", "green") if each.decided.accepted else ("↩", "yellow")
-    score = f"{_met(standing)}/{total}" if each.decided else ""
+    counts = count_goals(standing.values(), len(state.goals))
+    score = f"{counts.met}/{counts.total}" if each.decided else ""
     return [
         Text(f"{each.number:>2}", style="dim"),
         Text("draw" if action.kind is types.ActionKind.GENERATE else "edit"),
-        grid(each, candidates),
+        grid(each, state.settings.candidates),
         Text(sign, style=style),
         Text(score, style=style),
-        _changes(each, trajectory) or Text(plain(action.instruction, 200), style="" if not each.decided else "dim"),
+        _changes(each, state) or Text(plain(action.instruction, 200), style="" if not each.decided else "dim"),
     ]
 
 
@@ -143,11 +141,11 @@ def grid(each: Round, candidates: int) -> Text:
     return text
 
 
-def _changes(each: Round, trajectory: Trajectory) -> Text | None:
+def _changes(each: Round, state: State) -> Text | None:
     """What a closed round gained and lost: by the goals' words, or how many where they are too many."""
     if not each.decided or not (each.decided.gained or each.decided.lost):
         return None
-    names = {goal.id: plain(goal.text, 40) for goal in history.goals(trajectory)}
+    names = {goal.id: plain(goal.text, 40) for goal in state.goals}
     text = Text()
     changes = [("+", "green", each.decided.gained), ("−", "red", each.decided.lost)]
     # What was lost is why a picture was rolled back: there it stands first.
@@ -161,17 +159,17 @@ def _changes(each: Round, trajectory: Trajectory) -> Text | None:
 
 
 def foot(view: View, width: int) -> list[RenderableType]:
-    trajectory = view.trajectory
-    goals, standing = history.goals(trajectory), history.standing(trajectory)
+    state = State.of(view.trajectory)
     lines: list[RenderableType] = []
-    if goals:
-        outcomes = [standing[goal.id].outcome if goal.id in standing else "" for goal in goals]
+    if state.goals:
+        standing = state.standing
+        outcomes = [standing[goal.id].outcome if goal.id in standing else "" for goal in state.goals]
         lines.append(_label("goals").append_text(bar(outcomes, max(5, min(_BAR, width - _WORDS)))))
-    lines.append(_label("cost").append(narrate.cost(view.job, history.usage(trajectory))))
+    lines.append(_label("cost").append(narrate.cost(view.job, state.usage)))
     if view.job.ended:
         lines += [
             Text(str(line), style=line.style, no_wrap=line.label in MARKS, overflow="ellipsis")
-            for line in narrate.outcome(view.job, trajectory)
+            for line in narrate.outcome(view.job, view.trajectory)
         ]
     return lines
 
@@ -207,7 +205,3 @@ def _doing(doing: str, quiet: int) -> Text:
 
 def _label(name: str) -> Text:
     return Text(no_wrap=True, overflow="ellipsis").append(f"{name:<12}", style="dim")
-
-
-def _met(standing: Standing) -> int:
-    return sum(verdict.outcome is Outcome.MET for verdict in standing.values())

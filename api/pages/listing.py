@@ -10,7 +10,7 @@ from director.report import document
 from director.report.html import NOTHING, Html, fill_from, html, join
 from director.report.marks import duration
 from director.report.page import tally
-from director.report.state import refreshing
+from director.report.status import refreshing
 from director.transcript import count
 from tasks.jobs import ACTIVE, JobStatus
 
@@ -99,7 +99,6 @@ def _list(jobs: Sequence[JobSummary], view: View, now: float, place: str, more: 
 def _row(job: JobSummary, view: View, now: float, with_owner: bool) -> Html:
     state, words = _STATES.get(job.status) or _STOPS.get(job.stop, ("unseen", job.stop))
     goals = job.goals
-    known = {"met": goals.met, "unsure": goals.unsure, "missed": goals.missed}
     return fill_from(
         "api.pages",
         "job",
@@ -113,7 +112,7 @@ def _row(job: JobSummary, view: View, now: float, with_owner: bool) -> Html:
         state=state,
         status=words,
         doing=job.doing or (f"{job.error.boundary}: {job.error.message}"[:160] if job.error else ""),
-        bar=tally({**known, "unseen": goals.total - sum(known.values())}) if goals.total else NOTHING,
+        bar=tally(goals) if goals.total else NOTHING,
         goals=f"{goals.met} of {goals.total} met" if goals.total else "brief not read yet",
         cost=_cost(job),
         iso=datetime.fromtimestamp(job.created, UTC).isoformat(timespec="seconds"),

@@ -11,8 +11,8 @@ from api.pages.listing import View, active, jobs_page
 from api.problems import Problem
 from api.routes import Owner, TheDoor
 from api.schemas import CURSOR, JobList, Wanted
-from director import history
-from director.report import RunInfo, Trouble, Try
+from director.report import Attempt, RunInfo, Trouble
+from director.state import State
 from tasks.jobs import MAX_LABELS, JobStatus, Label
 from tasks.reports import linked, standalone
 from tasks.store import Thumbnails
@@ -73,25 +73,25 @@ def report(
     service = door.service
     found = service.find(owner, id)
     trajectory, summary = service.trajectory(found), service.summary(found)
-    tries = tuple(Try.model_validate(each) for each in service.archive.attempts(id))
+    attempts = tuple(Attempt.model_validate(each) for each in service.archive.attempts(id))
     every = REFRESH_SECONDS if summary.doing and refresh == "on" and not standalone_file else 0
     place = f"/v1/jobs/{id}"
-    facts = RunInfo(
+    run_info = RunInfo(
         job=id,
         doing=summary.doing,
         trouble=Trouble(**summary.error.model_dump()) if summary.error else None,
         created=summary.created,
         ended=summary.ended,
-        tries=tries,
+        attempts=attempts,
         refresh=every,
         other="" if standalone_file else f"{place}/report?refresh=off" if every else f"{place}/report",
         home="" if standalone_file else "/jobs",
     )
     if standalone_file:
-        answer = page(standalone(trajectory, thumbnails, facts))
+        answer = page(standalone(trajectory, thumbnails, run_info))
         answer.headers["Content-Disposition"] = f'attachment; filename="{id}.html"'
         return answer
-    return page(linked(trajectory, thumbnails, lambda image: f"{place}/images/{image}", facts), refresh=every)
+    return page(linked(trajectory, thumbnails, lambda image: f"{place}/images/{image}", run_info), refresh=every)
 
 
 @pages.get(
@@ -110,10 +110,10 @@ def picture(
 ) -> Response:
     """A picture that the job's trajectory names, as PNG; with `width` a thumbnail. `best` is the best so far."""
     found = door.service.find(owner, id)
-    trajectory = door.service.trajectory(found)
+    state = State.of(door.service.trajectory(found))
     fixed = found.ended or image != BEST
-    image = (history.deliverable(trajectory) or "") if image == BEST else image
-    if image not in history.pictures(trajectory):
+    image = (state.deliverable or "") if image == BEST else image
+    if image not in state.pictures:
         raise Problem(404, "unknown-picture", "Unknown picture", "The job names no such picture.")
     small = at_least(width) if width else None
     tag = f'"{image}-{small}"' if small else f'"{image}"'

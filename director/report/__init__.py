@@ -1,6 +1,6 @@
 """A trajectory as one HTML page: `report` is pure, and pictures are whatever references its caller gives."""
 
 from director.report.page import document, policy, report
-from director.report.run_info import Pictures, RunInfo, Trouble, Try
+from director.report.run_info import Attempt, Pictures, RunInfo, Trouble
 
-__all__ = ["Pictures", "RunInfo", "Trouble", "Try", "document", "policy", "report"]
+__all__ = ["Attempt", "Pictures", "RunInfo", "Trouble", "document", "policy", "report"]

@@ -1,23 +1,15 @@
-"""What a job cost, and where the time went: by kind of step, with the tries that came to nothing in sight."""
+"""What a job cost, and where the time went: by kind of step, with the attempts that came to nothing in sight."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from director import history
 from director.report.html import NOTHING, Html, fill, html, join
 from director.report.marks import duration
-from director.report.run_info import RunInfo, Try
+from director.report.run_info import Attempt, RunInfo
+from director.seats import STEP_KINDS
+from director.state import State
 from director.transcript import count
-from director.types import Trajectory
 
-_ORDER = ("extract", "plan", "render", "select", "verify")
-_WORDS = {
-    "extract": "Reading the brief",
-    "plan": "Planning",
-    "render": "Rendering",
-    "select": "Choosing",
-    "verify": "Checking goals",
-}
 _COUNTS = {
     "vlm_calls": "calls of the VLM", "prompt_tokens": "prompt tokens", "completion_tokens": "tokens written",
     "denoising_steps": "denoising steps", "ocr_calls": "OCR readings", "out_of_memory": "times out of memory",
@@ -26,10 +18,10 @@ _COUNTS = {
 
 @dataclass(frozen=True)
 class Share:
-    """The tries of one kind of step. Seconds of workers, `wasted` being those that were not committed."""
+    """The attempts of one kind of step. Seconds of workers, `wasted` being those that were not committed."""
 
     kind: str
-    tries: int
+    attempts: int
     failed: int
     useful: float
     wasted: float
@@ -39,38 +31,39 @@ class Share:
         return self.useful + self.wasted
 
 
-def shares(tries: Sequence[Try]) -> list[Share]:
+def shares(attempts: Sequence[Attempt]) -> list[Share]:
     """By kind of step, in the order of a round."""
-    kinds = sorted({each.kind for each in tries}, key=lambda k: (_ORDER.index(k) if k in _ORDER else len(_ORDER), k))
+    given = {each.kind for each in attempts}
+    kinds = [*(kind for kind in STEP_KINDS if kind in given), *sorted(given - STEP_KINDS.keys())]
     found: list[Share] = []
     for kind in kinds:
-        own = [each for each in tries if each.kind == kind]
+        own = [each for each in attempts if each.kind == kind]
         lost = [each for each in own if not each.committed]
         useful = sum(each.seconds for each in own if each.committed)
         found.append(Share(kind, len(own), len(lost), useful, sum(each.seconds for each in lost)))
     return found
 
 
-def section(trajectory: Trajectory, facts: RunInfo) -> Html:
-    usage = history.usage(trajectory)
+def section(state: State, run_info: RunInfo) -> Html:
+    usage = state.usage
     calls = [
         count(usage.rounds, "round"), count(usage.renders, "picture"), f"{usage.planner_calls} by the planner",
         f"{usage.judge_calls} by the judge", f"{usage.verifier_calls} by the verifier",
     ]  # fmt: skip
     said = f"{calls[0]}, {calls[1]}. Calls: {', '.join(calls[2:])}."
-    if not facts.tries:
+    if not run_info.attempts:
         return html('<p>$said</p><p class="note">No times were recorded.</p>', said=said)
-    parts = shares(facts.tries)
+    parts = shares(run_info.attempts)
     return fill(
         "cost",
         said=said,
-        wall=_wall(parts, facts),
+        wall=_wall(parts, run_info),
         rows=join((_row(part, max(p.all for p in parts)) for part in parts), "\n"),
-        tries=sum(part.tries for part in parts),
+        tries=sum(part.attempts for part in parts),
         failed=sum(part.failed for part in parts),
         total=duration(sum(part.all for part in parts)),
-        counts=_counts(facts.tries),
-        troubles=_troubles(facts.tries),
+        counts=_counts(run_info.attempts),
+        troubles=_troubles(run_info.attempts),
     )
 
 
@@ -81,19 +74,20 @@ def _row(part: Share, most: float) -> Html:
         if part.failed
         else NOTHING
     )
+    kind = STEP_KINDS.get(part.kind)
     return fill(
         "share",
-        name=_WORDS.get(part.kind, part.kind), tries=part.tries, lost=lost, time=duration(part.all),
+        name=kind.heading if kind else part.kind, tries=part.attempts, lost=lost, time=duration(part.all),
         useful=f"{useful:.2f}", wasted=f"{wasted:.2f}",
     )  # fmt: skip
 
 
-def _wall(parts: Sequence[Share], facts: RunInfo) -> Html:
-    """Work beside the clock: what is left was spent in queues, or between two tries."""
+def _wall(parts: Sequence[Share], run_info: RunInfo) -> Html:
+    """Work beside the clock: what is left was spent in queues, or between two attempts."""
     work = sum(part.all for part in parts)
-    if facts.created is None or facts.ended is None:
+    if run_info.created is None or run_info.ended is None:
         return html("<p>$work of work.</p>", work=duration(work))
-    wall = max(facts.ended - facts.created, 0.0)
+    wall = max(run_info.ended - run_info.created, 0.0)
     waited = max(wall - work, 0.0)
     return html(
         "<p>$wall from submit to end: $work of work and $waited of waiting for a worker or between tries.</p>",
@@ -101,15 +95,15 @@ def _wall(parts: Sequence[Share], facts: RunInfo) -> Html:
     )  # fmt: skip
 
 
-def _counts(tries: Sequence[Try]) -> Html:
-    sums = {name: sum(each.counts.get(name, 0) for each in tries) for name in _COUNTS}
+def _counts(attempts: Sequence[Attempt]) -> Html:
+    sums = {name: sum(each.counts.get(name, 0) for each in attempts) for name in _COUNTS}
     said = [f"{total:,} {_COUNTS[name]}" for name, total in sums.items() if total]
     return html("<p>$said.</p>", said=", ".join(said)) if said else NOTHING
 
 
-def _troubles(tries: Sequence[Try]) -> Html:
+def _troubles(attempts: Sequence[Attempt]) -> Html:
     """What went wrong on the way, whatever became of the job."""
-    troubled = [each for each in tries if each.error]
+    troubled = [each for each in attempts if each.error]
     if not troubled:
         return NOTHING
     lines = (

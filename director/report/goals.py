@@ -3,12 +3,11 @@
 import re
 from difflib import SequenceMatcher
 
-from director import history
-from director.history import Round, Standing
 from director.report.html import NOTHING, Html, fill, html, join, text
 from director.report.marks import UNSEEN, mark_of, percent
 from director.report.rounds import Book, fate
-from director.types import Goal, Outcome, Verdict
+from director.state import Round, Standing, count_goals
+from director.types import Goal, Verdict
 
 _READ = re.compile(r"\bread(?:s)? (?P<quote>['\"])(?P<words>.*?)(?P=quote)(?=$|[ ,;.])")
 _NOTHING = re.compile(r"\breads nothing\b|nowhere to be read")
@@ -16,23 +15,23 @@ _NOTHING = re.compile(r"\breads nothing\b|nowhere to be read")
 
 def matrix(book: Book) -> Html:
     """One row a goal, one column a round, and how each goal stands on the best picture."""
-    if not book.goals:
+    if not book.state.goals:
         return html('<p class="note">The brief has not been read yet, so there are no goals to show.</p>')
-    standing = history.standing(book.trajectory)
+    standing = book.state.standing
     return fill(
         "matrix",
-        wide=" wide" if len(book.rounds) > 8 else "",
-        rounds=join(_heading(each) for each in book.rounds),
-        rows=join((_row(book, goal, standing) for goal in book.goals), "\n"),
-        totals=join(_total(each.standing(_looked_at(each))) for each in book.rounds),
+        wide=" wide" if len(book.state.rounds) > 8 else "",
+        rounds=join(_heading(each) for each in book.state.rounds),
+        rows=join((_row(book, goal, standing) for goal in book.state.goals), "\n"),
+        totals=join(_total(each.standing(_looked_at(each))) for each in book.state.rounds),
         best=_total(standing),
     )
 
 
 def lettering(book: Book) -> Html:
     """What the picture was to say, and what was read in it."""
-    asked = [goal for goal in book.goals if goal.string]
-    standing = history.standing(book.trajectory)
+    asked = [goal for goal in book.state.goals if goal.string]
+    standing = book.state.standing
     return (
         fill("lettering", rows=join(_letters(book, goal, standing.get(goal.id)) for goal in asked))
         if asked
@@ -55,7 +54,9 @@ def _heading(each: Round) -> Html:
 
 
 def _row(book: Book, goal: Goal, standing: Standing) -> Html:
-    cells = [_cell(goal, each.standing(_looked_at(each)).get(goal.id), f"{each.number}", each) for each in book.rounds]
+    cells = [
+        _cell(goal, each.standing(_looked_at(each)).get(goal.id), f"{each.number}", each) for each in book.state.rounds
+    ]
     notes = [goal.type.replace("_", " "), "must have" if goal.must_have else ""]
     return fill(
         "goal",
@@ -83,10 +84,10 @@ def _cell(goal: Goal, verdict: Verdict | None, column: str, each: Round | None) 
 
 
 def _total(standing: Standing) -> Html:
-    outcomes = [verdict.outcome for verdict in standing.values()]
-    return html(
-        '<td>$met<span class="of">/$all</span></td>', met=outcomes.count(Outcome.MET), all=len(outcomes)
-    ) if outcomes else html('<td><span class="sr">nothing looked at</span></td>')  # fmt: skip
+    if not standing:
+        return html('<td><span class="sr">nothing looked at</span></td>')
+    seen = count_goals(standing.values(), len(standing))
+    return html('<td>$met<span class="of">/$all</span></td>', met=seen.met, all=seen.total)
 
 
 def _letters(book: Book, goal: Goal, verdict: Verdict | None) -> Html:

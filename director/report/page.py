@@ -6,39 +6,38 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
 
-from director import history
-from director.report import cost, goals, rounds, state, words
+from director.report import cost, goals, rounds, status, words
 from director.report.html import NOTHING, Html, fill, html, join
-from director.report.marks import MARKS, Mark
+from director.report.marks import MARKS, UNSEEN
 from director.report.rounds import Book
 from director.report.run_info import Pictures, RunInfo
+from director.state import GoalCounts, State
 from director.transcript import count
 from director.types import Outcome, Trajectory
 
 
-def report(trajectory: Trajectory, pictures: Pictures, facts: RunInfo | None = None) -> str:
+def report(trajectory: Trajectory, pictures: Pictures, run_info: RunInfo | None = None) -> str:
     """A trajectory as one HTML page, without scripts, and with nothing that has to be fetched but its pictures."""
-    facts = facts or RunInfo()
-    book = rounds.open_book(trajectory, pictures)
-    standing = history.standing(trajectory)
+    run_info, state = run_info or RunInfo(), State.of(trajectory)
+    book = rounds.open_book(state, pictures)
     letters = goals.lettering(book)
     name = trajectory.brief.title or f"{trajectory.brief.name} …"
     body = fill(
         "report",
         title=name,
-        home=html('<a href="$home">All jobs</a>', home=facts.home) if facts.home else NOTHING,
-        facts=_small_print(trajectory, facts),
-        state=state.section(trajectory, facts),
-        simulated=state.simulated(trajectory),
-        lead=_lead(book, over=bool(trajectory.stop) or (bool(facts.trouble) and not facts.doing)),
-        bar=tally(_counted(book)) if book.goals else NOTHING,
+        home=html('<a href="$home">All jobs</a>', home=run_info.home) if run_info.home else NOTHING,
+        small_print=_small_print(trajectory, run_info),
+        state=status.section(state, run_info),
+        simulated=status.simulated(state),
+        lead=_lead(book, over=bool(state.stop) or (bool(run_info.trouble) and not run_info.doing)),
+        bar=tally(state.counts) if state.goals else NOTHING,
         open_goals=_open_goals(book),
         letters_link=html('<li><a href="#lettering">Lettering</a></li>') if letters else NOTHING,
         rounds=rounds.sections(book),
         matrix=goals.matrix(book),
         lettering=letters,
-        cost=cost.section(trajectory, facts),
-        brief=words.section(trajectory.brief.text, book.goals, book.numbers, standing),
+        cost=cost.section(state, run_info),
+        brief=words.section(trajectory.brief.text, state.goals, book.numbers, state.standing),
         source=_source(book),
         settings=_settings(trajectory),
     )
@@ -62,14 +61,19 @@ def policy() -> str:
     return f"default-src 'none'; style-src 'sha256-{digest}'; img-src 'self' data:; base-uri 'none'; form-action 'none'"
 
 
-def tally(counted: dict[str, int]) -> Html:
+def tally(counts: GoalCounts) -> Html:
     """A bar of goals: met, unsure, missed, not looked at. The words beside it say the same."""
-    total = sum(counted.values())
-    marks = (*(MARKS[o] for o in (Outcome.MET, Outcome.UNSURE, Outcome.MISSED)), Mark("unseen", "", "not looked at"))
+    unseen = counts.total - counts.met - counts.unsure - counts.missed
+    shares = (
+        (MARKS[Outcome.MET], counts.met),
+        (MARKS[Outcome.UNSURE], counts.unsure),
+        (MARKS[Outcome.MISSED], counts.missed),
+        (UNSEEN, unseen),
+    )
     spans: list[Html] = []
     start = 0.0
-    for mark in marks:
-        width = 100 * counted.get(mark.name, 0) / total if total else 0.0
+    for mark, number in shares:
+        width = 100 * number / counts.total if counts.total else 0.0
         if width:
             spans.append(
                 html(
@@ -80,7 +84,7 @@ def tally(counted: dict[str, int]) -> Html:
                 )
             )
         start += width
-    said = ", ".join(f"{counted[m.name]} {m.word}" for m in marks if counted.get(m.name)) or "no goals yet"
+    said = ", ".join(f"{number} {mark.word}" for mark, number in shares if number) or "no goals yet"
     return html(
         '<svg class="tally" viewBox="0 0 100 6" preserveAspectRatio="none" role="img" aria-label="$said">$spans</svg>',
         said=said, spans=join(spans),
@@ -92,18 +96,12 @@ def moment(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def _counted(book: Book) -> dict[str, int]:
-    standing = history.standing(book.trajectory)
-    found = {mark.name: history.count(book.trajectory, outcome) for outcome, mark in MARKS.items()}
-    return {**found, "unseen": sum(goal.id not in standing for goal in book.goals)}
-
-
-def _small_print(trajectory: Trajectory, facts: RunInfo) -> Html:
-    brief = trajectory.settings
+def _small_print(trajectory: Trajectory, run_info: RunInfo) -> Html:
+    settings = trajectory.settings
     parts = [
-        html("job <code>$id</code>", id=facts.job) if facts.job else NOTHING,
-        html("submitted $when", when=moment(facts.created)) if facts.created else NOTHING,
-        html("$w × $h pixels", w=brief.width, h=brief.height),
+        html("job <code>$id</code>", id=run_info.job) if run_info.job else NOTHING,
+        html("submitted $when", when=moment(run_info.created)) if run_info.created else NOTHING,
+        html("$w × $h pixels", w=settings.width, h=settings.height),
         html("seed $seed", seed=trajectory.seed),
     ]
     return join((part for part in parts if part), " · ")
@@ -111,8 +109,8 @@ def _small_print(trajectory: Trajectory, facts: RunInfo) -> Html:
 
 def _lead(book: Book, over: bool) -> Html:
     """The best picture, large."""
-    trajectory = book.trajectory
-    image = history.deliverable(trajectory)
+    state, brief = book.state, book.state.trajectory.brief
+    image = state.deliverable
     if image is None:
         said = "No picture was drawn." if over else "There is no picture yet."
         return html('<p class="lead none">$said</p>', said=said)
@@ -120,13 +118,13 @@ def _lead(book: Book, over: bool) -> Html:
     if not src:
         return html('<p class="lead none">The picture is no longer stored.</p>')
     kind, score = "Newest picture, not accepted yet", ""
-    if history.best(trajectory) == image:
+    if state.best == image:
         kind = "Final picture" if over else "Best picture so far"
-        score = f", {history.count(trajectory, Outcome.MET)} of {len(book.goals)} goals met"
+        score = f", {state.counts.met} of {state.counts.total} goals met"
     shown = html(
         '<img src="$src" alt="$alt" width="$w" height="$h">',
-        src=src, w=trajectory.settings.width, h=trajectory.settings.height,
-        alt=f"{kind} for “{trajectory.brief.name}”{score}",
+        src=src, w=state.settings.width, h=state.settings.height,
+        alt=f"{kind} for “{brief.name}”{score}",
     )  # fmt: skip
     return fill(
         "lead",
@@ -139,11 +137,9 @@ def _lead(book: Book, over: bool) -> Html:
 
 def _open_goals(book: Book) -> Html:
     """What is not met on the best picture: the first thing that a designer asks."""
-    standing = history.standing(book.trajectory)
+    standing, counts = book.state.standing, book.state.counts
     if not standing:
         return NOTHING
-    met = history.count(book.trajectory, Outcome.MET)
-
     lists = [
         html(
             '<h3>$n $words</h3><ul class="goals">$goals</ul>',
@@ -152,16 +148,20 @@ def _open_goals(book: Book) -> Html:
             goals=book.goal_links(ids, standing),
         )
         for outcome, words in ((Outcome.MISSED, "missed"), (Outcome.UNSURE, "could not be judged"))
-        if (ids := [goal.id for goal in book.goals if goal.id in standing and standing[goal.id].outcome is outcome])
+        if (
+            ids := [
+                goal.id for goal in book.state.goals if goal.id in standing and standing[goal.id].outcome is outcome
+            ]
+        )
     ]
     return html(
         '<p class="score"><strong>$met</strong> of $total met</p>$lists',
-        met=met, total=count(len(book.goals), "goal"), lists=join(lists),
+        met=counts.met, total=count(counts.total, "goal"), lists=join(lists),
     )  # fmt: skip
 
 
 def _source(book: Book) -> Html:
-    source = book.trajectory.brief.source
+    source = book.state.trajectory.brief.source
     if not source:
         return NOTHING
     src, full = book.pictures.thumb(source), book.pictures.full(source)

@@ -3,25 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from director import history
-from director.history import Round, Standing
 from director.report.html import NOTHING, Html, fill, html, join
 from director.report.marks import listed
 from director.report.run_info import Pictures
+from director.state import Round, Standing, State, count_goals
 from director.transcript import count
 from director.types import (
     ActionKind,
     Candidate,
     Decided,
-    Goal,
     GoalId,
     ImageHash,
-    Outcome,
-    Planned,
     Region,
-    Rendered,
-    Selected,
-    Trajectory,
 )
 
 _FEW = 5  # goals in a list that is shown unfolded
@@ -31,16 +24,14 @@ _FEW = 5  # goals in a list that is shown unfolded
 class Book:
     """What every part of a report looks things up in."""
 
-    trajectory: Trajectory
+    state: State
     pictures: Pictures
-    goals: tuple[Goal, ...]
     numbers: Mapping[GoalId, int]
-    rounds: Sequence[Round]
     names: Mapping[ImageHash, str]
 
     def goal_links(self, ids: Sequence[GoalId], seen: Standing | None = None) -> Html:
         """Items of a list: goals by number and words, each linked to its row, with what was `seen` of them."""
-        texts = {goal.id: goal.text for goal in self.goals}
+        texts = {goal.id: goal.text for goal in self.state.goals}
         return join(
             html(
                 '<li><a href="#goal-$id"><span class="sr">goal </span>$number</a> <bdi>$words</bdi>$seen</li>',
@@ -51,36 +42,21 @@ class Book:
         )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Candidates that the judge compared, and what it said."""
-
-    asked: tuple[Candidate, ...]
-    selected: Selected
-
-    def score(self, image: ImageHash) -> float | None:
-        if len(self.asked) != len(self.selected.scores):
-            return None
-        return next((s for c, s in zip(self.asked, self.selected.scores, strict=True) if c.image == image), None)
-
-
-def open_book(trajectory: Trajectory, pictures: Pictures) -> Book:
-    goals, rounds = history.goals(trajectory), history.rounds(trajectory)
+def open_book(state: State, pictures: Pictures) -> Book:
     names: dict[ImageHash, str] = {}
-    if trajectory.brief.source:
-        names[trajectory.brief.source] = "the picture that was sent"
-    for each in rounds:
+    if source := state.trajectory.brief.source:
+        names[source] = "the picture that was sent"
+    for each in state.rounds:
         for i, candidate in enumerate(each.candidates, 1):
             names.setdefault(candidate.image, f"round {each.number}, candidate {i}")
-    numbers = {goal.id: i for i, goal in enumerate(goals, 1)}
-    return Book(trajectory, pictures, goals, numbers, rounds, names)
+    numbers = {goal.id: i for i, goal in enumerate(state.goals, 1)}
+    return Book(state, pictures, numbers, names)
 
 
 def sections(book: Book) -> Html:
-    if not book.rounds:
+    if not book.state.rounds:
         return html('<p class="note">No round has begun yet.</p>')
-    asked = _comparisons(book.trajectory)
-    return join((_round(book, each, asked.get(each.number, [])) for each in book.rounds), "\n")
+    return join((_round(book, each) for each in book.state.rounds), "\n")
 
 
 def fate(each: Round) -> tuple[str, str]:
@@ -90,25 +66,7 @@ def fate(each: Round) -> tuple[str, str]:
     return ("kept", "accepted") if each.decided.accepted else ("undone", "rolled back")
 
 
-def _comparisons(trajectory: Trajectory) -> dict[int, list[Comparison]]:
-    """What the judge was asked, by round: `Selected` does not name whom its scores are of."""
-    found: dict[int, list[Comparison]] = {}
-    now: Round | None = None
-    for event in trajectory.events:
-        match event:
-            case Planned():
-                now = Round(number=now.number + 1 if now else 1, planned=event)
-            case Rendered() if now:
-                now.rendered.append(event)
-            case Selected() if now:
-                found.setdefault(now.number, []).append(Comparison(tuple(now.contenders), event))
-                now.selected.append(event)
-            case _:
-                pass
-    return found
-
-
-def _round(book: Book, each: Round, asked: Sequence[Comparison]) -> Html:
+def _round(book: Book, each: Round) -> Html:
     action = each.planned.action
     state, words = fate(each)
     verb = "Draw" if action.kind is ActionKind.GENERATE else "Edit"
@@ -122,9 +80,9 @@ def _round(book: Book, each: Round, asked: Sequence[Comparison]) -> Html:
         base=html(" of $base", base=base) if base else NOTHING,
         instruction=_instruction(action.instruction),
         targets=_targets(book, action.targets),
-        grid=join((_candidate(book, each, i, c, asked) for i, c in enumerate(each.candidates, 1)), "\n"),
+        grid=join((_candidate(book, each, i, c) for i, c in enumerate(each.candidates, 1)), "\n"),
         waiting=NOTHING if each.candidates else html('<p class="note">Nothing is rendered yet.</p>'),
-        pick=_pick(each, asked),
+        pick=_pick(each),
         decision=_decision(book, each),
     )
 
@@ -140,19 +98,19 @@ def _instruction(words: str) -> Html:
 
 
 def _targets(book: Book, targets: Sequence[GoalId]) -> Html:
-    if len(targets) == len(book.goals):
+    if len(targets) == len(book.state.goals):
         return html("<p>For all $n.</p>", n=count(len(targets), "goal"))
     return html('<p>For:</p><ul class="goals">$goals</ul>', goals=book.goal_links(targets))
 
 
-def _candidate(book: Book, each: Round, place: int, candidate: Candidate, asked: Sequence[Comparison]) -> Html:
+def _candidate(book: Book, each: Round, place: int, candidate: Candidate) -> Html:
     picked = candidate.image == each.picked
     state, words = fate(each)
     standing = each.standing(candidate.image)
-    outcomes = [verdict.outcome for verdict in standing.values()]
-    checked = f"{outcomes.count(Outcome.MET)} of {len(outcomes)} goals met" if outcomes else ""
-    given = [score for one in asked if (score := one.score(candidate.image)) is not None]
-    facts = ["picked" if picked else "", f"judge {given[-1]:.2f}" if given else "", checked]
+    seen = count_goals(standing.values(), len(standing))
+    checked = f"{seen.met} of {seen.total} goals met" if standing else ""
+    given = [score for one in each.comparisons if (score := one.score(candidate.image)) is not None]
+    notes = ["picked" if picked else "", f"judge {given[-1]:.2f}" if given else "", checked]
     alt = f"Round {each.number}, candidate {place} of {len(each.candidates)}"
     alt += f": picked, {words}" if picked else ": not picked"
     return fill(
@@ -163,7 +121,7 @@ def _candidate(book: Book, each: Round, place: int, candidate: Candidate, asked:
         place=place,
         picture=_picture(book, candidate.image, alt, f"r{each.number}-c{place}"),
         region=_region(each.planned.action.region),
-        facts=" · ".join(fact for fact in facts if fact) or "not picked",
+        notes=" · ".join(note for note in notes if note) or "not picked",
         seed=candidate.seed,
     )
 
@@ -173,7 +131,7 @@ def _picture(book: Book, image: ImageHash, alt: str, id: str) -> Html:
     src = book.pictures.thumb(image)
     if not src:
         return html('<span class="gone">$alt. This picture is no longer stored.</span>', alt=alt)
-    settings = book.trajectory.settings
+    settings = book.state.settings
     return html(
         '<a href="$full"><img src="$src" alt="$alt" width="$width" height="$height"$lazy decoding="async"></a>',
         full=book.pictures.full(image) or f"#{id}", src=src, alt=alt, width=settings.width, height=settings.height,
@@ -193,17 +151,17 @@ def _region(region: Region | None) -> Html:
     )  # fmt: skip
 
 
-def _pick(each: Round, asked: Sequence[Comparison]) -> Html:
+def _pick(each: Round) -> Html:
     """Which candidate, and why."""
     if not each.candidates:
         return NOTHING
     if each.picked is None:
         return html("<p>The judge has not picked yet.</p>")
-    if not asked:
+    if not each.comparisons:
         return html("<p>The only candidate, so nothing was to pick.</p>")
-    last, places = asked[-1], {c.image: i for i, c in reversed([*enumerate(each.candidates, 1)])}
+    last, places = each.comparisons[-1], {c.image: i for i, c in reversed([*enumerate(each.candidates, 1)])}
     again = NOTHING
-    if len(asked) > 1:
+    if len(each.comparisons) > 1:
         between = listed([str(places[c.image]) for c in last.asked if c.image in places])
         again = html(
             "<p>The first candidates met too few goals, so more were rendered; at last it was between $between.</p>",

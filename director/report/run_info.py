@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from director.types import ImageHash, Value
 
 
-class Try(BaseModel):
-    """One try of a step: what of an attempt record a report shows."""
+class Attempt(BaseModel):
+    """One attempt at a step: what of an attempt record a report shows."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -41,7 +41,7 @@ class RunInfo(Value):
     trouble: Trouble | None = None
     created: float | None = None
     ended: float | None = None
-    tries: tuple[Try, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
     refresh: int = 0  # the page is loaded again after so many seconds; 0: never
     other: str = ""  # where the same page is with the refresh switched the other way; "" if nowhere
     home: str = ""  # where the list of jobs is; "" if nowhere

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from director.history import Standing
 from director.report.html import NOTHING, Html, fill, html, join, text
 from director.report.marks import mark_of
+from director.state import Standing
 from director.types import Goal, GoalId
 
 

@@ -14,22 +14,15 @@ from typing import Any, Literal, cast
 from PIL import Image
 from pydantic import ValidationError
 
-from director import history
 from director.errors import BriefError
-from director.types import Brief, ImageHash, LoopSettings, Outcome, Rendered, Seed, Trajectory, Value
+from director.state import GoalCounts, State
+from director.types import Brief, ImageHash, LoopSettings, Rendered, Seed, Trajectory, Value
 
 KEY = "visiondirector"
 MAX_BYTES = 1_000_000
 """Longest text; a submission may not be longer either."""
 
 _IHDR_END = 33  # the signature's 8 bytes, then length, name, 13 bytes and checksum of the first chunk
-
-
-class Goals(Value):
-    met: int
-    missed: int
-    unsure: int
-    total: int
 
 
 class Software(Value):
@@ -47,25 +40,19 @@ class PngMetadata(Value):
     brief: Brief
     settings: LoopSettings
     seed: Seed
-    goals: Goals
+    goals: GoalCounts
     software: Software
 
 
 def metadata_text(trajectory: Trajectory, image: str) -> str:
     """The imprint of picture `image` of the trajectory, as JSON."""
-    outcomes = [verdict.outcome for verdict in history.standing(trajectory).values()]
     drawn = (e for e in trajectory.events if isinstance(e, Rendered) and image in {c.image for c in e.candidates})
     imprint = PngMetadata(
         image=image,
         brief=trajectory.brief,
         settings=trajectory.settings,
         seed=trajectory.seed,
-        goals=Goals(
-            met=outcomes.count(Outcome.MET),
-            missed=outcomes.count(Outcome.MISSED),
-            unsure=outcomes.count(Outcome.UNSURE),
-            total=len(history.goals(trajectory)),
-        ),
+        goals=State.of(trajectory).counts,
         software=Software(visiondirector=_version(), editor=next((e.by for e in drawn), "")),
     )
     return imprint.model_dump_json(exclude_none=True)

@@ -26,7 +26,7 @@ from pathlib import Path
 from redis import Redis
 
 from api.client import Client
-from director import history
+from director.state import State
 from director.types import Brief, LoopSettings
 from infra.stack import Stack
 from tasks.jobs import TERMINAL, JobStatus
@@ -112,7 +112,7 @@ def _one(seed: int, text: str) -> tuple[str, bytes]:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as resources:
         images = Images(FolderStore(Path(folder)))
         done = run(Brief(text=text), SETTINGS, seed, open_studio(Settings(), resources), images)
-        final = history.deliverable(done)
+        final = State.of(done).deliverable
         return done.model_dump_json(), images.get(final) if final else b""
 
 
@@ -270,7 +270,7 @@ def _examine(
         text, picture = wanted[order[record.job]]
         if done.model_dump_json() != text:
             report.faults.append(f"{record.job} ended with another trajectory than undisturbed")
-        final = history.deliverable(done)
+        final = State.of(done).deliverable
         if (images.get(final) if final else b"") != picture:
             report.faults.append(f"{record.job} ended with another picture than undisturbed")
         told = [json.dumps(event.model_dump(mode="json"), sort_keys=True) for event in done.events]

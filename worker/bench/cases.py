@@ -11,7 +11,7 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
-from director import history
+from director.state import State
 from director.types import (
     Brief,
     Extracted,
@@ -161,9 +161,9 @@ def run_of(
     work: Work, trajectory: Trajectory, picture: str | None, counts: Mapping[str, int], seconds: float | None
 ) -> Run:
     """A finished trajectory as a Run. `counts` is what the seats counted beside it (steps, tokens)."""
-    mode = history.mode(trajectory)
+    state = State.of(trajectory)
     cost = Cost(
-        **history.usage(trajectory).model_dump(),
+        **state.usage.model_dump(),
         denoising_steps=counts.get("denoising_steps"),
         prompt_tokens=counts.get("prompt_tokens"),
         completion_tokens=counts.get("completion_tokens"),
@@ -175,8 +175,8 @@ def run_of(
         seed=work.seed,
         task=work.case.digest(),
         picture=picture,
-        mode=mode.value if mode else "",
-        found=len(history.goals(trajectory)),
+        mode=state.mode.value if state.mode else "",
+        found=len(state.goals),
         stop=trajectory.stop.reason.value if trajectory.stop else "",
         by=seats(trajectory),
         cost=cost,

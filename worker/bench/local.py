@@ -16,10 +16,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
 
-from director import history
 from director.errors import BriefError, DirectorError, SeatError
 from director.intake import assignments, loop_settings
 from director.seats import Studio
+from director.state import State
 from director.types import STRATEGIES
 from tasks.files import write_whole
 from tasks.settings import Settings, load_settings
@@ -185,7 +185,7 @@ def _one(work: Work, settings: Settings, studio: Studio) -> _Drawn:
     except (SeatError, BriefError) as error:
         case, arm, seed = work.case, work.arm.name, work.seed
         return Run(case=case.id, arm=arm, seed=seed, task=case.digest(), error=str(error)[:500]), None
-    final = history.deliverable(done)
+    final = State.of(done).deliverable
     run = run_of(work, done, None, context.counts, time.monotonic() - start)
     return run, images.get(final) if final else None
 

@@ -24,6 +24,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from director.errors import DirectorError
+from director.seats import STEP_KINDS
 from tasks.settings import MAX_STEP_S, Settings
 from worker.checks.doctor import Check
 from worker.profiles import Machine, ModelServer, Opened, Profile
@@ -34,7 +35,6 @@ from worker.profiles.servers import address, answers
 SKEW_SECONDS = 5.0
 """Leases run on Redis' time; S3 refuses signatures that are a quarter of an hour off."""
 
-_STEPS = {"planner": ("extract", "plan"), "judge": ("select",), "verifier": ("verify",)}
 SGLANG = "0.5.23"
 """The version whose flags `worker.profiles.servers` writes; others name some of them differently."""
 
@@ -144,10 +144,16 @@ def _endpoints(profile: Profile) -> str:
             raise ValueError(f"{seat} asks for {base!r}, and {servers[port].name} serves {servers[port].served!r}")
         if servers and asked.max_tokens >= servers[port].context:
             raise ValueError(f"{seat}: a reply of {asked.max_tokens} tokens leaves no context for the prompt")
-        limit = min((MAX_STEP_S | profile.max_step_s)[kind] for kind in _STEPS[seat])
+        limit = _shortest(profile, seat)
         if asked.deadline_s >= limit:
             raise ValueError(f"{seat}: its deadline_s, {asked.deadline_s:g}, must be below max_step_s, {limit:g}")
     return ", ".join(f"{server.name} serves {server.served} on {port}" for port, server in servers.items())
+
+
+def _shortest(profile: Profile, seat: str) -> float:
+    """Seconds after which the first of the seat's steps counts as hung."""
+    limits = MAX_STEP_S | profile.max_step_s
+    return min(limits[kind.name] for kind in STEP_KINDS.values() if kind.seat == seat)
 
 
 def _weights(profile: Profile) -> list[tuple[str, str]]:

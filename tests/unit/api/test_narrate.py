@@ -4,7 +4,7 @@ from api import narrate
 from api.client import Event, GoalCount, Job, JobError
 from api.narrate import summary
 from director import types
-from director.transcript import Narrator, plain
+from director.transcript import Transcript, plain
 from director.types import Candidate, Outcome, Planned, Rendered, Selected, StopReason
 from tests.support.api import decided, opening, planned, rendered, stopped, verified
 
@@ -12,8 +12,10 @@ A, B = "aa" * 32, "bb" * 32
 
 
 def told(*events: types.Event) -> list[str]:
-    narrator = Narrator()
-    return [str(narrate.told(narrator, Event("0.a.0", event.kind, event.model_dump(mode="json")))) for event in events]
+    transcript = Transcript()
+    return [
+        str(narrate.told(transcript, Event("0.a.0", event.kind, event.model_dump(mode="json")))) for event in events
+    ]
 
 
 def test_a_round_reads_as_lines() -> None:
@@ -60,7 +62,7 @@ def test_what_a_model_says_can_not_steer_a_terminal() -> None:
 
 def test_an_event_of_a_newer_service_is_no_crash() -> None:
     newer = Event("0.a.0", "upscaled", {"kind": "upscaled", "by": 4})
-    assert str(narrate.told(Narrator(), newer)).strip() == "upscaled"
+    assert str(narrate.told(Transcript(), newer)).strip() == "upscaled"
 
 
 @pytest.mark.parametrize(

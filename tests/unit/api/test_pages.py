@@ -8,7 +8,7 @@ import pytest
 from justhtml import JustHTML
 from PIL import Image
 
-from director import history
+from director.state import State
 from director.types import Trajectory
 from tests.support.api import ALICE, BOB, House, browse
 from tests.support.gallery import png, regatta
@@ -166,7 +166,7 @@ def test_a_picture_of_another_job_is_unknown(alice: httpx.Client, house: House, 
 def test_a_picture_that_is_gone_leaves_the_report_readable(alice: httpx.Client, house: House, tmp_path: Path):
     trajectory = regatta(house.images.put, rounds=1)
     id = submitted(alice, house, trajectory)
-    for image in history.pictures(trajectory):
+    for image in State.of(trajectory).pictures:
         next(tmp_path.rglob(f"{image}.png")).unlink()
     with browse(House(tmp_path).app(), **ALICE) as fresh:
         house_again = fresh.get(f"/v1/jobs/{id}/report")

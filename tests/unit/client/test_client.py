@@ -10,7 +10,7 @@ from api import client as package
 from api.client import ApiError, BadRequest, Client, Conflict, NotFound, Unauthorized, Unavailable
 from api.client.client import LONGEST_PAUSE, LOST, RETRIES, STREAM_RETRIES
 from api.client.goals import goals_of
-from director import history
+from director.state import State
 from director.types import AcceptRule, LoopSettings
 from tests.support.scripted_service import JOB, Scripted, event, job, problem, scripted, stream
 from tests.support.scripted_studio import play, run
@@ -306,9 +306,9 @@ def test_attempts_and_report() -> None:
 def test_goals_stand_as_the_director_says(script: list[dict[str, str]]) -> None:
     trajectory = run(play(*script), LoopSettings(candidates=1, accept=AcceptRule.NO_LOSS))
     rows = goals_of(trajectory.model_dump(mode="json"))
-    standing = history.standing(trajectory)
+    standing = State.of(trajectory).standing
     assert [(row.id, row.type, row.text) for row in rows] == [
-        (goal.id, goal.type, goal.text) for goal in history.goals(trajectory)
+        (goal.id, goal.type, goal.text) for goal in State.of(trajectory).goals
     ]
     for row in rows:
         verdict = standing.get(row.id)

@@ -4,7 +4,7 @@ import pytest
 
 from director import decide
 from director.decide import TRANSITIONS, Effect
-from director.rewards import alignment, coverage
+from director.state import alignment, coverage
 from director.types import LoopSettings, Outcome, Preservation, StopReason, Verdict
 from tests.support.scripted_studio import SCORE, goals_of
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from director import history
 from director.errors import EditorError, PlannerError, VerifierError
 from director.loop import advance, begin, candidate_seed, direct, next_step, perform
 from director.seats import ExtractRequest, PlanRequest, RenderRequest, SelectRequest, VerifyRequest
+from director.state import State
 from director.types import (
     STRATEGIES,
     AcceptRule,
@@ -39,7 +39,7 @@ def test_a_perfect_one_shot_stops_satisfied():
     done = run(play(ALL))
     assert kinds(done) == ["gated", "planned", "rendered", "verified", "decided", "stopped"]
     assert done.stop and done.stop.reason is StopReason.SATISFIED
-    assert history.usage(done).model_dump() == {
+    assert State.of(done).usage.model_dump() == {
         "rounds": 1, "renders": 1, "planner_calls": 1, "judge_calls": 0, "verifier_calls": 1,
     }  # fmt: skip
 
@@ -49,7 +49,7 @@ def test_goals_are_extracted_when_the_brief_has_none():
     done = run(studio, brief=Brief(text="prose"))
     assert isinstance(studio.calls[0], ExtractRequest)
     assert kinds(done)[0] == "extracted"
-    assert history.goals(done) == ABC
+    assert State.of(done).goals == ABC
 
 
 def test_a_planner_that_finds_nothing_is_an_error():
@@ -60,9 +60,9 @@ def test_a_planner_that_finds_nothing_is_an_error():
 def test_what_is_missing_is_edited_until_all_is_met():
     done = run(play({"a": "met"}, {"b": "met"}, {"c": "met"}), LoopSettings(candidates=1, batch=1))
     assert decisions(done) == [True, True, True]
-    assert [r.planned.action.targets for r in history.rounds(done)] == [("a", "b", "c"), ("b",), ("c",)]
-    assert [r.planned.base for r in history.rounds(done)][1:] == [
-        r.decided.image for r in history.rounds(done) if r.decided
+    assert [r.planned.action.targets for r in State.of(done).rounds] == [("a", "b", "c"), ("b",), ("c",)]
+    assert [r.planned.base for r in State.of(done).rounds][1:] == [
+        r.decided.image for r in State.of(done).rounds if r.decided
     ][:2]
 
 
@@ -70,15 +70,15 @@ def test_a_picture_that_loses_a_met_goal_is_rolled_back():
     script = {"a": "met"}, {"a": "missed", "b": "met", "c": "met"}, {"b": "met", "c": "met"}
     done = run(play(*script), LoopSettings(candidates=1, accept=AcceptRule.NO_LOSS))
     assert decisions(done) == [True, False, True]
-    assert history.rounds(done)[1].decided.lost == ("a",)
-    assert {v.outcome for v in history.standing(done).values()} == {Outcome.MET}
+    assert State.of(done).rounds[1].decided.lost == ("a",)
+    assert {v.outcome for v in State.of(done).standing.values()} == {Outcome.MET}
 
 
 def test_without_rollback_the_loss_is_kept():
     settings = LoopSettings(candidates=1, rollback=False, rounds=2)
     done = run(play({"a": "met"}, {"a": "missed", "b": "met", "c": "met"}), settings)
     assert decisions(done) == [True, True]
-    assert history.standing(done)["a"].outcome is Outcome.MISSED
+    assert State.of(done).standing["a"].outcome is Outcome.MISSED
 
 
 def test_alignment_takes_a_trade_that_no_loss_refuses():
@@ -99,7 +99,7 @@ def test_a_must_have_is_never_traded(rule: AcceptRule):
     script = {"a": "met"}, {"a": "missed", "b": "met", "c": "met"}
     done = run(play(*script), LoopSettings(candidates=1, accept=rule, rounds=2), brief_of(goals))
     assert decisions(done) == [True, False]
-    assert history.rounds(done)[1].decided.why == "rolled back: lost a"
+    assert State.of(done).rounds[1].decided.why == "rolled back: lost a"
 
 
 def test_a_fall_within_the_margin_is_no_loss():
@@ -138,19 +138,19 @@ def test_renders_are_a_budget_that_is_never_passed():
     script = [{"a": "met"}] * 5
     done = run(play(*script), LoopSettings(candidates=4, adaptive=False, max_renders=5))
     assert done.stop and done.stop.reason is StopReason.BUDGET
-    assert [len(r.candidates) for r in history.rounds(done)] == [4, 1]
+    assert [len(r.candidates) for r in State.of(done).rounds] == [4, 1]
 
 
 def test_no_gain_for_some_rounds_is_stalled():
     done = run(play({"a": "met"}, *[{}] * 5), LoopSettings(candidates=1, patience=2))
     assert done.stop and done.stop.reason is StopReason.STALLED
-    assert len(history.rounds(done)) == 3
+    assert len(State.of(done).rounds) == 3
 
 
 def test_a_goal_is_given_up_after_three_edits():
     goals = goals_of("a", "b")
     done = run(play({"a": "met"}, *[{}] * 9), LoopSettings(candidates=1, patience=9, rounds=9), brief_of(goals))
-    assert len(history.rounds(done)) == 4
+    assert len(State.of(done).rounds) == 4
     assert done.stop and done.stop.reason is StopReason.STALLED
 
 
@@ -159,7 +159,7 @@ def test_a_share_of_the_goals_can_be_enough():
     assert done.stop and done.stop.reason is StopReason.SATISFIED
     must = (*goals_of("a", "b"), *goals_of("c", must_have=True))
     done = run(play({"a": "met", "b": "met"}, ALL), LoopSettings(candidates=1, stop_at=0.6), brief_of(must))
-    assert len(history.rounds(done)) == 2
+    assert len(State.of(done).rounds) == 2
 
 
 # --- the micro-grid ---------------------------------------------------------------------------
@@ -167,7 +167,7 @@ def test_a_share_of_the_goals_can_be_enough():
 
 def test_the_judge_picks_among_n():
     done = run(play({}, {"a": "met"}, ALL, {}), LoopSettings(adaptive=False))
-    first = history.rounds(done)[0]
+    first = State.of(done).rounds[0]
     assert len(first.candidates) == 4
     assert first.picked == first.candidates[2].image
     assert done.stop and done.stop.reason is StopReason.SATISFIED
@@ -176,14 +176,14 @@ def test_the_judge_picks_among_n():
 def test_adaptive_n_stops_when_two_are_enough():
     done = run(play({}, ALL), LoopSettings(candidates=4))
     assert kinds(done).count("rendered") == 1
-    assert history.usage(done).renders == 2
+    assert State.of(done).usage.renders == 2
 
 
 def test_adaptive_n_renders_the_rest_when_two_are_not_enough():
     done = run(play({}, {"a": "met"}, ALL, {}), LoopSettings(candidates=4, rounds=1))
     look = ["rendered", "selected", "verified"]
     assert kinds(done) == ["gated", "planned", *look, *look, "decided", "stopped"]
-    first = history.rounds(done)[0]
+    first = State.of(done).rounds[0]
     assert [len(batch.candidates) for batch in first.rendered] == [2, 2]
     assert first.picked == first.candidates[2].image
 
@@ -191,7 +191,7 @@ def test_adaptive_n_renders_the_rest_when_two_are_not_enough():
 def test_the_first_winner_may_win_again_and_is_not_verified_twice():
     done = run(play({}, {"a": "met"}, {}, {}), LoopSettings(candidates=4, rounds=1))
     assert kinds(done).count("verified") == 1
-    first = history.rounds(done)[0]
+    first = State.of(done).rounds[0]
     assert first.picked == first.candidates[1].image
 
 
@@ -216,15 +216,15 @@ def test_a_staged_job_draws_the_scene_first():
     met = {g.id: "met" for g in goals}
     settings = LoopSettings(candidates=1, gate="staged", rounds=3)
     done = run(play(met), settings, brief_of(goals))
-    assert history.mode(done) is Mode.STAGED
-    assert history.rounds(done)[0].planned.action.targets == ("g1", "g2", "t1", "t2", "t3", "t4")
+    assert State.of(done).mode is Mode.STAGED
+    assert State.of(done).rounds[0].planned.action.targets == ("g1", "g2", "t1", "t2", "t3", "t4")
 
 
 def test_many_goals_are_staged_and_few_are_not():
     many = goals_of(*(f"x{i}" for i in range(30)))
     done = run(play({g.id: "met" for g in many}), ONE, brief_of(many))
-    assert history.mode(done) is Mode.STAGED
-    assert history.mode(run(play(ALL))) is Mode.ONE_SHOT
+    assert State.of(done).mode is Mode.STAGED
+    assert State.of(run(play(ALL))).mode is Mode.ONE_SHOT
 
 
 def test_masked_edits_do_not_ask_again_about_goals_elsewhere():
@@ -245,7 +245,7 @@ def test_without_reprompting_no_planner_is_asked():
     studio = play({"a": "met", "b": "met"}, {"c": "met"})
     done = run(studio, LoopSettings(candidates=1, reprompt=False))
     assert not any(isinstance(call, PlanRequest) for call in studio.calls)
-    instructions = [r.planned.action.instruction for r in history.rounds(done)]
+    instructions = [r.planned.action.instruction for r in State.of(done).rounds]
     assert instructions == [brief_of(ABC).text, "show c"]
 
 
@@ -262,8 +262,8 @@ def test_after_k_chained_edits_the_anchor_is_edited_with_all_of_them():
     script: list[Traits] = [{"a": "met"}, {"b": "met"}, {"c": "met"}, {"b": "met", "c": "met", "d": "met"}]
     settings = LoopSettings(candidates=1, batch=1, anchor_after=2)
     done = run(play(*script), settings, brief_of(goals))
-    last = history.rounds(done)[-1]
-    first = history.rounds(done)[0]
+    last = State.of(done).rounds[-1]
+    first = State.of(done).rounds[0]
     assert first.decided and last.planned.base == first.decided.image
     assert last.planned.action.targets == ("b", "c", "d")
     assert done.stop and done.stop.reason is StopReason.SATISFIED
@@ -281,9 +281,9 @@ def test_a_global_miss_that_resists_editing_draws_the_scene_again():
     goals = (*goals_of("sky", scope=Scope.GLOBAL), *goals_of("b", "c", "d", "e"))
     met = {goal.id: "met" for goal in goals}
     done = run(play({"b": "met"}, {}, met), ONE, brief_of(goals))
-    assert [r.planned.action.kind.value for r in history.rounds(done)] == ["generate", "edit", "generate"]
-    assert history.rounds(done)[1].planned.action.targets == ("sky",)
-    assert history.rounds(done)[2].planned.action.targets == ("b", "c", "d", "e", "sky")
+    assert [r.planned.action.kind.value for r in State.of(done).rounds] == ["generate", "edit", "generate"]
+    assert State.of(done).rounds[1].planned.action.targets == ("sky",)
+    assert State.of(done).rounds[2].planned.action.targets == ("b", "c", "d", "e", "sky")
 
 
 def test_an_image_to_image_job_starts_from_its_source():
@@ -291,8 +291,8 @@ def test_an_image_to_image_job_starts_from_its_source():
     source = context.images.put(to_png({}))
     studio = play({"a": "met"}, {"b": "met", "c": "met"})
     done = direct(brief_of(ABC, source), ONE, 7, studio.studio(), context)
-    assert history.rounds(done)[0].planned.base == source
-    assert {r.planned.action.kind.value for r in history.rounds(done)} == {"edit"}
+    assert State.of(done).rounds[0].planned.base == source
+    assert {r.planned.action.kind.value for r in State.of(done).rounds} == {"edit"}
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -301,9 +301,9 @@ def test_each_strategy_of_the_paper_is_only_settings(name: str):
     done = run(play(*[{"a": "met", "b": "met"}] * 40), settings)
     assert done.stop
     single = name in ("one-shot", "reprompt", "best-of-4")
-    assert len(history.rounds(done)) == 1 if single else len(history.rounds(done)) > 1
-    assert history.usage(done).renders == {"one-shot": 1, "reprompt": 1, "best-of-4": 4}.get(
-        name, history.usage(done).renders
+    assert len(State.of(done).rounds) == 1 if single else len(State.of(done).rounds) > 1
+    assert State.of(done).usage.renders == {"one-shot": 1, "reprompt": 1, "best-of-4": 4}.get(
+        name, State.of(done).usage.renders
     )
 
 
@@ -334,13 +334,13 @@ def test_a_stopped_trajectory_asks_for_nothing_and_takes_nothing():
 def test_an_ordered_stop_ends_an_open_round_and_keeps_the_best():
     t = begin(brief_of(ABC), ONE, 7)
     studio, context = play({"a": "met"}, {"b": "met"}), PlainContext()
-    while not history.best(t):
+    while not State.of(t).best:
         t = advance(t, perform(next_step(t), studio.studio(), context))
     t = advance(t, perform(next_step(t), studio.studio(), context))
     stopped = advance(t, Stopped(reason=StopReason.CANCELLED, why="asked"))
     assert next_step(stopped) is None
-    assert history.best(stopped) == history.best(t)
-    assert history.deliverable(stopped) == history.best(t)
+    assert State.of(stopped).best == State.of(t).best
+    assert State.of(stopped).deliverable == State.of(t).best
 
 
 def test_a_seat_that_breaks_is_named():

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from justhtml import JustHTML
 
-from director.report import RunInfo, Trouble, Try, policy, report
+from director.report import Attempt, RunInfo, Trouble, policy, report
 from director.report.cost import shares
 from director.report.goals import difference
 from director.report.html import Html, html, text
@@ -210,8 +210,10 @@ def hostile() -> Trajectory:
 
 def test_hostile_strings_are_shown_as_text():
     trouble = Trouble(boundary=HOSTILE, message=HOSTILE, fix=HOSTILE)
-    tries = (Try(n=0, kind=HOSTILE, error=trouble, committed=False),)
-    made = report(hostile(), Named(), RunInfo(job=HOSTILE, doing=HOSTILE, trouble=trouble, tries=tries, home=HOSTILE))
+    attempts = (Attempt(n=0, kind=HOSTILE, error=trouble, committed=False),)
+    made = report(
+        hostile(), Named(), RunInfo(job=HOSTILE, doing=HOSTILE, trouble=trouble, attempts=attempts, home=HOSTILE)
+    )
     page = read(made)
     assert not page.query("script")
     assert {img.attrs["src"][:5] for img in page.query("img")} <= {"/lead", "/thum"}
@@ -255,8 +257,8 @@ def opened(rounds: int = 2) -> Trajectory:
 
 
 def test_a_running_job_says_so_and_can_be_kept_from_reloading():
-    facts = RunInfo(job="j", doing="rendering", refresh=10, other="/x?refresh=off")
-    page = read(report(opened(), Named(), facts))
+    run_info = RunInfo(job="j", doing="rendering", refresh=10, other="/x?refresh=off")
+    page = read(report(opened(), Named(), run_info))
     said = words(page.query(".running")[0])
     assert said.startswith("Not finished rendering, round 2 of at most 6.")
     assert "every 10 seconds" in said
@@ -316,18 +318,18 @@ def test_without_a_place_for_the_full_size_a_picture_enlarges_itself(trajectory:
 
 # --- cost --------------------------------------------------------------------------------------
 
-TRIES = (
-    Try(n=0, kind="extract", seconds=1.0, counts={"vlm_calls": 1, "prompt_tokens": 1200}),
-    Try(n=1, kind="render", seconds=4.0, committed=False, error=Trouble(boundary="editor", message="it died")),
-    Try(n=1, kind="render", attempt=2, seconds=6.0, counts={"denoising_steps": 112}),
+ATTEMPTS = (
+    Attempt(n=0, kind="extract", seconds=1.0, counts={"vlm_calls": 1, "prompt_tokens": 1200}),
+    Attempt(n=1, kind="render", seconds=4.0, committed=False, error=Trouble(boundary="editor", message="it died")),
+    Attempt(n=1, kind="render", attempt=2, seconds=6.0, counts={"denoising_steps": 112}),
 )
 
 
 def test_wasted_tries_are_part_of_the_cost():
-    assert [(s.kind, s.tries, s.failed, s.useful, s.wasted) for s in shares(TRIES)] == [
+    assert [(s.kind, s.attempts, s.failed, s.useful, s.wasted) for s in shares(ATTEMPTS)] == [
         ("extract", 1, 0, 1.0, 0), ("render", 2, 1, 6.0, 4.0),
     ]  # fmt: skip
-    page = read(report(opened(1), Named(), RunInfo(tries=TRIES, created=100.0, ended=200.0)))
+    page = read(report(opened(1), Named(), RunInfo(attempts=ATTEMPTS, created=100.0, ended=200.0)))
     said = words(page.query("#cost")[0])
     assert "1 min 40 s from submit to end: 11 s of work and 1 min 29 s of waiting" in said
     assert "1 wasted, 4.0 s" in said

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from director import history
 from director.errors import EditorError, StoreError
 from director.loop import direct
 from director.seats import Context, ExtractRequest, RenderRequest, Studio, VerifyRequest
+from director.state import State
 from director.types import Brief, Extracted, LoopSettings, Rendered, StopReason, Verified
 from tasks.jobs import JobStatus
 from tasks.ledger.types import CONTROL
@@ -190,7 +190,7 @@ def test_cancel_before_a_step_ends_it_without_the_seat(rig: StepRig):
     assert run_step(host, job, hint.n) is StepEnd.COMMITTED
     now = record(rig, job)
     assert (now.status, now.stop, len(studio.calls)) == (JobStatus.CANCELLED, "cancelled", asked)
-    assert history.best(rig.archive.load_snapshot(now.snapshot).trajectory)
+    assert State.of(rig.archive.load_snapshot(now.snapshot).trajectory).best
 
 
 @dataclass
@@ -238,7 +238,7 @@ def test_a_cancel_that_comes_as_the_step_ends_keeps_its_work(rig: StepRig):
     trajectory = rig.archive.load_snapshot(now.snapshot).trajectory
     assert now.status is JobStatus.CANCELLED
     assert trajectory.stop and trajectory.stop.reason is StopReason.CANCELLED
-    assert history.best(trajectory)
+    assert State.of(trajectory).best
 
 
 def test_seconds_are_a_budget(rig: StepRig):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from director import history
+from director.state import State
 from director.types import Trajectory
 from tasks.store import image_hash
 from tasks.store.png_metadata import read_png_metadata
@@ -27,7 +27,7 @@ def test_direct_leaves_a_picture_and_its_trajectory(brief: Path, tmp_path: Path,
     out = tmp_path / "out"
     assert main(["direct", str(brief), "-o", str(out), *SMALL]) == 0
     trajectory = Trajectory.model_validate_json((out / "trajectory.json").read_bytes())
-    final = history.deliverable(trajectory)
+    final = State.of(trajectory).deliverable
     assert final
     png = (out / "final.png").read_bytes()
     assert image_hash(png) == final

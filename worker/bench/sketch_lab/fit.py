@@ -24,8 +24,8 @@ from functools import partial
 from statistics import fmean
 from typing import Any
 
-from director import history
 from director.loop import direct
+from director.state import State
 from director.types import STRATEGIES, Brief, GoalType, LoopSettings
 from worker.bench.lgbench.compose import RANGES, compose
 from worker.bench.lgbench.pool import pool
@@ -67,7 +67,7 @@ def measured(tasks: Sequence[Record], arm: str, habits: Profile) -> Figures:
 def _counted(task: Record, settings: LoopSettings, habits: Profile) -> tuple[tuple[int, int], tuple[int, int]]:
     images = Lists()
     done = direct(Brief(text=task.prompt), settings, task.id, surrogate(habits), LocalContext(images))
-    state = right(images.get(history.deliverable(done) or ""))
+    state = right(images.get(State.of(done).deliverable or ""))
     goals = task.goal_values()
     text = [goal for goal in goals if goal.type == GoalType.TEXT]
     return (sum(met(state, g) for g in goals), len(goals)), (sum(met(state, g) for g in text), len(text))

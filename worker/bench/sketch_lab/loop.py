@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from director import history
 from director.intake import loop_settings
 from director.loop import direct
+from director.state import State
 from director.types import ActionKind, GoalType, Outcome, Trajectory
 from tasks.settings import Settings
 from worker.bench.cases import Arm, Case, Key, Row, Work, run_of
@@ -260,10 +260,11 @@ def _task(case: Case, world: World) -> list[Row]:
 def _parts(
     case: Case, done: Trajectory, look: RememberingLook, context: LocalContext
 ) -> dict[str, tuple[float, float]]:
-    image = history.deliverable(done) or ""
+    state = State.of(done)
+    image = state.deliverable or ""
     verdicts = {goal.id: look.verdict(image, goal, context).outcome for goal in case.goals}
     met = {name for name, outcome in verdicts.items() if outcome is Outcome.MET}
-    edits = sum(each.planned.action.kind is ActionKind.EDIT for each in history.rounds(done))
+    edits = sum(each.planned.action.kind is ActionKind.EDIT for each in state.rounds)
     parts: dict[str, tuple[float, float]] = {
         "goal_completion": (len(met), len(case.goals)),
         "tasks_80": (float(len(met) >= 0.8 * len(case.goals)), 1),

@@ -1,10 +1,10 @@
 """How a job stands, in words: ended and why, failed and what to do, or still at work; and what was only simulated."""
 
-from director import history
 from director.report.html import NOTHING, Html, fill, html, join
 from director.report.marks import listed
 from director.report.run_info import RunInfo, Trouble
-from director.types import Rendered, Selected, Stopped, StopReason, Trajectory, Verified
+from director.state import State
+from director.types import Rendered, Selected, Stopped, StopReason, Verified
 
 _ENDS = {
     StopReason.SATISFIED: ("met", "Satisfied"),
@@ -20,15 +20,15 @@ _SIMULATED = {
 }
 
 
-def section(trajectory: Trajectory, facts: RunInfo) -> Html:
-    stop = trajectory.stop
+def section(state: State, run_info: RunInfo) -> Html:
+    stop = state.stop
     if stop and stop.reason is not StopReason.FAILED:
         return _ended(stop)
     if stop:
-        return _failed(trajectory, facts, facts.trouble or Trouble(boundary="director", message=stop.why))
-    if facts.trouble and not facts.doing:
-        return _failed(trajectory, facts, facts.trouble)
-    return _running(trajectory, facts)
+        return _failed(state, run_info, run_info.trouble or Trouble(boundary="director", message=stop.why))
+    if run_info.trouble and not run_info.doing:
+        return _failed(state, run_info, run_info.trouble)
+    return _running(state, run_info)
 
 
 def _ended(stop: Stopped) -> Html:
@@ -38,29 +38,29 @@ def _ended(stop: Stopped) -> Html:
     )
 
 
-def _failed(trajectory: Trajectory, facts: RunInfo, trouble: Trouble) -> Html:
+def _failed(state: State, run_info: RunInfo, trouble: Trouble) -> Html:
     fix = html("<bdi>$fix</bdi>. ", fix=trouble.fix.rstrip(".")) if trouble.fix else NOTHING
-    if facts.job and not trajectory.stop:  # a dead letter
-        then = html("<code>visiondirector requeue $job</code> lets it go on where it stopped.", job=facts.job)
+    if run_info.job and not state.stop:  # a dead letter
+        then = html("<code>visiondirector requeue $job</code> lets it go on where it stopped.", job=run_info.job)
     else:
         then = html("Mend what is said above and submit it again.")
     return fill("failed", boundary=trouble.boundary, message=trouble.message, fix=Html(fix + then))
 
 
-def _running(trajectory: Trajectory, facts: RunInfo) -> Html:
+def _running(state: State, run_info: RunInfo) -> Html:
     """Not finished. A failure that will be tried again is said beside it."""
-    now, trouble = len(history.rounds(trajectory)), NOTHING
-    if facts.trouble:
+    now, trouble = len(state.rounds), NOTHING
+    if run_info.trouble:
         trouble = html(
             "<p>The last try failed in the $boundary and will be repeated: <bdi>$message</bdi></p>",
-            boundary=facts.trouble.boundary, message=facts.trouble.message,
+            boundary=run_info.trouble.boundary, message=run_info.trouble.message,
         )  # fmt: skip
     return fill(
         "running",
-        doing=facts.doing,
-        where=f", round {now} of at most {trajectory.settings.rounds}" if now else "",
+        doing=run_info.doing,
+        where=f", round {now} of at most {state.settings.rounds}" if now else "",
         trouble=trouble,
-        refresh=refreshing(facts.refresh, facts.other),
+        refresh=refreshing(run_info.refresh, run_info.other),
     )
 
 
@@ -75,10 +75,10 @@ def refreshing(every: int, other: str) -> Html:
     return html('<p class="note refresh">$said</p>', said=said)
 
 
-def simulated(trajectory: Trajectory) -> Html:
+def simulated(state: State) -> Html:
     """Pictures and verdicts that no trained model made say so."""
     by: dict[str, str] = {}
-    for event in trajectory.events:
+    for event in state.trajectory.events:
         match event:
             case Rendered():
                 by["pictures"] = event.by

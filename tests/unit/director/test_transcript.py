@@ -1,14 +1,14 @@
 """What a person reads while a job runs."""
 
-from director.transcript import Narrator, plain
+from director.transcript import Transcript, plain
 from director.types import AcceptRule, LoopSettings
 from tests.support.scripted_studio import ABC, goals_of, play, run
 
 
 def told(*script: dict[str, str]) -> list[str]:
-    narrator = Narrator(ABC)
+    transcript = Transcript(ABC)
     return [
-        str(narrator.tell(event))
+        str(transcript.line(event))
         for event in run(play(*script), LoopSettings(candidates=1, accept=AcceptRule.NO_LOSS)).events
     ]
 
@@ -27,4 +27,4 @@ def test_text_from_a_brief_cannot_steer_the_terminal():
 
 def test_goals_are_named_by_what_they_ask():
     (goal,) = goals_of("g1")
-    assert Narrator((goal,)).tell(run(play({"a": "met", "b": "met", "c": "met"})).events[0]).label == "plan"
+    assert Transcript((goal,)).line(run(play({"a": "met", "b": "met", "c": "met"})).events[0]).label == "plan"
