@@ -40,6 +40,6 @@ def editor_models(settings: Settings) -> tuple[str, ...]:
         return settings.editors
     if settings.studio != SKETCH and (editors := load_profile(settings.studio, settings).profile.editors):
         return editors.models()
-    from worker.sketch import profiles
+    from worker.sketch import model_names
 
-    return profiles()
+    return model_names()
