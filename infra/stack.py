@@ -70,7 +70,7 @@ class Stack:
         self._box: Machine | None = None
         if profile:
             self._opened = load_profile(profile, load_settings())
-            _, self._box = self._opened.profile.box(box)
+            _, self._box = self._opened.profile.machine(box)
             for name, value in self._opened.settings(os.environ).items():
                 self._extra[f"{PREFIX}{name.upper()}"] = value if isinstance(value, str) else json.dumps(value)
         self._supervisor = Supervisor(self.var)

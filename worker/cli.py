@@ -54,56 +54,64 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="visiondirector-worker", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, run, add_arguments, about in (
+        ("start", _start, _start_arguments, "Serve the queues of some seats until stopped."),
+        (
+            "reconcile", _reconcile, _metrics_argument,
+            "Re-send lost hints, free dead leases, rebuild the ledger after a wipe.",
+        ),
+        ("direct", _direct, _direct_arguments, "Run a brief in this process, without any server."),
+        ("goals", _goals, _goals_arguments, "Print the goals that the planner finds in a brief."),
+        ("doctor", _doctor, _doctor_arguments, "Check each thing that a worker depends on, a line for each."),
+        ("compose", _compose, compose.add_arguments, "Write LGBench-like tasks."),
+        ("bench", _bench, bench.add_arguments, "Measure the loop on the studio of this machine."),
+    ):  # fmt: skip
+        command = commands.add_parser(name, help=about, description=about)
+        command.set_defaults(run=run)
+        add_arguments(command)
+    return parser
 
-    def command(name: str, run: Callable[[argparse.Namespace], int], about: str) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, help=about, description=about)
-        made.set_defaults(run=run)
-        return made
 
-    start = command("start", _start, "Serve the queues of some seats until stopped.")
-    start.add_argument("--seats", help=f"comma-separated: {', '.join(SEATS)}")
-    start.add_argument("--concurrency", type=_positive, default=1, help="processes (an editor always has one a GPU)")
-    start.add_argument("--gpu", help="index of the GPU that an editor owns (sets CUDA_VISIBLE_DEVICES)")
-    start.add_argument("--editor", action="append", help="model to serve, may be repeated (default: all of the studio)")
-    start.add_argument("--name", help="name of the worker (default: from its seats)")
-    _metrics_argument(start)
-    _profile_argument(start, "with --seats: what fills them; without: start all that the box needs (make down ends it)")
-    start.add_argument("--box", help="which box of a profile that has several this machine is")
-
-    reconcile = command(
-        "reconcile", _reconcile, "Re-send lost hints, free dead leases, rebuild the ledger after a wipe."
+def _start_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seats", help=f"comma-separated: {', '.join(SEATS)}")
+    parser.add_argument("--concurrency", type=_positive, default=1, help="processes (an editor always has one a GPU)")
+    parser.add_argument("--gpu", help="index of the GPU that an editor owns (sets CUDA_VISIBLE_DEVICES)")
+    parser.add_argument(
+        "--editor", action="append", help="model to serve, may be repeated (default: all of the studio)"
     )
-    _metrics_argument(reconcile)
+    parser.add_argument("--name", help="name of the worker (default: from its seats)")
+    _metrics_argument(parser)
+    _profile_argument(
+        parser, "with --seats: what fills them; without: start all that the box needs (make down ends it)"
+    )
+    _box_argument(parser)
 
-    direct = command("direct", _direct, "Run a brief in this process, without any server.")
-    _brief_arguments(direct)
-    direct.add_argument(
+
+def _direct_arguments(parser: argparse.ArgumentParser) -> None:
+    _brief_arguments(parser)
+    parser.add_argument(
         "-o", "--output", type=Path, required=True, help="folder for final.png, trajectory.json and report.html"
     )
-    direct.add_argument("--source", type=Path, help="picture to start from")
-    direct.add_argument("--seed", type=int, default=0)
-    direct.add_argument("--strategy", default="ours", help=f"one of {', '.join(STRATEGIES)}")
-    direct.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the loop")
-    _profile_argument(direct, "what fills the seats; its model servers run for the time of the brief")
-    direct.add_argument("--no-metadata", action="store_true", help="leave brief and settings out of final.png")
-    direct.add_argument("--annotated", action="store_true", help="take the goals of a JSON task as they are given")
+    parser.add_argument("--source", type=Path, help="picture to start from")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--strategy", default="ours", help=f"one of {', '.join(STRATEGIES)}")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the loop")
+    _profile_argument(parser, "what fills the seats; its model servers run for the time of the brief")
+    parser.add_argument("--no-metadata", action="store_true", help="leave brief and settings out of final.png")
+    parser.add_argument("--annotated", action="store_true", help="take the goals of a JSON task as they are given")
 
-    goals = command("goals", _goals, "Print the goals that the planner finds in a brief.")
-    _brief_arguments(goals)
-    _profile_argument(goals, "what fills the planner's seat")
-    goals.add_argument("--json", action="store_true", help="as a JSON list of {text, type, ...}")
 
-    doctor = command("doctor", _doctor, "Check each thing that a worker depends on, a line for each.")
-    doctor.add_argument("--json", action="store_true")
-    _profile_argument(doctor, "check that all of this profile is there")
-    doctor.add_argument("--box", help="which box of a profile that has several this machine is")
-    doctor.add_argument("--dry-run", action="store_true", help="look at the profile only: no GPU, weights or servers")
+def _goals_arguments(parser: argparse.ArgumentParser) -> None:
+    _brief_arguments(parser)
+    _profile_argument(parser, "what fills the planner's seat")
+    parser.add_argument("--json", action="store_true", help="as a JSON list of {text, type, ...}")
 
-    compose.add_arguments(
-        command("compose", lambda parsed: compose.run(parsed, load_settings()), "Write LGBench-like tasks.")
-    )
-    bench.add_arguments(command("bench", _bench, "Measure the loop on the studio of this machine."))
-    return parser
+
+def _doctor_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true")
+    _profile_argument(parser, "check that all of this profile is there")
+    _box_argument(parser)
+    parser.add_argument("--dry-run", action="store_true", help="look at the profile only: no GPU, weights or servers")
 
 
 def _brief_arguments(parser: argparse.ArgumentParser) -> None:
@@ -120,6 +128,10 @@ def _metrics_argument(parser: argparse.ArgumentParser) -> None:
 
 def _profile_argument(parser: argparse.ArgumentParser, about: str) -> None:
     parser.add_argument("--profile", help=f"a name or a path that ends in .json: {about}")
+
+
+def _box_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--box", help="which box of a profile that has several this machine is")
 
 
 def _settings(parsed: argparse.Namespace) -> Settings:
@@ -145,13 +157,8 @@ def _positive(text: str) -> int:
 
 def _start(parsed: argparse.Namespace) -> int:
     if parsed.seats is None:
-        return _start_box(parsed)
-    seats = [seat.strip() for seat in parsed.seats.split(",") if seat.strip()]
-    if unknown := sorted(set(seats) - set(SEATS)):
-        raise BriefError(f"there is no seat {unknown[0]!r}", f"choose from {', '.join(SEATS)}", "--seats")
-    editor = "editor" in seats
-    if editor and parsed.concurrency > 1:
-        raise BriefError("an editor has one process a GPU", "start one worker for each GPU", "--concurrency")
+        return _start_machine(parsed)
+    seats = _seats(parsed)
     if parsed.gpu is not None:
         # Before anything that could import torch: later it has no effect.
         os.environ["CUDA_VISIBLE_DEVICES"] = parsed.gpu
@@ -163,7 +170,8 @@ def _start(parsed: argparse.Namespace) -> int:
 
     setup_logging()
     models = parsed.editor or editor_models(settings)
-    queues = [seat for seat in seats if seat != "editor"] + [f"editor.{model}" for model in models if editor]
+    queues = [seat for seat in seats if seat != "editor"]
+    queues += [f"editor.{model}" for model in models if "editor" in seats]
     app = make_app(settings, open_studio, observe)
     log.info("serving", extra=fields(worker=name, queues=",".join(queues), processes=parsed.concurrency))
     app.worker_main(
@@ -175,6 +183,15 @@ def _start(parsed: argparse.Namespace) -> int:
         ]
     )  # fmt: skip
     return 0
+
+
+def _seats(parsed: argparse.Namespace) -> list[str]:
+    seats = [seat.strip() for seat in parsed.seats.split(",") if seat.strip()]
+    if unknown := sorted(set(seats) - set(SEATS)):
+        raise BriefError(f"there is no seat {unknown[0]!r}", f"choose from {', '.join(SEATS)}", "--seats")
+    if "editor" in seats and parsed.concurrency > 1:
+        raise BriefError("an editor has one process a GPU", "start one worker for each GPU", "--concurrency")
+    return seats
 
 
 def _meter(settings: Settings, name: str) -> "Callable[[Attempt], None]":
@@ -196,8 +213,8 @@ def _meter(settings: Settings, name: str) -> "Callable[[Attempt], None]":
     return StepMeter(CollectorRegistry(), settings.max_step_s).observe
 
 
-def _start_box(parsed: argparse.Namespace) -> int:
-    """All programs of the profile's box, under the supervisor of the local stack."""
+def _start_machine(parsed: argparse.Namespace) -> int:
+    """All programs of this machine in the profile, under the supervisor of the local stack."""
     if not parsed.profile:
         raise BriefError("nothing says what to start", "give --seats, --profile or both", "--seats")
     from worker.checks.preflight import of_machine, on_paper
@@ -205,8 +222,8 @@ def _start_box(parsed: argparse.Namespace) -> int:
 
     settings = load_settings()
     opened = load_profile(parsed.profile, settings)
-    name, box = _box(opened, parsed.box)
-    checks = [*on_paper(opened), *of_machine(opened, box, settings)]
+    name, machine = _machine(opened, parsed.box)
+    checks = [*on_paper(opened), *of_machine(opened, machine, settings)]
     if failed := [check for check in checks if not check.ok]:
         _print(failed)
         print("nothing was started: the machine lacks what stands above", file=sys.stderr)
@@ -216,9 +233,9 @@ def _start_box(parsed: argparse.Namespace) -> int:
     return subprocess.run(command, cwd=CHECKOUT, check=False).returncode
 
 
-def _box(opened: "Opened", name: str | None) -> tuple[str, "Machine"]:
+def _machine(opened: "Opened", name: str | None) -> tuple[str, "Machine"]:
     try:
-        return opened.profile.box(name)
+        return opened.profile.machine(name)
     except ValueError as error:
         raise BriefError(str(error), field="--box") from error
 
@@ -321,11 +338,12 @@ def _examine_profile(parsed: argparse.Namespace) -> "list[Check]":
     settings = load_settings()
     opened = load_profile(parsed.profile, settings)
     if parsed.dry_run:
-        boxes = [_box(opened, parsed.box)[1]] if parsed.box else list(opened.profile.boxes.values())
-        return [*preflight.on_paper(opened), *(line for box in boxes for line in preflight.announced(opened, box))]
-    _, box = _box(opened, parsed.box)
+        machines = [_machine(opened, parsed.box)[1]] if parsed.box else list(opened.profile.boxes.values())
+        announced = [line for machine in machines for line in preflight.announced(opened, machine)]
+        return [*preflight.on_paper(opened), *announced]
+    _, machine = _machine(opened, parsed.box)
     settings = load_settings(studio=opened.word)
-    checks = [*preflight.on_paper(opened), *preflight.of_machine(opened, box, settings)]
+    checks = [*preflight.on_paper(opened), *preflight.of_machine(opened, machine, settings)]
     return [*checks, *preflight.of_running(opened, settings), *examine(settings)]
 
 
@@ -333,6 +351,10 @@ def _print(checks: "Sequence[Check]") -> None:
     for check in checks:
         found = check.found.replace("\n", "\n" + " " * 20)
         print(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<12} {found}")
+
+
+def _compose(parsed: argparse.Namespace) -> int:
+    return compose.run(parsed, load_settings())
 
 
 def _bench(parsed: argparse.Namespace) -> int:

@@ -22,10 +22,10 @@ def open_studio(settings: Settings, resources: ExitStack) -> Studio:
         return studio
     profile = load_profile(settings.studio, settings).profile
     planner, judge, verifier, editor = studio.planner, studio.judge, studio.verifier, studio.editor
-    if vlm := profile.seats():
+    if profile.vlm:
         from worker.vlm.seats import open_vlm_seats
 
-        seats = open_vlm_seats(vlm, resources)
+        seats = open_vlm_seats(profile.vlm, resources)
         planner, judge, verifier = seats.planner, seats.judge, seats.verifier
     if profile.editors:
         from worker.diffusion.editor import open_editor
@@ -40,6 +40,6 @@ def editor_models(settings: Settings) -> tuple[str, ...]:
         return settings.editors
     if settings.studio != SKETCH and (editors := load_profile(settings.studio, settings).profile.editors):
         return editors.models()
-    from worker.sketch import profiles
+    from worker.sketch import model_names
 
-    return profiles()
+    return model_names()

@@ -19,8 +19,9 @@ from tests.models.sglang_server import SglangServer, tiny_checkpoint
 from tests.support.desk import Desk, make_desk
 from worker.diffusion import canvas
 from worker.diffusion.canvas import Pixels
-from worker.diffusion.editor import DiffusersEditor, EditorsConfig, open_editor
-from worker.diffusion.loading import Shelf, torch
+from worker.diffusion.config import EditorsConfig
+from worker.diffusion.editor import DiffusersEditor, open_editor
+from worker.diffusion.loading import PipelineCache, torch
 from worker.profiles import tiny as checkpoints
 
 HERE = Path(__file__).parent
@@ -79,9 +80,9 @@ def tiny(feather: int = 8, **tasks: dict[str, Any]) -> EditorsConfig:
     return EditorsConfig.model_validate({"pipelines": pipelines, "editors": {"tiny": editor}})
 
 
-def shelf_of(editor: DiffusersEditor) -> Shelf:
+def pipelines_of(editor: DiffusersEditor) -> PipelineCache:
     """The pipelines that an editor has open, to look into or to hook."""
-    return editor._shelf  # pyright: ignore[reportPrivateUsage]
+    return editor._pipelines  # pyright: ignore[reportPrivateUsage]
 
 
 def asked(

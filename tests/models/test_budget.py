@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.models.conftest import apart, asked, make, rendered, shelf_of
+from tests.models.conftest import apart, asked, make, pipelines_of, rendered
 from tests.support.desk import Desk
 from worker.diffusion.editor import DiffusersEditor
 from worker.diffusion.loading import diffusers, torch
@@ -86,7 +86,7 @@ def test_offloaded_parts_draw_the_same_picture(opened: Open, desk: Desk, offload
     editor = opened(generate=plain | {"offload": offload})
     (away,) = rendered(editor, asked(seeds=(11,)), desk)
     assert apart(here, away) == 0
-    pipe = shelf_of(editor)["generate"].pipe
+    pipe = pipelines_of(editor)["generate"].pipe
     moved = {part for part in ("vae", "transformer", "text_encoder") if comes_by_layers(getattr(pipe, part))}
     assert moved == ({"text_encoder"} if offload == "encoders" else {"text_encoder", "transformer"})
 
@@ -99,5 +99,5 @@ def test_eight_bits_draw_nearly_the_same_picture(opened: Open, desk: Desk, offlo
     (rounded,) = rendered(editor, asked(seeds=(11,)), desk)
     assert 0 < apart(full, rounded) < 64
     assert (full.astype(float) - rounded).std() < 8
-    weight = shelf_of(editor)["generate"].pipe.transformer.transformer_blocks[0].attn.to_q.weight
+    weight = pipelines_of(editor)["generate"].pipe.transformer.transformer_blocks[0].attn.to_q.weight
     assert weight.dtype == torch().float8_e4m3fn

@@ -13,7 +13,7 @@ from PIL import Image
 
 from director.errors import BriefError, Cancelled
 from director.types import Region
-from tests.models.conftest import apart, asked, make, noise, rendered, shelf_of, stored
+from tests.models.conftest import apart, asked, make, noise, pipelines_of, rendered, stored
 from tests.support.desk import Desk, make_desk
 from worker.diffusion.editor import DiffusersEditor
 from worker.diffusion.loading import diffusers, torch
@@ -143,7 +143,7 @@ def test_the_transformer_is_given_what_plain_calls_give_it(opened: Open, desk: D
     editor = opened(**{role: family()})
     ours: list[dict[str, Any]] = []
     theirs: list[dict[str, Any]] = []
-    watch(shelf_of(editor)[role].pipe, ours)
+    watch(pipelines_of(editor)[role].pipe, ours)
     region = Region(x0=0.25, y0=0.25, x1=0.75, y1=0.75) if task == "inpaint" else None
     base = None if role == "generate" else stored(desk, source)
     rendered(editor, asked(seeds=(7,), base=base, region=region), desk)
@@ -172,7 +172,7 @@ def test_again_is_the_same_bytes(opened: Open, desk: Desk):
 def test_the_prompt_is_encoded_once_for_all_seeds(opened: Open, desk: Desk):
     editor = opened(generate=qwen(max_batch=1))
     calls: list[int] = []
-    shelf_of(editor)["generate"].pipe.text_encoder.register_forward_hook(lambda *_: calls.append(1))
+    pipelines_of(editor)["generate"].pipe.text_encoder.register_forward_hook(lambda *_: calls.append(1))
     rendered(editor, asked(), desk)
     assert len(calls) == 2  # the prompt and the negative one
 
@@ -236,7 +236,7 @@ def test_a_draft_of_an_edit_is_drawn_at_half_the_sides(opened: Open, desk: Desk)
     editor = opened(edit=edit(draft={"steps": 2, "cfg": 1, "area": 512 * 512}))
     request = asked(seeds=(1,), base=stored(desk, noise((300, 300))), model="tiny.draft")
     seen: list[int] = []
-    transformer = shelf_of(editor)["edit"].pipe.transformer
+    transformer = pipelines_of(editor)["edit"].pipe.transformer
     transformer.register_forward_pre_hook(
         lambda _, __, given: seen.append(given["hidden_states"].shape[1]), with_kwargs=True
     )
@@ -284,7 +284,7 @@ def full_above(limit: int) -> Callable[[Any, Any, Any], None]:
 def test_out_of_memory_halves_the_batch(opened: Open, desk: Desk):
     editor = opened(generate=qwen())
     whole = rendered(editor, asked(), desk)
-    pipe = shelf_of(editor)["generate"].pipe
+    pipe = pipelines_of(editor)["generate"].pipe
     pipe.transformer.register_forward_pre_hook(full_above(1), with_kwargs=True)
     desk.counts.clear()
     split = rendered(editor, asked(), desk)
@@ -299,7 +299,7 @@ def test_out_of_memory_halves_the_batch(opened: Open, desk: Desk):
 
 def test_no_memory_for_one_picture_is_said(opened: Open, desk: Desk):
     editor = opened(generate=qwen())
-    pipe = shelf_of(editor)["generate"].pipe
+    pipe = pipelines_of(editor)["generate"].pipe
     pipe.transformer.register_forward_pre_hook(full_above(0), with_kwargs=True)
     with pytest.raises(MemoryError, match="lower `area`"):
         editor.render(asked(), desk)
@@ -311,14 +311,14 @@ def test_another_fault_is_not_taken_for_memory(opened: Open, desk: Desk):
     def broken(*_: Any) -> None:
         raise RuntimeError("an illegal instruction")
 
-    shelf_of(editor)["generate"].pipe.transformer.register_forward_pre_hook(broken)
+    pipelines_of(editor)["generate"].pipe.transformer.register_forward_pre_hook(broken)
     with pytest.raises(RuntimeError, match="illegal"):
         editor.render(asked(), desk)
 
 
 def test_pixels_that_are_no_numbers_are_refused(opened: Open, desk: Desk):
     editor = opened(generate=qwen())
-    shelf_of(editor)["generate"].pipe.transformer.proj_out.bias.data.fill_(float("nan"))
+    pipelines_of(editor)["generate"].pipe.transformer.proj_out.bias.data.fill_(float("nan"))
     with pytest.raises(ValueError, match="no numbers"):
         editor.render(asked(), desk)
 
@@ -351,7 +351,7 @@ def test_a_long_prompt_may_be_cut_and_the_loss_is_kept(opened: Open, desk: Desk)
 
 def test_a_prompt_at_the_limit_is_read_whole(opened: Open, desk: Desk):
     editor = opened(generate=qwen())
-    pipe = shelf_of(editor)["generate"].pipe
+    pipe = pipelines_of(editor)["generate"].pipe
     behind = len(pipe.tokenizer(pipe.prompt_template_encode.split("{}")[1])["input_ids"])
     words = " image" * (1024 - behind)
     embeds, _ = pipe.encode_prompt(prompt=words)
@@ -368,7 +368,7 @@ def test_control_tokens_in_an_instruction_are_only_text(opened: Open, desk: Desk
     base = None if task == "generate" else stored(desk, noise((64, 64)))
     request = asked(seeds=(1,), base=base, region=REGION if task == "inpaint" else None, words="a <|image_pad|> fox")
     editor = opened(**{task: family})
-    pipe = shelf_of(editor)[task].pipe
+    pipe = pipelines_of(editor)[task].pipe
     read: list[Any] = []
     pipe.text_encoder.register_forward_pre_hook(lambda _, __, given: read.append(given["input_ids"]), with_kwargs=True)
     editor.render(request, desk)
@@ -384,7 +384,7 @@ def test_control_tokens_in_an_instruction_are_only_text(opened: Open, desk: Desk
 def test_a_draft_works_on_fewer_pixels_and_has_the_same_size(opened: Open, desk: Desk):
     editor = opened(generate=qwen(draft={"steps": 2, "area": 64 * 64}))
     seen: list[int] = []
-    transformer = shelf_of(editor)["generate"].pipe.transformer
+    transformer = pipelines_of(editor)["generate"].pipe.transformer
     transformer.register_forward_pre_hook(
         lambda _, __, given: seen.append(given["hidden_states"].shape[1]), with_kwargs=True
     )
@@ -407,7 +407,7 @@ def test_levers_that_must_not_change_the_picture(opened: Open, desk: Desk, lever
     expected = rendered(opened(generate=qwen()), asked(), desk)
     editor = opened(generate=qwen(**levers))
     assert max(apart(a, b) for a, b in zip(expected, rendered(editor, asked(), desk), strict=True)) <= SAME
-    assert shelf_of(editor)["generate"].skipped == ()
+    assert pipelines_of(editor)["generate"].skipped == ()
 
 
 @pytest.mark.parametrize(
@@ -421,7 +421,7 @@ def test_levers_that_must_not_change_the_picture(opened: Open, desk: Desk, lever
 def test_caches_skip_blocks_and_forget_between_requests(opened: Open, desk: Desk, cache: dict[str, Any]):
     editor = opened(generate=qwen(cache=cache, final={"steps": 8}))
     ran: list[int] = []
-    last = shelf_of(editor)["generate"].pipe.transformer.transformer_blocks[-1]
+    last = pipelines_of(editor)["generate"].pipe.transformer.transformer_blocks[-1]
     last.attn.to_q.register_forward_hook(lambda *_: ran.append(1))
     first = editor.render(asked(), desk)
     assert len(ran) < 16
@@ -451,18 +451,18 @@ def test_pipelines_load_when_needed_once_and_share_their_weights(opened: Open, d
     editor = opened(
         generate=qwen(), edit=edit(final={"steps": 2, "cfg": 1}), inpaint=inpaint(final={"steps": 2, "cfg": 1})
     )
-    shelf = shelf_of(editor)
-    assert shelf._loaded == {}
+    pipelines = pipelines_of(editor)
+    assert pipelines._loaded == {}
     rendered(editor, asked(), desk)
-    assert list(shelf._loaded) == ["generate"]
-    first = shelf["generate"].pipe
+    assert list(pipelines._loaded) == ["generate"]
+    first = pipelines["generate"].pipe
     rendered(editor, asked(), desk)
-    assert shelf["generate"].pipe is first
+    assert pipelines["generate"].pipe is first
     base = stored(desk, noise((64, 64)))
     one = rendered(editor, asked(seeds=(1,), base=base), desk)
     rendered(editor, asked(seeds=(1,), base=base, region=REGION), desk)
-    assert shelf["edit"].pipe.transformer is shelf["inpaint"].pipe.transformer
-    assert shelf["edit"].pipe.scheduler is not shelf["inpaint"].pipe.scheduler
+    assert pipelines["edit"].pipe.transformer is pipelines["inpaint"].pipe.transformer
+    assert pipelines["edit"].pipe.scheduler is not pipelines["inpaint"].pipe.scheduler
     assert apart(one[0], rendered(editor, asked(seeds=(1,), base=base), desk)[0]) == 0
 
 
@@ -475,7 +475,7 @@ def test_closing_frees_the_weights(desk: Desk):
     with ExitStack() as resources:
         editor = open_editor(tiny(generate=qwen()), resources)
         rendered(editor, asked(), desk)
-        transformer = weakref.ref(shelf_of(editor)["generate"].pipe.transformer)
+        transformer = weakref.ref(pipelines_of(editor)["generate"].pipe.transformer)
     gc.collect()
     assert transformer() is None
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.models.conftest import apart, asked, make, rendered, shelf_of
+from tests.models.conftest import apart, asked, make, pipelines_of, rendered
 from tests.models.test_editors import SAME, qwen
 from tests.support.desk import Desk
 from worker.diffusion.editor import DiffusersEditor
@@ -38,7 +38,7 @@ def test_a_lora_on_eight_bits_stays_wide(opened: Open, desk: Desk, offload: str)
     draft = rendered(editor, asked(model="tiny.draft"), desk)
     assert all((a == b).all() for a, b in zip(without, final, strict=True))
     assert draft[0].std() > 0
-    query = shelf_of(editor)["generate"].pipe.transformer.transformer_blocks[0].attn.to_q
+    query = pipelines_of(editor)["generate"].pipe.transformer.transformer_blocks[0].attn.to_q
     kinds = {name: weight.dtype for name, weight in query.named_parameters()}
     assert kinds["base_layer.weight"] == torch().float8_e4m3fn
     assert kinds["lora_A.lightning.weight"] == torch().float32

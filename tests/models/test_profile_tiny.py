@@ -72,8 +72,8 @@ def test_direct_runs_the_whole_loop_and_leaves_no_server(profile: Path, alone: P
         e.kind for e in events
     }
     assert (alone / "final.png").is_file()
-    (box,) = load_profile(str(profile), Settings()).profile.boxes.values()
-    assert not answers(box.servers[0])
+    (machine,) = load_profile(str(profile), Settings()).profile.boxes.values()
+    assert not answers(machine.servers[0])
 
 
 def test_a_killed_renderer_changes_nothing(stack: Stack, alone: Path):

@@ -27,8 +27,8 @@ def test_every_flag_is_one_that_sglang_knows(tmp_path: Path):
     lines = [
         (words := command(server, settings))[words.index("sglang.launch_server") + 1 :]
         for name in names()
-        for box in load_profile(name, settings).profile.boxes.values()
-        for server in box.servers
+        for machine in load_profile(name, settings).profile.boxes.values()
+        for server in machine.servers
     ]
     assert len(lines) > 5
     if not settings.sglang_python.exists():
@@ -42,8 +42,8 @@ def test_the_sglang_of_a_cpu_is_not_taken_for_that_of_a_card():
     settings = Settings()
     for name, says in (("tiny", "has SGLang 0.5.23"), ("one-80gb", "has SGLang for a CPU")):
         opened = load_profile(name, settings)
-        (box,) = opened.profile.boxes.values()
-        found = next(check for check in of_machine(opened, box, settings) if check.name == "sglang")
+        (machine,) = opened.profile.boxes.values()
+        found = next(check for check in of_machine(opened, machine, settings) if check.name == "sglang")
         assert (found.ok, says in found.found) == (name == "tiny", True), found.found
 
 

@@ -16,8 +16,9 @@ from tests.models.sglang_server import ADAPTER, MODEL, SglangServer
 from tests.support.contexts import RecordingContext, plain_png
 from tests.support.scripted_studio import goals_of
 from worker.sketch import sketch_studio
-from worker.vlm.client import Server, VlmRefused
-from worker.vlm.seats import VlmConfig, VlmSeats, examine, open_vlm_seats
+from worker.vlm.client import VlmRefused
+from worker.vlm.config import Server, VlmConfig
+from worker.vlm.seats import VlmSeats, examine, open_vlm_seats
 
 pytestmark = [pytest.mark.models, pytest.mark.timeout(600)]
 

@@ -54,33 +54,33 @@ def on_paper(opened: Opened) -> Lines:
         yield Check("memory", False, str(error))
 
 
-def announced(opened: Opened, box: Machine) -> Lines:
+def announced(opened: Opened, machine: Machine) -> Lines:
     """What a real run will look for, said without looking."""
     for path, repository in _weights(opened.profile):
         source = f"weights of {repository}" if repository else "made from code at the first start"
         yield Check("weights", True, f"will look for {path} ({source})")
-    if box.gpus:
-        cards = ", ".join(f"{size:g}" for size in box.gpus)
-        yield Check("gpus", True, f"will look for {len(box.gpus)} with {cards} GiB or more")
-    for server in box.servers:
+    if machine.gpus:
+        cards = ", ".join(f"{size:g}" for size in machine.gpus)
+        yield Check("gpus", True, f"will look for {len(machine.gpus)} with {cards} GiB or more")
+    for server in machine.servers:
         yield Check("servers", True, f"will ask {address(server)} for {server.served}")
-    stores = "of the box itself" if box.stores else "that the settings name"
+    stores = "of the box itself" if machine.stores else "that the settings name"
     yield Check("stores", True, f"will ask the Redis and the S3 {stores} for ledger, bucket and clock")
 
 
-def of_machine(opened: Opened, box: Machine, settings: Settings) -> Lines:
+def of_machine(opened: Opened, machine: Machine, settings: Settings) -> Lines:
     """Cards, memory, libraries and weights: all that must be there before a start."""
-    yield _checked("memory", lambda: _machine_memory(box))
-    if box.gpus:
-        yield _checked("gpus", lambda: _gpus(box))
-    on_gpus = any(server.gpus for server in box.servers)
-    if box.servers:
+    yield _checked("memory", lambda: _machine_memory(machine))
+    if machine.gpus:
+        yield _checked("gpus", lambda: _gpus(machine))
+    on_gpus = any(server.gpus for server in machine.servers)
+    if machine.servers:
         yield _checked("sglang", lambda: _sglang(settings, on_gpus))
     if on_gpus:
         yield _checked("nvcc", lambda: _nvcc(os.environ))
-    if opened.profile.editors and any("editor" in group.seats for group in box.workers):
+    if opened.profile.editors and any("editor" in group.seats for group in machine.workers):
         yield _checked("libraries", _libraries)
-        if box.gpus:
+        if machine.gpus:
             yield _checked("cuda", _cuda)
     for path, repository in _weights(opened.profile):
         if Path(path).name.startswith("tiny-"):
@@ -88,13 +88,13 @@ def of_machine(opened: Opened, box: Machine, settings: Settings) -> Lines:
         yield _checked("weights", lambda path=path, repository=repository: _on_disk(Path(path), repository))
     for path in _loras(opened.profile):
         yield Check("lora", path.is_file(), f"{path}" if path.is_file() else f"there is no {path}: mend `loras`")
-    for server in box.servers:
+    for server in machine.servers:
         yield _checked("port", lambda server=server: _port(server))
 
 
 def of_running(opened: Opened, settings: Settings) -> Lines:
     """Servers with the names that the seats ask for, and clocks; the stores are the plain doctor's."""
-    if config := opened.profile.seats():
+    if config := opened.profile.vlm:
         from worker.vlm.seats import examine
 
         asked = {(seat.url, seat.model): seat for seat in (config.planner, config.judge, config.verifier)}
@@ -114,11 +114,11 @@ def _checked(name: str, look: Callable[[], str]) -> Check:
 
 
 def _queues(profile: Profile) -> str:
-    """Every seat and every editor model has a worker in some box."""
-    served = {seat for box in profile.boxes.values() for group in box.workers for seat in group.seats}
+    """Every seat and every editor model has a worker in some machine."""
+    served = {seat for machine in profile.boxes.values() for group in machine.workers for seat in group.seats}
     if missing := sorted({"planner", "judge", "verifier", "editor", "control"} - served):
         raise ValueError(f"no worker serves {', '.join(missing)}")
-    groups = [group for box in profile.boxes.values() for group in box.workers if "editor" in group.seats]
+    groups = [group for machine in profile.boxes.values() for group in machine.workers if "editor" in group.seats]
     models = {model for group in groups for model in profile.models(group)}
     if profile.editors:
         for group in groups:
@@ -131,10 +131,10 @@ def _queues(profile: Profile) -> str:
 
 def _endpoints(profile: Profile) -> str:
     """Every seat asks a server of the profile, by the name that it serves."""
-    config = profile.seats()
+    config = profile.vlm
     if config is None:
         return "no model server is asked"
-    servers = {server.port: server for box in profile.boxes.values() for server in box.servers}
+    servers = {server.port: server for machine in profile.boxes.values() for server in machine.servers}
     for seat, asked in (("planner", config.planner), ("judge", config.judge), ("verifier", config.verifier)):
         port = urlsplit(asked.url).port or 0
         base = asked.model.split(":", 1)[0]
@@ -158,7 +158,7 @@ def _shortest(profile: Profile, seat: str) -> float:
 
 def _weights(profile: Profile) -> list[tuple[str, str]]:
     """Each folder of weights with the repository that it comes from; an empty one: made from code."""
-    paths = [server.model for box in profile.boxes.values() for server in box.servers]
+    paths = [server.model for machine in profile.boxes.values() for server in machine.servers]
     paths += [config.path for config in profile.editors.pipelines.values()] if profile.editors else []
     found: dict[str, str] = {}
     for path in paths:
@@ -177,14 +177,14 @@ def _loras(profile: Profile) -> list[Path]:
 # --- the machine --------------------------------------------------------------------------------
 
 
-def _machine_memory(box: Machine) -> str:
+def _machine_memory(machine: Machine) -> str:
     there = psutil.virtual_memory().total / GIB
-    if there < 0.95 * box.memory:
-        raise ValueError(f"the machine has {there:.1f} GiB, the profile needs {box.memory:g}")
-    return f"{there:.1f} GiB, {box.memory:g} needed"
+    if there < 0.95 * machine.memory:
+        raise ValueError(f"the machine has {there:.1f} GiB, the profile needs {machine.memory:g}")
+    return f"{there:.1f} GiB, {machine.memory:g} needed"
 
 
-def _gpus(box: Machine) -> str:
+def _gpus(machine: Machine) -> str:
     program = shutil.which("nvidia-smi")
     if program is None:
         raise ValueError("there is no nvidia-smi: install the driver, or choose another profile")
@@ -192,7 +192,7 @@ def _gpus(box: Machine) -> str:
     done = subprocess.run(query, capture_output=True, text=True, timeout=30, check=False)
     if done.returncode:
         raise ValueError(f"nvidia-smi failed: {(done.stderr or done.stdout).strip()[:300]}")
-    return cards_suffice(box.gpus, done.stdout)
+    return cards_suffice(machine.gpus, done.stdout)
 
 
 def cards_suffice(wanted: Sequence[float], listed: str) -> str:

@@ -8,84 +8,26 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from director.errors import BriefError
 from director.prompts.vlm import without_control
 from director.seats import Context, RenderRequest
-from director.types import Candidate, ModelName, Rendered
+from director.types import Candidate, Rendered
 from worker.diffusion import canvas
 from worker.diffusion.canvas import Frame, PixelBox, Pixels, Size
-from worker.diffusion.families import Shot, Task
-from worker.diffusion.loading import Loaded, PipelineConfig, Quality, Shelf, free_memory, out_of_memory, torch
-
-DRAFT = ".draft"
-
-
-class EditorConfig(BaseModel):
-    """The pipelines, by name, that serve one model's requests. They may be of different families.
-
-    Without `inpaint` a masked edit is an edit of the whole, of which only the inside is kept.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    generate: str | None = Field(default=None, description="pipeline that draws from words")
-    edit: str | None = Field(default=None, description="pipeline that changes a whole picture")
-    inpaint: str | None = Field(default=None, description="pipeline that changes what lies inside a mask")
-    feather: int = Field(default=8, ge=0, le=64, description="pixels inside a mask over which new passes into old")
-
-
-class EditorsConfig(BaseModel):
-    """Every pipeline and every model that a worker can serve.
-
-    {"pipelines": {"krea": {"family": "flux", "path": "/models/FLUX.1-Krea-dev"},
-                   "edit": {"family": "qwen-image-edit-plus", "path": "/models/Qwen-Image-Edit-2509"},
-                   "inpaint": {"family": "qwen-image-edit-inpaint", "path": "/models/Qwen-Image-Edit-2509"}},
-     "editors": {"flux-krea": {"generate": "krea", "edit": "edit", "inpaint": "inpaint"}}}
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    pipelines: dict[str, PipelineConfig]
-    editors: dict[ModelName, EditorConfig]
-
-    @model_validator(mode="after")
-    def _fit_together(self) -> Self:
-        for name, editor in self.editors.items():
-            if name.endswith(DRAFT):
-                raise ValueError(f"{name!r}: names that end in {DRAFT!r} are those of drafts")
-            for task in Task:
-                pipeline = _pipeline(editor, task)
-                if pipeline is None:
-                    continue
-                if pipeline not in self.pipelines:
-                    raise ValueError(f"{name}.{task} names {pipeline!r}: there is no such pipeline")
-                if self.pipelines[pipeline].row.task is not task:
-                    raise ValueError(f"{name}.{task}: {self.pipelines[pipeline].family} does not {task}")
-        return self
-
-    def models(self) -> tuple[ModelName, ...]:
-        """What a job's `editor` may name: every editor, and its draft where a pipeline of it has one."""
-        names: list[ModelName] = []
-        for name, editor in self.editors.items():
-            used = [self.pipelines[p] for task in Task if (p := _pipeline(editor, task))]
-            names += [name] + ([name + DRAFT] if any(pipeline.draft for pipeline in used) else [])
-        return tuple(names)
-
-
-def _pipeline(editor: EditorConfig, task: Task) -> str | None:
-    return {Task.GENERATE: editor.generate, Task.EDIT: editor.edit, Task.INPAINT: editor.inpaint}[task]
+from worker.diffusion.config import DRAFT, EditorConfig, EditorsConfig, Quality
+from worker.diffusion.families import PipelineInputs, Task
+from worker.diffusion.loading import Loaded, PipelineCache, free_memory, out_of_memory, torch
 
 
 def open_editor(configs: EditorsConfig, resources: ExitStack) -> "DiffusersEditor":
     """The editor, ready; pipelines load when they are first needed and are freed when `resources` closes."""
-    shelf = Shelf(configs.pipelines)
-    resources.callback(shelf.close)
-    return DiffusersEditor(configs, shelf)
+    pipelines = PipelineCache(configs.pipelines)
+    resources.callback(pipelines.close)
+    return DiffusersEditor(configs, pipelines)
 
 
 @dataclass(frozen=True)
@@ -105,9 +47,9 @@ class _Job:
 class DiffusersEditor:
     """Serves every model of its settings: `RenderRequest.model` names one."""
 
-    def __init__(self, configs: EditorsConfig, shelf: Shelf) -> None:
+    def __init__(self, configs: EditorsConfig, pipelines: PipelineCache) -> None:
         self._configs = configs
-        self._shelf = shelf
+        self._pipelines = pipelines
         self._fits: dict[tuple[str, Size], int] = {}
 
     def render(self, request: RenderRequest, context: Context) -> Rendered:
@@ -118,12 +60,12 @@ class DiffusersEditor:
         """
         context.check()
         job = self._job(request, context)
-        shot = self._shot(job, context)
+        inputs = self._inputs(job, context)
         candidates: list[Candidate] = []
         with torch().no_grad(), _gpu_time(job, context):
-            text = job.loaded.config.row.text(job.loaded.pipe, shot, torch())
+            text = job.loaded.family.text(job.loaded.pipe, inputs, torch())
             context.count("prompts_encoded", 1)
-            for seed, pixels in zip(request.seeds, self._pictures(job, shot, text, context), strict=True):
+            for seed, pixels in zip(request.seeds, self._pictures(job, inputs, text, context), strict=True):
                 image = context.images.put(canvas.to_png(_finished(job, pixels)))
                 candidates.append(Candidate(image=image, seed=seed))
         # A model server on the same card can't use what this process' allocator keeps for later.
@@ -138,49 +80,49 @@ class DiffusersEditor:
         editor = self._configs.editors[model]
         base = canvas.from_png(context.images.get(request.base)) if request.base else None
         name = _chosen(editor, request)
-        if name not in self._shelf:
+        if name not in self._pipelines:
             context.progress(f"loading {name}", 0, 1)
-        loaded = self._shelf[name]
+        loaded = self._pipelines[name]
         config = loaded.config
         quality = config.draft if draft and config.draft else config.final
         loaded.set(quality)
         size = (request.width, request.height) if base is None else (base.shape[1], base.shape[0])
-        frame = config.row.frame(size, loaded.grid, quality.area)
+        frame = loaded.family.frame(size, loaded.grid, quality.area)
         region = request.action.region if base is not None else None
         box = canvas.box_of(region, size) if region else None
         return _Job(request, name, loaded, quality, frame, base, box, editor.feather)
 
-    def _shot(self, job: _Job, context: Context) -> Shot:
-        config, row, quality = job.loaded.config, job.loaded.config.row, job.quality
-        return Shot(
+    def _inputs(self, job: _Job, context: Context) -> PipelineInputs:
+        config, family, quality = job.loaded.config, job.loaded.family, job.quality
+        return PipelineInputs(
             instruction=_within_limit(job, context),
             canvas=job.frame.canvas,
-            steps=quality.steps or row.steps,
-            cfg=row.cfg if quality.cfg is None else quality.cfg,
-            guidance=row.guidance if quality.guidance is None else quality.guidance,
+            steps=quality.steps or family.steps,
+            cfg=family.cfg if quality.cfg is None else quality.cfg,
+            guidance=family.guidance if quality.guidance is None else quality.guidance,
             strength=config.strength,
             image=None if job.base is None else job.frame.pad(job.base),
-            mask=job.frame.mask(job.box, job.loaded.grid) if row.task is Task.INPAINT and job.box else None,
+            mask=job.frame.mask(job.box, job.loaded.grid) if family.task is Task.INPAINT and job.box else None,
         )
 
-    def _pictures(self, job: _Job, shot: Shot, text: dict[str, Any], context: Context) -> Iterator[Pixels]:
+    def _pictures(self, job: _Job, inputs: PipelineInputs, text: dict[str, Any], context: Context) -> Iterator[Pixels]:
         """The canvases of the seeds, in their order, as many at once as the pipeline may and the memory can."""
-        config, seeds = job.loaded.config, job.request.seeds
-        key = (job.pipeline, shot.canvas)
-        size = min(self._fits.get(key, config.max_batch), len(seeds)) if config.row.batches else 1
+        loaded, seeds = job.loaded, job.request.seeds
+        key = (job.pipeline, inputs.canvas)
+        size = min(self._fits.get(key, loaded.config.max_batch), len(seeds)) if loaded.family.batches else 1
         done = 0
         while done < len(seeds):
             now = seeds[done : done + size]
-            made = _called(job, shot, text, now, done, context)
+            made = _called(job, inputs, text, now, done, context)
             if made is None:
                 free_memory()
                 context.count("out_of_memory", 1)
                 if len(now) == 1:
-                    raise MemoryError(f"one picture of {shot.canvas} does not fit: lower `area` or set `offload`")
+                    raise MemoryError(f"one picture of {inputs.canvas} does not fit: lower `area` or set `offload`")
                 size = self._fits[key] = len(now) // 2
                 continue
             context.count(f"calls_of_{len(now)}", 1)
-            context.count("denoising_steps", shot.steps * len(now))
+            context.count("denoising_steps", inputs.steps * len(now))
             done += len(now)
             yield from made
 
@@ -199,13 +141,13 @@ def _gpu_time(job: _Job, context: Context) -> Generator[None]:
 def _chosen(editor: EditorConfig, request: RenderRequest) -> str:
     """The pipeline for what is asked. Raises ValueError when the editor has none."""
     if request.base is None:
-        wanted = (editor.generate,)
+        tasks = (Task.GENERATE,)
     elif request.action.region is None:
-        wanted = (editor.edit,)
+        tasks = (Task.EDIT,)
     else:
-        wanted = (editor.inpaint, editor.edit)
-    for name in wanted:
-        if name:
+        tasks = (Task.INPAINT, Task.EDIT)
+    for task in tasks:
+        if name := editor.pipelines.get(task):
             return name
     raise ValueError(f"the editor {request.model!r} has no pipeline to {'edit' if request.base else 'generate'} with")
 
@@ -216,9 +158,10 @@ def _within_limit(job: _Job, context: Context) -> str:
     Otherwise raises BriefError that quotes what would be cut or, where the settings say `cut`, cuts it and keeps what
     was lost beside the attempt. The pipelines themselves cut without a word.
     """
-    config, text = job.loaded.config, without_control(job.request.action.instruction)
-    ids, behind, tokenizer = config.row.tokens(job.loaded.pipe, text)
-    limit = min(config.max_tokens or config.row.max_tokens, config.row.max_tokens)
+    config, family = job.loaded.config, job.loaded.family
+    text = without_control(job.request.action.instruction)
+    ids, behind, tokenizer = family.tokens(job.loaded.pipe, text)
+    limit = min(config.max_tokens or family.max_tokens, family.max_tokens)
     context.count("prompt_tokens", len(ids) + behind)
     if len(ids) + behind <= limit:
         return text
@@ -237,10 +180,10 @@ def _within_limit(job: _Job, context: Context) -> str:
 
 
 def _called(
-    job: _Job, shot: Shot, text: dict[str, Any], seeds: tuple[int, ...], done: int, context: Context
+    job: _Job, inputs: PipelineInputs, text: dict[str, Any], seeds: tuple[int, ...], done: int, context: Context
 ) -> list[Pixels] | None:
     """One call of the pipeline: a canvas (height, width, 3) for each seed, or None when memory ran out."""
-    pipe, config = job.loaded.pipe, job.loaded.config
+    pipe = job.loaded.pipe
 
     def after_step(_: Any, step: int, __: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         context.check()
@@ -256,8 +199,8 @@ def _called(
     try:
         images = pipe(
             **text,
-            **config.row.call(shot),
-            num_inference_steps=shot.steps,
+            **job.loaded.family.call(inputs),
+            num_inference_steps=inputs.steps,
             num_images_per_prompt=len(seeds),
             generator=generators,
             callback_on_step_end=after_step,
@@ -271,8 +214,8 @@ def _called(
     finally:
         if not finished:
             job.loaded.settle()
-    if images.shape[1:3] != shot.canvas[::-1]:
-        raise ValueError(f"{job.pipeline} gave {images.shape[2]} x {images.shape[1]} for a canvas of {shot.canvas}")
+    if images.shape[1:3] != inputs.canvas[::-1]:
+        raise ValueError(f"{job.pipeline} gave {images.shape[2]} x {images.shape[1]} for a canvas of {inputs.canvas}")
     if not np.isfinite(images).all():
         raise ValueError(f"{job.pipeline} gave pixels that are no numbers: try more steps, or another dtype")
     return list(np.rint(images * 255).astype(np.uint8))

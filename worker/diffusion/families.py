@@ -1,6 +1,6 @@
 """The families of diffusers pipelines that the editor knows: a table of small adapters.
 
-A new checkpoint of a known family is a line of settings; a new family is a row here. What each row says of its
+A new checkpoint of a known family is a line of settings; a new family is an entry here. What each says of its
 pipeline was measured on diffusers 0.42.1 and is held by tests/models.
 """
 
@@ -25,7 +25,7 @@ class Task(StrEnum):
 
 
 @dataclass(frozen=True)
-class Shot:
+class PipelineInputs:
     """What one render asks of a pipeline, whatever the family. `image` and `mask` lie on the canvas."""
 
     instruction: str
@@ -55,38 +55,38 @@ class Family:
     guidance: float
     max_tokens: int
     frame: Callable[[Size, int, int | None], Frame]
-    text: Callable[[Any, Shot, Any], dict[str, Any]]
-    call: Callable[[Shot], dict[str, Any]]
+    text: Callable[[Any, PipelineInputs, Any], dict[str, Any]]
+    call: Callable[[PipelineInputs], dict[str, Any]]
     tokens: Callable[[Any, str], tuple[list[int], int, Any]]
 
 
-def _sized(shot: Shot) -> dict[str, Any]:
-    return {"width": shot.canvas[0], "height": shot.canvas[1]}
+def _sized(inputs: PipelineInputs) -> dict[str, Any]:
+    return {"width": inputs.canvas[0], "height": inputs.canvas[1]}
 
 
 # --- Qwen-Image ---------------------------------------------------------------------------------
 
 
-def _qwen_text(pipe: Any, shot: Shot, torch: Any) -> dict[str, Any]:
-    return _qwen_branches(pipe, shot, torch, {"max_sequence_length": _QWEN_TOKENS})
+def _qwen_text(pipe: Any, inputs: PipelineInputs, torch: Any) -> dict[str, Any]:
+    return _qwen_branches(pipe, inputs, torch, {"max_sequence_length": _QWEN_TOKENS})
 
 
-def _edit_plus_text(pipe: Any, shot: Shot, torch: Any) -> dict[str, Any]:
+def _edit_plus_text(pipe: Any, inputs: PipelineInputs, torch: Any) -> dict[str, Any]:
     """The encoder sees the picture at about 384 x 384, as in the pipeline's `__call__`."""
-    ratio = shot.canvas[0] / shot.canvas[1]
+    ratio = inputs.canvas[0] / inputs.canvas[1]
     width = math.sqrt(_CONDITION_AREA * ratio)
     height = width / ratio
-    small = pipe.image_processor.resize(_picture(shot.image), round(height / 32) * 32, round(width / 32) * 32)
-    return _qwen_branches(pipe, shot, torch, {"image": [small]})
+    small = pipe.image_processor.resize(_picture(inputs.image), round(height / 32) * 32, round(width / 32) * 32)
+    return _qwen_branches(pipe, inputs, torch, {"image": [small]})
 
 
-def _edit_inpaint_text(pipe: Any, shot: Shot, torch: Any) -> dict[str, Any]:
-    return _qwen_branches(pipe, shot, torch, {"image": _picture(shot.image)})
+def _edit_inpaint_text(pipe: Any, inputs: PipelineInputs, torch: Any) -> dict[str, Any]:
+    return _qwen_branches(pipe, inputs, torch, {"image": _picture(inputs.image)})
 
 
-def _qwen_branches(pipe: Any, shot: Shot, torch: Any, how: dict[str, Any]) -> dict[str, Any]:
+def _qwen_branches(pipe: Any, inputs: PipelineInputs, torch: Any, how: dict[str, Any]) -> dict[str, Any]:
     """Embeddings (1, tokens, width) and their masks (1, tokens), for the prompt and, with guidance, for its absence."""
-    branches = {"": shot.instruction} | ({"negative_": NEGATIVE} if shot.cfg > 1 else {})
+    branches = {"": inputs.instruction} | ({"negative_": NEGATIVE} if inputs.cfg > 1 else {})
     made: dict[str, Any] = {}
     for name, words in branches.items():
         embeds, mask = pipe.encode_prompt(prompt=words, **how)
@@ -99,21 +99,21 @@ def _qwen_branches(pipe: Any, shot: Shot, torch: Any, how: dict[str, Any]) -> di
     return made
 
 
-def _qwen_call(shot: Shot) -> dict[str, Any]:
-    return _sized(shot) | {"true_cfg_scale": shot.cfg, "max_sequence_length": _QWEN_TOKENS}
+def _qwen_call(inputs: PipelineInputs) -> dict[str, Any]:
+    return _sized(inputs) | {"true_cfg_scale": inputs.cfg, "max_sequence_length": _QWEN_TOKENS}
 
 
-def _edit_plus_call(shot: Shot) -> dict[str, Any]:
-    return _qwen_call(shot) | {"image": [_picture(shot.image)]}
+def _edit_plus_call(inputs: PipelineInputs) -> dict[str, Any]:
+    return _qwen_call(inputs) | {"image": [_picture(inputs.image)]}
 
 
-def _edit_inpaint_call(shot: Shot) -> dict[str, Any]:
+def _edit_inpaint_call(inputs: PipelineInputs) -> dict[str, Any]:
     # It ignores width and height: the canvas is one that it finds itself.
     return {
-        "image": _picture(shot.image),
-        "mask_image": _picture(shot.mask),
-        "strength": shot.strength,
-        "true_cfg_scale": shot.cfg,
+        "image": _picture(inputs.image),
+        "mask_image": _picture(inputs.mask),
+        "strength": inputs.strength,
+        "true_cfg_scale": inputs.cfg,
         "max_sequence_length": _QWEN_TOKENS,
     }
 
@@ -127,9 +127,9 @@ def _qwen_tokens(pipe: Any, text: str) -> tuple[list[int], int, Any]:
 # --- FLUX.1 -------------------------------------------------------------------------------------
 
 
-def _flux_text(pipe: Any, shot: Shot, torch: Any) -> dict[str, Any]:
+def _flux_text(pipe: Any, inputs: PipelineInputs, torch: Any) -> dict[str, Any]:
     """T5 embeddings (1, 512, width) and CLIP's pooled ones (1, width), which know the first 77 tokens only."""
-    branches = {"": shot.instruction} | ({"negative_": NEGATIVE} if shot.cfg > 1 else {})
+    branches = {"": inputs.instruction} | ({"negative_": NEGATIVE} if inputs.cfg > 1 else {})
     made: dict[str, Any] = {}
     for name, words in branches.items():
         # CLIP gets the words that it reads anyway; the whole would only make it warn.
@@ -141,9 +141,9 @@ def _flux_text(pipe: Any, shot: Shot, torch: Any) -> dict[str, Any]:
     return made
 
 
-def _flux_call(shot: Shot) -> dict[str, Any]:
-    sized = _sized(shot) | {"guidance_scale": shot.guidance, "max_sequence_length": _T5_TOKENS}
-    return sized | ({"true_cfg_scale": shot.cfg} if shot.cfg > 1 else {})
+def _flux_call(inputs: PipelineInputs) -> dict[str, Any]:
+    sized = _sized(inputs) | {"guidance_scale": inputs.guidance, "max_sequence_length": _T5_TOKENS}
+    return sized | ({"true_cfg_scale": inputs.cfg} if inputs.cfg > 1 else {})
 
 
 def _flux_tokens(pipe: Any, text: str) -> tuple[list[int], int, Any]:

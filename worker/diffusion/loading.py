@@ -6,11 +6,9 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib import import_module, util
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-
+from worker.diffusion.config import PipelineConfig, Quality
 from worker.diffusion.families import FAMILIES, Family
 
 log = logging.getLogger(__name__)
@@ -23,88 +21,6 @@ _CACHES = {
 """Safe with guidance in two calls. Pyramid attention broadcast and FasterCache are not, and are left out."""
 
 
-class _Config(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Quality(_Config):
-    """How much work a picture is worth. What is not set is the family's own."""
-
-    steps: int | None = Field(default=None, ge=1, le=200, description="denoising steps")
-    cfg: float | None = Field(
-        default=None, ge=1, le=20, description="classifier-free guidance; 1 is off and halves the work"
-    )
-    guidance: float | None = Field(default=None, ge=0, le=20, description="what a guidance-distilled model is told")
-    area: int | None = Field(
-        default=None, ge=64 * 64, description="pixels to work on at most; the picture is scaled back"
-    )
-    loras: dict[str, float] = Field(
-        default={}, description="weight of each LoRA that is on, by its name in the pipeline"
-    )
-    scheduler: dict[str, float | int | bool | str | None] = Field(
-        default={},
-        description="fields of the scheduler that differ, e.g. the shift that a distilled LoRA was made with",
-    )
-
-
-class Cache(_Config):
-    """Skip transformer blocks whose output hardly moves. Faster, and no longer the same picture."""
-
-    kind: Literal["first-block", "taylor-seer", "mag"]
-    options: dict[str, float | int | bool | list[float]] = Field(
-        default={}, description="fields of diffusers' config of it"
-    )
-
-
-class PipelineConfig(_Config):
-    """One checkpoint and how it is run.
-
-    {"family": "flux", "path": "/models/FLUX.1-Krea-dev"}
-    {"family": "qwen-image", "path": "/models/Qwen-Image", "loras": {"lightning": "/models/lightning-4.safetensors"},
-     "draft": {"steps": 4, "cfg": 1, "loras": {"lightning": 1.0}}}
-    """
-
-    family: str = Field(description="a row of worker.diffusion.families.FAMILIES")
-    path: Annotated[str, Field(min_length=1)] = Field(description="folder of the checkpoint, as diffusers saves it")
-    device: str = "cuda"
-    dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
-    quantize: Literal["none", "fp8"] = Field(
-        default="none", description="fp8: the transformer's weights in 8 bits, its sums in `dtype`; half the memory"
-    )
-    offload: Literal["none", "model", "encoders", "stream"] = Field(
-        default="none",
-        description="model: a part is on the GPU only while it works; encoders: the text encoders' layers come to it "
-        "one by one and the rest stays; stream: the transformer's too",
-    )
-    final: Quality = Quality()
-    draft: Quality | None = Field(default=None, description="served as <editor>.draft")
-    loras: dict[str, Path] = Field(default={}, description="LoRA files by name; a Quality switches them on")
-    max_batch: int = Field(default=4, ge=1, le=16, description="pictures in one call; memory errors halve it")
-    strength: float = Field(default=1.0, gt=0, le=1, description="of an inpainting: 1 forgets what was there")
-    compile: bool = Field(default=False, description="compile the transformer's repeated blocks")
-    cache: Cache | None = None
-    attention: str | None = Field(
-        default=None, description="attention backend of diffusers, e.g. _native_cudnn, flash, sage"
-    )
-    vae_slicing: bool = Field(default=True, description="decode a batch picture by picture: same pixels, less memory")
-    vae_tiling: bool = Field(default=False, description="decode in tiles: much less memory, faint seams")
-    max_tokens: int | None = Field(default=None, ge=1, description="tokens that an instruction may have")
-    long_prompt: Literal["refuse", "cut"] = Field(default="refuse", description="what to do with one that has more")
-
-    @model_validator(mode="after")
-    def _known(self) -> Self:
-        if self.family not in FAMILIES:
-            raise ValueError(f"there is no family {self.family!r}: the families are {', '.join(FAMILIES)}")
-        for quality in (self.final, self.draft):
-            if quality and (unknown := sorted(quality.loras.keys() - self.loras.keys())):
-                raise ValueError(f"there is no LoRA {unknown[0]!r}: name its file in `loras`")
-        return self
-
-    @property
-    def row(self) -> Family:
-        return FAMILIES[self.family]
-
-
 @dataclass
 class Loaded:
     """A pipeline in memory, and what is switched on in it."""
@@ -115,6 +31,10 @@ class Loaded:
     quality: Quality | None = None
     scheduler: Any = None
     loras: set[str] = field(default_factory=set[str])
+
+    @property
+    def family(self) -> Family:
+        return FAMILIES[self.config.family]
 
     @property
     def grid(self) -> int:
@@ -151,7 +71,7 @@ class Loaded:
         self.pipe.maybe_free_model_hooks()
 
 
-class Shelf:
+class PipelineCache:
     """Pipelines by name, each loaded when it is first asked for and kept until `close`.
 
     Nothing of torch is imported before that: CUDA does not survive the fork of the pool's child.
@@ -177,7 +97,7 @@ class Shelf:
             free_memory()
 
     def _load(self, config: PipelineConfig) -> Loaded:
-        kind = getattr(diffusers(), config.row.pipeline)
+        kind = getattr(diffusers(), FAMILIES[config.family].pipeline)
         twin = next((loaded for loaded in self._loaded.values() if _weights(loaded.config) == _weights(config)), None)
         if twin:
             # The scheduler keeps the state of a call: each pipeline has its own.
@@ -202,7 +122,7 @@ def _weights(config: PipelineConfig) -> tuple[Any, ...]:
 
 
 def _from_disk(config: PipelineConfig, kind: Any) -> Loaded:
-    log.info("loading %s from %s", config.row.pipeline, config.path)
+    log.info("loading %s from %s", FAMILIES[config.family].pipeline, config.path)
     for library in ("diffusers", "transformers"):  # a worker's log is no terminal
         import_module(f"{library}.utils.logging").disable_progress_bar()
     pipe = kind.from_pretrained(config.path, dtype=getattr(torch(), config.dtype), local_files_only=True)

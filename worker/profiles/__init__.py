@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +74,9 @@ def load_profile(word: str, settings: Settings) -> Opened:
         where = ".".join(str(part) for part in first["loc"])
         message = str(first["msg"]).removeprefix("Value error, ")
         raise BriefError(f"profile {word}: {where}: {message}", field="--profile") from error
-    except ImportError as error:
-        raise BriefError(
-            f"profile {word}: {error}", "make setup-models, then .venv-models/bin/…", "--profile"
-        ) from error
+    if profile.vlm and find_spec("openai") is None:
+        fix = "make setup-models, then .venv-models/bin/…"
+        raise BriefError(f"profile {word}: openai is not installed", fix, "--profile")
     return Opened(word, profile, tuple(dict.fromkeys(_TINY.findall(text))))
 
 

@@ -4,13 +4,13 @@ Weights are counted; the KV cache follows from its size in tokens; activations a
 side of what a 1024 x 1024 picture takes. All in GiB, as nvidia-smi counts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from worker.diffusion.families import Task
-from worker.diffusion.loading import PipelineConfig
+from worker.diffusion.config import PipelineConfig
+from worker.diffusion.families import FAMILIES, Task
 from worker.profiles.counts import Checkpoint, Config, Count, checkpoint, kv_bytes_per_token
-from worker.profiles.shape import Machine, ModelServer, Profile
+from worker.profiles.shape import Machine, ModelServer, Profile, WorkerGroup
 
 GIB = 2**30
 CUDA_CONTEXT = 0.6
@@ -61,9 +61,11 @@ class Budget:
 def budgets(profile: Profile) -> tuple[Budget, ...]:
     """One for each card and each machine. Raises Unknown for a checkpoint that nothing is known of."""
     found: list[Budget] = []
-    for name, box in profile.boxes.items():
-        cards = [Budget(f"{name}, GPU {n}", size, _card(profile, box, n)) for n, size in enumerate(box.gpus)]
-        found += [*cards, Budget(f"{name}, memory", box.memory, _machine(profile, box))]
+    for name, machine in profile.boxes.items():
+        cards = [
+            Budget(f"{name}, GPU {n}", size, _card_parts(profile, machine, n)) for n, size in enumerate(machine.gpus)
+        ]
+        found += [*cards, Budget(f"{name}, memory", machine.memory, _memory_parts(profile, machine))]
     return tuple(found)
 
 
@@ -113,24 +115,23 @@ def _count(path: str) -> Count:
 # --- diffusers ----------------------------------------------------------------------------------
 
 
-def _card(profile: Profile, box: Machine, gpu: int) -> tuple[Part, ...]:
-    parts = [part for server in box.servers if gpu in server.gpus for part in _server_parts(server)]
-    for group in box.workers:
+def _card_parts(profile: Profile, machine: Machine, gpu: int) -> tuple[Part, ...]:
+    parts = [part for server in machine.servers if gpu in server.gpus for part in _server_parts(server)]
+    for group in machine.workers:
         if group.gpu == gpu and "editor" in group.seats and profile.editors:
-            used = _distinct(profile, profile.pipelines(profile.models(group)))
-            parts += _resident(used)
+            parts += _resident(_distinct(profile, group))
             parts.append(Part(f"{group.name}: CUDA context", CUDA_CONTEXT))
     return tuple(parts)
 
 
-def _distinct(profile: Profile, names: tuple[str, ...]) -> dict[str, PipelineConfig]:
-    """Pipelines by name, one for those that share their weights."""
+def _distinct(profile: Profile, group: WorkerGroup) -> dict[str, PipelineConfig]:
+    """The pipelines of a worker group by name, one for those that share their weights."""
     configs = profile.editors.pipelines if profile.editors else {}
     found: dict[tuple[object, ...], str] = {}
-    for name in names:
+    for name in profile.pipelines(profile.models(group)):
         c = configs[name]
         key = (c.path, c.device, c.dtype, c.quantize, c.offload, *([name] if c.loras else []))
-        if key not in found or configs[name].row.task is Task.EDIT:
+        if key not in found or FAMILIES[c.family].task is Task.EDIT:
             found[key] = name
     return {name: configs[name] for name in found.values()}
 
@@ -198,9 +199,9 @@ def _activations(config: PipelineConfig) -> float:
     transformer = checkpoint(config.path).parts["transformer"]
     width = transformer["num_attention_heads"] * transformer["attention_head_dim"]
     pixels = min(_PIXELS, config.final.area or _PIXELS)
-    pictures = 2 if config.row.task is not Task.GENERATE else 1
+    pictures = 2 if FAMILIES[config.family].task is not Task.GENERATE else 1
     tokens = pictures * pixels / _PIXELS_PER_TOKEN + _TEXT_TOKENS
-    batch = config.max_batch if config.row.batches else 1
+    batch = config.max_batch if FAMILIES[config.family].batches else 1
     wide = _BYTES[config.dtype]
     return max(16 * tokens * width * batch * wide, 8 * pixels * 192 * wide) / GIB
 
@@ -208,30 +209,35 @@ def _activations(config: PipelineConfig) -> float:
 # --- the machine --------------------------------------------------------------------------------
 
 
-def _machine(profile: Profile, box: Machine) -> tuple[Part, ...]:
+def _memory_parts(profile: Profile, machine: Machine) -> tuple[Part, ...]:
     """Host memory: processes, what is kept off the cards, and the largest checkpoint on its way to one."""
-    children = sum(group.concurrency for group in box.workers)
+    children = sum(group.concurrency for group in machine.workers)
     parts = [Part(f"the system, its services and {children} worker processes", 1.5 + 0.3 * children)]
-    parts += [Part(f"{server.name}: SGLang", 4.0 if server.gpus else 2.0) for server in box.servers]
+    parts += [Part(f"{server.name}: SGLang", 4.0 if server.gpus else 2.0) for server in machine.servers]
     passing = 0.0
-    for group in box.workers:
+    for group in machine.workers:
         if "editor" not in group.seats or profile.editors is None:
             continue
         parts.append(Part(f"{group.name}: torch and diffusers", 1.5))
-        for name, config in _distinct(profile, profile.pipelines(profile.models(group))).items():
-            sizes, whole = _sizes(config), _whole(config)
-            away = {
-                "none": (), "model": tuple(sizes), "stream": tuple(part for part in sizes if part != "vae"),
-                "encoders": tuple(part for part in sizes if part.startswith("text_encoder")),
-            }[config.offload]  # fmt: skip
-            if config.device == "cpu":
-                away = tuple(sizes)
+        for name, config in _distinct(profile, group).items():
+            sizes = _sizes(config)
+            away = _off_the_card(config, sizes)
+            kept = sum(sizes[part] for part in away)
             if away:
-                parts.append(Part(f"{group.name}: {name}: {', '.join(away)}", sum(sizes[part] for part in away)))
-            passing = max(passing, whole - sum(sizes[part] for part in away))
+                parts.append(Part(f"{group.name}: {name}: {', '.join(away)}", kept))
+            passing = max(passing, _whole(config) - kept)
     if passing > 0:
         parts.append(Part("a checkpoint while it is read", passing))
     return tuple(parts)
+
+
+def _off_the_card(config: PipelineConfig, parts: Iterable[str]) -> tuple[str, ...]:
+    """The parts of a pipeline that stay in the machine's memory."""
+    if config.device == "cpu" or config.offload == "model":
+        return tuple(parts)
+    if config.offload == "stream":
+        return tuple(part for part in parts if part != "vae")
+    return tuple(part for part in parts if config.offload == "encoders" and part.startswith("text_encoder"))
 
 
 def _whole(config: PipelineConfig) -> float:

@@ -38,18 +38,18 @@ class ServerFailed(DirectorError):
 def servers_running(settings: Settings, logs: Path) -> Generator[None]:
     """What the profile needs for a run in this process: tiny checkpoints, and its model servers until the block ends.
 
-    Servers of a profile with several boxes run elsewhere.
+    Servers of a profile with several machines run elsewhere.
     """
     opened = load_profile(settings.studio, settings)
     print(f"studio {opened.word}: {opened.profile.about}", file=sys.stderr)
-    boxes = list(opened.profile.boxes.values())
-    servers = boxes[0].servers if len(boxes) == 1 else ()
+    machines = list(opened.profile.boxes.values())
+    servers = machines[0].servers if len(machines) == 1 else ()
     opened.prepare(settings)
     if not servers:
         yield
         return
     print(f"model servers: {', '.join(server.name for server in servers)}; logs go to {logs}/", file=sys.stderr)
-    with running(boxes[0], settings, logs):
+    with running(machines[0], settings, logs):
         yield
 
 
@@ -114,9 +114,9 @@ def answers(server: ModelServer) -> bool:
 
 
 @contextmanager
-def running(box: Machine, settings: Settings, logs: Path) -> Generator[tuple[str, ...]]:
+def running(machine: Machine, settings: Settings, logs: Path) -> Generator[tuple[str, ...]]:
     """Gives the names of the servers that had to be started; they end with the block. Raises ServerFailed."""
-    missing = [server for server in box.servers if not answers(server)]
+    missing = [server for server in machine.servers if not answers(server)]
     if missing:
         logs.mkdir(parents=True, exist_ok=True)
     with ExitStack() as resources:

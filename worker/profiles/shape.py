@@ -1,16 +1,14 @@
-"""What a profile is made of: the seats' backends, and the boxes with their servers, workers and cards."""
+"""What a profile is made of: the seats' backends, and the machines with their servers, workers and cards."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from director.types import ModelName
 from tasks.settings import MAX_STEP_S
-from worker.diffusion.editor import EditorsConfig
-
-if TYPE_CHECKING:
-    from worker.vlm.seats import VlmConfig
+from worker.diffusion.config import DRAFT, EditorsConfig
+from worker.vlm.config import VlmConfig
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 Card = Annotated[int, Field(ge=0, le=63)]
@@ -30,7 +28,7 @@ class ModelServer(_Shape):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1024, le=65_535)]
     gpus: Annotated[
-        tuple[Card, ...], Field(description="cards of the box; several: tensor parallelism; none: a CPU")
+        tuple[Card, ...], Field(description="cards of the machine; several: tensor parallelism; none: a CPU")
     ] = ()
     weights: Annotated[Literal["bf16", "fp8"], Field(description="how the checkpoint's blocks are stored")] = "bf16"
     tokens: Annotated[int, Field(ge=2048, description="size of the KV cache, and so of the prefix cache")] = 32_768
@@ -85,10 +83,10 @@ class Machine(_Shape):
 
 
 class Profile(_Shape):
-    """All that a set of boxes needs. A seat whose backend is not named is the sketch studio's."""
+    """All that a set of machines needs. A seat whose backend is not named is the sketch studio's."""
 
     about: Annotated[str, Field(min_length=1)]
-    vlm: Annotated[Any, Field(description="worker.vlm.seats.VlmConfig")] = None
+    vlm: Annotated[VlmConfig | None, Field(description="planner, judge and verifier")] = None
     editors: EditorsConfig | None = None
     max_step_s: Annotated[
         dict[str, float], Field(description="as the setting of that name, where the environment has none")
@@ -102,22 +100,8 @@ class Profile(_Shape):
             raise ValueError(f"there is no step kind {unknown[0]!r}: the kinds are {', '.join(MAX_STEP_S)}")
         return value
 
-    @field_validator("vlm", mode="before")
-    @classmethod
-    def _of_seats(cls, value: object) -> object:
-        if value is None:
-            return None
-        # Imported here: only profiles with a VLM need its client library.
-        from worker.vlm.seats import VlmConfig
-
-        return VlmConfig.model_validate(value)
-
-    def seats(self) -> "VlmConfig | None":
-        """Planner, judge and verifier, if they are a VLM's."""
-        return cast("VlmConfig | None", self.vlm)
-
-    def box(self, name: str | None) -> tuple[str, Machine]:
-        """The box of that name, or the only one. Raises ValueError that lists them."""
+    def machine(self, name: str | None) -> tuple[str, Machine]:
+        """The machine of that name, or the only one. Raises ValueError that lists them."""
         if name is None and len(self.boxes) == 1:
             return next(iter(self.boxes.items()))
         if name not in self.boxes:
@@ -137,8 +121,8 @@ class Profile(_Shape):
             return ()
         wanted: dict[str, None] = {}
         for name in names:
-            editor = self.editors.editors.get(name.removesuffix(".draft"))
+            editor = self.editors.editors.get(name.removesuffix(DRAFT))
             if editor is None:
                 raise ValueError(f"there is no editor {name!r}: the profile has {', '.join(self.editors.models())}")
-            wanted |= dict.fromkeys(part for part in (editor.generate, editor.edit, editor.inpaint) if part)
+            wanted |= dict.fromkeys(editor.pipelines.values())
         return tuple(wanted)

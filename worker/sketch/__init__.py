@@ -7,23 +7,23 @@ pixels out, and some goals missed; the picture is its only state.
 from director.seats import Studio
 
 
-def sketch_studio(profile: str = "flux-krea") -> Studio:
-    """The four seats. `profile` is checked here; the editor then serves whichever a request names.
+def sketch_studio(model: str = "flux-krea") -> Studio:
+    """The four seats. `model` is checked here; the editor then serves whichever a request names.
 
-    Raises ValueError, with the profiles there are, when there is none of that name.
+    Raises ValueError, with the models there are, when there is none of that name.
     """
     # imported here, so that naming the studio does not load numpy and scipy
     from worker.sketch.editor import SketchEditor
-    from worker.sketch.misses import profile as known
+    from worker.sketch.misses import load_miss_model
     from worker.sketch.planner import SketchPlanner
     from worker.sketch.verifier import SketchJudge, SketchVerifier
 
-    known(profile)
+    load_miss_model(model)
     return Studio(SketchPlanner(), SketchEditor(), SketchJudge(), SketchVerifier())
 
 
-def profiles() -> tuple[str, ...]:
-    """The names of the profiles there are; they serve as model names of the editor."""
-    from worker.sketch.misses import profiles as known
+def model_names() -> tuple[str, ...]:
+    """What a request may name as the model of the sketch's editor, in order."""
+    from worker.sketch import misses
 
-    return known()
+    return misses.model_names()

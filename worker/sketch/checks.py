@@ -1,4 +1,4 @@
-"""One check for each kind of drawable: a sight and what was asked in, how true it is and what was seen out."""
+"""One check for each kind of drawable: from a picture's segments to how true it is, and what was seen."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from director.types import Region
-from worker.sketch import draw, glyphs, look, typeset
+from worker.sketch import draw, glyphs, measure, typeset
 from worker.sketch.language import Drawable
 from worker.sketch.lexicon import nouns
-from worker.sketch.reading import NOTHING, Reading, find_along, find_line, spelt
-from worker.sketch.see import Sight, Thing
+from worker.sketch.match_text import NO_MATCH, TextMatch, as_written, find_along, find_line
+from worker.sketch.segment import Segments, Thing
 
 
 class Finding(NamedTuple):
@@ -21,10 +21,10 @@ class Finding(NamedTuple):
     seen: str
 
 
-def check(sight: Sight, wanted: Drawable) -> Finding:
+def check(segments: Segments, wanted: Drawable) -> Finding:
     """What the pixels say of one drawable."""
     one = _CHECKS.get(f"{wanted.kind}:{wanted.name}") or _CHECKS.get(wanted.kind)
-    return one(sight, wanted) if one else Finding(None, f"no check for {wanted.name}")
+    return one(segments, wanted) if one else Finding(None, f"no check for {wanted.name}")
 
 
 def _sure(value: float, least: float, width: float) -> float:
@@ -37,18 +37,18 @@ def _sure(value: float, least: float, width: float) -> float:
 LIKE = 0.42
 
 
-def found(sight: Sight, noun: str, colours: tuple[str, ...] = ()) -> list[Thing]:
+def found(segments: Segments, noun: str, colours: tuple[str, ...] = ()) -> list[Thing]:
     """The things that pass for a noun; what touches others may stand out by its stated `colours`, or the noun's own."""
-    there = [thing for thing in sight.things if thing.like(noun) >= LIKE]
+    there = [thing for thing in segments.things if thing.like(noun) >= LIKE]
     for name in colours or (() if there else (nouns()[noun].colour,)):
-        more = [thing for thing in _of_colour(sight, name) if thing.like(noun) >= LIKE]
+        more = [thing for thing in _of_colour(segments, name) if thing.like(noun) >= LIKE]
         there += [new for new in more if not any(_same(new, old) for old in there)]
     return there
 
 
 @lru_cache(maxsize=64)
-def _of_colour(sight: Sight, name: str) -> list[Thing]:
-    return sight.coloured(look.everywhere(sight, name))
+def _of_colour(segments: Segments, name: str) -> list[Thing]:
+    return segments.coloured(measure.everywhere(segments, name))
 
 
 def _same(one: Thing, other: Thing) -> bool:
@@ -59,15 +59,15 @@ def _same(one: Thing, other: Thing) -> bool:
     )
 
 
-def _thing(sight: Sight, wanted: Drawable) -> Finding:
-    there = found(sight, wanted.name)
+def _thing(segments: Segments, wanted: Drawable) -> Finding:
+    there = found(segments, wanted.name)
     label = f"{' or '.join(wanted.colours)} {wanted.name.replace('_', ' ')}".strip()
     if wanted.verb == "remove":
         return Finding(0.04 if there else 0.96, f"{len(there)} {label} left")
-    tinted, placed = _as_asked(sight, wanted, there)
+    tinted, placed = _as_asked(segments, wanted, there)
     if len(placed) < max(wanted.count, 1):
-        there = found(sight, wanted.name, wanted.colours or (nouns()[wanted.name].colour,))
-        tinted, placed = _as_asked(sight, wanted, there)
+        there = found(segments, wanted.name, wanted.colours or (nouns()[wanted.name].colour,))
+        tinted, placed = _as_asked(segments, wanted, there)
     if there and not tinted:
         return Finding(0.05, f"{wanted.name.replace('_', ' ')} found, but not {' or '.join(wanted.colours)}")
     number = len(placed)
@@ -81,17 +81,20 @@ def _thing(sight: Sight, wanted: Drawable) -> Finding:
     return Finding(0.95 if number == wanted.count else 0.05, f"found {number} of {wanted.count} {label}")
 
 
-def _as_asked(sight: Sight, wanted: Drawable, there: list[Thing]) -> tuple[list[Thing], list[Thing]]:
+def _as_asked(segments: Segments, wanted: Drawable, there: list[Thing]) -> tuple[list[Thing], list[Thing]]:
     """Those of the right colour, and of them those in the right place and size."""
     tinted = [t for t in there if not wanted.colours or any(tinted_as(t, c) for c in wanted.colours)]
-    placed = [t for t in tinted if wanted.region is None or inside(t, wanted.region)]
-    if wanted.anchor and wanted.relation in _RELATED:
-        anchors = found(sight, wanted.anchor)
-        if anchors:
-            placed = [t for t in placed if any(_RELATED[wanted.relation](t, a) for a in anchors)]
-    if wanted.height and wanted.height > 0.2:
-        placed = [t for t in placed if _tall(sight, t, wanted.height)]
-    return tinted, placed
+    anchors = found(segments, wanted.anchor) if wanted.anchor and wanted.relation in _RELATED else []
+    return tinted, [t for t in tinted if _is_placed(segments, wanted, t, anchors)]
+
+
+def _is_placed(segments: Segments, wanted: Drawable, thing: Thing, anchors: list[Thing]) -> bool:
+    """Whether a thing stands where it was asked for, in the size that was asked for."""
+    if wanted.region and not inside(thing, wanted.region):
+        return False
+    if anchors and not any(_RELATED[wanted.relation](thing, anchor) for anchor in anchors):
+        return False
+    return not (wanted.height and wanted.height > 0.2) or _tall(segments, thing, wanted.height)
 
 
 def _instead(tinted: list[Thing], label: str) -> str:
@@ -112,7 +115,7 @@ def inside(thing: Thing, region: Region, slack: float = 0.04) -> bool:
     return region.x0 - slack <= x <= region.x1 + slack and region.y0 - slack <= y <= region.y1 + slack
 
 
-def _tall(sight: Sight, thing: Thing, height: float) -> bool:
+def _tall(segments: Segments, thing: Thing, height: float) -> bool:
     """Stated heights within a third; "large" is what stands out."""
     share = thing.box[3] - thing.box[1]
     if height in (0.3, 0.4):
@@ -126,64 +129,64 @@ def tinted_as(thing: Thing, name: str) -> bool:
 
 def close(rgb: tuple[float, float, float], name: str, slack: float = 0.32) -> bool:
     """Whether a colour as seen, under light and grading, passes for the named one."""
-    return bool(look.near(np.array([rgb], np.float32), name, slack)[0])
+    return bool(measure.near(np.array([rgb], np.float32), name, slack)[0])
 
 
 # --- type ---------------------------------------------------------------------------------------
 
 
-def _text(sight: Sight, wanted: Drawable) -> Finding:
+def _text(segments: Segments, wanted: Drawable) -> Finding:
     if not glyphs.settable(wanted.string):
         return Finding(None, "letters that the sketch has no template for")
-    readings, where = read(sight, wanted.string, wanted.region)
-    score = _worst(readings)
-    written = " ".join(r.read for r in readings)
+    matches, where = best_match(segments, wanted.string, wanted.region)
+    score = _worst(matches)
+    written = " ".join(r.written for r in matches)
     if score < 0.62:
         return Finding(0.05, f"'{wanted.string}' is nowhere to be read"[:200])
     if written != " ".join(wanted.string.split()):
         return Finding(0.06, f"read '{written}'{where}"[:280])
-    x = sum(r.box[0] + r.box[2] for r in readings) / 2 / len(readings) / sight.full.shape[1]
-    y = sum(r.box[1] + r.box[3] for r in readings) / 2 / len(readings) / sight.full.shape[0]
+    x = sum(r.box[0] + r.box[2] for r in matches) / 2 / len(matches) / segments.full.shape[1]
+    y = sum(r.box[1] + r.box[3] for r in matches) / 2 / len(matches) / segments.full.shape[0]
     region = wanted.region
     if region and not (region.x0 - 0.06 <= x <= region.x1 + 0.06 and region.y0 - 0.06 <= y <= region.y1 + 0.06):
         return Finding(0.1, f"read '{written}'{where}, not where it was asked for"[:280])
     return Finding(_sure(score, 0.72, 0.14), f"read '{written}'{where}"[:280])
 
 
-def read(sight: Sight, string: str, region: Region | None = None) -> tuple[list[Reading], str]:
-    """The best reading of a string on one to four lines, and where it stands; it is sought in `region` only."""
-    best: list[Reading] = [NOTHING]
+def best_match(segments: Segments, string: str, region: Region | None = None) -> tuple[list[TextMatch], str]:
+    """The best match of a string on one to four lines, and where it stands; it is sought in `region` only."""
+    best: list[TextMatch] = [NO_MATCH]
     splits = [typeset.broken(string, count) for count in range(1, min(4, len(string.split())) + 1)]
     for parts in splits:
-        best = max(best, [find_line(sight, part, region) for part in parts], key=_worst)
+        best = max(best, [find_line(segments, part, region) for part in parts], key=_worst)
         if _worst(best) > 0.8:
             break
     if _worst(best) < 0.62:
         for parts in splits[:2]:
-            best = max(best, [find_along(sight, part, region) for part in parts], key=_worst)
+            best = max(best, [find_along(segments, part, region) for part in parts], key=_worst)
     parts = splits[len(best) - 1]
-    best = [spelt(sight, part, r) for part, r in zip(parts, best, strict=True)]
-    middle = (best[0].box[1] + best[-1].box[3]) / 2 / sight.full.shape[0]
+    best = [as_written(segments, part, r) for part, r in zip(parts, best, strict=True)]
+    middle = (best[0].box[1] + best[-1].box[3]) / 2 / segments.full.shape[0]
     return best, f" at the {'top' if middle < 0.36 else 'bottom' if middle > 0.64 else 'middle'}"
 
 
-def _worst(readings: list[Reading]) -> float:
-    return min(r.score for r in readings)
+def _worst(matches: list[TextMatch]) -> float:
+    return min(r.score for r in matches)
 
 
 # --- colour -------------------------------------------------------------------------------------
 
 
-def _of(sight: Sight, wanted: Drawable) -> Finding:
-    there, name = found(sight, wanted.anchor, wanted.colours), wanted.anchor.replace("_", " ")
+def _of(segments: Segments, wanted: Drawable) -> Finding:
+    there, name = found(segments, wanted.anchor, wanted.colours), wanted.anchor.replace("_", " ")
     if not there:
         return Finding(0.1, f"no {name} found")
     right = [t for t in there if tinted_as(t, wanted.colours[0])]
     return Finding(0.95 if right else 0.05, f"{name} is {'' if right else 'not '}{wanted.colours[0]}")
 
 
-def _palette(sight: Sight, wanted: Drawable) -> Finding:
-    shares = look.shares(sight, wanted.colours)
+def _palette(segments: Segments, wanted: Drawable) -> Finding:
+    shares = measure.shares(segments, wanted.colours)
     absent = [name for name, share in zip(wanted.colours, shares, strict=True) if share < 0.012]
     if absent:
         return Finding(0.06, f"hardly any {' or '.join(absent)}")
@@ -192,68 +195,68 @@ def _palette(sight: Sight, wanted: Drawable) -> Finding:
     )
 
 
-def _background(sight: Sight, wanted: Drawable) -> Finding:
-    rgb = look.background(sight)
+def _background(segments: Segments, wanted: Drawable) -> Finding:
+    rgb = measure.background(segments)
     right = close(rgb, wanted.colours[0], 0.4)
     return Finding(0.95 if right else 0.05, f"background {'' if right else 'not '}{wanted.colours[0]}")
 
 
-def _saturation(sight: Sight, wanted: Drawable) -> Finding:
-    seen = draw.saturation(sight.full)
+def _saturation(segments: Segments, wanted: Drawable) -> Finding:
+    seen = draw.saturation(segments.full)
     return Finding(_sure(0.17 - abs(seen - (wanted.amount or 0.6)), 0, 0.1), f"saturation about {100 * seen:.0f} %")
 
 
 # --- effects and light --------------------------------------------------------------------------
 
 
-def _grain(sight: Sight, wanted: Drawable) -> Finding:
+def _grain(segments: Segments, wanted: Drawable) -> Finding:
     least = max(1.2, 24 * (wanted.amount if wanted.amount is not None else 0.2) * 0.68)
-    return Finding(_sure(sight.noise, least, 0.35 * least), f"grain of {sight.noise:.1f} levels")
+    return Finding(_sure(segments.noise, least, 0.35 * least), f"grain of {segments.noise:.1f} levels")
 
 
-def _vignette(sight: Sight, _: Drawable) -> Finding:
-    fall = look.light(sight).corners
+def _vignette(segments: Segments, _: Drawable) -> Finding:
+    fall = measure.light(segments).corners
     return Finding(_sure(fall, 0.3, 0.14), f"corners {100 * max(fall, 0):.0f} % darker")
 
 
-def _blur(sight: Sight, _: Drawable) -> Finding:
-    step, crisp = look.crispness(sight)
+def _blur(segments: Segments, _: Drawable) -> Finding:
+    step, crisp = measure.crispness(segments)
     if step < 6:
         return Finding(None, "no edge in the background to judge by")
     return Finding(_sure(0.46 - crisp, 0, 0.1), f"background edges {'soft' if crisp < 0.46 else 'crisp'} ({crisp:.2f})")
 
 
-def _rain(sight: Sight, _: Drawable) -> Finding:
-    return Finding(_sure(sight.streaks, 2.5, 1.8), f"{sight.streaks} streaks of rain")
+def _rain(segments: Segments, _: Drawable) -> Finding:
+    return Finding(_sure(segments.streaks, 2.5, 1.8), f"{segments.streaks} streaks of rain")
 
 
-def _fog(sight: Sight, _: Drawable) -> Finding:
-    return Finding(_sure(look.bank(sight), 0.115, 0.07), f"a pale bank of {look.bank(sight):.2f}")
+def _fog(segments: Segments, _: Drawable) -> Finding:
+    return Finding(_sure(measure.bank(segments), 0.115, 0.07), f"a pale bank of {measure.bank(segments):.2f}")
 
 
-def _screen(sight: Sight, wanted: Drawable) -> Finding:
-    rows, columns = sight.screens[4 if wanted.name == "scanlines" else 6]
+def _screen(segments: Segments, wanted: Drawable) -> Finding:
+    rows, columns = segments.screens[4 if wanted.name == "scanlines" else 6]
     value = rows if wanted.name == "scanlines" else min(rows, columns)
     return Finding(_sure(value, 2.0, 1.2), f"a periodic screen of {value:.1f} levels")
 
 
-def _specks(sight: Sight, wanted: Drawable) -> Finding:
-    x_y_tone = sight.specks
+def _specks(segments: Segments, wanted: Drawable) -> Finding:
+    x_y_tone = segments.specks
     number, low = len(x_y_tone), float((x_y_tone[:, 1] > 0.64).mean()) if len(x_y_tone) else 0.0
-    gay = float((x_y_tone[:, 2] > max(0.3, 0.55 * draw.saturation(sight.full))).mean()) if number else 0.0
+    gay = float((x_y_tone[:, 2] > max(0.3, 0.55 * draw.saturation(segments.full))).mean()) if number else 0.0
     kind = "stars" if low < 0.13 else "confetti" if gay > 0.5 else "snow"
     if kind != wanted.name:
         return Finding(0.05, f"{number} specks, rather {kind}")
     return Finding(_sure(number, 40, 16), f"{number} specks, as {kind}")
 
 
-def _frame(sight: Sight, _: Drawable) -> Finding:
-    step = look.framed(sight)
+def _frame(segments: Segments, _: Drawable) -> Finding:
+    step = measure.framed(segments)
     return Finding(_sure(step, 22, 14), "a line around the picture" if step > 22 else "no line around the picture")
 
 
-def _side(sight: Sight, wanted: Drawable) -> Finding:
-    seen = look.light(sight)
+def _side(segments: Segments, wanted: Drawable) -> Finding:
+    seen = measure.light(segments)
     dx, dy = draw.towards(wanted.relation)
     along, across = seen.x * dx + seen.y * dy, abs(seen.x * dy - seen.y * dx)
     truth = _sure(along - 0.8 * across, 0.08, 0.08)
@@ -267,8 +270,8 @@ def _side(sight: Sight, wanted: Drawable) -> Finding:
     return Finding(truth, word)
 
 
-def _tint(sight: Sight, wanted: Drawable) -> Finding:
-    r, _, b = look.background(sight)
+def _tint(segments: Segments, wanted: Drawable) -> Finding:
+    r, _, b = measure.background(segments)
     warmth = float(np.log(max(r, 1) / max(b, 1)))
     value = warmth - 0.05 if wanted.colours[0] == "warm" else 0.02 - warmth
     return Finding(
@@ -276,33 +279,33 @@ def _tint(sight: Sight, wanted: Drawable) -> Finding:
     )
 
 
-def _level(sight: Sight, wanted: Drawable) -> Finding:
-    middle = look.light(sight).level
+def _level(segments: Segments, wanted: Drawable) -> Finding:
+    middle = measure.light(segments).level
     value = 72 - middle if wanted.name == "dark" else middle - 116
     return Finding(_sure(value, 0, 18), f"middle tone {middle:.0f} of 255")
 
 
-def _glow(sight: Sight, wanted: Drawable) -> Finding:
-    there = found(sight, wanted.anchor) if wanted.anchor else []
+def _glow(segments: Segments, wanted: Drawable) -> Finding:
+    there = found(segments, wanted.anchor) if wanted.anchor else []
     if wanted.anchor and not there:
         return Finding(0.1, f"no {wanted.anchor.replace('_', ' ')} found")
     if wanted.name == "spot":
-        gain = look.pool(sight, _point(sight, wanted)[:2])
+        gain = measure.pool(segments, _point(segments, wanted)[:2])
         return Finding(_sure(gain, 0.5, 0.3), f"a pool of light of {100 * gain:.0f} % of the usual")
     tint = wanted.colours[0] if wanted.colours else ""
     gain = (
-        max((look.ring(sight, *_around(thing), tint) for thing in there), default=0.0)
+        max((measure.ring(segments, *_around(thing), tint) for thing in there), default=0.0)
         if there
-        else look.ring(sight, *_point(sight, wanted), tint)
+        else measure.ring(segments, *_point(segments, wanted), tint)
     )
     return Finding(
         _sure(gain, 9, 7), f"{gain:.0f} levels brighter around {wanted.anchor.replace('_', ' ') or 'the middle'}"
     )
 
 
-def _point(sight: Sight, wanted: Drawable) -> tuple[float, float, float]:
+def _point(segments: Segments, wanted: Drawable) -> tuple[float, float, float]:
     """Centre and half size, in fractions, of what a glow is asked to be around."""
-    there = found(sight, wanted.anchor) if wanted.anchor else []
+    there = found(segments, wanted.anchor) if wanted.anchor else []
     if there:
         return _around(there[0])
     box = wanted.region
@@ -317,32 +320,32 @@ def _around(thing: Thing) -> tuple[float, float, float]:
 # --- layout -------------------------------------------------------------------------------------
 
 
-def _place(sight: Sight, wanted: Drawable) -> Finding:
-    there, name = found(sight, wanted.anchor), wanted.anchor.replace("_", " ")
+def _place(segments: Segments, wanted: Drawable) -> Finding:
+    there, name = found(segments, wanted.anchor), wanted.anchor.replace("_", " ")
     right = [
         t
         for t in there
         if (wanted.region is None or inside(t, wanted.region))
-        and (wanted.height is None or _tall(sight, t, wanted.height))
+        and (wanted.height is None or _tall(segments, t, wanted.height))
     ]
     return Finding(
         0.94 if right else 0.06, f"{name} found" + ("" if right else ", but not there") if there else f"no {name} found"
     )
 
 
-def _margins(sight: Sight, _: Drawable) -> Finding:
-    height, width = sight.front.shape
+def _margins(segments: Segments, _: Drawable) -> Finding:
+    height, width = segments.front.shape
     x, y = (0.085 * min(height, width) / side for side in (width, height))
-    out = [t.noun for t in _clearly(sight) if not _within(t, x, y)]
+    out = [t.noun for t in _clearly(segments) if not _within(t, x, y)]
     return Finding(
         0.06 if out else 0.93, f"{out[0].replace('_', ' ')} stands in the margin" if out else "margins are free"
     )
 
 
-def _clearly(sight: Sight) -> list[Thing]:
+def _clearly(segments: Segments) -> list[Thing]:
     """Things that are no letters, no frame and no part of the background."""
     return [
-        t for t in _known(sight) if t.likeness[t.noun] >= 0.5 and max(t.box[2] - t.box[0], t.box[3] - t.box[1]) < 0.6
+        t for t in _known(segments) if t.likeness[t.noun] >= 0.5 and max(t.box[2] - t.box[0], t.box[3] - t.box[1]) < 0.6
     ]
 
 
@@ -351,20 +354,22 @@ def _within(thing: Thing, x: float, y: float) -> bool:
     return x0 >= x and y0 >= y and x1 <= 1 - x and y1 <= 1 - y
 
 
-def _clear(sight: Sight, wanted: Drawable) -> Finding:
+def _clear(segments: Segments, wanted: Drawable) -> Finding:
     box = wanted.region or Region(x0=0, y0=0, x1=1, y1=0.35)
-    within = [t.noun.replace("_", " ") for t in _clearly(sight) if inside(t, box, -0.02)]
+    within = [t.noun.replace("_", " ") for t in _clearly(segments) if inside(t, box, -0.02)]
     return Finding(0.06 if within else 0.93, f"{within[0]} stands there" if within else "the area is open")
 
 
-def _known(sight: Sight) -> list[Thing]:
+def _known(segments: Segments) -> list[Thing]:
     return [
-        t for t in sight.things if t.likeness[t.noun] >= LIKE and max(t.box[2] - t.box[0], t.box[3] - t.box[1]) > 0.075
+        t
+        for t in segments.things
+        if t.likeness[t.noun] >= LIKE and max(t.box[2] - t.box[0], t.box[3] - t.box[1]) > 0.075
     ]
 
 
-def _symmetry(sight: Sight, _: Drawable) -> Finding:
-    things = _known(sight)
+def _symmetry(segments: Segments, _: Drawable) -> Finding:
+    things = _known(segments)
     paired = sum(
         any(abs(1 - t.centre[0] - o.centre[0]) < 0.09 and abs(t.centre[1] - o.centre[1]) < 0.15 for o in things)
         for t in things
@@ -373,16 +378,16 @@ def _symmetry(sight: Sight, _: Drawable) -> Finding:
     return Finding(_sure(share, 0.7, 0.25) if things else None, f"{paired} of {len(things)} things mirrored")
 
 
-def _diagonal(sight: Sight, _: Drawable) -> Finding:
-    things = _known(sight)
+def _diagonal(segments: Segments, _: Drawable) -> Finding:
+    things = _known(segments)
     if len(things) < 3:
         return Finding(None, "too few things to see a diagonal")
     turn = abs(float(np.corrcoef(np.array([t.centre for t in things]).T)[0, 1]))
     return Finding(_sure(turn, 0.6, 0.3), f"things lie on a diagonal: {turn:.2f}")
 
 
-def _third(sight: Sight, _: Drawable) -> Finding:
-    things = _known(sight)
+def _third(segments: Segments, _: Drawable) -> Finding:
+    things = _known(segments)
     if not things:
         return Finding(0.1, "nothing found")
     x = max(things, key=lambda t: (t.box[2] - t.box[0]) * (t.box[3] - t.box[1])).centre[0]
@@ -392,7 +397,7 @@ def _third(sight: Sight, _: Drawable) -> Finding:
     )
 
 
-_CHECKS: dict[str, Callable[[Sight, Drawable], Finding]] = {
+_CHECKS: dict[str, Callable[[Segments, Drawable], Finding]] = {
     "thing": _thing,
     "text": _text,
     "colour:of": _of,

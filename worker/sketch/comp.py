@@ -26,6 +26,8 @@ _SCHEMES = (
     "#f7ead2 #86b0a6 #d0693f #24343a",
 )
 """Wall, ground and two accents."""
+_INK, _PAPER = "#17131a", "#fffaf0"
+"""What a ground is mixed from where no palette states its colour."""
 
 
 @dataclass
@@ -78,37 +80,45 @@ class Comp:
 
 def scenery(width: int, height: int, wanted: tuple[Drawable, ...], dice: np.random.Generator) -> Comp:
     """An empty room: a wall, a ground and, in richer palettes, a hill and a strip, in the stated colours."""
-    tones = [colour(f"{t}") for t in _SCHEMES[int(dice.integers(len(_SCHEMES)))].split()]
-    dark = any(d.name == "dark" for d in wanted)
-    wall, ground, rest = tones[0], draw.mix(tones[1], tones[0], 0.35), tones[2:]
-    extra: list[Colour] = []
-    if palette := next((d.colours for d in wanted if d.name == "palette"), ()):
-        stated = sorted((colour(c) for c in palette), key=draw.luma, reverse=not dark)
-        wall, rest = stated[0], stated[1:] or [draw.mix(stated[0], colour("#17131a"), 0.55)]
-        ground = stated[1] if len(stated) > 1 else draw.mix(stated[0], colour("#fffaf0" if dark else "#17131a"), 0.3)
-        extra = stated[2:]
-    if back := next((d.colours for d in wanted if d.name == "background" and d.colours), ()):
-        wall = colour(back[0])
-        ground = ground if palette else draw.mix(wall, colour("#17131a" if draw.luma(wall) > 90 else "#fffaf0"), 0.26)
+    wall, ground, accents, extra = _room_tones(wanted, dice)
     canvas = np.empty((height, width, 3), np.float32)
     canvas[:] = wall * np.linspace(1.02, 0.97, height, dtype=np.float32)[:, None, None]
     if len(extra) > 1:
         x, y = np.linspace(0, 1, width)[None], np.linspace(0, 1, height)[:, None]
         canvas[y > GROUND - 0.035 - 0.05 * np.sin(2.6 * x + 0.5)] = extra[1]
-    line = int(GROUND * height)
-    canvas[line:] = ground
+    canvas[int(GROUND * height) :] = ground
+    seams: tuple[float, ...] = (GROUND,)
     if extra:
-        canvas[height - max(6, round(0.035 * height)) :] = extra[0]
+        strip = max(6, round(0.035 * height))
+        canvas[height - strip :] = extra[0]
+        seams = (GROUND, 1 - strip / height)
     display = ("Oswald-SemiBold", "SketchSerif-Bold")[int(dice.integers(2))]
-    page = Page(width, height, margin=margin(wanted))
-    return Comp(
-        canvas,
-        page,
-        dice,
-        display,
-        tuple(rest),
-        seams=(GROUND, *((1 - max(6, round(0.035 * height)) / height,) if extra else ())),
-    )
+    return Comp(canvas, Page(width, height, margin=margin(wanted)), dice, display, accents, seams=seams)
+
+
+def _room_tones(
+    wanted: tuple[Drawable, ...], dice: np.random.Generator
+) -> tuple[Colour, Colour, tuple[Colour, ...], list[Colour]]:
+    """Wall, ground, accents for type, and what a stated palette has left for a strip and a hill."""
+    first, second, *accents = (colour(tone) for tone in _SCHEMES[int(dice.integers(len(_SCHEMES)))].split())
+    wall, ground = first, draw.mix(second, first, 0.35)
+    extra: list[Colour] = []
+    palette = _stated(wanted, "palette")
+    if palette:
+        dark = any(d.name == "dark" for d in wanted)
+        wall, *accents = sorted((colour(name) for name in palette), key=draw.luma, reverse=not dark)
+        ground = accents[0] if accents else draw.mix(wall, colour(_PAPER if dark else _INK), 0.3)
+        extra = accents[1:]
+        accents = accents or [draw.mix(wall, colour(_INK), 0.55)]
+    if back := _stated(wanted, "background"):
+        wall = colour(back[0])
+        ground = ground if palette else draw.mix(wall, colour(_INK if draw.luma(wall) > 90 else _PAPER), 0.26)
+    return wall, ground, tuple(accents), extra
+
+
+def _stated(wanted: tuple[Drawable, ...], name: str) -> tuple[str, ...]:
+    """The colours of the first rule of that name that has any."""
+    return next((d.colours for d in wanted if d.name == name and d.colours), ())
 
 
 def margin(wanted: tuple[Drawable, ...]) -> float:
@@ -119,10 +129,7 @@ def margin(wanted: tuple[Drawable, ...]) -> float:
 
 def place(comp: Comp, wanted: tuple[Drawable, ...], ink: Colour | None = None) -> None:
     """Give every thing and string of `wanted` its box."""
-    things = [d for d in wanted if d.kind == "thing"]
     rules = {d.name: d for d in wanted if d.kind == "layout" and d.name != "place"}
-    spots = {d.anchor: d for d in wanted if d.name == "place"}
-    tints = {d.anchor: d.colours for d in wanted if d.kind == "colour" and d.name == "of"}
     texts = [d for d in wanted if d.kind == "text"]
     free = [d for d in texts if not d.anchor]
     for i, text in enumerate(free):
@@ -132,7 +139,26 @@ def place(comp: Comp, wanted: tuple[Drawable, ...], ink: Colour | None = None) -
         comp.page.take(
             (int(box.x0 * comp.width), int(box.y0 * comp.height), int(box.x1 * comp.width), int(box.y1 * comp.height))
         )
-    things = [_moved(replace(d, colours=tints.get(d.name, d.colours)), spots.get(d.name)) for d in things]
+    _place_all_things(comp, _things(wanted), rules)
+    for text in texts:
+        if text.anchor:
+            _place_text(comp, text, 1, 3)
+
+
+def _things(wanted: tuple[Drawable, ...]) -> list[Drawable]:
+    """The things of `wanted`, in the colour, place and size that its other rules give them."""
+    spots = {d.anchor: d for d in wanted if d.name == "place"}
+    tints = {d.anchor: d.colours for d in wanted if d.kind == "colour" and d.name == "of"}
+    things = [replace(d, colours=tints.get(d.name, d.colours)) for d in wanted if d.kind == "thing"]
+    return [_moved(thing, spots.get(thing.name)) for thing in things]
+
+
+def _moved(thing: Drawable, spot: Drawable | None) -> Drawable:
+    return replace(thing, region=spot.region or thing.region, height=spot.height or thing.height) if spot else thing
+
+
+def _place_all_things(comp: Comp, things: list[Drawable], rules: dict[str, Drawable]) -> None:
+    """Those with a place of their own first; all of them smaller where they would crowd the page."""
     ordered = sorted(things, key=lambda d: (bool(d.anchor), d.region is None, -_tall(comp, d, 1.0)))
     sizes = [_tall(comp, d, 1.0) ** 2 * glyphs.aspect(d.name) * (d.count or 3) for d in things]
     room = 0.26 * comp.width * comp.height
@@ -146,13 +172,6 @@ def place(comp: Comp, wanted: tuple[Drawable, ...], ink: Colour | None = None) -
             _place_things(comp, single, smaller, (x * comp.width, y * comp.height), fixed=True)
         else:
             _place_things(comp, thing, crowd, _wish(comp, thing, i, rules))
-    for text in texts:
-        if text.anchor:
-            _place_text(comp, text, 1, 3)
-
-
-def _moved(thing: Drawable, spot: Drawable | None) -> Drawable:
-    return replace(thing, region=spot.region or thing.region, height=spot.height or thing.height) if spot else thing
 
 
 def _mirrored(things: list[Drawable]) -> dict[int, tuple[float, float]]:
@@ -270,18 +289,16 @@ def _wish(comp: Comp, thing: Drawable, index: int, rules: dict[str, Drawable]) -
 def _place_things(comp: Comp, thing: Drawable, crowd: float, wish: tuple[float, float], fixed: bool = False) -> None:
     count = thing.count or (3 if thing.region is None or thing.region.area < 0.3 else 4)
     anchor = next((t for t in comp.things if t.noun == thing.anchor), None)
-    rgbs = [_tone(comp, thing, i) for i in range(count)]
     for shrink in (1.0, 0.85, 0.7, 0.58, 0.48, 0.4):
         page = comp.page.copy()
         tall = max(_tall(comp, thing, crowd) * shrink, 0.06 * comp.unit)
         size = tall * glyphs.aspect(thing.name), tall
         boxes = _boxes(comp, page, thing, anchor, size, count, wish, fixed)
-        if boxes and anchor and shrink > 0.5 and _strays(comp, boxes[0], anchor.box):
+        if not boxes or (anchor and shrink > 0.5 and _strays(comp, boxes[0], anchor.box)):
             continue  # smaller, but beside what it belongs to
-        if boxes:
-            comp.page = page
-            comp.things += [Placed(thing.name, rgb, box) for rgb, box in zip(rgbs, boxes, strict=True)]
-            return
+        comp.page = page
+        comp.things += [Placed(thing.name, _tone(comp, thing, i), box) for i, box in enumerate(boxes)]
+        return
     if thing.region or anchor:
         _place_things(comp, replace(thing, region=None, anchor=""), crowd, wish, fixed)
 

@@ -41,7 +41,7 @@ def mix(a: Colour, b: Colour, share: float) -> Colour:
     return (a * (1 - share) + b * share).astype(np.float32)
 
 
-def far(rgb: Colour) -> Colour:
+def opposite(rgb: Colour) -> Colour:
     """A clearly different colour: the opposite hue at a strong chroma."""
     h, s, v = colorsys.rgb_to_hsv(*(float(c) / 255 for c in rgb))
     h = (h + 0.45) % 1 if s > 0.25 else 0.6

@@ -8,36 +8,36 @@ from director.types import Candidate, Rendered
 from worker.sketch import draw
 from worker.sketch.draw import Canvas
 from worker.sketch.language import parse
-from worker.sketch.misses import Profile, asked, profile, rng, spoiled
+from worker.sketch.misses import MissModel, asked, load_miss_model, rng, spoiled
 from worker.sketch.passes import generated
 from worker.sketch.retouch import edited
-from worker.sketch.see import Sight, sight
+from worker.sketch.segment import Segments, segment
 
 
 class SketchEditor:
-    """Serves every profile: `RenderRequest.model` names one. `habits`, where given, stands in for all of them."""
+    """`RenderRequest.model` names a miss model, unless `miss_model` is given."""
 
-    def __init__(self, habits: Profile | None = None) -> None:
-        self._habits = habits
+    def __init__(self, miss_model: MissModel | None = None) -> None:
+        self._miss_model = miss_model
 
     def render(self, request: RenderRequest, context: Context) -> Rendered:
-        habits = self._habits or profile(request.model)
-        base = sight(context.images.get(request.base)) if request.base else None
+        miss_model = self._miss_model or load_miss_model(request.model)
+        base = segment(context.images.get(request.base)) if request.base else None
         candidates: list[Candidate] = []
         for i, seed in enumerate(request.seeds):
             context.check()
-            canvas = paint(request, habits, base, seed)
+            canvas = paint(request, miss_model, base, seed)
             candidates.append(Candidate(image=context.images.put(draw.to_png(canvas)), seed=seed))
-            context.progress(f"sketch {habits.name}", i + 1, len(request.seeds))
-        return Rendered(candidates=tuple(candidates), by=f"sketch-editor:{habits.name}")
+            context.progress(f"sketch {miss_model.name}", i + 1, len(request.seeds))
+        return Rendered(candidates=tuple(candidates), by=f"sketch-editor:{miss_model.name}")
 
 
-def paint(request: RenderRequest, habits: Profile, base: Sight | None, seed: int) -> Canvas:
-    """One candidate. Misses, and with them everything else, depend on profile, instruction and seed."""
+def paint(request: RenderRequest, miss_model: MissModel, base: Segments | None, seed: int) -> Canvas:
+    """One candidate. Misses, and with them everything else, depend on miss model, instruction and seed."""
     wanted = parse(request.action.instruction)
     dice = rng("paint", request.action.instruction, seed)
     ask = asked(request.action.instruction, wanted, base is None, request.action.region is not None)
-    plan = tuple(done for d in wanted if (done := d if habits.drawn(d, ask, seed) else spoiled(d, habits.name)))
+    plan = tuple(done for d in wanted if (done := d if miss_model.drawn(d, ask, seed) else spoiled(d, miss_model.name)))
     if base is None:
         return generated(plan, request.width, request.height, dice).canvas
-    return edited(base, plan, wanted, request.action.region, habits, dice)
+    return edited(base, plan, wanted, request.action.region, miss_model, dice)

@@ -5,9 +5,10 @@ Best effort on prose; exact on plain sentences such as "Add three orange maple l
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from director.prompts.clauses import clauses
 from director.types import Region
@@ -225,33 +226,48 @@ def _things(words: str, alone: bool) -> list[Drawable]:
     """The things of a clause. "the cup" points at a thing: it is drawn only by who first speaks of it."""
     anchor, relation = _relation(words)
     region, height, verb = region_of(words), _height(words), "remove" if _REMOVE.search(words) else "add"
-    pattern, forms = _surfaces()
     found: list[Drawable] = []
+    for noun in _named(words):
+        definite = bool(_DEFINITE.search(noun.phrase))
+        if definite and noun.name == anchor:
+            continue
+        if definite and verb == "add":
+            if alone and not found:
+                found += _of(noun.name, noun.colours, region, height)
+            continue
+        stated = bool(_INDEFINITE.search(noun.phrase) or _COUNT.search(noun.phrase))
+        if not stated and (not alone or (found and not noun.plural)):
+            continue  # "coffee … cup": a second bare noun, or one beside a light, is mostly a manner of speaking
+        count, size = _count(noun.phrase, noun.plural), height or _size(noun.phrase)
+        found.append(Drawable("thing", noun.name, noun.colours, count, size, region, anchor, relation, verb=verb))
+    return found
+
+
+class _Named(NamedTuple):
+    """A noun as a clause names it; `phrase` is what stands in front of it."""
+
+    name: str
+    plural: bool
+    phrase: str
+    colours: tuple[str, ...]
+
+
+def _named(words: str) -> Iterator[_Named]:
+    """The nouns of a clause, in their order."""
+    pattern, forms = _surfaces()
     start = 0
     unmixed = _MIXED.sub(lambda match: match[0].translate(_BLANK), words)  # "mint green" is no herb
     for match in re.finditer(rf"\b(?:{pattern})\b", unmixed, re.IGNORECASE):
-        name, plural = forms[match[0].lower()]
         phrase = words[start : match.start()]
         for edge in _BOUNDARY.finditer(phrase):
             phrase = words[start + edge.end() : match.start()]
         start = match.end()
-        if name == anchor and _DEFINITE.search(phrase):
-            continue
-        tint = _colours(phrase)
         tail = _TAIL.match(words, match.end())
-        tint = tint or (_colours(tail[1]) if tail else ())
-        definite = bool(_DEFINITE.search(phrase)) and verb == "add"
-        count = _count(phrase, plural)
-        size = height or next((size for cue, size in _SIZES if re.search(cue, phrase, re.IGNORECASE)), None)
-        if definite:
-            if alone and not found:
-                found += _of(name, tint, region, height)
-            continue
-        stated = bool(_INDEFINITE.search(phrase) or _COUNT.search(phrase))
-        if not stated and (not alone or (found and not plural)):
-            continue  # "coffee … cup": a second bare noun, or one beside a light, is mostly a manner of speaking
-        found.append(Drawable("thing", name, tint, count, size, region, anchor, relation, verb=verb))
-    return found
+        yield _Named(*forms[match[0].lower()], phrase, _colours(phrase) or (_colours(tail[1]) if tail else ()))
+
+
+def _size(phrase: str) -> float | None:
+    return next((size for cue, size in _SIZES if re.search(cue, phrase, re.IGNORECASE)), None)
 
 
 def _of(name: str, tint: tuple[str, ...], region: Region | None, height: float | None) -> list[Drawable]:
@@ -300,7 +316,10 @@ _EFFECTS = lexicon("cues")["effects"]
 _STEAM = r"\bsteam\b(?! ?(?:train|ship|engine))|\bsmoke\b"
 _LIGHT = pattern("light")
 _SIDE = pattern("side")
-_WARM, _COOL = r"\b(?:warm|golden|amber|candle-?lit|sunset|sunrise)\b", r"\b(?:cool|cold|bluish|icy|moonlit)\b"
+_TINTS = {
+    "warm": r"\b(?:warm|golden|amber|candle-?lit|sunset|sunrise)\b",
+    "cool": r"\b(?:cool|cold|bluish|icy|moonlit)\b",
+}
 _NAMED_LIGHT = lexicon("cues")["lights"]
 _LAYOUTS = lexicon("cues")["layouts"]
 _PALETTE = pattern("palette")
@@ -343,53 +362,50 @@ def _first(words: str) -> str:
 
 
 def _lights(words: str) -> list[Drawable]:
-    tint = (
-        ("warm",)
-        if re.search(_WARM, words, re.IGNORECASE)
-        else ("cool",)
-        if re.search(_COOL, words, re.IGNORECASE)
-        else ()
-    )
-    for name, cue in _NAMED_LIGHT.items():
-        if re.search(cue, words, re.IGNORECASE):
-            anchor = _relation(words)[0] or _first(words)
-            if name == "glow" and not anchor and _SIDE.search(words):
-                break
-            at = region_of(words) if name in ("glow", "spot") and not anchor else None
-            return [
-                Drawable(
-                    "light",
-                    name,
-                    tint if name == "glow" else (),
-                    region=at,
-                    anchor=anchor if name in ("glow", "spot") else "",
-                )
-            ]
-    if match := _SIDE.search(words):
-        vertical, side = (match[1] or match[3] or "").lower(), (match[2] or match[4]).lower()
-        side = {"above": "top", "below": "bottom"}.get(side, side)
-        return [Drawable("light", "side", tint, relation=f"{_V[vertical]} {side}" if vertical else side)]
-    if tint and _LIGHT.search(words):
-        return [Drawable("light", "tint", tint)]
-    return []
+    tints = tuple(tint for tint, cue in _TINTS.items() if re.search(cue, words, re.IGNORECASE))[:1]
+    name = next((name for name, cue in _NAMED_LIGHT.items() if re.search(cue, words, re.IGNORECASE)), "")
+    side = _SIDE.search(words)
+    if name and not (name == "glow" and side and not _anchor(words)):
+        return [_named_light(name, words, tints)]
+    if side:
+        return [Drawable("light", "side", tints, relation=_direction(side))]
+    return [Drawable("light", "tint", tints)] if tints and _LIGHT.search(words) else []
+
+
+def _named_light(name: str, words: str, tints: tuple[str, ...]) -> Drawable:
+    if name not in ("glow", "spot"):
+        return Drawable("light", name)
+    anchor = _anchor(words)
+    region = None if anchor else region_of(words)
+    return Drawable("light", name, tints if name == "glow" else (), region=region, anchor=anchor)
+
+
+def _anchor(words: str) -> str:
+    return _relation(words)[0] or _first(words)
+
+
+def _direction(match: re.Match[str]) -> str:
+    vertical, side = (match[1] or match[3] or "").lower(), (match[2] or match[4]).lower()
+    side = {"above": "top", "below": "bottom"}.get(side, side)
+    return f"{_V[vertical]} {side}" if vertical else side
 
 
 def _colour_rules(words: str) -> list[Drawable]:
     tints = _colours(words)
+    palette = [Drawable("colour", "palette", tints[:4])] if tints and _PALETTE.search(words) else []
     if _SATURATION.search(words):
-        amount = _amount(words) or next(
-            (value for cue, value in _SATURATIONS if re.search(cue, words, re.IGNORECASE)), 0.6
-        )
-        rules = [Drawable("colour", "saturation", amount=amount)]
-        if _PALETTE.search(words) and tints:
-            rules.append(Drawable("colour", "palette", tints[:4]))
-        return rules
-    if (match := _BACKDROP.search(words)) and tints and not _PALETTE.search(words):
-        before, after = words[max(0, match.start() - 24) : match.start()], words[match.end() : match.end() + 40]
-        near = _colours(before)[-1:] if _BARE_TAIL.search(before) else ()
-        near = near or (_colours(after)[:1] if _COPULA.match(after) else ())
+        stated = (value for cue, value in _SATURATIONS if re.search(cue, words, re.IGNORECASE))
+        return [Drawable("colour", "saturation", amount=_amount(words) or next(stated, 0.6)), *palette]
+    if tints and not palette and (match := _BACKDROP.search(words)):
+        near = _backdrop_colour(words[max(0, match.start() - 24) : match.start()], words[match.end() :][:40])
         return [Drawable("colour", "background", near)] if near else []
-    return [Drawable("colour", "palette", tints[:4])] if _PALETTE.search(words) and tints else []
+    return palette
+
+
+def _backdrop_colour(before: str, after: str) -> tuple[str, ...]:
+    """The colour that is said right before a word for the background, or right after it; at most one."""
+    near = _colours(before)[-1:] if _BARE_TAIL.search(before) else ()
+    return near or (_colours(after)[:1] if _COPULA.match(after) else ())
 
 
 _BARE_TAIL = re.compile(

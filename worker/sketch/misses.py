@@ -17,10 +17,10 @@ from typing import NamedTuple
 import numpy as np
 
 from director.prompts.clauses import clauses
-from worker.sketch.draw import colour, far
+from worker.sketch.draw import colour, opposite
 from worker.sketch.language import Drawable
 
-_FOLDER = files("worker.sketch") / "profiles"
+_FOLDER = files("worker.sketch") / "miss_models"
 
 
 class Ask(NamedTuple):
@@ -36,8 +36,8 @@ class Ask(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Profile:
-    """One studio's habits, in units of the luck that a seed brings; `drawn` explains the terms.
+class MissModel:
+    """How one studio misses, in units of the luck that a seed brings; `drawn` explains the terms.
 
     `damage` is the chance that an edit harms something unnamed, `grain` what each edit adds, 0 to 1.
     """
@@ -92,15 +92,15 @@ def rng(*parts: object) -> np.random.Generator:
 
 
 @cache
-def profile(name: str) -> Profile:
-    """The profile of that name. Raises ValueError that lists those there are."""
-    if name not in profiles():
-        raise ValueError(f"the sketch has no profile {name!r}; it has {', '.join(profiles())}")
-    return Profile(name=name, **json.loads((_FOLDER / f"{name}.json").read_text("utf-8")))
+def load_miss_model(name: str) -> MissModel:
+    """The one of that name. Raises ValueError that lists those there are."""
+    if name not in model_names():
+        raise ValueError(f"the sketch has no model {name!r}; it has {', '.join(model_names())}")
+    return MissModel(name=name, **json.loads((_FOLDER / f"{name}.json").read_text("utf-8")))
 
 
-def profiles() -> tuple[str, ...]:
-    """The names of the profiles, in order."""
+def model_names() -> tuple[str, ...]:
+    """The names that there are, in order; they serve as model names of the editor."""
     return tuple(
         sorted(entry.name.removesuffix(".json") for entry in _FOLDER.iterdir() if entry.name.endswith(".json"))
     )
@@ -127,12 +127,8 @@ def spoiled(drawable: Drawable, name: str) -> Drawable | None:
 def misspelt(string: str, dice: np.random.Generator) -> str:
     """One slip as diffusion models make them: two letters swapped, one dropped or one doubled."""
     letters = [i for i, c in enumerate(string) if c.isalnum()]
-    swaps = [
-        i
-        for i in letters
-        if i + 1 < len(string) and string[i + 1].isalnum() and string[i].lower() != string[i + 1].lower()
-    ]
-    singles = [i for i in letters if string[i - 1 : i] != string[i] and string[i + 1 : i + 2] != string[i]] or letters
+    swaps = [i for i in letters if _swappable(string[i : i + 2])]
+    singles = [i for i in letters if string[i] not in (string[i - 1 : i], string[i + 1 : i + 2])] or letters
     kind = int(dice.integers(3))
     if kind == 0 and swaps:
         i = int(dice.choice(swaps))
@@ -141,6 +137,11 @@ def misspelt(string: str, dice: np.random.Generator) -> str:
         return string + "E" if string.isupper() else string + "e"
     i = int(dice.choice(singles))
     return string[:i] + (string[i] * 2 if kind == 1 else "") + string[i + 1 :]
+
+
+def _swappable(pair: str) -> bool:
+    """Whether two neighbours, swapped, make another word."""
+    return len(pair) == 2 and pair[1].isalnum() and pair[0].lower() != pair[1].lower()
 
 
 _OTHER_CAST = {"warm": "cool", "cool": "warm"}
@@ -158,7 +159,7 @@ def _hex(rgb: np.ndarray) -> str:
 def _spoiled_thing(drawable: Drawable, dice: np.random.Generator) -> Drawable | None:
     ways: list[Drawable] = []
     if drawable.colours:
-        ways.append(replace(drawable, colours=(_hex(far(colour(drawable.colours[0]))),)))
+        ways.append(replace(drawable, colours=(_hex(opposite(colour(drawable.colours[0]))),)))
     if drawable.count > 1:
         ways.append(replace(drawable, count=drawable.count + (1 if drawable.count < 3 or dice.random() < 0.5 else -1)))
     if ways and dice.random() < 0.55:
@@ -172,7 +173,7 @@ def _spoiled_colour(drawable: Drawable) -> Drawable:
         return replace(drawable, amount=wanted - 0.35 if wanted > 0.5 else wanted + 0.4)
     if drawable.name == "palette":
         return replace(drawable, colours=_foreign(drawable.colours))
-    return replace(drawable, colours=tuple(_hex(far(colour(c))) for c in drawable.colours))
+    return replace(drawable, colours=tuple(_hex(opposite(colour(c))) for c in drawable.colours))
 
 
 def _foreign(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -8,14 +8,14 @@ from scipy import ndimage
 
 from director.types import Region
 from worker.sketch import comp as comps
-from worker.sketch import draw, look, passes
-from worker.sketch.checks import inside, read
+from worker.sketch import draw, measure, passes
+from worker.sketch.checks import best_match, inside
 from worker.sketch.comp import Comp, Placed
 from worker.sketch.draw import Canvas, PixelBox, colour
 from worker.sketch.language import Drawable
 from worker.sketch.layout import WHOLE, Page
-from worker.sketch.misses import Profile
-from worker.sketch.see import Flags, Sight, Thing
+from worker.sketch.misses import MissModel
+from worker.sketch.segment import Flags, Segments, Thing
 
 _LIKE = 0.45
 _BAR = 0.03
@@ -23,31 +23,31 @@ _BAR = 0.03
 
 
 def edited(
-    sight: Sight,
+    segments: Segments,
     plan: tuple[Drawable, ...],
     wanted: tuple[Drawable, ...],
     mask: Region | None,
-    habits: Profile,
+    miss_model: MissModel,
     dice: np.random.Generator,
 ) -> Canvas:
-    """`plan` drawn over the picture that `sight` looks at; `wanted` is what was asked, whether or not it is drawn.
+    """`plan` drawn over the picture that `segments` looks at; `wanted` is what was asked, whether or not it is drawn.
 
     Outside `mask` the result is bit for bit that picture. Inside, something that nobody named may suffer.
     """
-    base = sight.canvas
+    base = segments.canvas
     page = Page(base.shape[1], base.shape[0], mask or WHOLE, comps.margin(plan))
-    kept = draw.blurred(_enlarged(ndimage.maximum_filter(sight.front, 5), page).astype(np.float32), 3)
-    comp = Comp(base.copy(), page, dice, seams=_seams(sight, plan), kept=kept)
-    if dice.random() < habits.damage:
-        _smudge(comp, sight, wanted, mask, dice)
-    moved = _clear_way(comp, sight, plan, mask)
-    _take(page, sight, comp.canvas)
+    kept = draw.blurred(_enlarged(ndimage.maximum_filter(segments.front, 5), page).astype(np.float32), 3)
+    comp = Comp(base.copy(), page, dice, seams=_seams(segments, plan), kept=kept)
+    if dice.random() < miss_model.damage:
+        _smudge(comp, segments, wanted, mask, dice)
+    moved = _clear_way(comp, segments, plan, mask)
+    _take(page, segments, comp.canvas)
     comps.place(comp, moved)
-    others = [_seen(t, t.noun, comp) for t in sight.things if t.likeness[t.noun] >= _LIKE]
+    others = [_seen(t, t.noun, comp) for t in segments.things if t.likeness[t.noun] >= _LIKE]
     fresh = comp.things
     if any(d.name == "blur" for d in plan):
-        comp.canvas = _softened(comp, sight)
-    _regrade(comp, sight, plan)
+        comp.canvas = _softened(comp, segments)
+    _regrade(comp, segments, plan)
     passes.behind(comp, plan)
     comp.things = [*fresh, *others]
     before = comp.canvas.copy()
@@ -57,14 +57,14 @@ def edited(
     comps.paint_things(comp)
     passes.before(comp, plan)
     comps.paint_type(comp)
-    canvas = draw.grain(passes.finished(comp.canvas, plan, dice), habits.grain, dice)
+    canvas = draw.grain(passes.finished(comp.canvas, plan, dice), miss_model.grain, dice)
     return _composited(base, canvas, mask)
 
 
-def _seams(sight: Sight, plan: tuple[Drawable, ...]) -> tuple[float, ...]:
+def _seams(segments: Segments, plan: tuple[Drawable, ...]) -> tuple[float, ...]:
     """Heights that type must not straddle: where the ground begins, and the bars of a new palette."""
-    line = sight.seam
-    spare = max((len(d.colours) for d in plan if d.name == "palette"), default=0) - int(sight.flat.max())
+    line = segments.seam
+    spare = max((len(d.colours) for d in plan if d.name == "palette"), default=0) - int(segments.flat.max())
     bars = tuple(1 - _BAR * (i + 1) for i in range(max(0, spare)))
     return ((line.y + 1) / 2, *bars) if line.step > 6 else bars
 
@@ -88,41 +88,41 @@ def _composited(base: Canvas, canvas: Canvas, mask: Region | None) -> Canvas:
 # --- taking away --------------------------------------------------------------------------------
 
 
-def _clear_way(comp: Comp, sight: Sight, plan: tuple[Drawable, ...], mask: Region | None) -> tuple[Drawable, ...]:
+def _clear_way(comp: Comp, segments: Segments, plan: tuple[Drawable, ...], mask: Region | None) -> tuple[Drawable, ...]:
     """Erases what the plan replaces; gives what is to be drawn, with kept colours and places filled in."""
     out: list[Drawable] = []
     for d in plan:
         if d.kind == "text":
-            out.append(_replaced_text(comp, sight, d, mask))
+            out.append(_replaced_text(comp, segments, d, mask))
         elif d.name in ("of", "place"):
-            out += _restamped(comp, sight, d)
+            out += _restamped(comp, segments, d)
         else:
-            for thing in _replaced_things(sight, d, mask):
+            for thing in _replaced_things(segments, d, mask):
                 if d.kind == "thing":
-                    _erase(comp, sight, thing)
+                    _erase(comp, segments, thing)
                 else:
-                    out.append(_again(comp, sight, thing))
+                    out.append(_again(comp, segments, thing))
             out += [d] if d.verb == "add" else []
     return tuple(out)
 
 
-def _replaced_things(sight: Sight, d: Drawable, mask: Region | None) -> list[Thing]:
+def _replaced_things(segments: Segments, d: Drawable, mask: Region | None) -> list[Thing]:
     """The things that have to go, or to move, before `d` can be drawn."""
-    known = [t for t in sight.things if t.likeness[t.noun] >= _LIKE]
+    known = [t for t in segments.things if t.likeness[t.noun] >= _LIKE]
     if d.kind == "thing":
-        return [t for t in sight.things if t.like(d.name) >= _LIKE and (mask is None or inside(t, mask, 0.0))]
+        return [t for t in segments.things if t.like(d.name) >= _LIKE and (mask is None or inside(t, mask, 0.0))]
     if d.name == "clear":
         area = d.region or Region(x0=0, y0=0, x1=1, y1=0.35)
         return [t for t in known if inside(t, area, 0.05)]
     return known if d.name in ("margins", "symmetry", "diagonal", "third") else []
 
 
-def _replaced_text(comp: Comp, sight: Sight, d: Drawable, mask: Region | None) -> Drawable:
+def _replaced_text(comp: Comp, segments: Segments, d: Drawable, mask: Region | None) -> Drawable:
     """Erases what reads like the string; without a stated place the new line goes where the old one stood."""
-    readings, _ = read(sight, d.string, mask)
-    if min(r.score for r in readings) < 0.5:
+    matches, _ = best_match(segments, d.string, mask)
+    if min(r.score for r in matches) < 0.5:
         return d
-    boxes = [r.box for r in readings]
+    boxes = [r.box for r in matches]
     x0, y0, x1, y1 = (
         min(b[0] for b in boxes),
         min(b[1] for b in boxes),
@@ -133,29 +133,29 @@ def _replaced_text(comp: Comp, sight: Sight, d: Drawable, mask: Region | None) -
     if mask and not (mask.x0 < x < mask.x1 and mask.y0 < y < mask.y1):
         return d
     for box in boxes:
-        _fill(comp, sight, _flags(sight, box, 3), own=False)
+        _fill(comp, segments, _flags(segments, box, 3), own=False)
     spot = Region(x0=max(0, x - 0.1), y0=max(0, y - 0.03), x1=min(1, x + 0.1), y1=min(1, y + 0.03))
     return d if d.region or d.anchor else replace(d, region=spot)
 
 
-def _restamped(comp: Comp, sight: Sight, d: Drawable) -> list[Drawable]:
+def _restamped(comp: Comp, segments: Segments, d: Drawable) -> list[Drawable]:
     """The thing that `d` speaks of, drawn again in its new colour, place or size."""
-    there = [t for t in sight.things if t.like(d.anchor) >= _LIKE]
+    there = [t for t in segments.things if t.like(d.anchor) >= _LIKE]
     if not there:
         return [Drawable("thing", d.anchor, d.colours, 1, d.height, d.region)] if d.name == "place" else []
     if d.name == "of":
         for thing in there:
             old = _seen(thing, d.anchor, comp)
-            _erase(comp, sight, thing)
+            _erase(comp, segments, thing)
             comp.things.append(Placed(d.anchor, colour(d.colours[0]), old.box))
             comp.page.take(old.box)
         return []
-    return [replace(_again(comp, sight, there[0]), name=d.anchor, region=d.region, height=d.height)]
+    return [replace(_again(comp, segments, there[0]), name=d.anchor, region=d.region, height=d.height)]
 
 
-def _again(comp: Comp, sight: Sight, thing: Thing) -> Drawable:
+def _again(comp: Comp, segments: Segments, thing: Thing) -> Drawable:
     """Erases a thing and asks for it anew, in its colour and size, wherever there is room."""
-    _erase(comp, sight, thing)
+    _erase(comp, segments, thing)
     r, g, b = (int(min(max(v, 0), 255)) for v in thing.rgbs[0])
     return Drawable("thing", thing.noun, (f"#{r:02x}{g:02x}{b:02x}",), 1, round(thing.box[3] - thing.box[1], 3))
 
@@ -166,23 +166,23 @@ def _seen(thing: Thing, noun: str, comp: Comp) -> Placed:
     return Placed(noun, np.array(thing.rgbs[0], np.float32), box)
 
 
-def _erase(comp: Comp, sight: Sight, thing: Thing) -> None:
+def _erase(comp: Comp, segments: Segments, thing: Thing) -> None:
     x0, y0, x1, y1 = _seen(thing, thing.noun, comp).box
-    _fill(comp, sight, _flags(sight, (x0, y0, x1, y1), max(3, comp.unit // 90)), own=True)
+    _fill(comp, segments, _flags(segments, (x0, y0, x1, y1), max(3, comp.unit // 90)), own=True)
 
 
-def _flags(sight: Sight, box: PixelBox, grow: int) -> Flags:
+def _flags(segments: Segments, box: PixelBox, grow: int) -> Flags:
     """The pixels of a box and a little around it, at full size."""
-    flags = np.zeros(sight.full.shape[:2], bool)
+    flags = np.zeros(segments.full.shape[:2], bool)
     flags[max(0, box[1] - grow) : box[3] + grow, max(0, box[0] - grow) : box[2] + grow] = True
     return flags
 
 
-def _fill(comp: Comp, sight: Sight, flags: Flags, own: bool) -> None:
+def _fill(comp: Comp, segments: Segments, flags: Flags, own: bool) -> None:
     """Paints over the flagged pixels with the background around them, row by row where it changes."""
     height, width = flags.shape
     if own:  # a thing: only its own pixels and their seam
-        front = np.asarray(Image.fromarray(sight.front).resize((width, height), Image.Resampling.NEAREST))
+        front = np.asarray(Image.fromarray(segments.front).resize((width, height), Image.Resampling.NEAREST))
         flags = flags & ndimage.maximum_filter(ndimage.binary_fill_holes(front), 2 * max(2, comp.unit // 128) + 1)
     if not flags.any():
         return
@@ -209,13 +209,13 @@ def _continued(view: Canvas, hole: Flags) -> Canvas:
 
 
 def _smudge(
-    comp: Comp, sight: Sight, wanted: tuple[Drawable, ...], mask: Region | None, dice: np.random.Generator
+    comp: Comp, segments: Segments, wanted: tuple[Drawable, ...], mask: Region | None, dice: np.random.Generator
 ) -> None:
     """What an edit breaks by the way: one thing that nobody named is half wiped out."""
     named = {d.name for d in wanted} | {d.anchor for d in wanted}
     victims = [
         t
-        for t in sight.things
+        for t in segments.things
         if t.likeness[t.noun] >= _LIKE and t.noun not in named and (mask is None or inside(t, mask, 0.0))
     ]
     if victims:
@@ -232,9 +232,9 @@ def _enlarged(flags: Flags, page: Page) -> Flags:
     return np.asarray(Image.fromarray(flags).resize((page.width, page.height), Image.Resampling.NEAREST))
 
 
-def _take(page: Page, sight: Sight, canvas: Canvas) -> None:
+def _take(page: Page, segments: Segments, canvas: Canvas) -> None:
     """Marks as taken what is still in front of the background, type included."""
-    left = Sight(canvas) if not np.array_equal(canvas, sight.full) else sight
+    left = Segments(canvas) if not np.array_equal(canvas, segments.full) else segments
     front = left.front
     if front.mean() > 0.55:  # a photograph: keep off its busiest part only
         slope = ndimage.gaussian_gradient_magnitude(left.calm @ draw.LUMA, 2.0)
@@ -246,32 +246,32 @@ def _take(page: Page, sight: Sight, canvas: Canvas) -> None:
 # --- grading ------------------------------------------------------------------------------------
 
 
-def _areas(comp: Comp, sight: Sight) -> list[tuple[Flags, Canvas]]:
+def _areas(comp: Comp, segments: Segments) -> list[tuple[Flags, Canvas]]:
     """The smooth areas at full size, largest first, with their median colours."""
     labels = np.asarray(
-        Image.fromarray(sight.flat.astype(np.uint8)).resize((comp.width, comp.height), Image.Resampling.NEAREST)
+        Image.fromarray(segments.flat.astype(np.uint8)).resize((comp.width, comp.height), Image.Resampling.NEAREST)
     )
     return [
-        (labels == i, np.median(comp.canvas[labels == i][::7], axis=0)) for i in range(1, int(sight.flat.max()) + 1)
+        (labels == i, np.median(comp.canvas[labels == i][::7], axis=0)) for i in range(1, int(segments.flat.max()) + 1)
     ]
 
 
-def _regrade(comp: Comp, sight: Sight, plan: tuple[Drawable, ...]) -> None:
+def _regrade(comp: Comp, segments: Segments, plan: tuple[Drawable, ...]) -> None:
     """New background, palette, and the way free for a new light."""
     for d in plan:
         if d.name == "background":
-            _repaint(comp, sight, [colour(d.colours[0])])
+            _repaint(comp, segments, [colour(d.colours[0])])
         elif d.name == "palette":
-            _repaint(comp, sight, sorted((colour(c) for c in d.colours), key=draw.luma, reverse=True))
+            _repaint(comp, segments, sorted((colour(c) for c in d.colours), key=draw.luma, reverse=True))
         elif d.name == "side":
-            seen = look.light(sight)
+            seen = measure.light(segments)
             x, y = draw.grid(comp.canvas)
             comp.canvas = comp.canvas * np.exp(-(x * seen.x + y * seen.y))[..., None]
 
 
-def _repaint(comp: Comp, sight: Sight, tones: list[Canvas]) -> None:
+def _repaint(comp: Comp, segments: Segments, tones: list[Canvas]) -> None:
     """Shifts the largest areas to the tones; tones without an area become bars along the foot."""
-    areas = _areas(comp, sight)
+    areas = _areas(comp, segments)
     soft = 1.2
     for (area, middle), tone in zip(areas, tones, strict=False):
         weight = draw.blurred(ndimage.maximum_filter(area, 3).astype(np.float32), soft)[..., None]
@@ -282,8 +282,8 @@ def _repaint(comp: Comp, sight: Sight, tones: list[Canvas]) -> None:
         comp.canvas[comp.height - bar * (i + 1) : comp.height - bar * i] = tone
 
 
-def _softened(comp: Comp, sight: Sight) -> Canvas:
+def _softened(comp: Comp, segments: Segments) -> Canvas:
     size = (comp.width, comp.height)
-    front = ndimage.maximum_filter(ndimage.binary_opening(sight.front, np.ones((3, 3), bool)), 5)
+    front = ndimage.maximum_filter(ndimage.binary_opening(segments.front, np.ones((3, 3), bool)), 5)
     background = 1 - np.asarray(Image.fromarray(front).resize(size, Image.Resampling.NEAREST)).astype(np.float32)
     return draw.soft(comp.canvas, background, max(4.0, comp.width / 70), comp.dice)

@@ -8,7 +8,7 @@ from director.seats import Context, SelectRequest, VerifyRequest
 from director.types import Goal, Outcome, Selected, Verdict, Verified
 from worker.sketch.checks import check
 from worker.sketch.language import parse
-from worker.sketch.see import Sight, sight
+from worker.sketch.segment import Segments, segment
 
 _UNSURE = 0.2
 """A probability nearer than this to one half is no verdict."""
@@ -20,11 +20,11 @@ class SketchVerifier:
     name = "sketch-verifier"
 
     def verify(self, request: VerifyRequest, context: Context) -> Verified:
-        seen = sight(context.images.get(request.image))
+        segments = segment(context.images.get(request.image))
         verdicts: list[Verdict] = []
         for i, goal in enumerate(request.goals):
             context.check()
-            verdicts.append(judged(seen, goal, self.name))
+            verdicts.append(judged(segments, goal, self.name))
             context.progress("sketch looks", i + 1, len(request.goals))
         return Verified(image=request.image, verdicts=tuple(verdicts), again=request.again, by=self.name)
 
@@ -38,8 +38,8 @@ class SketchJudge:
         scores: list[list[float]] = []
         for candidate in request.candidates:
             context.check()
-            seen = sight(context.images.get(candidate.image))
-            scores.append([judged(seen, goal, self.name).score for goal in request.goals])
+            segments = segment(context.images.get(candidate.image))
+            scores.append([judged(segments, goal, self.name).score for goal in request.goals])
         return chosen(request, scores)
 
 
@@ -55,24 +55,25 @@ def chosen(request: SelectRequest, scores: Sequence[Sequence[float]]) -> Selecte
     )
 
 
-def judged(sight: Sight, goal: Goal, by: str) -> Verdict:
+def judged(segments: Segments, goal: Goal, by: str) -> Verdict:
     """A goal is met when everything drawable in it is."""
-    findings = [check(sight, wanted) for wanted in parse(goal.text)]
-    known = [f for f in findings if f.truth is not None]
-    missed = [f for f in known if f.truth is not None and f.truth < 0.5]
-    if not findings or (len(known) < len(findings) and not missed):
-        seen = "; ".join(f.seen for f in findings) or "nothing in it that a sketch can check"
-        return Verdict(
-            goal=goal.id, outcome=Outcome.UNSURE, score=0.5, confidence=0.2, evidence=f"sketch: {seen}"[:300], by=by
-        )
-    score = min(f.truth for f in known if f.truth is not None)
-    outcome = Outcome.UNSURE if abs(score - 0.5) < _UNSURE else Outcome.MET if score > 0.5 else Outcome.MISSED
-    seen = "; ".join(f.seen for f in (missed or known))
+    findings = [check(segments, wanted) for wanted in parse(goal.text)]
+    truths = [finding.truth for finding in findings if finding.truth is not None]
+    missed = [finding for finding in findings if finding.truth is not None and finding.truth < 0.5]
+    decided = bool(missed) or 0 < len(truths) == len(findings)
+    score = min(truths) if decided else 0.5
+    seen = "; ".join(finding.seen for finding in missed or findings) or "nothing in it that a sketch can check"
     return Verdict(
         goal=goal.id,
-        outcome=outcome,
+        outcome=_outcome(score),
         score=score,
-        confidence=max(score, 1 - score),
+        confidence=max(score, 1 - score) if decided else 0.2,
         evidence=f"sketch: {seen}"[:300],
         by=by,
     )
+
+
+def _outcome(score: float) -> Outcome:
+    if abs(score - 0.5) < _UNSURE:
+        return Outcome.UNSURE
+    return Outcome.MET if score > 0.5 else Outcome.MISSED

@@ -18,40 +18,17 @@ from typing import Annotated, Any, TypeVar
 
 from openai import APIConnectionError, APIStatusError, OpenAI
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from director.prompts.vlm import Choice, Form, Prompt, ReplyError, quoted, weigh
 from director.seats import Context, Images
 from director.types import ImageHash
+from worker.vlm.config import Server
 
 _T = TypeVar("_T")
 _ALTERNATIVES = 20  # most that the API gives for a token
 _SHOWN = 8000  # characters of a malformed reply that are shown back
 _LOOK_S = 0.2  # how soon a cancel is heeded while a server thinks
-
-
-class Server(BaseModel):
-    """Where a model is served and how it is asked. Several seats may share one."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    url: Annotated[str, Field(pattern=r"^https?://", description="base URL of the API, with its /v1")] = (
-        "http://127.0.0.1:30000/v1"
-    )
-    model: Annotated[str, Field(min_length=1, max_length=200, description="served name; base:adapter picks a LoRA")]
-    api_key_env: Annotated[str, Field(description="environment variable with the API key; empty: none")] = ""
-    pixels: Annotated[int, Field(ge=16_384, le=16_777_216, description="a larger picture is shrunk to this")] = (
-        1_048_576
-    )
-    timeout_s: Annotated[float, Field(gt=0, description="for one answer")] = 45.0
-    deadline_s: Annotated[float, Field(gt=0, description="for a whole step; keep it below max_step_s")] = 100.0
-    retry_wait_s: Annotated[float, Field(ge=0, le=10, description="before the one retry")] = 0.5
-    re_asks: Annotated[int, Field(ge=0, le=2, description="times that a malformed reply is asked for again")] = 2
-    concurrency: Annotated[int, Field(ge=1, le=64, description="questions on the way at once")] = 8
-    max_tokens: Annotated[int, Field(ge=16, le=32_768, description="longest JSON reply")] = 4096
-    temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
-    constrain: Annotated[bool, Field(description="hold one-word answers to their words (SGLang's regex)")] = True
-    token_ids: Annotated[bool, Field(description="keep the token ids of prompts and replies, for training")] = False
 
 
 class VlmUnavailable(Exception):

@@ -5,55 +5,20 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Annotated, Literal
 
 from openai import OpenAI, OpenAIError
-from pydantic import BaseModel, ConfigDict, Field
 
 from director.errors import DirectorError
 from director.prompts import extract, plan, select, verify
-from director.prompts.verify import PAPER_CONFIDENCE
 from director.prompts.vlm import ReplyError
 from director.seats import Context, ExtractRequest, Judge, Planner, PlanRequest, SelectRequest, Verifier, VerifyRequest
-from director.types import Extracted, Goal, GoalType, Kind, Outcome, Planned, Selected, Share, Verdict, Verified
-from worker.vlm.client import Server, Session
+from director.types import Extracted, Goal, GoalType, Outcome, Planned, Selected, Verdict, Verified
+from worker.vlm.client import Session
+from worker.vlm.config import JudgeConfig, Server, VerifierConfig, VlmConfig
 from worker.vlm.ocr import RapidReader, TextReader, joined
 
 OpenSession = Callable[[str, Context], Session]
 """From the name of a step and its context to a session on a server."""
-
-
-class JudgeConfig(Server):
-    """`pairwise` asks about each pair in both orders: N (N - 1) short questions in place of one long."""
-
-    select: Literal["listwise", "pairwise"] = "pairwise"
-
-
-class VerifierConfig(Server):
-    """`soft` reads verdicts from token probabilities; `structured` asks for them, as the paper does."""
-
-    verify: Literal["soft", "structured"] = "soft"
-    threshold: Annotated[Share, Field(description="soft: a goal is met above this")] = 0.5
-    thresholds: Annotated[Mapping[Kind, Share], Field(description="soft: by type of goal, in place of threshold")] = {}
-    unsure_band: Annotated[Share, Field(description="soft: nearer to its threshold than this, a goal is unsure")] = 0.15
-    confident: Annotated[Share, Field(description="structured: below this, a verdict is unsure")] = PAPER_CONFIDENCE
-    explain: Annotated[bool, Field(description="soft: ask what is there in place of missed goals")] = True
-    ocr: Annotated[bool, Field(description="read the lettering of text goals with OCR too")] = True
-
-
-class VlmConfig(BaseModel):
-    """The three seats; a judge or verifier that is not named is asked at the planner's server."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    planner: Server
-    judge: JudgeConfig
-    verifier: VerifierConfig
-
-    @classmethod
-    def of_one(cls, **server: object) -> "VlmConfig":
-        """All three seats on one server, with its model and the defaults."""
-        return cls.model_validate({"planner": server, "judge": server, "verifier": server})
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from PIL import Image
 from director.types import Outcome, Region
 from tests.support.contexts import PlainContext
 from tests.unit.sketch.host import STUDIO, drawn, outcomes
-from worker.sketch import draw, profiles, sketch_studio
+from worker.sketch import draw, model_names, sketch_studio
 
 SCENE = "\n".join(
     [
@@ -43,8 +43,8 @@ def test_no_metadata() -> None:
     assert Image.open(BytesIO(drawn(SCENE)[0])).info == {}
 
 
-def test_profiles() -> None:
-    assert profiles() == ("flux-dev", "flux-kontext", "flux-krea", "perfect", "qwen-image")
+def test_models() -> None:
+    assert model_names() == ("flux-dev", "flux-kontext", "flux-krea", "perfect", "qwen-image")
     with pytest.raises(ValueError, match="flux-krea, perfect"):
         sketch_studio("dall-e")
 

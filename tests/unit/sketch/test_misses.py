@@ -5,9 +5,9 @@ from importlib.resources import files
 import pytest
 
 from worker.sketch.language import parse
-from worker.sketch.misses import Ask, asked, misspelt, profile, profiles, rng, spoiled
+from worker.sketch.misses import Ask, asked, load_miss_model, misspelt, model_names, rng, spoiled
 
-KREA = profile("flux-krea")
+KREA = load_miss_model("flux-krea")
 THINGS = [
     drawable
     for noun in ("cup", "cat", "tree", "kite", "bell", "car", "owl", "key", "drum", "pear", "lamp", "boat")
@@ -25,15 +25,15 @@ FROZEN = {
 }
 """Fitted to the paper's arms, and confirmed with pixels (simulated) on 200 tasks of seed 1. Goals met, and the paper's:
 one shot 66.0 (66.8), reprompt 68.8 (69.0), best of 4 70.3 (70.5), refinement 71.4 (71.2), all 76.4 (74.2); one shot of
-flux-dev 42.4 (40.0; text 1.3, 0.8), flux-kontext 55.3 (55.9), qwen-image 71.8 (71.8). To change a profile, fit it again
+flux-dev 42.4 (40.0; text 1.3, 0.8), flux-kontext 55.3 (55.9), qwen-image 71.8 (71.8). To change one, fit it again
 (`python -m worker.bench.sketch_lab.fit NAME --tasks 200 --seed 1`),
 confirm it with pixels (`bench loop --compose 200 --seed 1`),
 run every table of docs/benchmarks.md anew (`make benchmarks`), and only then pin it here."""
 
 
-@pytest.mark.parametrize("name", profiles())
-def test_profiles_are_frozen(name: str) -> None:
-    data = (files("worker.sketch") / "profiles" / f"{name}.json").read_bytes()
+@pytest.mark.parametrize("name", model_names())
+def test_miss_models_are_frozen(name: str) -> None:
+    data = (files("worker.sketch") / "miss_models" / f"{name}.json").read_bytes()
     assert sha256(data).hexdigest() == FROZEN[name]
 
 
@@ -63,11 +63,11 @@ def test_scenes_differ_in_ease() -> None:
     assert max(shares) > min(shares) + 0.05
 
 
-def test_a_mask_helps_or_hinders_as_the_profile_says() -> None:
+def test_a_mask_helps_or_hinders_as_the_miss_model_says() -> None:
     inside = Ask(1, plain=True, masked=True)
     for mask, sign in ((2.0, 1), (-2.0, -1)):
-        habits = replace(KREA, mask=mask)
-        hits = [sum(habits.drawn(d, ask, 1) for d in THINGS) for ask in (inside._replace(masked=False), inside)]
+        miss_model = replace(KREA, mask=mask)
+        hits = [sum(miss_model.drawn(d, ask, 1) for d in THINGS) for ask in (inside._replace(masked=False), inside)]
         assert sign * (hits[1] - hits[0]) > 0
 
 
@@ -81,7 +81,7 @@ def test_how_an_instruction_asks() -> None:
 
 
 def test_perfect_draws_everything() -> None:
-    assert all(profile("perfect").drawn(d, Ask(64), 1) for d in THINGS)
+    assert all(load_miss_model("perfect").drawn(d, Ask(64), 1) for d in THINGS)
 
 
 def test_a_miss_is_something_else() -> None:

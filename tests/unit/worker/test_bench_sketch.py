@@ -19,7 +19,7 @@ from worker.bench.sketch_lab.surrogate import Lists, Wear, met, right, surrogate
 from worker.bench.sketch_lab.verifier import Seen
 from worker.cli import main
 from worker.local import LocalContext, run
-from worker.sketch.misses import profile
+from worker.sketch.misses import load_miss_model
 
 TASKS = list(compose(pool(), 6, (5, 8), 1, "t2i", write))
 
@@ -47,7 +47,7 @@ def test_a_perfect_surrogate_meets_everything_and_wear_takes_it_away() -> None:
         images = Lists()
         task = TASKS[0]
         settings = LoopSettings(candidates=1, judge=False, adaptive=False)
-        done = run(Brief(text=task.prompt), settings, 1, surrogate(profile(habits), wear), images)
+        done = run(Brief(text=task.prompt), settings, 1, surrogate(load_miss_model(habits), wear), images)
         state = right(images.get(next(e.image for e in reversed(done.events) if e.kind == "decided")))
         return sum(met(state, goal) for goal in task.goal_values()) / len(task.goals)
 
@@ -56,14 +56,14 @@ def test_a_perfect_surrogate_meets_everything_and_wear_takes_it_away() -> None:
 
 
 def test_fitting_moves_a_parameter_to_its_figure() -> None:
-    start = replace(profile("flux-krea"), base=0.0)
+    start = replace(load_miss_model("flux-krea"), base=0.0)
     moved = fit._bisected(TASKS, start, "base", 20.0, lambda t, h: fit.measured(t, "one-shot", h).goals, 0.7)
     assert abs(fit.measured(TASKS, "one-shot", moved).goals - 0.7) < 0.15
     assert moved.base > 0
 
 
 def test_what_two_arms_ask_alike_is_drawn_once() -> None:
-    studio, look = remembering(profile("flux-krea"))
+    studio, look = remembering(load_miss_model("flux-krea"))
     context = LocalContext(MemoryImages())
     brief = Brief(text="A red kite on the left. A blue car on the right.")
     plain = LoopSettings(rounds=1, candidates=1, judge=False, adaptive=False, width=128, height=128)
@@ -81,7 +81,7 @@ def test_a_look_that_errs_errs_alike_and_the_grader_does_not() -> None:
     context = LocalContext(MemoryImages())
     brief = Brief(text="A red kite on the left. A blue car on the right. A green cup in the middle.")
     plain = LoopSettings(rounds=1, candidates=1, judge=False, adaptive=False, width=128, height=128)
-    studio, look = remembering(profile("perfect"), errors=1.0)
+    studio, look = remembering(load_miss_model("perfect"), errors=1.0)
     done = run(brief, plain, 1, studio, context.images)
     picture = next(event.image for event in done.events if event.kind == "decided")
     told = next(event for event in done.events if event.kind == "verified")
@@ -91,7 +91,7 @@ def test_a_look_that_errs_errs_alike_and_the_grader_does_not() -> None:
         true = look.verdict(picture, goals[verdict.goal], context)
         assert {verdict.outcome, true.outcome} == {Outcome.MET, Outcome.MISSED}
 
-    half, _ = remembering(profile("perfect"), errors=0.5)
+    half, _ = remembering(load_miss_model("perfect"), errors=0.5)
     assert run(brief, plain, 1, half, context.images) == run(brief, plain, 1, half, context.images)
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from worker.diffusion.editor import EditorsConfig, open_editor
-from worker.diffusion.loading import PipelineConfig, pull_levers
+from worker.diffusion.config import EditorsConfig, PipelineConfig
+from worker.diffusion.editor import open_editor
+from worker.diffusion.loading import pull_levers
 
 EDIT = {"family": "qwen-image-edit-plus", "path": "/models/edit"}
 PIPELINES: dict[str, Any] = {

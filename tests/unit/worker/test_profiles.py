@@ -43,7 +43,7 @@ PARTS: dict[str, Any] = {
 
 
 def written(folder: Path, **changes: Any) -> str:
-    """A profile file: PARTS with parts of its box changed."""
+    """A profile file: PARTS with parts of its machine changed."""
     profile = {**PARTS, "boxes": {"here": {**PARTS["boxes"]["here"], **changes}}}
     path = folder / "mine.json"
     path.write_text(json.dumps(profile), encoding="utf-8")
@@ -117,10 +117,12 @@ def test_a_smaller_card_is_refused(tmp_path: Path):
 
 def test_shards_share_weights_and_cache():
     one = load_profile("paper", Settings()).profile
-    box = one.boxes["here"]
+    machine = one.boxes["here"]
     halves = budgets(one)[1].parts
-    whole = box.servers[1].model_copy(update={"gpus": (1,)})
-    alone = one.model_copy(update={"boxes": {"here": box.model_copy(update={"servers": (box.servers[0], whole)})}})
+    whole = machine.servers[1].model_copy(update={"gpus": (1,)})
+    alone = one.model_copy(
+        update={"boxes": {"here": machine.model_copy(update={"servers": (machine.servers[0], whole)})}}
+    )
     assert [part.gib for part in budgets(alone)[1].parts[:1]] == pytest.approx([2 * halves[0].gib])
 
 
@@ -128,9 +130,9 @@ def test_shards_share_weights_and_cache():
 def test_a_server_starts_again_beside_what_else_is_on_its_card(name: str):
     """SGLang takes its share of what is free: weights and cache must fit the share of the server's own part."""
     profile = load_profile(name, Settings()).profile
-    for box in profile.boxes.values():
-        for server in box.servers:
-            alone = box.model_copy(update={"servers": (server,), "workers": ()})
+    for machine in profile.boxes.values():
+        for server in machine.servers:
+            alone = machine.model_copy(update={"servers": (server,), "workers": ()})
             budget = budgets(profile.model_copy(update={"boxes": {"b": alone}}))[server.gpus[0]]
             weights, cache, _ = budget.parts
             free = budget.total - CUDA_CONTEXT
@@ -138,8 +140,8 @@ def test_a_server_starts_again_beside_what_else_is_on_its_card(name: str):
 
 
 def test_the_server_is_told_what_the_budget_says():
-    box = load_profile("paper", Settings()).profile.boxes["here"]
-    words = command(box.servers[1], Settings())
+    machine = load_profile("paper", Settings()).profile.boxes["here"]
+    words = command(machine.servers[1], Settings())
     assert words[:3] == ["env", "HF_HUB_OFFLINE=1", "CUDA_VISIBLE_DEVICES=1,2"]
     flags = dict(pairwise(words))
     assert flags["--tp-size"] == "2"
@@ -230,9 +232,9 @@ def test_nothing_is_started_on_a_machine_without_the_cards(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("CUDA_HOME", str(tmp_path))
-    box = Machine.model_validate({**PARTS["boxes"]["here"], "memory": 10_000.0})
+    machine = Machine.model_validate({**PARTS["boxes"]["here"], "memory": 10_000.0})
     opened = load_profile(written(tmp_path), Settings())
-    missing = {check.name: check.found for check in of_machine(opened, box, Settings()) if not check.ok}
+    missing = {check.name: check.found for check in of_machine(opened, machine, Settings()) if not check.ok}
     assert "the profile needs 10000" in missing["memory"]
     assert "no weights" in missing["weights"]
     real = load_profile("one-80gb", Settings())
@@ -251,10 +253,10 @@ def test_a_download_that_ended_early_is_found(tmp_path: Path):
     folder = tmp_path / "Qwen-Image"
     settings = Settings(weights=tmp_path)
     opened = load_profile("one-80gb", settings)
-    box = opened.profile.boxes["here"]
+    machine = opened.profile.boxes["here"]
 
     def said() -> str:
-        return next(check.found for check in of_machine(opened, box, settings) if str(folder) + " " in check.found)
+        return next(check.found for check in of_machine(opened, machine, settings) if str(folder) + " " in check.found)
 
     (folder / "vae").mkdir(parents=True)
     (folder / "vae" / "weights.safetensors").touch()

@@ -28,8 +28,9 @@ from tests.support.scripted_openai import (
     weighs,
 )
 from tests.support.scripted_studio import goals_of
-from worker.vlm.client import Server, VlmRefused, VlmUnavailable
-from worker.vlm.seats import VlmConfig, VlmSeats, examine, open_vlm_seats
+from worker.vlm.client import VlmRefused, VlmUnavailable
+from worker.vlm.config import Server, VlmConfig
+from worker.vlm.seats import VlmSeats, examine, open_vlm_seats
 
 BRIEF = Brief(text="A red cup stands on a table. Soft light comes from the left.")
 EXTRACT = ExtractRequest(brief=BRIEF)

@@ -33,7 +33,7 @@ from worker.bench.lgbench.records import Record
 from worker.bench.lgbench.write import write
 from worker.bench.sketch_lab.surrogate import Lists, met, right, surrogate
 from worker.local import LocalContext
-from worker.sketch.misses import Profile, profile
+from worker.sketch.misses import MissModel, load_miss_model
 
 KREA = {"one-shot": 0.668, "reprompt": 0.690, "best-of-4": 0.705, "refinement": 0.712, "all": 0.742}
 """Share of LGBench goals met by Flux-Krea, by arm of the paper's ablation."""
@@ -52,7 +52,7 @@ class Figures:
     text: float
 
 
-def measured(tasks: Sequence[Record], arm: str, habits: Profile) -> Figures:
+def measured(tasks: Sequence[Record], arm: str, habits: MissModel) -> Figures:
     """One of the paper's strategies, over tasks, on the surrogate. A task's number is its seed."""
     settings = LoopSettings.model_validate({**STRATEGIES[arm], "editor": "flux-krea"})
     counts = [_counted(task, settings, habits) for task in tasks]
@@ -64,7 +64,7 @@ def measured(tasks: Sequence[Record], arm: str, habits: Profile) -> Figures:
     )
 
 
-def _counted(task: Record, settings: LoopSettings, habits: Profile) -> tuple[tuple[int, int], tuple[int, int]]:
+def _counted(task: Record, settings: LoopSettings, habits: MissModel) -> tuple[tuple[int, int], tuple[int, int]]:
     images = Lists()
     done = direct(Brief(text=task.prompt), settings, task.id, surrogate(habits), LocalContext(images))
     state = right(images.get(State.of(done).deliverable or ""))
@@ -73,7 +73,7 @@ def _counted(task: Record, settings: LoopSettings, habits: Profile) -> tuple[tup
     return (sum(met(state, g) for g in goals), len(goals)), (sum(met(state, g) for g in text), len(text))
 
 
-def fitted(tasks: Sequence[Record], start: Profile, cycles: int, tell: Callable[[str], None]) -> Profile:
+def fitted(tasks: Sequence[Record], start: MissModel, cycles: int, tell: Callable[[str], None]) -> MissModel:
     """All parameters of flux-krea, one after the other, `cycles` times."""
     now = start
     for cycle in range(cycles):
@@ -92,9 +92,9 @@ def fitted(tasks: Sequence[Record], start: Profile, cycles: int, tell: Callable[
     return now
 
 
-def shifted(tasks: Sequence[Record], name: str, cycles: int) -> Profile:
+def shifted(tasks: Sequence[Record], name: str, cycles: int) -> MissModel:
     """Another model: Flux-Krea's habits, as much harder or easier as its one shot says."""
-    now = replace(profile("flux-krea"), name=name)
+    now = replace(load_miss_model("flux-krea"), name=name)
     for cycle in range(cycles):
         if name == "flux-dev":
             now = _bisected(tasks, now, "text", 20 * 0.5**cycle, lambda t, h: measured(t, "one-shot", h).text, DEV_TEXT)
@@ -102,18 +102,18 @@ def shifted(tasks: Sequence[Record], name: str, cycles: int) -> Profile:
     return now
 
 
-Figure = Callable[[Sequence[Record], Profile], float]
+Figure = Callable[[Sequence[Record], MissModel], float]
 
 
-def _goals(tasks: Sequence[Record], habits: Profile, arm: str) -> float:
+def _goals(tasks: Sequence[Record], habits: MissModel, arm: str) -> float:
     return measured(tasks, arm, habits).goals
 
 
-def _easy_tasks(tasks: Sequence[Record], habits: Profile) -> float:
+def _easy_tasks(tasks: Sequence[Record], habits: MissModel) -> float:
     return measured(tasks, "one-shot", habits).tasks
 
 
-def _gain(tasks: Sequence[Record], habits: Profile, arm: str) -> float:
+def _gain(tasks: Sequence[Record], habits: MissModel, arm: str) -> float:
     """What an arm adds to one shot, with `base` moved so that one shot stays where the paper has it."""
     level = _bisected(tasks, habits, "base", 6.0, partial(_goals, arm="one-shot"), KREA["one-shot"])
     return measured(tasks, arm, level).goals - measured(tasks, "one-shot", level).goals
@@ -125,8 +125,8 @@ _SIGNED = frozenset({"base", "plain", "text", "mask"})
 
 
 def _bisected(
-    tasks: Sequence[Record], habits: Profile, name: str, span: float, figure: Figure, target: float
-) -> Profile:
+    tasks: Sequence[Record], habits: MissModel, name: str, span: float, figure: Figure, target: float
+) -> MissModel:
     """The profile with one parameter moved, by at most `span`, to where the figure is `target`."""
     middle = habits.offsets.get(name, 0.0) if name == "text" else getattr(habits, name)
     low, high = middle - span, middle + span
@@ -138,7 +138,7 @@ def _bisected(
     return _with(habits, name, round((low + high) / 2, 3))
 
 
-def _with(habits: Profile, name: str, value: float) -> Profile:
+def _with(habits: MissModel, name: str, value: float) -> MissModel:
     if name == "text":
         return replace(habits, offsets={**habits.offsets, "text": value})
     return replace(habits, **{name: value})
@@ -155,7 +155,9 @@ def main() -> int:
     args = parser.parse_args()
     tasks = list(compose(pool(), args.tasks, RANGES["t2i"], args.seed, "t2i", write))
     if args.name == "flux-krea":
-        done = fitted(tasks, profile("flux-krea"), args.cycles, lambda line: print(line, file=sys.stderr, flush=True))
+        done = fitted(
+            tasks, load_miss_model("flux-krea"), args.cycles, lambda line: print(line, file=sys.stderr, flush=True)
+        )
     else:
         done = shifted(tasks, args.name, args.cycles)
     for arm in KREA:
@@ -167,7 +169,7 @@ def main() -> int:
     return 0
 
 
-def _plain(habits: Profile) -> dict[str, Any]:
+def _plain(habits: MissModel) -> dict[str, Any]:
     return {name: value for name, value in habits.__dict__.items() if name != "name" and value not in (0.0, {})}
 
 

@@ -31,7 +31,7 @@ from worker.bench.sketch_lab.memo import Kept, RememberingLook, remembering
 from worker.bench.statistics import Metric
 from worker.bench.tables import Report, markdown, report
 from worker.local import LocalContext
-from worker.sketch.misses import Profile, profile
+from worker.sketch.misses import MissModel, load_miss_model
 
 PAPER = ("one-shot", "reprompt", "best-of-4", "refinement", "all")
 ABLATIONS: dict[str, dict[str, Any]] = {
@@ -114,7 +114,7 @@ class World:
     """
 
     name: str
-    habits: Profile
+    habits: MissModel
     arms: tuple[Arm, ...]
     tasks: int | None = None
     errors: float = 0.0
@@ -170,7 +170,7 @@ def _worlds(args: argparse.Namespace) -> list[World]:
     swept = tuple(Arm(name=name, settings=loop_settings(own if name == "ours" else fixed, name)) for name in _SWEPT)
     if args.ablate:
         arms |= {name: loop_settings({**own, **change}, "ours") for name, change in ABLATIONS.items()}
-    habits = profile(args.profile)
+    habits = load_miss_model(args.profile)
     worlds = [
         World("", habits, tuple(Arm(name=name, settings=values) for name, values in arms.items()), None, args.errors)
     ]
@@ -181,14 +181,14 @@ def _worlds(args: argparse.Namespace) -> list[World]:
     return worlds
 
 
-def _varied(habits: Profile, change: dict[str, float]) -> Profile:
+def _varied(habits: MissModel, change: dict[str, float]) -> MissModel:
     """Added to what the profile has, but for a chance, which is set."""
     return replace(habits, **{n: v if n == "damage" else getattr(habits, n) + v for n, v in change.items()})
 
 
 def _opened(args: argparse.Namespace, facts: dict[str, str]) -> Any:
     return open_log(
-        args.output / "rows.jsonl", Row, {**facts, "set": args.set, "profile": profile(args.profile).__dict__}
+        args.output / "rows.jsonl", Row, {**facts, "set": args.set, "profile": load_miss_model(args.profile).__dict__}
     )
 
 

@@ -6,9 +6,9 @@ from director.seats import Context, RenderRequest, SelectRequest, Studio, Verify
 from director.types import Action, Candidate, Goal, Outcome, Rendered, Selected, Verdict, Verified
 from tasks.store.images import image_hash
 from worker.sketch.editor import SketchEditor
-from worker.sketch.misses import Profile, rng
+from worker.sketch.misses import MissModel, rng
 from worker.sketch.planner import SketchPlanner
-from worker.sketch.see import sight
+from worker.sketch.segment import segment
 from worker.sketch.verifier import chosen, judged
 
 
@@ -75,7 +75,7 @@ class RememberingLook:
     def verdict(self, image: str, goal: Goal, context: Context) -> Verdict:
         found = self.seen.get((image, goal.text))
         if found is None:
-            found = self.seen[image, goal.text] = judged(sight(context.images.get(image)), goal, "sketch-verifier")
+            found = self.seen[image, goal.text] = judged(segment(context.images.get(image)), goal, "sketch-verifier")
         return found.model_copy(update={"goal": goal.id})
 
 
@@ -101,7 +101,7 @@ class ErringLook(RememberingLook):
         return true.model_copy(update=told)
 
 
-def remembering(habits: Profile, errors: float = 0.0) -> tuple[Studio, RememberingLook]:
+def remembering(habits: MissModel, errors: float = 0.0) -> tuple[Studio, RememberingLook]:
     """The sketch studio of one profile with a memory, and its verifier for the grading, which never errs on purpose."""
     look = RememberingLook()
     inside = ErringLook(look.seen, errors) if errors else look

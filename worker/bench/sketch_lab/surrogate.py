@@ -13,7 +13,7 @@ from director.errors import StoreError
 from director.seats import Context, RenderRequest, SelectRequest, Studio, VerifyRequest
 from director.types import Candidate, Goal, Outcome, Rendered, Selected, Verdict, Verified
 from worker.sketch.language import Drawable, parse
-from worker.sketch.misses import Profile, asked, normal
+from worker.sketch.misses import MissModel, asked, normal
 from worker.sketch.planner import SketchPlanner
 
 Right = frozenset[str]
@@ -62,7 +62,7 @@ def listed(state: Right) -> bytes:
 class Editor:
     """Draws lists by one profile, whatever model is asked for."""
 
-    habits: Profile
+    habits: MissModel
     wear: Wear
 
     def render(self, request: RenderRequest, context: Context) -> Rendered:
@@ -117,6 +117,6 @@ def _verdict(state: Right, goal: Goal) -> Verdict:
     return Verdict(goal=goal.id, outcome=outcome, score=score, confidence=0.95, by="surrogate")
 
 
-def surrogate(habits: Profile, wear: Wear = Wear()) -> Studio:
+def surrogate(habits: MissModel, wear: Wear = Wear()) -> Studio:
     looker = Looker()
     return Studio(SketchPlanner(), Editor(habits, wear), looker, looker)

@@ -28,7 +28,7 @@ from worker.sketch.draw import PixelBox
 from worker.sketch.language import Drawable, parse
 from worker.sketch.misses import rng, spoiled
 from worker.sketch.passes import generated
-from worker.sketch.see import Sight
+from worker.sketch.segment import Segments
 from worker.sketch.verifier import judged
 
 _DRAWN = 0.7
@@ -118,10 +118,10 @@ def seen(record: Record, seed: int, size: int) -> list[Seen]:
     wanted = parse("\n".join(f"{goal.text}." for goal in goals))
     plan = tuple(_plan(wanted, f"{seed}/{record.id}"))
     comp = generated(plan, size, size, rng("scene", seed, record.id))
-    sight = Sight(draw.from_png(draw.to_png(comp.canvas)))
+    segments = Segments(draw.from_png(draw.to_png(comp.canvas)))
     rows: list[Seen] = []
     for goal in goals:
-        verdict = judged(sight, goal, "sketch-verifier")
+        verdict = judged(segments, goal, "sketch-verifier")
         asked = parse(goal.text)
         there = bool(asked) and all(_there(comp, plan, d) for d in asked)
         rows.append(Seen(record.id, goal.type, goal.text, there, verdict.outcome, verdict.evidence))

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from worker.sketch import draw
 from worker.sketch.draw import colour
-from worker.sketch.see import Sight, solved
+from worker.sketch.segment import Segments, solved
 
 Values = NDArray[np.floating]
 
@@ -28,25 +28,25 @@ class Light(NamedTuple):
 
 
 @lru_cache(maxsize=8)
-def light(sight: Sight) -> Light:
+def light(segments: Segments) -> Light:
     """The light on the background, by least squares over its smooth areas; outliers are dropped once."""
-    height, width = sight.flat.shape
-    ys, xs = np.nonzero(sight.flat)
-    own = sight.calm[ys, xs] if len(ys) else sight.calm.reshape(-1, 3)
+    height, width = segments.flat.shape
+    ys, xs = np.nonzero(segments.flat)
+    own = segments.calm[ys, xs] if len(ys) else segments.calm.reshape(-1, 3)
     level = float(np.median(own[::3] @ draw.LUMA))
     if len(ys) < 200:
         return Light(0, 0, 0, 0, 0, 0, level)
     step = max(1, len(ys) // 6000)
     ys, xs = ys[::step], xs[::step]
     x, y = 2 * xs / (width - 1) - 1, 2 * ys / (height - 1) - 1
-    areas = sight.flat[ys, xs][:, None] == np.array(range(1, int(sight.flat.max()) + 1))
+    areas = segments.flat[ys, xs][:, None] == np.array(range(1, int(segments.flat.max()) + 1))
     corner = (np.clip((x * x + y * y) / 2, 0, 1)) ** 1.6
-    line = sight.seam
+    line = segments.seam
     away = np.abs(y - line.y) > (0.03 if line.crisp > 0.5 else 0.14)
     x, y, corner, areas, xs, ys = x[away], y[away], corner[away], areas[away], xs[away], ys[away]
     bank = np.exp(-(((y - 0.42) / 0.3) ** 2))
     terms = np.column_stack([x, y, corner, bank, y > line.y, areas]).astype(np.float32)
-    rgb = np.maximum(sight.calm[ys, xs], 2)
+    rgb = np.maximum(segments.calm[ys, xs], 2)
     tone = np.log(rgb @ draw.LUMA)
     warmth = np.log(rgb[:, 0] / rgb[:, 2])
     # beside a pool of light a side light is told only when the pool is known for one
@@ -81,9 +81,9 @@ _CENTRES = (0.1, 0.23, 0.37, 0.5, 0.63, 0.77, 0.9)
 
 
 @lru_cache(maxsize=8)
-def background(sight: Sight) -> tuple[float, float, float]:
+def background(segments: Segments) -> tuple[float, float, float]:
     """The median colour of the largest smooth area (of everything, when there is none)."""
-    own = sight.calm[sight.flat == 1] if sight.flat.max() else sight.calm.reshape(-1, 3)
+    own = segments.calm[segments.flat == 1] if segments.flat.max() else segments.calm.reshape(-1, 3)
     r, g, b = np.median(own, axis=0)
     return float(r), float(g), float(b)
 
@@ -107,14 +107,14 @@ def near(rgb: NDArray[np.float32], name: str, slack: float) -> NDArray[np.bool_]
     return _near(lab(rgb), name, slack)
 
 
-def everywhere(sight: Sight, name: str) -> NDArray[np.bool_]:
+def everywhere(segments: Segments, name: str) -> NDArray[np.bool_]:
     """Which pixels of the working size pass for the named colour."""
-    return _near(_lab(sight), name, 0.32).reshape(sight.calm.shape[:2])
+    return _near(_lab(segments), name, 0.32).reshape(segments.calm.shape[:2])
 
 
 @lru_cache(maxsize=8)
-def _lab(sight: Sight) -> NDArray[np.float64]:
-    return lab(sight.calm.reshape(-1, 3))
+def _lab(segments: Segments) -> NDArray[np.float64]:
+    return lab(segments.calm.reshape(-1, 3))
 
 
 def _near(seen: NDArray[np.float64], name: str, slack: float) -> NDArray[np.bool_]:
@@ -128,23 +128,23 @@ def _near(seen: NDArray[np.float64], name: str, slack: float) -> NDArray[np.bool
     return (chroma > 0.012) & (turn < np.where(chroma > 0.05, 0.62, 0.8)) & (lightness < slack)
 
 
-def shares(sight: Sight, names: tuple[str, ...]) -> list[float]:
+def shares(segments: Segments, names: tuple[str, ...]) -> list[float]:
     """The share of the picture that passes for each colour."""
-    part = sight.calm[::4, ::4].reshape(-1, 3)
+    part = segments.calm[::4, ::4].reshape(-1, 3)
     return [float(near(part, name, 0.36).mean()) for name in names]
 
 
 # --- traces -------------------------------------------------------------------------------------
 
 
-def crispness(sight: Sight) -> tuple[float, float]:
+def crispness(segments: Segments) -> tuple[float, float]:
     """How much the backgrounds differ where they meet, in levels, and how abruptly they do (0 to 1).
 
     Looked for column by column, since a hill is no level line, with free background on both sides.
     """
     reach = 9
-    calm = ndimage.uniform_filter1d(sight.calm, min(41, 9 + 8 * round(sight.noise)), axis=1)[:, ::4]
-    free = sight.flat[:, ::4] > 0
+    calm = ndimage.uniform_filter1d(segments.calm, min(41, 9 + 8 * round(segments.noise)), axis=1)[:, ::4]
+    free = segments.flat[:, ::4] > 0
     wide = draw.most(np.abs(calm[2 * reach :] - calm[: -2 * reach])) * (free[2 * reach :] & free[: -2 * reach])
     if not wide.size:
         return 0.0, 1.0
@@ -159,17 +159,22 @@ def crispness(sight: Sight) -> tuple[float, float]:
     return float(np.median(step[told])), float(np.median(sharpest / step[told]))
 
 
-def bank(sight: Sight) -> float:
-    return abs(light(sight).bank)
+def bank(segments: Segments) -> float:
+    return abs(light(segments).bank)
 
 
-def framed(sight: Sight) -> float:
+def framed(segments: Segments) -> float:
     """How much a line around the picture stands out from both its sides, in levels."""
-    height, width = sight.full.shape[:2]
+    height, width = segments.full.shape[:2]
     unit = min(height, width)
     inset, thick = round(0.022 * unit), max(3, round(0.009 * unit))
     steps: list[float] = []
-    for view in (sight.full, sight.full[::-1], sight.full.transpose(1, 0, 2), sight.full.transpose(1, 0, 2)[::-1]):
+    for view in (
+        segments.full,
+        segments.full[::-1],
+        segments.full.transpose(1, 0, 2),
+        segments.full.transpose(1, 0, 2)[::-1],
+    ):
         run = slice(2 * inset, -2 * inset)
         line = view[inset + 1 : inset + thick - 1, run].mean(axis=0)
         outside, inner = (
@@ -180,20 +185,20 @@ def framed(sight: Sight) -> float:
     return min(steps)
 
 
-def ring(sight: Sight, x: float, y: float, half: float, tint: str) -> float:
+def ring(segments: Segments, x: float, y: float, half: float, tint: str) -> float:
     """How many levels the background close around a point is brighter, or more of the tint, than further out."""
-    height, width = sight.flat.shape
+    height, width = segments.flat.shape
     gy, gx = np.mgrid[:height, :width]
     near_by = max(half * max(height, width), 0.05 * min(height, width))
     distance = np.hypot(gx - x * width, gy - y * height) / near_by
-    luma = sight.calm @ draw.LUMA
-    fit = light(sight)
+    luma = segments.calm @ draw.LUMA
+    fit = light(segments)
     u, v = 2 * gx / width - 1, 2 * gy / height - 1
     luma = luma * np.exp(-(fit.x * u + fit.y * v)) * (1 - min(fit.corners, 0.9)) ** -(((u * u + v * v) / 2) ** 1.6)
-    free = ~ndimage.maximum_filter(sight.front, 9)
-    line = sight.seam
+    free = ~ndimage.maximum_filter(segments.front, 9)
+    line = segments.seam
     sides = (2 * gy / height - 1 < line.y - 0.03, 2 * gy / height - 1 > line.y + 0.03) if line.step > 6 else (free,)
-    warmth = (sight.calm[..., 0] - sight.calm[..., 2]) * (-0.6 if tint == "cool" else 0.6)
+    warmth = (segments.calm[..., 0] - segments.calm[..., 2]) * (-0.6 if tint == "cool" else 0.6)
     gains: list[tuple[int, float]] = []
     for side in sides:
         close, far = free & side & (distance > 1.02) & (distance < 1.5), free & side & (distance > 2.5) & (distance < 4)
@@ -203,20 +208,20 @@ def ring(sight: Sight, x: float, y: float, half: float, tint: str) -> float:
     return max(gains)[1] if gains else 0.0
 
 
-def pool(sight: Sight, centre: tuple[float, float]) -> float:
+def pool(segments: Segments, centre: tuple[float, float]) -> float:
     """How much of a pool of light lies around a point: 0 for none, 1 for one as `draw.spot` throws it.
 
     By least squares beside the other lights, because a vignette and a side light look much like one.
     """
-    height, width = sight.flat.shape
-    ys, xs = np.nonzero(sight.flat)
+    height, width = segments.flat.shape
+    ys, xs = np.nonzero(segments.flat)
     if len(ys) < 200:
         return 0.0
     step = max(1, len(ys) // 6000)
     ys, xs = ys[::step], xs[::step]
     x, y = 2 * xs / (width - 1) - 1, 2 * ys / (height - 1) - 1
-    areas = sight.flat[ys, xs][:, None] == np.array(range(1, int(sight.flat.max()) + 1))
+    areas = segments.flat[ys, xs][:, None] == np.array(range(1, int(segments.flat.max()) + 1))
     corner = np.clip((x * x + y * y) / 2, 0, 1) ** 1.6
     thrown = _thrown(xs / width, ys / height, centre)
     terms = np.column_stack([x, y, corner, thrown, areas]).astype(np.float32)
-    return float(solved(terms, np.log(np.maximum(sight.calm[ys, xs] @ draw.LUMA, 2)))[3])
+    return float(solved(terms, np.log(np.maximum(segments.calm[ys, xs] @ draw.LUMA, 2)))[3])

@@ -1,4 +1,4 @@
-"""Seeing a picture: background, things and lines of type, from its pixels alone.
+"""A picture in segments: background, things and lines of type, from its pixels alone.
 
 The background is what is smooth and reaches the picture's edge; things are what differs from it,
 recognised by silhouette and lines; type is read by laying a template over lines of ink.
@@ -58,8 +58,8 @@ class Seam(NamedTuple):
     crisp: float
 
 
-class Sight:
-    """What can be seen in one picture; every look is taken when first asked for."""
+class Segments:
+    """What one picture is made of; each part is found when it is first asked for."""
 
     def __init__(self, canvas: Canvas) -> None:
         self.canvas = canvas
@@ -284,9 +284,9 @@ class Sight:
 
 
 @lru_cache(maxsize=8)
-def sight(png: bytes) -> Sight:
-    """What can be seen in a PNG: editor, judge and verifier share their looks at it."""
-    return Sight(draw.from_png(png))
+def segment(png: bytes) -> Segments:
+    """The segments of a PNG; editor, judge and verifier share them."""
+    return Segments(draw.from_png(png))
 
 
 def _letter(thing: Thing, others: list[Thing]) -> bool:
@@ -362,41 +362,42 @@ def _marks(ink: Flags, rainy: bool) -> list[PixelBox]:
 def _rows(marks: list[PixelBox], gap: float) -> list[PixelBox]:
     """Marks chained into rows: next to each other within `gap` heights, of like height, on one level."""
     rows: list[PixelBox] = []
-    small: list[PixelBox] = []
     for box in marks:
-        tall = box[3] - box[1]
-        if tall < 6:
-            small.append(box)
-            continue
-        for i in range(len(rows) - 1, -1, -1):
-            row = rows[i]
-            height = row[3] - row[1]
-            level = min(row[3], box[3]) - max(row[1], box[1])
-            if (
-                box[0] - row[2] <= gap * min(height, 2 * tall)
-                and level >= 0.55 * min(height, tall)
-                and 0.25 < tall / height < 2.6
-            ):
-                rows[i] = _around(row, box)
-                break
-        else:
-            rows.append(box)
+        if box[3] - box[1] >= 6:
+            i = next((i for i in reversed(range(len(rows))) if _continues(rows[i], box, gap)), None)
+            if i is None:
+                rows.append(box)
+            else:
+                rows[i] = _around(rows[i], box)
     grown = list(rows)
+    small = [box for box in marks if box[3] - box[1] < 6]
     for box in (*small, *rows):  # dots, accents, dashes and commas belong to the row that they touch
-        for i, row in enumerate(rows):
-            tall = row[3] - row[1]
-            if (
-                box[3] - box[1] < 0.5 * tall
-                and row[0] - 0.12 * tall <= box[0]
-                and box[2] <= row[2] + 0.3 * tall
-                and row[1] - 0.14 * tall <= box[3]
-                and box[1] <= row[3] + 1
-                and box[3] <= row[3] + 0.4 * tall
-            ):
-                grown[i] = _around(grown[i], box)
-                break
-    rows = grown
-    return [row for row in rows if row[2] - row[0] > 0.8 * (row[3] - row[1]) and row[3] - row[1] >= 7]
+        i = next((i for i, row in enumerate(rows) if _touches(row, box)), None)
+        if i is not None:
+            grown[i] = _around(grown[i], box)
+    return [row for row in grown if row[2] - row[0] > 0.8 * (row[3] - row[1]) and row[3] - row[1] >= 7]
+
+
+def _continues(row: PixelBox, box: PixelBox, gap: float) -> bool:
+    tall, height = box[3] - box[1], row[3] - row[1]
+    return (
+        box[0] - row[2] <= gap * min(height, 2 * tall)
+        and min(row[3], box[3]) - max(row[1], box[1]) >= 0.55 * min(height, tall)
+        and 0.25 < tall / height < 2.6
+    )
+
+
+def _touches(row: PixelBox, box: PixelBox) -> bool:
+    """Whether a box much smaller than the row lies on it or hangs at its edge."""
+    tall = row[3] - row[1]
+    return (
+        box[3] - box[1] < 0.5 * tall
+        and row[0] - 0.12 * tall <= box[0]
+        and box[2] <= row[2] + 0.3 * tall
+        and row[1] - 0.14 * tall <= box[3]
+        and box[1] <= row[3] + 1
+        and box[3] <= row[3] + 0.4 * tall
+    )
 
 
 def _trimmed(ink: Mask, box: PixelBox) -> PixelBox:

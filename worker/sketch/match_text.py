@@ -1,4 +1,4 @@
-"""Reading: a template of the string is laid over lines of ink, and over them with one letter amiss."""
+"""TextMatch: a template of the string is laid over lines of ink, and over them with one letter amiss."""
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -10,50 +10,50 @@ from director.types import Region
 from worker.sketch import glyphs
 from worker.sketch.draw import PixelBox
 from worker.sketch.glyphs import Mask
-from worker.sketch.see import Sight
+from worker.sketch.segment import Segments
 
 _ROWS = 18
 """Rows to which a line is reduced before a string is slid along it."""
 
 
 @dataclass(frozen=True)
-class Reading:
+class TextMatch:
     """The best match of a line of a string: how well (0 to 1), where (pixels), in which face (and size, if slid)."""
 
     score: float
     box: PixelBox
     face: str
-    read: str
+    written: str
     polarity: int = 0
     px: int = 0
 
 
-NOTHING = Reading(0.0, (0, 0, 1, 1), "", "")
+NO_MATCH = TextMatch(0.0, (0, 0, 1, 1), "", "")
 
 
-def find_line(sight: Sight, string: str, region: Region | None = None) -> Reading:
+def find_line(segments: Segments, string: str, region: Region | None = None) -> TextMatch:
     """Where the string stands in `region`, judged by boxes of about its proportions."""
     near: list[tuple[float, PixelBox, int, str]] = []
-    for box, polarity in _within(sight, region):
+    for box, polarity in _within(segments, region):
         wide, tall = box[2] - box[0], box[3] - box[1]
         faces = [face for face in _faces(string) if abs(np.log(wide / tall / _ratio(string, face))) < 0.16]
-        ink = sight.ink[polarity][box[1] : box[3], box[0] : box[2]] if faces else None
+        ink = segments.ink[polarity][box[1] : box[3], box[0] : box[2]] if faces else None
         near += [(_roughly(ink, string, face), box, polarity, face) for face in faces if ink is not None]
-    best = NOTHING
+    best = NO_MATCH
     for rough, box, polarity, face in sorted(near, key=lambda one: -one[0])[:_FINALISTS]:
         if rough > best.score - _ROUGHLY:
-            ink = sight.ink[polarity][box[1] : box[3], box[0] : box[2]]
+            ink = segments.ink[polarity][box[1] : box[3], box[0] : box[2]]
             score = _match(ink, string, face)
             if score > best.score:
-                best = Reading(score, box, face, string, polarity)
+                best = TextMatch(score, box, face, string, polarity)
     return best
 
 
-def find_along(sight: Sight, string: str, region: Region | None = None) -> Reading:
+def find_along(segments: Segments, string: str, region: Region | None = None) -> TextMatch:
     """As `find_line`, for lines whose ends were lost or joined to something: the string is slid along them."""
     near: list[tuple[float, int, PixelBox, int, str]] = []
     seen: set[tuple[int, ...]] = set()
-    for box, polarity in _within(sight, region):
+    for box, polarity in _within(segments, region):
         wide, tall = box[2] - box[0], box[3] - box[1]
         rough = (polarity, *(v // 6 for v in box))
         if tall < 9 or rough in seen:
@@ -63,17 +63,17 @@ def find_along(sight: Sight, string: str, region: Region | None = None) -> Readi
             ratio = _ratio(string, face)
             if 0.45 < wide / tall / ratio < 1.9:
                 reach = round(0.3 * ratio * tall)
-                x0, x1 = max(0, box[0] - reach), min(sight.full.shape[1], box[2] + reach)
-                strip = sight.ink[polarity][box[1] : box[3], x0:x1]
+                x0, x1 = max(0, box[0] - reach), min(segments.full.shape[1], box[2] + reach)
+                strip = segments.ink[polarity][box[1] : box[3], x0:x1]
                 score = _slide_mask(strip, _master(string, face, round(ratio * tall)))[0]
                 near.append((score, x0, (x0, box[1], x1, box[3]), polarity, face))
-    best = NOTHING
+    best = NO_MATCH
     for rough, x0, (_, y0, x1, y1), polarity, face in sorted(near, key=lambda one: -one[0])[:_FINALISTS]:
         if rough > best.score - _ROUGHLY:
-            strip = sight.ink[polarity][y0:y1, x0:x1]
+            strip = segments.ink[polarity][y0:y1, x0:x1]
             score, left, span, px = max(_slide(strip, string, face, px) for px in _sizes(string, face, y1 - y0))
             if score > best.score:
-                best = Reading(score, (x0 + left, y0, x0 + left + span, y1), face, string, polarity, px)
+                best = TextMatch(score, (x0 + left, y0, x0 + left + span, y1), face, string, polarity, px)
     return best
 
 
@@ -87,10 +87,10 @@ def _faces(string: str) -> tuple[str, ...]:
     return tuple(face for face in glyphs.FACES if glyphs.settable(string, face))
 
 
-def _within(sight: Sight, region: Region | None) -> list[tuple[PixelBox, int]]:
+def _within(segments: Segments, region: Region | None) -> list[tuple[PixelBox, int]]:
     """The lines that reach into `region`."""
-    height, width = sight.full.shape[:2]
-    return [line for line in sight.lines if region is None or _overlaps(region, line[0], width, height)]
+    height, width = segments.full.shape[:2]
+    return [line for line in segments.lines if region is None or _overlaps(region, line[0], width, height)]
 
 
 def _overlaps(region: Region, box: PixelBox, width: int, height: int) -> bool:
@@ -125,17 +125,17 @@ def _slide_mask(strip: Mask, mask: Mask) -> tuple[float, int, int]:
     return float(scores[left]), left, width
 
 
-def spelt(sight: Sight, string: str, found: Reading) -> Reading:
-    """The reading with what is really written: the string, or the slip of one letter that fits better."""
+def as_written(segments: Segments, string: str, found: TextMatch) -> TextMatch:
+    """The match with what is really written: the string, or the slip of one letter that fits better."""
     if found.score < 0.45:
         return found
     x0, y0, x1, y1 = found.box
     tall = y1 - y0
-    ink = sight.ink[found.polarity][y0:y1]
+    ink = segments.ink[found.polarity][y0:y1]
     if more := _one_more(ink, string, found):
         return more
     if found.px:
-        return _spelt_along(ink, string, found)
+        return _as_written_along(ink, string, found)
     own = ink[:, x0:x1]
     px = _size(string, found.face, own.shape)
     gap = np.abs(own - _set_to(string, found.face, px, own.shape))
@@ -152,11 +152,11 @@ def spelt(sight: Sight, string: str, found: Reading) -> Reading:
     whole, other = (max(_slide(strip, text, found.face, size)[0] for size in sizes) for text in (string, slip))
     if whole > 0.8 and whole > other - (0.03 if slip in string else -0.004):
         return replace(found, score=max(whole, found.score))
-    return replace(found, score=score, read=slip)
+    return replace(found, score=score, written=slip)
 
 
-def _one_more(ink: Mask, string: str, found: Reading) -> Reading | None:
-    """The reading with its first or last letter doubled, when the second one stands just outside the box."""
+def _one_more(ink: Mask, string: str, found: TextMatch) -> TextMatch | None:
+    """The match with its first or last letter doubled, when the second one stands just outside the box."""
     x0, y0, x1, y1 = found.box
     tall = y1 - y0
     for slip, start, end in ((string + string[-1], x0, x1 + 2 * tall), (string[0] + string, max(0, x0 - 2 * tall), x1)):
@@ -165,11 +165,11 @@ def _one_more(ink: Mask, string: str, found: Reading) -> Reading | None:
             continue
         score = max(_slide(ink[:, start:end], slip, found.face, px)[0] for px in _sizes(string, found.face, tall))
         if score > min(found.score - 0.02, 0.95):
-            return replace(found, score=score, read=slip)
+            return replace(found, score=score, written=slip)
     return None
 
 
-def _spelt_along(ink: Mask, string: str, found: Reading) -> Reading:
+def _as_written_along(ink: Mask, string: str, found: TextMatch) -> TextMatch:
     x0, y0, x1, y1 = found.box
     tall = y1 - y0
     strip = ink[:, max(0, x0 - tall) : x1 + tall]
@@ -177,10 +177,10 @@ def _spelt_along(ink: Mask, string: str, found: Reading) -> Reading:
         ((_slide(strip, slip, found.face, found.px)[0], slip) for slip in slips(string, False)), default=(0.0, "")
     )
     if score > found.score + 0.008:
-        return replace(found, score=score, read=slip)
+        return replace(found, score=score, written=slip)
     ends = ink[:, max(0, x0 - tall // 5) : max(0, x0 - 1)], ink[:, x1 + 1 : x1 + tall // 5]
     more = max(float(end.mean(axis=0).max(initial=0.0)) for end in ends)
-    return replace(found, read=f"…{string}…") if more > 0.22 else found
+    return replace(found, written=f"…{string}…") if more > 0.22 else found
 
 
 @lru_cache(maxsize=1024)

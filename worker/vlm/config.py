@@ -1,0 +1,66 @@
+"""The settings of the VLM seats: which servers they ask, and how. It needs no client library."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from director.prompts.verify import PAPER_CONFIDENCE
+from director.types import Kind, Share
+
+
+class Server(BaseModel):
+    """Where a model is served and how it is asked. Several seats may share one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: Annotated[str, Field(pattern=r"^https?://", description="base URL of the API, with its /v1")] = (
+        "http://127.0.0.1:30000/v1"
+    )
+    model: Annotated[str, Field(min_length=1, max_length=200, description="served name; base:adapter picks a LoRA")]
+    api_key_env: Annotated[str, Field(description="environment variable with the API key; empty: none")] = ""
+    pixels: Annotated[int, Field(ge=16_384, le=16_777_216, description="a larger picture is shrunk to this")] = (
+        1_048_576
+    )
+    timeout_s: Annotated[float, Field(gt=0, description="for one answer")] = 45.0
+    deadline_s: Annotated[float, Field(gt=0, description="for a whole step; keep it below max_step_s")] = 100.0
+    retry_wait_s: Annotated[float, Field(ge=0, le=10, description="before the one retry")] = 0.5
+    re_asks: Annotated[int, Field(ge=0, le=2, description="times that a malformed reply is asked for again")] = 2
+    concurrency: Annotated[int, Field(ge=1, le=64, description="questions on the way at once")] = 8
+    max_tokens: Annotated[int, Field(ge=16, le=32_768, description="longest JSON reply")] = 4096
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
+    constrain: Annotated[bool, Field(description="hold one-word answers to their words (SGLang's regex)")] = True
+    token_ids: Annotated[bool, Field(description="keep the token ids of prompts and replies, for training")] = False
+
+
+class JudgeConfig(Server):
+    """`pairwise` asks about each pair in both orders: N (N - 1) short questions in place of one long."""
+
+    select: Literal["listwise", "pairwise"] = "pairwise"
+
+
+class VerifierConfig(Server):
+    """`soft` reads verdicts from token probabilities; `structured` asks for them, as the paper does."""
+
+    verify: Literal["soft", "structured"] = "soft"
+    threshold: Annotated[Share, Field(description="soft: a goal is met above this")] = 0.5
+    thresholds: Annotated[Mapping[Kind, Share], Field(description="soft: by type of goal, in place of threshold")] = {}
+    unsure_band: Annotated[Share, Field(description="soft: nearer to its threshold than this, a goal is unsure")] = 0.15
+    confident: Annotated[Share, Field(description="structured: below this, a verdict is unsure")] = PAPER_CONFIDENCE
+    explain: Annotated[bool, Field(description="soft: ask what is there in place of missed goals")] = True
+    ocr: Annotated[bool, Field(description="read the lettering of text goals with OCR too")] = True
+
+
+class VlmConfig(BaseModel):
+    """The three seats; a judge or verifier that is not named is asked at the planner's server."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    planner: Server
+    judge: JudgeConfig
+    verifier: VerifierConfig
+
+    @classmethod
+    def of_one(cls, **server: object) -> "VlmConfig":
+        """All three seats on one server, with its model and the defaults."""
+        return cls.model_validate({"planner": server, "judge": server, "verifier": server})
