@@ -79,9 +79,16 @@ def judge(
     and spoilt the rest.
     """
     gained, lost = _changes(goals, before or {}, after, settings.margin)
-    accepted, why = True, "the first picture"
-    if before is not None:
-        accepted, why = _ruling(goals, before, after, settings, preserved, gained, lost)
+    if before is None:
+        accepted, why = True, "the first picture"
+    elif not settings.rollback:
+        accepted, why = True, "rollback is off"
+    elif broken := _broken(goals, lost, settings, preserved):
+        accepted, why = False, f"rolled back: {broken}"
+    elif settings.accept is AcceptRule.ALIGNMENT:
+        accepted, why = _by_alignment(goals, before, after)
+    else:
+        accepted, why = _by_changes(gained, lost)
     return Judgement(accepted, gained, lost, why)
 
 
@@ -96,29 +103,14 @@ def _changes(
     return gained, lost
 
 
-def _ruling(
-    goals: Sequence[Goal],
-    before: Standing,
-    after: Standing,
-    settings: LoopSettings,
-    preserved: Preservation | None,
-    gained: tuple[GoalId, ...],
-    lost: tuple[GoalId, ...],
-) -> tuple[bool, str]:
-    """Whether the new picture replaces the best one, and why."""
-    if not settings.rollback:
-        return True, "rollback is off"
+def _broken(
+    goals: Sequence[Goal], lost: Sequence[GoalId], settings: LoopSettings, preserved: Preservation | None
+) -> str:
+    """What no accept rule allows; "" when nothing is wrong."""
     if preserved and preserved.changed_share > settings.max_changed:
-        return False, f"rolled back: {preserved.changed_share:.0%} of the picture changed where nothing was asked"
-    if given_up := [goal.id for goal in goals if goal.must_have and goal.id in lost]:
-        return False, f"rolled back: lost {', '.join(sorted(given_up))}"
-    if settings.accept is AcceptRule.ALIGNMENT:
-        return _by_alignment(goals, before, after)
-    if lost:
-        return False, f"rolled back: lost {', '.join(lost)}"
-    if not gained:
-        return False, "rolled back: nothing gained"
-    return True, f"gained {', '.join(gained)}, lost nothing"
+        return f"{preserved.changed_share:.0%} of the picture changed where nothing was asked"
+    given_up = sorted(goal.id for goal in goals if goal.must_have and goal.id in lost)
+    return f"lost {', '.join(given_up)}" if given_up else ""
 
 
 def _by_alignment(goals: Sequence[Goal], before: Standing, after: Standing) -> tuple[bool, str]:
@@ -130,6 +122,14 @@ def _by_alignment(goals: Sequence[Goal], before: Standing, after: Standing) -> t
 
 def _number(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.2f}"
+
+
+def _by_changes(gained: Sequence[GoalId], lost: Sequence[GoalId]) -> tuple[bool, str]:
+    if lost:
+        return False, f"rolled back: lost {', '.join(lost)}"
+    if not gained:
+        return False, "rolled back: nothing gained"
+    return True, f"gained {', '.join(gained)}, lost nothing"
 
 
 def enough(targets: Sequence[Goal], after: Standing, settings: LoopSettings) -> bool:

@@ -202,14 +202,14 @@ def _opening(state: State) -> Opening:
 
 def _plan_request(state: State, found: Opening) -> PlanRequest:
     aimed = {goal.id for goal in found.targets}
-    kept = tuple(goal for goal in state.goals if goal.id in state.met and goal.id not in aimed)
+    kept = state.met - aimed
     return PlanRequest(
         brief=state.trajectory.brief,
         mode=state.mode or Mode.ONE_SHOT,
         whole=found.whole,
         everything=found.everything,
         targets=found.targets,
-        kept=() if found.everything else kept,
+        kept=() if found.everything else tuple(goal for goal in state.goals if goal.id in kept),
         base=found.base,
         masks=state.settings.masks,
         failures=() if found.whole else _failures(state.rounds, aimed),
@@ -277,9 +277,9 @@ def _select_request(state: State, now: Round) -> SelectRequest:
 def _weighed(state: State, now: Round) -> tuple[Goal, ...]:
     """The goals that a candidate is picked by: those aimed at and, with `weigh_kept`, those that an edit could lose."""
     aimed = now.planned.action.targets
-    kept = state.met if state.settings.weigh_kept and now.planned.base else set[GoalId]()
-    held = kept - _carried(state, now).keys()
-    return tuple(goal for goal in state.goals if goal.id in aimed or goal.id in held)
+    weighs_kept = state.settings.weigh_kept and now.planned.base is not None
+    kept = state.met - _carried(state, now).keys() if weighs_kept else set[GoalId]()
+    return tuple(goal for goal in state.goals if goal.id in aimed or goal.id in kept)
 
 
 def _unasked(state: State, now: Round, image: ImageHash) -> VerifyRequest | None:

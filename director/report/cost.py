@@ -59,7 +59,7 @@ def section(state: State, run_info: RunInfo) -> Html:
         said=said,
         wall=_wall(parts, run_info),
         rows=join((_row(part, max(p.all for p in parts)) for part in parts), "\n"),
-        tries=sum(part.attempts for part in parts),
+        attempts=sum(part.attempts for part in parts),
         failed=sum(part.failed for part in parts),
         total=duration(sum(part.all for part in parts)),
         counts=_counts(run_info.attempts),
@@ -77,7 +77,7 @@ def _row(part: Share, most: float) -> Html:
     kind = STEP_KINDS.get(part.kind)
     return fill(
         "share",
-        name=kind.heading if kind else part.kind, tries=part.attempts, lost=lost, time=duration(part.all),
+        name=kind.heading if kind else part.kind, attempts=part.attempts, lost=lost, time=duration(part.all),
         useful=f"{useful:.2f}", wasted=f"{wasted:.2f}",
     )  # fmt: skip
 

@@ -6,7 +6,7 @@ import pytest
 
 from director.errors import BriefError
 from director.intake import assignments, loop_settings, read_brief
-from director.types import Brief, Goal, LoopSettings
+from director.types import Brief, Goal, LoopSettings, Trajectory
 
 
 @pytest.mark.parametrize(
@@ -73,6 +73,17 @@ def test_words_become_values():
     }  # fmt: skip
     with pytest.raises(BriefError, match="key=value"):
         assignments(["candidates"])
+
+
+def test_guard_is_the_public_name_of_weigh_kept():
+    settings = loop_settings(assignments(["guard=false"]))
+    assert not settings.weigh_kept
+    for stored in (settings.model_dump(), Trajectory(brief=Brief(text="x"), settings=settings, seed=1).model_dump()):
+        named = stored.get("settings", stored)
+        assert named["guard"] is False
+        assert "weigh_kept" not in named
+    with pytest.raises(BriefError, match="no setting 'weigh_kept'"):
+        loop_settings({"weigh_kept": False})
 
 
 def test_settings_over_a_strategy():
