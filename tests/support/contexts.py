@@ -37,7 +37,7 @@ class PlainContext:
 
     def progress(self, message: str, done: int, total: int) -> None:
         assert message
-        assert 0 < done <= total
+        assert 0 <= done <= total
 
     def count(self, name: str, amount: int) -> None:
         pass

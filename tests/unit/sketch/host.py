@@ -9,6 +9,14 @@ from worker.sketch.draw import Canvas
 STUDIO = sketch_studio("perfect")
 
 
+class SketchContext(PlainContext):
+    """The sketch tells a part of its work when it is done."""
+
+    def progress(self, message: str, done: int, total: int) -> None:
+        super().progress(message, done, total)
+        assert done
+
+
 def drawn(
     instruction: str,
     *,
@@ -19,7 +27,7 @@ def drawn(
     size: tuple[int, int] = (512, 512),
 ) -> list[bytes]:
     """The PNGs that the editor makes of an instruction, one for each seed."""
-    context = PlainContext()
+    context = SketchContext()
     action = Action(
         kind=ActionKind.EDIT if base else ActionKind.GENERATE, instruction=instruction, targets=(), region=region
     )
@@ -36,7 +44,7 @@ def drawn(
 
 def outcomes(png: bytes, *goals: str) -> list[Outcome]:
     """What the verifier says of each goal."""
-    context = PlainContext()
+    context = SketchContext()
     asked = tuple(Goal(id=f"g{i}", text=goal) for i, goal in enumerate(goals))
     verified = STUDIO.verifier.verify(VerifyRequest(image=context.images.put(png), goals=asked), context)
     assert [verdict.goal for verdict in verified.verdicts] == [goal.id for goal in asked]

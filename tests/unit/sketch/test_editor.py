@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 
 from director.types import Outcome, Region
-from tests.support.contexts import PlainContext
-from tests.unit.sketch.host import STUDIO, drawn, outcomes
+from tests.unit.sketch.host import STUDIO, SketchContext, drawn, outcomes
 from worker.sketch import draw, model_names, sketch_studio
 
 SCENE = "\n".join(
@@ -132,7 +131,7 @@ def test_hostile_instructions_draw_something(instruction: str) -> None:
 def test_cancelling_is_asked_for_between_candidates() -> None:
     asked: list[int] = []
 
-    class Counting(PlainContext):
+    class Counting(SketchContext):
         def check(self) -> None:
             asked.append(1)
 

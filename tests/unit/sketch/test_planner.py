@@ -3,8 +3,7 @@ import pytest
 from director.errors import BriefError
 from director.seats import ExtractRequest, Failure, PlanRequest
 from director.types import Brief, Goal, Mode, Region, Scope
-from tests.support.contexts import PlainContext
-from tests.unit.sketch.host import STUDIO
+from tests.unit.sketch.host import STUDIO, SketchContext
 from worker.sketch.language import parse
 
 BRIEF = Brief(
@@ -19,7 +18,7 @@ BRIEF = Brief(
 
 
 def test_goals_are_verbatim_typed_and_numbered() -> None:
-    goals = STUDIO.planner.extract(ExtractRequest(brief=BRIEF), PlainContext()).goals
+    goals = STUDIO.planner.extract(ExtractRequest(brief=BRIEF), SketchContext()).goals
     assert [goal.id for goal in goals] == [f"g{n:02d}" for n in range(1, len(goals) + 1)]
     assert all(goal.text in BRIEF.text for goal in goals)
     types = [goal.type for goal in goals]
@@ -33,7 +32,7 @@ def test_goals_are_verbatim_typed_and_numbered() -> None:
 
 def test_night_and_high_key_are_in_conflict() -> None:
     brief = Brief(text="A low-key night scene with a cat. A bright and airy, high-key scene with a dog.")
-    night, day = STUDIO.planner.extract(ExtractRequest(brief=brief), PlainContext()).goals
+    night, day = STUDIO.planner.extract(ExtractRequest(brief=brief), SketchContext()).goals
     assert night.conflicts == (day.id,)
     assert day.conflicts == (night.id,)
 
@@ -41,7 +40,7 @@ def test_night_and_high_key_are_in_conflict() -> None:
 @pytest.mark.parametrize("text", ["Hello there, how are you today?", "…", "Make it feel like nobody is watching."])
 def test_a_brief_that_asks_for_nothing(text: str) -> None:
     with pytest.raises(BriefError, match="name things"):
-        STUDIO.planner.extract(ExtractRequest(brief=Brief(text=text)), PlainContext())
+        STUDIO.planner.extract(ExtractRequest(brief=Brief(text=text)), SketchContext())
 
 
 GOALS = (
@@ -56,7 +55,7 @@ def plan(**more: object) -> PlanRequest:
 
 
 def test_one_instruction_names_all_targets_so_that_the_editor_understands() -> None:
-    action = STUDIO.planner.plan(plan(), PlainContext()).action
+    action = STUDIO.planner.plan(plan(), SketchContext()).action
     assert action.targets == ("a", "b")
     assert action.region is None
     assert {d.key for d in parse(action.instruction)} >= {d.key for goal in GOALS for d in parse(goal.text)}
@@ -64,22 +63,22 @@ def test_one_instruction_names_all_targets_so_that_the_editor_understands() -> N
 
 def test_a_local_miss_is_edited_inside_a_generous_mask() -> None:
     request = plan(whole=False, base="0" * 64, targets=GOALS[:1])
-    planned = STUDIO.planner.plan(request, PlainContext())
+    planned = STUDIO.planner.plan(request, SketchContext())
     assert planned.base == request.base
     assert planned.action.region
     assert planned.action.region.x1 > 0.4
     assert (
         STUDIO.planner.plan(
-            plan(whole=False, base="0" * 64, targets=GOALS[:1], masks=False), PlainContext()
+            plan(whole=False, base="0" * 64, targets=GOALS[:1], masks=False), SketchContext()
         ).action.region
         is None
     )
-    assert STUDIO.planner.plan(plan(whole=False, base="0" * 64, targets=GOALS), PlainContext()).action.region is None
+    assert STUDIO.planner.plan(plan(whole=False, base="0" * 64, targets=GOALS), SketchContext()).action.region is None
 
 
 def test_after_a_failure_it_says_it_differently_and_means_the_same() -> None:
-    first = STUDIO.planner.plan(plan(), PlainContext()).action.instruction
+    first = STUDIO.planner.plan(plan(), SketchContext()).action.instruction
     failures = (Failure(instruction=first, goals=("a", "b")),)
-    second = STUDIO.planner.plan(plan(failures=failures), PlainContext()).action.instruction
+    second = STUDIO.planner.plan(plan(failures=failures), SketchContext()).action.instruction
     assert first != second
     assert {d.key for d in parse(first)} == {d.key for d in parse(second)}

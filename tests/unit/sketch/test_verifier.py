@@ -6,8 +6,7 @@ from PIL import Image
 
 from director.seats import SelectRequest
 from director.types import Candidate, Goal, Outcome
-from tests.support.contexts import PlainContext
-from tests.unit.sketch.host import STUDIO, changed, drawn, outcomes
+from tests.unit.sketch.host import STUDIO, SketchContext, changed, drawn, outcomes
 from worker.sketch import draw
 from worker.sketch.draw import Canvas
 
@@ -134,7 +133,7 @@ def test_any_picture_can_be_looked_at(size: tuple[int, int]) -> None:
 
 
 def test_the_judge_takes_the_picture_that_shows_more_and_the_first_of_equals() -> None:
-    context = PlainContext()
+    context = SketchContext()
     good, poor = context.images.put(drawn(PLAIN)[0]), context.images.put(drawn("Add a black cat")[0])
     goals = tuple(Goal(id=f"g{i}", text=text) for i, text in enumerate(PLAIN.split("\n")))
 
