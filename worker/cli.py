@@ -275,21 +275,21 @@ def _direct(parsed: argparse.Namespace) -> int:
     brief = read_brief(parsed.brief.read_bytes(), annotated=parsed.annotated)
     settings = loop_settings(assignments(parsed.set), parsed.strategy)
     source = parsed.source.read_bytes() if parsed.source else None
-    transcript, told = Transcript(brief.goals), 0
+    transcript, events_told = Transcript(brief.goals), 0
 
     def tell(trajectory: Trajectory) -> None:
-        nonlocal told
-        for event in trajectory.events[told:]:
+        nonlocal events_told
+        for event in trajectory.events[events_told:]:
             print(transcript.line(event), flush=True)
-        told = len(trajectory.events)
+        events_told = len(trajectory.events)
 
     process = _settings(parsed)
     if parsed.no_metadata:
         process = process.model_copy(update={"image_metadata": False})
     with servers_running(process, parsed.output / "log"):
         direct_to(parsed.output, brief, settings, parsed.seed, process, source, tell)
-    for left in ("final.png", "trajectory.json", "report.html"):
-        print(parsed.output / left)
+    for name in ("final.png", "trajectory.json", "report.html"):
+        print(parsed.output / name)
     return 0
 
 
@@ -349,8 +349,8 @@ def _examine_profile(parsed: argparse.Namespace) -> "list[Check]":
 
 def _print(checks: "Sequence[Check]") -> None:
     for check in checks:
-        found = check.found.replace("\n", "\n" + " " * 20)
-        print(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<12} {found}")
+        finding = check.found.replace("\n", "\n" + " " * 20)
+        print(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<12} {finding}")
 
 
 def _compose(parsed: argparse.Namespace) -> int:

@@ -76,7 +76,7 @@ def _bucket(settings: Settings) -> str:
 def _workers(settings: Settings) -> str:
     with Ledger(connect(settings.ledger_url), settings.limits) as ledger:
         served = ledger.served()
-    wanted = ["planner", "judge", "verifier", *(f"editor.{model}" for model in editor_models(settings))]
-    if missing := [queue for queue in wanted if queue not in served]:
+    queues = ["planner", "judge", "verifier", *(f"editor.{model}" for model in editor_models(settings))]
+    if missing := [queue for queue in queues if queue not in served]:
         raise DirectorError(f"nobody serves {', '.join(missing)}", "start a worker with those seats")
     return f"{len({worker for workers in served.values() for worker in workers})} workers serve {len(served)} queues"

@@ -97,8 +97,8 @@ def of_running(opened: Opened, settings: Settings) -> Lines:
     if config := opened.profile.vlm:
         from worker.vlm.seats import examine
 
-        asked = {(seat.url, seat.model): seat for seat in (config.planner, config.judge, config.verifier)}
-        for seat in asked.values():
+        seats = {(seat.url, seat.model): seat for seat in (config.planner, config.judge, config.verifier)}
+        for seat in seats.values():
             yield _checked("server", lambda seat=seat: examine(seat))
     yield _checked("clock", lambda: _clock(settings))
 
@@ -125,8 +125,8 @@ def _queues(profile: Profile) -> str:
             profile.pipelines(profile.models(group))
         if idle := sorted(set(profile.editors.models()) - models):
             raise ValueError(f"no worker serves editor.{idle[0]}")
-    said = ", ".join(f"editor.{model}" for model in sorted(models)) or "the sketch studio's editors"
-    return f"planner, judge, verifier, control, {said}"
+    editors = ", ".join(f"editor.{model}" for model in sorted(models)) or "the sketch studio's editors"
+    return f"planner, judge, verifier, control, {editors}"
 
 
 def _endpoints(profile: Profile) -> str:
@@ -135,18 +135,18 @@ def _endpoints(profile: Profile) -> str:
     if config is None:
         return "no model server is asked"
     servers = {server.port: server for machine in profile.boxes.values() for server in machine.servers}
-    for seat, asked in (("planner", config.planner), ("judge", config.judge), ("verifier", config.verifier)):
-        port = urlsplit(asked.url).port or 0
-        base = asked.model.split(":", 1)[0]
+    for seat, endpoint in (("planner", config.planner), ("judge", config.judge), ("verifier", config.verifier)):
+        port = urlsplit(endpoint.url).port or 0
+        base = endpoint.model.split(":", 1)[0]
         if servers and port not in servers:
-            raise ValueError(f"{seat} asks {asked.url}: the profile's servers have {', '.join(map(str, servers))}")
+            raise ValueError(f"{seat} asks {endpoint.url}: the profile's servers have {', '.join(map(str, servers))}")
         if servers and servers[port].served != base:
             raise ValueError(f"{seat} asks for {base!r}, and {servers[port].name} serves {servers[port].served!r}")
-        if servers and asked.max_tokens >= servers[port].context:
-            raise ValueError(f"{seat}: a reply of {asked.max_tokens} tokens leaves no context for the prompt")
+        if servers and endpoint.max_tokens >= servers[port].context:
+            raise ValueError(f"{seat}: a reply of {endpoint.max_tokens} tokens leaves no context for the prompt")
         limit = _shortest(profile, seat)
-        if asked.deadline_s >= limit:
-            raise ValueError(f"{seat}: its deadline_s, {asked.deadline_s:g}, must be below max_step_s, {limit:g}")
+        if endpoint.deadline_s >= limit:
+            raise ValueError(f"{seat}: its deadline_s, {endpoint.deadline_s:g}, must be below max_step_s, {limit:g}")
     return ", ".join(f"{server.name} serves {server.served} on {port}" for port, server in servers.items())
 
 
@@ -160,13 +160,13 @@ def _weights(profile: Profile) -> list[tuple[str, str]]:
     """Each folder of weights with the repository that it comes from; an empty one: made from code."""
     paths = [server.model for machine in profile.boxes.values() for server in machine.servers]
     paths += [config.path for config in profile.editors.pipelines.values()] if profile.editors else []
-    found: dict[str, str] = {}
+    repositories: dict[str, str] = {}
     for path in paths:
         try:
-            found[path] = checkpoint(path).repository
+            repositories[path] = checkpoint(path).repository
         except Unknown:
-            found[path] = f"{Path(path).name}, which this checkout does not know"
-    return list(found.items())
+            repositories[path] = f"{Path(path).name}, which this checkout does not know"
+    return list(repositories.items())
 
 
 def _loras(profile: Profile) -> list[Path]:
@@ -178,10 +178,10 @@ def _loras(profile: Profile) -> list[Path]:
 
 
 def _machine_memory(machine: Machine) -> str:
-    there = psutil.virtual_memory().total / GIB
-    if there < 0.95 * machine.memory:
-        raise ValueError(f"the machine has {there:.1f} GiB, the profile needs {machine.memory:g}")
-    return f"{there:.1f} GiB, {machine.memory:g} needed"
+    memory = psutil.virtual_memory().total / GIB
+    if memory < 0.95 * machine.memory:
+        raise ValueError(f"the machine has {memory:.1f} GiB, the profile needs {machine.memory:g}")
+    return f"{memory:.1f} GiB, {machine.memory:g} needed"
 
 
 def _gpus(machine: Machine) -> str:
@@ -189,10 +189,10 @@ def _gpus(machine: Machine) -> str:
     if program is None:
         raise ValueError("there is no nvidia-smi: install the driver, or choose another profile")
     query = [program, "--query-gpu=name,memory.total,memory.used", "--format=csv,noheader,nounits"]
-    done = subprocess.run(query, capture_output=True, text=True, timeout=30, check=False)
-    if done.returncode:
-        raise ValueError(f"nvidia-smi failed: {(done.stderr or done.stdout).strip()[:300]}")
-    return cards_suffice(machine.gpus, done.stdout)
+    result = subprocess.run(query, capture_output=True, text=True, timeout=30, check=False)
+    if result.returncode:
+        raise ValueError(f"nvidia-smi failed: {(result.stderr or result.stdout).strip()[:300]}")
+    return cards_suffice(machine.gpus, result.stdout)
 
 
 def cards_suffice(wanted: Sequence[float], listed: str) -> str:
@@ -200,26 +200,28 @@ def cards_suffice(wanted: Sequence[float], listed: str) -> str:
     rows = [line.rsplit(",", 2) for line in listed.strip().splitlines()]
     if len(rows) < len(wanted):
         raise ValueError(f"the profile wants {len(wanted)} GPUs, and there are {len(rows)}")
-    said: list[str] = []
+    cards: list[str] = []
     for number, (size, (name, total, used)) in enumerate(zip(wanted, rows, strict=False)):
         if float(total) / 1024 < size:
             raise ValueError(f"GPU {number}, {name}, has {float(total) / 1024:.1f} GiB: the profile wants {size:g}")
-        said.append(f"{name} with {float(total) / 1024:.1f} GiB, {float(used) / 1024:.1f} in use")
-    return ", ".join(said)
+        cards.append(f"{name} with {float(total) / 1024:.1f} GiB, {float(used) / 1024:.1f} in use")
+    return ", ".join(cards)
 
 
 def _sglang(settings: Settings, on_gpus: bool) -> str:
     if not settings.sglang_python.exists():
         raise ValueError(f"there is no {settings.sglang_python}: install SGLang, or set VISIONDIRECTOR_SGLANG_PYTHON")
     # The kernels are no package where `make setup-sglang` put stand-ins for a CPU.
-    wanted = "sglang-kernel" if on_gpus else "sglang"
-    code = f"from importlib.metadata import version as v; print(v('sglang')); v('{wanted}')"
-    done = subprocess.run([settings.sglang_python, "-c", code], capture_output=True, text=True, timeout=60, check=False)
-    version = done.stdout.strip()
+    package = "sglang-kernel" if on_gpus else "sglang"
+    code = f"from importlib.metadata import version as v; print(v('sglang')); v('{package}')"
+    result = subprocess.run(
+        [settings.sglang_python, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    version = result.stdout.strip()
     if version != SGLANG:
         found = f"SGLang {version}" if version else "no SGLang"
         raise ValueError(f"{settings.sglang_python} has {found}: its flags are those of {SGLANG}, install that")
-    if done.returncode:
+    if result.returncode:
         raise ValueError(f"{settings.sglang_python} has SGLang for a CPU: pip install sglang=={SGLANG} elsewhere")
     return f"{settings.sglang_python} has SGLang {SGLANG}"
 
@@ -228,27 +230,27 @@ def _nvcc(environ: Mapping[str, str]) -> str:
     """CUDA's compiler, looked for where SGLang looks: FlashInfer compiles attention at the first start."""
     home = environ.get("CUDA_HOME") or environ.get("CUDA_PATH")
     places = [f"{home}/bin/nvcc"] if home else ["nvcc", "/usr/local/cuda/bin/nvcc"]
-    found = next((there for place in places if (there := shutil.which(place, path=environ.get("PATH")))), None)
-    if found is None:
+    compiler = next((path for place in places if (path := shutil.which(place, path=environ.get("PATH")))), None)
+    if compiler is None:
         raise ValueError("there is no nvcc: install the CUDA 13 toolkit, and set CUDA_HOME to its folder")
-    return found
+    return compiler
 
 
 def _libraries() -> str:
-    wanted = ("torch", "diffusers", "transformers", "openai", "rapidocr")
-    if missing := [name for name in wanted if util.find_spec(name) is None]:
+    libraries = ("torch", "diffusers", "transformers", "openai", "rapidocr")
+    if missing := [name for name in libraries if util.find_spec(name) is None]:
         raise ValueError(f"{', '.join(missing)} can't be imported here: make setup-models, then use .venv-models/bin")
-    return ", ".join(wanted)
+    return ", ".join(libraries)
 
 
 def _cuda() -> str:
     """Whether torch can use a card: asked in a process of its own, because CUDA does not survive a fork."""
     code = "import torch; torch.ones(1, device='cuda'); print('torch', torch.__version__, 'CUDA', torch.version.cuda)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
-    if done.returncode:
-        why = (done.stderr.strip().splitlines() or ["no word why"])[-1][:300]
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    if result.returncode:
+        why = (result.stderr.strip().splitlines() or ["no word why"])[-1][:300]
         raise ValueError(f"torch can't use the cards: {why} (install a torch with CUDA, or a newer driver)")
-    return done.stdout.strip()
+    return result.stdout.strip()
 
 
 def _on_disk(folder: Path, repository: str) -> str:
@@ -280,8 +282,10 @@ def _not_there(folder: Path) -> Iterator[str]:
 def _port(server: ModelServer) -> str:
     if answers(server):
         return f"{server.port}: {server.name} answers already"
-    taken = [c for c in psutil.net_connections("tcp") if c.status == "LISTEN" and c.laddr and c.laddr[1] == server.port]
-    if taken:
+    listeners = [
+        c for c in psutil.net_connections("tcp") if c.status == "LISTEN" and c.laddr and c.laddr[1] == server.port
+    ]
+    if listeners:
         raise ValueError(f"{server.port} is taken by a process that is no model server")
     return f"{server.port} is free for {server.name}"
 

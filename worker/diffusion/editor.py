@@ -113,8 +113,8 @@ class DiffusersEditor:
         done = 0
         while done < len(seeds):
             now = seeds[done : done + size]
-            made = _called(job, inputs, text, now, done, context)
-            if made is None:
+            pictures = _called(job, inputs, text, now, done, context)
+            if pictures is None:
                 free_memory()
                 context.count("out_of_memory", 1)
                 if len(now) == 1:
@@ -124,7 +124,7 @@ class DiffusersEditor:
             context.count(f"calls_of_{len(now)}", 1)
             context.count("denoising_steps", inputs.steps * len(now))
             done += len(now)
-            yield from made
+            yield from pictures
 
 
 @contextmanager

@@ -87,16 +87,16 @@ def _edit_inpaint_text(pipe: Any, inputs: PipelineInputs, torch: Any) -> dict[st
 def _qwen_branches(pipe: Any, inputs: PipelineInputs, torch: Any, how: dict[str, Any]) -> dict[str, Any]:
     """Embeddings (1, tokens, width) and their masks (1, tokens), for the prompt and, with guidance, for its absence."""
     branches = {"": inputs.instruction} | ({"negative_": NEGATIVE} if inputs.cfg > 1 else {})
-    made: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     for name, words in branches.items():
         embeds, mask = pipe.encode_prompt(prompt=words, **how)
-        made[f"{name}prompt_embeds"] = embeds
+        arguments[f"{name}prompt_embeds"] = embeds
         # The pipeline drops a mask that hides nothing, and then warns that there is none.
         shape = embeds.shape[:2]
-        made[f"{name}prompt_embeds_mask"] = (
+        arguments[f"{name}prompt_embeds_mask"] = (
             torch.ones(shape, dtype=torch.long, device=embeds.device) if mask is None else mask
         )
-    return made
+    return arguments
 
 
 def _qwen_call(inputs: PipelineInputs) -> dict[str, Any]:
@@ -130,15 +130,15 @@ def _qwen_tokens(pipe: Any, text: str) -> tuple[list[int], int, Any]:
 def _flux_text(pipe: Any, inputs: PipelineInputs, torch: Any) -> dict[str, Any]:
     """T5 embeddings (1, 512, width) and CLIP's pooled ones (1, width), which know the first 77 tokens only."""
     branches = {"": inputs.instruction} | ({"negative_": NEGATIVE} if inputs.cfg > 1 else {})
-    made: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     for name, words in branches.items():
         # CLIP gets the words that it reads anyway; the whole would only make it warn.
         head = pipe.tokenizer.decode(
             pipe.tokenizer(words, truncation=True, max_length=_CLIP_TOKENS)["input_ids"], skip_special_tokens=True
         )
         embeds, pooled, _ = pipe.encode_prompt(prompt=head, prompt_2=words, max_sequence_length=_T5_TOKENS)
-        made |= {f"{name}prompt_embeds": embeds, f"{name}pooled_prompt_embeds": pooled}
-    return made
+        arguments |= {f"{name}prompt_embeds": embeds, f"{name}pooled_prompt_embeds": pooled}
+    return arguments
 
 
 def _flux_call(inputs: PipelineInputs) -> dict[str, Any]:

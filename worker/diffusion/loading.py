@@ -159,20 +159,20 @@ def _place(config: PipelineConfig, pipe: Any) -> None:
 def pull_levers(config: PipelineConfig, pipe: Any) -> tuple[str, ...]:
     """Switch on what the settings ask for; gives what the transformer or the VAE does not have."""
     transformer, vae = pipe.transformer, pipe.vae
-    wanted: list[tuple[str, Any, str, tuple[Any, ...], dict[str, Any]]] = []
+    levers: list[tuple[str, Any, str, tuple[Any, ...], dict[str, Any]]] = []
     if config.attention:
-        wanted.append(("attention", transformer, "set_attention_backend", (config.attention,), {}))
+        levers.append(("attention", transformer, "set_attention_backend", (config.attention,), {}))
     if config.cache:
-        made = getattr(diffusers(), _CACHES[config.cache.kind])(**config.cache.options)
-        wanted.append(("cache", transformer, "enable_cache", (made,), {}))
+        cache = getattr(diffusers(), _CACHES[config.cache.kind])(**config.cache.options)
+        levers.append(("cache", transformer, "enable_cache", (cache,), {}))
     if config.compile:
-        wanted.append(("compile", transformer, "compile_repeated_blocks", (), {"fullgraph": True}))
+        levers.append(("compile", transformer, "compile_repeated_blocks", (), {"fullgraph": True}))
     if config.vae_slicing:
-        wanted.append(("vae_slicing", vae, "enable_slicing", (), {}))
+        levers.append(("vae_slicing", vae, "enable_slicing", (), {}))
     if config.vae_tiling:
-        wanted.append(("vae_tiling", vae, "enable_tiling", (), {}))
+        levers.append(("vae_tiling", vae, "enable_tiling", (), {}))
     skipped: list[str] = []
-    for lever, owner, method, positional, named in wanted:
+    for lever, owner, method, positional, named in levers:
         if hasattr(owner, method) and not (lever == "compile" and not getattr(owner, "_repeated_blocks", None)):
             getattr(owner, method)(*positional, **named)
         else:
@@ -182,8 +182,8 @@ def pull_levers(config: PipelineConfig, pipe: Any) -> tuple[str, ...]:
 
 def out_of_memory(error: RuntimeError) -> bool:
     """True for what torch raises when the device, or the host, has no memory left for a tensor."""
-    said = ("DefaultCPUAllocator: can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
-    return isinstance(error, torch().OutOfMemoryError) or any(words in str(error) for words in said)
+    messages = ("DefaultCPUAllocator: can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    return isinstance(error, torch().OutOfMemoryError) or any(words in str(error) for words in messages)
 
 
 def free_memory() -> None:

@@ -76,8 +76,8 @@ class MeasuringVerifier:
     verifier: Verifier
 
     def verify(self, request: VerifyRequest, context: Context) -> Verified:
-        seen = self.verifier.verify(request, context)
+        verified = self.verifier.verify(request, context)
         if request.again or request.base is None or request.region is None:
-            return seen
+            return verified
         before, after = context.images.get(request.base), context.images.get(request.image)
-        return seen.model_copy(update={"preservation": preservation(before, after, request.region)})
+        return verified.model_copy(update={"preservation": preservation(before, after, request.region)})

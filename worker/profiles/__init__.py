@@ -71,9 +71,9 @@ def load_profile(word: str, settings: Settings) -> Opened:
         profile = Profile.model_validate_json(_expanded(text, settings))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
+        field = ".".join(str(part) for part in first["loc"])
         message = str(first["msg"]).removeprefix("Value error, ")
-        raise BriefError(f"profile {word}: {where}: {message}", field="--profile") from error
+        raise BriefError(f"profile {word}: {field}: {message}", field="--profile") from error
     if profile.vlm and find_spec("openai") is None:
         fix = "make setup-models, then .venv-models/bin/…"
         raise BriefError(f"profile {word}: openai is not installed", fix, "--profile")

@@ -54,19 +54,19 @@ class Budget:
     def table(self) -> str:
         """A line for each part, the total and the size."""
         lines = [f"  {part.gib:6.1f}  {part.what}" for part in self.parts]
-        said = "fits" if self.fits else "DOES NOT FIT"
-        return "\n".join([f"{self.where}: {self.total:.1f} of {self.size:g} GiB, {said}", *lines])
+        verdict = "fits" if self.fits else "DOES NOT FIT"
+        return "\n".join([f"{self.where}: {self.total:.1f} of {self.size:g} GiB, {verdict}", *lines])
 
 
 def budgets(profile: Profile) -> tuple[Budget, ...]:
     """One for each card and each machine. Raises Unknown for a checkpoint that nothing is known of."""
-    found: list[Budget] = []
+    computed: list[Budget] = []
     for name, machine in profile.boxes.items():
         cards = [
             Budget(f"{name}, GPU {n}", size, _card_parts(profile, machine, n)) for n, size in enumerate(machine.gpus)
         ]
-        found += [*cards, Budget(f"{name}, memory", machine.memory, _memory_parts(profile, machine))]
-    return tuple(found)
+        computed += [*cards, Budget(f"{name}, memory", machine.memory, _memory_parts(profile, machine))]
+    return tuple(computed)
 
 
 # --- SGLang -------------------------------------------------------------------------------------
@@ -127,13 +127,13 @@ def _card_parts(profile: Profile, machine: Machine, gpu: int) -> tuple[Part, ...
 def _distinct(profile: Profile, group: WorkerGroup) -> dict[str, PipelineConfig]:
     """The pipelines of a worker group by name, one for those that share their weights."""
     configs = profile.editors.pipelines if profile.editors else {}
-    found: dict[tuple[object, ...], str] = {}
+    names: dict[tuple[object, ...], str] = {}
     for name in profile.pipelines(profile.models(group)):
         c = configs[name]
         key = (c.path, c.device, c.dtype, c.quantize, c.offload, *([name] if c.loras else []))
-        if key not in found or FAMILIES[c.family].task is Task.EDIT:
-            found[key] = name
-    return {name: configs[name] for name in found.values()}
+        if key not in names or FAMILIES[c.family].task is Task.EDIT:
+            names[key] = name
+    return {name: configs[name] for name in names.values()}
 
 
 def _resident(used: Mapping[str, PipelineConfig]) -> list[Part]:

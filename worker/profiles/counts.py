@@ -51,19 +51,19 @@ def checkpoint(path: str) -> Checkpoint:
     A tiny checkpoint that is not made yet has no parts.
     """
     folder = Path(path)
-    known: dict[str, Any] = _shipped("checkpoints").get(folder.name, {})
-    repository = known.get("repository", "")
+    entry: dict[str, Any] = _shipped("checkpoints").get(folder.name, {})
+    repository = entry.get("repository", "")
     if (folder / "model_index.json").is_file():
-        found = {entry.parent.name: _read(entry) for entry in sorted(folder.glob("*/config.json"))}
-        return Checkpoint(repository, {name: config for name, config in found.items() if _kind(config) in _COUNTERS})
+        configs = {entry.parent.name: _read(entry) for entry in sorted(folder.glob("*/config.json"))}
+        return Checkpoint(repository, {name: config for name, config in configs.items() if _kind(config) in _COUNTERS})
     if (folder / "config.json").is_file():
         return Checkpoint(repository, {"model": _read(folder / "config.json")})
     if folder.name.startswith("tiny-"):
         return Checkpoint("", {})  # made from code at the first start, and a few megabytes
-    if not known:
+    if not entry:
         names = ", ".join(sorted(_shipped("checkpoints")))
         raise Unknown(f"{folder} is not there, and {folder.name} is none of the known checkpoints: {names}")
-    return Checkpoint(repository, {part: _shipped(name) for part, name in known["parts"].items()})
+    return Checkpoint(repository, {part: _shipped(name) for part, name in entry["parts"].items()})
 
 
 @cache

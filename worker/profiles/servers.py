@@ -132,12 +132,12 @@ def _started(server: ModelServer, settings: Settings, logs: Path) -> Generator[s
         raise ServerFailed(
             f"there is no {settings.sglang_python}", "make setup-sglang, or set VISIONDIRECTOR_SGLANG_PYTHON"
         )
-    words = command(server, settings)
+    arguments = command(server, settings)
     if setpriv := shutil.which("setpriv"):
         # Else a server would outlive a killed run.
-        words = [setpriv, "--pdeathsig", "TERM", "--", *words]
+        arguments = [setpriv, "--pdeathsig", "TERM", "--", *arguments]
     with (logs / f"{server.name}.log").open("wb") as log:
-        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
     try:
         yield process
     finally:
@@ -158,7 +158,7 @@ def _await(server: ModelServer, process: subprocess.Popen[bytes], log: Path) -> 
     end = time.monotonic() + START_SECONDS
     while not answers(server):
         if process.poll() is not None or time.monotonic() > end:
-            said = "ended" if process.poll() is not None else f"did not answer in {START_SECONDS:.0f} s"
+            problem = "ended" if process.poll() is not None else f"did not answer in {START_SECONDS:.0f} s"
             tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-            raise ServerFailed(f"the model server {server.name} {said}; its log {log} ends:\n{tail}")
+            raise ServerFailed(f"the model server {server.name} {problem}; its log {log} ends:\n{tail}")
         time.sleep(0.5)

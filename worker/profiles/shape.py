@@ -73,11 +73,11 @@ class Machine(_Shape):
         ports = [server.port for server in self.servers]
         if len(set(ports)) < len(ports):
             raise ValueError(f"two servers have the same port: {', '.join(map(str, ports))}")
-        wanted = [gpu for server in self.servers for gpu in server.gpus]
-        owned = [group.gpu for group in self.workers if group.gpu is not None]
-        if missing := sorted({gpu for gpu in (*wanted, *owned) if self.gpus and gpu >= len(self.gpus)}):
+        of_servers = [gpu for server in self.servers for gpu in server.gpus]
+        of_workers = [group.gpu for group in self.workers if group.gpu is not None]
+        if missing := sorted({gpu for gpu in (*of_servers, *of_workers) if self.gpus and gpu >= len(self.gpus)}):
             raise ValueError(f"there is no GPU {missing[0]}: the box has {len(self.gpus)}")
-        if len(set(owned)) < len(owned):
+        if len(set(of_workers)) < len(of_workers):
             raise ValueError("two worker groups own the same GPU")
         return self
 
@@ -105,8 +105,8 @@ class Profile(_Shape):
         if name is None and len(self.boxes) == 1:
             return next(iter(self.boxes.items()))
         if name not in self.boxes:
-            said = "name one" if name is None else f"there is no box {name!r}"
-            raise ValueError(f"{said}: the profile has {', '.join(self.boxes)}")
+            problem = "name one" if name is None else f"there is no box {name!r}"
+            raise ValueError(f"{problem}: the profile has {', '.join(self.boxes)}")
         return name, self.boxes[name]
 
     def models(self, group: WorkerGroup) -> tuple[ModelName, ...]:
@@ -119,10 +119,10 @@ class Profile(_Shape):
         """The pipelines behind some models, each once."""
         if self.editors is None:
             return ()
-        wanted: dict[str, None] = {}
+        pipelines: dict[str, None] = {}
         for name in names:
             editor = self.editors.editors.get(name.removesuffix(DRAFT))
             if editor is None:
                 raise ValueError(f"there is no editor {name!r}: the profile has {', '.join(self.editors.models())}")
-            wanted |= dict.fromkeys(editor.pipelines.values())
-        return tuple(wanted)
+            pipelines |= dict.fromkeys(editor.pipelines.values())
+        return tuple(pipelines)

@@ -293,11 +293,8 @@ def _glow(segments: Segments, wanted: Drawable) -> Finding:
         gain = measure.pool(segments, _point(segments, wanted)[:2])
         return Finding(_sure(gain, 0.5, 0.3), f"a pool of light of {100 * gain:.0f} % of the usual")
     tint = wanted.colours[0] if wanted.colours else ""
-    gain = (
-        max((measure.ring(segments, *_around(thing), tint) for thing in there), default=0.0)
-        if there
-        else measure.ring(segments, *_point(segments, wanted), tint)
-    )
+    points = [_around(thing) for thing in there] or [_point(segments, wanted)]
+    gain = max(measure.ring(segments, *point, tint) for point in points)
     return Finding(
         _sure(gain, 9, 7), f"{gain:.0f} levels brighter around {wanted.anchor.replace('_', ' ') or 'the middle'}"
     )

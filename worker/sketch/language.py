@@ -158,6 +158,11 @@ def _relation(words: str) -> tuple[str, str]:
 # --- things -------------------------------------------------------------------------------------
 
 
+_PLURALS = (
+    "maple leaves", "autumn leaves", "fallen leaves", "leaves", "cherries", "daisies", "butterflies", "mice", "cacti",
+)  # fmt: skip
+
+
 @cache
 def _surfaces() -> tuple[str, dict[str, tuple[str, bool]]]:
     """A pattern of all nouns, longest first, and for each form its noun and whether it is plural."""
@@ -165,21 +170,7 @@ def _surfaces() -> tuple[str, dict[str, tuple[str, bool]]]:
     for name, noun in nouns().items():
         for word in noun.words:
             forms.setdefault(_plural(word), (name, True))
-            forms[word] = (
-                name,
-                word
-                in (
-                    "maple leaves",
-                    "autumn leaves",
-                    "fallen leaves",
-                    "leaves",
-                    "cherries",
-                    "daisies",
-                    "butterflies",
-                    "mice",
-                    "cacti",
-                ),
-            )
+            forms[word] = (name, word in _PLURALS)
     pattern = "|".join(re.escape(form) for form in sorted(forms, key=lambda form: (-len(form), form)))
     return pattern, forms
 

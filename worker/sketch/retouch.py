@@ -1,6 +1,7 @@
 """Editing a picture that is only pixels: see what is there, take away what is wrong, draw what is asked."""
 
 from dataclasses import replace
+from functools import reduce
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -15,7 +16,7 @@ from worker.sketch.draw import Canvas, PixelBox, colour
 from worker.sketch.language import Drawable
 from worker.sketch.layout import WHOLE, Page
 from worker.sketch.misses import MissModel
-from worker.sketch.segment import Flags, Segments, Thing
+from worker.sketch.segment import Flags, Segments, Thing, around
 
 _LIKE = 0.45
 _BAR = 0.03
@@ -74,14 +75,12 @@ def _composited(base: Canvas, canvas: Canvas, mask: Region | None) -> Canvas:
     if mask is None:
         return canvas
     height, width = base.shape[:2]
-    x0, y0, x1, y1 = (
-        int(np.ceil(mask.x0 * width)),
-        int(np.ceil(mask.y0 * height)),
-        int(mask.x1 * width),
-        int(mask.y1 * height),
+    inside_mask = (
+        slice(int(np.ceil(mask.y0 * height)), int(mask.y1 * height)),
+        slice(int(np.ceil(mask.x0 * width)), int(mask.x1 * width)),
     )
     out = base.copy()
-    out[y0:y1, x0:x1] = canvas[y0:y1, x0:x1]
+    out[inside_mask] = canvas[inside_mask]
     return out
 
 
@@ -122,13 +121,8 @@ def _replaced_text(comp: Comp, segments: Segments, d: Drawable, mask: Region | N
     matches, _ = best_match(segments, d.string, mask)
     if min(r.score for r in matches) < 0.5:
         return d
-    boxes = [r.box for r in matches]
-    x0, y0, x1, y1 = (
-        min(b[0] for b in boxes),
-        min(b[1] for b in boxes),
-        max(b[2] for b in boxes),
-        max(b[3] for b in boxes),
-    )
+    boxes = [match.box for match in matches]
+    x0, y0, x1, y1 = reduce(around, boxes)
     x, y = (x0 + x1) / 2 / comp.width, (y0 + y1) / 2 / comp.height
     if mask and not (mask.x0 < x < mask.x1 and mask.y0 < y < mask.y1):
         return d

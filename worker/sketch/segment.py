@@ -368,13 +368,13 @@ def _rows(marks: list[PixelBox], gap: float) -> list[PixelBox]:
             if i is None:
                 rows.append(box)
             else:
-                rows[i] = _around(rows[i], box)
+                rows[i] = around(rows[i], box)
     grown = list(rows)
     small = [box for box in marks if box[3] - box[1] < 6]
     for box in (*small, *rows):  # dots, accents, dashes and commas belong to the row that they touch
         i = next((i for i, row in enumerate(rows) if _touches(row, box)), None)
         if i is not None:
-            grown[i] = _around(grown[i], box)
+            grown[i] = around(grown[i], box)
     return [row for row in grown if row[2] - row[0] > 0.8 * (row[3] - row[1]) and row[3] - row[1] >= 7]
 
 
@@ -407,7 +407,7 @@ def _trimmed(ink: Mask, box: PixelBox) -> PixelBox:
     return box[0], box[1] + int(full[0]), box[2], box[1] + int(full[-1]) + 1
 
 
-def _around(a: PixelBox, b: PixelBox) -> PixelBox:
+def around(a: PixelBox, b: PixelBox) -> PixelBox:
     return min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])
 
 

@@ -136,17 +136,16 @@ class Session:
 
     def fill(self, form: Form, read: Callable[[str], _T]) -> _T:
         """A form's reply as `read` makes it. Raises ReplyError when it is malformed to the last re-ask."""
-        (found,) = self._all([form], lambda _, completion: read(_text(completion)))
-        return found
+        (filled,) = self._all([form], lambda _, completion: read(_text(completion)))
+        return filled
 
     def choose(self, choices: Sequence[Choice]) -> list[Mapping[str, float]]:
         """The probability of each option, by choice.
 
         The first is asked alone: its answer leaves the pictures in the server's prefix cache for the rest.
         """
-        read = _weights
-        first = self._all(choices[:1], read)
-        return first + self._all(choices[1:], read, done=1)
+        first = self._all(choices[:1], _weights)
+        return first + self._all(choices[1:], _weights, done=1)
 
     def _all(self, prompts: Sequence[Prompt], read: Callable[[Prompt, _Completion], _T], done: int = 0) -> list[_T]:
         for image in {image for prompt in prompts for image in prompt.images} - self._urls.keys():
@@ -168,7 +167,7 @@ class Session:
     def _ask(self, prompt: Prompt, read: Callable[[Prompt, _Completion], _T]) -> _T:
         """One question until its reply can be read. Runs in the pool."""
         messages = _messages(prompt)
-        for left in reversed(range(self._server.re_asks + 1)):
+        for re_asks_left in reversed(range(self._server.re_asks + 1)):
             reply, problem = "", None
             raw = self._post(prompt, messages)
             try:
@@ -178,7 +177,7 @@ class Session:
                 return read(prompt, completion)
             except ReplyError as error:
                 problem = error
-                if not left:
+                if not re_asks_left:
                     raise
             finally:
                 self._tally.lines.append(self._line(prompt, messages, raw, problem))
@@ -193,11 +192,11 @@ class Session:
     def _post(self, prompt: Prompt, messages: Sequence[Mapping[str, Any]]) -> bytes:
         """The body of the server's answer, after one retry at most."""
         body = {**self._body(prompt), "messages": [self._shown(message) for message in messages]}
-        where = f"{self._server.url} ({self._server.model})"
+        endpoint = f"{self._server.url} ({self._server.model})"
         for last in (False, True):
             remaining = self._end - time.monotonic()
             if remaining <= 0:
-                raise VlmUnavailable(f"{where}: the {self._server.deadline_s:g} s of this step are used")
+                raise VlmUnavailable(f"{endpoint}: the {self._server.deadline_s:g} s of this step are used")
             self._tally.calls.append(prompt.name)
             try:
                 return self._api.post(
@@ -208,9 +207,9 @@ class Session:
                 )
             except (APIConnectionError, APIStatusError) as error:
                 if not _passing(error):
-                    raise VlmRefused(f"{where}: {error}") from error
+                    raise VlmRefused(f"{endpoint}: {error}") from error
                 if last:
-                    raise VlmUnavailable(f"{where}: {error}") from error
+                    raise VlmUnavailable(f"{endpoint}: {error}") from error
                 self._tally.retries.append(str(error))
                 time.sleep(self._server.retry_wait_s)
         raise AssertionError("the last round returns or raises")
@@ -223,8 +222,8 @@ class Session:
             "max_tokens": server.max_tokens,
         }
         if isinstance(prompt, Form):
-            wanted = {"name": prompt.name, "schema": prompt.schema, "strict": True}
-            body["response_format"] = {"type": "json_schema", "json_schema": wanted}
+            json_schema = {"name": prompt.name, "schema": prompt.schema, "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": json_schema}
         elif isinstance(prompt, Choice):
             body |= {"temperature": 0, "max_tokens": 1, "logprobs": True, "top_logprobs": _ALTERNATIVES}
             if server.constrain:
@@ -252,8 +251,13 @@ class Session:
             response: Any = json.loads(raw)
         except ValueError:
             response = raw.decode(errors="replace")
-        asked = {**self._body(prompt), "pixels": self._server.pixels, "messages": list(messages)}
-        exchange = {"prompt": prompt.name, "request": asked, "response": response, "problem": problem and str(problem)}
+        request = {**self._body(prompt), "pixels": self._server.pixels, "messages": list(messages)}
+        exchange = {
+            "prompt": prompt.name,
+            "request": request,
+            "response": response,
+            "problem": problem and str(problem),
+        }
         return json.dumps(exchange, ensure_ascii=False)
 
 

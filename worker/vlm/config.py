@@ -59,8 +59,3 @@ class VlmConfig(BaseModel):
     planner: Server
     judge: JudgeConfig
     verifier: VerifierConfig
-
-    @classmethod
-    def of_one(cls, **server: object) -> "VlmConfig":
-        """All three seats on one server, with its model and the defaults."""
-        return cls.model_validate({"planner": server, "judge": server, "verifier": server})

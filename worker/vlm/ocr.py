@@ -48,10 +48,10 @@ class RapidReader:
         with Image.open(io.BytesIO(png)) as picture:
             pixels = np.asarray(picture.convert("RGB"))[:, :, ::-1].copy()
         with self._lock:
-            found = self._loaded()(pixels)
-        if found.txts is None:
+            result = self._loaded()(pixels)
+        if result.txts is None:
             return ()
-        return in_rows([(str(text), box.tolist()) for text, box in zip(found.txts, found.boxes, strict=True)])
+        return in_rows([(str(text), box.tolist()) for text, box in zip(result.txts, result.boxes, strict=True)])
 
     def _loaded(self) -> Any:
         if self._engine is None:
@@ -84,18 +84,18 @@ class Reading:
 
 def look_for(string: str, lines: Sequence[str]) -> Reading:
     """`string` as whole words, perhaps broken over some lines; white space and punctuation don't count."""
-    wanted = "".join(_words(string))
+    letters = "".join(_words(string))
     windows = [
         " ".join(lines[start : start + length])
         for length in range(1, _LINES + 1)
         for start in range(len(lines) - length + 1)
     ]
-    if not wanted or not windows:
+    if not letters or not windows:
         return Reading(False, "")
     for window in windows:
-        if _stands(wanted, _words(window)):
+        if _stands(letters, _words(window)):
             return Reading(True, window)
-    return Reading(False, max(windows, key=lambda window: _likeness(wanted, "".join(_words(window)))))
+    return Reading(False, max(windows, key=lambda window: _likeness(letters, "".join(_words(window)))))
 
 
 def _words(text: str) -> list[str]:

@@ -42,8 +42,8 @@ def open_vlm_seats(
     apis: dict[tuple[str, str], OpenAI] = {}
 
     def sessions(server: Server) -> OpenSession:
-        where = server.url, server.api_key_env
-        api = apis[where] = apis.get(where) or resources.enter_context(_api(server, environ))
+        endpoint = server.url, server.api_key_env
+        api = apis[endpoint] = apis.get(endpoint) or resources.enter_context(_api(server, environ))
         pool = resources.enter_context(ThreadPoolExecutor(server.concurrency, thread_name_prefix="vlm"))
         return lambda name, context: Session(name, server, api, pool, context)
 

@@ -94,7 +94,7 @@ class Silent:
     (False, REGION, False, False),  # no edit
     (True, REGION, True, False),  # a second look
 ])  # fmt: skip
-def test_the_guard_measures_an_edit_of_a_region_once(edit: bool, region: Region | None, again: bool, measures: bool):
+def test_the_verifier_measures_an_edit_of_a_region_once(edit: bool, region: Region | None, again: bool, measures: bool):
     context = PlainContext()
     base, image = context.images.put(to_png(picture())), context.images.put(to_png(255 - picture()))
     request = VerifyRequest(image=image, goals=goals_of("a"), again=again, base=base if edit else None, region=region)

@@ -275,7 +275,8 @@ def test_a_seat_asks_the_model_that_its_settings_name():
 
 
 def test_settings_are_refused_where_they_stand():
-    one = VlmConfig.of_one(model="qwen", url="http://127.0.0.1:1/v1")
+    server = {"model": "qwen", "url": "http://127.0.0.1:1/v1"}
+    one = VlmConfig.model_validate(dict.fromkeys(("planner", "judge", "verifier"), server))
     assert (one.judge.model, one.verifier.confident) == ("qwen", 0.81)
     for wrong in ({"model": ""}, {"model": "x", "url": "file:///etc"}, {"model": "x", "re_asks": 3}, {"x": 1}):
         with pytest.raises(ValueError, match="validation error"):
