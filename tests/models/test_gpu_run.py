@@ -13,6 +13,7 @@ import pytest
 from tests.perf.gpu.verdict import judged
 from worker.diffusion.loading import diffusers, torch
 
+pytestmark = pytest.mark.timeout(300)  # each run imports torch and diffusers anew: slow on a busy machine
 ROOT = Path(__file__).resolve().parents[2]
 SECTIONS = (
     "product draw", "product edit", "product inpaint", "streamed encoder", "eager, 4 x draw", "eager, 2 x edit",
@@ -36,7 +37,6 @@ def by_goal(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {verdict["goal"]: verdict for verdict in found["goals"]}
 
 
-@pytest.mark.timeout(300)  # half a minute on a quiet core
 def test_a_toy_run_does_every_section_and_judges_itself(tmp_path: Path):
     said, _ = started(tmp_path, "--seconds", "1000").communicate(timeout=280)
     found = kept(tmp_path)
@@ -54,7 +54,7 @@ def test_a_toy_run_does_every_section_and_judges_itself(tmp_path: Path):
 
 def test_a_killed_run_keeps_its_rows(tmp_path: Path):
     run = started(tmp_path, "--only", "speed")
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 250
     while len(kept(tmp_path)["rows"]) < 3 and run.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     run.kill()
@@ -65,7 +65,7 @@ def test_a_killed_run_keeps_its_rows(tmp_path: Path):
 
 
 def test_sections_without_time_are_left_out(tmp_path: Path):
-    started(tmp_path, "--seconds", "0").communicate(timeout=110)
+    started(tmp_path, "--seconds", "0").communicate(timeout=280)
     assert {row["left_out"] for row in kept(tmp_path)["rows"]} == {"no time"}
 
 
