@@ -24,7 +24,7 @@ INSTALL := $(VENV)/bin/python $(PIP) --constraint requirements.lock
 SEED ?= 1
 JOBS ?= 100
 
-.PHONY: benchmarks help setup setup-models setup-sglang setup-browser runtime demo test test-models check format up down status doctor client storm bench env-example lock clean
+.PHONY: benchmarks help setup setup-models setup-sglang setup-browser runtime demo test test-models check format up down status doctor client storm bench gpu-pack gpu-toy env-example lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -96,6 +96,12 @@ bench: $(DEV) ## what one step costs
 env-example: $(RUNTIME) ## renew infra/env.example from the settings
 	@$(RUN) infra.env > .cache/env.example && mv .cache/env.example infra/env.example
 
+gpu-pack: $(VENV)/bin/python ## what a bare GPU machine lacks, into .gpu-carry; then run.sh there: docs/gpu.md
+	@PYTHON=$(VENV)/bin/python tests/perf/gpu/pack.sh
+
+gpu-toy: $(MODELS) ## the prepared GPU run at toy size on the CPU: checks its code, measures nothing
+	@OMP_NUM_THREADS=1 .venv-models/bin/python -m tests.perf.gpu --toy
+
 benchmarks: $(DEV) ## docs/benchmarks.md from the sketch studio: half an hour on two cores; goes on where it stopped
 	@mkdir -p docs/benchmarks
 	@$(VENV)/bin/visiondirector-worker bench verifier --scenes 200 --seed 11 --json docs/benchmarks/verifier.json
@@ -110,7 +116,7 @@ lock: ## renew requirements.lock from the ranges in pyproject.toml
 	.cache/lock/bin/python -m pip freeze --all --exclude pip --exclude-editable >> requirements.lock
 
 clean: down ## remove .venv and caches; what the stack stored stays in var/
-	rm -rf $(VENV) .venv-models .cache build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-models .gpu-carry .cache build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
