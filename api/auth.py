@@ -57,7 +57,7 @@ class Caller:
             raise Problem(403, "scope", "This token may not do that", f"It needs the scope {' or '.join(scopes)}.")
 
 
-class Doorkeeper:
+class Authenticator:
     """Tells who calls. Holds digests of tokens only, so that none can be shown by mistake."""
 
     def __init__(self, settings: Settings) -> None:

@@ -67,7 +67,7 @@ class EventId:
         return cls(int(step), digest, int(seq))
 
 
-class Streams:
+class EventStreams:
     """Opens event streams over a service. What blocks runs in threads of the streams' own."""
 
     def __init__(
@@ -170,7 +170,7 @@ class Streams:
 class Reader:
     """One reader's place in the stream of one job."""
 
-    def __init__(self, streams: Streams, owner: str | None, id: str, after: EventId | None) -> None:
+    def __init__(self, streams: EventStreams, owner: str | None, id: str, after: EventId | None) -> None:
         self.over = False
         self._streams = streams
         self._owner = owner

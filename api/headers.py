@@ -12,18 +12,18 @@ DEFAULTS = {
 }
 
 
-class Sealed:
+class SecurityHeaders:
     """Adds DEFAULTS where a route left them out."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def sealed(message: Message) -> None:
+        async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in DEFAULTS.items():
                     headers.setdefault(name, value)
             await send(message)
 
-        await self._app(scope, receive, sealed)
+        await self._app(scope, receive, with_headers)

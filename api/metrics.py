@@ -12,7 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from api.routes import SomeCaller, TheDoor
+from api.routes import SomeCaller, State
 from director.errors import StoreError
 from tasks.ledger.types import Ledger, QueueDepth
 from tasks.tokens import Scope
@@ -27,18 +27,18 @@ _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
 @router.get("/metrics", include_in_schema=False)
-def metrics(door: TheDoor, caller: SomeCaller, request: Request) -> Response:
+def metrics(state: State, caller: SomeCaller, request: Request) -> Response:
     """For Prometheus."""
     caller.check(Scope.OPERATE)
     registry = CollectorRegistry()
     registry.register(request.app.state.requests.seconds)
-    registry.register(Standing(door.service.ledger, door.checks))
+    registry.register(LedgerCollector(state.service.ledger, state.checks))
     ProcessCollector(registry=registry)
     encode, content_type = choose_encoder(request.headers.get("accept", ""))
     return Response(encode(registry), media_type=content_type)
 
 
-class Requests:
+class RequestMetrics:
     """Counts requests by route, never by path: paths hold ids."""
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Requests:
         self.seconds.labels(method, route, status).observe(seconds)
 
 
-class Standing(Collector):
+class LedgerCollector(Collector):
     """How queues and dead letters stand now, asked of the ledger at each scrape: three short scripts.
 
     With the ledger out of reach only readiness is told: a number that nobody knows is not zero.

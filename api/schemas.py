@@ -179,7 +179,7 @@ class JobSummary(BaseModel):
     links: dict[str, str]
 
 
-class Wanted(BaseModel):
+class JobFilter(BaseModel):
     """Which jobs to list. Times are seconds since the epoch."""
 
     model_config = ConfigDict(extra="forbid")

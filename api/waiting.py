@@ -17,19 +17,19 @@ MAX_WAIT_S = 60
 _WAIT = re.compile(r"\s*wait\s*=\s*\"?(\d{1,9})\"?\s*", re.IGNORECASE)
 
 
-def wait_of(prefer: Sequence[str] | None) -> int:
+def preferred_wait(prefer: Sequence[str] | None) -> int:
     """The seconds that `Prefer` asks for, at most MAX_WAIT_S; 0 for none. What it says otherwise is ignored."""
     words = ",".join(prefer or ()).split(",")
     found = [int(match[1]) for word in words if (match := _WAIT.fullmatch(word.split(";")[0]))]
     return min(found[0], MAX_WAIT_S) if found else 0
 
 
-def applied(seconds: int) -> dict[str, str]:
+def preference_applied(seconds: int) -> dict[str, str]:
     """The header that says which wait was kept."""
     return {"Preference-Applied": f"wait={seconds}"}
 
 
-class Waits:
+class JobWaiter:
     """Looks at jobs in threads of its own; between two looks a waiting request holds none."""
 
     def __init__(self, service: Service, poll: float, threads: int = 4) -> None:

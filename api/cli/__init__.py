@@ -11,11 +11,11 @@ import sys
 from collections.abc import Sequence
 
 import httpx
-from rich.console import Console
+from rich.console import Console as RichConsole
 
-from api.cli.desk import INTERRUPTED, SERVICE, SHORT, USAGE, Desk, Screen
+from api.cli.console import INTERRUPTED, SERVICE, SHORT, USAGE, Console, Screen
+from api.cli.endpoint import CHECKOUT, find_endpoint
 from api.cli.parser import parser
-from api.cli.place import CHECKOUT, service_of
 from api.client import ApiError, Client, Unavailable
 from director.errors import BriefError
 from director.transcript import plain
@@ -31,10 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if "local" in args:
             return args.local(args)
-        url, token = service_of(args, os.environ, CHECKOUT)
-        screen = Screen(Console(highlight=False), args.json, Console(stderr=True, highlight=False))
+        url, token = find_endpoint(args, os.environ, CHECKOUT)
+        screen = Screen(RichConsole(highlight=False), args.json, RichConsole(stderr=True, highlight=False))
         with _client(url, token) as client:
-            return run(args, Desk(client, screen, sys.stdin.buffer))
+            return run(args, Console(client, screen, sys.stdin.buffer))
     except BriefError as error:
         print(error, file=sys.stderr)
         return USAGE
@@ -55,10 +55,10 @@ def _client(url: str, token: str | None) -> Client:
     raise BriefError(f"{url!r} is no address of a service", "write http://HOST:PORT", "--url")
 
 
-def run(args: argparse.Namespace, desk: Desk) -> int:
+def run(args: argparse.Namespace, console: Console) -> int:
     """Do what the parsed `args` ask; gives the exit code."""
     try:
-        return args.call(args, desk)
+        return args.call(args, console)
     except BriefError as error:
         print(error, file=sys.stderr)
         return USAGE

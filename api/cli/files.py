@@ -5,21 +5,21 @@ import os
 import unicodedata
 from pathlib import Path
 
-from api.cli.desk import Desk
+from api.cli.console import Console
 from api.client import Job, NotFound
 from director.errors import BriefError
 
 
-def save(desk: Desk, job: Job, folder: Path, metadata: bool = True) -> Path | None:
+def save(console: Console, job: Job, folder: Path, metadata: bool = True) -> Path | None:
     """The trajectory as JSON and beside it the picture; gives the picture's path, None while there is none.
 
     Raises BriefError when the folder can't be written.
     """
     path = folder / f"{stem(job)}.png"
-    trajectory = json.dumps(desk.client.trajectory(job.id), indent=1, ensure_ascii=False)
+    trajectory = json.dumps(console.client.trajectory(job.id), indent=1, ensure_ascii=False)
     write(path.with_suffix(".json"), (trajectory + "\n").encode())
     try:
-        write(path, desk.client.image(job.id, metadata))
+        write(path, console.client.image(job.id, metadata))
     except NotFound:
         return None
     return path

@@ -13,7 +13,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from api import narrate
+from api.cli import transcript
 from api.client import Event, Job
 from director import history, types
 from director.history import Round, Standing
@@ -167,11 +167,11 @@ def foot(view: View, width: int) -> list[RenderableType]:
     if goals:
         outcomes = [standing[goal.id].outcome if goal.id in standing else "" for goal in goals]
         lines.append(_label("goals").append_text(bar(outcomes, max(5, min(_BAR, width - _WORDS)))))
-    lines.append(_label("cost").append(narrate.cost(view.job, history.usage(trajectory))))
+    lines.append(_label("cost").append(transcript.cost_words(view.job, history.usage(trajectory))))
     if view.job.ended:
         lines += [
             Text(str(line), style=line.style, no_wrap=line.label in MARKS, overflow="ellipsis")
-            for line in narrate.outcome(view.job, trajectory)
+            for line in transcript.outcome_lines(view.job, trajectory)
         ]
     return lines
 
@@ -200,9 +200,9 @@ def bar(outcomes: Iterable[str], width: int = _BAR, words: bool = True) -> Text:
 
 
 def _doing(doing: str, quiet: int) -> Text:
-    style = narrate.doing_style(doing)
+    style = transcript.doing_style(doing)
     text = Text().append(plain(doing), style="" if style == "dim" else style)
-    return text.append(f" · {narrate.duration(quiet)}", style="dim") if quiet else text
+    return text.append(f" · {transcript.duration(quiet)}", style="dim") if quiet else text
 
 
 def _label(name: str) -> Text:

@@ -8,7 +8,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from api import narrate
+from api.cli import transcript
 from api.cli.live import bar
 from api.client import Job
 from director.transcript import plain
@@ -62,9 +62,9 @@ class Rows:
     def _cells(self, row: Row) -> list[Text]:
         job = row.job
         quiet = int(self._clock() - row.since)
-        doing = Text(plain(job.doing or job.status, 60), style=narrate.doing_style(job.doing))
+        doing = Text(plain(job.doing or job.status, 60), style=transcript.doing_style(job.doing))
         if quiet:
-            doing.append(f" · {narrate.duration(quiet)}", style="dim")
+            doing.append(f" · {transcript.duration(quiet)}", style="dim")
         return [
             Text(job.id[:8], style="dim"),
             Text(plain(job.title, 60)),

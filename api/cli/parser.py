@@ -1,6 +1,6 @@
 """The words of the command line.
 
-A command names its function: `call` gets the service too (`desk.Command`), `local` only the arguments.
+A command names its function: `call` gets the service too (`console.Command`), `local` only the arguments.
 """
 
 import argparse
@@ -10,7 +10,7 @@ from pathlib import Path
 import shtab
 
 from api import gc
-from api.cli import bench, follow, jobs, local, place, submit
+from api.cli import bench, endpoint, follow, jobs, local, submit
 from director.types import STRATEGIES
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -109,7 +109,7 @@ def _local(add: Add) -> None:
             made.add_argument("--box", help="which box of the profile this machine is")
     gc.add(add)
     env = add("env", parents=[_common()], help='the service as shell variables: eval "$(visiondirector env)"')
-    env.set_defaults(local=place.env)
+    env.set_defaults(local=endpoint.env)
     completion = add("completion", help='completion for a shell, e.g. eval "$(visiondirector completion bash)"')
     completion.add_argument("shell", choices=SHELLS)
     completion.set_defaults(local=local.completion(parser))

@@ -3,19 +3,18 @@
 import time
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from api.pages.answers import HEADERS, PageRoute, page
 from api.pages.listing import View, active, jobs_page
 from api.problems import Problem
-from api.routes import Owner, TheDoor
-from api.schemas import CURSOR, JobList, Wanted
+from api.routes import Owner, State
+from api.schemas import CURSOR, JobFilter, JobList
 from director import history
 from director.report import RunInfo, Trouble, Try
 from tasks.jobs import MAX_LABELS, JobStatus, Label
 from tasks.reports import linked, standalone
-from tasks.store import Thumbnails
 from tasks.store.thumbnails import at_least
 
 REFRESH_SECONDS, IDLE_SECONDS = 10, 60
@@ -23,17 +22,6 @@ PAGE = 50
 BEST = "best"
 
 pages = APIRouter(route_class=PageRoute)
-
-
-def _thumbnails(request: Request, door: TheDoor) -> Thumbnails:
-    """One cache for the process."""
-    state = request.app.state
-    if not hasattr(state, "thumbnails"):
-        state.thumbnails = Thumbnails(door.service.images)
-    return state.thumbnails
-
-
-TheThumbnails = Annotated[Thumbnails, Depends(_thumbnails)]
 
 
 @pages.get("/", include_in_schema=False)
@@ -44,7 +32,7 @@ def home() -> RedirectResponse:
 @pages.get("/jobs", include_in_schema=False)
 def jobs(
     request: Request,
-    door: TheDoor,
+    state: State,
     owner: Owner,
     status: Annotated[list[JobStatus], Query(max_length=5, default_factory=list)],
     label: Annotated[list[Label], Query(max_length=MAX_LABELS, default_factory=list)],
@@ -53,30 +41,29 @@ def jobs(
 ) -> Response:
     """The newest jobs first. It loads itself again, often while one of them is at work."""
     view = View(tuple(status), tuple(label), cursor, refresh == "on")
-    wanted = Wanted(status=status, label=label, limit=PAGE).query(owner)
-    found = door.service.list(wanted, PAGE, cursor or None) if wanted else JobList(jobs=[], next=None)
+    query = JobFilter(status=status, label=label, limit=PAGE).query(owner)
+    found = state.service.list(query, PAGE, cursor or None) if query else JobList(jobs=[], next=None)
     every = (REFRESH_SECONDS if active(found.jobs) else IDLE_SECONDS) if view.refresh else 0
-    place = str(request.base_url).rstrip("/")
-    return page(jobs_page(found, view, time.time(), place, every), refresh=every)
+    service_url = str(request.base_url).rstrip("/")
+    return page(jobs_page(found, view, time.time(), service_url, every), refresh=every)
 
 
 @pages.get("/v1/jobs/{id}/report", response_class=HTMLResponse)
 def report(
-    door: TheDoor,
-    thumbnails: TheThumbnails,
+    state: State,
     owner: Owner,
     id: str,
     standalone_file: Annotated[bool, Query(alias="standalone", description="as a file that needs no server")] = False,
     refresh: Literal["on", "off"] = "on",
 ) -> Response:
     """What the job did, as one page for people. Until it has ended, the page loads itself again."""
-    service = door.service
+    service = state.service
     found = service.find(owner, id)
     trajectory, summary = service.trajectory(found), service.summary(found)
     tries = tuple(Try.model_validate(each) for each in service.archive.attempts(id))
     every = REFRESH_SECONDS if summary.doing and refresh == "on" and not standalone_file else 0
-    place = f"/v1/jobs/{id}"
-    facts = RunInfo(
+    path = f"/v1/jobs/{id}"
+    run = RunInfo(
         job=id,
         doing=summary.doing,
         trouble=Trouble(**summary.error.model_dump()) if summary.error else None,
@@ -84,14 +71,14 @@ def report(
         ended=summary.ended,
         tries=tries,
         refresh=every,
-        other="" if standalone_file else f"{place}/report?refresh=off" if every else f"{place}/report",
+        other="" if standalone_file else f"{path}/report?refresh=off" if every else f"{path}/report",
         home="" if standalone_file else "/jobs",
     )
     if standalone_file:
-        answer = page(standalone(trajectory, thumbnails, facts))
+        answer = page(standalone(trajectory, state.thumbnails, run))
         answer.headers["Content-Disposition"] = f'attachment; filename="{id}.html"'
         return answer
-    return page(linked(trajectory, thumbnails, lambda image: f"{place}/images/{image}", facts), refresh=every)
+    return page(linked(trajectory, state.thumbnails, lambda image: f"{path}/images/{image}", run), refresh=every)
 
 
 @pages.get(
@@ -100,8 +87,7 @@ def report(
     responses={200: {"content": {"image/png": {}, "image/webp": {}}}},
 )
 def picture(
-    door: TheDoor,
-    thumbnails: TheThumbnails,
+    state: State,
     owner: Owner,
     id: str,
     image: str,
@@ -109,8 +95,8 @@ def picture(
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """A picture that the job's trajectory names, as PNG; with `width` a thumbnail. `best` is the best so far."""
-    found = door.service.find(owner, id)
-    trajectory = door.service.trajectory(found)
+    found = state.service.find(owner, id)
+    trajectory = state.service.trajectory(found)
     fixed = found.ended or image != BEST
     image = (history.deliverable(trajectory) or "") if image == BEST else image
     if image not in history.pictures(trajectory):
@@ -121,5 +107,5 @@ def picture(
     if if_none_match and tag in if_none_match:
         return Response(status_code=304, headers=headers)
     if small:
-        return Response(thumbnails.get(image, small), media_type="image/webp", headers=headers)
-    return Response(door.service.images.get(image), media_type="image/png", headers=headers)
+        return Response(state.thumbnails.get(image, small), media_type="image/webp", headers=headers)
+    return Response(state.service.images.get(image), media_type="image/png", headers=headers)

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from rich.console import Console, RenderableType
+from rich.console import Console as RichConsole
+from rich.console import RenderableType
 
 from api.cli import run
-from api.cli.desk import SHORT, Desk, Screen
+from api.cli.console import SHORT, Console, Screen
 from api.cli.live import Painting, View, bar
 from api.cli.many import Row, Rows
 from api.cli.parser import parser
@@ -38,7 +39,7 @@ def view(*events: types.Event, text: str = "A lamp", at: float = 0.0) -> View:
 
 
 def painted(what: RenderableType, width: int = 80, height: int = 24) -> list[str]:
-    console = Console(file=StringIO(), width=width, height=height, force_terminal=True, color_system=None)
+    console = RichConsole(file=StringIO(), width=width, height=height, force_terminal=True, color_system=None)
     with console.capture() as capture:
         console.print(what)
     return [line.rstrip() for line in capture.get().splitlines()]
@@ -135,9 +136,10 @@ def test_several_jobs_have_a_row_each_until_they_end():
 def terminal(line: str, *answers: httpx.Response) -> tuple[int, str]:
     args = parser().parse_args(line.split())
     service, output = scripted(*answers), StringIO()
-    console = Console(file=output, width=80, height=24, force_terminal=True, color_system=None, highlight=False)
+    console = RichConsole(file=output, width=80, height=24, force_terminal=True, color_system=None, highlight=False)
     with service.client() as client:
-        code = run(args, Desk(client, Screen(console, False, Console(stderr=True)), BytesIO(), service.slept.append))
+        screen = Screen(console, False, RichConsole(stderr=True))
+        code = run(args, Console(client, screen, BytesIO(), service.slept.append))
     return code, output.getvalue()
 
 

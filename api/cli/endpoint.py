@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from api.cli.desk import SATISFIED
+from api.cli.console import SATISFIED
 from api.client.client import DEFAULT_URL, TOKEN_NAME, URL_NAME
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
-def service_of(args: argparse.Namespace, environment: Mapping[str, str], checkout: Path) -> tuple[str, str | None]:
+def find_endpoint(args: argparse.Namespace, environment: Mapping[str, str], checkout: Path) -> tuple[str, str | None]:
     """URL and token: flags, then the environment, then the local stack of the checkout."""
     stack: dict[str, Any] = {}
     if (file := checkout / "var" / "stack.json").is_file():
@@ -33,7 +33,7 @@ def service_of(args: argparse.Namespace, environment: Mapping[str, str], checkou
 
 def env(args: argparse.Namespace) -> int:
     """The service as shell assignments."""
-    url, token = service_of(args, os.environ, CHECKOUT)
+    url, token = find_endpoint(args, os.environ, CHECKOUT)
     for name, value in ((URL_NAME, url), (TOKEN_NAME, token)):
         if value:
             print(f"export {name}={shlex.quote(value)}")

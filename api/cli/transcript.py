@@ -17,7 +17,7 @@ LOST = "no answer"
 STYLES = {"done": "bold green", "failed": "bold red", "cancelled": "bold yellow", "running": "cyan", "queued": ""}
 
 
-def told(narrator: Narrator, event: Event) -> Line:
+def event_line(narrator: Narrator, event: Event) -> Line:
     """What to print for a durable event (not for `end`)."""
     try:
         read = _EVENTS.validate_python(event.data)
@@ -27,7 +27,7 @@ def told(narrator: Narrator, event: Event) -> Line:
     return narrator.tell(read)
 
 
-def progress(doing: str) -> Line:
+def progress_line(doing: str) -> Line:
     """What a quiet job does or waits for."""
     return Line("now", plain(doing), doing_style(doing))
 
@@ -36,20 +36,20 @@ def doing_style(doing: str) -> str:
     return "yellow" if doing.startswith((NOBODY, LOST)) else "dim"
 
 
-def summary(job: Job) -> list[Line]:
+def summary_lines(job: Job) -> list[Line]:
     """A job in a few lines, for `show` and for the end of `watch`."""
-    lines = [Line("job", f"{job.id}  {plain(job.title)}"), status(job)]
+    lines = [Line("job", f"{job.id}  {plain(job.title)}"), status_line(job)]
     if job.labels:
         lines.append(Line("labels", plain(" ".join(job.labels), 400)))
     if job.doing:
-        lines.append(progress(job.doing))
+        lines.append(progress_line(job.doing))
     if job.goals.total:
-        lines.append(Line("goals", goals(job)))
-    lines.append(Line("cost", cost(job)))
-    return [*lines, *error(job)]
+        lines.append(Line("goals", goals_met(job)))
+    lines.append(Line("cost", cost_words(job)))
+    return [*lines, *error_lines(job)]
 
 
-def status(job: Job) -> Line:
+def status_line(job: Job) -> Line:
     return Line("status", state(job), style(job))
 
 
@@ -64,12 +64,12 @@ def style(job: Job) -> str:
     return STYLES.get(job.status, "bold")
 
 
-def goals(job: Job) -> str:
+def goals_met(job: Job) -> str:
     unsure = f", {job.goals.unsure} unsure" if job.goals.unsure else ""
     return f"{job.goals.met}/{job.goals.total} met{unsure}"
 
 
-def cost(job: Job, usage: Usage | None = None) -> str:
+def cost_words(job: Job, usage: Usage | None = None) -> str:
     """Rounds and pictures, then what the attempts took. `usage` is newer than the job's own numbers."""
     rounds, renders = (usage.rounds, usage.renders) if usage else (job.rounds, job.renders)
     parts = [count(rounds, "round"), count(renders, "render")]
@@ -83,7 +83,7 @@ def cost(job: Job, usage: Usage | None = None) -> str:
     return ", ".join(parts)
 
 
-def outcome(job: Job, trajectory: Trajectory, most: int = 6) -> list[Line]:
+def outcome_lines(job: Job, trajectory: Trajectory, most: int = 6) -> list[Line]:
     """How it ended, and which goals are not met."""
     standing = history.standing(trajectory)
     lines: list[Line] = []
@@ -101,21 +101,21 @@ def outcome(job: Job, trajectory: Trajectory, most: int = 6) -> list[Line]:
         *lines[:most],
         *more,
         Line(job.status, (state(job).partition(", ")[2] or job.status) + why, style(job)),
-        *error(job),
+        *error_lines(job),
     ]
 
 
-def error(job: Job) -> list[Line]:
+def error_lines(job: Job) -> list[Line]:
     if not job.error:
         return []
     fix = f" ({job.error.fix})" if job.error.fix else ""
     return [Line("error", plain(f"{job.error.boundary}: {job.error.message}{fix}", 400), "red")]
 
 
-def ended(job: Job, saved: str = "") -> Line:
+def ended_line(job: Job, saved: str = "") -> Line:
     """A job that is over, in one line: how, and where its picture is (the name holds title and id)."""
     where = saved or f"{job.id[:8]}  {plain(job.title, 60)}: no picture"
-    return Line(job.status, f"{goals(job)}, {job.stop or job.status}  {where}", style(job))
+    return Line(job.status, f"{goals_met(job)}, {job.stop or job.status}  {where}", style(job))
 
 
 def goal_lines(rows: Iterable[Goal]) -> list[Line]:
