@@ -1,6 +1,6 @@
 """The command line: `visiondirector submit | watch | show | list | fetch | …`.
 
-Exit codes: 0 satisfied (or done as asked), 1 ended short of that, 2 what was asked can't be used,
+Exit codes: 0 satisfied (or the command succeeded), 1 ended without being satisfied, 2 the input can't be used,
 3 the service does not answer, 130 interrupted.
 """
 
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command against the service that the flags, the environment or the checkout name."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # A terminal that can't show a quotation mark gets a question mark, not a traceback.
+            # A terminal that can't show a character gets a question mark, not a traceback.
             stream.reconfigure(errors="replace")
     args = parser().parse_args(argv)
     try:
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of a pipe went away (`| head`): nobody is left to tell, now or at exit.
+        # The reader of a pipe has ended (`| head`): what is still written, also at exit, goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return SHORT
 
@@ -56,7 +56,7 @@ def _client(url: str, token: str | None) -> Client:
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
-    """Do what the parsed `args` ask; gives the exit code."""
+    """Run the command of the parsed `args`. Gives the exit code."""
     try:
         return args.call(args, console)
     except BriefError as error:

@@ -1,4 +1,4 @@
-"""What a command works with: the service, and where it says what it has to say."""
+"""What a command works with: the service and its output."""
 
 import argparse
 import json
@@ -19,7 +19,7 @@ SATISFIED, SHORT, USAGE, SERVICE, INTERRUPTED = 0, 1, 2, 3, 130
 
 @dataclass(frozen=True)
 class Screen:
-    """Lines for people, or JSON lines. `notes` is where remarks go that are no result: standard error."""
+    """The output of a command: lines for people, or JSON lines. `notes` is standard error, for what is no result."""
 
     output: RichConsole
     as_json: bool
@@ -27,7 +27,7 @@ class Screen:
 
     @property
     def is_live(self) -> bool:
-        """Somebody looks, at a terminal that can be drawn on."""
+        """True on a terminal that can be drawn on."""
         return self.output.is_terminal and not self.output.is_dumb_terminal and not self.as_json
 
     def line(self, line: Line) -> None:
@@ -35,7 +35,7 @@ class Screen:
             self.output.print(Text(str(line), style=line.style), soft_wrap=True)
 
     def text(self, text: str) -> None:
-        """A line for programs: as it is, tabs too."""
+        """A line for programs, unchanged: tabs stay."""
         if not self.as_json:
             self.output.file.write(text + "\n")
 
@@ -58,7 +58,7 @@ class Screen:
 
 @dataclass(frozen=True)
 class Console:
-    """`sleep` is the clock's pause, for tests."""
+    """What a command gets. Tests replace `sleep`."""
 
     client: Client
     screen: Screen

@@ -1,4 +1,4 @@
-"""Following jobs to their end: one as its events come, several as a table with a row each."""
+"""`watch`: follow jobs to their end, one by its events, several as a table with one row each."""
 
 import argparse
 import time
@@ -13,16 +13,16 @@ from rich.live import Live
 from api.cli import files, transcript
 from api.cli.console import INTERRUPTED, SATISFIED, SHORT, Console
 from api.cli.find import find
-from api.cli.live import Painting, View
-from api.cli.many import Row, Rows
+from api.cli.live import JobView, LiveJob
+from api.cli.many import JobRow, JobTable
 from api.client import Event, Job, Unavailable
 from director.transcript import Line, Narrator
 from director.types import Brief, LoopSettings, Trajectory
 
 PAUSE = 1.0
-"""Seconds between two looks at a list of jobs."""
+"""Seconds between two requests for the list of jobs."""
 OUTAGES = 60
-"""Looks in a row that the service may leave unanswered. Each is tried for some eight seconds."""
+"""The number of requests in a row that may fail. The client tries each for about eight seconds."""
 
 
 def watch(args: argparse.Namespace, console: Console) -> int:
@@ -30,20 +30,20 @@ def watch(args: argparse.Namespace, console: Console) -> int:
 
 
 def follow(console: Console, jobs: Sequence[Job], folder: Path, metadata: bool = True) -> int:
-    """Tell what happens until all have ended, and save what they leave; gives the exit code.
+    """Show what happens until all jobs have ended, and save their results. Gives the exit code.
 
-    Ctrl-C leaves the jobs running, and says so.
+    Ctrl-C ends the command only: the jobs keep running.
     """
     try:
         if len(jobs) == 1:
-            return _one(console, jobs[0], folder, metadata)
-        return _several(console, jobs, folder, metadata)
+            return _follow_one(console, jobs[0], folder, metadata)
+        return _follow_several(console, jobs, folder, metadata)
     except KeyboardInterrupt:
-        console.screen.note(_goes_on(jobs))
+        console.screen.note(_how_to_resume(jobs))
         return INTERRUPTED
 
 
-def _goes_on(jobs: Sequence[Job]) -> str:
+def _how_to_resume(jobs: Sequence[Job]) -> str:
     if len(jobs) > 4:
         return "\nthe jobs go on: see `visiondirector list`"
     ids = " ".join(job.id[:8] for job in jobs)
@@ -54,67 +54,67 @@ def _goes_on(jobs: Sequence[Job]) -> str:
 # --- one job ----------------------------------------------------------------------------------
 
 
-def _one(console: Console, job: Job, folder: Path, metadata: bool) -> int:
-    begun = View(job, _beginning(console, job), since=time.monotonic())
-    done = _painted(console, begun) if console.screen.is_live else _told(console, begun)
+def _follow_one(console: Console, job: Job, folder: Path, metadata: bool) -> int:
+    view = JobView(job, _without_events(console, job), since=time.monotonic())
+    done = _draw_live(console, view) if console.screen.is_live else _print_events(console, view)
     path = files.save(console, done, folder, metadata)
-    console.screen.line(Line("saved", str(path) if path else "no picture: none was drawn", "bold"))
+    console.screen.line(Line("saved", str(path) if path else "no picture was drawn", "bold"))
     console.screen.data({"job": done.id, "saved": str(path) if path else None})
     return SATISFIED if done.satisfied else SHORT
 
 
-def _beginning(console: Console, job: Job) -> Trajectory:
-    """The trajectory without its events: they come by the stream."""
+def _without_events(console: Console, job: Job) -> Trajectory:
+    """The trajectory without its events, which the stream brings."""
     record = {**console.client.trajectory(job.id), "events": ()}
     try:
         return Trajectory.model_validate(record)
     except ValidationError:
-        # A newer service may know settings that this version doesn't; they are only context here.
+        # A newer service may have settings that this version does not know. They are not shown here.
         return Trajectory(brief=Brief(text=job.title or "?"), settings=LoopSettings.model_validate({}), seed=0)
 
 
-def _told(console: Console, begun: View) -> Job:
+def _print_events(console: Console, view: JobView) -> Job:
     """As lines, or as JSON lines."""
-    narrator, screen = Narrator(begun.trajectory.brief.goals), console.screen
+    narrator, screen = Narrator(view.trajectory.brief.goals), console.screen
 
-    def tell(event: Event) -> None:
-        screen.data({"job": begun.job.id, "id": event.id, "event": event.kind, "data": event.data})
+    def on_event(event: Event) -> None:
+        screen.data({"job": view.job.id, "id": event.id, "event": event.kind, "data": event.data})
         if event.kind != "end":
             screen.line(transcript.event_line(narrator, event))
 
-    def tell_doing(doing: str) -> None:
-        screen.data({"job": begun.job.id, "event": "progress", "data": {"doing": doing}})
+    def on_doing(doing: str) -> None:
+        screen.data({"job": view.job.id, "event": "progress", "data": {"doing": doing}})
         screen.line(transcript.progress_line(doing))
 
-    done = console.client.wait(begun.job.id, on_event=tell, on_doing=tell_doing)
+    done = console.client.wait(view.job.id, on_event=on_event, on_doing=on_doing)
     for line in transcript.summary_lines(done):
         screen.line(line)
     return done
 
 
-def _painted(console: Console, begun: View) -> Job:
-    """As a picture that changes; its last state stays on the screen."""
-    painting = Painting(begun)
+def _draw_live(console: Console, view: JobView) -> Job:
+    """As a live view; its last state stays on the screen."""
+    live_job = LiveJob(view)
 
-    def tell(event: Event) -> None:
-        view = painting.view.told(event, time.monotonic())
+    def on_event(event: Event) -> None:
+        view = live_job.view.with_event(event, time.monotonic())
         if event.kind == "decided":
             view = _with_cost(console, view)
-        painting.view = view
+        live_job.view = view
 
-    def tell_doing(doing: str) -> None:
-        painting.view = painting.view.told_doing(doing, time.monotonic())
+    def on_doing(doing: str) -> None:
+        live_job.view = live_job.view.with_progress(doing, time.monotonic())
 
-    with _live(console, painting):
-        done = console.client.wait(begun.job.id, on_event=tell, on_doing=tell_doing)
-        painting.view = painting.view.at(done)
+    with _live(console, live_job):
+        done = console.client.wait(view.job.id, on_event=on_event, on_doing=on_doing)
+        live_job.view = live_job.view.with_job(done)
     return done
 
 
-def _with_cost(console: Console, view: View) -> View:
-    """The job's own numbers, once a round: events don't carry what attempts took."""
+def _with_cost(console: Console, view: JobView) -> JobView:
+    """With the job's current cost, once a round: events do not carry it."""
     try:
-        return view.at(console.client.job(view.job.id))
+        return view.with_job(console.client.job(view.job.id))
     except Unavailable:
         return view
 
@@ -122,43 +122,43 @@ def _with_cost(console: Console, view: View) -> View:
 # --- several ----------------------------------------------------------------------------------
 
 
-def _several(console: Console, jobs: Sequence[Job], folder: Path, metadata: bool) -> int:
-    rows = Rows({job.id: Row(job, time.monotonic()) for job in jobs})
+def _follow_several(console: Console, jobs: Sequence[Job], folder: Path, metadata: bool) -> int:
+    table = JobTable({job.id: JobRow(job, time.monotonic()) for job in jobs})
     worst, lost = SATISFIED, 0
-    with _live(console, rows) if console.screen.is_live else nullcontext():
-        while rows.active:
+    with _live(console, table) if console.screen.is_live else nullcontext():
+        while table.active:
             try:
-                news, lost = _news(console, rows), 0
+                current, lost = _current(console, table), 0
             except Unavailable as error:
-                # Watched overnight: an outage of minutes is no reason to stop.
-                news, lost = [], lost + 1
+                # A job may be watched for a night: an outage of some minutes must not end the command.
+                current, lost = [], lost + 1
                 if lost > OUTAGES:
                     raise
                 console.screen.note(f"{error}: trying again")
-            for job in news:
-                rows.see(job, time.monotonic())
+            for job in current:
+                table.update(job, time.monotonic())
                 if job.ended:
-                    _settle(console, job, folder, metadata)
+                    _save_ended(console, job, folder, metadata)
                     worst = max(worst, SATISFIED if job.satisfied else SHORT)
-            if rows.active:
+            if table.active:
                 console.sleep(PAUSE)
     return worst
 
 
-def _news(console: Console, rows: Rows) -> list[Job]:
-    """The active jobs as they stand now, all by one list: the service is not asked once for each."""
-    wanted = {job.id for job in rows.active}
+def _current(console: Console, table: JobTable) -> list[Job]:
+    """The active jobs as they stand now, from one list instead of one request for each."""
+    wanted = {job.id for job in table.active}
     found: dict[str, Job] = {}
-    for job in console.client.jobs(created_after=min(job.created for job in rows.active), page=200):
+    for job in console.client.jobs(created_after=min(job.created for job in table.active), page=200):
         if job.id in wanted:
             found[job.id] = job
         if len(found) == len(wanted):
             break
-    # One that was removed meanwhile raises NotFound, which ends the command: nobody knows how it ended.
+    # A job that was deleted meanwhile raises NotFound, which ends the command: its end is unknown.
     return [found.get(id) or console.client.job(id) for id in sorted(wanted)]
 
 
-def _settle(console: Console, job: Job, folder: Path, metadata: bool) -> None:
+def _save_ended(console: Console, job: Job, folder: Path, metadata: bool) -> None:
     path = files.save(console, job, folder, metadata)
     console.screen.line(transcript.ended_line(job, str(path or "")))
     console.screen.data({"job": job.id, "event": "end", "data": job.model_dump(mode="json", by_alias=True)})

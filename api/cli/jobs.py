@@ -14,8 +14,7 @@ from rich.text import Text
 
 from api.cli import files, transcript
 from api.cli.console import SATISFIED, SHORT, Console
-from api.cli.find import find, whole
-from api.cli.live import MARKS
+from api.cli.find import find, full_id
 from api.cli.many import goals
 from api.client import Goal, Job
 from director.transcript import Line, plain
@@ -35,7 +34,7 @@ def show(args: argparse.Namespace, console: Console) -> int:
         else:
             for line in transcript.goal_lines(rows):
                 console.screen.line(line)
-        # Behind the goals, because there the eye is when they have scrolled by.
+        # After the goals, so that it is still on the screen when many goals have scrolled away.
         for line in rest:
             console.screen.line(line)
     return SATISFIED
@@ -47,7 +46,7 @@ def _goal_table(rows: list[Goal]) -> Table:
     table.add_column(ratio=3)
     table.add_column(ratio=2, style="dim")
     for row in rows:
-        sign, style = MARKS.get(row.outcome, MARKS[""])
+        sign, style = transcript.MARKS.get(row.outcome, transcript.MARKS[""])
         table.add_row(
             Text(f"{sign} {plain(row.outcome, 12) or 'not seen'}", style=style),
             Text(plain(row.text, 1000)),
@@ -65,7 +64,7 @@ def list_jobs(args: argparse.Namespace, console: Console) -> int:
         console.screen.show(_job_table(found, console.screen.output.width) if found else Text("no jobs", style="dim"))
     else:
         for job in found:
-            console.screen.text(_fields(job))
+            console.screen.text(_tab_separated(job))
     return SATISFIED
 
 
@@ -85,14 +84,14 @@ def _job_table(jobs: list[Job], width: int) -> Table:
     return table
 
 
-def _fields(job: Job) -> str:
+def _tab_separated(job: Job) -> str:
     """One job with tabs between its fields: id, created, status, stop, goals, labels, title."""
     created = datetime.fromtimestamp(job.created, UTC).isoformat(timespec="seconds")
     met = f"{job.goals.met}/{job.goals.total}"
     return "\t".join([job.id, created, job.status, job.stop, met, ",".join(job.labels), plain(job.title, 120)])
 
 
-def moment(text: str) -> float:
+def parse_time(text: str) -> float:
     """Seconds since the epoch of 90m, 12h, 3d or 2w ago, or of an ISO date or time (local, unless it says so)."""
     if found := re.fullmatch(r"(\d{1,6})([mhdw])", text):
         return datetime.now(UTC).timestamp() - int(found[1]) * _UNITS[found[2]]
@@ -107,7 +106,7 @@ def fetch(args: argparse.Namespace, console: Console) -> int:
     for id in args.ids:
         job, folder = find(console.client, id), Path(args.output)
         path = files.save(console, job, folder, args.metadata)
-        saved = [path or "no picture: none is drawn yet", folder / f"{files.stem(job)}.json"]
+        saved = [path or "no picture is drawn yet", folder / f"{files.stem(job)}.json"]
         if args.report:
             page = folder / f"{files.stem(job)}.html"
             files.write(page, console.client.report(job.id))
@@ -130,21 +129,21 @@ def report(args: argparse.Namespace, console: Console) -> int:
     console.screen.line(Line("saved", str(path), "bold"))
     console.screen.data({"job": job.id, "saved": str(path)})
     if args.open and not webbrowser.open(path.resolve().as_uri()):
-        console.screen.note(f"no browser could be started: open {path} yourself")
+        console.screen.note(f"no browser could be started: open the file {path}")
     return SATISFIED
 
 
 def cancel(args: argparse.Namespace, console: Console) -> int:
-    return _each(args, console, "cancelled", console.client.cancel)
+    return _for_each(args, console, console.client.cancel)
 
 
 def requeue(args: argparse.Namespace, console: Console) -> int:
-    return _each(args, console, "requeued", console.client.requeue)
+    return _for_each(args, console, console.client.requeue)
 
 
-def _each(args: argparse.Namespace, console: Console, done: str, order: Callable[[str], Job]) -> int:
+def _for_each(args: argparse.Namespace, console: Console, order: Callable[[str], Job]) -> int:
     for id in args.ids:
-        job = order(whole(console.client, id))
+        job = order(full_id(console.client, id))
         console.screen.job(job)
         console.screen.line(Line(job.status, f"{job.id[:8]}  {plain(job.doing or job.stop)}  {plain(job.title)}"))
     return SATISFIED
@@ -152,7 +151,7 @@ def _each(args: argparse.Namespace, console: Console, done: str, order: Callable
 
 def delete(args: argparse.Namespace, console: Console) -> int:
     for id in args.ids:
-        found = whole(console.client, id)
+        found = full_id(console.client, id)
         console.client.delete(found)
         console.screen.line(Line("deleted", found))
         console.screen.data({"job": found, "deleted": True})

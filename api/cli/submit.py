@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from api.briefs import MAX_TITLE, read_brief
 from api.cli import transcript
+from api.cli.briefs import MAX_TITLE, read_brief
 from api.cli.console import SATISFIED, Console
 from api.cli.follow import follow
 from api.client import BadRequest, Job

@@ -1,4 +1,4 @@
-"""A job as lines for a person: its events, what it does now, and how it ended."""
+"""A job as lines for people: its events, its current step, and its end."""
 
 import time
 from collections.abc import Iterable
@@ -14,21 +14,27 @@ _EVENTS: TypeAdapter[types.Event] = TypeAdapter(types.Event)
 
 NOBODY = "waiting: no worker"
 LOST = "no answer"
+MARKS = {"met": ("✓", "green"), "missed": ("✗", "red"), "unsure": ("?", "yellow"), "": ("·", "dim")}
+"""A sign and a style of rich for each outcome of a goal."""
 STYLES = {"done": "bold green", "failed": "bold red", "cancelled": "bold yellow", "running": "cyan", "queued": ""}
 
 
 def event_line(narrator: Narrator, event: Event) -> Line:
-    """What to print for a durable event (not for `end`)."""
+    """The line of an event of the trajectory (not of `end`)."""
+    known = known_event(event)
+    return narrator.tell(known) if known else Line(plain(event.kind, 11), "")
+
+
+def known_event(event: Event) -> types.Event | None:
+    """The event of the trajectory; None for a kind that only a newer service knows."""
     try:
-        read = _EVENTS.validate_python(event.data)
+        return _EVENTS.validate_python(event.data)
     except ValidationError:
-        # A newer service may tell of more than this version knows.
-        return Line(plain(event.kind, 11), "")
-    return narrator.tell(read)
+        return None
 
 
 def progress_line(doing: str) -> Line:
-    """What a quiet job does or waits for."""
+    """The line of what a job does or waits for."""
     return Line("now", plain(doing), doing_style(doing))
 
 
@@ -38,7 +44,7 @@ def doing_style(doing: str) -> str:
 
 def summary_lines(job: Job) -> list[Line]:
     """A job in a few lines, for `show` and for the end of `watch`."""
-    lines = [Line("job", f"{job.id}  {plain(job.title)}"), status_line(job)]
+    lines = [Line("job", f"{job.id}  {plain(job.title)}"), Line("status", state(job), style(job))]
     if job.labels:
         lines.append(Line("labels", plain(" ".join(job.labels), 400)))
     if job.doing:
@@ -47,10 +53,6 @@ def summary_lines(job: Job) -> list[Line]:
         lines.append(Line("goals", goals_met(job)))
     lines.append(Line("cost", cost_words(job)))
     return [*lines, *error_lines(job)]
-
-
-def status_line(job: Job) -> Line:
-    return Line("status", state(job), style(job))
 
 
 def state(job: Job) -> str:
@@ -70,7 +72,7 @@ def goals_met(job: Job) -> str:
 
 
 def cost_words(job: Job, usage: Usage | None = None) -> str:
-    """Rounds and pictures, then what the attempts took. `usage` is newer than the job's own numbers."""
+    """Rounds and pictures, then what the attempts cost. `usage` is newer than the job's own counts."""
     rounds, renders = (usage.rounds, usage.renders) if usage else (job.rounds, job.renders)
     parts = [count(rounds, "round"), count(renders, "render")]
     if spent := job.cost:
@@ -84,7 +86,7 @@ def cost_words(job: Job, usage: Usage | None = None) -> str:
 
 
 def outcome_lines(job: Job, trajectory: Trajectory, most: int = 6) -> list[Line]:
-    """How it ended, and which goals are not met."""
+    """How the job ended, and which goals are not met."""
     standing = history.standing(trajectory)
     lines: list[Line] = []
     for goal in history.goals(trajectory):
@@ -113,19 +115,18 @@ def error_lines(job: Job) -> list[Line]:
 
 
 def ended_line(job: Job, saved: str = "") -> Line:
-    """A job that is over, in one line: how, and where its picture is (the name holds title and id)."""
+    """One line for a job that has ended: its result, and the path of its picture (which holds title and id)."""
     where = saved or f"{job.id[:8]}  {plain(job.title, 60)}: no picture"
     return Line(job.status, f"{goals_met(job)}, {job.stop or job.status}  {where}", style(job))
 
 
 def goal_lines(rows: Iterable[Goal]) -> list[Line]:
     """Every goal in a line of its own."""
-    colours = {"met": "green", "missed": "red", "unsure": "yellow"}
     return [
         Line(
             row.outcome or "not seen",
             plain(row.text, 1000) + (f"  ({plain(row.evidence, 300)})" if row.evidence else ""),
-            colours.get(row.outcome, "dim"),
+            MARKS.get(row.outcome, MARKS[""])[1],
         )
         for row in rows
     ]
