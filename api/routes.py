@@ -70,7 +70,7 @@ async def _orderer(caller: SomeCaller) -> Caller:
 
 
 Owner = Annotated[str | None, Depends(_owner)]
-"""Whose jobs the caller may see; None: everybody's."""
+"""The owner whose jobs the caller may see; None: of all owners."""
 Writer = Annotated[Caller, Depends(_writer)]
 Orderer = Annotated[Caller, Depends(_orderer)]
 
@@ -102,7 +102,7 @@ def _body(media_type: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {media_type: {"schema": schema}}}}
 
 
-Prefer = Annotated[list[str] | None, Header(description="wait=N: answer once the job has ended, or after N seconds")]
+Prefer = Annotated[list[str] | None, Header(description="wait=N: answer when the job has ended, or after N seconds")]
 
 router = APIRouter(prefix="/v1")
 health = APIRouter()
@@ -124,7 +124,7 @@ async def submit(
 ) -> Response:
     """Start a job. The same Idempotency-Key and body give the same job again, with 200.
 
-    `Prefer: wait=N` answers once the job has ended, with 200, or after N seconds.
+    With `Prefer: wait=N` the answer comes when the job has ended, with 200, or after N seconds.
     """
     envelope, new = await run_in_threadpool(state.service.submit, caller, body, idempotency_key)
     headers = {"Location": envelope.links["self"]}
@@ -143,7 +143,7 @@ def jobs(state: State, owner: Owner, filters: Annotated[JobFilter, Query()]) -> 
 
 @router.get("/jobs/{id}", response_model=Envelope)
 async def show(request: Request, state: State, owner: Owner, id: str, prefer: Prefer = None) -> Response:
-    """How the job stands. `Prefer: wait=N` answers once it has ended, or after N seconds."""
+    """The job. With `Prefer: wait=N` the answer comes when the job has ended, or after N seconds."""
     if seconds := preferred_wait(prefer):
         envelope = await state.waiter.until_ended(request, owner, id, seconds)
         return _envelope(envelope, headers=preference_applied(seconds))
@@ -152,33 +152,33 @@ async def show(request: Request, state: State, owner: Owner, id: str, prefer: Pr
 
 @router.delete("/jobs/{id}", status_code=204)
 def delete(state: State, caller: Writer, id: str) -> None:
-    """Delete a job that has ended, with its brief and all that was said. Pictures that no other job shares go
-    with the next sweep (`visiondirector gc`)."""
+    """Delete a job that has ended, with its brief, prompts and replies. The next sweep (`visiondirector gc`) removes
+    the pictures that no other job uses."""
     state.service.delete(caller, id)
 
 
 @router.post("/jobs/{id}/cancel", status_code=202, response_model=Envelope)
 def cancel(state: State, caller: Orderer, id: str) -> Response:
-    """Ask the job to stop. One that has ended stays as it is, with 200."""
+    """Ask the job to stop. An ended job stays as it is, with 200."""
     envelope = state.service.cancel(caller, id)
     return _envelope(envelope, 202 if envelope.status in ACTIVE else 200)
 
 
 @router.post("/jobs/{id}/requeue", status_code=202, response_model=Envelope)
 def requeue(state: State, caller: Orderer, id: str) -> Response:
-    """Let a job go on whose step failed too often, from that step."""
+    """Continue a job whose step failed too often, at that step."""
     return _envelope(state.service.requeue(caller, id), 202)
 
 
 @router.get("/jobs/{id}/attempts", response_model=Attempts)
 def attempts(state: State, owner: Owner, id: str) -> Attempts:
-    """What each try of each step took, and how it ended."""
+    """The cost and the end of each attempt of each step."""
     return state.service.attempts(owner, id)
 
 
 @router.get("/jobs/{id}/trajectory")
 def trajectory(state: State, owner: Owner, id: str) -> Response:
-    """Everything that the loop did so far."""
+    """All that the loop did so far."""
     found = state.service.find(owner, id)
     return Response(state.service.trajectory(found).model_dump_json(), media_type="application/json")
 
@@ -187,14 +187,14 @@ def trajectory(state: State, owner: Owner, id: str) -> Response:
 def image(
     state: State, owner: Owner, id: str, metadata: bool = True, if_none_match: Annotated[str | None, Header()] = None
 ) -> Response:
-    """The best picture so far, as PNG. With `metadata` it says inside what made it: brief, settings, seed.
+    """The best picture so far, as PNG. With `metadata` the file holds the brief, the settings and the seed.
 
-    The ETag is the picture's hash, followed by a hash of what it says, if anything.
+    The ETag is the hash of the picture, followed by a hash of the metadata, if any.
     """
     picture, text = state.service.picture(owner, id)
     with_text = metadata and state.image_metadata
     etag = f'"{picture}-{sha256(text.encode()).hexdigest()[:16]}"' if with_text else f'"{picture}"'
-    headers = {"ETag": etag, "Cache-Control": "private, no-cache", "X-Content-Type-Options": "nosniff"}
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     if if_none_match and etag in if_none_match:
         return Response(status_code=304, headers=headers)
     png = state.service.images.get(picture)
@@ -205,7 +205,7 @@ def image(
 async def events(
     state: State, owner: Owner, id: str, last_event_id: Annotated[str | None, Header()] = None
 ) -> Response:
-    """Server-sent events: what the loop does, as it does it, then `end`. Last-Event-ID resumes."""
+    """Server-sent events: each event of the loop as it happens, then `end`. Last-Event-ID resumes the stream."""
     after = EventId.parse(last_event_id) if last_event_id else None
     found = await run_in_threadpool(state.service.find, owner, id)
     if after and await run_in_threadpool(state.streams.is_over, found, after):
@@ -220,7 +220,7 @@ async def events(
     openapi_extra=_body("application/octet-stream", {"type": "string", "format": "binary"}),
 )
 def upload(state: State, caller: Writer, body: Annotated[bytes, Depends(_image_body)]) -> Uploaded:
-    """Store a picture to start from. It is decoded and stored as plain PNG pixels, and yours to name in briefs."""
+    """Store a picture to start from. Its pixels are stored as a plain PNG, and your briefs may name it."""
     return state.service.upload(caller, body)
 
 

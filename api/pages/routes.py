@@ -1,4 +1,4 @@
-"""The routes that people open in a browser."""
+"""The pages that people open in a browser."""
 
 import time
 from typing import Annotated, Literal
@@ -7,7 +7,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from api.pages.answers import HEADERS, PageRoute, page
-from api.pages.listing import View, active, jobs_page
+from api.pages.listing import ListView, active, jobs_page
 from api.problems import Problem
 from api.routes import Owner, State
 from api.schemas import CURSOR, JobFilter, JobList
@@ -39,8 +39,8 @@ def jobs(
     cursor: Annotated[str, Query(pattern=f"{CURSOR}|^$")] = "",
     refresh: Literal["on", "off"] = "on",
 ) -> Response:
-    """The newest jobs first. It loads itself again, often while one of them is at work."""
-    view = View(tuple(status), tuple(label), cursor, refresh == "on")
+    """The newest jobs first. The page reloads itself, more often while a job is active."""
+    view = ListView(tuple(status), tuple(label), cursor, refresh == "on")
     query = JobFilter(status=status, label=label, limit=PAGE).query(owner)
     found = state.service.list(query, PAGE, cursor or None) if query else JobList(jobs=[], next=None)
     every = (REFRESH_SECONDS if active(found.jobs) else IDLE_SECONDS) if view.refresh else 0
@@ -56,7 +56,7 @@ def report(
     standalone_file: Annotated[bool, Query(alias="standalone", description="as a file that needs no server")] = False,
     refresh: Literal["on", "off"] = "on",
 ) -> Response:
-    """What the job did, as one page for people. Until it has ended, the page loads itself again."""
+    """What the job did, as one page for people. The page reloads itself until the job has ended."""
     service = state.service
     found = service.find(owner, id)
     trajectory, summary = service.trajectory(found), service.summary(found)
@@ -91,16 +91,16 @@ def picture(
     owner: Owner,
     id: str,
     image: str,
-    width: Annotated[int | None, Query(ge=1, le=1024, description="a WebP at least so wide, if it is")] = None,
+    width: Annotated[int | None, Query(ge=1, le=1024, description="least width; a thumbnail as WebP")] = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """A picture that the job's trajectory names, as PNG; with `width` a thumbnail. `best` is the best so far."""
+    """A picture of the job's trajectory, as PNG; with `width` a thumbnail. `best` is the best picture so far."""
     found = state.service.find(owner, id)
     trajectory = state.service.trajectory(found)
     fixed = found.ended or image != BEST
     image = (history.deliverable(trajectory) or "") if image == BEST else image
     if image not in history.pictures(trajectory):
-        raise Problem(404, "unknown-picture", "Unknown picture", "The job names no such picture.")
+        raise Problem(404, "unknown-picture", "Unknown picture", "The job has no such picture.")
     small = at_least(width) if width else None
     tag = f'"{image}-{small}"' if small else f'"{image}"'
     headers = {**HEADERS, "ETag": tag, "Cache-Control": "private, max-age=86400" if fixed else "private, no-cache"}

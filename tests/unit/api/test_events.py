@@ -29,7 +29,7 @@ def finish(house: House, id: str) -> None:
 
 def streams(house: House, look: float = 60) -> EventStreams:
     service = Service(house.ledger, house.archive, house.images, house.sent.append, 1)
-    return EventStreams(service, poll=0.001, heartbeat=0.005, look=look)
+    return EventStreams(service, poll=0.001, heartbeat=0.005, progress_after=look)
 
 
 def test_a_job_that_ended_tells_everything_and_then_how_it_stands(house: House, alice: httpx.Client) -> None:
