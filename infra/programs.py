@@ -13,10 +13,10 @@ from worker.profiles import Machine, Profile, WorkerGroup
 from worker.profiles.servers import command as server_command
 from worker.profiles.servers import models_url
 
-# The celery worker ends its running step on TERM; past this it is killed, and the step runs elsewhere.
+# A Celery worker finishes its step on TERM. After this time it is killed, and the step runs again elsewhere.
 WORKER_STOP_SECONDS = 30
 
-# They start before everything else and stop after it.
+# They start before all other programs and stop after them.
 SERVERS = ("redis", "s3")
 
 
@@ -82,7 +82,7 @@ def _with_metrics_ports(state: State, listed: Iterable[Program]) -> list[Program
 
 
 def prometheus_conf(state: State, listed: Sequence[Program]) -> str:
-    """A Prometheus that scrapes this stack, as JSON, which is YAML."""
+    """The configuration of a Prometheus for this stack, as JSON, which is YAML."""
     targets = [
         {"targets": [f"127.0.0.1:{program.metrics_port}"], "labels": {"program": program.name}}
         for program in listed
@@ -99,7 +99,7 @@ def prometheus_conf(state: State, listed: Sequence[Program]) -> str:
 
 
 def supervisor_conf(state: State, listed: Iterable[Program]) -> str:
-    """The configuration of a supervisord that starts the servers at once and the rest when told to."""
+    """The configuration of a supervisord that starts the servers at once and other programs on command."""
     daemon = {
         "nodaemon": "true",
         "directory": str(CHECKOUT),
@@ -122,12 +122,12 @@ def supervisor_conf(state: State, listed: Iterable[Program]) -> str:
             "priority": "1" if program.name in SERVERS else "2",
             "autostart": "true" if program.name in SERVERS else "false",
             "autorestart": "true",
-            # Python needs a second or two to find out that it can't start; that must count as a failed start.
+            # Python needs a second or two until it fails to start, and that must count as a failed start.
             "startsecs": "1" if program.name in SERVERS else "3",
-            # Past this many failed starts in a row supervisord gives up; it waits a second more after each.
+            # supervisord gives up after so many failed starts in a row; it waits a second more after each.
             "startretries": "60",
             "stopwaitsecs": str(program.stop_seconds),
-            # TERM goes to the parent only, so that a Celery worker lets its children finish; KILL to all.
+            # TERM goes to the parent only, so that a Celery worker lets its children finish; KILL goes to all.
             "stopasgroup": "false",
             "killasgroup": "true",
             "redirect_stderr": "true",
@@ -146,6 +146,6 @@ def _section(name: str, options: dict[str, str]) -> str:
 
 
 def _quoted(word: str) -> str:
-    # supervisord splits commands as shlex does, and takes " ;" for the start of a comment.
+    # supervisord splits commands as shlex does, and reads " ;" as the start of a comment.
     escaped = word.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'

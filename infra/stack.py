@@ -32,7 +32,7 @@ from infra.files import replace_file
 from infra.programs import SERVERS, Program, machine_programs, prometheus_conf, supervisor_conf
 from infra.servers import CHECKOUT, ServerError, redis_answers, redis_url, s3_environment, tail
 from infra.state import State, load, log_path, prepare
-from infra.supervision import Process, Supervisor, members_of, sweep
+from infra.supervision import Process, Supervisor, kill_remaining, stack_processes
 from tasks.settings import PREFIX, load_settings
 from worker.profiles import Machine, Opened, WorkerGroup, load_profile
 
@@ -40,7 +40,7 @@ READY_SECONDS = 90.0
 # Weights of 70 GB come from a slow disk at 100 MB/s.
 MODEL_SECONDS = 1800.0
 DEFAULT_WORKERS = 4
-# A program that was started more often than this while the stack comes up will not run.
+# A program that is started more often than this before the stack is ready does not work.
 STARTS = 2
 
 
@@ -75,7 +75,7 @@ class Stack:
 
     def __enter__(self) -> Self:
         if not self.up(bound=True):
-            raise StackError(f"a stack runs over {self.var} already: end it with `make down`, or take another folder")
+            raise StackError(f"a stack runs already in {self.var}: end it with `make down`, or choose another folder")
         return self
 
     def __exit__(
@@ -88,12 +88,12 @@ class Stack:
         """Raises StackError before the first `up`."""
         state = load(self.var)
         if state is None:
-            raise StackError(f"no stack was ever started over {self.var}")
+            raise StackError(f"no stack was ever started in {self.var}")
         return state
 
     @property
     def settings(self) -> dict[str, str]:
-        """The environment for a process that belongs to the stack or talks to it."""
+        """The environment of a process that belongs to the stack or uses it."""
         return self._own_settings(self.state) | self._extra_settings
 
     @property
@@ -113,7 +113,7 @@ class Stack:
             if self.running():
                 return False
             machine = self._machine  # a profile that can't be read ends here, before anything is changed
-            sweep(members_of(self.var))
+            kill_remaining(stack_processes(self.var))
             state = prepare(self.var)
             try:
                 settings = load_settings()
@@ -126,9 +126,9 @@ class Stack:
         return True
 
     def down(self) -> bool:
-        """End everything; False when nothing ran. What was stored stays."""
+        """End every process; False when none ran. Stored data stays."""
         with self._lock():
-            ran = self.running() or any(True for _ in members_of(self.var))
+            ran = self.running() or any(True for _ in stack_processes(self.var))
             self._supervisor.shutdown(SERVERS)
         return ran
 
@@ -136,7 +136,7 @@ class Stack:
         return self._supervisor.processes()
 
     def pids(self, program: str) -> list[int]:
-        """The program's process and then its descendants; empty while it is down."""
+        """The process of the program, then its descendants; empty while it is down."""
         main = self._supervisor.process(program).pid
         try:
             return [main, *(child.pid for child in psutil.Process(main).children(recursive=True))] if main else []
@@ -144,19 +144,19 @@ class Stack:
             return []
 
     def kill(self, program: str, signal: int = SIGKILL, group: bool = True) -> None:
-        """Send a signal to the program's whole process group, as a lost machine would end, or to its parent only."""
+        """Signal the process group of the program, as if its machine were lost; without `group` its parent only."""
         pid = self._supervisor.process(program).pid
         if not pid:
             raise ProcessLookupError(f"{program} does not run")
         (os.killpg if group else os.kill)(pid, signal)
 
     def stop(self, program: str) -> None:
-        """End one program and keep it down."""
+        """End a program and keep it down."""
         self._supervisor.stop_program(program)
 
     def start(self, program: str) -> None:
-        """Start one stopped program; it is spawned, but may not be ready yet."""
-        self._supervisor.start_program(program, wait=False)
+        """Spawn a stopped program; it may not be ready yet."""
+        self._supervisor.start_program(program)
 
     @cached_property
     def _opened(self) -> Opened:
@@ -216,7 +216,7 @@ class Stack:
 
     def _spawn(self, programs: Iterable[Program]) -> None:
         for program in programs:
-            self._supervisor.start_program(program.name, wait=False)
+            self._supervisor.start_program(program.name)
 
     def _serves(self, state: State, programs: Sequence[Program]) -> bool:
         """True once the API is ready, which means that it reaches Redis and S3 itself, and every worker consumes."""
@@ -226,7 +226,7 @@ class Stack:
         return len(list((self.var / "run").glob("*.alive"))) >= sum(program.worker for program in programs)
 
     def _environment(self, state: State) -> dict[str, str]:
-        # One thread each: several processes share these cores, and sums must not depend on their number.
+        # One thread each: the processes share the cores, and sums must not depend on the number of threads.
         threads = {name: os.environ.get(name, "1") for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
         flower = {
             "FLOWER_PORT": str(state.flower_port),
@@ -250,18 +250,18 @@ class Stack:
                 pids = starts.get(process.name, set())
                 pids.add(process.pid)
                 if process.state == "FATAL" or len(pids - {0}) > STARTS:
-                    raise StackError(self._blame(process.name, "does not stay up"))
+                    raise StackError(self._failure(process.name, "does not stay up"))
             if time.monotonic() > deadline:
-                raise StackError(self._blame(names[0], f"is not ready after {seconds:.0f} s"))
+                raise StackError(self._failure(names[0], f"is not ready after {seconds:.0f} s"))
             time.sleep(0.1)
 
-    def _blame(self, program: str, what: str) -> str:
+    def _failure(self, program: str, what: str) -> str:
         log = log_path(self.var, program)
         return f"{program} {what}; its log {log} ends:\n{tail(log)}"
 
     @contextmanager
     def _lock(self) -> Generator[None]:
-        """One `up` or `down` at a time over a folder."""
+        """Only one `up` or `down` at a time in a folder."""
         self.var.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (self.var / "stack.lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -279,7 +279,7 @@ def _resized(machine: Machine, workers: int) -> Machine:
 
 def _answers(url: str) -> bool:
     try:
-        # trust_env: a proxy of the environment has no business with loopback.
+        # trust_env: a proxy of the environment must not see requests to loopback.
         return httpx.get(url, timeout=5, trust_env=False).is_success
     except httpx.TransportError:
         return False
@@ -288,12 +288,12 @@ def _answers(url: str) -> bool:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m infra.stack", description="The local stack.")
     parser.add_argument("command", choices=["up", "down", "status", "run"])
-    parser.add_argument("words", nargs="*", help="run: a command that gets the stack's settings, behind --")
-    parser.add_argument("--var", type=Path, default=CHECKOUT / "var", help="where data, logs and secrets are kept")
+    parser.add_argument("words", nargs="*", help="run: the command, after --, that gets the settings of the stack")
+    parser.add_argument("--var", type=Path, default=CHECKOUT / "var", help="folder of data, logs and secrets")
     parser.add_argument("--workers", type=int, default=DEFAULT_WORKERS, help="worker processes, 3 or more (default: 4)")
     parser.add_argument("--no-flower", action="store_true")
-    parser.add_argument("--profile", help="what to run in place of sketch workers: a name, or a path to a .json")
-    parser.add_argument("--box", help="which box of the profile this machine is, if it has several")
+    parser.add_argument("--profile", help="what to run in place of the sketch studio: a name, or a .json file")
+    parser.add_argument("--box", help="name of this machine in the profile, if it has several")
     args = parser.parse_args(argv)
     try:
         stack = Stack(args.var, args.workers, not args.no_flower, profile=args.profile, box=args.box)
@@ -314,7 +314,7 @@ def _up(stack: Stack) -> int:
 
 
 def _down(stack: Stack) -> int:
-    print(f"down; what it stored stays in {stack.var}" if stack.down() else "nothing runs")
+    print(f"down; the data stays in {stack.var}" if stack.down() else "nothing runs")
     return 0
 
 
