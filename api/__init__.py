@@ -1,1 +1,1 @@
-"""The door: HTTP API, its client and the command line."""
+"""The HTTP API, its client and the command line."""

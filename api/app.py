@@ -18,13 +18,13 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import docs, metrics, problems
-from api.auth import Doorkeeper
-from api.events import HEARTBEAT_SECONDS, POLL_SECONDS, Streams
-from api.headers import Sealed
+from api.auth import Authenticator
+from api.events import HEARTBEAT_SECONDS, POLL_SECONDS, EventStreams
+from api.headers import SecurityHeaders
 from api.pages.routes import pages
-from api.routes import Door, health, router
+from api.routes import AppState, health, router
 from api.service import Service
-from api.waiting import Waits
+from api.waiting import JobWaiter
 from director.errors import StoreError
 from tasks.app import make_app, send_hint
 from tasks.ledger.ledger import Ledger, connect
@@ -32,17 +32,17 @@ from tasks.ledger.types import Hint
 from tasks.logs import fields, working
 from tasks.logs import setup as setup_logging
 from tasks.settings import BadSettings, Settings, load_settings
-from tasks.store import Archive, Images, S3Store
+from tasks.store import Archive, Images, S3Store, Thumbnails
 
-_NOBODY = "00000000-0000-0000-0000-000000000000"
+_NO_JOB = "00000000-0000-0000-0000-000000000000"
 _JOB = re.compile(r"/v1/jobs/([0-9a-f-]{36})(?:/|$)")
-_OFTEN = {"/healthz", "/readyz", "/metrics"}
+_POLLED = {"/healthz", "/readyz", "/metrics"}
 log = logging.getLogger("visiondirector.api")
 
 
 @dataclass(frozen=True)
-class Machines:
-    """What stands behind the door. `ping` raises StoreError while the broker can't be reached."""
+class Backends:
+    """What the API works with. `ping` raises StoreError while the broker can't be reached."""
 
     ledger: Ledger
     archive: Archive
@@ -54,7 +54,7 @@ class Machines:
 def main() -> int:
     """Serve until a signal comes. Exit code 2: the settings can't be used."""
     setup_logging()
-    disable_created_metrics()  # a series more for each, which nobody asks for
+    disable_created_metrics()  # one more series for each counter, which no panel reads
     try:
         settings = load_settings()
         app = create_app(settings)
@@ -77,40 +77,48 @@ def main() -> int:
 
 def create_app(
     settings: Settings,
-    machines: Machines | None = None,
+    backends: Backends | None = None,
     poll: float = POLL_SECONDS,
     heartbeat: float = HEARTBEAT_SECONDS,
 ) -> FastAPI:
-    """The app over `machines`, or over those of the settings, opened when it starts to serve.
+    """The app over `backends`, or over those of the settings, which it opens when it starts to serve.
 
-    Raises BadSettings when the door would stand open to strangers.
+    Raises BadSettings when everybody could use the API.
     """
-    doorkeeper = Doorkeeper(settings)
-    doorkeeper.check_bind(settings.api_host)
+    authenticator = Authenticator(settings)
+    authenticator.check_bind(settings.api_host)
 
-    def door(behind: Machines) -> Door:
-        service = Service(behind.ledger, behind.archive, behind.images, behind.send, settings.max_image_pixels)
-        streams, waits = Streams(service, poll, heartbeat), Waits(service, poll)
-        return Door(service, streams, waits, doorkeeper, _checks(behind), settings.image_metadata)
+    def state_over(backends: Backends) -> AppState:
+        ledger, archive, images = backends.ledger, backends.archive, backends.images
+        service = Service(ledger, archive, images, backends.send, settings.max_image_pixels)
+        return AppState(
+            service=service,
+            streams=EventStreams(service, poll, heartbeat),
+            waiter=JobWaiter(service, poll),
+            thumbnails=Thumbnails(images),
+            authenticator=authenticator,
+            checks=_checks(backends),
+            image_metadata=settings.image_metadata,
+        )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        with open_machines(settings) as opened:
-            app.state.door = door(opened)
+        with open_backends(settings) as opened:
+            app.state.api = state_over(opened)
             yield
 
     app = FastAPI(
         title="VisionDirector", version="1", docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json",
-        lifespan=None if machines else lifespan,
+        lifespan=None if backends else lifespan,
     )  # fmt: skip
-    if machines:
-        app.state.door = door(machines)
+    if backends:
+        app.state.api = state_over(backends)
     app.include_router(router)
     app.include_router(health)
     app.include_router(pages)
     app.include_router(metrics.router)
-    app.state.requests = metrics.Requests()
-    app.add_middleware(Sealed)
+    app.state.requests = metrics.RequestMetrics()
+    app.add_middleware(SecurityHeaders)
     app.add_middleware(AccessLog, requests=app.state.requests)
     problems.install(app)
     docs.install(app)
@@ -118,7 +126,7 @@ def create_app(
 
 
 @contextmanager
-def open_machines(settings: Settings) -> Generator[Machines]:
+def open_backends(settings: Settings) -> Generator[Backends]:
     """Ledger, storage and broker of the settings; nothing is connected before it is needed."""
     with ExitStack() as resources:
         ledger = resources.enter_context(Ledger(connect(settings.ledger_url), settings.limits))
@@ -133,14 +141,14 @@ def open_machines(settings: Settings) -> Generator[Machines]:
                 raise StoreError("the broker does not answer") from error
 
         images = Images(store, settings.max_image_pixels)
-        yield Machines(ledger, Archive(store), images, lambda hint: send_hint(celery, hint), ping)
+        yield Backends(ledger, Archive(store), images, lambda hint: send_hint(celery, hint), ping)
 
 
-def _checks(behind: Machines) -> dict[str, Callable[[], bool]]:
+def _checks(backends: Backends) -> dict[str, Callable[[], bool]]:
     return {
-        "ledger": _answers(lambda: behind.ledger.epoch() is not None),
-        "storage": _answers(lambda: behind.archive.find_job(_NOBODY) is None),
-        "broker": _answers(behind.ping),
+        "ledger": _answers(lambda: backends.ledger.epoch() is not None),
+        "storage": _answers(lambda: backends.archive.find_job(_NO_JOB) is None),
+        "broker": _answers(backends.ping),
     }
 
 
@@ -157,38 +165,38 @@ def _answers(check: Callable[[], bool | None]) -> Callable[[], bool]:
 class AccessLog:
     """One line for each request: never a header, a body or a query, which may hold secrets.
 
-    What is logged while it is answered carries the job that its path names.
+    Other log lines of the request carry the id of the job that its path names.
     """
 
-    def __init__(self, app: ASGIApp, requests: metrics.Requests) -> None:
+    def __init__(self, app: ASGIApp, requests: metrics.RequestMetrics) -> None:
         self._app = app
         self._requests = requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        started, status, made = time.perf_counter(), 500, ""
+        started, status, location = time.perf_counter(), 500, ""
 
-        async def noted(message: Message) -> None:
-            nonlocal status, made
+        async def send_and_count(message: Message) -> None:
+            nonlocal status, location
             if message["type"] == "http.response.start":
-                status, made = message["status"], Headers(raw=message["headers"]).get("location", "")
+                status, location = message["status"], Headers(raw=message["headers"]).get("location", "")
                 self._requests.observe(scope, status, time.perf_counter() - started)
             await send(message)
 
         named = _JOB.match(scope["path"])
         with working(job=named[1]) if named else nullcontext():
             try:
-                await self._app(scope, receive, noted)
+                await self._app(scope, receive, send_and_count)
             finally:
                 about = fields(
-                    job=created[1] if (created := _JOB.match(made)) else None,
+                    job=created[1] if (created := _JOB.match(location)) else None,
                     method=scope["method"],
                     path=quote(scope["path"]),
                     status=status,
                     seconds=time.perf_counter() - started,
                 )
-                log.log(logging.DEBUG if scope["path"] in _OFTEN else logging.INFO, "answered", extra=about)
+                log.log(logging.DEBUG if scope["path"] in _POLLED else logging.INFO, "answered", extra=about)
         return None
 
 

@@ -1,4 +1,4 @@
-"""Who is calling: a token names its owner and what it may do; without tokens only this machine may call."""
+"""Authentication: a token names its owner and its scopes. Without tokens only this machine may call."""
 
 import base64
 import binascii
@@ -28,7 +28,7 @@ def is_loopback(host: str) -> bool:
 
 @dataclass(frozen=True)
 class Caller:
-    """Whose request it is, what it may do, and how much."""
+    """The owner of a request, the scopes of the token, and its limits."""
 
     owner: str
     scopes: frozenset[Scope]
@@ -48,7 +48,7 @@ class Caller:
 
     @property
     def reach(self) -> str | None:
-        """Whose jobs it sees, cancels and requeues; None: everybody's."""
+        """The owner whose jobs it may see, cancel and requeue; None: of all owners."""
         return None if Scope.OPERATE in self.scopes else self.owner
 
     def check(self, *scopes: Scope) -> None:
@@ -57,8 +57,8 @@ class Caller:
             raise Problem(403, "scope", "This token may not do that", f"It needs the scope {' or '.join(scopes)}.")
 
 
-class Doorkeeper:
-    """Tells who calls. Holds digests of tokens only, so that none can be shown by mistake."""
+class Authenticator:
+    """Finds the caller of a request. It holds digests of tokens only, so that no token can leak from it."""
 
     def __init__(self, settings: Settings) -> None:
         self._callers = {
@@ -70,7 +70,7 @@ class Doorkeeper:
         )
 
     def check_bind(self, host: str) -> None:
-        """Raises BadSettings when an API without tokens would be reachable from elsewhere."""
+        """Raises BadSettings when another machine could reach an API without tokens."""
         if not self._callers and not is_loopback(host):
             raise BadSettings(
                 f"VISIONDIRECTOR_API_HOST: refusing to listen on {host} without tokens",
@@ -86,7 +86,7 @@ class Doorkeeper:
         token = _token(request.headers.get("authorization", ""), reads)
         if not token:
             raise _unauthorized("A bearer token is missing", reads)
-        # What is looked up is a digest: the time that it takes tells nothing about the tokens.
+        # The key is a digest: the time of the look-up says nothing about the tokens.
         caller = self._callers.get(_digest(token))
         if not caller:
             raise _unauthorized("The token is unknown", reads)
@@ -98,7 +98,7 @@ def _digest(token: str) -> bytes:
 
 
 def _token(header: str, reads: bool) -> str:
-    """The bearer token or, for browsers that only read, the password of Basic; "" for anything else."""
+    """The bearer token or, for reads by a browser, the password of Basic; "" for anything else."""
     scheme, _, given = header.partition(" ")
     if scheme.lower() == "bearer":
         return given.strip()
@@ -111,13 +111,13 @@ def _token(header: str, reads: bool) -> str:
 
 
 def _check_local(request: Request) -> None:
-    # A browser on this machine can be led here by a foreign page: by a name that was rebound to
-    # loopback (Host), or by a form that posts across origins (Origin).
-    places = [request.client.host if request.client else "", _hostname("//" + request.headers.get("host", ""))]
+    # A foreign page can make a browser on this machine send requests here: through a name that was rebound
+    # to loopback (Host), or through a form that posts across origins (Origin).
+    hosts = [request.client.host if request.client else "", _hostname("//" + request.headers.get("host", ""))]
     if origin := request.headers.get("origin"):
-        places.append(_hostname(origin))
-    if not all(is_loopback(place) for place in places):
-        raise Problem(403, "loopback-only", "Without tokens this service answers this machine only")
+        hosts.append(_hostname(origin))
+    if not all(is_loopback(host) for host in hosts):
+        raise Problem(403, "loopback-only", "A service without tokens answers only its own machine")
 
 
 def _hostname(url: str) -> str:
@@ -128,7 +128,7 @@ def _hostname(url: str) -> str:
 
 
 def _unauthorized(title: str, reads: bool) -> Problem:
-    # Browsers ask their user for a password when Basic is offered; Chromium only when it is offered first.
+    # A browser asks for a password when Basic is offered; Chromium only when Basic is offered first.
     offered: Sequence[str] = ["Basic", "Bearer"] if reads else ["Bearer"]
     challenge = ", ".join(f'{scheme} realm="visiondirector"' for scheme in offered)
     return Problem(

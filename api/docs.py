@@ -1,6 +1,6 @@
-"""The OpenAPI document: what each route answers, problems included, with an example of each.
+"""The OpenAPI document: the answers and problems of each route, with an example of each.
 
-FastAPI knows parameters and models; `OPERATIONS` says the rest in one place. tests/unit/api/test_openapi.py holds
+FastAPI knows parameters and models; `OPERATIONS` has the rest in one place. tests/unit/api/test_openapi.py holds
 every example against its schema, and schemathesis every route against what is promised here.
 """
 
@@ -24,7 +24,7 @@ _WORDS = {"type": "object", "additionalProperties": _TEXT}
 
 
 class Answer(NamedTuple):
-    """`schema` is a component's name or a schema; None: no body."""
+    """`schema` is the name of a component or a schema; None: no body."""
 
     about: str
     schema: str | dict[str, Any] | None = None
@@ -33,41 +33,44 @@ class Answer(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """Its answers, and the statuses of its problems beside those that every route has."""
+    """The answers of a route, and the statuses of its problems beside 401, 403 and 503."""
 
     answers: dict[int, Answer]
     problems: tuple[int, ...] = (404, 422)
-    body: Any = None  # example of the request's
+    body: Any = None  # example of the body of the request
 
 
 _ENVELOPE = Answer("the job", "Envelope", examples.ENVELOPE)
 OPERATIONS: dict[str, Operation] = {
     "post /v1/jobs": Operation(
         {
-            202: Answer("accepted", "Envelope", examples.SUBMITTED),
-            200: Answer("the job of an earlier submit, or one that ended while this waited", "Envelope",
+            202: Answer("the new job", "Envelope", examples.SUBMITTED),
+            200: Answer("the job of an earlier submit, or a new job that ended within the wait", "Envelope",
                         examples.ENVELOPE),
         },
         (400, 409, 413, 422, 429), examples.SUBMISSION,
     ),
     "get /v1/jobs": Operation({200: Answer("a page of jobs", "JobList", examples.JOBS)}, (422,)),
     "get /v1/jobs/{id}": Operation({200: _ENVELOPE}),
-    "delete /v1/jobs/{id}": Operation({204: Answer("it is gone")}, (404, 409, 422)),
+    "delete /v1/jobs/{id}": Operation({204: Answer("the job was deleted")}, (404, 409, 422)),
     "post /v1/jobs/{id}/cancel": Operation(
-        {202: Answer("it will stop", "Envelope", examples.CANCELLING), 200: _ENVELOPE._replace(about="it had ended")}
+        {
+            202: Answer("the job will stop", "Envelope", examples.CANCELLING),
+            200: _ENVELOPE._replace(about="the job had ended"),
+        }
     ),
     "post /v1/jobs/{id}/requeue": Operation(
-        {202: Answer("it goes on", "Envelope", examples.SUBMITTED)}, (404, 409, 422, 429)
+        {202: Answer("the job continues", "Envelope", examples.SUBMITTED)}, (404, 409, 422, 429)
     ),
-    "get /v1/jobs/{id}/attempts": Operation({200: Answer("what it took", "Attempts", examples.ATTEMPTS)}),
-    "get /v1/jobs/{id}/trajectory": Operation({200: Answer("so far", "Trajectory", examples.TRAJECTORY)}),
+    "get /v1/jobs/{id}/attempts": Operation({200: Answer("attempts and their cost", "Attempts", examples.ATTEMPTS)}),
+    "get /v1/jobs/{id}/trajectory": Operation({200: Answer("trajectory so far", "Trajectory", examples.TRAJECTORY)}),
     "get /v1/jobs/{id}/image": Operation(
-        {200: Answer("the best picture so far", _BYTES, media=_PNG), 304: Answer("you have it")}
+        {200: Answer("the best picture so far", _BYTES, media=_PNG), 304: Answer("the picture has not changed")}
     ),
     "get /v1/jobs/{id}/images/{image}": Operation(
         {
             200: Answer("a picture, or a thumbnail as image/webp", _BYTES, media=f"{_PNG} image/webp"),
-            304: Answer("you have it"),
+            304: Answer("the picture has not changed"),
         }
     ),
     "get /v1/jobs/{id}/events": Operation(
@@ -77,15 +80,15 @@ OPERATIONS: dict[str, Operation] = {
         },
         (400, 404, 422),
     ),
-    "get /v1/jobs/{id}/report": Operation({200: Answer("a page", _TEXT, "<!doctype html>…", _PAGE)}),
-    "put /v1/images": Operation({200: Answer("stored", "Uploaded", examples.UPLOADED)}, (413, 422)),
-    "get /healthz": Operation({200: Answer("it answers", _WORDS, {"status": "ok"})}, ()),
+    "get /v1/jobs/{id}/report": Operation({200: Answer("an HTML page", _TEXT, "<!doctype html>…", _PAGE)}),
+    "put /v1/images": Operation({200: Answer("the picture is stored", "Uploaded", examples.UPLOADED)}, (413, 422)),
+    "get /healthz": Operation({200: Answer("the process answers", _WORDS, {"status": "ok"})}, ()),
     "get /readyz": Operation(
         {200: Answer("ready", _WORDS, examples.READY), 503: Answer("not ready", _WORDS, examples.NOT_READY)}, ()
     ),
 }  # fmt: skip
 OPEN = ("get /healthz", "get /readyz")
-"""Whoever can reach the service may ask these."""
+"""These need no token."""
 
 
 def install(app: FastAPI) -> None:
@@ -110,14 +113,14 @@ def _document(app: FastAPI) -> dict[str, Any]:
         parts["schemas"].pop(name, None)
     for model in (Submission, Trajectory, ProblemDocument):
         parts["schemas"] |= _schemas(model)
-    # BriefIn reads a plain string, too.
+    # BriefIn accepts a plain string, too.
     brief = parts["schemas"]["Submission"]["properties"]["brief"]
     parts["schemas"]["Submission"]["properties"]["brief"] = {"anyOf": [brief, {"type": "string", "minLength": 1}]}
     parts["securitySchemes"] = {
         "token": {"type": "http", "scheme": "bearer"},
         "password": {"type": "http", "scheme": "basic", "description": "GET only: the token is the password"},
     }
-    for name, described in _each(found):
+    for name, described in _operations(found):
         _describe(name, described)
     return found
 
@@ -128,25 +131,25 @@ def _schemas(model: type[BaseModel]) -> dict[str, Any]:
     return {**schema.pop("$defs", {}), model.__name__: schema}
 
 
-def _each(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for path, methods in document["paths"].items():
         for method, described in methods.items():
             yield f"{method} {path}", described
 
 
 def _describe(name: str, described: dict[str, Any]) -> None:
-    told = OPERATIONS[name]
-    described["responses"] = {str(status): _answer(answer) for status, answer in told.answers.items()}
-    problems = told.problems if name in OPEN else (*told.problems, 401, 403, 503)
+    operation = OPERATIONS[name]
+    described["responses"] = {str(status): _answer(answer) for status, answer in operation.answers.items()}
+    problems = operation.problems if name in OPEN else (*operation.problems, 401, 403, 503)
     for status in sorted(problems):
         about = examples.PROBLEMS[status]["title"]
         answer = Answer(about, "ProblemDocument", examples.PROBLEMS[status], _PROBLEM)
         described["responses"][str(status)] = _answer(answer)
     if name not in OPEN:
         described["security"] = [{"token": []}, {"password": []}] if name.startswith("get") else [{"token": []}]
-    if told.body:
+    if operation.body:
         content = described["requestBody"]["content"][_JSON]
-        content |= {"schema": _schema(Submission.__name__), "example": told.body}
+        content |= {"schema": _schema(Submission.__name__), "example": operation.body}
     for parameter in described.get("parameters", ()):
         if parameter["name"] == "id":
             parameter["example"] = examples.JOB

@@ -1,10 +1,9 @@
-"""A job's event stream: each durable event once, in order, for any number of readers.
+"""A job's event stream: each event of its trajectory once, in order, for any number of readers.
 
-Events are functions of the committed snapshots. A trajectory only grows, so the events of step n
-are those that its snapshot has beyond the one before; their ids are `<step>.<digest>.<seq>`, and
-anybody who reads the chain gets the same ones. The digest is of what the step's events say, not of who
-ran it: a step that was redone after a wipe with the same outcome is not told twice. A `progress` event
-has no id: it says what a quiet job does or waits for, to whom it may concern now, and is never told again.
+A trajectory only grows: the events of step n are those that its snapshot has beyond the snapshot before. Their ids
+are `<step>.<digest>.<seq>`, the same for every reader. The digest covers the content of the step's events only: a step
+that ran again after a wipe with the same outcome is not sent twice. A `progress` event says what a quiet job does or
+waits for. It has no id and is not sent again to a reader that resumes.
 """
 
 import hashlib
@@ -32,15 +31,15 @@ log = logging.getLogger("visiondirector.api")
 
 POLL_SECONDS = 0.2
 HEARTBEAT_SECONDS = 10.0
-LOOK_SECONDS = 2.0
-"""How long a job is quiet before its readers are told what it does."""
+PROGRESS_SECONDS = 2.0
+"""A `progress` event is sent after so long without another event."""
 
 
-class Mark(NamedTuple):
-    """One committed step: where its snapshot is, and how many events the trajectory has with it."""
+class CommittedStep(NamedTuple):
+    """A committed step: the key of its snapshot, and the number of events that the trajectory has after it."""
 
     key: str
-    step: int
+    n: int
     digest: str
     events: int
     previous: str
@@ -48,7 +47,7 @@ class Mark(NamedTuple):
 
 @dataclass(frozen=True)
 class EventId:
-    """`seq` counts a step's events from 0; one past the last is the `end` of a job that ended there."""
+    """`seq` counts the events of a step from 0. The `end` of the job comes after the last event of its last step."""
 
     step: int
     digest: str
@@ -59,7 +58,7 @@ class EventId:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Raises Problem for what is no event id."""
+        """Raises Problem when `text` is not an event id."""
         step, _, rest = text.partition(".")
         digest, _, seq = rest.partition(".")
         if not (_is_number(step) and _is_number(seq) and digest.isalnum() and len(digest) <= 64):
@@ -67,33 +66,33 @@ class EventId:
         return cls(int(step), digest, int(seq))
 
 
-class Streams:
-    """Opens event streams over a service. What blocks runs in threads of the streams' own."""
+class EventStreams:
+    """The event streams of a service. Blocking calls run in threads of their own."""
 
     def __init__(
         self,
         service: Service,
         poll: float = POLL_SECONDS,
         heartbeat: float = HEARTBEAT_SECONDS,
-        look: float = LOOK_SECONDS,
+        progress_after: float = PROGRESS_SECONDS,
         threads: int = 8,
     ) -> None:
         self.service = service
-        self.look = look
+        self.progress_after = progress_after
         self._poll = poll
         self._heartbeat = heartbeat
-        # Many streams must not take the threads that requests need.
+        # Streams must not use up the threads of other requests.
         self._threads = CapacityLimiter(threads)
-        self._mark = lru_cache(maxsize=4096)(self._load_mark)
+        self._step = lru_cache(maxsize=4096)(self._load_step)
 
     def is_over(self, found: Record, after: EventId) -> bool:
-        """True when nothing follows `after`: it is the `end` of a job that is still ended."""
+        """True when nothing follows `after`: it is the `end` of a job that has not been requeued since."""
         return found.ended and str(after) == self._end_id(found.snapshot)
 
     async def read(self, owner: str | None, id: str, after: EventId | None) -> AsyncIterator[bytes]:
-        """The stream as bytes, until `end`. While ledger or storage are out of reach it only beats."""
+        """The stream as bytes, until `end`. While ledger or storage are out of reach, only heartbeats are sent."""
         reader = Reader(self, owner, id, after)
-        news = spoke = time.monotonic()
+        last_event = last_sent = time.monotonic()
         yield b"retry: 1000\n\n"
         while not reader.over:
             try:
@@ -103,105 +102,105 @@ class Streams:
                 return
             except StoreError:
                 pieces = []
-            except Problem:  # the job is gone
+            except Problem:  # the job was deleted
                 return
             for piece in pieces:
                 yield piece
             now = time.monotonic()
             if pieces:
-                news = spoke = now
-            elif now - spoke >= self._heartbeat:
+                last_event = last_sent = now
+            elif now - last_sent >= self._heartbeat:
                 yield b":\n\n"
-                spoke = now
+                last_sent = now
             if not reader.over:
-                # A step that took long is told a twentieth of that late at most; the ledger is asked the less.
-                await anyio.sleep(min(max(self._poll, (now - news) / 20), 5 * self._poll))
+                # The pause grows with the step: an event is late by a twentieth of its step at most.
+                await anyio.sleep(min(max(self._poll, (now - last_event) / 20), 5 * self._poll))
 
     def since(self, key: str, after: EventId | None) -> list[tuple[EventId, Event]]:
-        """The events of the chain that ends with snapshot `key`, those behind `after` only.
+        """The events up to snapshot `key` that come after the event `after`.
 
-        An `after` whose step was redone since, with another outcome, gives that step again.
+        If the step of `after` ran again with another outcome, all events of that step are given.
         """
-        marks, base = self._walk(key, after)
+        steps, base = self._steps_since(key, after)
         events = self.service.snapshot(key).trajectory.events
         found: list[tuple[EventId, Event]] = []
-        for mark in marks:
-            same = after is not None and (mark.step, mark.digest) == (after.step, after.digest)
-            for seq, event in enumerate(events[base : mark.events]):
+        for step in steps:
+            same = after is not None and (step.n, step.digest) == (after.step, after.digest)
+            for seq, event in enumerate(events[base : step.events]):
                 if not (same and after and seq <= after.seq):
-                    found.append((EventId(mark.step, mark.digest, seq), event))
-            base = mark.events
+                    found.append((EventId(step.n, step.digest, seq), event))
+            base = step.events
         return found
 
-    def _walk(self, key: str, after: EventId | None) -> tuple[list[Mark], int]:
-        """The marks from `after`'s step on, oldest first, and how many events came before them."""
-        marks: list[Mark] = []
+    def _steps_since(self, key: str, after: EventId | None) -> tuple[list[CommittedStep], int]:
+        """The steps from that of `after` on, oldest first, and the number of events before them."""
+        steps: list[CommittedStep] = []
         while key:
-            mark = self._mark(key)
-            if after and mark.step < after.step:
-                return marks[::-1], mark.events
-            marks.append(mark)
-            key = mark.previous
-        return marks[::-1], 0
+            step = self._step(key)
+            if after and step.n < after.step:
+                return steps[::-1], step.events
+            steps.append(step)
+            key = step.previous
+        return steps[::-1], 0
 
     def end_of(self, key: str) -> EventId:
-        """The id behind the last event of snapshot `key`."""
-        mark = self._mark(key)
-        before = self._mark(mark.previous).events if mark.previous else 0
-        return EventId(mark.step, mark.digest, mark.events - before)
+        """The id after the last event of snapshot `key`."""
+        step = self._step(key)
+        before = self._step(step.previous).events if step.previous else 0
+        return EventId(step.n, step.digest, step.events - before)
 
-    def end(self, found: Record) -> bytes:
-        """The last event: how the job stands now that it has ended."""
+    def end_event(self, found: Record) -> bytes:
+        """The last event: the summary of the ended job."""
         data = json.dumps(self.service.summary(found).model_dump(mode="json"))
         return format_sse_event(data_str=data, event="end", id=self._end_id(found.snapshot))
 
     def _end_id(self, key: str) -> str | None:
         return str(self.end_of(key)) if key else None
 
-    def _load_mark(self, key: str) -> Mark:
+    def _load_step(self, key: str) -> CommittedStep:
         snapshot = self.service.snapshot(key)
         events = snapshot.trajectory.events
         base = len(self.service.snapshot(snapshot.previous).trajectory.events) if snapshot.previous else 0
         said = "\n".join(event.model_dump_json() for event in events[base:])
         digest = hashlib.sha256(said.encode()).hexdigest()[:16]
-        return Mark(key, snapshot.n, digest, len(events), snapshot.previous)
+        return CommittedStep(key, snapshot.n, digest, len(events), snapshot.previous)
 
 
 class Reader:
-    """One reader's place in the stream of one job."""
+    """The position of one reader in the stream of one job."""
 
-    def __init__(self, streams: Streams, owner: str | None, id: str, after: EventId | None) -> None:
+    def __init__(self, streams: EventStreams, owner: str | None, id: str, after: EventId | None) -> None:
         self.over = False
         self._streams = streams
         self._owner = owner
         self._id = id
         self._after: EventId | None = after
-        self._read: str = ""  # the snapshot that was read last
-        self._doing = ""  # what was told last
-        self._look = time.monotonic() + streams.look
+        self._snapshot: str = ""  # the one that was sent last
+        self._doing = ""  # what was sent last
+        self._next_progress = time.monotonic() + streams.progress_after
 
     def poll(self) -> list[bytes]:
         """What is new, encoded. Blocks on ledger and storage; raises StoreError when they don't answer."""
         found = self._streams.service.find(self._owner, self._id)
         pieces: list[bytes] = []
-        place = self._after
-        if found.snapshot != self._read:
-            pieces = [_encode(id, event) for id, event in self._streams.since(found.snapshot, place)]
-            place = self._streams.end_of(found.snapshot)
+        after = self._after
+        if found.snapshot != self._snapshot:
+            pieces = [_encode(id, event) for id, event in self._streams.since(found.snapshot, after)]
+            after = self._streams.end_of(found.snapshot)
         if found.ended:
-            pieces.append(self._streams.end(found))
-        # Only now: had anything above failed, the next poll would have to give it all.
-        self._after, self._read = place, found.snapshot
+            pieces.append(self._streams.end_event(found))
+        # Set last: if anything above fails, the next poll gives all of it.
+        self._after, self._snapshot = after, found.snapshot
         self.over = found.ended
         if pieces:
-            self._doing, self._look = "", time.monotonic() + self._streams.look
+            self._doing, self._next_progress = "", time.monotonic() + self._streams.progress_after
         return pieces or self._progress(found)
 
     def _progress(self, found: Record) -> list[bytes]:
         now = time.monotonic()
-        if now < self._look:
+        if now < self._next_progress:
             return []
-        self._look = now + self._streams.look
+        self._next_progress = now + self._streams.progress_after
         doing = self._streams.service.doing(found)
         if doing == self._doing:
             return []
@@ -210,7 +209,7 @@ class Reader:
 
 
 def _encode(id: EventId, event: Event) -> bytes:
-    # ASCII only: clients that split lines at U+2028 read it right, too.
+    # ASCII only, because some clients split lines at U+2028.
     data = json.dumps(event.model_dump(mode="json"), separators=(",", ":"))
     return format_sse_event(data_str=data, event=event.kind, id=str(id))
 

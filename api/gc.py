@@ -1,6 +1,6 @@
-"""`visiondirector gc`: remove what may go. It works on storage and ledger, so it runs where their settings are.
+"""`visiondirector gc`: remove old jobs and unused pictures. It needs the settings of storage and ledger.
 
-What speaks to those is imported when it runs: every other command starts in half the time.
+The clients of storage and ledger are imported when it runs: every other command starts in half the time.
 """
 
 import argparse
@@ -25,13 +25,13 @@ def add(add_parser: Add) -> None:
     """Put the command into a parser."""
     made = add_parser(
         "gc",
-        help="remove old jobs and pictures that nobody names (on a machine that has the service's settings)",
-        description="Remove jobs that ended long ago, if keep_days says so, what deleted jobs left behind, and "
-        "pictures that no stored job names. Reads VISIONDIRECTOR_* as the service does; may run beside it at any time.",
+        help="remove old jobs and unused pictures (on a machine with the settings of the service)",
+        description="Remove jobs that ended more than keep_days ago, the rest of deleted jobs, and pictures that no "
+        "stored job names. It reads VISIONDIRECTOR_* as the service does, and may run at any time beside the service.",
     )
-    made.add_argument("--dry-run", action="store_true", help="say what would go, and remove nothing")
-    made.add_argument("--keep-days", type=float, metavar="N", help="instead of VISIONDIRECTOR_KEEP_DAYS; 0: for ever")
-    made.add_argument("--json", action="store_true", help="one JSON object instead of prose")
+    made.add_argument("--dry-run", action="store_true", help="list what would be removed, and remove nothing")
+    made.add_argument("--keep-days", type=float, metavar="N", help="in place of VISIONDIRECTOR_KEEP_DAYS (0: keep all)")
+    made.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     made.set_defaults(local=run)
 
 
@@ -46,14 +46,14 @@ def run(args: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return 2
     except StoreError as error:
-        print(f"{error}\nWhat was not removed is left for the next time.", file=sys.stderr)
+        print(f"{error}\nThe next run removes the rest.", file=sys.stderr)
         return 3
-    print(json.dumps(asdict(swept)) if args.json else told(swept, args.dry_run))
+    print(json.dumps(asdict(swept)) if args.json else listing(swept, args.dry_run))
     return 0
 
 
 def sweep(settings: "Settings", dry: bool) -> "Swept":
-    """One sweep over what the settings name."""
+    """One sweep over the storage and ledger of the settings."""
     from tasks.ledger.ledger import Ledger, connect
     from tasks.retention import Sweeper
     from tasks.store import Archive, S3Store
@@ -64,8 +64,8 @@ def sweep(settings: "Settings", dry: bool) -> "Swept":
         return Sweeper(store, Archive(store), ledger, keep_s, grace_s).sweep(dry)
 
 
-def told(swept: "Swept", dry: bool) -> str:
-    """A line for each job, and the sum."""
+def listing(swept: "Swept", dry: bool) -> str:
+    """One line for each job, and the totals."""
     lines = [f"{job}  {why}" for job, why in sorted(swept.jobs.items())]
     lines += [f"{job}  stays: it is active again" for job in swept.active]
     counts = f"{len(swept.jobs)} jobs, {swept.images} pictures, {swept.blobs} blobs, {swept.bytes / 1e6:,.1f} MB"

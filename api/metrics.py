@@ -1,6 +1,6 @@
-"""What the API tells Prometheus: requests, readiness, and what the ledger knows. Its token needs the scope operate.
+"""The metrics of the API: requests, readiness, and the state of the ledger. They need a token with the scope operate.
 
-No label takes an unbounded value: users name editor models, and so queues, freely.
+No label takes an unbounded value: users choose the names of editor models, and so of queues.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -12,14 +12,14 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from api.routes import SomeCaller, TheDoor
+from api.routes import ApiState, SomeCaller
 from director.errors import StoreError
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.types import QueueDepth
 from tasks.tokens import Scope
 
 MOST_QUEUES = 20
-"""Queues that nobody serves are named up to this many, those with the most jobs first; the rest is `other`."""
+"""Of the queues without a worker so many have a label of their own, the fullest first; the others are `other`."""
 OTHER = "other"
 
 router = APIRouter()
@@ -28,23 +28,23 @@ _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
 @router.get("/metrics", include_in_schema=False)
-def metrics(door: TheDoor, caller: SomeCaller, request: Request) -> Response:
+def metrics(state: ApiState, caller: SomeCaller, request: Request) -> Response:
     """For Prometheus."""
     caller.check(Scope.OPERATE)
     registry = CollectorRegistry()
     registry.register(request.app.state.requests.seconds)
-    registry.register(Standing(door.service.ledger, door.checks))
+    registry.register(LedgerCollector(state.service.ledger, state.checks))
     ProcessCollector(registry=registry)
     encode, content_type = choose_encoder(request.headers.get("accept", ""))
     return Response(encode(registry), media_type=content_type)
 
 
-class Requests:
+class RequestMetrics:
     """Counts requests by route, never by path: paths hold ids."""
 
     def __init__(self) -> None:
         self.seconds = Histogram(
-            "visiondirector_api_seconds", "Seconds until an answer began (an event stream goes on after that)",
+            "visiondirector_api_seconds", "Seconds until the answer started (an event stream continues after that)",
             ["method", "route", "status"], buckets=_BUCKETS, registry=None,
         )  # fmt: skip
 
@@ -54,10 +54,10 @@ class Requests:
         self.seconds.labels(method, route, status).observe(seconds)
 
 
-class Standing(Collector):
-    """How queues and dead letters stand now, asked of the ledger at each scrape: three short scripts.
+class LedgerCollector(Collector):
+    """The state of queues and dead letters, read from the ledger at each scrape by three short scripts.
 
-    With the ledger out of reach only readiness is told: a number that nobody knows is not zero.
+    While the ledger is out of reach only readiness is exported: an unknown number is not zero.
     """
 
     def __init__(self, ledger: Ledger, checks: Mapping[str, Callable[[], bool]]) -> None:
@@ -65,7 +65,7 @@ class Standing(Collector):
         self._checks = checks
 
     def collect(self) -> Iterable[Metric]:
-        ready = GaugeMetricFamily("visiondirector_ready", "1: this part answers the API", labels=["part"])
+        ready = GaugeMetricFamily("visiondirector_ready", "1 while this part answers the API, else 0", labels=["part"])
         for part, check in self._checks.items():
             ready.add_metric([part], float(check()))
         yield ready
@@ -79,9 +79,9 @@ class Standing(Collector):
         depths = bounded(self._ledger.depths(), serving)
         columns: dict[str, tuple[str, Callable[[QueueDepth], float]]] = {
             "waiting": ("Jobs that wait for a worker", lambda depth: depth.waiting),
-            "leased": ("Jobs being worked on", lambda depth: depth.leased),
+            "leased": ("Jobs that a worker holds", lambda depth: depth.leased),
             "delayed": ("Jobs that wait before another try", lambda depth: depth.delayed),
-            "unhinted": ("Jobs that wait and that no message tells of yet", lambda depth: depth.unhinted),
+            "unhinted": ("Jobs that wait and have no message in the broker yet", lambda depth: depth.unhinted),
             "oldest_hint_seconds": ("Age of the oldest message of a waiting job", lambda depth: depth.oldest_ms / 1000),
             "workers": ("Workers that serve the queue", lambda depth: len(serving.get(depth.queue, ()))),
         }
@@ -96,25 +96,25 @@ class Standing(Collector):
     def _tallies(self, serving: Iterable[str]) -> Iterable[Metric]:
         tallies = self._ledger.tallies()
         for name, about, numbers in (
-            ("lease_deaths", "Workers that went silent over a step", tallies.lease_deaths),
-            ("dead_letters", "Jobs that used up their tries", tallies.dead_letters),
+            ("lease_deaths", "Workers whose lease expired during a step", tallies.lease_deaths),
+            ("dead_letters", "Jobs that failed after their last attempt", tallies.dead_letters),
         ):
             family = CounterMetricFamily(f"visiondirector_{name}", about, labels=["queue"])
-            # Series are there before their first event: rate() would miss that otherwise.
-            for queue, number in {**dict.fromkeys(serving, 0), **_capped(numbers)}.items():
+            # A series starts at 0: rate() would miss the first event otherwise.
+            for queue, number in {**dict.fromkeys(serving, 0), **_largest(numbers)}.items():
                 family.add_metric([queue], number)
             yield family
 
 
 def bounded(depths: Iterable[QueueDepth], serving: Mapping[str, object]) -> list[QueueDepth]:
-    """Every queue that is served, the fullest of the others that hold jobs, and their rest as one."""
+    """Every queue with a worker, the fullest queues without one, and the sum of the others."""
     known = {depth.queue: depth for depth in depths}
     served = [known.get(queue) or QueueDepth(queue=queue, waiting=0, leased=0) for queue in sorted(serving)]
-    strange = [depth for depth in known.values() if depth.queue not in serving and _jobs_on(depth)]
-    strange.sort(key=lambda depth: (-_jobs_on(depth), depth.queue))
-    rest = strange[MOST_QUEUES:]
+    unserved = [depth for depth in known.values() if depth.queue not in serving and _jobs_on(depth)]
+    unserved.sort(key=lambda depth: (-_jobs_on(depth), depth.queue))
+    rest = unserved[MOST_QUEUES:]
     if not rest:
-        return [*served, *strange]
+        return [*served, *unserved]
     other = QueueDepth(
         queue=OTHER,
         waiting=sum(depth.waiting for depth in rest),
@@ -123,21 +123,21 @@ def bounded(depths: Iterable[QueueDepth], serving: Mapping[str, object]) -> list
         unhinted=sum(depth.unhinted for depth in rest),
         oldest_ms=max(depth.oldest_ms for depth in rest),
     )
-    return [*served, *strange[:MOST_QUEUES], other]
+    return [*served, *unserved[:MOST_QUEUES], other]
 
 
 def _jobs_on(depth: QueueDepth) -> int:
     return depth.waiting + depth.leased + depth.delayed
 
 
-def _capped(numbers: Mapping[str, int]) -> dict[str, int]:
+def _largest(numbers: Mapping[str, int]) -> dict[str, int]:
     ordered = sorted(numbers.items(), key=lambda item: (-item[1], item[0]))
     rest = sum(number for _, number in ordered[MOST_QUEUES:])
     return dict(ordered[:MOST_QUEUES]) | ({OTHER: rest} if rest else {})
 
 
 def _workers(serving: Mapping[str, Iterable[str]]) -> Metric:
-    """Worker programs by seat: an editor that serves two models is one."""
+    """Worker programs by seat: an editor that serves two models counts once."""
     seats: dict[str, set[str]] = {}
     for queue, workers in serving.items():
         seats.setdefault(queue.partition(".")[0], set()).update(workers)

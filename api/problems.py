@@ -74,20 +74,20 @@ class Problem(Exception):
 
 
 def invalid(field: str, message: str, fix: str = "", status: int = 422) -> Problem:
-    """One field is at fault."""
+    """The problem of a field that can't be used."""
     slug = {400: "unreadable", 413: "too-large", 422: "invalid"}[status]
     title = {400: "The request can't be read", 413: "Too large", 422: "The request can't be used"}[status]
     return Problem(status, slug, title, errors=[FieldError(field=field, message=message, fix=fix)])
 
 
 def unavailable(error: StoreError) -> Problem:
-    """What the job needs is out of reach for now; the same request may be sent again."""
+    """The problem of a backend that does not answer, or of stored data that is missing."""
     if isinstance(error, NotFound):
         log.error("missing %s", error)
         return Problem(500, "missing", "Something that was stored is missing", "It has been logged.")
     wiped = isinstance(error, Wiped)
     title = "The ledger is being rebuilt" if wiped else "Storage or the ledger is out of reach"
-    # The error's own text may name hosts and keys: it goes to the log only.
+    # The text of the error may name hosts and keys: it is logged and not sent.
     log.warning("unavailable error=%s %s", type(error).__name__, error)
     return Problem(
         503, "unavailable", title, "Nothing is lost: send the same request again in a moment.",
@@ -96,7 +96,7 @@ def unavailable(error: StoreError) -> Problem:
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error of this app with a problem document."""
+    """Let the app answer every error with a problem document."""
 
     async def on_problem(request: Request, error: Exception) -> Response:
         assert isinstance(error, Problem)
@@ -116,12 +116,12 @@ def install(app: FastAPI) -> None:
         return problem.response(request.url.path)
 
     async def on_fault(request: Request, error: Exception) -> Response:
-        # Starlette raises it again behind this answer, and the server logs it with its traceback.
-        return Problem(500, "fault", "A fault in the service", "It has been logged.").response(request.url.path)
+        # Starlette raises it again after this answer, and the server logs it with its traceback.
+        return Problem(500, "fault", "The service has a fault", "It has been logged.").response(request.url.path)
 
     async def on_parameters(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        # The first word of each place says "query" or "header", which the parameter's name makes clear.
+        # The first part of each path is "query" or "header", which the name of the parameter makes clear.
         details = [{**detail, "loc": detail["loc"][1:]} for detail in error.errors()]
         return from_pydantic(details, {}).response(request.url.path)
 
@@ -134,9 +134,9 @@ def install(app: FastAPI) -> None:
 
 
 def from_pydantic(details: Sequence[Any], models: Mapping[tuple[str, ...], type[BaseModel]]) -> Problem:
-    """The errors of pydantic's `ValidationError.errors()` in words for a person.
+    """The problem of a body or parameter, from pydantic's `ValidationError.errors()`.
 
-    `models` tells which model stands at which place (without list indexes), to suggest its names.
+    `models` maps the path of a field (without list indexes) to its model, to suggest names.
     """
     return Problem(
         422, "invalid", "The request can't be used",
@@ -145,21 +145,21 @@ def from_pydantic(details: Sequence[Any], models: Mapping[tuple[str, ...], type[
 
 
 def _field_error(detail: Any, models: Mapping[tuple[str, ...], type[BaseModel]]) -> FieldError:
-    place = tuple(str(part) for part in detail["loc"])
+    path = tuple(str(part) for part in detail["loc"])
     kind, context = str(detail["type"]), detail.get("ctx", {})
     if kind == "extra_forbidden":
         model = models.get(tuple(str(p) for p in detail["loc"][:-1] if isinstance(p, str)))
         known = public_names(model) if model else []
-        return FieldError(field=_dotted(place), message="there is no such field", fix=_suggest(place[-1], known))
+        return FieldError(field=_dotted(path), message="there is no such field", fix=_suggest(path[-1], known))
     if kind == "value_error":
         message, _, fix = str(context["error"]).partition(": ")
         model = models.get(tuple(str(p) for p in detail["loc"] if isinstance(p, str)))
-        # A rule over a whole model starts with the name of the field that it is about.
+        # The message of a rule over a whole model starts with the name of a field.
         subject = message.split(" ", 1)[0]
         if model and subject in public_names(model):
-            place = (*place, subject)
-        return FieldError(field=_dotted(place), message=message, fix=fix)
-    return FieldError(field=_dotted(place), message=_message(kind, context, str(detail["msg"])))
+            path = (*path, subject)
+        return FieldError(field=_dotted(path), message=message, fix=fix)
+    return FieldError(field=_dotted(path), message=_message(kind, context, str(detail["msg"])))
 
 
 def _suggest(name: str, known: Iterable[str]) -> str:
@@ -169,8 +169,8 @@ def _suggest(name: str, known: Iterable[str]) -> str:
     return f"leave it out; known here: {', '.join(names)}" if names else "leave it out"
 
 
-def _dotted(place: Sequence[str]) -> str:
-    return ".".join(part[:64] for part in place) or "body"
+def _dotted(path: Sequence[str]) -> str:
+    return ".".join(part[:64] for part in path) or "body"
 
 
 _MESSAGES = {

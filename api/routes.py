@@ -13,13 +13,14 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from fastapi.sse import EventSourceResponse
 
-from api.auth import Caller, Doorkeeper
-from api.events import EventId, Streams
+from api.auth import Authenticator, Caller
+from api.events import EventId, EventStreams
 from api.problems import invalid
-from api.schemas import Attempts, Envelope, JobList, Uploaded, Wanted
+from api.schemas import Attempts, Envelope, JobFilter, JobList, Uploaded
 from api.service import Service
-from api.waiting import Waits, applied, wait_of
+from api.waiting import JobWaiter, preference_applied, preferred_wait
 from tasks.jobs import ACTIVE
+from tasks.store import Thumbnails
 from tasks.store.png_metadata import with_metadata
 from tasks.tokens import Scope
 
@@ -27,26 +28,27 @@ MAX_JSON_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
-class Door:
-    """What the routes stand on. `checks` tell by name whether a machine behind the door answers."""
+class AppState:
+    """What the routes use. `checks` tell by name whether a backend answers."""
 
     service: Service
-    streams: Streams
-    waits: Waits
-    doorkeeper: Doorkeeper
+    streams: EventStreams
+    waiter: JobWaiter
+    thumbnails: Thumbnails
+    authenticator: Authenticator
     checks: Mapping[str, Callable[[], bool]]
-    image_metadata: bool = True
+    image_metadata: bool
 
 
-def _door(request: Request) -> Door:
-    return cast(Door, request.app.state.door)
+def _state(request: Request) -> AppState:
+    return cast(AppState, request.app.state.api)
 
 
-TheDoor = Annotated[Door, Depends(_door)]
+ApiState = Annotated[AppState, Depends(_state)]
 
 
-async def _caller(request: Request, door: TheDoor) -> Caller:
-    return door.doorkeeper.caller(request)
+async def _caller(request: Request, state: ApiState) -> Caller:
+    return state.authenticator.caller(request)
 
 
 SomeCaller = Annotated[Caller, Depends(_caller)]
@@ -68,13 +70,13 @@ async def _orderer(caller: SomeCaller) -> Caller:
 
 
 Owner = Annotated[str | None, Depends(_owner)]
-"""Whose jobs the caller may see; None: everybody's."""
+"""The owner whose jobs the caller may see; None: of all owners."""
 Writer = Annotated[Caller, Depends(_writer)]
 Orderer = Annotated[Caller, Depends(_orderer)]
 
 
 async def _json_body(request: Request, caller: Writer) -> bytes:
-    # The caller is asked for first, so that a stranger's body is not read.
+    # `caller` comes first, so that the body of an unknown caller is not read.
     return await _read(request, MAX_JSON_BYTES, "body")
 
 
@@ -100,7 +102,7 @@ def _body(media_type: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {media_type: {"schema": schema}}}}
 
 
-Prefer = Annotated[list[str] | None, Header(description="wait=N: answer once the job has ended, or after N seconds")]
+Prefer = Annotated[list[str] | None, Header(description="wait=N: answer when the job has ended, or after N seconds")]
 
 router = APIRouter(prefix="/v1")
 health = APIRouter()
@@ -114,7 +116,7 @@ health = APIRouter()
 )
 async def submit(
     request: Request,
-    door: TheDoor,
+    state: ApiState,
     caller: Writer,
     body: Annotated[bytes, Depends(_json_body)],
     idempotency_key: Annotated[str | None, Header()] = None,
@@ -122,94 +124,94 @@ async def submit(
 ) -> Response:
     """Start a job. The same Idempotency-Key and body give the same job again, with 200.
 
-    `Prefer: wait=N` answers once the job has ended, with 200, or after N seconds.
+    With `Prefer: wait=N` the answer comes when the job has ended, with 200, or after N seconds.
     """
-    envelope, new = await run_in_threadpool(door.service.submit, caller, body, idempotency_key)
+    envelope, new = await run_in_threadpool(state.service.submit, caller, body, idempotency_key)
     headers = {"Location": envelope.links["self"]}
-    if seconds := wait_of(prefer):
-        envelope = await door.waits.until_ended(request, caller.owner, envelope.id, seconds)
-        headers |= applied(seconds)
+    if seconds := preferred_wait(prefer):
+        envelope = await state.waiter.until_ended(request, caller.owner, envelope.id, seconds)
+        headers |= preference_applied(seconds)
     return _envelope(envelope, 202 if new and envelope.status in ACTIVE else 200, headers)
 
 
 @router.get("/jobs", response_model=JobList)
-def jobs(door: TheDoor, owner: Owner, wanted: Annotated[Wanted, Query()]) -> JobList:
+def jobs(state: ApiState, owner: Owner, filters: Annotated[JobFilter, Query()]) -> JobList:
     """The newest jobs first. All filters must hold; `next` is the `cursor` of the page that follows."""
-    query = wanted.query(owner)
-    return door.service.list(query, wanted.limit, wanted.cursor) if query else JobList(jobs=[], next=None)
+    query = filters.query(owner)
+    return state.service.list(query, filters.limit, filters.cursor) if query else JobList(jobs=[], next=None)
 
 
 @router.get("/jobs/{id}", response_model=Envelope)
-async def show(request: Request, door: TheDoor, owner: Owner, id: str, prefer: Prefer = None) -> Response:
-    """How the job stands. `Prefer: wait=N` answers once it has ended, or after N seconds."""
-    if seconds := wait_of(prefer):
-        envelope = await door.waits.until_ended(request, owner, id, seconds)
-        return _envelope(envelope, headers=applied(seconds))
-    return _envelope(await run_in_threadpool(door.service.show, owner, id))
+async def show(request: Request, state: ApiState, owner: Owner, id: str, prefer: Prefer = None) -> Response:
+    """The job. With `Prefer: wait=N` the answer comes when the job has ended, or after N seconds."""
+    if seconds := preferred_wait(prefer):
+        envelope = await state.waiter.until_ended(request, owner, id, seconds)
+        return _envelope(envelope, headers=preference_applied(seconds))
+    return _envelope(await run_in_threadpool(state.service.show, owner, id))
 
 
 @router.delete("/jobs/{id}", status_code=204)
-def delete(door: TheDoor, caller: Writer, id: str) -> None:
-    """Delete a job that has ended, with its brief and all that was said. Pictures that no other job shares go
-    with the next sweep (`visiondirector gc`)."""
-    door.service.delete(caller, id)
+def delete(state: ApiState, caller: Writer, id: str) -> None:
+    """Delete a job that has ended, with its brief, prompts and replies. The next sweep (`visiondirector gc`) removes
+    the pictures that no other job uses."""
+    state.service.delete(caller, id)
 
 
 @router.post("/jobs/{id}/cancel", status_code=202, response_model=Envelope)
-def cancel(door: TheDoor, caller: Orderer, id: str) -> Response:
-    """Ask the job to stop. One that has ended stays as it is, with 200."""
-    envelope = door.service.cancel(caller, id)
+def cancel(state: ApiState, caller: Orderer, id: str) -> Response:
+    """Ask the job to stop. An ended job stays as it is, with 200."""
+    envelope = state.service.cancel(caller, id)
     return _envelope(envelope, 202 if envelope.status in ACTIVE else 200)
 
 
 @router.post("/jobs/{id}/requeue", status_code=202, response_model=Envelope)
-def requeue(door: TheDoor, caller: Orderer, id: str) -> Response:
-    """Let a job go on whose step failed too often, from that step."""
-    return _envelope(door.service.requeue(caller, id), 202)
+def requeue(state: ApiState, caller: Orderer, id: str) -> Response:
+    """Continue a job whose step failed too often, at that step."""
+    return _envelope(state.service.requeue(caller, id), 202)
 
 
 @router.get("/jobs/{id}/attempts", response_model=Attempts)
-def attempts(door: TheDoor, owner: Owner, id: str) -> Attempts:
-    """What each try of each step took, and how it ended."""
-    return door.service.attempts(owner, id)
+def attempts(state: ApiState, owner: Owner, id: str) -> Attempts:
+    """The cost and the end of each attempt of each step."""
+    return state.service.attempts(owner, id)
 
 
 @router.get("/jobs/{id}/trajectory")
-def trajectory(door: TheDoor, owner: Owner, id: str) -> Response:
-    """Everything that the loop did so far."""
-    found = door.service.find(owner, id)
-    return Response(door.service.trajectory(found).model_dump_json(), media_type="application/json")
+def trajectory(state: ApiState, owner: Owner, id: str) -> Response:
+    """All that the loop did so far."""
+    found = state.service.find(owner, id)
+    return Response(state.service.trajectory(found).model_dump_json(), media_type="application/json")
 
 
 @router.get("/jobs/{id}/image", response_class=Response)
 def image(
-    door: TheDoor, owner: Owner, id: str, metadata: bool = True, if_none_match: Annotated[str | None, Header()] = None
+    state: ApiState, owner: Owner, id: str, metadata: bool = True, if_none_match: Annotated[str | None, Header()] = None
 ) -> Response:
-    """The best picture so far, as PNG. With `metadata` it says inside what made it: brief, settings, seed.
+    """The best picture so far, as PNG. With `metadata` the file holds the brief, the settings and the seed.
 
-    The ETag is the picture's hash, followed by a hash of what it says, if anything.
+    The ETag is the hash of the picture, followed by a hash of the metadata, if any.
     """
-    picture, text = door.service.picture(owner, id)
-    imprinted = metadata and door.image_metadata
-    etag = f'"{picture}-{sha256(text.encode()).hexdigest()[:16]}"' if imprinted else f'"{picture}"'
-    headers = {"ETag": etag, "Cache-Control": "private, no-cache", "X-Content-Type-Options": "nosniff"}
+    picture, text = state.service.picture(owner, id)
+    with_text = metadata and state.image_metadata
+    etag = f'"{picture}-{sha256(text.encode()).hexdigest()[:16]}"' if with_text else f'"{picture}"'
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     if if_none_match and etag in if_none_match:
         return Response(status_code=304, headers=headers)
-    png = door.service.images.get(picture)
-    return Response(with_metadata(png, text) if imprinted else png, media_type="image/png", headers=headers)
+    png = state.service.images.get(picture)
+    return Response(with_metadata(png, text) if with_text else png, media_type="image/png", headers=headers)
 
 
 @router.get("/jobs/{id}/events", response_class=Response)
 async def events(
-    door: TheDoor, owner: Owner, id: str, last_event_id: Annotated[str | None, Header()] = None
+    state: ApiState, owner: Owner, id: str, last_event_id: Annotated[str | None, Header()] = None
 ) -> Response:
-    """Server-sent events: what the loop does, as it does it, then `end`. Last-Event-ID resumes."""
+    """Server-sent events: each event of the loop as it happens, then `end`. Last-Event-ID resumes the stream."""
     after = EventId.parse(last_event_id) if last_event_id else None
-    found = await run_in_threadpool(door.service.find, owner, id)
-    if after and await run_in_threadpool(door.streams.is_over, found, after):
+    found = await run_in_threadpool(state.service.find, owner, id)
+    if after and await run_in_threadpool(state.streams.is_over, found, after):
         return Response(status_code=204)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return EventSourceResponse(door.streams.read(owner, id, after), headers=headers)
+    return EventSourceResponse(state.streams.read(owner, id, after), headers=headers)
 
 
 @router.put(
@@ -217,9 +219,9 @@ async def events(
     response_model=Uploaded,
     openapi_extra=_body("application/octet-stream", {"type": "string", "format": "binary"}),
 )
-def upload(door: TheDoor, caller: Writer, body: Annotated[bytes, Depends(_image_body)]) -> Uploaded:
-    """Store a picture to start from. It is decoded and stored as plain PNG pixels, and yours to name in briefs."""
-    return door.service.upload(caller, body)
+def upload(state: ApiState, caller: Writer, body: Annotated[bytes, Depends(_image_body)]) -> Uploaded:
+    """Store a picture to start from. Its pixels are stored as a plain PNG, and your briefs may name it."""
+    return state.service.upload(caller, body)
 
 
 @health.get("/healthz")
@@ -229,9 +231,9 @@ async def healthz() -> dict[str, str]:
 
 
 @health.get("/readyz")
-def readyz(door: TheDoor) -> JSONResponse:
-    """What stands behind the door answers, too; 503 when something does not."""
-    answers = {name: check() for name, check in door.checks.items()}
+def readyz(state: ApiState) -> JSONResponse:
+    """Ledger, storage and broker answer, too; 503 when something does not."""
+    answers = {name: check() for name, check in state.checks.items()}
     ready = all(answers.values())
     lines = {name: "ok" if fine else "does not answer" for name, fine in answers.items()}
     return JSONResponse({"status": "ok" if ready else "not ready", **lines}, 200 if ready else 503)

@@ -1,4 +1,4 @@
-"""What goes in and out of the door, beyond the nouns of `director.types`."""
+"""The bodies and parameters of the API, beside the types of `director.types`."""
 
 import hashlib
 import json
@@ -44,7 +44,7 @@ class BriefIn(Brief):
 
 
 class SettingsIn(LoopSettings):
-    """Settings as sent. `strategy` names a set of them; those given beside it go first."""
+    """Settings as sent. `strategy` names a set of values; settings that are given beside it replace them."""
 
     strategy: Annotated[str, AfterValidator(_known_strategy)] = "ours"
 
@@ -69,7 +69,7 @@ class Submission(Value):
 
     @classmethod
     def parse(cls, body: bytes) -> tuple[Self, str]:
-        """The submission, and the sha256 that tells whether a repeated body is the same."""
+        """The submission, and the sha256 by which a repeated body is recognised."""
         try:
             raw = from_json(body, allow_inf_nan=False)
         except ValueError as error:
@@ -82,12 +82,12 @@ class Submission(Value):
         try:
             read = cls.model_validate(raw)
         except ValidationError as error:
-            raise from_pydantic(error.errors(include_url=False), _PLACES) from None
+            raise from_pydantic(error.errors(include_url=False), _MODELS) from None
         canonical = json.dumps(raw, sort_keys=True, separators=(",", ":"))
         return read, hashlib.sha256(canonical.encode()).hexdigest()
 
     def job(self, owner: str, key: str, created: float, body_sha256: str) -> Job:
-        """The job that this asks for. Without a seed of its own it gets one that its id implies."""
+        """The job of this submission. Without a seed it gets one from its id."""
         id_ = job_id(owner, key)
         # 53 bits: a number that JavaScript reads back unchanged.
         implied = int.from_bytes(hashlib.blake2b(id_.encode(), digest_size=8).digest()) >> 11
@@ -104,7 +104,7 @@ class Submission(Value):
         )
 
 
-_PLACES: dict[tuple[str, ...], type[BaseModel]] = {
+_MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     (): Submission,
     ("brief",): BriefIn,
     ("brief", "goals"): Goal,
@@ -177,7 +177,7 @@ class JobSummary(BaseModel):
     links: dict[str, str]
 
 
-class Wanted(BaseModel):
+class JobFilter(BaseModel):
     """Which jobs to list. Times are seconds since the epoch."""
 
     model_config = ConfigDict(extra="forbid")
@@ -191,7 +191,7 @@ class Wanted(BaseModel):
     cursor: Annotated[str | None, Field(pattern=CURSOR, description="`next` of the page before")] = None
 
     def query(self, reach: str | None) -> Query | None:
-        """`reach`: whose jobs the caller may see, None: everybody's. None when nothing can match."""
+        """`reach`: the owner whose jobs the caller may see, None: of all owners. Gives None when nothing can match."""
         if reach is not None and self.owner not in (None, reach):
             return None
         return Query(

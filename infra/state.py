@@ -1,4 +1,4 @@
-"""What a local stack keeps between one `up` and the next: its ports and secrets, in `var/stack.json`."""
+"""The state of a stack between two `up`: its ports and secrets, in `var/stack.json`."""
 
 import hashlib
 import json
@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from infra.files import replace_file
 from infra.servers import free_port, port_is_free, redis_url
 
-# Every process of a stack carries it, so that `down` finds those whose supervisord was killed.
+# In the environment of every process of a stack, so that `down` finds those whose supervisord was killed.
 MARK = "VISIONDIRECTOR_STACK"
 BUCKET = "visiondirector"
 # Linux has 108 bytes for the path of a unix socket; supervisord appends a dot and its pid while it binds.
 LONGEST_SOCKET = 107 - len(".4194304")
-# Whoever starts a stack operates it.
+# The user who starts a stack operates it.
 _SCOPES = ("read", "write", "operate")
 _PORTS = ("redis_port", "s3_port", "api_port", "flower_port")
 _SECRETS = ("redis_password", "s3_secret", "token")
@@ -24,7 +25,7 @@ _SECRETS = ("redis_password", "s3_secret", "token")
 
 @dataclass(frozen=True)
 class State:
-    """The ports and secrets of the stack over the folder `var`."""
+    """The ports and secrets of the stack in the folder `var`."""
 
     var: Path
     redis_port: int
@@ -47,7 +48,7 @@ class State:
 
     @property
     def flower_password(self) -> str:
-        """The token opens Flower too."""
+        """The token is also the password of Flower."""
         return self.token
 
     @property
@@ -55,7 +56,7 @@ class State:
         return self.var / "token"
 
     def settings(self) -> dict[str, str]:
-        """The stack as the environment of any process that belongs to it or talks to it."""
+        """The environment of a process that belongs to the stack or uses it."""
         return {
             "VISIONDIRECTOR_BROKER_URL": redis_url(self.redis_port, self.redis_password, 0),
             "VISIONDIRECTOR_LEDGER_URL": redis_url(self.redis_port, self.redis_password, 1),
@@ -73,7 +74,7 @@ class State:
 
 
 def load(var: Path) -> State | None:
-    """The state of an earlier `up`, if there was one that can be read."""
+    """The state of an earlier `up`, if its file can be read."""
     try:
         kept: dict[str, Any] = json.loads((var / "stack.json").read_text())
         return State(var=var, **{name: kept[name] for name in (*_PORTS, *_SECRETS)})
@@ -82,7 +83,7 @@ def load(var: Path) -> State | None:
 
 
 def prepare(var: Path) -> State:
-    """The state to start with: kept secrets, kept ports as far as they are free; written for the owner only."""
+    """The state for an `up`: the secrets of the last one, and its ports where they are free. It is stored."""
     earlier = load(var)
     kept: dict[str, Any] = {} if earlier is None else vars(earlier)
     ports: dict[str, int] = {}
@@ -92,17 +93,10 @@ def prepare(var: Path) -> State:
         ports[name] = port if port and port not in taken and port_is_free(port) else free_port(taken)
     made: dict[str, Any] = {name: kept.get(name) or secrets.token_urlsafe(24) for name in _SECRETS}
     state = State(var=var, **ports, **made)
-    write_private(var / "stack.json", json.dumps({"api_url": state.api_url, **ports, **made}, indent=2) + "\n")
-    write_private(state.token_file, state.token + "\n")
+    text = json.dumps({"api_url": state.api_url, **ports, **made}, indent=2) + "\n"
+    replace_file(var / "stack.json", text.encode())
+    replace_file(state.token_file, f"{state.token}\n".encode())
     return state
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace `path` in one move; nobody but its owner can read it at any moment."""
-    part = path.with_name(f"{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
-    part.replace(path)
 
 
 def log_path(var: Path, program: str) -> Path:
@@ -110,9 +104,9 @@ def log_path(var: Path, program: str) -> Path:
 
 
 def socket_path(var: Path) -> Path:
-    """Where supervisord listens: in `var`, or in a short folder of this user's if that path is too long.
+    """The socket of supervisord: in `var`, or in a folder with a short path if that path is too long.
 
-    Raises PermissionError when someone else has made that folder.
+    Raises PermissionError when another user owns that folder, or can read it.
     """
     near = var / "supervisor.sock"
     if len(os.fsencode(near)) <= LONGEST_SOCKET:

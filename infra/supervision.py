@@ -1,4 +1,4 @@
-"""supervisord, from start to clean end. It restarts what dies; this starts it, asks it, and sweeps after it."""
+"""Starts, controls and ends supervisord, which restarts programs that die."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ STOP_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Process:
-    """How a program stands, in supervisord's words: RUNNING, STARTING, BACKOFF, FATAL, STOPPED, …"""
+    """A program. `state` is supervisord's: RUNNING, STARTING, BACKOFF, FATAL, STOPPED, …"""
 
     name: str
     state: str
@@ -32,14 +32,14 @@ class Process:
 
 
 class Supervisor:
-    """The supervisord of the stack over `var`, whether it runs or not."""
+    """The supervisord of the stack over `var`. It may be down."""
 
     def __init__(self, var: Path) -> None:
         self._var = var
         self._daemon: subprocess.Popen[bytes] | None = None
 
     def start(self, conf: Path, environment: Mapping[str, str], bound: bool) -> None:
-        """Start supervisord and wait until it answers. `bound`: it ends with the thread that started it."""
+        """Start supervisord and wait until it answers. `bound`: it ends with the thread that starts it."""
         command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(conf)]
         log = log_path(self._var, "supervisord.out")
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -81,37 +81,38 @@ class Supervisor:
                 return process
         raise KeyError(f"the stack has no program {name!r}")
 
-    def start_program(self, name: str, wait: bool = True) -> None:
+    def start_program(self, name: str) -> None:
+        """Spawn it; it may not be ready yet."""
         with self._calls() as supervisor:
-            supervisor.startProcess(name, wait)
+            supervisor.startProcess(name, False)
 
     def stop_program(self, name: str, wait: bool = True) -> None:
         with self._calls() as supervisor:
             supervisor.stopProcess(name, wait)
 
     def shutdown(self, last: Collection[str]) -> None:
-        """End every program, those of `last` after all others, then supervisord; what is left then is killed."""
-        members = list(members_of(self._var))
+        """End every program, those of `last` after all others, then supervisord. Kill the processes that remain."""
+        processes = list(stack_processes(self._var))
         if pid := self.pid():
-            # supervisord's own shutdown is slow: it looks at one program a second, even if that has ended.
+            # supervisord's own shutdown is slow: it checks one program a second, even if that has ended.
             names = [process.name for process in self.processes()]
             self._stop([name for name in names if name not in last])
             self._stop([name for name in names if name in last])
             with self._calls() as supervisor:
                 supervisor.shutdown()
             wait_gone([pid], STOP_SECONDS)
-        sweep([*members, *members_of(self._var)])
+        kill_remaining([*processes, *stack_processes(self._var)])
         if self._daemon:
             self._daemon.wait()
-        # Only a killed supervisord leaves these.
+        # Only a killed supervisord leaves these files.
         socket_path(self._var).unlink(missing_ok=True)
         (self._var / "supervisord.pid").unlink(missing_ok=True)
 
     def _stop(self, names: Collection[str]) -> None:
-        """Tell all of them to end, then wait: supervisord kills those that take too long."""
+        """Stop all of them, then wait: supervisord kills those that take too long."""
         pids = [process.pid for process in self.processes() if process.name in names and process.pid]
         for name in names:
-            # It may have ended by itself by now.
+            # It may have ended meanwhile.
             with suppress(xmlrpc.client.Fault):
                 self.stop_program(name, wait=False)
         wait_gone(pids, STOP_SECONDS)
@@ -123,8 +124,8 @@ class Supervisor:
             yield proxy.supervisor
 
 
-def members_of(var: Path) -> Iterator[psutil.Process]:
-    """This user's processes that carry the mark of the stack over `var`, whoever their parent is."""
+def stack_processes(var: Path) -> Iterator[psutil.Process]:
+    """This user's processes of the stack over `var`, found by MARK in their environment, whatever their parent."""
     for process in psutil.process_iter():
         try:
             if process.pid != os.getpid() and process.environ().get(MARK) == str(var):
@@ -133,19 +134,15 @@ def members_of(var: Path) -> Iterator[psutil.Process]:
             continue
 
 
-def wait_gone(pids: Iterable[int], seconds: float) -> bool:
-    """True when all have ended in time. A zombie has: its parent is someone else who does not look."""
+def wait_gone(pids: Collection[int], seconds: float) -> None:
+    """Return when all have ended, or after `seconds`. A zombie has ended: its parent has not read its status."""
     deadline = time.monotonic() + seconds
-    left = list(pids)
-    while left := [pid for pid in left if _runs(pid)]:
-        if time.monotonic() > deadline:
-            return False
+    while any(_runs(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.05)
-    return True
 
 
-def sweep(processes: Iterable[psutil.Process]) -> None:
-    """Kill what is still there. `psutil` knows a reused pid from the process that once had it."""
+def kill_remaining(processes: Iterable[psutil.Process]) -> None:
+    """Kill those that still run. `psutil` does not confuse a reused pid with the process that had it before."""
     left = [process for process in processes if process.is_running()]
     for process in left:
         try:

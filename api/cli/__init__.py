@@ -1,6 +1,6 @@
 """The command line: `visiondirector submit | watch | show | list | fetch | …`.
 
-Exit codes: 0 satisfied (or done as asked), 1 ended short of that, 2 what was asked can't be used,
+Exit codes: 0 satisfied (or the command succeeded), 1 ended without being satisfied, 2 the input can't be used,
 3 the service does not answer, 130 interrupted.
 """
 
@@ -11,11 +11,11 @@ import sys
 from collections.abc import Sequence
 
 import httpx
-from rich.console import Console
+from rich.console import Console as RichConsole
 
-from api.cli.desk import INTERRUPTED, SERVICE, SHORT, USAGE, Desk, Screen
+from api.cli.console import INTERRUPTED, SERVICE, SHORT, USAGE, Console, Screen
+from api.cli.endpoint import CHECKOUT, find_endpoint
 from api.cli.parser import parser
-from api.cli.place import CHECKOUT, service_of
 from api.client import ApiError, Client, Unavailable
 from director.errors import BriefError
 from director.transcript import plain
@@ -25,23 +25,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command against the service that the flags, the environment or the checkout name."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # A terminal that can't show a quotation mark gets a question mark, not a traceback.
+            # A terminal that can't show a character gets a question mark, not a traceback.
             stream.reconfigure(errors="replace")
     args = parser().parse_args(argv)
     try:
         if "local" in args:
             return args.local(args)
-        url, token = service_of(args, os.environ, CHECKOUT)
-        screen = Screen(Console(highlight=False), args.json, Console(stderr=True, highlight=False))
+        url, token = find_endpoint(args, os.environ, CHECKOUT)
+        screen = Screen(RichConsole(highlight=False), args.json, RichConsole(stderr=True, highlight=False))
         with _client(url, token) as client:
-            return run(args, Desk(client, screen, sys.stdin.buffer))
+            return run(args, Console(client, screen, sys.stdin.buffer))
     except BriefError as error:
         print(error, file=sys.stderr)
         return USAGE
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of a pipe went away (`| head`): nobody is left to tell, now or at exit.
+        # The reader of a pipe has ended (`| head`): what is still written, also at exit, goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return SHORT
 
@@ -55,10 +55,10 @@ def _client(url: str, token: str | None) -> Client:
     raise BriefError(f"{url!r} is no address of a service", "write http://HOST:PORT", "--url")
 
 
-def run(args: argparse.Namespace, desk: Desk) -> int:
-    """Do what the parsed `args` ask; gives the exit code."""
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Run the command of the parsed `args`. Gives the exit code."""
     try:
-        return args.call(args, desk)
+        return args.call(args, console)
     except BriefError as error:
         print(error, file=sys.stderr)
         return USAGE

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from api.cli.desk import Command, Desk
+from api.cli.console import Command, Console
 from director.types import STRATEGIES
 
 
@@ -62,10 +62,10 @@ def _count(text: str) -> int:
 
 
 def _call(name: str) -> Command:
-    def call(args: argparse.Namespace, desk: Desk) -> int:
+    def call(args: argparse.Namespace, console: Console) -> int:
         from worker.bench import service as bench
 
         run: Callable[..., int] = getattr(bench, name)
-        return run(args, desk.client, desk.screen.note)
+        return run(args, console.client, console.screen.note)
 
     return call

@@ -1,39 +1,39 @@
-"""What is saved of a job, and under which name."""
+"""The files that are saved of a job, and their names."""
 
 import json
 import os
 import unicodedata
 from pathlib import Path
 
-from api.cli.desk import Desk
+from api.cli.console import Console
 from api.client import Job, NotFound
 from director.errors import BriefError
 
 
-def save(desk: Desk, job: Job, folder: Path, metadata: bool = True) -> Path | None:
-    """The trajectory as JSON and beside it the picture; gives the picture's path, None while there is none.
+def save(console: Console, job: Job, folder: Path, metadata: bool = True) -> Path | None:
+    """Save the trajectory as JSON and the picture beside it. Gives the picture's path, None while there is no picture.
 
     Raises BriefError when the folder can't be written.
     """
     path = folder / f"{stem(job)}.png"
-    trajectory = json.dumps(desk.client.trajectory(job.id), indent=1, ensure_ascii=False)
+    trajectory = json.dumps(console.client.trajectory(job.id), indent=1, ensure_ascii=False)
     write(path.with_suffix(".json"), (trajectory + "\n").encode())
     try:
-        write(path, desk.client.image(job.id, metadata))
+        write(path, console.client.image(job.id, metadata))
     except NotFound:
         return None
     return path
 
 
 def stem(job: Job) -> str:
-    """Words of the title and the start of the id: a name without surprises on any file system."""
+    """The file name without its suffix: ASCII words of the title and the start of the id."""
     title = unicodedata.normalize("NFKD", job.title.lower()).encode("ascii", "ignore").decode()
     words = "".join(c if c.isalnum() else " " for c in title).split()
     return "-".join([*words[:8], job.id[:8]])[-120:]
 
 
 def write(path: Path, data: bytes) -> None:
-    """In one move, so that nobody finds half a file. Raises BriefError that says where to."""
+    """Replace the file as a whole: no reader sees half of it. Raises BriefError that names the path."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Following jobs to their end: one as its events come, several as a table with a row each."""
+"""`watch`: follow jobs to their end, one by its events, several as a table with one row each."""
 
 import argparse
 import time
@@ -10,41 +10,40 @@ from pydantic import ValidationError
 from rich.console import RenderableType
 from rich.live import Live
 
-from api import narrate
-from api.cli import files
-from api.cli.desk import INTERRUPTED, SATISFIED, SHORT, Desk
+from api.cli import files, transcript
+from api.cli.console import INTERRUPTED, SATISFIED, SHORT, Console
 from api.cli.find import find
-from api.cli.live import Painting, View
-from api.cli.many import Row, Rows
+from api.cli.live import JobView, LiveJob
+from api.cli.many import JobRow, JobTable
 from api.client import Event, Job, Unavailable
 from director.transcript import Line, Transcript
 from director.types import Brief, LoopSettings, Trajectory
 
 PAUSE = 1.0
-"""Seconds between two looks at a list of jobs."""
+"""Seconds between two requests for the list of jobs."""
 OUTAGES = 60
-"""Looks in a row that the service may leave unanswered. Each is tried for some eight seconds."""
+"""The number of requests in a row that may fail. The client tries each for about eight seconds."""
 
 
-def watch(args: argparse.Namespace, desk: Desk) -> int:
-    return follow(desk, [find(desk.client, id) for id in args.ids], Path(args.output), args.metadata)
+def watch(args: argparse.Namespace, console: Console) -> int:
+    return follow(console, [find(console.client, id) for id in args.ids], Path(args.output), args.metadata)
 
 
-def follow(desk: Desk, jobs: Sequence[Job], folder: Path, metadata: bool = True) -> int:
-    """Tell what happens until all have ended, and save what they leave; gives the exit code.
+def follow(console: Console, jobs: Sequence[Job], folder: Path, metadata: bool = True) -> int:
+    """Show what happens until all jobs have ended, and save their results. Gives the exit code.
 
-    Ctrl-C leaves the jobs running, and says so.
+    Ctrl-C ends the command only: the jobs keep running.
     """
     try:
         if len(jobs) == 1:
-            return _one(desk, jobs[0], folder, metadata)
-        return _several(desk, jobs, folder, metadata)
+            return _follow_one(console, jobs[0], folder, metadata)
+        return _follow_several(console, jobs, folder, metadata)
     except KeyboardInterrupt:
-        desk.screen.note(_goes_on(jobs))
+        console.screen.note(_how_to_resume(jobs))
         return INTERRUPTED
 
 
-def _goes_on(jobs: Sequence[Job]) -> str:
+def _how_to_resume(jobs: Sequence[Job]) -> str:
     if len(jobs) > 4:
         return "\nthe jobs go on: see `visiondirector list`"
     ids = " ".join(job.id[:8] for job in jobs)
@@ -55,67 +54,67 @@ def _goes_on(jobs: Sequence[Job]) -> str:
 # --- one job ----------------------------------------------------------------------------------
 
 
-def _one(desk: Desk, job: Job, folder: Path, metadata: bool) -> int:
-    begun = View(job, _beginning(desk, job), since=time.monotonic())
-    done = _painted(desk, begun) if desk.screen.is_live else _told(desk, begun)
-    path = files.save(desk, done, folder, metadata)
-    desk.screen.line(Line("saved", str(path) if path else "no picture: none was drawn", "bold"))
-    desk.screen.data({"job": done.id, "saved": str(path) if path else None})
+def _follow_one(console: Console, job: Job, folder: Path, metadata: bool) -> int:
+    view = JobView(job, _without_events(console, job), since=time.monotonic())
+    done = _draw_live(console, view) if console.screen.is_live else _print_events(console, view)
+    path = files.save(console, done, folder, metadata)
+    console.screen.line(Line("saved", str(path) if path else "no picture was drawn", "bold"))
+    console.screen.data({"job": done.id, "saved": str(path) if path else None})
     return SATISFIED if done.satisfied else SHORT
 
 
-def _beginning(desk: Desk, job: Job) -> Trajectory:
-    """The trajectory without its events: they come by the stream."""
-    record = {**desk.client.trajectory(job.id), "events": ()}
+def _without_events(console: Console, job: Job) -> Trajectory:
+    """The trajectory without its events, which the stream brings."""
+    record = {**console.client.trajectory(job.id), "events": ()}
     try:
         return Trajectory.model_validate(record)
     except ValidationError:
-        # A newer service may know settings that this version doesn't; they are only context here.
+        # A newer service may have settings that this version does not know. They are not shown here.
         return Trajectory(brief=Brief(text=job.title or "?"), settings=LoopSettings.model_validate({}), seed=0)
 
 
-def _told(desk: Desk, begun: View) -> Job:
+def _print_events(console: Console, view: JobView) -> Job:
     """As lines, or as JSON lines."""
-    transcript, screen = Transcript(begun.trajectory.brief.goals), desk.screen
+    events, screen = Transcript(view.trajectory.brief.goals), console.screen
 
-    def tell(event: Event) -> None:
-        screen.data({"job": begun.job.id, "id": event.id, "event": event.kind, "data": event.data})
+    def on_event(event: Event) -> None:
+        screen.data({"job": view.job.id, "id": event.id, "event": event.kind, "data": event.data})
         if event.kind != "end":
-            screen.line(narrate.told(transcript, event))
+            screen.line(transcript.event_line(events, event))
 
-    def tell_doing(doing: str) -> None:
-        screen.data({"job": begun.job.id, "event": "progress", "data": {"doing": doing}})
-        screen.line(narrate.progress(doing))
+    def on_doing(doing: str) -> None:
+        screen.data({"job": view.job.id, "event": "progress", "data": {"doing": doing}})
+        screen.line(transcript.progress_line(doing))
 
-    done = desk.client.wait(begun.job.id, on_event=tell, on_doing=tell_doing)
-    for line in narrate.summary(done):
+    done = console.client.wait(view.job.id, on_event=on_event, on_doing=on_doing)
+    for line in transcript.summary_lines(done):
         screen.line(line)
     return done
 
 
-def _painted(desk: Desk, begun: View) -> Job:
-    """As a picture that changes; its last state stays on the screen."""
-    painting = Painting(begun)
+def _draw_live(console: Console, view: JobView) -> Job:
+    """As a live view; its last state stays on the screen."""
+    live_job = LiveJob(view)
 
-    def tell(event: Event) -> None:
-        view = painting.view.told(event, time.monotonic())
+    def on_event(event: Event) -> None:
+        view = live_job.view.with_event(event, time.monotonic())
         if event.kind == "decided":
-            view = _with_cost(desk, view)
-        painting.view = view
+            view = _with_cost(console, view)
+        live_job.view = view
 
-    def tell_doing(doing: str) -> None:
-        painting.view = painting.view.told_doing(doing, time.monotonic())
+    def on_doing(doing: str) -> None:
+        live_job.view = live_job.view.with_progress(doing, time.monotonic())
 
-    with _live(desk, painting):
-        done = desk.client.wait(begun.job.id, on_event=tell, on_doing=tell_doing)
-        painting.view = painting.view.at(done)
+    with _live(console, live_job):
+        done = console.client.wait(view.job.id, on_event=on_event, on_doing=on_doing)
+        live_job.view = live_job.view.with_job(done)
     return done
 
 
-def _with_cost(desk: Desk, view: View) -> View:
-    """The job's own numbers, once a round: events don't carry what attempts took."""
+def _with_cost(console: Console, view: JobView) -> JobView:
+    """With the job's current cost, once a round: events do not carry it."""
     try:
-        return view.at(desk.client.job(view.job.id))
+        return view.with_job(console.client.job(view.job.id))
     except Unavailable:
         return view
 
@@ -123,48 +122,48 @@ def _with_cost(desk: Desk, view: View) -> View:
 # --- several ----------------------------------------------------------------------------------
 
 
-def _several(desk: Desk, jobs: Sequence[Job], folder: Path, metadata: bool) -> int:
-    rows = Rows({job.id: Row(job, time.monotonic()) for job in jobs})
+def _follow_several(console: Console, jobs: Sequence[Job], folder: Path, metadata: bool) -> int:
+    table = JobTable({job.id: JobRow(job, time.monotonic()) for job in jobs})
     worst, lost = SATISFIED, 0
-    with _live(desk, rows) if desk.screen.is_live else nullcontext():
-        while rows.active:
+    with _live(console, table) if console.screen.is_live else nullcontext():
+        while table.active:
             try:
-                news, lost = _news(desk, rows), 0
+                current, lost = _current(console, table), 0
             except Unavailable as error:
-                # Watched overnight: an outage of minutes is no reason to stop.
-                news, lost = [], lost + 1
+                # A job may be watched for a night: an outage of some minutes must not end the command.
+                current, lost = [], lost + 1
                 if lost > OUTAGES:
                     raise
-                desk.screen.note(f"{error}: trying again")
-            for job in news:
-                rows.see(job, time.monotonic())
+                console.screen.note(f"{error}: trying again")
+            for job in current:
+                table.update(job, time.monotonic())
                 if job.ended:
-                    _settle(desk, job, folder, metadata)
+                    _save_ended(console, job, folder, metadata)
                     worst = max(worst, SATISFIED if job.satisfied else SHORT)
-            if rows.active:
-                desk.sleep(PAUSE)
+            if table.active:
+                console.sleep(PAUSE)
     return worst
 
 
-def _news(desk: Desk, rows: Rows) -> list[Job]:
-    """The active jobs as they stand now, all by one list: the service is not asked once for each."""
-    wanted = {job.id for job in rows.active}
+def _current(console: Console, table: JobTable) -> list[Job]:
+    """The active jobs as they stand now, from one list instead of one request for each."""
+    wanted = {job.id for job in table.active}
     found: dict[str, Job] = {}
-    for job in desk.client.jobs(created_after=min(job.created for job in rows.active), page=200):
+    for job in console.client.jobs(created_after=min(job.created for job in table.active), page=200):
         if job.id in wanted:
             found[job.id] = job
         if len(found) == len(wanted):
             break
-    # One that was removed meanwhile raises NotFound, which ends the command: nobody knows how it ended.
-    return [found.get(id) or desk.client.job(id) for id in sorted(wanted)]
+    # A job that was deleted meanwhile raises NotFound, which ends the command: its end is unknown.
+    return [found.get(id) or console.client.job(id) for id in sorted(wanted)]
 
 
-def _settle(desk: Desk, job: Job, folder: Path, metadata: bool) -> None:
-    path = files.save(desk, job, folder, metadata)
-    desk.screen.line(narrate.ended(job, str(path or "")))
-    desk.screen.data({"job": job.id, "event": "end", "data": job.model_dump(mode="json", by_alias=True)})
-    desk.screen.data({"job": job.id, "saved": str(path) if path else None})
+def _save_ended(console: Console, job: Job, folder: Path, metadata: bool) -> None:
+    path = files.save(console, job, folder, metadata)
+    console.screen.line(transcript.ended_line(job, str(path or "")))
+    console.screen.data({"job": job.id, "event": "end", "data": job.model_dump(mode="json", by_alias=True)})
+    console.screen.data({"job": job.id, "saved": str(path) if path else None})
 
 
-def _live(desk: Desk, what: RenderableType) -> Live:
-    return Live(what, console=desk.screen.console, refresh_per_second=8)
+def _live(console: Console, what: RenderableType) -> Live:
+    return Live(what, console=console.screen.output, refresh_per_second=8)

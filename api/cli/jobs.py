@@ -12,11 +12,9 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from api import narrate
-from api.cli import files
-from api.cli.desk import SATISFIED, SHORT, Desk
-from api.cli.find import find, whole
-from api.cli.live import MARKS
+from api.cli import files, transcript
+from api.cli.console import SATISFIED, SHORT, Console
+from api.cli.find import find, full_id
 from api.cli.many import goals
 from api.client import Goal, Job
 from director.transcript import Line, plain
@@ -24,21 +22,21 @@ from director.transcript import Line, plain
 _UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 
 
-def show(args: argparse.Namespace, desk: Desk) -> int:
+def show(args: argparse.Namespace, console: Console) -> int:
     for id in args.ids:
-        job = find(desk.client, id)
-        rows = desk.client.goals(job.id)
-        desk.screen.job(job, verdicts=[row.model_dump(mode="json") for row in rows])
-        first, *rest = narrate.summary(job)
-        desk.screen.line(first)
-        if desk.screen.is_live and rows:
-            desk.screen.show(_goal_table(rows))
+        job = find(console.client, id)
+        rows = console.client.goals(job.id)
+        console.screen.job(job, verdicts=[row.model_dump(mode="json") for row in rows])
+        first, *rest = transcript.summary_lines(job)
+        console.screen.line(first)
+        if console.screen.is_live and rows:
+            console.screen.show(_goal_table(rows))
         else:
-            for line in narrate.goal_lines(rows):
-                desk.screen.line(line)
-        # Behind the goals, because there the eye is when they have scrolled by.
+            for line in transcript.goal_lines(rows):
+                console.screen.line(line)
+        # After the goals, so that it is still on the screen when many goals have scrolled away.
         for line in rest:
-            desk.screen.line(line)
+            console.screen.line(line)
     return SATISFIED
 
 
@@ -48,7 +46,7 @@ def _goal_table(rows: list[Goal]) -> Table:
     table.add_column(ratio=3)
     table.add_column(ratio=2, style="dim")
     for row in rows:
-        sign, style = MARKS.get(row.outcome, MARKS[""])
+        sign, style = transcript.MARKS.get(row.outcome, transcript.MARKS[""])
         table.add_row(
             Text(f"{sign} {plain(row.outcome, 12) or 'not seen'}", style=style),
             Text(plain(row.text, 1000)),
@@ -57,16 +55,16 @@ def _goal_table(rows: list[Goal]) -> Table:
     return table
 
 
-def list_jobs(args: argparse.Namespace, desk: Desk) -> int:
-    asked = desk.client.jobs(args.status, args.label, args.since, page=min(max(args.limit, 1), 200))
+def list_jobs(args: argparse.Namespace, console: Console) -> int:
+    asked = console.client.jobs(args.status, args.label, args.since, page=min(max(args.limit, 1), 200))
     found = list(islice(asked, max(args.limit, 0)))
     for job in found:
-        desk.screen.job(job)
-    if desk.screen.is_live:
-        desk.screen.show(_job_table(found, desk.screen.console.width) if found else Text("no jobs", style="dim"))
+        console.screen.job(job)
+    if console.screen.is_live:
+        console.screen.show(_job_table(found, console.screen.output.width) if found else Text("no jobs", style="dim"))
     else:
         for job in found:
-            desk.screen.text(_fields(job))
+            console.screen.text(_tab_separated(job))
     return SATISFIED
 
 
@@ -80,20 +78,20 @@ def _job_table(jobs: list[Job], width: int) -> Table:
         title = Text(plain(job.title))
         for label in job.labels:
             title.append(f"  #{plain(label, 64)}", style="cyan")
-        age = [Text(narrate.age(job.created), style="dim")] if wide else []
-        state = Text(narrate.state(job), style=narrate.style(job))
+        age = [Text(transcript.age(job.created), style="dim")] if wide else []
+        state = Text(transcript.state(job), style=transcript.style(job))
         table.add_row(Text(job.id[:8]), *age, state, goals(job, 12 if wide else 0), title)
     return table
 
 
-def _fields(job: Job) -> str:
+def _tab_separated(job: Job) -> str:
     """One job with tabs between its fields: id, created, status, stop, goals, labels, title."""
     created = datetime.fromtimestamp(job.created, UTC).isoformat(timespec="seconds")
     met = f"{job.goals.met}/{job.goals.total}"
     return "\t".join([job.id, created, job.status, job.stop, met, ",".join(job.labels), plain(job.title, 120)])
 
 
-def moment(text: str) -> float:
+def parse_time(text: str) -> float:
     """Seconds since the epoch of 90m, 12h, 3d or 2w ago, or of an ISO date or time (local, unless it says so)."""
     if found := re.fullmatch(r"(\d{1,6})([mhdw])", text):
         return datetime.now(UTC).timestamp() - int(found[1]) * _UNITS[found[2]]
@@ -103,58 +101,58 @@ def moment(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} is no time: write 90m, 12h, 3d, 2w or 2026-11-23") from None
 
 
-def fetch(args: argparse.Namespace, desk: Desk) -> int:
+def fetch(args: argparse.Namespace, console: Console) -> int:
     code = SATISFIED
     for id in args.ids:
-        job, folder = find(desk.client, id), Path(args.output)
-        path = files.save(desk, job, folder, args.metadata)
-        saved = [path or "no picture: none is drawn yet", folder / f"{files.stem(job)}.json"]
+        job, folder = find(console.client, id), Path(args.output)
+        path = files.save(console, job, folder, args.metadata)
+        saved = [path or "no picture is drawn yet", folder / f"{files.stem(job)}.json"]
         if args.report:
             page = folder / f"{files.stem(job)}.html"
-            files.write(page, desk.client.report(job.id))
+            files.write(page, console.client.report(job.id))
             saved.append(page)
         for each in saved:
-            desk.screen.line(Line("saved", str(each)))
-        desk.screen.data({"job": job.id, "saved": [str(each) for each in saved if isinstance(each, Path)]})
+            console.screen.line(Line("saved", str(each)))
+        console.screen.data({"job": job.id, "saved": [str(each) for each in saved if isinstance(each, Path)]})
         code = code if path else SHORT
     return code
 
 
-def report(args: argparse.Namespace, desk: Desk) -> int:
-    job = find(desk.client, args.id)
-    page = desk.client.report(job.id)
+def report(args: argparse.Namespace, console: Console) -> int:
+    job = find(console.client, args.id)
+    page = console.client.report(job.id)
     if args.output == "-" and not args.open:
         sys.stdout.buffer.write(page)
         return SATISFIED
     path = Path(args.output) if args.output and args.output != "-" else Path(f"{files.stem(job)}.html")
     files.write(path, page)
-    desk.screen.line(Line("saved", str(path), "bold"))
-    desk.screen.data({"job": job.id, "saved": str(path)})
+    console.screen.line(Line("saved", str(path), "bold"))
+    console.screen.data({"job": job.id, "saved": str(path)})
     if args.open and not webbrowser.open(path.resolve().as_uri()):
-        desk.screen.note(f"no browser could be started: open {path} yourself")
+        console.screen.note(f"no browser could be started: open the file {path}")
     return SATISFIED
 
 
-def cancel(args: argparse.Namespace, desk: Desk) -> int:
-    return _each(args, desk, "cancelled", desk.client.cancel)
+def cancel(args: argparse.Namespace, console: Console) -> int:
+    return _for_each(args, console, console.client.cancel)
 
 
-def requeue(args: argparse.Namespace, desk: Desk) -> int:
-    return _each(args, desk, "requeued", desk.client.requeue)
+def requeue(args: argparse.Namespace, console: Console) -> int:
+    return _for_each(args, console, console.client.requeue)
 
 
-def _each(args: argparse.Namespace, desk: Desk, done: str, order: Callable[[str], Job]) -> int:
+def _for_each(args: argparse.Namespace, console: Console, order: Callable[[str], Job]) -> int:
     for id in args.ids:
-        job = order(whole(desk.client, id))
-        desk.screen.job(job)
-        desk.screen.line(Line(job.status, f"{job.id[:8]}  {plain(job.doing or job.stop)}  {plain(job.title)}"))
+        job = order(full_id(console.client, id))
+        console.screen.job(job)
+        console.screen.line(Line(job.status, f"{job.id[:8]}  {plain(job.doing or job.stop)}  {plain(job.title)}"))
     return SATISFIED
 
 
-def delete(args: argparse.Namespace, desk: Desk) -> int:
+def delete(args: argparse.Namespace, console: Console) -> int:
     for id in args.ids:
-        found = whole(desk.client, id)
-        desk.client.delete(found)
-        desk.screen.line(Line("deleted", found))
-        desk.screen.data({"job": found, "deleted": True})
+        found = full_id(console.client, id)
+        console.client.delete(found)
+        console.screen.line(Line("deleted", found))
+        console.screen.data({"job": found, "deleted": True})
     return SATISFIED

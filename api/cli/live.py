@@ -1,29 +1,24 @@
-"""One running job on a terminal: rounds with their micro-grids, goals met, cost, and what it does now.
+"""One running job on a terminal: rounds with their micro-grids, goals met, cost, and the current step.
 
-`View` is replaced as a whole when something happens; a thread of rich paints the newest one.
+Each event gives a new `JobView`; a thread of rich draws the newest one.
 """
 
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from pydantic import TypeAdapter, ValidationError
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from api import narrate
+from api.cli import transcript
+from api.cli.transcript import MARKS
 from api.client import Event, Job
 from director import types
 from director.state import Round, Standing, State, count_goals
 from director.transcript import count, plain
 from director.types import Trajectory
-
-_EVENTS: TypeAdapter[types.Event] = TypeAdapter(types.Event)
-
-MARKS = {"met": ("✓", "green"), "missed": ("✗", "red"), "unsure": ("?", "yellow"), "": ("·", "dim")}
-"""How a goal's outcome is shown: a sign, and a style of rich."""
 
 _NEXT = {
     "extracted": "planning",
@@ -40,36 +35,35 @@ _REST_OF_VIEW = 7  # lines beside the rounds
 
 
 @dataclass(frozen=True)
-class View:
-    """What is known of a job. `since` is when it began to do what it does, on the monotonic clock."""
+class JobView:
+    """What is known of a job. `since` is when its current step began, on the monotonic clock."""
 
     job: Job
     trajectory: Trajectory
     since: float
     doing: str = ""
 
-    def told(self, event: Event, at: float) -> "View":
-        """After an event of the stream. One that this version does not know only says that something happened."""
-        try:
-            known = _EVENTS.validate_python(event.data)
-        except ValidationError:
+    def with_event(self, event: Event, at: float) -> "JobView":
+        """The view after an event of the stream. An event that this version does not know only resets `since`."""
+        known = transcript.known_event(event)
+        if known is None:
             return replace(self, since=at)
         trajectory = self.trajectory.with_events(known)
         return replace(self, trajectory=trajectory, doing=_NEXT.get(known.kind, ""), since=at)
 
-    def told_doing(self, doing: str, at: float) -> "View":
-        """After a progress event: the clock goes on while it says the same."""
+    def with_progress(self, doing: str, at: float) -> "JobView":
+        """The view after a progress event. `since` stays while the words stay the same."""
         return self if doing == self.doing else replace(self, doing=doing, since=at)
 
-    def at(self, job: Job) -> "View":
-        """With newer numbers of the job."""
+    def with_job(self, job: Job) -> "JobView":
+        """The view with newer numbers of the job."""
         return replace(self, job=job)
 
 
-class Painting:
-    """The newest view, as rich paints it: `rich.live.Live` asks for it a few times a second."""
+class LiveJob:
+    """The newest view for `rich.live.Live`, which draws it a few times a second."""
 
-    def __init__(self, view: View, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, view: JobView, clock: Callable[[], float] = time.monotonic) -> None:
         self.view = view
         self._clock = clock
         self._spinner = Spinner("dots", style="cyan")
@@ -84,7 +78,7 @@ class Painting:
             yield self._spinner
 
 
-def head(view: View) -> list[RenderableType]:
+def head(view: JobView) -> list[RenderableType]:
     line = Table.grid(padding=(0, 1), expand=True)
     line.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     line.add_column(no_wrap=True)
@@ -92,7 +86,7 @@ def head(view: View) -> list[RenderableType]:
     return [line]
 
 
-def rounds(view: View, most: int) -> list[RenderableType]:
+def rounds(view: JobView, most: int) -> list[RenderableType]:
     """A line for each of the newest `most` rounds."""
     table = Table.grid(padding=(0, 1), expand=True)
     for _ in range(5):
@@ -128,7 +122,7 @@ def _round(each: Round, standing: Standing, state: State) -> list[RenderableType
 
 
 def grid(each: Round, candidates: int) -> Text:
-    """The micro-grid: the picked candidate is filled; while it is drawn, those to come are dots."""
+    """The micro-grid: the picked candidate is a filled square, a candidate that is not drawn yet is a dot."""
     picked = each.decided.image if each.decided else each.picked
     text = Text()
     filled = False
@@ -142,13 +136,13 @@ def grid(each: Round, candidates: int) -> Text:
 
 
 def _changes(each: Round, state: State) -> Text | None:
-    """What a closed round gained and lost: by the goals' words, or how many where they are too many."""
+    """The goals that a decided round gained and lost: up to three by their text, more by their number."""
     if not each.decided or not (each.decided.gained or each.decided.lost):
         return None
     names = {goal.id: plain(goal.text, 40) for goal in state.goals}
     text = Text()
     changes = [("+", "green", each.decided.gained), ("−", "red", each.decided.lost)]
-    # What was lost is why a picture was rolled back: there it stands first.
+    # A picture is rolled back because of what it lost: there the losses stand first.
     for sign, style, goals in changes if each.decided.accepted else changes[::-1]:
         if goals:
             words = (
@@ -158,24 +152,24 @@ def _changes(each: Round, state: State) -> Text | None:
     return text
 
 
-def foot(view: View, width: int) -> list[RenderableType]:
+def foot(view: JobView, width: int) -> list[RenderableType]:
     state = State.of(view.trajectory)
     lines: list[RenderableType] = []
     if state.goals:
         standing = state.standing
         outcomes = [standing[goal.id].outcome if goal.id in standing else "" for goal in state.goals]
         lines.append(_label("goals").append_text(bar(outcomes, max(5, min(_BAR, width - _WORDS)))))
-    lines.append(_label("cost").append(narrate.cost(view.job, state.usage)))
+    lines.append(_label("cost").append(transcript.cost_words(view.job, state.usage)))
     if view.job.ended:
         lines += [
             Text(str(line), style=line.style, no_wrap=line.label in MARKS, overflow="ellipsis")
-            for line in narrate.outcome(view.job, view.trajectory)
+            for line in transcript.outcome_lines(view.job, view.trajectory)
         ]
     return lines
 
 
 def bar(outcomes: Iterable[str], width: int = _BAR, words: bool = True) -> Text:
-    """Goals as a bar with a share for each outcome, and in words; signs differ, for terminals without colour."""
+    """Goals as a bar, and in words. Each outcome has a sign of its own, for terminals without colour."""
     found = [str(outcome) for outcome in outcomes]
     text, done, drawn = Text(), 0, 0
     for outcome, sign, style in (
@@ -198,9 +192,9 @@ def bar(outcomes: Iterable[str], width: int = _BAR, words: bool = True) -> Text:
 
 
 def _doing(doing: str, quiet: int) -> Text:
-    style = narrate.doing_style(doing)
+    style = transcript.doing_style(doing)
     text = Text().append(plain(doing), style="" if style == "dim" else style)
-    return text.append(f" · {narrate.duration(quiet)}", style="dim") if quiet else text
+    return text.append(f" · {transcript.duration(quiet)}", style="dim") if quiet else text
 
 
 def _label(name: str) -> Text:

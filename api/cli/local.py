@@ -12,7 +12,7 @@ from director.errors import BriefError
 
 
 def stack(checkout: Path) -> Callable[[argparse.Namespace], int]:
-    """`up`, `down` and `status` of the checkout's stack, as make runs them; gives the exit code of the stack's own."""
+    """`up`, `down` and `status` of the checkout's stack, as make runs them. Gives the exit code of that process."""
 
     def run(args: argparse.Namespace) -> int:
         if not (checkout / "infra" / "stack.py").is_file():

@@ -1,4 +1,4 @@
-"""Several running jobs on a terminal: a row each for those that have not ended."""
+"""Several running jobs on a terminal: one row for each job that has not ended."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from api import narrate
+from api.cli import transcript
 from api.cli.live import bar
 from api.client import Job
 from director.transcript import plain
@@ -18,21 +18,21 @@ _BAR = 12
 
 
 @dataclass(frozen=True)
-class Row:
-    """`since` is when the job's step or its words changed last, on the monotonic clock."""
+class JobRow:
+    """`since` is when the job's step, status or words changed last, on the monotonic clock."""
 
     job: Job
     since: float
 
-    def seen(self, job: Job, at: float) -> "Row":
+    def updated(self, job: Job, at: float) -> "JobRow":
         same = (job.step, job.status, job.doing) == (self.job.step, self.job.status, self.job.doing)
         return replace(self, job=job, since=self.since if same else at)
 
 
-class Rows:
-    """The jobs by id, in the order of their submission; rich paints them a few times a second."""
+class JobTable:
+    """The jobs by id, in the order in which they were submitted; rich draws them a few times a second."""
 
-    def __init__(self, rows: dict[str, Row], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, rows: dict[str, JobRow], clock: Callable[[], float] = time.monotonic) -> None:
         self._rows = rows
         self._clock = clock
 
@@ -40,15 +40,15 @@ class Rows:
     def active(self) -> list[Job]:
         return [row.job for row in self._rows.values() if not row.job.ended]
 
-    def see(self, job: Job, at: float) -> None:
-        # A new dict, because a thread may be painting the old one.
-        self._rows = {**self._rows, job.id: self._rows[job.id].seen(job, at)}
+    def update(self, job: Job, at: float) -> None:
+        # A new dict, because a thread may be drawing the old one.
+        self._rows = {**self._rows, job.id: self._rows[job.id].updated(job, at)}
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         rows = list(self._rows.values())
         active = [row for row in rows if not row.job.ended]
         most = max(1, console.height - _REST)
-        if len(active) > most:  # those at work first: they are what there is to see
+        if len(active) > most:  # running jobs first
             active.sort(key=lambda row: row.job.status != "running")
         table = Table.grid(padding=(0, 2), expand=True)
         for ratio in (None, 3, None, None, 4):
@@ -59,12 +59,12 @@ class Rows:
         more = f" · {len(active) - most} of them not shown" if len(active) > most else ""
         yield Text(f"{len(rows) - len(active)} of {len(rows)} ended{more}", style="dim")
 
-    def _cells(self, row: Row) -> list[Text]:
+    def _cells(self, row: JobRow) -> list[Text]:
         job = row.job
         quiet = int(self._clock() - row.since)
-        doing = Text(plain(job.doing or job.status, 60), style=narrate.doing_style(job.doing))
+        doing = Text(plain(job.doing or job.status, 60), style=transcript.doing_style(job.doing))
         if quiet:
-            doing.append(f" · {narrate.duration(quiet)}", style="dim")
+            doing.append(f" · {transcript.duration(quiet)}", style="dim")
         return [
             Text(job.id[:8], style="dim"),
             Text(plain(job.title, 60)),

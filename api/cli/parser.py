@@ -1,19 +1,17 @@
-"""The words of the command line.
+"""The commands and options of the command line.
 
-A command names its function: `call` gets the service too (`desk.Command`), `local` only the arguments.
+A command names its function: `call` gets a `Console` too, `local` only the arguments.
 """
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
 
 import shtab
 
 from api import gc
-from api.cli import bench, follow, jobs, local, place, submit
+from api.cli import bench, endpoint, follow, jobs, local, submit
 from director.types import STRATEGIES
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 SHELLS = ("bash", "zsh", "fish")
 Add = Callable[..., argparse.ArgumentParser]
 
@@ -22,7 +20,7 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="visiondirector",
         description="Send a long brief, watch it become a picture.",
-        epilog="Exit codes: 0 satisfied, 1 ended short of it, 2 usage, 3 the service does not answer.",
+        epilog="Exit codes: 0 satisfied, 1 ended without being satisfied, 2 usage, 3 the service does not answer.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _submit(commands.add_parser)
@@ -46,12 +44,12 @@ def _submit(add: Add) -> None:
     _path(made.add_argument("--source", metavar="IMG", help="a picture to start from"))
     _path(
         made.add_argument(
-            "--from", dest="again", metavar="PNG", help="what the metadata of a result says: the same job again"
+            "--from", dest="again", metavar="PNG", help="run the job again that made this PNG, from its metadata"
         )
     )
     made.add_argument("--goals", action="store_true", help="use the goals of a .json file instead of extracting them")
     made.add_argument("--seed", type=int)
-    made.add_argument("--title", default="", help="for lists; default: the file's name")
+    made.add_argument("--title", default="", help="shown in lists (default: the name of the file)")
     made.add_argument("--label", action="append", default=[], metavar="WORD", help="a word to find the job by; repeat")
     made.add_argument("--priority", type=int, metavar="0-9", help="0 goes first; default 6")
     made.add_argument("--key", help="submitting again under the same key gives the same job")
@@ -60,90 +58,96 @@ def _submit(add: Add) -> None:
 def _about_jobs(add: Add) -> None:
     watch = add("watch", parents=[_common(), _ids(), _output()], help="follow jobs to their end")
     watch.set_defaults(call=follow.watch)
-    show = add("show", parents=[_common(), _ids()], help="how a job and each of its goals stand")
+    show = add("show", parents=[_common(), _ids()], help="show a job and the outcome of each goal")
     show.set_defaults(call=jobs.show)
 
     listed = add("list", parents=[_common()], help="your jobs, newest first")
     listed.set_defaults(call=jobs.list_jobs)
     statuses = ["queued", "running", "done", "cancelled", "failed"]
-    listed.add_argument("--status", action="append", default=[], choices=statuses, help="repeat for any of several")
-    listed.add_argument("--label", action="append", default=[], metavar="WORD", help="repeat for all of several")
-    listed.add_argument("--since", type=jobs.moment, metavar="WHEN", help="created since: 90m, 12h, 3d, or 2026-11-23")
-    listed.add_argument("-n", "--limit", type=int, default=50, metavar="N", help="at most so many (default: 50)")
+    listed.add_argument(
+        "--status", action="append", default=[], choices=statuses, help="repeat it for jobs with any of them"
+    )
+    listed.add_argument(
+        "--label", action="append", default=[], metavar="WORD", help="repeat it for jobs with all of them"
+    )
+    listed.add_argument(
+        "--since", type=jobs.parse_time, metavar="WHEN", help="created since: 90m, 12h, 3d, or 2026-11-23"
+    )
+    listed.add_argument("-n", "--limit", type=int, default=50, metavar="N", help="list at most N jobs (default: 50)")
 
     fetch = add("fetch", parents=[_common(), _ids(), _output()], help="save picture and trajectory")
     fetch.set_defaults(call=jobs.fetch)
-    fetch.add_argument("--report", action="store_true", help="the report page, too")
+    fetch.add_argument("--report", action="store_true", help="save the report page, too")
 
     report = add("report", parents=[_common(), _ids("?")], help="save the report page of a job")
     report.set_defaults(call=jobs.report)
-    _path(report.add_argument("-o", "--output", metavar="FILE", help="where to (-: standard output)"))
+    _path(report.add_argument("-o", "--output", metavar="FILE", help="file to write (-: standard output)"))
     report.add_argument("--open", action="store_true", help="show it in the browser")
 
     for name, call, about in (
-        ("cancel", jobs.cancel, "stop jobs; what they have drawn stays"),
-        ("requeue", jobs.requeue, "let failed jobs go on where they failed"),
-        ("delete", jobs.delete, "remove ended jobs; pictures no other job uses go with the next gc"),
+        ("cancel", jobs.cancel, "stop jobs; their pictures stay"),
+        ("requeue", jobs.requeue, "continue failed jobs at the step that failed"),
+        ("delete", jobs.delete, "delete ended jobs; the next gc removes pictures that no other job uses"),
     ):
         add(name, parents=[_common(), _ids()], help=about).set_defaults(call=call)
 
 
 def _bench(add: Add) -> None:
-    made = add("bench", help="run a benchmark's tasks as jobs, and grade what they deliver")
+    made = add("bench", help="run the tasks of a benchmark as jobs, and grade the results")
     bench.add_arguments(made, _common())
 
 
 def _local(add: Add) -> None:
     for name, about in (
         ("up", "start the local stack of this checkout (make up)"),
-        ("down", "stop it; what it stored stays (make down)"),
-        ("status", "what runs in it (make status)"),
+        ("down", "stop the local stack; its data stays (make down)"),
+        ("status", "show what runs in the local stack (make status)"),
     ):
         made = add(name, help=about)
-        made.set_defaults(local=local.stack(CHECKOUT))
-        _path(made.add_argument("--var", metavar="DIR", help="where data, logs and secrets are kept"), folder=True)
+        made.set_defaults(local=local.stack(endpoint.CHECKOUT))
+        _path(made.add_argument("--var", metavar="DIR", help="folder of data, logs and secrets"), folder=True)
         if name == "up":
             made.add_argument("--workers", type=int, metavar="N", help="worker processes, 3 or more (default: 4)")
             made.add_argument("--no-flower", action="store_true")
-            made.add_argument("--profile", help="what to run in place of sketch workers: a name, or a path to a .json")
-            made.add_argument("--box", help="which box of the profile this machine is")
+            made.add_argument("--profile", help="what to run in place of the sketch studio: a name, or a .json file")
+            made.add_argument("--box", help="name of this machine in the profile")
     gc.add(add)
-    env = add("env", parents=[_common()], help='the service as shell variables: eval "$(visiondirector env)"')
-    env.set_defaults(local=place.env)
-    completion = add("completion", help='completion for a shell, e.g. eval "$(visiondirector completion bash)"')
+    env = add("env", parents=[_common()], help='print the service as shell variables: eval "$(visiondirector env)"')
+    env.set_defaults(local=endpoint.env)
+    completion = add("completion", help='print completion for a shell, e.g. eval "$(visiondirector completion bash)"')
     completion.add_argument("shell", choices=SHELLS)
     completion.set_defaults(local=local.completion(parser))
 
 
 def _common() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--url", help="the service; or set VISIONDIRECTOR_URL")
-    common.add_argument("--token", help="bearer token; better in VISIONDIRECTOR_TOKEN, where `ps` does not show it")
-    common.add_argument("--json", action="store_true", help="JSON lines instead of prose")
+    common.add_argument("--url", help="address of the service (or VISIONDIRECTOR_URL)")
+    common.add_argument("--token", help="bearer token; VISIONDIRECTOR_TOKEN is safer, because `ps` does not show it")
+    common.add_argument("--json", action="store_true", help="print JSON lines instead of text")
     return common
 
 
 def _ids(nargs: str = "+") -> argparse.ArgumentParser:
     ids = argparse.ArgumentParser(add_help=False)
     if nargs == "+":
-        ids.add_argument("ids", nargs="+", metavar="ID", help="a job, or the first 8 characters of its id or more")
+        ids.add_argument("ids", nargs="+", metavar="ID", help="id of a job, or at least its first 8 characters")
     else:
-        ids.add_argument("id", metavar="ID", help="a job, or the first 8 characters of its id or more")
+        ids.add_argument("id", metavar="ID", help="id of a job, or at least its first 8 characters")
     return ids
 
 
 def _output() -> argparse.ArgumentParser:
     output = argparse.ArgumentParser(add_help=False)
     where = output.add_argument(
-        "-o", "--output", default=".", metavar="DIR", help="where pictures are saved (default: here)"
+        "-o", "--output", default=".", metavar="DIR", help="folder to save in (default: the current one)"
     )
     _path(where, folder=True)
     output.add_argument(
-        "--no-metadata", dest="metadata", action="store_false", help="leave brief and settings out of the PNG"
+        "--no-metadata", dest="metadata", action="store_false", help="save the PNG without brief and settings"
     )
     return output
 
 
 def _path(argument: argparse.Action, folder: bool = False) -> None:
-    """Shells complete this argument with files."""
+    """Let shells complete this argument with files or folders."""
     setattr(argument, "complete", shtab.DIRECTORY if folder else shtab.FILE)  # noqa: B010 - Action declares no such name

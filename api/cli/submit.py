@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from api import narrate
-from api.briefs import MAX_TITLE, read_brief
-from api.cli.desk import SATISFIED, Desk
+from api.cli import transcript
+from api.cli.briefs import MAX_TITLE, read_brief
+from api.cli.console import SATISFIED, Console
 from api.cli.follow import follow
 from api.client import BadRequest, Job
 from director.errors import BriefError
@@ -19,8 +19,8 @@ MAX_PNG = 200_000_000
 
 
 @dataclass(frozen=True)
-class Wish:
-    """One job to be asked for. `name` is the file that it comes from, `expects` the source that made it before."""
+class JobRequest:
+    """A job to submit. `name` is the file that it comes from, `expects` the hash of the source that made it before."""
 
     name: str
     brief: Mapping[str, Any]
@@ -29,33 +29,34 @@ class Wish:
     expects: str | None = None
 
 
-def submit(args: argparse.Namespace, desk: Desk) -> int:
+def submit(args: argparse.Namespace, console: Console) -> int:
     """All files are read before the first is sent: a typo in the last name submits nothing."""
-    wishes = [_again(args)] if args.again else _wishes(args, desk)
-    if args.key and len(wishes) > 1:
+    requests = [_read_metadata(args)] if args.again else _read_briefs(args, console)
+    if args.key and len(requests) > 1:
         raise BriefError("one --key stands for one job", "submit the files one by one", field="--key")
-    quiet = args.watch and desk.screen.is_live and len(wishes) == 1  # the live view says it all
-    source = desk.client.upload(_read(args.source, "--source")).image if args.source else None
+    quiet = args.watch and console.screen.is_live and len(requests) == 1  # the live view shows the same
+    source = console.client.upload(_read(args.source, "--source")).image if args.source else None
     jobs: list[Job] = []
-    for wish in wishes:
-        jobs.append(_send(args, desk, wish, source))
+    for request in requests:
+        jobs.append(_send(args, console, request, source))
         if not quiet:
-            _say(desk, jobs[-1])
-    return follow(desk, jobs, Path(args.output), args.metadata) if args.watch else SATISFIED
+            _print_submitted(console, jobs[-1])
+    return follow(console, jobs, Path(args.output), args.metadata) if args.watch else SATISFIED
 
 
-def _wishes(args: argparse.Namespace, desk: Desk) -> list[Wish]:
+def _read_briefs(args: argparse.Namespace, console: Console) -> list[JobRequest]:
     if not args.files:
         raise BriefError("there is no brief", "name a file, - for standard input, or --from PNG", "FILE")
     settings = assignments(args.set)
     if args.strategy:
         settings["strategy"] = args.strategy
     return [
-        Wish(name, read_brief(name, desk.stdin, args.goals, args.title), settings, args.seed) for name in args.files
+        JobRequest(name, read_brief(name, console.stdin, args.goals, args.title), settings, args.seed)
+        for name in args.files
     ]
 
 
-def _again(args: argparse.Namespace) -> Wish:
+def _read_metadata(args: argparse.Namespace) -> JobRequest:
     """What the PNG says made it; --set, --seed, --title and --source change it."""
     if args.files or args.strategy or args.goals:
         raise BriefError(
@@ -65,35 +66,39 @@ def _again(args: argparse.Namespace) -> Wish:
 
     png = _read(args.again, "--from")
     try:
-        imprint = read_png_metadata(png)
+        found = read_png_metadata(png)
     except BriefError as error:
         raise BriefError(f"{args.again}: {error.message}", error.fix, "--from") from error
-    brief = imprint.brief.model_copy(update={"title": (args.title or imprint.brief.title)[:MAX_TITLE]})
-    settings = {**imprint.settings.model_dump(mode="json"), **assignments(args.set)}
-    seed = imprint.seed if args.seed is None else args.seed
+    brief = found.brief.model_copy(update={"title": (args.title or found.brief.title)[:MAX_TITLE]})
+    settings = {**found.settings.model_dump(mode="json"), **assignments(args.set)}
+    seed = found.seed if args.seed is None else args.seed
     sent = brief.model_dump(mode="json", exclude_defaults=True)
-    return Wish(args.again, sent, settings, seed, expects=brief.source)
+    return JobRequest(args.again, sent, settings, seed, expects=brief.source)
 
 
-def _send(args: argparse.Namespace, desk: Desk, wish: Wish, source: str | None) -> Job:
-    brief = {**wish.brief, **({"source": source} if source else {})}
-    if source and wish.expects and source != wish.expects:
-        desk.screen.note(f"{args.source} is another picture than {wish.name} was made from: the result will differ")
+def _send(args: argparse.Namespace, console: Console, request: JobRequest, source: str | None) -> Job:
+    brief = {**request.brief, **({"source": source} if source else {})}
+    if source and request.expects and source != request.expects:
+        console.screen.note(
+            f"{args.source} is another picture than {request.name} was made from: the result will differ"
+        )
     try:
-        return desk.client.submit(brief, wish.settings, wish.seed, args.key, priority=args.priority, labels=args.label)
+        return console.client.submit(
+            brief, request.settings, request.seed, args.key, priority=args.priority, labels=args.label
+        )
     except BadRequest as error:
-        if wish.expects and not source and any(field.field == "brief.source" for field in error.fields):
-            what = f"{wish.name} was made from picture {wish.expects[:12]}…"
+        if request.expects and not source and any(field.field == "brief.source" for field in error.fields):
+            what = f"{request.name} was made from picture {request.expects[:12]}…"
             why = f"{what}, which the service does not have, or not for this token"
             raise BriefError(why, "give that picture with --source", "--from") from error
         raise
 
 
-def _say(desk: Desk, job: Job) -> None:
-    desk.screen.line(Line("submitted", f"{job.id}  {plain(job.title)}", "bold"))
-    if job.doing.startswith(narrate.NOBODY):
-        desk.screen.line(narrate.progress(job.doing))
-    desk.screen.job(job)
+def _print_submitted(console: Console, job: Job) -> None:
+    console.screen.line(Line("submitted", f"{job.id}  {plain(job.title)}", "bold"))
+    if job.doing.startswith(transcript.NOBODY):
+        console.screen.line(transcript.progress_line(job.doing))
+    console.screen.job(job)
 
 
 def _read(name: str, option: str) -> bytes:

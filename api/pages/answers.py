@@ -1,4 +1,4 @@
-"""How a page is answered: the headers that keep it to itself, and errors in words instead of JSON for a browser."""
+"""Answers of pages: their headers, and errors as a page instead of JSON for a browser."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -13,15 +13,13 @@ from director.report import document, policy
 from director.report.html import html
 
 HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Vary": "Authorization, Accept",
 }
 
 
 def page(content: str, status: int = 200, refresh: int = 0) -> HTMLResponse:
-    """A page that may load nothing but its own pictures, and be framed by nobody."""
+    """A page that loads only its own pictures, and that no other page may show in a frame."""
     headers = {
         **HEADERS,
         "Content-Security-Policy": f"{policy()}; frame-ancestors 'none'",
@@ -34,7 +32,7 @@ def page(content: str, status: int = 200, refresh: int = 0) -> HTMLResponse:
 
 
 class PageRoute(APIRoute):
-    """A route whose errors a browser gets as a page; other clients get the problem document."""
+    """A route that answers an error with a page for a browser, and with a problem document for other clients."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -43,14 +41,14 @@ class PageRoute(APIRoute):
             try:
                 return await handle(request)
             except Problem as problem:
-                return _explained(request, problem)
+                return _error_page(request, problem)
             except StoreError as error:
-                return _explained(request, unavailable(error))
+                return _error_page(request, unavailable(error))
 
         return handled
 
 
-def _explained(request: Request, problem: Problem) -> Response:
+def _error_page(request: Request, problem: Problem) -> Response:
     if "text/html" not in request.headers.get("accept", ""):
         return problem.response(request.url.path)
     body = html(

@@ -1,4 +1,4 @@
-"""The list of jobs as a page: how each stands, what it cost, and the way to its report."""
+"""The list of jobs as a page: status, goals and cost of each, with a link to its report."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,8 +36,8 @@ _STATES = {
 
 
 @dataclass(frozen=True)
-class View:
-    """What of the jobs is looked at, as the address says it."""
+class ListView:
+    """The filters and the page of the list, as its address has them."""
 
     statuses: tuple[JobStatus, ...] = ()
     labels: tuple[str, ...] = ()
@@ -45,22 +45,22 @@ class View:
     refresh: bool = True
 
     def path(self, **changed: object) -> str:
-        """The address of this view, some of it changed."""
-        new = View(**{**self.__dict__, **changed})  # pyright: ignore[reportArgumentType]
+        """The address of this view with some values changed."""
+        new = ListView(**{**self.__dict__, **changed})  # pyright: ignore[reportArgumentType]
         pairs = [("status", status.value) for status in new.statuses] + [("label", label) for label in new.labels]
         pairs += [("cursor", new.cursor)] if new.cursor else []
         pairs += [] if new.refresh else [("refresh", "off")]
         return f"/jobs?{urlencode(pairs)}" if pairs else "/jobs"
 
 
-def jobs_page(found: JobList, view: View, now: float, place: str, refresh: int) -> str:
-    """`place` is the address of the service, to be copied; `now` in seconds since the epoch."""
+def jobs_page(found: JobList, view: ListView, now: float, service_url: str, refresh: int) -> str:
+    """`service_url` is shown for copying; `now` is in seconds since the epoch."""
     body = fill_from(
         "api.pages",
         "jobs",
         filters=join(_filter(view, name, statuses) for name, statuses in _VIEWS.items()),
         labels=_labels(view),
-        list=_list(found.jobs, view, now, place, more=bool(found.next)),
+        list=_list(found.jobs, view, now, service_url, more=bool(found.next)),
         newest=html('<a href="$to">Newest</a>', to=view.path(cursor="")) if view.cursor else NOTHING,
         older=html('<a href="$to" rel="next">Older</a>', to=view.path(cursor=found.next)) if found.next else NOTHING,
         refresh=refreshing(refresh, view.path(refresh=not view.refresh)),
@@ -68,13 +68,13 @@ def jobs_page(found: JobList, view: View, now: float, place: str, refresh: int) 
     return document("Jobs", body)
 
 
-def _filter(view: View, name: str, statuses: tuple[JobStatus, ...]) -> Html:
+def _filter(view: ListView, name: str, statuses: tuple[JobStatus, ...]) -> Html:
     current = html(' aria-current="page"') if set(view.statuses) == set(statuses) else NOTHING
     to = view.path(statuses=statuses, cursor="")
     return html('<li><a href="$to"$current>$name</a></li>', to=to, current=current, name=name)
 
 
-def _labels(view: View) -> Html:
+def _labels(view: ListView) -> Html:
     if not view.labels:
         return NOTHING
     named = ", ".join(view.labels)
@@ -84,7 +84,7 @@ def _labels(view: View) -> Html:
     )  # fmt: skip
 
 
-def _list(jobs: Sequence[JobSummary], view: View, now: float, place: str, more: bool) -> Html:
+def _list(jobs: Sequence[JobSummary], view: ListView, now: float, service_url: str, more: bool) -> Html:
     if jobs:
         owners = {job.owner for job in jobs}
         rows = join((_row(job, view, now, with_owner=len(owners) > 1) for job in jobs), "\n")
@@ -93,16 +93,16 @@ def _list(jobs: Sequence[JobSummary], view: View, now: float, place: str, more: 
         return html('<p class="note">None among these; there may be older ones.</p>')
     if view.statuses or view.labels or view.cursor:
         return html('<p class="note">There is no such job. <a href="/jobs">All jobs</a></p>')
-    return fill_from("api.pages", "empty", place=place)
+    return fill_from("api.pages", "empty", service_url=service_url)
 
 
-def _row(job: JobSummary, view: View, now: float, with_owner: bool) -> Html:
+def _row(job: JobSummary, view: ListView, now: float, with_owner: bool) -> Html:
     state, words = _STATES.get(job.status) or _STOPS.get(job.stop, ("unseen", job.stop))
     goals = job.goals
     return fill_from(
         "api.pages",
         "job",
-        shot=_shot(job),
+        thumbnail=_thumbnail(job),
         report=job.links["report"],
         title=job.title,
         short=job.id[:8],
@@ -121,21 +121,21 @@ def _row(job: JobSummary, view: View, now: float, with_owner: bool) -> Html:
 
 
 def _age(seconds: float) -> str:
-    """In one unit: nobody reads a list for minutes and seconds."""
+    """The age in its largest unit."""
     for unit, length in (("day", 86_400), ("hour", 3600), ("minute", 60)):
         if seconds >= length:
             return f"{count(int(seconds // length), unit)} ago"
     return "just now"
 
 
-def _shot(job: JobSummary) -> Html:
+def _thumbnail(job: JobSummary) -> Html:
     if not job.renders:
         return NOTHING
     return html('<img src="$src/images/best?width=128" alt="" width="64" loading="lazy">', src=job.links["self"])
 
 
 def _cost(job: JobSummary) -> str:
-    """Work, with what was wasted in sight."""
+    """Rounds, pictures and time of work, with the wasted attempts."""
     cost = job.cost
     parts = [count(job.rounds, "round"), count(job.renders, "picture")] if job.rounds else []
     parts += [f"{duration(cost.seconds)} of work"] if cost.attempts else []

@@ -1,21 +1,20 @@
-"""The routes that people open in a browser."""
+"""The pages that people open in a browser."""
 
 import time
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from api.pages.answers import HEADERS, PageRoute, page
-from api.pages.listing import View, active, jobs_page
+from api.pages.listing import ListView, active, jobs_page
 from api.problems import Problem
-from api.routes import Owner, TheDoor
-from api.schemas import CURSOR, JobList, Wanted
+from api.routes import ApiState, Owner
+from api.schemas import CURSOR, JobFilter, JobList
 from director.report import Attempt, RunInfo, Trouble
 from director.state import State
 from tasks.jobs import MAX_LABELS, JobStatus, Label
 from tasks.reports import linked, standalone
-from tasks.store import Thumbnails
 from tasks.store.thumbnails import at_least
 
 REFRESH_SECONDS, IDLE_SECONDS = 10, 60
@@ -23,17 +22,6 @@ PAGE = 50
 BEST = "best"
 
 pages = APIRouter(route_class=PageRoute)
-
-
-def _thumbnails(request: Request, door: TheDoor) -> Thumbnails:
-    """One cache for the process."""
-    state = request.app.state
-    if not hasattr(state, "thumbnails"):
-        state.thumbnails = Thumbnails(door.service.images)
-    return state.thumbnails
-
-
-TheThumbnails = Annotated[Thumbnails, Depends(_thumbnails)]
 
 
 @pages.get("/", include_in_schema=False)
@@ -44,39 +32,38 @@ def home() -> RedirectResponse:
 @pages.get("/jobs", include_in_schema=False)
 def jobs(
     request: Request,
-    door: TheDoor,
+    state: ApiState,
     owner: Owner,
     status: Annotated[list[JobStatus], Query(max_length=5, default_factory=list)],
     label: Annotated[list[Label], Query(max_length=MAX_LABELS, default_factory=list)],
     cursor: Annotated[str, Query(pattern=f"{CURSOR}|^$")] = "",
     refresh: Literal["on", "off"] = "on",
 ) -> Response:
-    """The newest jobs first. It loads itself again, often while one of them is at work."""
-    view = View(tuple(status), tuple(label), cursor, refresh == "on")
-    wanted = Wanted(status=status, label=label, limit=PAGE).query(owner)
-    found = door.service.list(wanted, PAGE, cursor or None) if wanted else JobList(jobs=[], next=None)
+    """The newest jobs first. The page reloads itself, more often while a job is active."""
+    view = ListView(tuple(status), tuple(label), cursor, refresh == "on")
+    query = JobFilter(status=status, label=label, limit=PAGE).query(owner)
+    found = state.service.list(query, PAGE, cursor or None) if query else JobList(jobs=[], next=None)
     every = (REFRESH_SECONDS if active(found.jobs) else IDLE_SECONDS) if view.refresh else 0
-    place = str(request.base_url).rstrip("/")
-    return page(jobs_page(found, view, time.time(), place, every), refresh=every)
+    service_url = str(request.base_url).rstrip("/")
+    return page(jobs_page(found, view, time.time(), service_url, every), refresh=every)
 
 
 @pages.get("/v1/jobs/{id}/report", response_class=HTMLResponse)
 def report(
-    door: TheDoor,
-    thumbnails: TheThumbnails,
+    state: ApiState,
     owner: Owner,
     id: str,
     standalone_file: Annotated[bool, Query(alias="standalone", description="as a file that needs no server")] = False,
     refresh: Literal["on", "off"] = "on",
 ) -> Response:
-    """What the job did, as one page for people. Until it has ended, the page loads itself again."""
-    service = door.service
+    """What the job did, as one page for people. The page reloads itself until the job has ended."""
+    service = state.service
     found = service.find(owner, id)
     trajectory, summary = service.trajectory(found), service.summary(found)
     attempts = tuple(Attempt.model_validate(each) for each in service.archive.attempts(id))
     every = REFRESH_SECONDS if summary.doing and refresh == "on" and not standalone_file else 0
-    place = f"/v1/jobs/{id}"
-    run_info = RunInfo(
+    path = f"/v1/jobs/{id}"
+    run = RunInfo(
         job=id,
         doing=summary.doing,
         trouble=Trouble(**summary.error.model_dump()) if summary.error else None,
@@ -84,14 +71,14 @@ def report(
         ended=summary.ended,
         attempts=attempts,
         refresh=every,
-        other="" if standalone_file else f"{place}/report?refresh=off" if every else f"{place}/report",
+        other="" if standalone_file else f"{path}/report?refresh=off" if every else f"{path}/report",
         home="" if standalone_file else "/jobs",
     )
     if standalone_file:
-        answer = page(standalone(trajectory, thumbnails, run_info))
+        answer = page(standalone(trajectory, state.thumbnails, run))
         answer.headers["Content-Disposition"] = f'attachment; filename="{id}.html"'
         return answer
-    return page(linked(trajectory, thumbnails, lambda image: f"{place}/images/{image}", run_info), refresh=every)
+    return page(linked(trajectory, state.thumbnails, lambda image: f"{path}/images/{image}", run), refresh=every)
 
 
 @pages.get(
@@ -100,26 +87,25 @@ def report(
     responses={200: {"content": {"image/png": {}, "image/webp": {}}}},
 )
 def picture(
-    door: TheDoor,
-    thumbnails: TheThumbnails,
+    state: ApiState,
     owner: Owner,
     id: str,
     image: str,
-    width: Annotated[int | None, Query(ge=1, le=1024, description="a WebP at least so wide, if it is")] = None,
+    width: Annotated[int | None, Query(ge=1, le=1024, description="least width; a thumbnail as WebP")] = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """A picture that the job's trajectory names, as PNG; with `width` a thumbnail. `best` is the best so far."""
-    found = door.service.find(owner, id)
-    state = State.of(door.service.trajectory(found))
+    """A picture of the job's trajectory, as PNG; with `width` a thumbnail. `best` is the best picture so far."""
+    found = state.service.find(owner, id)
+    trajectory = State.of(state.service.trajectory(found))
     fixed = found.ended or image != BEST
-    image = (state.deliverable or "") if image == BEST else image
-    if image not in state.pictures:
-        raise Problem(404, "unknown-picture", "Unknown picture", "The job names no such picture.")
+    image = (trajectory.deliverable or "") if image == BEST else image
+    if image not in trajectory.pictures:
+        raise Problem(404, "unknown-picture", "Unknown picture", "The job has no such picture.")
     small = at_least(width) if width else None
     tag = f'"{image}-{small}"' if small else f'"{image}"'
     headers = {**HEADERS, "ETag": tag, "Cache-Control": "private, max-age=86400" if fixed else "private, no-cache"}
     if if_none_match and tag in if_none_match:
         return Response(status_code=304, headers=headers)
     if small:
-        return Response(thumbnails.get(image, small), media_type="image/webp", headers=headers)
-    return Response(door.service.images.get(image), media_type="image/png", headers=headers)
+        return Response(state.thumbnails.get(image, small), media_type="image/webp", headers=headers)
+    return Response(state.service.images.get(image), media_type="image/png", headers=headers)

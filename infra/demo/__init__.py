@@ -1,1 +1,1 @@
-"""`make demo`: real briefs through the real stack, told as it happens."""
+"""`make demo`: briefs through the whole stack, with the lines of each job as it runs."""

@@ -1,4 +1,4 @@
-"""Start a stack, send it the briefs of this folder as a user would, show what happens, stop everything.
+"""Start a stack, submit the briefs of this folder as a user would, show what happens, and stop the stack.
 
     python -m infra.demo [--out out/demo]
 
@@ -32,7 +32,7 @@ _SATISFIED, _ENDED_SHORT = 0, 1  # exit codes of `visiondirector submit --watch`
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m infra.demo", description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("out/demo"), help="where the results are left")
+    parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder of the results")
     out: Path = parser.parse_args(arguments).out
     console, began = Console(highlight=False, soft_wrap=True), time.monotonic()
     console.print(f"Starting Redis, S3, the API, a reconciler and {WORKERS} worker processes on free ports …")
@@ -41,14 +41,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with Stack(Path(var), workers=WORKERS, flower=False) as stack:
                 console.print(f"The stack is up after {time.monotonic() - began:.1f} s: {stack.api_url}\n")
                 codes = run(stack, out, console)
-                reports(stack, out)
+                save_reports(stack, out)
             console.print("\nThe stack is down; nothing is left running. Open a report in a browser:")
     except ServerError as error:
         print(f"the demo failed: {error}", file=sys.stderr)
         return 1
     for path in sorted(out.glob("*/report.html")):
         console.print(f"    {path}")
-    console.print("The picture and the trajectory of each lie beside it.")
+    console.print("The picture and the trajectory of each job are beside its report.")
     console.print(
         f"Drawn by the sketch studio (simulated: comps, no diffusion model). {time.monotonic() - began:.0f} s."
     )
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(stack: Stack, out: Path, console: Console) -> list[int]:
-    """All briefs at once, each by a command line of its own; the exit codes."""
+    """Submit all briefs at once, each by its own command line. Gives the exit codes."""
     names = sorted(path.stem for path in BRIEFS.glob("*.txt"))
     codes: dict[str, int] = {}
 
@@ -73,8 +73,8 @@ def run(stack: Stack, out: Path, console: Console) -> list[int]:
     return [codes.get(name, 2) for name in names]
 
 
-def reports(stack: Stack, out: Path) -> None:
-    """The report of each job, beside its picture."""
+def save_reports(stack: Stack, out: Path) -> None:
+    """Save the report of each job beside its picture."""
     with Client(stack.api_url, stack.token) as director:
         for job in director.jobs():
             folder = out / job.title.replace(" ", "-")
@@ -83,7 +83,7 @@ def reports(stack: Stack, out: Path) -> None:
 
 
 def submit(stack: Stack, name: str, folder: Path, console: Console, prefix: Text) -> int:
-    """`visiondirector submit --watch` with its lines behind `prefix`; what an earlier demo left is replaced."""
+    """Run `visiondirector submit --watch` with `prefix` before its lines. Results of an earlier demo are replaced."""
     for old in (*folder.glob("*.png"), *folder.glob("*.json")):
         old.unlink()
     source = BRIEFS / f"{name}.png"

@@ -1,1 +1,1 @@
-"""Flower over the stack's broker."""
+"""Flower on the broker of the stack."""

@@ -6,18 +6,18 @@ import os
 # from another machine Flower is reached through a proxy. In a container it listens to all of that container.
 address = os.environ.get("FLOWER_ADDRESS", "127.0.0.1")
 
-# Task events are asked for again and again, so that a worker that starts later is seen too.
+# Flower asks for task events repeatedly, so that it sees workers that start later.
 enable_events = True
 
-# History outlives a restart of Flower. It is written every minute, for a crash as well.
+# History survives a restart of Flower. It is written every minute, so that it survives a crash too.
 persistent = True
 state_save_interval = 60_000
 max_tasks = 20_000
 max_workers = 200
-# Names of ended worker processes go from the list after an hour.
+# Ended worker processes are removed from the list after an hour.
 purge_offline_workers = 3_600
 
-# A worker that runs a step answers late: a second is too little on a busy machine.
+# A worker that runs a step answers late: a second is too short on a busy machine.
 inspect_timeout = 3_000.0
 
 # `args` is the line that tasks/app.py writes: seat, step, brief, job.

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from infra.stack import Stack
-from infra.supervision import members_of
+from infra.supervision import stack_processes
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
 
@@ -33,5 +33,5 @@ def test_what_dies_is_started_again_and_down_leaves_nothing(tmp_path: Path):
         unknown = httpx.get(f"{stack.api_url}/v1/jobs/x", headers={"Authorization": f"Bearer {token}"}, trust_env=False)
         assert unknown.status_code == 404
         assert (var / "stack.json").stat().st_mode & 0o077 == 0
-    assert list(members_of(var)) == []
+    assert list(stack_processes(var)) == []
     assert not answers(f"{stack.api_url}/healthz")

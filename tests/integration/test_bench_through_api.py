@@ -17,7 +17,7 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 from httpx import ASGITransport
 
-from api.app import Machines, create_app
+from api.app import Backends, create_app
 from api.cli.parser import parser
 from api.client import Client
 from director.errors import BriefError
@@ -41,7 +41,7 @@ def service(folder: Path, studio: Studio) -> Generator[Client]:
     house, hints = House(folder), Queue[Hint | None]()
     settings = house.settings(renew_every_s=0.05)
     host = Host(settings, house.ledger, house.archive, house.images, studio, hints.put)
-    machines = Machines(house.ledger, house.archive, house.images, hints.put, lambda: None)
+    machines = Backends(house.ledger, house.archive, house.images, hints.put, lambda: None)
 
     def work() -> None:
         while hint := hints.get():

@@ -16,7 +16,7 @@ from director.seats import RenderRequest
 from director.types import Action, ActionKind, Region
 from tasks.settings import load_settings
 from tests.models.sglang_server import SglangServer, tiny_checkpoint
-from tests.support.desk import Desk, make_desk
+from tests.support.context import SeatContext, make_context
 from worker.diffusion import canvas
 from worker.diffusion.canvas import Pixels
 from worker.diffusion.config import EditorsConfig
@@ -51,8 +51,8 @@ def sglang(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SglangServer]:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return make_desk(tmp_path / "images")
+def context(tmp_path: Path) -> SeatContext:
+    return make_context(tmp_path / "images")
 
 
 @pytest.fixture
@@ -103,12 +103,13 @@ def noise(size: tuple[int, int], seed: int = 0) -> Pixels:
     return np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
 
 
-def stored(desk: Desk, pixels: Pixels) -> str:
-    return desk.images.put(canvas.to_png(pixels))
+def stored(context: SeatContext, pixels: Pixels) -> str:
+    return context.images.put(canvas.to_png(pixels))
 
 
-def rendered(editor: DiffusersEditor, request: RenderRequest, desk: Desk) -> list[Pixels]:
-    return [canvas.from_png(desk.images.get(candidate.image)) for candidate in editor.render(request, desk).candidates]
+def rendered(editor: DiffusersEditor, request: RenderRequest, context: SeatContext) -> list[Pixels]:
+    candidates = editor.render(request, context).candidates
+    return [canvas.from_png(context.images.get(candidate.image)) for candidate in candidates]
 
 
 def apart(one: Pixels, other: Pixels) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.models.conftest import apart, asked, make, pipelines_of, rendered
-from tests.support.desk import Desk
+from tests.support.context import SeatContext
 from worker.diffusion.editor import DiffusersEditor
 from worker.diffusion.loading import diffusers, torch
 from worker.profiles.counts import checkpoint, count
@@ -80,11 +80,13 @@ def comes_by_layers(model: Any) -> bool:
 
 @pytest.mark.parametrize("offload", ["encoders", "stream"])
 @pytest.mark.parametrize(("family", "name"), [("qwen-image", "qwen-image"), ("flux", "flux")])
-def test_offloaded_parts_draw_the_same_picture(opened: Open, desk: Desk, offload: str, family: str, name: str):
+def test_offloaded_parts_draw_the_same_picture(
+    opened: Open, context: SeatContext, offload: str, family: str, name: str
+):
     plain = {"family": family, "path": make(name)}
-    (here,) = rendered(opened(generate=plain), asked(seeds=(11,)), desk)
+    (here,) = rendered(opened(generate=plain), asked(seeds=(11,)), context)
     editor = opened(generate=plain | {"offload": offload})
-    (away,) = rendered(editor, asked(seeds=(11,)), desk)
+    (away,) = rendered(editor, asked(seeds=(11,)), context)
     assert apart(here, away) == 0
     pipe = pipelines_of(editor)["generate"].pipe
     moved = {part for part in ("vae", "transformer", "text_encoder") if comes_by_layers(getattr(pipe, part))}
@@ -92,11 +94,11 @@ def test_offloaded_parts_draw_the_same_picture(opened: Open, desk: Desk, offload
 
 
 @pytest.mark.parametrize("offload", ["none", "encoders", "stream"])
-def test_eight_bits_draw_nearly_the_same_picture(opened: Open, desk: Desk, offload: str):
+def test_eight_bits_draw_nearly_the_same_picture(opened: Open, context: SeatContext, offload: str):
     plain = {"family": "qwen-image", "path": make("qwen-image")}
-    (full,) = rendered(opened(generate=plain), asked(seeds=(11,)), desk)
+    (full,) = rendered(opened(generate=plain), asked(seeds=(11,)), context)
     editor = opened(generate=plain | {"quantize": "fp8", "offload": offload})
-    (rounded,) = rendered(editor, asked(seeds=(11,)), desk)
+    (rounded,) = rendered(editor, asked(seeds=(11,)), context)
     assert 0 < apart(full, rounded) < 64
     assert (full.astype(float) - rounded).std() < 8
     weight = pipelines_of(editor)["generate"].pipe.transformer.transformer_blocks[0].attn.to_q.weight

@@ -20,7 +20,7 @@ from api.client import Client
 from director.types import Trajectory
 from infra.servers import free_port
 from infra.stack import Stack
-from infra.supervision import members_of
+from infra.supervision import stack_processes
 from tasks.settings import PREFIX, Settings
 from tasks.store import Archive, S3Store
 from worker.profiles import load_profile
@@ -63,7 +63,7 @@ def stack(profile: Path, alone: Path, tmp_path_factory: pytest.TempPathFactory) 
     var = tmp_path_factory.mktemp("stack")
     with Stack(var, flower=False, profile=str(profile)) as running:
         yield running
-    assert list(members_of(var)) == []
+    assert list(stack_processes(var)) == []
 
 
 def test_direct_runs_the_whole_loop_and_leaves_no_server(profile: Path, alone: Path):

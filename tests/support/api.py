@@ -12,7 +12,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from fastapi import FastAPI
 from PIL import Image
 
-from api.app import Machines, create_app
+from api.app import Backends, create_app
 from director.errors import StoreError
 from director.loop import begin
 from director.types import (
@@ -74,7 +74,7 @@ class House:
         return load_settings(tokens=self.tokens, **more)
 
     def app(self, **settings: Any) -> FastAPI:
-        machines = Machines(self.ledger, self.archive, self.images, self.sent.append, self._ping)
+        machines = Backends(self.ledger, self.archive, self.images, self.sent.append, self._ping)
         return create_app(self.settings(**settings), machines, poll=0.001)
 
     def _ping(self) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 import httpx
 import pytest
 from anyio.from_thread import start_blocking_portal
-from rich.console import Console
+from rich.console import Console as RichConsole
 
 from api.cli import run
-from api.cli.desk import SATISFIED, SERVICE, SHORT, USAGE, Desk, Screen
+from api.cli.console import SATISFIED, SERVICE, SHORT, USAGE, Console, Screen
+from api.cli.endpoint import find_endpoint
 from api.cli.parser import parser
-from api.cli.place import service_of
 from api.client import Client
 from api.schemas import Submission
 from tasks.store import image_hash
@@ -33,9 +33,9 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     def call(line: str, *answers: Answer, stdin: bytes = b"") -> tuple[int, str, Scripted]:
         args = parser().parse_args(line.split())
         service, output = scripted(*answers), StringIO()
-        screen = Screen(Console(file=output, highlight=False), args.json, Console(stderr=True))
+        screen = Screen(RichConsole(file=output, highlight=False), args.json, RichConsole(stderr=True))
         with service.client() as client:
-            code = run(args, Desk(client, screen, BytesIO(stdin), service.slept.append))
+            code = run(args, Console(client, screen, BytesIO(stdin), service.slept.append))
         return code, output.getvalue(), service
 
     return call
@@ -371,7 +371,7 @@ def test_where_the_service_is(
         (tmp_path / "var").mkdir()
         (tmp_path / "var" / "stack.json").write_text(stack)
     url, token = flags
-    assert service_of(Namespace(url=url, token=token), environment, tmp_path) == expected
+    assert find_endpoint(Namespace(url=url, token=token), environment, tmp_path) == expected
 
 
 # --- the same again ---------------------------------------------------------------------------
@@ -430,9 +430,9 @@ def test_a_source_of_another_owner_is_no_way_in(tmp_path: Path, capsys: pytest.C
         result(str(tmp_path / "final.png"), source=source)
         args = parser().parse_args(["submit", "--from", str(tmp_path / "final.png"), "--json"])
         for token, code in (("alice-token", SATISFIED), ("bob-token", USAGE)):
-            screen = Screen(Console(file=StringIO()), True, Console(stderr=True))
-            desk = Desk(Client(token=token, transport=door), screen, BytesIO())
-            assert run(args, desk) == code
+            screen = Screen(RichConsole(file=StringIO()), True, RichConsole(stderr=True))
+            console = Console(Client(token=token, transport=door), screen, BytesIO())
+            assert run(args, console) == code
     assert "which the service does not have, or not for this token" in capsys.readouterr().err
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from api.cli import local, main
-from api.cli.desk import USAGE
+from api.cli.console import USAGE
 from api.cli.parser import parser
 from director.errors import BriefError
 

@@ -4,12 +4,12 @@ import anyio
 import httpx
 import pytest
 
-from api.app import Machines
-from api.events import EventId, Reader, Streams
+from api.app import Backends
+from api.events import EventId, EventStreams, Reader
 from api.service import Service
 from director.errors import StoreError
 from director.types import StopReason
-from tasks.ledger.types import Claim, Next
+from tasks.ledger.types import Claim
 from tasks.steps import new_entry
 from tests.support.api import ALICE, House, browse, decided, opening, planned, rendered, sse, stopped
 
@@ -27,9 +27,9 @@ def finish(house: House, id: str) -> None:
     house.commit(id, stopped())
 
 
-def streams(house: House, look: float = 60) -> Streams:
+def streams(house: House, look: float = 60) -> EventStreams:
     service = Service(house.ledger, house.archive, house.images, house.sent.append, 1)
-    return Streams(service, poll=0.001, heartbeat=0.005, look=look)
+    return EventStreams(service, poll=0.001, heartbeat=0.005, progress_after=look)
 
 
 def test_a_job_that_ended_tells_everything_and_then_how_it_stands(house: House, alice: httpx.Client) -> None:
@@ -122,12 +122,9 @@ def test_a_step_that_was_redone_with_the_same_outcome_is_not_told_again(house: H
     snapshot = house.archive.load_snapshot(first)
     other = house.archive.save_snapshot(id, 0, "0" * 32, "", snapshot.next, snapshot.trajectory)
     entry = new_entry(house.archive.load_job(id))
-    house.wipe()
+    house.ledger.wipe()
     assert house.ledger.lock_rebuild("test", 1000)
-    house.ledger.restore(
-        entry.model_copy(update={"step": 1, "snapshot": other, "next": Next(queue="editor.flux-krea", kind="render")}),
-        "test",
-    )
+    house.ledger.restore(entry.model_copy(update={"step": 1, "snapshot": other, "next": snapshot.next}), "test")
     house.ledger.open_epoch("test")
     house.commit(id, stopped())
     assert [event["event"] for event in sse(b"".join(reader.poll()).decode())] == ["stopped", "end"]
@@ -218,9 +215,9 @@ def test_walking_back_stops_at_what_is_known(house: House, alice: httpx.Client) 
             reads.append(key)
             return load(key)
 
-    machines = Machines(house.ledger, Counting(), house.images, house.sent.append, lambda: None)  # pyright: ignore[reportArgumentType]
+    machines = Backends(house.ledger, Counting(), house.images, house.sent.append, lambda: None)  # pyright: ignore[reportArgumentType]
     service = Service(machines.ledger, machines.archive, machines.images, machines.send, 1)
-    reader = Reader(Streams(service), "alice", id, None)
+    reader = Reader(EventStreams(service), "alice", id, None)
     for _ in range(20):
         house.commit(id, planned())
     reader.poll()

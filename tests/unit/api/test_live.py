@@ -5,12 +5,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from rich.console import Console, RenderableType
+from rich.console import Console as RichConsole
+from rich.console import RenderableType
 
 from api.cli import run
-from api.cli.desk import SHORT, Desk, Screen
-from api.cli.live import Painting, View, bar
-from api.cli.many import Row, Rows
+from api.cli.console import SHORT, Console, Screen
+from api.cli.live import JobView, LiveJob, bar
+from api.cli.many import JobRow, JobTable
 from api.cli.parser import parser
 from api.client import Event, GoalCount, Job
 from director import types
@@ -29,23 +30,23 @@ STORY = (
 )  # fmt: skip
 
 
-def view(*events: types.Event, text: str = "A lamp", at: float = 0.0) -> View:
+def view(*events: types.Event, text: str = "A lamp", at: float = 0.0) -> JobView:
     settings = LoopSettings.model_validate({"candidates": 4, "rounds": 6})
-    now = View(Job(id=JOB, title=text, status="running"), begin(Brief(text="A lamp"), settings, 1), at)
+    now = JobView(Job(id=JOB, title=text, status="running"), begin(Brief(text="A lamp"), settings, 1), at)
     for each in events:
-        now = now.told(Event("", each.kind, each.model_dump(mode="json")), at)
+        now = now.with_event(Event("", each.kind, each.model_dump(mode="json")), at)
     return now
 
 
 def painted(what: RenderableType, width: int = 80, height: int = 24) -> list[str]:
-    console = Console(file=StringIO(), width=width, height=height, force_terminal=True, color_system=None)
+    console = RichConsole(file=StringIO(), width=width, height=height, force_terminal=True, color_system=None)
     with console.capture() as capture:
         console.print(what)
     return [line.rstrip() for line in capture.get().splitlines()]
 
 
 def test_a_round_has_its_micro_grid_and_what_came_of_it():
-    lines = painted(Painting(view(*STORY, planned()), clock=lambda: 4.0))
+    lines = painted(LiveJob(view(*STORY, planned()), clock=lambda: 4.0))
     assert lines[0].startswith("A lamp")
     assert lines[0].endswith(JOB)
     assert lines[1:5] == [
@@ -59,15 +60,15 @@ def test_a_round_has_its_micro_grid_and_what_came_of_it():
 
 
 def test_it_counts_how_long_it_does_the_same():
-    first = view(*opening(), at=10.0).told_doing("waiting: no worker serves planner", 12.0)
-    same = first.told_doing("waiting: no worker serves planner", 20.0)
-    other = same.told_doing("planning", 21.0)
+    first = view(*opening(), at=10.0).with_progress("waiting: no worker serves planner", 12.0)
+    same = first.with_progress("waiting: no worker serves planner", 20.0)
+    other = same.with_progress("planning", 21.0)
     assert (first.since, same.since, other.since) == (12.0, 12.0, 21.0)
 
 
 def test_an_event_of_a_newer_service_changes_nothing_but_the_clock():
     before = view(*opening())
-    after = before.told(Event("9", "upscaled", {"kind": "upscaled", "by": 4}), 7.0)
+    after = before.with_event(Event("9", "upscaled", {"kind": "upscaled", "by": 4}), 7.0)
     assert (after.trajectory, after.since) == (before.trajectory, 7.0)
 
 
@@ -75,23 +76,23 @@ def test_an_event_of_a_newer_service_changes_nothing_but_the_clock():
 @pytest.mark.parametrize("status", ["running", "done"])
 def test_no_line_is_wider_than_the_terminal(width: int, status: str):
     now = view(*STORY, stopped(StopReason.BUDGET), text="A very long title " * 6)
-    over = now.at(Job(id=JOB, title=now.job.title, status=status, stop="budget"))
-    lines = painted(Painting(over, clock=lambda: 99.0), width)
+    over = now.with_job(Job(id=JOB, title=now.job.title, status=status, stop="budget"))
+    lines = painted(LiveJob(over, clock=lambda: 99.0), width)
     assert all(len(line) <= width for line in lines)
     assert any(line.startswith("goals ") for line in lines)
 
 
 def test_on_a_low_terminal_the_newest_rounds_are_shown():
     many = view(*opening(), *[e for _ in range(12) for e in (planned(), rendered(C), LOST)])
-    lines = painted(Painting(many, clock=lambda: 0.0), height=12)
+    lines = painted(LiveJob(many, clock=lambda: 0.0), height=12)
     assert len(lines) <= 12
     assert lines[1].strip() == "… 7 earlier rounds"
     assert lines[6].startswith("12 draw")
 
 
 def test_what_ended_says_how_and_what_is_missing():
-    over = view(*STORY, stopped(StopReason.BUDGET)).at(Job(id=JOB, title="x", status="done", stop="budget"))
-    lines = painted(Painting(over))
+    over = view(*STORY, stopped(StopReason.BUDGET)).with_job(Job(id=JOB, title="x", status="done", stop="budget"))
+    lines = painted(LiveJob(over))
     assert lines[-2:] == ["missed      a chair", "done        budget: all is met"]
 
 
@@ -101,10 +102,10 @@ def test_what_a_brief_says_can_not_steer_the_terminal():
     extracted = types.Extracted(goals=goals, by="test")
     action = types.Action(kind=types.ActionKind.EDIT, instruction=evil, targets=("g1",))
     events = (extracted, *opening()[1:], types.Planned(action=action, by="t"), *STORY[3:7], planned())
-    lines = painted(Painting(view(*events, text=evil), clock=lambda: 0.0))
+    lines = painted(LiveJob(view(*events, text=evil), clock=lambda: 0.0))
     assert all(line.isprintable() for line in lines)
     assert sum("[red]x[/]" in line for line in lines) == 2
-    rows = Rows({JOB: Row(Job(id=JOB, title=evil, status="running", doing=evil), 0.0)}, clock=lambda: 0.0)
+    rows = JobTable({JOB: JobRow(Job(id=JOB, title=evil, status="running", doing=evil), 0.0)}, clock=lambda: 0.0)
     assert all(line.isprintable() for line in painted(rows))
 
 
@@ -124,8 +125,8 @@ def test_the_bar_has_a_share_for_each_outcome(outcomes: list[str], drawn: str):
 def test_several_jobs_have_a_row_each_until_they_end():
     jobs = [Job(id=f"{n:08d}", title=f"job {n}", status="queued", doing="planning") for n in range(30)]
     jobs[7] = jobs[7].model_copy(update={"status": "running", "rounds": 2, "goals": GoalCount(met=1, total=2)})
-    rows = Rows({each.id: Row(each, 0.0) for each in jobs}, clock=lambda: 65.0)
-    rows.see(jobs[3].model_copy(update={"status": "done"}), 1.0)
+    rows = JobTable({each.id: JobRow(each, 0.0) for each in jobs}, clock=lambda: 65.0)
+    rows.update(jobs[3].model_copy(update={"status": "done"}), 1.0)
     lines = painted(rows, height=14)
     assert len(lines) == 11
     assert lines[0].split() == ["00000007", "job", "7", "round", "2", "██████······", "1/2", "planning", "·", "65", "s"]
@@ -135,9 +136,10 @@ def test_several_jobs_have_a_row_each_until_they_end():
 def terminal(line: str, *answers: httpx.Response) -> tuple[int, str]:
     args = parser().parse_args(line.split())
     service, output = scripted(*answers), StringIO()
-    console = Console(file=output, width=80, height=24, force_terminal=True, color_system=None, highlight=False)
+    console = RichConsole(file=output, width=80, height=24, force_terminal=True, color_system=None, highlight=False)
     with service.client() as client:
-        code = run(args, Desk(client, Screen(console, False, Console(stderr=True)), BytesIO(), service.slept.append))
+        screen = Screen(console, False, RichConsole(stderr=True))
+        code = run(args, Console(client, screen, BytesIO(), service.slept.append))
     return code, output.getvalue()
 
 

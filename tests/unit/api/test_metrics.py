@@ -85,8 +85,8 @@ def test_what_nobody_knows_is_not_zero(house: House, operator: httpx.Client) -> 
             raise StoreError("away")
 
     app = house.app()
-    app.state.door = replace(
-        app.state.door,
+    app.state.api = replace(
+        app.state.api,
         service=type("S", (), {"ledger": Away()})(),
         checks={"ledger": lambda: False, "storage": lambda: True},
     )

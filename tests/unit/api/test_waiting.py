@@ -5,8 +5,8 @@ import threading
 import httpx
 import pytest
 
-from api.waiting import wait_of
-from tests.support.api import ALICE, BOB, House, browse, opening, stopped
+from api.waiting import preferred_wait
+from tests.unit.api.house import ALICE, BOB, House, browse, opening, stopped
 
 LONG = {"Prefer": "wait=60"}
 
@@ -66,4 +66,4 @@ def test_an_outage_is_waited_through(house: House, alice: httpx.Client) -> None:
     ],
 )  # fmt: skip
 def test_what_a_preference_says(given: list[str] | None, seconds: int) -> None:
-    assert wait_of(given) == seconds
+    assert preferred_wait(given) == seconds

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from api.metrics import Requests, Standing
+from api.metrics import LedgerCollector, RequestMetrics
 from infra.servers import CHECKOUT
 from tasks.metrics import ReconcilerMeter, StepMeter, WorkerMemory
 from tasks.settings import MAX_STEP_S
@@ -26,11 +26,11 @@ def exported() -> dict[str, set[str]]:
     registry = CollectorRegistry()
     StepMeter(registry, MAX_STEP_S)
     ReconcilerMeter(registry)
-    registry.register(Requests().seconds)
+    registry.register(RequestMetrics().seconds)
     registry.register(WorkerMemory())
     ledger = in_process().ledger
     ledger.announce("thinker@host", ["planner"], 1_000_000)
-    registry.register(Standing(ledger, {"ledger": lambda: True}))
+    registry.register(LedgerCollector(ledger, {"ledger": lambda: True}))
     found: dict[str, set[str]] = {}
     for name, collector in [(n, c) for c, names in registry._collector_to_names.items() for n in names]:
         found.setdefault(name, set()).update(getattr(collector, "_labelnames", ()))

@@ -1,4 +1,4 @@
-"""What a command works with: the service, and where it says what it has to say."""
+"""What a command works with: the service and its output."""
 
 import argparse
 import json
@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from rich.console import Console, RenderableType
+from rich.console import Console as RichConsole
+from rich.console import RenderableType
 from rich.text import Text
 
 from api.client import Client, Job
@@ -18,37 +19,37 @@ SATISFIED, SHORT, USAGE, SERVICE, INTERRUPTED = 0, 1, 2, 3, 130
 
 @dataclass(frozen=True)
 class Screen:
-    """Lines for people, or JSON lines. `notes` is where remarks go that are no result: standard error."""
+    """The output of a command: lines for people, or JSON lines. `notes` is standard error, for what is no result."""
 
-    console: Console
+    output: RichConsole
     as_json: bool
-    notes: Console
+    notes: RichConsole
 
     @property
     def is_live(self) -> bool:
-        """Somebody looks, at a terminal that can be drawn on."""
-        return self.console.is_terminal and not self.console.is_dumb_terminal and not self.as_json
+        """True on a terminal that can be drawn on."""
+        return self.output.is_terminal and not self.output.is_dumb_terminal and not self.as_json
 
     def line(self, line: Line) -> None:
         if not self.as_json:
-            self.console.print(Text(str(line), style=line.style), soft_wrap=True)
+            self.output.print(Text(str(line), style=line.style), soft_wrap=True)
 
     def text(self, text: str) -> None:
-        """A line for programs: as it is, tabs too."""
+        """A line for programs, unchanged: tabs stay."""
         if not self.as_json:
-            self.console.file.write(text + "\n")
+            self.output.file.write(text + "\n")
 
     def show(self, what: RenderableType) -> None:
         if not self.as_json:
-            self.console.print(what)
+            self.output.print(what)
 
     def note(self, text: str) -> None:
         self.notes.print(Text(text), soft_wrap=True)
 
     def data(self, data: Mapping[str, Any]) -> None:
         if self.as_json:
-            self.console.file.write(json.dumps(data) + "\n")
-            self.console.file.flush()
+            self.output.file.write(json.dumps(data) + "\n")
+            self.output.file.flush()
 
     def job(self, job: Job, **more: Any) -> None:
         """The job as a JSON line."""
@@ -56,8 +57,8 @@ class Screen:
 
 
 @dataclass(frozen=True)
-class Desk:
-    """`sleep` is the clock's pause, for tests."""
+class Console:
+    """What a command gets. Tests replace `sleep`."""
 
     client: Client
     screen: Screen
@@ -65,4 +66,4 @@ class Desk:
     sleep: Callable[[float], None] = time.sleep
 
 
-Command = Callable[[argparse.Namespace, Desk], int]
+Command = Callable[[argparse.Namespace, Console], int]

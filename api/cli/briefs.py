@@ -1,4 +1,4 @@
-"""Brief files named on the command line."""
+"""Brief files of the command line."""
 
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -10,9 +10,9 @@ MAX_TITLE = 120
 
 
 def read_brief(name: str, stdin: BinaryIO, with_goals: bool, title: str) -> dict[str, Any]:
-    """The brief in file `name` ("-" is standard input), as the service takes it.
+    """The brief in file `name` ("-" is standard input), in the form of the API.
 
-    Raises BriefError that names the file and what is wrong with it.
+    Raises BriefError that names the file and the fault.
     """
     try:
         data = stdin.read() if name == "-" else Path(name).read_bytes()

@@ -1,8 +1,7 @@
 import pytest
 
-from api import narrate
+from api.cli import transcript
 from api.client import Event, GoalCount, Job, JobError
-from api.narrate import summary
 from director import types
 from director.transcript import Transcript, plain
 from director.types import Candidate, Outcome, Planned, Rendered, Selected, StopReason
@@ -12,10 +11,9 @@ A, B = "aa" * 32, "bb" * 32
 
 
 def told(*events: types.Event) -> list[str]:
-    transcript = Transcript()
-    return [
-        str(narrate.told(transcript, Event("0.a.0", event.kind, event.model_dump(mode="json")))) for event in events
-    ]
+    narrator = Transcript()
+    streamed = [Event("0.a.0", event.kind, event.model_dump(mode="json")) for event in events]
+    return [str(transcript.event_line(narrator, event)) for event in streamed]
 
 
 def test_a_round_reads_as_lines() -> None:
@@ -62,7 +60,7 @@ def test_what_a_model_says_can_not_steer_a_terminal() -> None:
 
 def test_an_event_of_a_newer_service_is_no_crash() -> None:
     newer = Event("0.a.0", "upscaled", {"kind": "upscaled", "by": 4})
-    assert str(narrate.told(Transcript(), newer)).strip() == "upscaled"
+    assert str(transcript.event_line(Transcript(), newer)).strip() == "upscaled"
 
 
 @pytest.mark.parametrize(
@@ -78,7 +76,7 @@ def test_a_summary_of_a_failed_job() -> None:
         id="j", title="Lamp", status="failed", doing="", goals=GoalCount(met=1, unsure=1, total=3), rounds=1, renders=4,
         error=JobError(boundary="editor", message="out of memory", fix="use a smaller size"),
     )  # fmt: skip
-    assert [str(line) for line in summary(job)] == [
+    assert [str(line) for line in transcript.summary_lines(job)] == [
         "job         j  Lamp",
         "status      failed",
         "goals       1/3 met, 1 unsure",

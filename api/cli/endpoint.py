@@ -1,4 +1,4 @@
-"""Which service a command line speaks to."""
+"""The service that the command line uses."""
 
 import argparse
 import json
@@ -9,20 +9,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from api.cli.desk import SATISFIED
+from api.cli.console import SATISFIED
 from api.client.client import DEFAULT_URL, TOKEN_NAME, URL_NAME
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
-def service_of(args: argparse.Namespace, environment: Mapping[str, str], checkout: Path) -> tuple[str, str | None]:
-    """URL and token: flags, then the environment, then the local stack of the checkout."""
+def find_endpoint(args: argparse.Namespace, environment: Mapping[str, str], checkout: Path) -> tuple[str, str | None]:
+    """URL and token, from the flags, else the environment, else the local stack of the checkout."""
     stack: dict[str, Any] = {}
     if (file := checkout / "var" / "stack.json").is_file():
         try:
             stack = json.loads(file.read_text())
         except ValueError:
-            print(f"{file} is not valid JSON: ignored", file=sys.stderr)
+            print(f"{file} is not valid JSON and is ignored", file=sys.stderr)
     url = args.url or environment.get(URL_NAME)
     token = args.token or environment.get(TOKEN_NAME)
     if url is None:
@@ -32,8 +32,8 @@ def service_of(args: argparse.Namespace, environment: Mapping[str, str], checkou
 
 
 def env(args: argparse.Namespace) -> int:
-    """The service as shell assignments."""
-    url, token = service_of(args, os.environ, CHECKOUT)
+    """Print the service as shell assignments."""
+    url, token = find_endpoint(args, os.environ, CHECKOUT)
     for name, value in ((URL_NAME, url), (TOKEN_NAME, token)):
         if value:
             print(f"export {name}={shlex.quote(value)}")

@@ -8,7 +8,7 @@ from tasks.store import FolderStore, Images
 
 
 @dataclass
-class Desk:
+class SeatContext:
     """`cancel_at` cancels at that call of `check`, counted from 1."""
 
     images: Images
@@ -33,5 +33,5 @@ class Desk:
             raise Cancelled("cancelled by its owner")
 
 
-def make_desk(folder: Path, cancel_at: int | None = None) -> Desk:
-    return Desk(Images(FolderStore(folder)), cancel_at)
+def make_context(folder: Path, cancel_at: int | None = None) -> SeatContext:
+    return SeatContext(Images(FolderStore(folder)), cancel_at)

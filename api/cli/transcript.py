@@ -1,4 +1,4 @@
-"""A job as lines for a person: its events, what it does now, and how it ended."""
+"""A job as lines for people: its events, its current step, and its end."""
 
 import time
 from collections.abc import Iterable
@@ -15,21 +15,27 @@ _EVENTS: TypeAdapter[types.Event] = TypeAdapter(types.Event)
 
 NOBODY = "waiting: no worker"
 LOST = "no answer"
+MARKS = {"met": ("✓", "green"), "missed": ("✗", "red"), "unsure": ("?", "yellow"), "": ("·", "dim")}
+"""A sign and a style of rich for each outcome of a goal."""
 STYLES = {"done": "bold green", "failed": "bold red", "cancelled": "bold yellow", "running": "cyan", "queued": ""}
 
 
-def told(transcript: Transcript, event: Event) -> Line:
-    """What to print for a durable event (not for `end`)."""
+def event_line(transcript: Transcript, event: Event) -> Line:
+    """The line of an event of the trajectory (not of `end`)."""
+    known = known_event(event)
+    return transcript.line(known) if known else Line(plain(event.kind, 11), "")
+
+
+def known_event(event: Event) -> types.Event | None:
+    """The event of the trajectory; None for a kind that only a newer service knows."""
     try:
-        read = _EVENTS.validate_python(event.data)
+        return _EVENTS.validate_python(event.data)
     except ValidationError:
-        # A newer service may tell of more than this version knows.
-        return Line(plain(event.kind, 11), "")
-    return transcript.line(read)
+        return None
 
 
-def progress(doing: str) -> Line:
-    """What a quiet job does or waits for."""
+def progress_line(doing: str) -> Line:
+    """The line of what a job does or waits for."""
     return Line("now", plain(doing), doing_style(doing))
 
 
@@ -37,21 +43,17 @@ def doing_style(doing: str) -> str:
     return "yellow" if doing.startswith((NOBODY, LOST)) else "dim"
 
 
-def summary(job: Job) -> list[Line]:
+def summary_lines(job: Job) -> list[Line]:
     """A job in a few lines, for `show` and for the end of `watch`."""
-    lines = [Line("job", f"{job.id}  {plain(job.title)}"), status(job)]
+    lines = [Line("job", f"{job.id}  {plain(job.title)}"), Line("status", state(job), style(job))]
     if job.labels:
         lines.append(Line("labels", plain(" ".join(job.labels), 400)))
     if job.doing:
-        lines.append(progress(job.doing))
+        lines.append(progress_line(job.doing))
     if job.goals.total:
-        lines.append(Line("goals", goals(job)))
-    lines.append(Line("cost", cost(job)))
-    return [*lines, *error(job)]
-
-
-def status(job: Job) -> Line:
-    return Line("status", state(job), style(job))
+        lines.append(Line("goals", goals_met(job)))
+    lines.append(Line("cost", cost_words(job)))
+    return [*lines, *error_lines(job)]
 
 
 def state(job: Job) -> str:
@@ -65,13 +67,13 @@ def style(job: Job) -> str:
     return STYLES.get(job.status, "bold")
 
 
-def goals(job: Job) -> str:
+def goals_met(job: Job) -> str:
     unsure = f", {job.goals.unsure} unsure" if job.goals.unsure else ""
     return f"{job.goals.met}/{job.goals.total} met{unsure}"
 
 
-def cost(job: Job, usage: Usage | None = None) -> str:
-    """Rounds and pictures, then what the attempts took. `usage` is newer than the job's own numbers."""
+def cost_words(job: Job, usage: Usage | None = None) -> str:
+    """Rounds and pictures, then what the attempts cost. `usage` is newer than the job's own counts."""
     rounds, renders = (usage.rounds, usage.renders) if usage else (job.rounds, job.renders)
     parts = [count(rounds, "round"), count(renders, "render")]
     if spent := job.cost:
@@ -84,12 +86,12 @@ def cost(job: Job, usage: Usage | None = None) -> str:
     return ", ".join(parts)
 
 
-def outcome(job: Job, trajectory: Trajectory, most: int = 6) -> list[Line]:
-    """How it ended, and which goals are not met."""
-    now = State.of(trajectory)
+def outcome_lines(job: Job, trajectory: Trajectory, most: int = 6) -> list[Line]:
+    """How the job ended, and which goals are not met."""
+    reached = State.of(trajectory)
     lines: list[Line] = []
-    for goal in now.goals:
-        verdict = now.standing.get(goal.id)
+    for goal in reached.goals:
+        verdict = reached.standing.get(goal.id)
         if verdict and verdict.outcome is not types.Outcome.MET:
             why = f" ({plain(verdict.evidence, 60)})" if verdict.evidence else ""
             colour = "red" if verdict.outcome is types.Outcome.MISSED else "yellow"
@@ -102,31 +104,30 @@ def outcome(job: Job, trajectory: Trajectory, most: int = 6) -> list[Line]:
         *lines[:most],
         *more,
         Line(job.status, (state(job).partition(", ")[2] or job.status) + why, style(job)),
-        *error(job),
+        *error_lines(job),
     ]
 
 
-def error(job: Job) -> list[Line]:
+def error_lines(job: Job) -> list[Line]:
     if not job.error:
         return []
     fix = f" ({job.error.fix})" if job.error.fix else ""
     return [Line("error", plain(f"{job.error.boundary}: {job.error.message}{fix}", 400), "red")]
 
 
-def ended(job: Job, saved: str = "") -> Line:
-    """A job that is over, in one line: how, and where its picture is (the name holds title and id)."""
+def ended_line(job: Job, saved: str = "") -> Line:
+    """One line for a job that has ended: its result, and the path of its picture (which holds title and id)."""
     where = saved or f"{job.id[:8]}  {plain(job.title, 60)}: no picture"
-    return Line(job.status, f"{goals(job)}, {job.stop or job.status}  {where}", style(job))
+    return Line(job.status, f"{goals_met(job)}, {job.stop or job.status}  {where}", style(job))
 
 
 def goal_lines(rows: Iterable[Goal]) -> list[Line]:
     """Every goal in a line of its own."""
-    colours = {"met": "green", "missed": "red", "unsure": "yellow"}
     return [
         Line(
             row.outcome or "not seen",
             plain(row.text, 1000) + (f"  ({plain(row.evidence, 300)})" if row.evidence else ""),
-            colours.get(row.outcome, "dim"),
+            MARKS.get(row.outcome, MARKS[""])[1],
         )
         for row in rows
     ]
