@@ -9,16 +9,9 @@ from director.errors import BriefError
 from director.types import Value
 from tasks.store import image_hash
 from worker.bench.cases import Key, Name
-from worker.bench.geneval.scoring import (
-    ColourClassifier,
-    Detector,
-    Row,
-    judge,
-    kept,
-    row,
-)
-from worker.bench.layout import Sample
-from worker.bench.run_log import open_log
+from worker.bench.geneval.layout import Sample
+from worker.bench.geneval.scoring import ColourClassifier, Detector, Row, judge, kept, row
+from worker.bench.run_log import open_log, write_whole
 
 
 class Evaluated(Value):
@@ -78,9 +71,7 @@ def evaluate(
 
 def write_results(path: Path, rows: Sequence[Row]) -> None:
     """The official `results.jsonl`, whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_text("".join(each.model_dump_json() + "\n" for each in rows), encoding="utf-8")
-    part.replace(path)
+    write_whole(path, "".join(f"{each.model_dump_json()}\n" for each in rows).encode())
 
 
 def _judge(sample: Sample, png: bytes, task: str, detector: Detector, colours: ColourClassifier) -> Evaluated:
