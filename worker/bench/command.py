@@ -4,7 +4,7 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from director.errors import BriefError
 from director.intake import assignments, loop_settings
 from director.transcript import plain
 from director.types import STRATEGIES, Seed
-from worker.bench.cases import Arm, Run, Runner, Work
+from worker.bench.cases import Arm, Case, Run, Runner, Work, works
+from worker.bench.record import record_of
 from worker.bench.run_log import described, open_log, write_whole
 
 # --- options ------------------------------------------------------------------------------------
@@ -42,17 +43,29 @@ def check_options(args: argparse.Namespace, *counts: str) -> None:
         raise BriefError(f"there is no folder {args.json.parent}", "make it first", "--json")
 
 
-def arm_of(args: argparse.Namespace, runner: Runner) -> Arm:
-    """The loop's settings, as the command line says. Raises BriefError that names the word."""
-    values = {**runner.fixed, **assignments(args.set)}
-    return Arm(name=args.strategy, settings=loop_settings(values, args.strategy))
-
-
 # --- running ------------------------------------------------------------------------------------
 
 
+def draw(
+    cases: Iterable[Case],
+    seeds: Sequence[Seed],
+    place: Callable[[Work], str],
+    args: argparse.Namespace,
+    runner: Runner,
+    what: str,
+) -> tuple[list[Run], dict[str, Any]]:
+    """Every case the way that `add_loop_arguments` says, into the folder of the run: the runs, and their record.
+
+    Raises BriefError for a setting that can't be, and as `collect` does.
+    """
+    settings = loop_settings({**runner.fixed, **assignments(args.set)}, args.strategy)
+    arm = Arm(name=args.strategy, settings=settings)
+    runs = list(collect(works(cases, [arm], seeds), args.output, place, runner, args.seed, what))
+    return runs, record_of(runs, runner.studio, arm)
+
+
 def collect(
-    works: Sequence[Work],
+    asked: Sequence[Work],
     folder: Path,
     place: Callable[[Work], str],
     runner: Runner,
@@ -65,11 +78,11 @@ def collect(
     it is. Raises BriefError when the folder was filled with other settings, or with pictures counted up from another
     `seed`.
     """
-    told = Teller(what, len(works), runner.tells_each)
-    with open_log(folder / "runs.jsonl", Run, described(works, runner.studio, seed)) as log:
-        due = {work.key: work for work in works}
+    told = Teller(what, len(asked), runner.tells_each)
+    with open_log(folder / "runs.jsonl", Run, described(asked, runner.studio, seed)) as log:
+        due = {work.key: work for work in asked}
         done = 0
-        for work in works:
+        for work in asked:
             found = log.get(work.key, work.case.digest())
             # The picture too: what somebody deleted is drawn again.
             if found and (not found.picture or (folder / found.picture).is_file()):

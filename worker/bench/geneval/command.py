@@ -12,11 +12,11 @@ from typing import Any
 from director.errors import BriefError
 from tasks.settings import Settings
 from worker.bench import command
-from worker.bench.cases import Run, Runner, works
+from worker.bench.cases import Run, Runner, Work
 from worker.bench.geneval.images import Evaluation, evaluate, write_results
 from worker.bench.geneval.layout import limited, read_layout, sample_path, samples_of, write_metadata
 from worker.bench.geneval.scoring import SAMPLES, TAGS, Entry, Row, compared, read_metadata, read_results, scored
-from worker.bench.record import control_lines, cost_lines, filed_record, interval_text, record_of
+from worker.bench.record import control_lines, cost_lines, filed_record, interval_text
 
 DETECTOR, CLIP = "mask2former-swin-small-coco-instance", "clip-vit-large-patch14"
 
@@ -81,22 +81,14 @@ def _same(asked: Sequence[Entry], found: Sequence[Entry]) -> Sequence[Entry]:
 
 def _drawn(entries: Sequence[Entry], args: argparse.Namespace, runner: Runner) -> tuple[list[Run], dict[str, Any]]:
     """Every prompt through the loop, into the official layout; gives the runs, and who drew and what it cost."""
-    arm = command.arm_of(args, runner)
-    todo = works([entry.case for entry in entries], [arm], range(args.seed, args.seed + args.samples))
     by_case = {entry.folder: entry for entry in entries}
-    runs: list[Run] = []
-    for each in command.collect(
-        todo,
-        args.output,
-        lambda work: str(sample_path(by_case[work.case.id], work.seed - args.seed)),
-        runner,
-        args.seed,
-        "pictures",
-    ):
-        runs.append(each)
-        if each.picture:
-            write_metadata(args.output, by_case[each.case])
-    return runs, record_of(runs, runner.studio, arm)
+
+    def place(work: Work) -> str:
+        write_metadata(args.output, by_case[work.case.id])
+        return str(sample_path(by_case[work.case.id], work.seed - args.seed))
+
+    seeds = range(args.seed, args.seed + args.samples)
+    return command.draw([entry.case for entry in entries], seeds, place, args, runner, "pictures")
 
 
 def _tell_how(args: argparse.Namespace) -> None:

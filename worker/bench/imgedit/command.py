@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from director.errors import BriefError
 from tasks.settings import Settings
 from worker.bench import command
-from worker.bench.cases import Run, Runner, works
+from worker.bench.cases import Runner
 from worker.bench.imgedit.layout import edit_cases, edit_path, limited_edits
 from worker.bench.imgedit.scoring import TYPES, Edit, compared, read_edits, read_judge_prompts, read_results, scored
-from worker.bench.record import control_lines, cost_lines, counted, filed_record, interval_text, record_of
+from worker.bench.record import control_lines, cost_lines, counted, filed_record, interval_text
 
 if TYPE_CHECKING:
     from worker.bench.imgedit.judge import JudgeServer, Said
@@ -59,7 +59,10 @@ def run(args: argparse.Namespace, settings: Settings, runner: Runner) -> int:
     elif args.images and args.output:
         result = {**filed_record(args.images.parent), **_judged(args.images, edits, prompts, args, settings)}
     elif args.originals and args.output:
-        runs, record = _drawn(edits, args, runner)
+        cases = edit_cases(edits, args.originals)
+        runs, record = command.draw(
+            cases, (args.seed,), lambda work: str(edit_path(work.case.id)), args, runner, "edits"
+        )
         if args.no_grade:
             _tell_how(args)
             return int(any(each.error for each in runs))
@@ -71,16 +74,6 @@ def run(args: argparse.Namespace, settings: Settings, runner: Runner) -> int:
     command.write_json(args.json, result)
     print(table(result))
     return 0
-
-
-def _drawn(edits: Mapping[str, Edit], args: argparse.Namespace, runner: Runner) -> tuple[list[Run], dict[str, Any]]:
-    """Every edit through the loop, to `images/<key>.png`; gives the runs, and who drew and what it cost."""
-    arm = command.arm_of(args, runner)
-    todo = works(edit_cases(edits, args.originals), [arm], (args.seed,))
-    runs = list(
-        command.collect(todo, args.output, lambda work: str(edit_path(work.case.id)), runner, args.seed, "edits")
-    )
-    return runs, record_of(runs, runner.studio, arm)
 
 
 def _tell_how(args: argparse.Namespace) -> None:
