@@ -1,12 +1,25 @@
-"""`visiondirector bench`: the words of the command; `api.bench` does the work and is imported when it is named."""
+"""`visiondirector bench`: the words of the command, and the worker's process that they are handed to.
+
+They live in the worker, which grades what a service drew as it grades what it drew itself. `api` never imports it.
+"""
 
 import argparse
-from collections.abc import Callable
+import importlib.util
+import os
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from api.cli.console import Command, Console
+from api.cli.endpoint import CHECKOUT, find_endpoint
+from api.client.client import TOKEN_NAME, URL_NAME
+from director.errors import BriefError
 from director.types import STRATEGIES
+
+RUNNER = "worker.bench.service"
+_OWN = {"command", "call", "url", "token", "json"}
+"""Arguments that are not handed over."""
 
 
 def add_arguments(bench: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:
@@ -53,6 +66,8 @@ def _imgedit(made: argparse.ArgumentParser) -> None:
 def _one_arm(made: argparse.ArgumentParser) -> None:
     made.add_argument("--strategy", choices=list(STRATEGIES), default="ours", help="default: ours")
     made.add_argument("--seed", type=int, default=0, help="of the first picture; others count up")
+    # A judge wants weights or a key of its own: the command that judges is said.
+    made.set_defaults(no_grade=True)
 
 
 def _count(text: str) -> int:
@@ -63,9 +78,32 @@ def _count(text: str) -> int:
 
 def _call(name: str) -> Command:
     def call(args: argparse.Namespace, console: Console) -> int:
-        from worker.bench import service as bench
-
-        run: Callable[..., int] = getattr(bench, name)
-        return run(args, console.client, console.screen.note)
+        if importlib.util.find_spec("worker") is None:
+            raise BriefError(
+                "there is no worker beside this command to run benchmarks",
+                "install VisionDirector from a checkout (make setup), or use its image",
+                "bench",
+            )
+        url, token = find_endpoint(args, os.environ, CHECKOUT)
+        # -P: nothing in the current folder is taken for a module of ours.
+        command = [sys.executable, "-P", "-m", RUNNER, *handed(name, args)]
+        environment = {**os.environ, URL_NAME: url, TOKEN_NAME: token or ""}
+        return subprocess.run(command, env=environment, check=False).returncode
 
     return call
+
+
+def handed(name: str, args: argparse.Namespace) -> list[str]:
+    """The words of a command line again, for the worker's process."""
+    words = [name]
+    for option, value in vars(args).items():
+        flag = f"--{option.replace('_', '-')}"
+        if option in _OWN or value is None or value is False:
+            continue
+        if value is True:
+            words.append(flag)
+        elif option == "tasks":
+            words.append(str(value.absolute()))  # the report names it
+        else:
+            words += [f"{flag}={each}" for each in (cast(list[str], value) if isinstance(value, list) else [value])]
+    return words

@@ -5,9 +5,10 @@ Table and pictures must be those that a run in this process gives.
 
 import json
 import shlex
-from argparse import Namespace
+import sys
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from queue import Queue
 from threading import Thread
@@ -18,17 +19,20 @@ from anyio.from_thread import start_blocking_portal
 from httpx import ASGITransport
 
 from api.app import Backends, create_app
+from api.cli import main as visiondirector
+from api.cli.bench import handed
 from api.cli.parser import parser
 from api.client import Client
 from director.errors import BriefError
 from director.seats import Studio
 from tasks.ledger.types import Hint
+from tasks.settings import load_settings
 from tasks.steps import Host, run_step
 from tests.support.api import House, InProcess
 from tests.support.contexts import plain_png
 from tests.support.geneval import metadata
-from worker.bench import service as bench
-from worker.bench.local import filed_facts
+from worker.bench import service as benchmarks
+from worker.bench.record import filed_record
 from worker.cli import main
 from worker.sketch import sketch_studio
 
@@ -69,8 +73,14 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def words(tasks: Path, out: Path, *more: str) -> Namespace:
-    return parser().parse_args(["bench", "lgbench", str(tasks), "-o", str(out), "--label", "nightly", *SMALL, *more])
+def through(client: Client, words: list[str]) -> int:
+    """`visiondirector` with these words, its worker's part in this process and over that client."""
+    name, *rest = handed(words[1], parser().parse_args(words))
+    return benchmarks.run(name, rest, load_settings(), client)
+
+
+def words(tasks: Path, out: Path, *more: str) -> list[str]:
+    return ["bench", "lgbench", str(tasks), "-o", str(out), "--label", "nightly", *SMALL, *more]
 
 
 def rows(out: Path) -> list[dict[str, Any]]:
@@ -80,16 +90,16 @@ def rows(out: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.timeout(300)
-def test_the_table_is_the_one_of_a_run_in_this_process(tasks: Path, tmp_path: Path):
-    told: list[str] = []
+def test_the_table_is_the_one_of_a_run_in_this_process(tasks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     with service(tmp_path / "house", sketch_studio()) as client:
-        assert bench.lgbench(words(tasks, tmp_path / "api"), client, told.append) == 0
+        assert through(client, words(tasks, tmp_path / "api")) == 0
         assert len(list(client.jobs(label="nightly"))) == 2
         # The same again asks for nothing new.
-        assert bench.lgbench(words(tasks, tmp_path / "api", "--no-grade"), client, told.append) == 0
+        assert through(client, words(tasks, tmp_path / "api", "--no-grade")) == 0
         # A folder that was lost is filled from the same jobs.
-        assert bench.lgbench(words(tasks, tmp_path / "again", "--no-grade"), client, told.append) == 0
+        assert through(client, words(tasks, tmp_path / "again", "--no-grade")) == 0
         assert len(list(client.jobs(label="nightly"))) == 2
+    told = capsys.readouterr().err.splitlines()
     direct = ["bench", "lgbench", str(tasks), "-o", str(tmp_path / "here"), "--workers", "1", *SMALL]
     assert main(direct) == 0
     assert rows(tmp_path / "api") == rows(tmp_path / "here")
@@ -111,27 +121,27 @@ def test_geneval_s_layout_is_the_one_of_a_run_in_this_process(tmp_path: Path, ca
     prompts = tmp_path / "metadata.jsonl"
     prompts.write_text(metadata(("single_object", "cup"), ("colors", "dog"), ("single_object", "umbrella")))
     words = ["bench", "geneval", "--metadata", str(prompts), "--samples", "2", "--limit", "1", *ONE_SHOT]
-    told: list[str] = []
     with service(tmp_path / "house", sketch_studio()) as client:
-        asked = parser().parse_args([*words, "-o", str(tmp_path / "api")])
-        assert bench.geneval(asked, client, told.append) == 0
-        assert bench.geneval(asked, client, told.append) == 0
+        asked = [*words, "-o", str(tmp_path / "api")]
+        assert through(client, asked) == 0
+        assert through(client, asked) == 0
         assert len(list(client.jobs(label="geneval"))) == 4
+    told = capsys.readouterr().err.splitlines()
     assert main([*words, "-o", str(tmp_path / "here"), "--workers", "1"]) == 0
     assert "00000/samples/0001.png" in pictures(tmp_path / "api")
     assert pictures(tmp_path / "api") == pictures(tmp_path / "here")
     assert told[-1].startswith("judge them where a worker is installed: visiondirector-worker bench geneval --metadata")
 
     # The command that was said knows who drew, though it has no detector here.
-    facts = filed_facts(tmp_path / "api")
-    assert facts["editor"] == "service/flux-krea (simulated)"
-    assert (facts["strategy"], facts["pictures"], facts["cost"]["renders"]) == ("one-shot", 4, 4)
+    record = filed_record(tmp_path / "api")
+    assert record["editor"] == "service/flux-krea (simulated)"
+    assert (record["strategy"], record["pictures"], record["cost"]["renders"]) == ("one-shot", 4, 4)
     capsys.readouterr()
     assert main(shlex.split(told[-1].partition("visiondirector-worker ")[2])) == 2
     assert "there is no checkpoint" in capsys.readouterr().err
 
 
-def test_imgedit_s_pictures_are_those_of_a_run_in_this_process(tmp_path: Path):
+def test_imgedit_s_pictures_are_those_of_a_run_in_this_process(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     originals, edits = tmp_path / "originals", tmp_path / "edits.json"
     (originals / "animal").mkdir(parents=True)
     (originals / "animal" / "a.png").write_bytes(plain_png("white", 192, 192))
@@ -139,9 +149,9 @@ def test_imgedit_s_pictures_are_those_of_a_run_in_this_process(tmp_path: Path):
         json.dumps({"12": {"id": "animal/a.png", "prompt": "Add a red cup on the left.", "edit_type": "add"}})
     )
     words = ["bench", "imgedit", "--edits", str(edits), "--originals", str(originals), *ONE_SHOT]
-    told: list[str] = []
     with service(tmp_path / "house", sketch_studio()) as client:
-        assert bench.imgedit(parser().parse_args([*words, "-o", str(tmp_path / "api")]), client, told.append) == 0
+        assert through(client, [*words, "-o", str(tmp_path / "api")]) == 0
+    told = capsys.readouterr().err.splitlines()
     assert main([*words, "-o", str(tmp_path / "here"), "--workers", "1"]) == 0
     assert list(pictures(tmp_path / "api")) == ["images/12.png"]
     assert pictures(tmp_path / "api") == pictures(tmp_path / "here")
@@ -154,5 +164,67 @@ def test_a_source_picture_that_is_missing_is_said_before_anything_is_asked_for(t
     words = ["bench", "imgedit", "--edits", str(edits), "--originals", str(tmp_path), "-o", str(tmp_path / "out")]
     with service(tmp_path / "house", sketch_studio()) as client:
         with pytest.raises(BriefError, match=r"animal/a\.png"):
-            bench.imgedit(parser().parse_args(words), client, lambda _: None)
+            through(client, words)
         assert list(client.jobs()) == []
+
+
+@contextmanager
+def refusing() -> Generator[tuple[str, list[str]]]:
+    """A service that knows nobody: its URL, and the credentials that it was shown."""
+    shown: list[str] = []
+
+    class Refusal(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            shown.append(self.headers["Authorization"])
+            body = b'{"title": "Unauthorized", "status": 401, "detail": "this token is nobody\'s"}'
+            self.send_response(401)
+            self.send_header("Content-Type", "application/problem+json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Refusal) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", shown
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_the_worker_s_process_is_given_words_url_and_token(
+    tasks: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("VISIONDIRECTOR_TOKEN", "not-this-one")
+    (tmp_path / "worker.py").write_text("raise SystemExit(7)")
+    monkeypatch.chdir(tmp_path)
+    with refusing() as (url, shown):
+        assert visiondirector([*words(tasks, tmp_path / "out"), "--url", url, "--token", "mine"]) == 2
+    assert shown == ["Bearer mine"]
+    assert "this token is nobody's" in capfd.readouterr().err
+
+
+def test_without_a_worker_it_says_what_to_install(
+    tasks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(sys.modules, "worker", None)
+    assert visiondirector(words(tasks, tmp_path / "out")) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "install VisionDirector from a checkout" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_every_word_is_handed_over(tmp_path: Path):
+    said = ["bench", "lgbench", "/t", "--set", "width=192", "--set", "title=a b", "--strategy", "all", "--no-controls"]
+    args = parser().parse_args([*said, "--limit", "2", "--token", "secret", "-o", str(tmp_path)])
+    assert sorted(handed("lgbench", args)) == sorted(
+        [
+            "lgbench", "/t", "--set=width=192", "--set=title=a b", "--strategy=all", "--no-controls", "--limit=2",
+            "--label=lgbench", "--seed=1", f"--output={tmp_path}",
+        ]
+    )  # fmt: skip

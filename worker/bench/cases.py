@@ -1,13 +1,13 @@
 """The nouns that every benchmark shares: a case, an arm, what a run left behind, and its scored row.
 
-A case is run by a `RunCases`: in this process, or through the API. Grading is a second step over what
+A case is run by a `Runner`: in this process, or through a service. Grading is a second step over what
 the runs left in a folder, so both ways give the same table.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple, Protocol
 
 from pydantic import Field
 
@@ -148,8 +148,34 @@ class Row(Value):
         return Key(self.case, self.arm, self.seed)
 
 
-RunCases = Callable[[Sequence[Work]], Iterable[Run]]
-"""Runs pieces of work, in any order, and gives each as soon as it has ended."""
+class Delivery(NamedTuple):
+    """A piece of work that has ended, and its picture; None when there is none. Whoever files it sets `run.picture`."""
+
+    run: Run
+    png: bytes | None = None
+
+
+class Runner(Protocol):
+    """A way to run pieces of work: in this process, or through a service."""
+
+    @property
+    def studio(self) -> str:
+        """What fills the seats, as the run log and the reports name it."""
+        ...
+
+    @property
+    def fixed(self) -> Mapping[str, Any]:
+        """Settings of the loop that this way puts below those of the command line."""
+        ...
+
+    @property
+    def tells_each(self) -> bool:
+        """Whether people are told of each run that ends, or only now and then."""
+        ...
+
+    def run(self, works: Sequence[Work]) -> Iterator[Delivery]:
+        """Each piece of work as soon as it has ended, in any order. A seat that fails is a Run with its error."""
+        ...
 
 
 def works(cases: Iterable[Case], arms: Sequence[Arm], seeds: Sequence[Seed]) -> list[Work]:
@@ -157,9 +183,7 @@ def works(cases: Iterable[Case], arms: Sequence[Arm], seeds: Sequence[Seed]) -> 
     return [Work(case, arm, seed) for case in cases for arm in arms for seed in seeds]
 
 
-def run_of(
-    work: Work, trajectory: Trajectory, picture: str | None, counts: Mapping[str, int], seconds: float | None
-) -> Run:
+def run_of(work: Work, trajectory: Trajectory, counts: Mapping[str, int], seconds: float | None) -> Run:
     """A finished trajectory as a Run. `counts` is what the seats counted beside it (steps, tokens)."""
     state = State.of(trajectory)
     cost = Cost(
@@ -174,13 +198,17 @@ def run_of(
         arm=work.arm.name,
         seed=work.seed,
         task=work.case.digest(),
-        picture=picture,
         mode=state.mode.value if state.mode else "",
         found=len(state.goals),
         stop=trajectory.stop.reason.value if trajectory.stop else "",
         by=seats(trajectory),
         cost=cost,
     )
+
+
+def failed_run(work: Work, error: str) -> Run:
+    """A piece of work that a seat or its service gave up."""
+    return Run(case=work.case.id, arm=work.arm.name, seed=work.seed, task=work.case.digest(), error=error[:500])
 
 
 def seats(trajectory: Trajectory) -> tuple[str, ...]:

@@ -1,15 +1,13 @@
-"""`visiondirector-worker bench NAME …`: a table of benchmarks, each a module that is imported when it is named.
-
-A module has `add_arguments(parser)` and `run(args, settings) -> int`; its docstring's first line is its help.
-"""
+"""`visiondirector-worker bench NAME …`: a table of benchmarks, each a module that is imported when it is named."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from tasks.settings import Settings
+from worker.bench.cases import Runner
 
 BENCHMARKS: dict[str, tuple[str, str]] = {
     "loop": ("sketch_lab.loop", "the strategy table: the paper's arms, ours and controls, on the sketch studio"),
@@ -19,10 +17,12 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
     "lgbench": ("lgbench.command", "long briefs with annotated goals, graded on what was delivered"),
 }
 """Name -> its module below `worker.bench`, and what it measures."""
+OF_CASES = ("geneval", "imgedit", "lgbench")
+"""Those whose cases a `Runner` runs; the others draw by the sketch alone."""
 
 
-class Benchmark(Protocol):
-    """What each module has."""
+class SketchBenchmark(Protocol):
+    """What the module of a benchmark of the sketch has."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
 
@@ -31,24 +31,49 @@ class Benchmark(Protocol):
         ...
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+class Benchmark(Protocol):
+    """What the module of a benchmark of cases has."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
+
+    def run(self, args: argparse.Namespace, settings: Settings, runner: Runner) -> int:
+        """Run what is missing, grade it, print the table, give the exit code. `settings` say who grades.
+
+        Raises DirectorError and OSError.
+        """
+        ...
+
+
+def add_arguments(parser: argparse.ArgumentParser, names: Sequence[str] = tuple(BENCHMARKS)) -> None:
     """NAME and the words after it, which are the benchmark's own."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = "\n".join(f"  {name:<10} {about}" for name, (_, about) in BENCHMARKS.items())
-    parser.add_argument("name", choices=list(BENCHMARKS), metavar="NAME", help="one of those below")
+    parser.epilog = "\n".join(f"  {name:<10} {BENCHMARKS[name][1]}" for name in names)
+    parser.add_argument("name", choices=names, metavar="NAME", help="one of those below")
     parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="…", help="see bench NAME --help")
 
 
 def run(name: str, words: Sequence[str], settings: Settings) -> int:
-    """Run one benchmark with the words of its command line."""
-    # The name comes from the table above, never from a user's text.
-    module, about = BENCHMARKS[name]
-    benchmark = cast(Benchmark, import_module(f"worker.bench.{module}"))
-    parser = argparse.ArgumentParser(prog=f"visiondirector-worker bench {name}", description=about)
-    benchmark.add_arguments(parser)
-    args = parser.parse_args(words)
+    """Run one benchmark here, with the words of its command line."""
+    module, parser = opened(name)
     try:
-        return benchmark.run(args, settings)
+        if name not in OF_CASES:
+            return cast(SketchBenchmark, module).run(parser.parse_args(words), settings)
+        from worker.bench import local
+
+        local.add_arguments(parser)
+        args = parser.parse_args(words)
+        runner = local.local_runner(args, settings)
+        return cast(Benchmark, module).run(args, runner.settings, runner)
     except KeyboardInterrupt:
         print("interrupted: what is finished is kept", file=sys.stderr)
         return 130
+
+
+def opened(name: str) -> tuple[Any, argparse.ArgumentParser]:
+    """The module of a benchmark, and a parser with its own options."""
+    # The name comes from the table above, never from a user's text.
+    path, about = BENCHMARKS[name]
+    module: Any = import_module(f"worker.bench.{path}")
+    parser = argparse.ArgumentParser(prog=f"visiondirector-worker bench {name}", description=about)
+    module.add_arguments(parser)
+    return module, parser

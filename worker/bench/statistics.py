@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from statistics import fmean
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 RESAMPLES = 2000
 SHARE = 0.95
@@ -66,6 +66,18 @@ def difference(
 
     value = gap(None)
     return None if value is None else _interval(value, [gap(draw) for draw in drawn], len(ours))
+
+
+def ends(found: Estimate | None) -> list[float] | None:
+    """The interval, if there is one: a single task says nothing of how far another would be from it."""
+    return [found.low, found.high] if found and found.tasks > 1 else None
+
+
+def comparison(ours: Sequence[Parts], theirs: Sequence[Parts], metric: Metric) -> dict[str, Any]:
+    """The paired difference as the official reports have it. Each of the metrics that are averaged has something."""
+    found = difference(ours, theirs, metric, draws(len(ours)))
+    assert found, "each figure that is averaged has something to score"
+    return {"difference": found.value, "ci": ends(found), "pairs": len(ours)}
 
 
 def summed(rows: Iterable[Parts]) -> dict[str, tuple[float, float]]:

@@ -3,7 +3,7 @@
 JSON for machines, Markdown for people; both say who drew, who judged and what could not be judged.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pydantic import Field
@@ -33,7 +33,7 @@ class Arms(NamedTuple):
 
 
 class Report(Value):
-    """`rows`: for each arm its figures and their intervals. `facts` says what they were measured on.
+    """`rows`: for each arm its figures and their intervals. `facts` is the record of what they were measured on.
 
     `differences` are paired: both arms on the same tasks. `notes` are what a reader must know;
     `unscored` what could not be judged, by arm.
@@ -51,7 +51,7 @@ class Report(Value):
 
 def report(
     benchmark: str,
-    facts: dict[str, str],
+    record: dict[str, str],
     rows: Iterable[Row],
     metrics: Sequence[Metric],
     controls: Sequence[str] = (),
@@ -66,15 +66,12 @@ def report(
     arms = by_arm(rows)
     headline = headline or metrics[0].name
     head = next(metric for metric in metrics if metric.name == headline)
-    wanted = [name for name in dict.fromkeys((against, *controls)) if name and any(a.name == name for a in arms)]
-    tried = [arm for arm in arms if arm.name not in controls]
-    pairs = [(ours, theirs) for theirs in arms if theirs.name in wanted for ours in tried if ours.name != theirs.name]
     shown = (*metrics, *COSTS)
     return Report(
         benchmark=benchmark,
-        facts=facts,
+        facts=record,
         rows=tuple(_row(arm, shown) for arm in arms),
-        differences=tuple(gap for ours, theirs in pairs if (gap := _gap(ours, theirs, head))),
+        differences=tuple(_gaps(arms, controls, (against, *controls), head)),
         controls=tuple(controls),
         unscored={
             arm.name: f"{len(arm.failed)} runs failed: {', '.join(arm.failed[:5])}" for arm in arms if arm.failed
@@ -115,6 +112,17 @@ def _row(arm: Arms, metrics: Sequence[Metric]) -> dict[str, Any]:
             row[metric.name] = found.value
             row[f"{metric.name}_ci"] = [found.low, found.high]
     return row
+
+
+def _gaps(
+    arms: Sequence[Arms], controls: Sequence[str], against: Sequence[str], metric: Metric
+) -> Iterator[dict[str, Any]]:
+    """Each arm that is no control less each of `against`."""
+    tried = [arm for arm in arms if arm.name not in controls]
+    for theirs in arms:
+        for ours in tried if theirs.name in against else ():
+            if ours.name != theirs.name and (gap := _gap(ours, theirs, metric)):
+                yield gap
 
 
 def _gap(ours: Arms, theirs: Arms, metric: Metric) -> dict[str, Any] | None:

@@ -61,6 +61,7 @@ class _Logprobs(BaseModel):
 
 class _Message(BaseModel):
     content: str | None
+    refusal: str | None = None
 
 
 class _Answer(BaseModel):
@@ -79,7 +80,7 @@ class _Usage(BaseModel):
     prompt_tokens_details: _Cached | None = None
 
 
-class _Completion(BaseModel):
+class Completion(BaseModel):
     choices: Annotated[list[_Answer], Field(min_length=1)]
     usage: _Usage | None = None
 
@@ -147,7 +148,7 @@ class Session:
         first = self._all(choices[:1], _weights)
         return first + self._all(choices[1:], _weights, done=1)
 
-    def _all(self, prompts: Sequence[Prompt], read: Callable[[Prompt, _Completion], _T], done: int = 0) -> list[_T]:
+    def _all(self, prompts: Sequence[Prompt], read: Callable[[Prompt, Completion], _T], done: int = 0) -> list[_T]:
         for image in {image for prompt in prompts for image in prompt.images} - self._urls.keys():
             self._urls[image] = data_url(self._context.images, image, self._server.pixels)
         futures = [self._pool.submit(self._ask, prompt, read) for prompt in prompts]
@@ -164,14 +165,14 @@ class Session:
                 each.cancel()
         return [each.result() for each in futures]
 
-    def _ask(self, prompt: Prompt, read: Callable[[Prompt, _Completion], _T]) -> _T:
+    def _ask(self, prompt: Prompt, read: Callable[[Prompt, Completion], _T]) -> _T:
         """One question until its reply can be read. Runs in the pool."""
         messages = _messages(prompt)
         for re_asks_left in reversed(range(self._server.re_asks + 1)):
             reply, problem = "", None
             raw = self._post(prompt, messages)
             try:
-                completion = _completion(raw)
+                completion = read_completion(raw)
                 self._tally.usages.append(completion.usage or _Usage())
                 reply = completion.choices[0].message.content or ""
                 return read(prompt, completion)
@@ -296,14 +297,15 @@ def _again(problem: ReplyError | None) -> str:
     return f"That can't be used: {quoted(str(problem))[:500]}. Answer the question above again, in the form asked for."
 
 
-def _completion(raw: bytes) -> _Completion:
+def read_completion(raw: bytes) -> Completion:
+    """A server's answer. Raises ReplyError when it is none."""
     try:
-        return _Completion.model_validate_json(raw)
+        return Completion.model_validate_json(raw)
     except ValidationError as error:
         raise ReplyError("the server's reply is no chat completion") from error
 
 
-def _text(completion: _Completion) -> str:
+def _text(completion: Completion) -> str:
     answer = completion.choices[0]
     if answer.finish_reason == "length":
         raise ReplyError("the reply was cut off: be shorter")
@@ -312,7 +314,7 @@ def _text(completion: _Completion) -> str:
     return answer.message.content
 
 
-def _weights(prompt: Prompt, completion: _Completion) -> Mapping[str, float]:
+def _weights(prompt: Prompt, completion: Completion) -> Mapping[str, float]:
     """The first token's alternatives, weighed. Raises VlmRefused from a server that gives none."""
     logprobs = completion.choices[0].logprobs
     if logprobs is None or not logprobs.content:

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from api.waiting import preferred_wait
-from tests.unit.api.house import ALICE, BOB, House, browse, opening, stopped
+from tests.support.api import ALICE, BOB, House, browse, opening, stopped
 
 LONG = {"Prefer": "wait=60"}
 

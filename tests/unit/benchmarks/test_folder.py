@@ -7,8 +7,7 @@ import pytest
 from director.errors import BriefError
 from tests.unit.benchmarks.cases import ARM, case, run_for, work
 from worker.bench.cases import Run
-from worker.bench.folder import described, finished, picture, place_of
-from worker.bench.run_log import open_log
+from worker.bench.run_log import described, finished, open_log, picture, place_of
 
 TASKS = [case(name) for name in "abc"]
 FACTS = described([work(each) for each in TASKS], "sketch", 1)

@@ -6,10 +6,16 @@ from director.loop import advance, begin, next_step, perform
 from director.seats import STEP_KINDS
 from director.state import GoalCounts, State
 from director.types import Brief, LoopSettings, Trajectory
-from tests.support.facts import FactContext, Facts, brief_of, play
-from tests.unit.director.test_loop import ABC, run
+from tests.support.contexts import PlainContext
+from tests.support.scripted_studio import ABC, Traits, brief_of, play, run
 
-SCRIPT: list[Facts] = [{"a": "met"}, {}, {"a": "missed", "b": "met"}, {"a": "met", "c": "unsure"}, *[{"b": "met"}] * 12]
+SCRIPT: list[Traits] = [
+    {"a": "met"},
+    {},
+    {"a": "missed", "b": "met"},
+    {"a": "met", "c": "unsure"},
+    *[{"b": "met"}] * 12,
+]
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +45,7 @@ def test_goals_that_nobody_looked_at_are_in_the_total_only():
 
 
 def test_the_table_of_step_kinds_says_what_requests_and_replies_say():
-    studio, context = play(*SCRIPT, goals=ABC), FactContext()
+    studio, context = play(*SCRIPT, goals=ABC), PlainContext()
     trajectory = begin(Brief(text="prose"), LoopSettings(rounds=4), 7)
     asked: dict[str, tuple[str, str]] = {}
     while request := next_step(trajectory):

@@ -13,8 +13,8 @@ from director.errors import BriefError
 from tests.support.contexts import plain_png
 from tests.support.geneval import ScriptedColours, ScriptedDetector, coin, metadata
 from worker.bench.geneval.images import evaluate, write_results
+from worker.bench.geneval.layout import read_layout, samples_of
 from worker.bench.geneval.scoring import Detection, read_metadata, read_results, scored
-from worker.bench.layout import read_layout, samples_of
 from worker.cli import main
 
 PROMPTS = metadata(("single_object", "cup"), ("colors", "dog"), ("single_object", "umbrella"))

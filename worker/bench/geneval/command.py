@@ -11,11 +11,12 @@ from typing import Any
 
 from director.errors import BriefError
 from tasks.settings import Settings
-from worker.bench import local as rendering
-from worker.bench.cases import Run, Work
+from worker.bench import command
+from worker.bench.cases import Run, Runner, Work
 from worker.bench.geneval.images import Evaluation, evaluate, write_results
+from worker.bench.geneval.layout import limited, read_layout, sample_path, samples_of, write_metadata
 from worker.bench.geneval.scoring import SAMPLES, TAGS, Entry, Row, compared, read_metadata, read_results, scored
-from worker.bench.layout import limited, read_layout, sample_path, samples_of, write_metadata
+from worker.bench.record import control_lines, cost_lines, filed_record, interval_text
 
 DETECTOR, CLIP = "mask2former-swin-small-coco-instance", "clip-vit-large-patch14"
 
@@ -34,11 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     look.add_argument("--detector", default=DETECTOR, help=f"Mask2Former or Grounding DINO (default: {DETECTOR})")
     look.add_argument("--clip", default=CLIP, help=f"names the colours (default: {CLIP})")
     look.add_argument("--device", default="cpu", help="cpu or cuda")
-    rendering.add_loop_arguments(parser)
+    command.add_loop_arguments(parser)
 
 
-def run(args: argparse.Namespace, settings: Settings) -> int:
-    rendering.check_options(args, "samples")
+def run(args: argparse.Namespace, settings: Settings, runner: Runner) -> int:
+    command.check_options(args, "samples")
     entries = read_metadata(args.metadata.read_bytes(), str(args.metadata)) if args.metadata else []
     if args.results:
         result = _figures(read_results(args.results.read_bytes(), str(args.results)), entries, args)
@@ -48,14 +49,19 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
             raise BriefError("nothing says where judgements go", "give a folder", "-o")
         found = read_layout(args.images)
         result = _judged(args.images, limited(_same(entries, found) if entries else found, args.limit), args, settings)
-        result |= rendering.filed_facts(args.images)
+        result |= filed_record(args.images)
     elif entries and args.output:
-        result = _drawn(limited(entries, args.limit), args, settings)
+        entries = limited(entries, args.limit)
+        runs, record = _drawn(entries, args, runner)
+        if args.no_grade:
+            _tell_how(args)
+            return int(any(each.error for each in runs))
+        result = _judged_if_possible(entries, record, args, settings)
     else:
         raise BriefError(
             "nothing says what to score", "give --results, --images, or --metadata and -o", "bench geneval"
         )
-    rendering.write_json(args.json, result)
+    command.write_json(args.json, result)
     print(table(result))
     return 0
 
@@ -73,26 +79,31 @@ def _same(asked: Sequence[Entry], found: Sequence[Entry]) -> Sequence[Entry]:
     return asked
 
 
-def _drawn(entries: Sequence[Entry], args: argparse.Namespace, settings: Settings) -> dict[str, Any]:
-    process, arm = rendering.chosen(args, settings)
-    works = [Work(entry.case, arm, args.seed + n) for entry in entries for n in range(args.samples)]
+def _drawn(entries: Sequence[Entry], args: argparse.Namespace, runner: Runner) -> tuple[list[Run], dict[str, Any]]:
+    """Every prompt through the loop, into the official layout; gives the runs, and who drew and what it cost."""
     by_case = {entry.folder: entry for entry in entries}
-    place = rendering.Place(
-        args.output,
-        lambda work: str(sample_path(by_case[work.case.id], work.seed - args.seed)),
-    )
-    runs: list[Run] = []
-    told = rendering.Teller("pictures", len(works))
-    for each in rendering.run_cases(works, place, process, args.workers, args.seed):
-        runs.append(each)
-        if each.picture:
-            write_metadata(args.output, by_case[each.case])
-        told(len(runs))
-    facts = rendering.facts(runs, process.studio, arm)
+
+    def place(work: Work) -> str:
+        write_metadata(args.output, by_case[work.case.id])
+        return str(sample_path(by_case[work.case.id], work.seed - args.seed))
+
+    seeds = range(args.seed, args.seed + args.samples)
+    return command.draw([entry.case for entry in entries], seeds, place, args, runner, "pictures")
+
+
+def _tell_how(args: argparse.Namespace) -> None:
+    metadata, output = str(args.metadata.absolute()), str(args.output.absolute())
+    words = ["--metadata", metadata, "--images", output, "-o", output, "--samples", str(args.samples)]
+    command.tell_how("judge them", "geneval", words, args.limit)
+
+
+def _judged_if_possible(
+    entries: Sequence[Entry], record: dict[str, Any], args: argparse.Namespace, settings: Settings
+) -> dict[str, Any]:
     if not (_folder(args.detector, settings) / "config.json").is_file():
         why = f"no detector in {_folder(args.detector, settings)}: judge with --images, or with evaluate_images.py"
-        return {"benchmark": "geneval", **facts, "grader": "none", "not_judged": why}
-    return {**_judged(args.output, entries, args, settings), **facts}
+        return {"benchmark": "geneval", **record, "grader": "none", "not_judged": why}
+    return {**_judged(args.output, entries, args, settings), **record}
 
 
 def _judged(folder: Path, entries: Sequence[Entry], args: argparse.Namespace, settings: Settings) -> dict[str, Any]:
@@ -101,7 +112,7 @@ def _judged(folder: Path, entries: Sequence[Entry], args: argparse.Namespace, se
     detector = open_detector(_folder(args.detector, settings), args.device)
     colours = open_colours(_folder(args.clip, settings), args.device)
     samples = list(samples_of(folder, entries, args.samples))
-    told = rendering.Teller("judged", len(samples))
+    told = command.Teller("judged", len(samples))
     found = evaluate(samples, args.output, detector, colours, lambda done, _: told(done))
     return judged_result(found, entries, args) | {"grader": f"{detector.name}; {colours.name}"}
 
@@ -131,15 +142,15 @@ def _folder(name: str, settings: Settings) -> Path:
 
 def table(result: dict[str, Any]) -> str:
     """The figures as text, with what they were measured on."""
-    lines = [f"GenEval; editor: {result['editor']}; grader: {result['grader']}", *rendering.cost_lines(result)]
+    lines = [f"GenEval; editor: {result['editor']}; grader: {result['grader']}", *cost_lines(result)]
     if "not_judged" in result:
         return "\n".join([*lines, f"not judged: {result['not_judged']}"])
     lines.append(f"{'tag':<16}{'accuracy':>10}{'95 % interval':>20}{'pictures':>10}{'prompts':>9}")
     for tag, row in result["tags"].items():
-        interval = rendering.interval_text(row["ci"], ".1%")
+        interval = interval_text(row["ci"], ".1%")
         share = f"{row['correct']}/{row['images']}"
         lines.append(f"{tag:<16}{row['accuracy']:>10.1%}{interval:>20}{share:>10}{row['prompts']:>9}")
-    interval = rendering.interval_text(result["overall_ci"], ".3f")
+    interval = interval_text(result["overall_ci"], ".3f")
     of = f"mean of {len(result['tags'])} of {len(TAGS)} tags"
     lines.append(f"overall {result['overall']:.5f} ({of}), 95 % interval {interval} (bootstrap over prompts)")
     lines.append(
@@ -150,4 +161,4 @@ def table(result: dict[str, Any]) -> str:
         lines.append(f"no pictures of {', '.join(result['tags_missing'])}: not the official overall")
     known = result["unscored"]
     lines.append("unscored: not known without --metadata" if known is None else f"unscored: {known} pictures")
-    return "\n".join([*lines, *rendering.control_lines(result)])
+    return "\n".join([*lines, *control_lines(result)])

@@ -10,15 +10,8 @@ from director.types import Value
 from tasks.files import write_whole
 from tasks.store import image_hash
 from worker.bench.cases import Key, Name
-from worker.bench.geneval.scoring import (
-    ColourClassifier,
-    Detector,
-    Row,
-    judge,
-    kept,
-    row,
-)
-from worker.bench.layout import Sample
+from worker.bench.geneval.layout import Sample
+from worker.bench.geneval.scoring import ColourClassifier, Detector, Row, judge, kept, row
 from worker.bench.run_log import open_log
 
 
@@ -79,7 +72,7 @@ def evaluate(
 
 def write_results(path: Path, rows: Sequence[Row]) -> None:
     """The official `results.jsonl`, whole or not at all."""
-    write_whole(path, "".join(each.model_dump_json() + "\n" for each in rows).encode())
+    write_whole(path, "".join(f"{each.model_dump_json()}\n" for each in rows).encode())
 
 
 def _judge(sample: Sample, png: bytes, task: str, detector: Detector, colours: ColourClassifier) -> Evaluated:

@@ -315,23 +315,15 @@ def scored(rows: Sequence[Row], entries: Sequence[Entry] = (), samples: int = SA
     Raises BriefError for a row whose prompt is not among the entries, and for more pictures than `samples` of one.
     """
     unscored = _unscored(rows, entries, samples) if entries else None
-    parts = _parts(rows)
-    present = [tag for tag in TAGS if any(tag in each for each in parts.values())]
+    parts = list(_parts(rows).values())
+    present: tuple[Tag, ...] = tuple(tag for tag in TAGS if any(tag in each for each in parts))
     drawn = stats.draws(len(parts))
-
-    def interval(metric: Metric) -> list[float] | None:
-        found = stats.estimate(list(parts.values()), metric, drawn)
-        # One prompt says nothing of how far another would be from it.
-        return [found.low, found.high] if found and found.tasks > 1 else None
-
-    totals = [part for each in parts.values() for part in each.values()]
-    figures = {tag: _tag([each.correct for each in rows if each.tag == tag]) for tag in present}
-    for tag in present:
-        figures[tag] |= {"ci": interval(Metric(tag, tag)), "prompts": sum(tag in each for each in parts.values())}
+    totals = [part for each in parts for part in each.values()]
+    tags = {tag: _tag(tag, rows, parts, drawn) for tag in present}
     return {
-        "overall": fmean(figure["accuracy"] for figure in figures.values()),
-        "overall_ci": interval(Metric("overall", "overall", mean_of=tuple(present))),
-        "tags": figures,
+        "overall": fmean(figure["accuracy"] for figure in tags.values()),
+        "overall_ci": stats.ends(stats.estimate(parts, Metric("overall", "overall", mean_of=present), drawn)),
+        "tags": tags,
         "tags_missing": [tag for tag in TAGS if tag not in present],
         "images": len(rows),
         "images_correct": fmean(each.correct for each in rows),
@@ -342,8 +334,15 @@ def scored(rows: Sequence[Row], entries: Sequence[Entry] = (), samples: int = SA
     }
 
 
-def _tag(right: Sequence[bool]) -> dict[str, Any]:
-    return {"accuracy": fmean(right), "images": len(right), "correct": sum(right)}
+def _tag(tag: Tag, rows: Sequence[Row], parts: Sequence[stats.Parts], drawn: Sequence[stats.Draw]) -> dict[str, Any]:
+    right = [each.correct for each in rows if each.tag == tag]
+    return {
+        "accuracy": fmean(right),
+        "images": len(right),
+        "correct": sum(right),
+        "ci": stats.ends(stats.estimate(parts, Metric(tag, tag), drawn)),
+        "prompts": sum(tag in each for each in parts),
+    }
 
 
 def compared(ours: Sequence[Row], theirs: Sequence[Row]) -> dict[str, Any]:
@@ -357,11 +356,7 @@ def compared(ours: Sequence[Row], theirs: Sequence[Row]) -> dict[str, Any]:
         raise BriefError("the two files share no prompt", "compare results on the same metadata", "--control")
     tags = tuple(tag for tag in TAGS if any(tag in a[key] for key in shared))
     metric = Metric("overall", "overall", mean_of=tags)
-    drawn = stats.draws(len(shared))
-    found = stats.difference([a[key] for key in shared], [b[key] for key in shared], metric, drawn)
-    assert found, "each tag that is averaged has pictures"
-    ends = [found.low, found.high] if len(shared) > 1 else None
-    return {"difference": found.value, "ci": ends, "pairs": len(shared)}
+    return stats.comparison([a[key] for key in shared], [b[key] for key in shared], metric)
 
 
 def _parts(rows: Sequence[Row]) -> dict[str, dict[str, tuple[float, float]]]:

@@ -8,14 +8,18 @@ import argparse
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from director.errors import BriefError
 from tasks.settings import Settings
-from worker.bench import local as rendering
-from worker.bench.cases import Run, Work
+from worker.bench import command
+from worker.bench.cases import Runner
+from worker.bench.imgedit.layout import edit_cases, edit_path, limited_edits
 from worker.bench.imgedit.scoring import TYPES, Edit, compared, read_edits, read_judge_prompts, read_results, scored
-from worker.bench.layout import edit_cases, edit_path, limited_edits
+from worker.bench.record import control_lines, cost_lines, counted, filed_record, interval_text
+
+if TYPE_CHECKING:
+    from worker.bench.imgedit.judge import JudgeServer, Said
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,11 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     judge.add_argument("--temperature", type=float, help="default: the server's own, as published")
     judge.add_argument("--max-tokens", type=int, help="of a reply; default: the server's own")
     judge.add_argument("--again", action="store_true", help="ask again where the reply held no three scores")
-    rendering.add_loop_arguments(parser)
+    command.add_loop_arguments(parser)
 
 
-def run(args: argparse.Namespace, settings: Settings) -> int:
-    rendering.check_options(args, "judge_concurrency", "max_tokens")
+def run(args: argparse.Namespace, settings: Settings, runner: Runner) -> int:
+    command.check_options(args, "judge_concurrency", "max_tokens")
     every = read_edits(args.edits.read_bytes(), str(args.edits))
     edits = limited_edits(every, args.limit)
     prompts = read_judge_prompts(args.prompts.read_bytes(), str(args.prompts)) if args.prompts else None
@@ -53,33 +57,30 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         result = _figures(replies, edits, prompts, args) | {"editor": "not known: read from a file"}
         result["grader"] = "as in the file"
     elif args.images and args.output:
-        result = {
-            **rendering.filed_facts(args.images.parent),
-            **_judged(args.images, edits, prompts, args, settings),
-        }
+        result = {**filed_record(args.images.parent), **_judged(args.images, edits, prompts, args, settings)}
     elif args.originals and args.output:
-        facts = _drawn(edits, args, settings)
-        result = {**facts, **_judged(args.output / "images", edits, prompts, args, settings)}
+        cases = edit_cases(edits, args.originals)
+        runs, record = command.draw(
+            cases, (args.seed,), lambda work: str(edit_path(work.case.id)), args, runner, "edits"
+        )
+        if args.no_grade:
+            _tell_how(args)
+            return int(any(each.error for each in runs))
+        result = {**record, **_judged(args.output / "images", edits, prompts, args, settings)}
     else:
         raise BriefError(
             "nothing says what to score", "give --results, --images and -o, or --originals and -o", "bench imgedit"
         )
-    rendering.write_json(args.json, result)
+    command.write_json(args.json, result)
     print(table(result))
     return 0
 
 
-def _drawn(edits: Mapping[str, Edit], args: argparse.Namespace, settings: Settings) -> dict[str, Any]:
-    """Every edit through the loop, to `images/<key>.png`; gives who drew and what it cost."""
-    process, arm = rendering.chosen(args, settings)
-    works = [Work(case, arm, args.seed) for case in edit_cases(edits, args.originals)]
-    told = rendering.Teller("edits", len(works))
-    place = rendering.Place(args.output, lambda work: str(edit_path(work.case.id)))
-    runs: list[Run] = []
-    for each in rendering.run_cases(works, place, process, args.workers, args.seed):
-        runs.append(each)
-        told(len(runs))
-    return rendering.facts(runs, process.studio, arm)
+def _tell_how(args: argparse.Namespace) -> None:
+    output = args.output.absolute()
+    words = ["--edits", str(args.edits.absolute()), "--originals", str(args.originals.absolute())]
+    words += ["--images", str(output / "images"), "-o", str(output), "--prompts", "…", "--judge-url", "…"]
+    command.tell_how("judge them", "imgedit", words, args.limit)
 
 
 def _judged(
@@ -102,12 +103,35 @@ def _judged(
     if not args.originals:
         raise BriefError("the judge needs the source pictures too", "give their folder", "--originals")
     try:
-        from worker.bench.imgedit.judge import JudgeGone, JudgeServer, official, open_judge
+        from worker.bench.imgedit.judge import JudgeGone, official, open_judge
         from worker.bench.imgedit.judging import Material, ask
     except ImportError as error:
         raise BriefError(f"the judge needs the openai package ({error})", "run make setup", "--judge-url") from error
 
-    server = JudgeServer(
+    server = _server(args)
+    told = command.Teller("judged", len(edits))
+    with open_judge(server) as judge:
+        material = Material(edits, prompts, args.originals, images)
+        found = ask(material, args.output, server, judge, settings, args.again, lambda done, _: told(done))
+    command.write_json(args.output / "result.json", official(found.said))
+    errors = {key: each.error for key, each in found.said.items() if each.error}
+    if errors and len(errors) == len(found.said):
+        raise JudgeGone(f"{server.url} ({server.model}): {next(iter(errors.values()))}", "mend it and run this again")
+    replies = {key: None if key in errors else each.reply for key, each in found.said.items()}
+    return {
+        **_figures(replies, edits, prompts, args),
+        "grader": f"{server.model} at {server.url}",
+        "results": str(args.output / "result.json"),
+        "unusable_pictures": dict(found.unusable),
+        "judge_errors": errors,
+        "judge_cost": _cost(found.said),
+    }
+
+
+def _server(args: argparse.Namespace) -> "JudgeServer":
+    from worker.bench.imgedit.judge import JudgeServer
+
+    return JudgeServer(
         url=args.judge_url,
         model=args.judge_model,
         api_key=os.environ.get(args.judge_key_env, ""),
@@ -115,29 +139,14 @@ def _judged(
         max_tokens=args.max_tokens,
         concurrency=args.judge_concurrency,
     )
-    told = rendering.Teller("judged", len(edits))
-    material = Material(edits, prompts, args.originals, images)
-    with open_judge(server) as judge:
-        found = ask(material, args.output, server, judge, settings, args.again, lambda done, _: told(done))
-    rendering.write_json(args.output / "result.json", official(found.said))
-    errors = {key: each.error for key, each in found.said.items() if each.error}
-    if errors and len(errors) == len(found.said):
-        raise JudgeGone(f"{server.url} ({server.model}): {next(iter(errors.values()))}", "mend it and run this again")
-    replies = {key: None if key in errors else each.reply for key, each in found.said.items()}
-    figures = _figures(replies, edits, prompts, args)
-    usage = found.said.values()
+
+
+def _cost(said: "Mapping[str, Said]") -> dict[str, float]:
     return {
-        **figures,
-        "grader": f"{server.model} at {server.url}",
-        "results": str(args.output / "result.json"),
-        "unusable_pictures": dict(found.unusable),
-        "judge_errors": errors,
-        "judge_cost": {
-            "calls": len(usage),
-            "prompt_tokens": sum(each.prompt_tokens for each in usage),
-            "completion_tokens": sum(each.completion_tokens for each in usage),
-            "seconds": round(sum(each.seconds for each in usage), 3),
-        },
+        "calls": len(said),
+        "prompt_tokens": sum(each.prompt_tokens for each in said.values()),
+        "completion_tokens": sum(each.completion_tokens for each in said.values()),
+        "seconds": round(sum(each.seconds for each in said.values()), 3),
     }
 
 
@@ -157,18 +166,16 @@ def _figures(
 
 def table(result: dict[str, Any]) -> str:
     """The figures as text, with what they were measured on."""
-    lines = [f"ImgEdit; editor: {result['editor']}; grader: {result['grader']}", *rendering.cost_lines(result)]
+    lines = [f"ImgEdit; editor: {result['editor']}; grader: {result['grader']}", *cost_lines(result)]
     if "not_judged" in result:
         return "\n".join([*lines, f"not judged: {result['not_judged']}"])
     if "judge_cost" in result:
-        cost = result["judge_cost"]
-        said = ", ".join(f"{value:g} {name.replace('_', ' ')}" for name, value in cost.items())
-        lines.append(f"judge: {said}")
+        lines.append(f"judge: {counted(result['judge_cost'])}")
     lines.append(f"{'type':<12}{'score':>7}{'95 % interval':>18}{'edits':>7}")
     for kind, row in result["types"].items():
-        interval = rendering.interval_text(row["ci"], ".2f")
+        interval = interval_text(row["ci"], ".2f")
         lines.append(f"{kind:<12}{row['score']:>7.2f}{interval:>18}{row['edits']:>7}")
-    interval = rendering.interval_text(result["overall_ci"], ".2f")
+    interval = interval_text(result["overall_ci"], ".2f")
     of = f"mean of {len(result['types'])} of {len(TYPES)} types"
     lines.append(f"overall {result['overall']:.2f} ({of}), 95 % interval {interval} (bootstrap over edits)")
     if result["cap"]:
@@ -177,4 +184,4 @@ def table(result: dict[str, Any]) -> str:
         lines.append(f"no score of {', '.join(result['types_missing'])}: not the official overall")
     why = ", ".join(f"{count} {reason}" for reason, count in result["unscored"].items()) or "none"
     lines.append(f"{result['scored']} of {result['edits']} edits scored; unscored: {why}")
-    return "\n".join([*lines, *rendering.control_lines(result)])
+    return "\n".join([*lines, *control_lines(result)])

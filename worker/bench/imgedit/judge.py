@@ -6,38 +6,18 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 from openai import AuthenticationError, NotFoundError, OpenAI, OpenAIError, PermissionDeniedError
-from pydantic import BaseModel, Field, ValidationError
 
 from director.errors import DirectorError
+from director.prompts.vlm import ReplyError
 from director.types import Value
 from worker.bench.cases import Key, Name
+from worker.vlm.client import read_completion
 
 _IN_A_ROW = 10  # calls a judge may fail one after the other before the rest is left for another run
 _KINDS = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
-
-
-class _Message(BaseModel):
-    content: str | None = None
-    refusal: str | None = None
-
-
-class _Choice(BaseModel):
-    message: _Message
-
-
-class _Usage(BaseModel):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-
-class _Completion(BaseModel):
-    """What is read of an answer; the SDK's own types are not validated."""
-
-    choices: Annotated[list[_Choice], Field(min_length=1)]
-    usage: _Usage | None = None
 
 
 class JudgeGone(DirectorError):
@@ -125,24 +105,24 @@ class Judge:
 
     def _ask(self, question: Question) -> Said:
         start = time.monotonic()
-        facts: dict[str, Any] = {"case": question.case, "task": question.task}
+        filed_under: dict[str, Any] = {"case": question.case, "task": question.task}
         try:
             raw = self._api.post("/chat/completions", body=self._body(question), cast_to=bytes)
-            answer = _Completion.model_validate_json(raw)
+            answer = read_completion(raw)
         except (AuthenticationError, PermissionDeniedError, NotFoundError) as error:
             raise self._gone(str(error)) from error
         except OpenAIError as error:
-            return Said(**facts, error=f"{type(error).__name__}: {error}"[:500], seconds=_since(start))
-        except ValidationError:
-            return Said(**facts, error="the answer is no chat completion", seconds=_since(start))
-        message, usage = answer.choices[0].message, answer.usage or _Usage()
+            return Said(**filed_under, error=f"{type(error).__name__}: {error}"[:500], seconds=_since(start))
+        except ReplyError:
+            return Said(**filed_under, error="the answer is no chat completion", seconds=_since(start))
+        message, usage = answer.choices[0].message, answer.usage
         reply = message.content or message.refusal or ""
         return Said(
-            **facts,
+            **filed_under,
             reply=reply,
             error="" if reply else "the judge said nothing",
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
+            prompt_tokens=usage.prompt_tokens if usage else 0,
+            completion_tokens=usage.completion_tokens if usage else 0,
             seconds=_since(start),
         )
 

@@ -214,9 +214,7 @@ def scored(
     drawn = stats.draws(len(parts))
 
     def interval(metric: Metric) -> list[float] | None:
-        found = stats.estimate(parts, metric, drawn)
-        # One edit says nothing of how far another would be from it.
-        return [found.low, found.high] if found and found.tasks > 1 else None
+        return stats.ends(stats.estimate(parts, metric, drawn))
 
     return {
         "overall": round(fmean(types.values()), 2),
@@ -251,12 +249,8 @@ def compared(
     if not shared:
         raise BriefError("the two files share no edit with a score", "compare results on the same edits", "--control")
     types = tuple(kind for kind in TYPES if any(edits[key].edit_type == kind for key in shared))
-    parts = [[{str(edits[key].edit_type): (scores[key], 1.0)} for key in shared] for scores in (a, b)]
-    metric = Metric("overall", "overall", share=False, mean_of=types)
-    found = stats.difference(parts[0], parts[1], metric, stats.draws(len(shared)))
-    assert found, "each type that is averaged has scores"
-    ends = [found.low, found.high] if len(shared) > 1 else None
-    return {"difference": found.value, "ci": ends, "pairs": len(shared)}
+    mine, other = ([{str(edits[key].edit_type): (scores[key], 1.0)} for key in shared] for scores in (a, b))
+    return stats.comparison(mine, other, Metric("overall", "overall", share=False, mean_of=types))
 
 
 def _items(

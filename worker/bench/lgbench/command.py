@@ -1,13 +1,11 @@
 """`bench lgbench`: long briefs with annotated goals, which the loop never sees; a grader looks at what it delivered."""
 
 import argparse
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from director.errors import BriefError, SeatError
 from director.intake import assignments
@@ -15,16 +13,13 @@ from director.loop import perform
 from director.seats import Studio, VerifyRequest
 from director.types import STRATEGIES, Verified
 from tasks.settings import Settings
-from worker.bench import folder as folders
-from worker.bench import local as rendering
+from worker.bench import command, run_log
 from worker.bench.arms import MOST, arms, equal_renders, mean_renders
-from worker.bench.cases import Arm, Case, Row, Run, works
+from worker.bench.cases import Arm, Case, Row, Run, Runner, works
 from worker.bench.lgbench import score
-from worker.bench.lgbench.compose import RANGES, compose
-from worker.bench.lgbench.compose_command import draw_sources, read_range
-from worker.bench.lgbench.pool import pool
-from worker.bench.lgbench.records import dumped, read_cases
-from worker.bench.lgbench.write import write
+from worker.bench.lgbench.compose_command import goal_range, write_tasks
+from worker.bench.lgbench.records import read_cases
+from worker.bench.local import Pictures, resolve_studio, spread
 from worker.bench.run_log import open_log
 from worker.bench.tables import Report, markdown, report
 from worker.local import LocalContext
@@ -41,14 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--strategy", action="append", help=f"repeat for several of {', '.join(STRATEGIES)} (default: ours)"
     )
     parser.add_argument("--no-controls", action="store_true", help="leave out one shot, best of 4 and best of K")
-    parser.add_argument(
-        "--profile", help="editor model, such as flux-krea; or what fills all seats: a studio's name, or a .json"
-    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of every arm")
     parser.add_argument("--seed", type=int, default=1, help="of the runs, and of composed tasks")
     parser.add_argument("--grader", help="profile whose verifier grades (default: the studio's own)")
     parser.add_argument("--pictures", action="store_true", help="grade what the folder holds; run nothing")
-    parser.add_argument("--workers", type=int, help="processes; default: all cores on the sketch studio, else one")
+    command.add_run_arguments(parser)
     parser.add_argument("--json", type=Path, help="also write the report to this file")
     parser.add_argument("--no-plots", action="store_true")
     parser.add_argument(
@@ -56,18 +48,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(args: argparse.Namespace, settings: Settings) -> int:
+def run(args: argparse.Namespace, settings: Settings, runner: Runner) -> int:
     """Run what is missing, grade it, print the table. 1 when a run failed or could not be graded."""
-    rendering.check_options(args, "compose")
-    bench = Bench(args, *rendering.resolve_studio(args.profile, settings), tasks_of(args))
+    command.check_options(args, "compose")
+    bench = Bench(args, settings, runner, tasks_of(args))
     if not args.pictures:
-        bench.run_all()
+        failed = bench.run_all()
+        if args.no_grade:
+            tell_how(args)
+            return int(failed)
     todo = bench.finished()
     rows = bench.grade(todo)
     found = bench.report(rows)
     write_report(args.output, found, args.json)
     if not args.no_plots:
-        from worker.bench.sketch_lab.plots import draw_all
+        from worker.bench.plots import draw_all
 
         draw_all(args.output / "plots", found, rows)
     print(markdown(found, score.TABLES))
@@ -85,68 +80,74 @@ def tasks_of(args: argparse.Namespace) -> list[Case]:
 
 def _composed(args: argparse.Namespace) -> Path:
     modality = args.modality or "t2i"
-    goals = read_range(args.goals) if args.goals else RANGES[modality]
-    records = list(compose(pool(), args.compose, goals, args.seed, modality, write))
-    folder: Path = args.output / "tasks"
-    folder.mkdir(parents=True, exist_ok=True)
-    draw_sources(records, folder)
-    path = folder / f"{modality}_{args.compose}.json"
-    path.write_text(dumped(records), encoding="utf-8")
-    return path
+    return write_tasks(args.output / "tasks", args.compose, goal_range(args.goals, modality), args.seed, modality)[0]
+
+
+def tell_how(args: argparse.Namespace) -> None:
+    """The command that grades what was collected."""
+    named = [str(args.tasks.absolute())] if args.tasks else ["--compose", str(args.compose)]
+    words = [*named, "--pictures", "-o", str(args.output.absolute()), "--seed", str(args.seed)]
+    for name in ("goals", "modality", "grader"):
+        if value := getattr(args, name):
+            words += [f"--{name}", str(value)]
+    command.tell_how("grade the pictures", "lgbench", words, args.limit)
 
 
 @dataclass
 class Bench:
+    """`settings` say who grades when no other grader is named."""
+
     args: argparse.Namespace
     settings: Settings
-    editor: dict[str, Any]
+    runner: Runner
     cases: Sequence[Case]
 
-    def run_all(self) -> None:
-        """All arms; best of K last, because K is what ours took."""
-        controls, values = not self.args.no_controls, {**self.editor, **assignments(self.args.set)}
-        self._run(arms(self.args.strategy or ["ours"], controls, values))
+    def run_all(self) -> bool:
+        """All arms; best of K last, because K is what ours took. True when a run failed."""
+        controls, values = not self.args.no_controls, {**self.runner.fixed, **assignments(self.args.set)}
+        failed = self._run(arms(self.args.strategy or ["ours"], controls, values))
         if controls and (last := equal_renders(self.runs(), values)):
-            self._run([last])
+            failed = self._run([last]) or failed
+        return failed
 
-    def _run(self, arms: Sequence[Arm]) -> None:
-        args, todo = self.args, works(self.cases, arms, (self.args.seed,))
-        place, told = rendering.Place(args.output, folders.place_of), rendering.Teller("runs", len(todo))
-        for done, run in enumerate(rendering.run_cases(todo, place, self.settings, args.workers, args.seed), 1):
-            if run.error:
+    def _run(self, arms: Sequence[Arm]) -> bool:
+        args, todo, failed = self.args, works(self.cases, arms, (self.args.seed,)), False
+        for run in command.collect(todo, args.output, run_log.place_of, self.runner, args.seed, "runs"):
+            failed = failed or bool(run.error)
+            if run.error and not self.runner.tells_each:
                 print(f"{run.case} ({run.arm}) failed: {run.error}", file=sys.stderr)
-            told(done)
+        return failed
 
     def runs(self) -> list[Run]:
         return [run for _, run in self.finished()]
 
     def finished(self) -> list[tuple[Case, Run]]:
         """The runs that the folder holds of these tasks, arm by arm."""
-        return folders.finished(self.args.output, self.cases)
+        return run_log.finished(self.args.output, self.cases)
 
     def grade(self, todo: Sequence[tuple[Case, Run]]) -> list[Row]:
         """A row for each run, in their order; what is graded already is read from the folder."""
-        settings, _ = rendering.resolve_studio(self.args.grader, self.settings)
+        settings, _ = resolve_studio(self.args.grader, self.settings)
         name = "".join(c if c.isalnum() else "-" for c in Path(settings.studio).stem)
         with open_log(self.args.output / f"graded-{name}.jsonl", Row, {"grader": settings.studio}) as log:
             new = [(case, run) for case, run in todo if not (row := log.get(run.key, run.task)) or row.run != run]
-            told = rendering.Teller("graded", len(new))
+            told = command.Teller("graded", len(new))
             with servers_running(settings, self.args.output / "log") if new else nullcontext():
                 looks = ((case, run, self.args.output) for case, run in new)
-                for done, row in enumerate(rendering.spread(look, list(looks), settings, self.args.workers), 1):
+                for done, row in enumerate(spread(look, list(looks), settings, self.args.workers), 1):
                     log.add(row)
                     told(done)
             return [row for _, run in todo if (row := log.get(run.key, run.task) or log.failed(run.key))]
 
     def report(self, rows: Sequence[Row]) -> Report:
         grader = self.args.grader or self.settings.studio
-        facts, notes = facts_of(rows, grader, self.settings.studio)
-        facts = {"tasks": f"{len(self.cases)} ({self._where()})", **facts, "seed": str(self.args.seed)}
+        seats, notes = record_of(rows, grader, self.settings.studio)
+        record = {"tasks": f"{len(self.cases)} ({self._where()})", **seats, "seed": str(self.args.seed)}
         if (mean := mean_renders(self.runs())) > MOST:
             notes.append(f"best of K stops at {MOST} candidates; ours rendered {mean:.1f} a task")
         controls = [row.arm for row in rows if row.arm != "ours" and row.arm.startswith(("one-shot", "best-of-"))]
         return report(
-            "LGBench", facts, rows, (*score.METRICS, *score.TYPES), tuple(dict.fromkeys(controls)), notes=notes
+            "LGBench", record, rows, (*score.METRICS, *score.TYPES), tuple(dict.fromkeys(controls)), notes=notes
         )
 
     def _where(self) -> str:
@@ -158,8 +159,8 @@ def look(item: tuple[Case, Run, Path], settings: Settings, studio: Studio) -> Ro
     case, run, folder = item
     if run.error or run.picture is None:
         return score.failed(case, run, run.error or f"no picture: {run.stop}")
-    images = rendering.Pictures()
-    request = VerifyRequest(image=images.put(folders.picture(folder, run)), goals=case.goals)
+    images = Pictures()
+    request = VerifyRequest(image=images.put(run_log.picture(folder, run)), goals=case.goals)
     try:
         verified = perform(request, studio, LocalContext(images))
     except SeatError as error:
@@ -168,27 +169,26 @@ def look(item: tuple[Case, Run, Path], settings: Settings, studio: Studio) -> Ro
     return score.row(case, run, verified.verdicts)
 
 
-def facts_of(rows: Iterable[Row], grader: str, studio: str) -> tuple[dict[str, str], list[str]]:
+def record_of(rows: Iterable[Row], grader: str, studio: str) -> tuple[dict[str, str], list[str]]:
     """Who filled the seats and who graded, and what a reader must know of that."""
     seats: dict[str, set[str]] = {}
     for row in rows:
         for each in row.run.by:
             seat, _, name = each.partition("=")
             seats.setdefault(seat, set()).add(name)
-    facts = {seat: ", ".join(sorted(seats.get(seat, {"none"}))) for seat in ("editor", "planner", "judge", "verifier")}
-    facts["grader"] = f"the verifier of {grader}"
+    record = {seat: ", ".join(sorted(seats.get(seat, {"none"}))) for seat in ("editor", "planner", "judge", "verifier")}
+    record["grader"] = f"the verifier of {grader}"
     notes: list[str] = []
     if grader == studio:
         notes.append("the grader is the verifier inside the loop: it shares its blind spots (--grader names another)")
     if any("sketch" in name for name in seats.get("editor", set())):
-        facts["editor"] += " (simulated)"
+        record["editor"] += " (simulated)"
         notes.append("pictures of the sketch studio are simulations: these numbers say nothing about a model")
-    return facts, notes
+    return record, notes
 
 
 def write_report(folder: Path, found: Report, json_file: Path | None) -> None:
     """`report.json` and `report.md` in the folder of the run."""
-    text = json.dumps(found.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
-    for path in (folder / "report.json", *([json_file] if json_file else [])):
-        path.write_text(text, encoding="utf-8")
+    for path in (folder / "report.json", json_file):
+        command.write_json(path, found.model_dump(mode="json"))
     (folder / "report.md").write_text(markdown(found, score.TABLES), encoding="utf-8")

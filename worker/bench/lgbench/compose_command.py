@@ -1,7 +1,6 @@
 """`visiondirector-worker compose`: LGBench-like tasks from the goal pool, with source pictures for i2i."""
 
 import argparse
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,10 +8,9 @@ from director.errors import BriefError
 from director.seats import RenderRequest
 from director.types import Action, ActionKind
 from tasks.settings import Settings
-from tasks.store import FolderStore, Images
-from worker.bench.lgbench.compose import RANGES, Writer, compose
+from worker.bench.lgbench.compose import RANGES, compose
 from worker.bench.lgbench.pool import pool
-from worker.bench.lgbench.records import SOURCE, Record, dumped
+from worker.bench.lgbench.records import SOURCE, Modality, Record, dumped
 from worker.bench.lgbench.write import write
 
 _SIZE = 512
@@ -30,43 +28,48 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     """Compose, write the records, draw the sources. Raises BriefError for what can't be composed."""
     if args.tasks < 1:
         raise BriefError(f"{args.tasks} tasks", "ask for one or more", "--tasks")
-    goals = read_range(args.goals) if args.goals else RANGES[args.modality]
-    records = list(compose(pool(), args.tasks, goals, args.seed, args.modality, writer()))
-    args.output.mkdir(parents=True, exist_ok=True)
-    if args.modality == "i2i":
-        draw_sources(records, args.output)
-    # Last, so that records without their pictures are never found.
-    path = args.output / f"{args.modality}_{args.tasks}.json"
-    path.write_text(dumped(records), encoding="utf-8")
+    goals = goal_range(args.goals, args.modality)
+    path, records = write_tasks(args.output, args.tasks, goals, args.seed, args.modality)
     print(f"{path}: {len(records)} tasks, {sum(len(record.goals) for record in records)} goals")
     return 0
 
 
-def read_range(text: str) -> tuple[int, int]:
-    """ "8-30" as (8, 30), "18" as (18, 18)."""
+def goal_range(text: str | None, modality: Modality) -> tuple[int, int]:
+    """ "8-30" as (8, 30), "18" as (18, 18); the usual range when nothing is said."""
+    if not text:
+        return RANGES[modality]
     low, dash, high = text.partition("-")
     if not (low.isdigit() and (high.isdigit() or not dash)):
         raise BriefError(f"{text!r} is no range", "write LOW-HIGH, such as 8-30", "--goals")
     return int(low), int(high or low)
 
 
-def writer() -> Writer:
-    return write
+def write_tasks(
+    folder: Path, tasks: int, goals: tuple[int, int], seed: int, modality: Modality
+) -> tuple[Path, list[Record]]:
+    """Composed tasks in a file of the folder, with the pictures that i2i tasks start from."""
+    records = list(compose(pool(), tasks, goals, seed, modality, write))
+    folder.mkdir(parents=True, exist_ok=True)
+    _draw_sources(records, folder)
+    # Last, so that records without their pictures are never found.
+    path = folder / f"{modality}_{tasks}.json"
+    path.write_text(dumped(records), encoding="utf-8")
+    return path, records
 
 
-def draw_sources(records: Iterable[Record], folder: Path) -> None:
-    """The pictures that i2i tasks start from: their source sentence, drawn by the sketch that misses nothing."""
+def _draw_sources(records: Iterable[Record], folder: Path) -> None:
+    """Their source sentences, drawn by the sketch that misses nothing."""
+    from worker.bench.local import Pictures
     from worker.local import LocalContext
     from worker.sketch.editor import SketchEditor
 
-    with tempfile.TemporaryDirectory() as scratch:
-        context = LocalContext(Images(FolderStore(Path(scratch))))
-        for record in records:
-            target = folder / SOURCE.format(record.id)
-            if record.modality != "i2i" or not record.source or target.is_file():
-                continue
-            action = Action(kind=ActionKind.GENERATE, instruction=record.source, targets=())
-            request = RenderRequest(model="perfect", action=action, seeds=(record.id,), width=_SIZE, height=_SIZE)
-            drawn = SketchEditor().render(request, context).candidates[0].image
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(context.images.get(drawn))
+    for record in records:
+        target = folder / SOURCE.format(record.id)
+        if record.modality != "i2i" or not record.source or target.is_file():
+            continue
+        context = LocalContext(Pictures())
+        action = Action(kind=ActionKind.GENERATE, instruction=record.source, targets=())
+        request = RenderRequest(model="perfect", action=action, seeds=(record.id,), width=_SIZE, height=_SIZE)
+        drawn = SketchEditor().render(request, context).candidates[0].image
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(context.images.get(drawn))

@@ -117,12 +117,7 @@ class Sampler:
             return False
         thing, dice = self._fresh.pop(), self._dice
         many = dice.random() < _COUNTED and " of " not in thing and not self._tags.keys() & _ARRANGE
-        words = [dice.choice(self._pool.numbers)] if many else []
-        if not many and dice.random() < _SIZED:
-            words.append(dice.choice(self._pool.sizes))
-        if dice.random() < _TINTED or thing in self._pool.pale:
-            words.append(dice.choice(self._pool.tints))
-        words.append(plural(thing) if many else thing)
+        words = [*self._adjectives(thing, many), plural(thing) if many else thing]
         place, parents = ("", ()) if many else self._where()
         named = " ".join(words if many else [_article(words[0]), *words])
         index = self._add(GoalType.ADD_OBJECT, f"{named} {place}".strip(), parents)
@@ -133,6 +128,16 @@ class Sampler:
                 {GoalType.COMPOSITION} if place else set()
             )
         return True
+
+    def _adjectives(self, thing: str, many: bool) -> list[str]:
+        """A number for many, perhaps a size for one, perhaps a colour."""
+        dice = self._dice
+        words = [dice.choice(self._pool.numbers)] if many else []
+        if not many and dice.random() < _SIZED:
+            words.append(dice.choice(self._pool.sizes))
+        if dice.random() < _TINTED or thing in self._pool.pale:
+            words.append(dice.choice(self._pool.tints))
+        return words
 
     def _guest(self) -> bool:
         """A thing that belongs to another theme, for a task that asks for more than its own theme has."""

@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from worker.bench.sketch_lab import plots, verifier
+from worker.bench import plots
+from worker.bench.sketch_lab import verifier
 from worker.bench.sketch_lab.loop import ABLATIONS, TABLES
 from worker.bench.tables import Report, markdown
 

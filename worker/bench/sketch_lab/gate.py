@@ -10,7 +10,7 @@ from director.types import Brief, LoopSettings, Mode
 from worker.bench.lgbench.compose import compose
 from worker.bench.lgbench.pool import pool
 from worker.bench.lgbench.write import write
-from worker.bench.sketch_lab.plots import PAPER_GATE
+from worker.bench.plots import PAPER_GATE
 from worker.sketch.planner import extracted
 
 _TASKS = 20

@@ -5,7 +5,6 @@ process with a memory: what two arms ask alike is drawn and judged once, and eac
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -14,20 +13,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from director.intake import loop_settings
+from director.intake import assignments, loop_settings
 from director.loop import direct
 from director.state import State
 from director.types import ActionKind, GoalType, Outcome, Trajectory
 from tasks.settings import Settings
+from worker.bench.arms import MOST, mean_renders
 from worker.bench.cases import Arm, Case, Key, Row, Work, run_of
-from worker.bench.cores import cores, one_thread
+from worker.bench.command import write_json
 from worker.bench.lgbench.compose import RANGES, compose
 from worker.bench.lgbench.pool import pool
 from worker.bench.lgbench.records import case_of, read_cases
 from worker.bench.lgbench.write import write
+from worker.bench.local import Pictures, cores, one_thread
 from worker.bench.run_log import Log, open_log
 from worker.bench.sketch_lab.gate import gate_curve
-from worker.bench.sketch_lab.memo import Kept, RememberingLook, remembering
+from worker.bench.sketch_lab.memo import RememberingLook, remembering
 from worker.bench.statistics import Metric
 from worker.bench.tables import Report, markdown, report
 from worker.local import LocalContext
@@ -100,8 +101,7 @@ def _share(text: str) -> float:
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     result, found = measured(args)
-    if args.json:
-        args.json.write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    write_json(args.json, result)
     print("\n".join(markdown(each, TABLES) for each in found))
     return 0
 
@@ -127,7 +127,7 @@ def measured(args: argparse.Namespace) -> tuple[dict[str, Any], list[Report]]:
     """Run what is not finished yet, and report on all of it. Raises BriefError for tasks that can't be used."""
     cases = _cases(args)
     worlds = _worlds(args)
-    facts = {
+    record = {
         "editor": f"sketch/{args.profile} (simulated), {args.size} px",
         "planner": "sketch-planner: goals are extracted from the brief, the annotated ones are the grader's alone",
         "grader": GRADER,
@@ -139,12 +139,12 @@ def measured(args: argparse.Namespace) -> tuple[dict[str, Any], list[Report]]:
         "tasks": f"{args.tasks}" if args.tasks else f"{args.compose} composed from seed {args.seed}, 14 to 22 goals",
     }
     with ExitStack() as stack:
-        log = stack.enter_context(_opened(args, facts)) if args.output else None
+        log = stack.enter_context(_opened(args, record)) if args.output else None
         workers = stack.enter_context(ProcessPoolExecutor(max_workers=args.processes, initializer=one_thread))
         rows = list(_rows(workers, cases, worlds, log))
         equal = [replace(w, arms=(_equal_renders(w, rows, args),)) for w in worlds if _has_ours(w)]
         rows += _rows(workers, cases, equal, log)
-    found = [_report(world, rows, facts) for world in worlds]
+    found = [_report(world, rows, record) for world in worlds]
     gate = gate_curve(args.seed)
     result = {
         **found[0].model_dump(mode="json"),
@@ -162,8 +162,6 @@ def _cases(args: argparse.Namespace) -> list[Case]:
 
 
 def _worlds(args: argparse.Namespace) -> list[World]:
-    from director.intake import assignments
-
     fixed = {"editor": args.profile, "width": args.size, "height": args.size}
     own = {**fixed, **assignments(args.set)}
     arms = {name: loop_settings(own if name == "ours" else fixed, name) for name in args.arms.split(",")}
@@ -186,9 +184,9 @@ def _varied(habits: MissModel, change: dict[str, float]) -> MissModel:
     return replace(habits, **{n: v if n == "damage" else getattr(habits, n) + v for n, v in change.items()})
 
 
-def _opened(args: argparse.Namespace, facts: dict[str, str]) -> Any:
+def _opened(args: argparse.Namespace, record: dict[str, str]) -> Any:
     return open_log(
-        args.output / "rows.jsonl", Row, {**facts, "set": args.set, "profile": load_miss_model(args.profile).__dict__}
+        args.output / "rows.jsonl", Row, {**record, "set": args.set, "profile": load_miss_model(args.profile).__dict__}
     )
 
 
@@ -198,8 +196,8 @@ def _has_ours(world: World) -> bool:
 
 def _equal_renders(world: World, rows: Sequence[Row], args: argparse.Namespace) -> Arm:
     """Best of as many as ours rendered on average: the control that the paper lacks."""
-    spent = [row.run.cost.renders for row in rows if row.arm == world.keyed("ours") and not row.error]
-    count = min(16, max(1, round(sum(spent) / max(1, len(spent)))))
+    mean = mean_renders((row.run for row in rows if not row.error), world.keyed("ours"))
+    count = min(MOST, max(1, round(mean)))
     one_shot = {"editor": args.profile, "width": args.size, "height": args.size, "candidates": count}
     return Arm(name=BEST_OF_K, settings=loop_settings(one_shot, "best-of-4"))
 
@@ -214,11 +212,9 @@ def _rows(
     todo: list[tuple[Case, World]] = []
     for world in worlds:
         for case in cases[: world.tasks]:
-            filed = {
-                a.name: log and log.get(Key(case.id, world.keyed(a.name), 0), _digest(case, a)) for a in world.arms
-            }
-            yield from (row for row in filed.values() if row)
-            if left := tuple(arm for arm in world.arms if not filed[arm.name]):
+            filed = _filed(log, case, world)
+            yield from filed.values()
+            if left := tuple(arm for arm in world.arms if arm.name not in filed):
                 todo.append((case, replace(world, arms=left)))
     for done, found in enumerate(workers.map(_task, *zip(*todo, strict=True)) if todo else (), 1):
         for row in found:
@@ -229,6 +225,14 @@ def _rows(
             print(f"{done} of {len(todo)} tasks", file=sys.stderr, flush=True)
 
 
+def _filed(log: Log[Row] | None, case: Case, world: World) -> dict[str, Row]:
+    """What the log holds of a task, by arm."""
+    if log is None:
+        return {}
+    found = {arm.name: log.get(Key(case.id, world.keyed(arm.name), 0), _digest(case, arm)) for arm in world.arms}
+    return {name: row for name, row in found.items() if row}
+
+
 def _digest(case: Case, arm: Arm) -> str:
     return f"{case.digest()}-{arm.settings.candidates}" if arm.name == BEST_OF_K else case.digest()
 
@@ -236,13 +240,13 @@ def _digest(case: Case, arm: Arm) -> str:
 def _task(case: Case, world: World) -> list[Row]:
     """All arms of one task; the same for whichever arms are asked, since seeds depend on the task alone."""
     studio, look = remembering(world.habits, world.errors)
-    context = LocalContext(Kept())
+    context = LocalContext(Pictures())
     rows: list[Row] = []
     for arm in world.arms:
         seed = int(case.digest(), 16) >> 1
         done = direct(case.brief, arm.settings, seed, studio, context)
         work = Work(case, arm.model_copy(update={"name": world.keyed(arm.name)}), 0)
-        run_row = run_of(work, done, None, {}, None).model_copy(update={"task": _digest(case, arm)})
+        run_row = run_of(work, done, {}, None).model_copy(update={"task": _digest(case, arm)})
         rows.append(
             Row(
                 case=case.id,
@@ -280,7 +284,7 @@ def _parts(
 # --- reporting ----------------------------------------------------------------------------------
 
 
-def _report(world: World, rows: Sequence[Row], facts: dict[str, str]) -> Report:
+def _report(world: World, rows: Sequence[Row], record: dict[str, str]) -> Report:
     own = [row for row in rows if (row.arm.partition(".")[2]) == world.name]
     plain = [row.model_copy(update={"arm": row.arm.partition(".")[0]}) for row in own]
     order = [*PAPER, BEST_OF_K, "ours", *ABLATIONS]
@@ -288,7 +292,7 @@ def _report(world: World, rows: Sequence[Row], facts: dict[str, str]) -> Report:
     where = {"world": f"{world.name}: {SWEEP[world.name]}"} if world.name else {}
     return report(
         f"Strategies on the sketch studio{', ' + world.name if world.name else ''}",
-        {**facts, **where},
+        {**record, **where},
         plain,
         METRICS,
         controls=("one-shot", BEST_OF_K),

@@ -4,27 +4,11 @@ from dataclasses import dataclass, field
 
 from director.seats import Context, RenderRequest, SelectRequest, Studio, VerifyRequest
 from director.types import Action, Candidate, Goal, Outcome, Rendered, Selected, Verdict, Verified
-from tasks.store.images import image_hash
 from worker.sketch.editor import SketchEditor
 from worker.sketch.misses import MissModel, rng
 from worker.sketch.planner import SketchPlanner
 from worker.sketch.segment import segment
 from worker.sketch.verifier import chosen, judged
-
-
-@dataclass
-class Kept:
-    """Images in memory, by the hash that the store gives them."""
-
-    pictures: dict[str, bytes] = field(default_factory=dict[str, bytes])
-
-    def get(self, image: str) -> bytes:
-        return self.pictures[image]
-
-    def put(self, png: bytes) -> str:
-        name = image_hash(png)
-        self.pictures[name] = png
-        return name
 
 
 @dataclass

@@ -5,7 +5,6 @@ not at all, as a profile would; what then stands on the page is known from the c
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -17,11 +16,12 @@ import numpy as np
 
 from director.types import GoalType, Outcome, Region
 from tasks.settings import Settings
-from worker.bench.cores import cores, one_thread
+from worker.bench.command import write_json
 from worker.bench.lgbench.compose import RANGES, compose
 from worker.bench.lgbench.pool import pool
 from worker.bench.lgbench.records import Record
 from worker.bench.lgbench.write import write
+from worker.bench.local import cores, one_thread
 from worker.sketch import draw
 from worker.sketch.comp import Comp, Placed
 from worker.sketch.draw import PixelBox
@@ -45,8 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     result = measured(args.scenes, args.seed, args.size, lambda line: print(line, file=sys.stderr))
-    if args.json:
-        args.json.write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    write_json(args.json, result)
     print(table(result))
     return 0
 

@@ -1,15 +1,13 @@
-"""The official folders: GenEval's `<idx>/metadata.jsonl` and `<idx>/samples/0000.png`, ImgEdit's `<key>.png`."""
+"""GenEval's official folder: `<idx>/metadata.jsonl` and `<idx>/samples/0000.png`."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from director.errors import BriefError
 from tasks.files import write_whole
-from worker.bench.cases import Case
 from worker.bench.geneval.scoring import SAMPLES, TAGS, Entry, read_metadata
-from worker.bench.imgedit.scoring import TYPES, Edit
 
 _SAMPLE = re.compile(r"\d+\.png")
 
@@ -83,32 +81,3 @@ def _entry(path: Path, index: int) -> Entry:
     if len(entries) != 1:
         raise BriefError(f"{path} holds {len(entries)} prompts", "each folder holds one", "--images")
     return Entry(index, entries[0].prompt, entries[0].record)
-
-
-def edit_path(key: str) -> Path:
-    """Where the picture of an edit lies in a run's folder."""
-    return Path("images", f"{key}.png")
-
-
-def limited_edits(edits: Mapping[str, Edit], limit: int | None) -> dict[str, Edit]:
-    """The first edits of each type."""
-    seen = dict.fromkeys(TYPES, 0)
-    chosen: dict[str, Edit] = {}
-    for key, edit in edits.items():
-        seen[edit.edit_type] += 1
-        if limit is None or seen[edit.edit_type] <= limit:
-            chosen[key] = edit
-    return chosen
-
-
-def edit_cases(edits: Mapping[str, Edit], originals: Path) -> list[Case]:
-    """What the loop is given for each edit. Raises BriefError when a source picture is not in `originals`."""
-    if lost := [edit.id for edit in edits.values() if not (originals / edit.id).is_file()]:
-        raise BriefError(
-            f"{len(lost)} of the source pictures are not in {originals}, {lost[0]} among them",
-            "unpack ImgEdit's singleturn pictures there, or shorten the edits",
-            "--originals",
-        )
-    return [
-        Case(id=key, text=edit.prompt, group=edit.edit_type, source=originals / edit.id) for key, edit in edits.items()
-    ]
