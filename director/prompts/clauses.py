@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from director.prompts.lines import GREETING, NUMBER, Line, is_greeting, lines
+from director.prompts.lines import Line, lines
 from director.prompts.quotes import quotations, quotes
 from director.prompts.sentences import is_abbreviated, phrase_ends, sentence_ends
+from director.prompts.skipped import GREETING, NUMBER, is_greeting, reasons
 
 __all__ = ["MAX_CLAUSE", "Clause", "clauses", "left_out", "quotations", "split"]
 
@@ -50,9 +51,10 @@ def split(text: str) -> tuple[Clause, ...]:
     quoted = _quoted(text)
     cuts = [cut for cut in _cuts(text) if not quoted[cut - 1]]
     found: list[tuple[int, int, str]] = []
-    for line in lines(text, quoted):
+    rows = lines(text, quoted)
+    for line, reason in zip(rows, reasons(text, rows), strict=True):
         found += _label(line)
-        found += _of_line(text, line, cuts, quoted)
+        found += ((*span, reason) for span in _spans(text, line, reason, cuts, quoted))
     first = next((n for n, (*_, skipped) in enumerate(found) if not skipped), -1)
     if first >= 0 and any(not skipped for *_, skipped in found[first + 1 :]) and _greets(text, *found[first][:2]):
         found[first] = (*found[first][:2], GREETING)
@@ -67,24 +69,26 @@ def _label(line: Line) -> Iterator[tuple[int, int, str]]:
         yield line.label_at, line.label_at + len(line.label), NUMBER
 
 
-def _of_line(text: str, line: Line, cuts: list[int], quoted: bytearray) -> Iterator[tuple[int, int, str]]:
-    if line.skipped:
-        spans = [_trim(text, line.start, line.end)]
-    else:
-        inner = cuts[bisect(cuts, line.start) : bisect_left(cuts, line.end)]
-        spans = [_trim(text, start, end) for start, end in pairwise([line.start, *inner, line.end])]
-    kept = _whole([span for span in spans if any(c.isalnum() for c in text[slice(*span)])], text)
-    for start, end in kept:
-        for piece in _pieces(text, start, end, quoted):
-            yield *piece, line.skipped
+def _spans(text: str, line: Line, skipped: str, cuts: list[int], quoted: bytearray) -> Iterator[tuple[int, int]]:
+    """The clauses of a line; a line that is skipped is one."""
+    inner = [] if skipped else cuts[bisect(cuts, line.start) : bisect_left(cuts, line.end)]
+    spans = (_trim(text, start, end) for start, end in pairwise([line.start, *inner, line.end]))
+    for start, end in _whole([span for span in spans if _says_something(text[slice(*span)])], text):
+        yield from _pieces(text, start, end, quoted)
+
+
+def _says_something(text: str) -> bool:
+    return any(c.isalnum() or c >= _EMOJI for c in text)
+
+
+_EMOJI = "\U0001f000"
 
 
 def _greets(text: str, start: int, end: int) -> bool:
-    """A greeting is no clause when a comma or an end of a line follows it ("Liebe Anna," but not "Liebe ist alles")."""
-    return is_greeting(text[start:end]) and (text[end - 1] in "!！" or text[end : end + 1] in _BEHIND_GREETING)
-
-
-_BEHIND_GREETING = tuple(",:;!.，、：；。！،\n\r")
+    """A greeting is no clause when its comma follows, or it is short ("Liebe Anna," but not "Liebe ist alles.")."""
+    behind = text[end - 1] + text[end : end + 1]
+    short = len(text[start:end].split()) <= 2 and bool(re.search(r"[.。\s]", behind))
+    return is_greeting(text[start:end]) and (short or bool(re.search(r"[,:;!，、：；！،]", behind)))
 
 
 def _quoted(text: str) -> bytearray:
@@ -99,7 +103,7 @@ _STARTERS = (
     "a an the one two three four five six seven eight nine ten some several another its his her their each every both "
     "all with while but plus then next place put set add include write draw scatter let make keep give use hang show "
     "finish cover blur darken bring crop push pull run leave turn swap replace remove hold close string mount press "
-    "fill tie frame "
+    "fill tie frame drawn seen "
     "at in on above below under beneath behind beside over across along along around against from between near inside "
     "to by down up there it we i and"
 )
@@ -109,7 +113,8 @@ _AFTER_AND = (
 _CUT = re.compile(
     rf"(?P<mark>[;；؛፤]|\s[–—]\s(?=[a-z])|[•▪◦]|(?=[①-⑳])|<[^<>\n]{{0,80}}>)"
     rf"|(?P<comma>,)(?=\s+(?:{'|'.join(_STARTERS.split())})\b)"
-    rf"|(?P<and>\s)(?=(?:and|while|but)\s+(?:{'|'.join(_AFTER_AND.split())})\b)",
+    rf"|(?P<and>\s)(?=(?:and|but)\s+(?:{'|'.join(_AFTER_AND.split())}|\w+ing\s+(?:an?|the|one|two|three))\b)"
+    r"|(?P<subordinate>\s)(?=(?:while(?!\s+still\b)|as\s+if|as\s+though|so\s+that|so\s+it|so\s+they|because)\s)",
     re.IGNORECASE,
 )
 
@@ -120,7 +125,7 @@ def _cuts(text: str) -> list[int]:
 
 
 _LEAD = re.compile(
-    r"(?:and |but |then )?(?:at|in|on|above|below|under|beneath|behind|beside|over|across|along|around|against"
+    r"(?:and |but |then )?(?:for|at|in|on|above|below|under|beneath|behind|beside|over|across|along|around|against"
     r"|from|near|inside|down|up|to|next|far)\b",
     re.IGNORECASE,
 )
@@ -164,14 +169,14 @@ def _trim(text: str, start: int, end: int) -> tuple[int, int]:
 def _pieces(text: str, start: int, end: int, quoted: bytearray) -> Iterator[tuple[int, int]]:
     """The span, cut between the phrases of scripts without stops, and where it is too long for a goal."""
     cuts = [cut for cut in phrase_ends(text, start, end) if not quoted[cut - 1]]
-    for a, b in pairwise([start, *cuts, end]):
-        a, b = _trim(text, a, b)
-        while b - a > MAX_CLAUSE:
-            cut = _boundary(text, a, quoted)
-            yield _trim(text, a, cut)
-            a = _trim(text, cut, b)[0]
-        if a < b:
-            yield a, b
+    for edges in pairwise([start, *cuts, end]):
+        first, last = _trim(text, *edges)
+        while last - first > MAX_CLAUSE:
+            cut = _boundary(text, first, quoted)
+            yield _trim(text, first, cut)
+            first = _trim(text, cut, last)[0]
+        if first < last:
+            yield first, last
 
 
 _BOUNDARIES = (re.compile(r"[.!?…:]\s"), re.compile(r"[,，、،:：–—]"), re.compile(r"\s"))

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from director.prompts.clauses import MAX_CLAUSE, Clause, clauses, split
-from director.prompts.lines import HEADING
 from director.prompts.quotes import quotations
+from director.prompts.skipped import HEADING
 from director.prompts.vlm import Box, Form, Percent, Reply, ReplyError, form, parse, region_of
 from director.seats import ExtractRequest
 from director.types import MAX_GOALS, Goal, GoalType, Scope
@@ -70,7 +70,9 @@ def _schema(count: int, strings: int) -> dict[str, Any]:
     goal = schema["$defs"]["_Goal"]
     goal["properties"]["clauses"]["items"] |= {"minimum": 1, "maximum": count}
     if strings:
-        goal["properties"]["string"] = {"anyOf": [{"type": "integer", "minimum": 1, "maximum": strings}, {"type": "null"}]}
+        goal["properties"]["string"] = {
+            "anyOf": [{"type": "integer", "minimum": 1, "maximum": strings}, {"type": "null"}]
+        }
         goal["required"].append("string")
     else:
         del goal["properties"]["string"]
@@ -84,7 +86,9 @@ def goals(reply: str, request: ExtractRequest) -> tuple[Goal, ...]:
     strings = _strings(brief)
     found = parse(_Goals, reply).goals
     ids = [f"g{n:02d}" for n in range(1, len(found) + 1)]
-    cut = tuple(_goal(own, goal, ids, _Material(brief, numbered, strings)) for own, goal in zip(ids, found, strict=True))
+    cut = tuple(
+        _goal(own, goal, ids, _Material(brief, numbered, strings)) for own, goal in zip(ids, found, strict=True)
+    )
     _expect_order(cut)
     return cut
 

@@ -38,7 +38,7 @@ def quotes(text: str) -> tuple[Quotation, ...]:
     return tuple(_found(text))
 
 
-_STRAIGHT = "\"“”„‟＂"
+_STRAIGHT = '"“”„‟＂'
 _SINGLE = "'‘’‚‛＇"
 _STRICT = dict(zip("「『《〈｢﹁﹃〝", "」』》〉｣﹂﹄〞", strict=True))
 _MARK = re.compile(rf"``|`|''|[{_STRAIGHT}{_SINGLE}«»‹›{''.join(_STRICT)}{''.join(_STRICT.values())}〟]")
@@ -83,10 +83,10 @@ def _found(text: str) -> Iterator[Quotation]:
         if close is None:
             continue
         start, end = mark.at + len(mark.text), close.at
+        done = end + len(close.text)
         inside = text[start:end]
         if not inside.strip():
             continue
-        done = end + len(close.text)
         yield Quotation(
             mark.at, start + len(inside) - len(inside.lstrip()), end - len(inside) + len(inside.rstrip()), done
         )
@@ -119,7 +119,7 @@ def _within_word(text: str, mark: _Mark) -> bool:
     before, after = _around(text, mark)
     if _hebrew(before) and _hebrew(after) and mark.text in "\"”'’":
         prefix = not _hebrew(text[mark.at - 2 : mark.at - 1]) and _hebrew(text[mark.at + 2 : mark.at + 3])
-        return not (prefix and mark.text in "\"”")
+        return not (prefix and mark.text in '"”')
     if mark.family != "single" or mark.text == "‚":
         return False
     if _word(before) and _word(after):
@@ -135,7 +135,7 @@ def _around(text: str, mark: _Mark) -> tuple[str, str]:
 
 def _may_open(text: str, mark: _Mark) -> bool:
     before, after = _around(text, mark)
-    if mark.text in _STRICT or mark.text in "„‟«‹":
+    if mark.text in _STRICT or mark.text in "„‟«‹" or (mark.text == "“" and before.isalpha()):
         return True
     if mark.family == "strict" or _word(before):
         return False
@@ -149,7 +149,9 @@ def _may_open(text: str, mark: _Mark) -> bool:
 def _surely_opens(text: str, mark: _Mark) -> bool:
     """White space or an opening bracket in front of it, and none behind it."""
     before, after = _around(text, mark)
-    return (not before.strip() or before in "([{–—-/:") and bool(after.strip()) and (_letter(after) or after in "$£€#¡¿@")
+    return (
+        (not before.strip() or before in "([{–—-/:") and bool(after.strip()) and (_letter(after) or after in "$£€#¡¿@")
+    )
 
 
 def _letter(char: str) -> bool:
@@ -196,6 +198,8 @@ def _double(text: str, opening: _Mark, marks: list[_Mark]) -> _Mark | None:
         return closing
     if opening.text == "„" and (closing := _low(text, marks)):
         return closing
+    if opening.text == "“" and _around(text, opening)[0].isalpha():
+        return None
     for mark in marks:
         if _surely_opens(text, mark) or mark.text == "„":
             return None
@@ -243,7 +247,11 @@ def _single(text: str, opening: _Mark, marks: list[_Mark]) -> _Mark | None:
             continue
         if before.isdigit() and re.match(r"\s?\d+(?:[\"”″]|'')", text[mark.at + 1 : mark.at + 8]):
             continue  # feet
-        if before in "sSxXzZ" and text[mark.at + 1 : mark.at + 2].isspace() and _letter(text[mark.at + 2 : mark.at + 3]):
+        if (
+            before in "sSxXzZ"
+            and text[mark.at + 1 : mark.at + 2].isspace()
+            and _letter(text[mark.at + 2 : mark.at + 3])
+        ):
             possessive = possessive or mark
             continue
         return mark

@@ -16,7 +16,9 @@ _TERMINAL = (
     "\U00011944\U00011946\U00011a42\U00011a43\U00011a9b\U00011a9c\U00011c41\U00011c42\U00011ef7\U00011ef8"
     "\U00011f43\U00011f44\U00016a6e\U00016a6f\U00016af5\U00016b37\U00016b38\U00016b44\U00016e98\U0001bc9f\U0001da88"
 )
-_SPACELESS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_SPACELESS = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+)
 """Letters of scripts that put no space between words: Thai, Lao, Burmese, Khmer, kana, ideographs."""
 
 _CLOSERS = r"[\"'”’“‘)\]}»«›‹」』》〉】〕）］｣]"
@@ -36,7 +38,7 @@ def sentence_ends(text: str) -> Iterator[int]:
 
 def _ends(text: str, start: int, end: int) -> bool:
     following = _following(text, end)
-    if text[start] == "." and not text[start + 1 : start + 2] == "." and is_abbreviated(text, start, following):
+    if text[start] == "." and text[start + 1 : start + 2] != "." and is_abbreviated(text, start, following):
         return False
     return not following or not following[0].islower()
 
@@ -58,7 +60,8 @@ def is_abbreviated(text: str, stop: int, following: str) -> bool:
     said = word[0].casefold()
     if said.isdigit():
         return _ordinal(said, head[: word.start()], following)
-    if said in _NEVER_LAST or (len(said) == 1 and said.isalpha() and said.lower() != said.upper()):
+    initial = len(said) == 1 and said.isalpha() and said.lower() != said.upper()
+    if said in _NEVER_LAST or (initial and not _BEGINS_SENTENCE.match(following)):
         return not _closes_date(said, head[: word.start()], following)
     if said in _BEFORE_NUMBERS:
         return following[:1].isdigit() or (word[0][0].isupper() and following[:1] in (",", ")", "/"))
@@ -66,6 +69,11 @@ def is_abbreviated(text: str, stop: int, following: str) -> bool:
         return not following[:1].isupper() or bool(_CALENDAR.match(following))
     return said in _MONTHS and (following[:1].isdigit() or following[:1].islower() or following[:1] in ",)")
 
+
+_BEGINS_SENTENCE = re.compile(
+    r"(?:The|An?|At|In|On|It|We|To|No|Add|Put|Set|Place|Under|Below|Above|Behind|Der|Die|Das|Ein|Eine|Le|La|Les|Un|Une)\s"
+)
+"""Behind a single letter: not the name of a person with this initial."""
 
 _INSIDE = tuple("=/&?#@_~%+")
 """In front of a word: the word ends an address, not an abbreviation."""
@@ -80,7 +88,8 @@ def _set(words: str) -> frozenset[str]:
 # Never the last word of a sentence: titles, and what stands in front of a name, a number or an example.
 _NEVER_LAST = _set(
     "e.g i.e approx ca cf vs st dr mr mrs ms prof fig vol tel eg ie viz "  # English
-    "nr str hr fr hrn z.b d.h u.a o.ä i.d.r z.t v.a bzw ggf evtl inkl exkl zzgl abzgl bspw vgl sog geb ing dipl "  # German
+    "nr str hr fr hrn z.b d.h u.a o.ä i.d.r z.t v.a bzw ggf evtl inkl exkl zzgl abzgl bspw vgl sog geb "  # German
+    "ing dipl "
     "p.ex ex env mme mlle mgr art réf "  # French
     "sr sra srta dª dra av avda núm pág sto sta ud uds vd p.ej "  # Spanish, Portuguese
     "sig sigg dott dott.ssa ecc.mo "  # Italian
@@ -105,7 +114,7 @@ _ALSO_LAST = _set(
 )
 _MONTHS = _set(
     "jan feb mär mar mrz apr jun jul aug sep sept okt oct nov dez dec janv févr avr juil août déc ene abr ago dic gen "
-    "mag giu lug set ott tammik янв фев февр мар апр авг сен сент окт ноя нояб дек sty lut kwi cze lip sie wrz paź lis gru"
+    "mag giu lug set ott янв фев февр мар апр авг сен сент окт ноя нояб дек sty lut kwi cze lip sie wrz paź lis gru"
 )
 _CALENDAR = re.compile(
     r"(?:mon|tue|wed|thu|fri|sat|sun|mo|di|mi|do|fr|sa|so|jan|feb|m[aä]r|apr|ma[iy]|jun|jul|aug|sep|o[kc]t|nov|de[cz])"
@@ -145,7 +154,8 @@ def phrase_ends(text: str, start: int, end: int) -> Iterator[int]:
     """Where a space parts phrases in `text[start:end]`: Thai, Lao, Burmese and Khmer write it for a comma or a stop."""
     last = start
     for match in _PHRASE.finditer(text, start, end):
-        if not _KANA_OR_HAN.match(text, match.end()) and _SHORTEST_PHRASE <= min(match.start() - last, end - match.end()):
+        shorter = min(match.start() - last, end - match.end())
+        if shorter >= _SHORTEST_PHRASE and not _KANA_OR_HAN.match(text, match.end()):
             last = match.end()
             yield last
 

@@ -77,6 +77,8 @@ def _joins(char: str) -> bool:
 def _written(text: str, start: int, end: int, string: str) -> str:
     while end > start and (text[end - 1].isspace() or unicodedata.category(text[end - 1]) == "Cf"):
         end -= 1
+    while start < end and text[start].isspace():
+        start += 1
     left, right = text[start - 1 : start], text[end : end + 1]
     if left and right and left in _OPENING and right in _CLOSING and (left in string or right in string):
         opens, closes = next(((a, b) for a, b in _PAIRS if a not in string and b not in string), (left, right))

@@ -266,3 +266,72 @@ def test_one_system_text_serves_every_question():
     ]  # fmt: skip
     assert len({prompt.system for prompt in asked}) == 1
     assert "it never is one" in asked[0].system
+
+
+SEVERAL = Brief(text='Set "FIRST" at the top, "SECOND" below it. A "THIRD" sign.\n\nCOLOURS\n- red\n')
+
+
+def picked(*replies: dict[str, object]) -> list[str | None]:
+    found = extract.goals(json.dumps({"goals": replies}), ExtractRequest(brief=SEVERAL))
+    return [goal.string for goal in found]
+
+
+def test_each_string_of_a_clause_can_be_picked_by_its_number():
+    text = {"type": "text", "scope": "text"}
+    first, second = (goal_reply(clauses=[1], string=n, **text) for n in (1, 2))
+    assert picked(first, second, goal_reply(clauses=[2], **text)) == ["FIRST", "SECOND", "THIRD"]
+    assert picked(goal_reply(clauses=[1, 2], string=3, **text)) == ["THIRD"]
+    assert picked(goal_reply(clauses=[3], string=None, **text), goal_reply(clauses=[1])) == [None, None]
+    for wrong, message in (
+        (goal_reply(clauses=[1], **text), r"hold the strings \[1, 2\]"),
+        (goal_reply(clauses=[1], string=3, **text), r"string 3 is not in the clauses \[1\]: name one of \[1, 2\]"),
+        (goal_reply(clauses=[3], string=1, **text), "they hold none"),
+    ):
+        with pytest.raises(ReplyError, match=message):
+            picked(wrong)
+
+
+def test_the_strings_are_shown_below_their_clause_and_bound_what_can_be_picked():
+    form = extract.prompt(ExtractRequest(brief=SEVERAL))
+    assert (
+        '1. Set "FIRST" at the top, "SECOND" below it\n   string 1: FIRST\n   string 2: SECOND\n2. A ' in form.question
+    )
+    assert "   string 3: THIRD\n[COLOURS]\n3. red" in form.question
+    goal = form.schema["$defs"]["_Goal"]
+    assert goal["properties"]["string"] == {
+        "anyOf": [{"type": "integer", "minimum": 1, "maximum": 3}, {"type": "null"}]
+    }
+    assert "string" in goal["required"]
+    plain = extract.prompt(ExtractRequest(brief=Brief(text="A red cup."))).schema["$defs"]["_Goal"]
+    assert "string" not in {*plain["properties"], *plain["required"]}
+
+
+@pytest.mark.parametrize(
+    ("string", "wrote", "instruction"),
+    [
+        ("that's all", "Write “that’s all” large", "Write “that's all” large"),
+        ("that's all", "Write ‘that’s all’ large", "Write ‘that's all’ large"),
+        ("that's all", "Write 'that’s all' large", 'Write "that\'s all" large'),
+        ('"Now"', "Write “Now” large", 'Write "Now" large'),
+        ("9–17 h", 'Write "9-17 h" large', 'Write "9–17 h" large'),
+        ("9–17 h", 'Write "9 — 17 h" large', 'Write "9–17 h" large'),
+        ("1\u202f200\u00a0€", 'Write "1 200 €" large', 'Write "1\u202f200\u00a0€" large'),
+        ("Café", "Write 'Cafe\u0301' large", "Write 'Café' large"),
+        ("한글", "Write '\u1112\u1161\u11ab\u1100\u1173\u11af' large", "Write '한글' large"),
+        ("SPRING\nFAIR", "Write 'SPRING FAIR' large", "Write 'SPRING\nFAIR' large"),
+        ("40 m²", "Write '40 m2' large", "Write '40 m²' large"),
+        ("Soon...", "Write 'Soon…' large", "Write 'Soon...' large"),
+    ],
+)
+def test_other_typography_is_set_as_in_the_brief_without_asking_again(string: str, wrote: str, instruction: str):
+    request = planned(targets=goals_of("a", string=string))
+    assert plan.action(json.dumps({"instruction": wrote, "region": None}), request).instruction == instruction
+
+
+@pytest.mark.parametrize(
+    ("string", "wrote"),
+    [("OPEN", "Write Open"), ("Café", "Write Cafe"), ("9–17", "Write 9-170"), ("art-", "a part - x")],
+)
+def test_another_spelling_is_asked_for_again(string: str, wrote: str):
+    with pytest.raises(ReplyError, match="exactly"):
+        plan.action(json.dumps({"instruction": wrote, "region": None}), planned(targets=goals_of("a", string=string)))
