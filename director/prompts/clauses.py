@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from director.prompts.lines import Line, lines
-from director.prompts.quotes import quotations, quotes
+from director.prompts.quotes import quotes
 from director.prompts.sentences import is_abbreviated, phrase_ends, sentence_ends
 from director.prompts.skipped import GREETING, NUMBER, is_greeting, reasons
-
-__all__ = ["MAX_CLAUSE", "Clause", "clauses", "left_out", "quotations", "split"]
 
 MAX_CLAUSE = 1000
 """Longest clause, in characters: the text of a goal."""

@@ -20,7 +20,7 @@ class Line:
 
 
 _BREAK = re.compile(r"(?:[\n\r\v\f\x85\u2028\u2029][ \t]*)+")
-_NUMBER = r"(?:\d{1,3}|[٠-٩]{1,3}|[０-９]{1,3}|[a-zA-Zа-яА-Я]|[ivxIVX]{2,4})"
+_NUMBER = r"(?:\d{1,3}|[٠-٩]{1,3}|[０-９]{1,3}|[^\W\d_]|[ivxIVX]{2,4})"
 _BULLET = re.compile(
     r"[ \t\u3000]*(?:"
     r"(?:[-*+•‣▪▫◦●○■□·►▶➤→✓✔✗☐☑※◆◇–—]|\[[ xX]\])[ \t\u3000]+(?:\[[ xX]\][ \t]+)?"
@@ -43,8 +43,23 @@ def lines(text: str, quoted: Sequence[int]) -> list[Line]:
     ]
     starts = [0, *(match.end() for match in breaks)]
     ends = [*(match.start() for match in breaks), len(text)]
-    return [_line(text, start, end) for start, end in zip(starts, ends, strict=True) if text[start:end].strip()]
+    found = [_line(text, start, end) for start, end in zip(starts, ends, strict=True) if text[start:end].strip()]
+    return [_without_initial(text, found, n) for n in range(len(found))]
 
+
+def _without_initial(text: str, found: Sequence[Line], n: int) -> Line:
+    """A letter with a stop ("J. Smith", "z. B.") counts a list only when the letter before or after it is near."""
+    line = found[n]
+    if len(line.label) != 2 or not (line.label[0].isalpha() and line.label[1] == "."):
+        return line
+    letters = [near.label[0] for near in (*found[max(0, n - 1) : n], *found[n + 1 : n + 2]) if near.label[1:] == "."]
+    if any(abs(ord(letter) - ord(line.label[0])) == 1 or letter > _UNORDERED for letter in letters):
+        return line
+    return Line(line.label_at, line.end, text[line.label_at : line.end])
+
+
+_UNORDERED = "\u0900"
+"""From here on, scripts count their lists in another order than Unicode does."""
 
 _WRAPPED = 56
 """A line of so many characters without an end goes on in the next, when that begins with a small letter."""

@@ -23,7 +23,7 @@ _SPACELESS = (
 
 _CLOSERS = r"[\"'”’“‘)\]}»«›‹」』》〉】〕）］｣]"
 _END = re.compile(
-    rf"(?P<strong>[{_TERMINAL}][{_TERMINAL}.!?…]*{_CLOSERS}*)"
+    rf"(?P<strong>(?!．\d)[{_TERMINAL}][{_TERMINAL}.!?…]*(?P<closed>{_CLOSERS}+)?)"
     rf"|(?<=[{_SPACELESS}])[.!?]+(?=[{_SPACELESS}「『《“‘【])"
     rf"|[.!?…]+{_CLOSERS}*(?=\s|$)"
 )
@@ -32,7 +32,8 @@ _END = re.compile(
 def sentence_ends(text: str) -> Iterator[int]:
     """The places behind the marks that end a sentence, in order, whether in quotation marks or not."""
     for match in _END.finditer(text):
-        if match["strong"] or _ends(text, match.start(), match.end()):
+        strong = match["strong"] and not (match["closed"] and text[match.end() : match.end() + 1].isalnum())
+        if strong or (not match["strong"] and _ends(text, match.start(), match.end())):
             yield match.end()
 
 
@@ -64,7 +65,11 @@ def is_abbreviated(text: str, stop: int, following: str) -> bool:
     if said in _NEVER_LAST or (initial and not _BEGINS_SENTENCE.match(following)):
         return not _closes_date(said, head[: word.start()], following)
     if said in _BEFORE_NUMBERS:
-        return following[:1].isdigit() or (word[0][0].isupper() and following[:1] in (",", ")", "/"))
+        return (
+            following[:1] == "+"
+            or following[:1].isdigit()
+            or (word[0][0].isupper() and following[:1] in (",", ")", "/"))
+        )
     if said in _ALSO_LAST:
         return not following[:1].isupper() or bool(_CALENDAR.match(following))
     return said in _MONTHS and (following[:1].isdigit() or following[:1].islower() or following[:1] in ",)")
@@ -87,34 +92,36 @@ def _set(words: str) -> frozenset[str]:
 
 # Never the last word of a sentence: titles, and what stands in front of a name, a number or an example.
 _NEVER_LAST = _set(
-    "e.g i.e approx ca cf vs st dr mr mrs ms prof fig vol tel eg ie viz "  # English
-    "nr str hr fr hrn z.b d.h u.a o.ä i.d.r z.t v.a bzw ggf evtl inkl exkl zzgl abzgl bspw vgl sog geb "  # German
-    "ing dipl "
-    "p.ex ex env mme mlle mgr art réf "  # French
-    "sr sra srta dª dra av avda núm pág sto sta ud uds vd p.ej "  # Spanish, Portuguese
+    "e.g i.e approx ca cf vs st dr mr mrs ms prof eg ie viz "  # English
+    "nr str hr fr hrn z.b d.h u.a o.ä mio mrd tsd i.d.r z.t v.a bzw ggf evtl inkl exkl zzgl abzgl bspw vgl "  # German
+    "sog geb ing dipl "
+    "p.ex ex env mme mlle mgr réf "  # French
+    "sr sra srta dª dra av avda sto sta ud uds vd p.ej "  # Spanish, Portuguese
     "sig sigg dott dott.ssa ecc.mo "  # Italian
     "t.ex bl.a d.v.s s.k f.d t.o.m fr.o.m kl f.eks bl.a dvs "  # Nordic
     "np ul al pl godz prof inż mgr im św tzw m.in "  # Polish
     "např tj tzv čp ul č "  # Czech
-    "ул пр просп пл д им напр см рис тел стр т.е т.к св "  # Russian
-    "π.χ δηλ βλ τηλ αρ οδ "  # Greek
+    "ул пр просп пл д им напр см т.е т.к св "  # Russian
+    "π.χ δηλ βλ "  # Greek
     "örn vb bkz sok cad apt tel doç "  # Turkish
     "bijv d.w.z dhr mevr evt incl excl "  # Dutch
     "tp q ts ths pgs "  # Vietnamese
 )
 # Abbreviated only in front of a number: "No. 5", "Sa. 12. Okt."; else it is a word ("no", "so", "do").
 _BEFORE_NUMBERS = _set(
-    "no nos nº n° p pp ch sec min max mo di mi do fr sa so mon tue tues wed thu thur thurs fri sat sun lun mar mer jeu "
-    "ven sam dim lör sön tis ons tors fre lør søn pon wt śr czw pt sob ndz пн вт ср чт пт сб вс til tlf"
+    "no nos nº n° fig vol tel art núm pág рис тел стр τηλ αρ οδ p pp ch sec min max til tlf "
+    "mo di mi do fr sa so mon tue tues wed thu thur thurs fri sat sun lun mar mer jeu ven sam dim "
+    "lör sön tis ons tors fre lør søn pon wt śr czw pt sob ndz пн вт ср чт пт сб вс"
 )
 # May end a sentence, and does in front of a capital that begins no date.
 _ALSO_LAST = _set(
-    "etc usw usf a.m p.m inc ltd co corp jr bros etc ecc itd itp dr.h m.m osv mfl m.fl dgl uvm u.s.w т.д т.п др пр гг "
+    "etc usw usf chr u.s u.k e.u ph.d a.m p.m inc ltd co corp jr bros ecc itd itp dr.h m.m osv mfl m.fl dgl uvm u.s.w "
+    "т.д т.п др пр гг "
     "руб коп мин ч тыс млн std hs hrs κ.λπ κλπ vd vs enz cia sa ltda approx max min j tlg stk"
 )
 _MONTHS = _set(
     "jan feb mär mar mrz apr jun jul aug sep sept okt oct nov dez dec janv févr avr juil août déc ene abr ago dic gen "
-    "mag giu lug set ott янв фев февр мар апр авг сен сент окт ноя нояб дек sty lut kwi cze lip sie wrz paź lis gru"
+    "giu ott янв фев февр мар апр авг сен сент окт ноя нояб дек sty lut kwi cze sie wrz paź lis gru"
 )
 _CALENDAR = re.compile(
     r"(?:mon|tue|wed|thu|fri|sat|sun|mo|di|mi|do|fr|sa|so|jan|feb|m[aä]r|apr|ma[iy]|jun|jul|aug|sep|o[kc]t|nov|de[cz])"

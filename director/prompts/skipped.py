@@ -46,7 +46,9 @@ def _passage(text: str, lines: Sequence[Line], n: int) -> tuple[int, str]:
         return 0, ""
     if _ORIGINAL.match(line.text):
         return len(lines) - n, QUOTED_MAIL
-    if _WROTE.match(line.text):
+    if _WROTE.match(line.text) and (
+        re.search(r"[\d@]", line.text) or any(below.quote for below in lines[n + 1 : n + 2])
+    ):
         return 1, QUOTED_MAIL
     if count := _headers(lines[n : n + _LONGEST_HEAD]):
         return count, QUOTED_MAIL

@@ -89,6 +89,9 @@ def test_twenty_kilobytes_of_anything_are_no_trap(piece: str) -> None:
         ("በግራ ውሻ። በላይ ጨረቃ።", 2),
         ("Շուն ձախից։ Լուսին վերևում։", 2),
         ("See https://example.org/a.b?c=d. Then logo_v2.png at 7 p.m. The cat costs $4.50... and stays.", 3),
+        ("Über 3 Mio. Menschen, seit 300 v. Chr. in der Stadt. Oben „Ab 9 Uhr. Jeden Sa.“ in Rot.", 2),
+        ("「開店。」と上に書く。３．５メートルの犬。", 2),
+        ("Tel. +49 30 123. Fig. 2 shows a fig. A dog eats it.", 3),
         ("Two lines make a loose X. At the left a dog. By J. Smith of 5 St. Mary Rd.", 3),
     ],
 )
@@ -115,6 +118,11 @@ def test_a_date_at_the_start_of_a_line_is_no_number_of_a_list() -> None:
     assert texts("12. Oktober: Konzert\n3. 5. 2027: Lesung\n1.5 m tall dog") == [
         "12. Oktober: Konzert", "3. 5. 2027: Lesung", "1.5 m tall dog",
     ]  # fmt: skip
+
+
+def test_a_letter_counts_a_list_only_beside_its_neighbour() -> None:
+    assert texts("a. a cat\nb. a dog") == texts("A) a cat\nB) a dog") == ["a cat", "a dog"]
+    assert texts("J. Smith is the host\nT. Jones sings") == ["J. Smith is the host", "T. Jones sings"]
 
 
 def reasons(brief: str) -> list[tuple[str, str]]:
@@ -205,7 +213,8 @@ def test_a_long_clause_is_cut_at_the_best_place_and_never_inside_a_quotation_tha
 
 PIECES = st.sampled_from(
     ["a cat", "Ein Hund", "猫が", " ", "\n", "\n\n", ". ", "。", "! ", "“", "”", '"', "'", "«", "»", "- ", "1. ", "> ",
-     "# ", "|", "--\n", "Best,\n", "Hi,\n", "z. B. ", ", a ", "; ", "12. Mai", "MUST HAVE\n", ":", "…", "ก ข", "①", "<b>"]
+     "# ", "|", "--\n", "Best,\n", "Hi,\n", "z. B. ", ", a ", "; ", "12. Mai", "MUST HAVE\n", ":", "…", "ก ข", "①", "<b>",
+     "b. ", "J. "]
 )  # fmt: skip
 
 
