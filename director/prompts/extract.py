@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -30,16 +31,53 @@ class _Goal(Reply):
 
 
 class _Goals(Reply):
-    goals: Annotated[list[_Goal], Field(min_length=1, max_length=MAX_GOALS)]
+    goals: Annotated[list[_Goal], Field(max_length=MAX_GOALS)]
 
 
-def prompt(request: ExtractRequest) -> Form:
-    """The brief as numbered clauses, behind its source picture if it has one."""
-    brief = request.brief.text
+_PART = 40
+"""Clauses that are asked about at once: the goals of more would not fit one reply."""
+
+
+def parts(request: ExtractRequest) -> tuple[range, ...]:
+    """The numbers of the clauses, in parts of about equal size that are asked about one after the other."""
+    count = len(clauses(request.brief.text))
+    wanted = max(1, -(-count // _PART))
+    edges = [1 + count * n // wanted for n in range(wanted + 1)]
+    return tuple(range(first, behind) for first, behind in pairwise(edges))
+
+
+def prompt(request: ExtractRequest, part: range | None = None) -> Form:
+    """A part of the brief, or all of it, as numbered clauses, behind its source picture if it has one."""
+    material = _material(request, part)
     images = (request.brief.source,) if request.brief.source else ()
-    strings = _strings(brief)
-    schema = _schema(len(clauses(brief)), len(strings))
-    return form("extract", images, schema, clauses="\n".join(_numbered(brief, strings)))
+    return form("extract", images, _schema(material), clauses="\n".join(_numbered(material)))
+
+
+@dataclass(frozen=True)
+class _Material:
+    """What a reply's numbers stand for: clauses and strings, numbered through the whole brief."""
+
+    brief: str
+    clauses: Mapping[int, Clause]
+    strings: Mapping[int, tuple[int, int]]
+    most: int
+    """Goals of these clauses: a part has its share of all, and may have none."""
+    whole: bool
+    ends: bool
+    """The brief's last clause is here."""
+
+
+def _material(request: ExtractRequest, part: range | None) -> _Material:
+    brief = request.brief.text
+    found = clauses(brief)
+    here = {clause.id: clause for clause in found if part is None or clause.id in part}
+    strings = {
+        n: span
+        for n, span in enumerate(_strings(brief), 1)
+        if any(_inside(span, c.start, c.end) for c in here.values())
+    }
+    most = max(1, MAX_GOALS * len(here) // max(1, len(found)))
+    return _Material(brief, here, strings, most, len(here) == len(found), len(found) in {0, *here})
 
 
 def _strings(brief: str) -> tuple[tuple[int, int], ...]:
@@ -52,54 +90,56 @@ def _inside(span: tuple[int, int], start: int, end: int) -> bool:
     return start <= span[0] and span[1] <= end
 
 
-def _numbered(brief: str, strings: Sequence[tuple[int, int]]) -> Iterator[str]:
-    """A line for each clause and each heading; the strings of a clause are numbered through the whole brief."""
-    for clause in split(brief):
+def _numbered(material: _Material) -> Iterator[str]:
+    """A line for each clause, with its strings below it, and for each heading that the clauses stand under."""
+    headings: list[str] = []
+    below = False
+    for clause in split(material.brief):
         if clause.skipped == HEADING:
-            yield f"[{clause.text}]"
+            headings = [*([] if below else headings), f"[{clause.text}]"]
+            below = False
         elif not clause.skipped:
+            below = True
+        if clause.id in material.clauses:
+            yield from headings
+            headings = []
             yield f"{clause.id}. {clause.text}"
-            for n, (start, end) in enumerate(strings, 1):
+            for n, (start, end) in material.strings.items():
                 if _inside((start, end), clause.start, clause.end):
-                    yield f"   string {n}: {brief[start:end]}"
+                    yield f"   string {n}: {material.brief[start:end]}"
 
 
-def _schema(count: int, strings: int) -> dict[str, Any]:
-    """The reply's schema for a brief of so many clauses and strings: under a grammar no other number can be picked."""
+def _schema(material: _Material) -> dict[str, Any]:
+    """The reply's schema for these clauses and strings: under a grammar no other number can be picked."""
     schema = _Goals.model_json_schema()
+    schema["properties"]["goals"] |= {"minItems": int(material.whole), "maxItems": material.most}
     goal = schema["$defs"]["_Goal"]
-    goal["properties"]["clauses"]["items"] |= {"minimum": 1, "maximum": count}
-    if strings:
-        goal["properties"]["string"] = {
-            "anyOf": [{"type": "integer", "minimum": 1, "maximum": strings}, {"type": "null"}]
-        }
+    goal["properties"]["clauses"]["items"] |= {
+        "minimum": min(material.clauses, default=1),
+        "maximum": max(material.clauses, default=0),
+    }
+    if material.strings:
+        bounds = {"minimum": min(material.strings), "maximum": max(material.strings)}
+        goal["properties"]["string"] = {"anyOf": [{"type": "integer", **bounds}, {"type": "null"}]}
         goal["required"].append("string")
     else:
         del goal["properties"]["string"]
     return schema
 
 
-def goals(reply: str, request: ExtractRequest) -> tuple[Goal, ...]:
-    """The goals of a reply, their text cut verbatim from the brief. Raises ReplyError."""
-    brief = request.brief.text
-    numbered = {clause.id: clause for clause in clauses(brief)}
-    strings = _strings(brief)
+def goals(
+    reply: str, request: ExtractRequest, part: range | None = None, before: Sequence[Goal] = ()
+) -> tuple[Goal, ...]:
+    """The goals of a reply, their text cut verbatim from the brief, numbered from those `before`. Raises ReplyError."""
+    material = _material(request, part)
     found = parse(_Goals, reply).goals
-    ids = [f"g{n:02d}" for n in range(1, len(found) + 1)]
-    cut = tuple(
-        _goal(own, goal, ids, _Material(brief, numbered, strings)) for own, goal in zip(ids, found, strict=True)
-    )
+    least = 1 if material.ends and not before else 0
+    if not least <= len(found) <= material.most:
+        raise ReplyError(f"there are {len(found)} goals: give {least} to {material.most}")
+    ids = [f"g{len(before) + n:02d}" for n in range(1, len(found) + 1)]
+    cut = tuple(_goal(own, goal, ids, material) for own, goal in zip(ids, found, strict=True))
     _expect_order(cut)
     return cut
-
-
-@dataclass(frozen=True)
-class _Material:
-    """What a reply's numbers stand for."""
-
-    brief: str
-    clauses: Mapping[int, Clause]
-    strings: Sequence[tuple[int, int]]
 
 
 def _goal(own: str, reply: _Goal, ids: Sequence[str], material: _Material) -> Goal:
@@ -121,7 +161,9 @@ def _goal(own: str, reply: _Goal, ids: Sequence[str], material: _Material) -> Go
 
 def _span(wanted: Sequence[int], numbered: Mapping[int, Clause]) -> tuple[int, int]:
     if unknown := [n for n in wanted if n not in numbered]:
-        raise ReplyError(f"there is no clause {unknown[0]}; the clauses are 1 to {len(numbered)}")
+        raise ReplyError(
+            f"there is no clause {unknown[0]}; the clauses are {min(numbered, default=1)} to {max(numbered, default=0)}"
+        )
     if wanted[-1] - wanted[0] + 1 != len(wanted):
         raise ReplyError(f"the clauses {wanted} are not neighbours: make them separate goals")
     start, end = numbered[wanted[0]].start, numbered[wanted[-1]].end
@@ -134,14 +176,14 @@ def _string(reply: _Goal, span: tuple[int, int], material: _Material) -> str | N
     """The exact string of a text goal: the one that it names, or the only one that its clauses hold."""
     if reply.type != GoalType.TEXT:
         return None
-    held = [n for n, string in enumerate(material.strings, 1) if _inside(string, *span)]
+    held = [n for n, string in material.strings.items() if _inside(string, *span)]
     if reply.string is not None and reply.string not in held:
         choice = f"name one of {held}" if held else "they hold none: give null"
         raise ReplyError(f"string {reply.string} is not in the clauses {reply.clauses}: {choice}")
     if reply.string is None and len(held) > 1:
         raise ReplyError(f"the clauses {reply.clauses} hold the strings {held}: name one, and make a goal for each")
     chosen = reply.string or (held[0] if held else None)
-    return material.brief[slice(*material.strings[chosen - 1])][:200] if chosen else None
+    return material.brief[slice(*material.strings[chosen])][:200] if chosen else None
 
 
 def _named(position: int, ids: Sequence[str], own: str) -> str:

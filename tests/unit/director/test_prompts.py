@@ -335,3 +335,33 @@ def test_other_typography_is_set_as_in_the_brief_without_asking_again(string: st
 def test_another_spelling_is_asked_for_again(string: str, wrote: str):
     with pytest.raises(ReplyError, match="exactly"):
         plan.action(json.dumps({"instruction": wrote, "region": None}), planned(targets=goals_of("a", string=string)))
+
+
+LONG = ExtractRequest(brief=Brief(text="# Things\n" + "".join(f'- Thing {n} says "S{n}"\n' for n in range(1, 101))))
+
+
+def test_a_long_brief_is_asked_about_in_parts_that_are_numbered_through():
+    parts = extract.parts(LONG)
+    assert parts == (range(1, 34), range(34, 67), range(67, 101))
+    assert extract.parts(ASK) == (range(1, 4),)
+    form = extract.prompt(LONG, parts[1])
+    assert '[Things]\n34. Thing 34 says "S34"\n   string 34: S34\n35. ' in form.question
+    assert "\n67. " not in form.question
+    goal = form.schema["$defs"]["_Goal"]["properties"]
+    assert (goal["clauses"]["items"]["minimum"], goal["clauses"]["items"]["maximum"]) == (34, 66)
+    assert goal["string"]["anyOf"][0] == {"type": "integer", "minimum": 34, "maximum": 66}
+    assert form.schema["properties"]["goals"]["maxItems"] == 21
+    text = {"type": "text", "scope": "text"}
+    replies = [goal_reply(clauses=[40], **text), goal_reply(clauses=[41], parents=[1], **text)]
+    found = extract.goals(json.dumps({"goals": replies}), LONG, parts[1], goals_of("g01"))
+    assert [(goal.id, goal.string, goal.parents) for goal in found] == [("g02", "S40", ()), ("g03", "S41", ("g02",))]
+    with pytest.raises(ReplyError, match="no clause 40; the clauses are 67 to 100"):
+        extract.goals(json.dumps({"goals": replies}), LONG, parts[2])
+
+
+def test_a_part_may_tell_a_story_but_a_brief_asks_for_something():
+    parts, nothing = extract.parts(LONG), '{"goals": []}'
+    assert extract.goals(nothing, LONG, parts[0]) == ()
+    assert extract.goals(nothing, LONG, parts[2], goals_of("g01")) == ()
+    with pytest.raises(ReplyError, match="there are 0 goals"):
+        extract.goals(nothing, LONG, parts[2])
