@@ -160,19 +160,18 @@ def _letter(char: str) -> bool:
 
 def _closing(text: str, opening: _Mark, following: list[_Mark]) -> _Mark | None:
     """The mark that closes `opening`, of those of its family behind it, or None."""
-    longest = MAX_QUOTE if opening.text in _STRICT or opening.text in "“„«" else _MAX_STRAIGHT
+    longest = MAX_QUOTE if opening.text in _PAIRED or opening.text in "“„" else _MAX_STRAIGHT
     near = [mark for mark in following if mark.at - opening.at <= longest]
-    if opening.text in _STRICT:
-        return _nested(opening.text, _STRICT[opening.text], near)
-    if opening.family == "backticks":
-        return next((mark for mark in near if mark.text == opening.text and _line(text, opening, mark)), None)
-    if opening.family == "single":
-        return _single(text, opening, near)
-    if opening.text in "«‹":
-        return _nested(opening.text, "»" if opening.text == "«" else "›", near)
+    if opening.text in _PAIRED:
+        return _nested(opening.text, _PAIRED[opening.text], near)
     if opening.text in "»›":
         return next((mark for mark in near if not _surely_opens(text, mark)), None)
-    return _double(text, opening, near)
+    if opening.family == "backticks":
+        return next((mark for mark in near if mark.text == opening.text and _line(text, opening, mark)), None)
+    return _single(text, opening, near) if opening.family == "single" else _double(text, opening, near)
+
+
+_PAIRED = {**_STRICT, "«": "»", "‹": "›"}
 
 
 def _line(text: str, opening: _Mark, closing: _Mark) -> bool:
@@ -188,27 +187,27 @@ def _nested(opens: str, closes: str, marks: list[_Mark]) -> _Mark | None:
     return None
 
 
-_CLOSES = {"“": "”", "„": "“”", "‟": "”"}
 _BY = re.compile(r"\s?(?:x|×|by|х|mal|sur|por|per|на)\s?\d", re.IGNORECASE)
 
 
 def _double(text: str, opening: _Mark, marks: list[_Mark]) -> _Mark | None:
     """Curly marks by their pairs, then whatever stands where a quotation ends: people mix „ with \"."""
-    if opening.text == "“" and (closing := _nested("“", "”", marks)):
-        return closing
-    if opening.text == "„" and (closing := _low(text, marks)):
-        return closing
-    if opening.text == "“" and _around(text, opening)[0].isalpha():
-        return None
+    paired = {"“": _nested("“", "”", marks), "„": _low(text, marks)}.get(opening.text)
+    if paired or (opening.text == "“" and _around(text, opening)[0].isalpha()):
+        return paired
     for mark in marks:
         if _surely_opens(text, mark) or mark.text == "„":
             return None
-        before, after = _around(text, mark)
-        if before.isdigit() and mark.text in ('"', "''") and _BY.match(text, mark.at + len(mark.text)):
-            continue  # inches
-        if opening.text in ('"', "”", "＂", "''") or (mark.text != "“" or not _word(after)):
+        if not _inches(text, mark) and not (
+            mark.text == "“" and opening.text in "“„‟" and _word(_around(text, mark)[1])
+        ):
             return mark
     return None
+
+
+def _inches(text: str, mark: _Mark) -> bool:
+    straight = mark.text in ('"', "''") and text[mark.at - 1].isdigit()
+    return straight and bool(_BY.match(text, mark.at + len(mark.text)))
 
 
 def _low(text: str, marks: list[_Mark]) -> _Mark | None:
@@ -234,25 +233,33 @@ def _single(text: str, opening: _Mark, marks: list[_Mark]) -> _Mark | None:
     """An apostrophe behind an s closes only if nothing better does in the same sentence ("the dogs' bowl")."""
     possessive: _Mark | None = None
     for mark in marks:
-        if possessive and (
-            mark.at - possessive.at > _PAST_POSSESSIVE or _SENTENCE.search(text, possessive.at, mark.at + 1)
-        ):
+        if (possessive and _far(text, possessive, mark)) or _opens_anew(text, opening, mark):
             break
         before, after = _around(text, mark)
-        if mark.text in "‚‘" and opening.text != "‚" and _surely_opens(text, mark):
-            break
-        if mark.text in "'’＇" and _surely_opens(text, mark) and before:
-            break
-        if not before.strip() or _word(after):
+        if not before.strip() or _word(after) or _feet(text, mark):
             continue
-        if before.isdigit() and re.match(r"\s?\d+(?:[\"”″]|'')", text[mark.at + 1 : mark.at + 8]):
-            continue  # feet
-        if (
-            before in "sSxXzZ"
-            and text[mark.at + 1 : mark.at + 2].isspace()
-            and _letter(text[mark.at + 2 : mark.at + 3])
-        ):
-            possessive = possessive or mark
-            continue
-        return mark
+        if not (before in "sSxXzZ" and _WORD_FOLLOWS.match(text, mark.at + 1)):
+            return mark
+        possessive = possessive or mark
     return possessive
+
+
+_WORD_FOLLOWS = re.compile(r"\s[^\W_]")
+
+
+def _far(text: str, possessive: _Mark, mark: _Mark) -> bool:
+    """`mark` belongs to another sentence or to another thought than the apostrophe behind an s."""
+    far = mark.at - possessive.at > _PAST_POSSESSIVE
+    return far or bool(_SENTENCE.search(text, possessive.at, mark.at + 1))
+
+
+def _opens_anew(text: str, opening: _Mark, mark: _Mark) -> bool:
+    """The next quotation opens at `mark`, so that the one at `opening` was none or has closed."""
+    return _surely_opens(text, mark) and not (mark.text in "‚‘" and opening.text == "‚")
+
+
+def _feet(text: str, mark: _Mark) -> bool:
+    return text[mark.at - 1].isdigit() and bool(_INCHES.match(text, mark.at + 1))
+
+
+_INCHES = re.compile(r"\s?\d{1,3}(?:[\"”″]|'')")

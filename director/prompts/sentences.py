@@ -61,18 +61,23 @@ def is_abbreviated(text: str, stop: int, following: str) -> bool:
     said = word[0].casefold()
     if said.isdigit():
         return _ordinal(said, head[: word.start()], following)
-    initial = len(said) == 1 and said.isalpha() and said.lower() != said.upper()
-    if said in _NEVER_LAST or (initial and not _BEGINS_SENTENCE.match(following)):
+    if said in _NEVER_LAST or (_is_initial(said) and not _BEGINS_SENTENCE.match(following)):
         return not _closes_date(said, head[: word.start()], following)
+    return _abbreviates(word[0], following)
+
+
+def _is_initial(said: str) -> bool:
+    return len(said) == 1 and said.isalpha() and said.lower() != said.upper()
+
+
+def _abbreviates(word: str, following: str) -> bool:
+    """The word with its stop is an abbreviation in front of what follows."""
+    said, first = word.casefold(), following[:1]
     if said in _BEFORE_NUMBERS:
-        return (
-            following[:1] == "+"
-            or following[:1].isdigit()
-            or (word[0][0].isupper() and following[:1] in (",", ")", "/"))
-        )
+        return first == "+" or first.isdigit() or (word[0].isupper() and first in (",", ")", "/"))
     if said in _ALSO_LAST:
-        return not following[:1].isupper() or bool(_CALENDAR.match(following))
-    return said in _MONTHS and (following[:1].isdigit() or following[:1].islower() or following[:1] in ",)")
+        return not first.isupper() or bool(_CALENDAR.match(following))
+    return said in _MONTHS and (first.isdigit() or first.islower() or first in (",", ")"))
 
 
 _BEGINS_SENTENCE = re.compile(

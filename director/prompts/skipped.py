@@ -245,13 +245,18 @@ def _heads(lines: Sequence[Line], n: int) -> bool:
     titled = len(text.split()) <= 6 and not _CONTENT.search(text)
     if _FRAMED.match(text) or (titled and (lines[n].hashed or _UNDERLINE.match(below.text))):
         return True
-    if "|" in text and "--" in below.text and not below.text.strip(" \t:|-"):
-        return True  # the names of a table's columns
-    if not below.item or text[-1:] in ".!?。！？,;，；":
-        return False
+    return _names_columns(text, below.text) or (below.item and _names_list(text, titled))
+
+
+def _names_columns(text: str, below: str) -> bool:
+    """A table's rule follows."""
+    return "|" in text and "--" in below and not below.strip(" \t:|-")
+
+
+def _names_list(text: str, titled: bool) -> bool:
     if text[-1:] in ":：":
         return titled
-    return text.isupper() or len(text.split()) <= 2
+    return text[-1:] not in ".!?。！？,;，；" and (text.isupper() or len(text.split()) <= 2)
 
 
 _QUOTES = re.compile(r"[\"“”„«»「」『』`]")
