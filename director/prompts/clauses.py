@@ -53,13 +53,19 @@ def split(text: str) -> tuple[Clause, ...]:
     for line, reason in zip(rows, reasons(text, rows), strict=True):
         found += _label(line)
         found += ((*span, reason) for span in _spans(text, line, reason, cuts, quoted))
-    first = next((n for n, (*_, skipped) in enumerate(found) if not skipped), -1)
-    if first >= 0 and any(not skipped for *_, skipped in found[first + 1 :]) and _greets(text, *found[first][:2]):
-        found[first] = (*found[first][:2], GREETING)
+    asking = [n for n, (*_, skipped) in enumerate(found) if not skipped]
+    for n in asking[: min(_OPENING, len(asking) - 1)]:
+        if _greets(text, *found[n][:2]):
+            found[n] = (*found[n][:2], GREETING)
+            break
     numbers = iter(range(1, len(found) + 1))
     return tuple(
         Clause(0 if skipped else next(numbers), text[start:end], start, end, skipped) for start, end, skipped in found
     )
+
+
+_OPENING = 3
+"""A greeting is among the first clauses: before it there may be a subject."""
 
 
 def _label(line: Line) -> Iterator[tuple[int, int, str]]:
@@ -101,7 +107,7 @@ _STARTERS = (
     "a an the one two three four five six seven eight nine ten some several another its his her their each every both "
     "all with while but plus then next place put set add include write draw scatter let make keep give use hang show "
     "finish cover blur darken bring crop push pull run leave turn swap replace remove hold close string mount press "
-    "fill tie frame drawn seen "
+    "fill tie frame "
     "at in on above below under beneath behind beside over across along along around against from between near inside "
     "to by down up there it we i and"
 )
@@ -110,9 +116,10 @@ _AFTER_AND = (
 )
 _CUT = re.compile(
     rf"(?P<mark>[;；؛፤]|\s[–—]\s(?=[a-z])|[•▪◦]|(?=[①-⑳])|<[^<>\n]{{0,80}}>)"
-    rf"|(?P<comma>,)(?=\s+(?:{'|'.join(_STARTERS.split())})\b)"
-    rf"|(?P<and>\s)(?=(?:and|but)\s+(?:{'|'.join(_AFTER_AND.split())}|\w+ing\s+(?:an?|the|one|two|three))\b)"
-    r"|(?P<subordinate>\s)(?=(?:while(?!\s+still\b)|as\s+if|as\s+though|so\s+that|so\s+it|so\s+they|because)\s)",
+    rf"|(?P<comma>,)(?=\s+(?:{'|'.join(_STARTERS.split())}|drawn\s+in)\b)"
+    rf"|(?P<and>\s)(?=(?:and|but)\s+(?:{'|'.join(_AFTER_AND.split())}|\w+ing\s+(?:an?|one|two|three))\b)"
+    r"|(?P<subordinate>(?<!\band)(?<!\bbut)(?<!\bonly)(?<!\bjust)(?<!\bseem)(?<!\bseems)(?<!\blook)(?<!\blooks)\s)"
+    r"(?=(?:while(?!\s+(?:still\b|\w+ing\b))|as\s+if|as\s+though|so\s+that|so\s+it|so\s+they|because)\s)",
     re.IGNORECASE,
 )
 

@@ -40,8 +40,8 @@ def quotes(text: str) -> tuple[Quotation, ...]:
 
 _STRAIGHT = '"“”„‟＂'
 _SINGLE = "'‘’‚‛＇"
-_STRICT = dict(zip("「『《〈｢﹁﹃〝", "」』》〉｣﹂﹄〞", strict=True))
-_MARK = re.compile(rf"``|`|''|[{_STRAIGHT}{_SINGLE}«»‹›{''.join(_STRICT)}{''.join(_STRICT.values())}〟]")
+_STRICT = dict(zip("「『《〈｢﹁﹃〝", "」』》〉｣﹂﹄〟", strict=True))
+_MARK = re.compile(rf"``|`|''|[{_STRAIGHT}{_SINGLE}«»‹›{''.join(_STRICT)}{''.join(_STRICT.values())}〞]")
 _ITEM = r"(?:[-*+•▪◦·–—>#|]|\(?\w{1,3}[.)])[ \t]"
 _BARRIER = re.compile(rf"[\n\r\u2028\u2029][ \t]*(?=[\n\r\u2028\u2029]|{_ITEM})|\Z")
 
@@ -54,7 +54,7 @@ class _Mark:
     @property
     def family(self) -> str:
         """Marks that may close each other."""
-        if self.text in _STRICT or self.text in _STRICT.values() or self.text == "〟":
+        if self.text in _STRICT or self.text in _STRICT.values():
             return "strict"
         if self.text in "«»":
             return "guillemets"
@@ -99,7 +99,7 @@ def _marks(text: str) -> Iterator[_Mark]:
     for match in _MARK.finditer(text):
         skip = fences.get(match.start(), skip)
         if match.start() >= skip:
-            yield _Mark(match.start(), match[0])
+            yield _Mark(match.start(), match[0].replace("〞", "〟"))
 
 
 def _word(char: str) -> bool:

@@ -80,7 +80,12 @@ def _headers(lines: Sequence[Line]) -> int:
 def _closes(text: str, lines: Sequence[Line], n: int) -> bool:
     """A single word such as "Love" is a closing only with a comma behind it or a blank line in front."""
     said = lines[n].text.strip()
-    return not lines[n].item and (" " in said or not said[-1].isalnum() or not n or _blank(text, lines, n))
+    return not lines[n].item and (
+        said.casefold() in _ONLY_CLOSINGS or " " in said or not said[-1].isalnum() or not n or _blank(text, lines, n)
+    )
+
+
+_ONLY_CLOSINGS = frozenset(["thx", "cheers", "regards", "mfg", "lg", "vg", "mvh", "pozdrawiam", "cordialement"])
 
 
 def _signed(text: str, lines: Sequence[Line]) -> int:
@@ -242,7 +247,7 @@ def _heads(lines: Sequence[Line], n: int) -> bool:
     if n + 1 == len(lines) or lines[n].item or len(text) > _LONGEST_SIGNED or _QUOTES.search(text):
         return False
     below = lines[n + 1]
-    titled = len(text.split()) <= 6 and not _CONTENT.search(text)
+    titled = len(text.split()) <= 6 and not _CONTENT.search(text) and not re.search(r"[,，、;；]", text)
     if _FRAMED.match(text) or (titled and (lines[n].hashed or _UNDERLINE.match(below.text))):
         return True
     return _names_columns(text, below.text) or (below.item and _names_list(text, titled))

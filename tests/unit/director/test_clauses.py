@@ -160,6 +160,7 @@ def test_mail_around_a_brief_is_left_out_with_the_reason() -> None:
         ("Merhaba,", "Saygılarımla,\nAyşe"),
         ("Hello,", "--\nAnna Roe"),
         ("Hello,", "Sent from my phone"),
+        ("Hello,", "Thx\nBob"),
         ("Hello,", "-----Original Message-----\nFrom: a@example.org\nSubject: dog\nA dog, please."),
         ("Hello,", "On 3 May 2027, Bob <b@example.org> wrote:\n> A dog, please."),
     ],
@@ -176,6 +177,15 @@ def test_greetings_and_signatures_in_many_languages(head: str, tail: str) -> Non
 )  # fmt: skip
 def test_what_may_be_the_brief_itself_is_read(brief: str) -> None:
     assert left_out(brief) == ()
+
+
+def test_a_line_above_a_list_that_asks_for_something_is_no_heading() -> None:
+    assert texts("请设计一张海报，要求如下：\n1、画一只狗；\n2、不要人物。") == [
+        "请设计一张海报，要求如下：",
+        "画一只狗",
+        "不要人物",
+    ]
+    assert texts("Under a big moon, on the left:\n- a dog") == ["Under a big moon, on the left:", "a dog"]
 
 
 def test_headings_and_tables() -> None:
