@@ -1,5 +1,6 @@
 """From a brief to goals. Code numbers the clauses and the VLM picks numbers, so no paraphrase can slip in."""
 
+from bisect import bisect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -37,11 +38,14 @@ class _Goals(Reply):
 _PART = 40
 """Clauses that are asked about at once: the goals of more would not fit one reply."""
 
+_PARTS = 4
+"""More are not needed: each part has its share of MAX_GOALS, and a quarter of them fits."""
+
 
 def parts(request: ExtractRequest) -> tuple[range, ...]:
     """The numbers of the clauses, in parts of about equal size that are asked about one after the other."""
     count = len(clauses(request.brief.text))
-    wanted = max(1, -(-count // _PART))
+    wanted = min(max(1, -(-count // _PART)), _PARTS)
     edges = [1 + count * n // wanted for n in range(wanted + 1)]
     return tuple(range(first, behind) for first, behind in pairwise(edges))
 
@@ -60,6 +64,8 @@ class _Material:
     brief: str
     clauses: Mapping[int, Clause]
     strings: Mapping[int, tuple[int, int]]
+    held: Mapping[int, Sequence[int]]
+    """The numbers of the strings in a clause, by its number."""
     most: int
     """Goals of these clauses: a part has its share of all, and may have none."""
     whole: bool
@@ -71,23 +77,23 @@ def _material(request: ExtractRequest, part: range | None) -> _Material:
     brief = request.brief.text
     found = clauses(brief)
     here = {clause.id: clause for clause in found if part is None or clause.id in part}
-    strings = {
-        n: span
-        for n, span in enumerate(_strings(brief), 1)
-        if any(_inside(span, c.start, c.end) for c in here.values())
-    }
+    strings: dict[int, tuple[int, int]] = {}
+    held: dict[int, list[int]] = {}
+    for n, (clause, span) in enumerate(_strings(brief, found), 1):
+        if clause in here:
+            strings[n] = span
+            held.setdefault(clause, []).append(n)
     most = max(1, MAX_GOALS * len(here) // max(1, len(found)))
-    return _Material(brief, here, strings, most, len(here) == len(found), len(found) in {0, *here})
+    return _Material(brief, here, strings, held, most, len(here) == len(found), len(found) in {0, *here})
 
 
-def _strings(brief: str) -> tuple[tuple[int, int], ...]:
-    """The quotations of the brief that lie in a clause, in order: the first is string 1."""
-    found = clauses(brief)
-    return tuple(span for span in quotations(brief) if any(_inside(span, c.start, c.end) for c in found))
-
-
-def _inside(span: tuple[int, int], start: int, end: int) -> bool:
-    return start <= span[0] and span[1] <= end
+def _strings(brief: str, found: Sequence[Clause]) -> Iterator[tuple[int, tuple[int, int]]]:
+    """The quotations of the brief that lie in a clause, in order, each behind the clause's number."""
+    starts = [clause.start for clause in found]
+    for start, end in quotations(brief):
+        n = bisect(starts, start) - 1
+        if n >= 0 and end <= found[n].end:
+            yield found[n].id, (start, end)
 
 
 def _numbered(material: _Material) -> Iterator[str]:
@@ -104,9 +110,8 @@ def _numbered(material: _Material) -> Iterator[str]:
             yield from headings
             headings = []
             yield f"{clause.id}. {clause.text}"
-            for n, (start, end) in material.strings.items():
-                if _inside((start, end), clause.start, clause.end):
-                    yield f"   string {n}: {material.brief[start:end]}"
+            for n in material.held.get(clause.id, ()):
+                yield f"   string {n}: {material.brief[slice(*material.strings[n])]}"
 
 
 def _schema(material: _Material) -> dict[str, Any]:
@@ -149,7 +154,7 @@ def _goal(own: str, reply: _Goal, ids: Sequence[str], material: _Material) -> Go
         text=material.brief[start:end],
         type=reply.type,
         scope=reply.scope,
-        string=_string(reply, (start, end), material),
+        string=_string(reply, material),
         count=reply.count,
         region=region_of(reply.region),
         parents=tuple(_named(n, ids, own) for n in reply.parents),
@@ -172,11 +177,11 @@ def _span(wanted: Sequence[int], numbered: Mapping[int, Clause]) -> tuple[int, i
     return start, end
 
 
-def _string(reply: _Goal, span: tuple[int, int], material: _Material) -> str | None:
+def _string(reply: _Goal, material: _Material) -> str | None:
     """The exact string of a text goal: the one that it names, or the only one that its clauses hold."""
     if reply.type != GoalType.TEXT:
         return None
-    held = [n for n, string in material.strings.items() if _inside(string, *span)]
+    held = [n for clause in sorted(set(reply.clauses)) for n in material.held.get(clause, ())]
     if reply.string is not None and reply.string not in held:
         choice = f"name one of {held}" if held else "they hold none: give null"
         raise ReplyError(f"string {reply.string} is not in the clauses {reply.clauses}: {choice}")
