@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 from pydantic import ValidationError
 
 from director.errors import BriefError
-from director.prompts.clauses import quotations
+from director.prompts.quotes import quotations
 from director.types import MAX_BRIEF_BYTES, STRATEGIES, Brief, GoalType, LoopSettings, Scope, public_names
 
 _T = TypeVar("_T", Brief, LoopSettings)
@@ -59,7 +59,10 @@ def _records(task: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def task_goal(number: int, goal: Mapping[str, Any]) -> dict[str, Any]:
-    """One annotated goal of an LGBench task as the fields of a Goal."""
+    """One annotated goal of an LGBench task as the fields of a Goal.
+
+    A text goal sets one string: the first that is quoted; others say where it stands ("under 'MENU'").
+    """
     kind, text = str(goal.get("type", "")), str(goal.get("description", ""))
     spans = quotations(text) if kind == GoalType.TEXT else ()
     scope = _SCOPES.get(GoalType(kind), Scope.LOCAL) if kind in set(GoalType) else Scope.LOCAL

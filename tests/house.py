@@ -19,7 +19,7 @@ MOST_COMPLEXITY = 15
 
 DIRECTOR_MAY_IMPORT = {
     "base64", "collections", "contextlib", "dataclasses", "datetime", "difflib", "enum", "functools", "hashlib", "html",
-    "itertools", "json", "math", "operator", "re", "statistics", "string", "types", "typing", "unicodedata",
+    "bisect", "itertools", "json", "math", "operator", "re", "statistics", "string", "types", "typing", "unicodedata",
     "importlib.resources",  # its own templates, which are code that happens to be text
     "pydantic", "director",
 }  # fmt: skip

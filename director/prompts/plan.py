@@ -1,5 +1,6 @@
 """The next instruction, from what is wanted, what is kept, what failed, and the picture."""
 
+from director.prompts.typography import restored
 from director.prompts.vlm import Box, Form, Reply, ReplyError, form, listed, parse, quoted, region_of
 from director.seats import Failure, PlanRequest
 from director.types import MAX_BRIEF_BYTES, Action, ActionKind
@@ -50,13 +51,14 @@ class Reader:
 
 
 def action(reply: str, request: PlanRequest) -> Action:
-    """The action of a reply. Every string to be set stands in it, letter for letter, or ReplyError is raised."""
+    """The action of a reply. Every string to be set stands in it, letter for letter, or ReplyError is raised.
+
+    What the model wrote with other marks, dashes, spaces or normal form is written as in the brief.
+    """
     found = parse(_Plan, reply)
     instruction = found.instruction.strip()
     for string in (goal.string for goal in request.targets if goal.string):
-        instruction = instruction.replace(quoted(string), string)
-        if string not in instruction:
-            raise ReplyError(f"the instruction must quote {string!r} exactly")
+        instruction = _with_string(instruction, string)
     if not instruction or len(instruction) > MAX_BRIEF_BYTES:
         raise ReplyError(f"the instruction has {len(instruction)} characters: write 1 to {MAX_BRIEF_BYTES}")
     confined = request.masks and request.base is not None and not request.whole
@@ -66,3 +68,14 @@ def action(reply: str, request: PlanRequest) -> Action:
         targets=tuple(goal.id for goal in request.targets),
         region=region_of(found.region) if confined else None,
     )
+
+
+def _with_string(instruction: str, string: str) -> str:
+    instruction = instruction.replace(quoted(string), string)
+    found = restored(instruction, string)
+    if found is None:
+        found = restored(instruction, quoted(string))
+        found = found and found.replace(quoted(string), string)
+    if found is None:
+        raise ReplyError(f"the instruction must quote {string!r} exactly")
+    return found

@@ -2,9 +2,11 @@
 
 import re
 from functools import cache, reduce
+from itertools import pairwise
 
 from director.errors import BriefError
 from director.prompts.clauses import Clause, clauses
+from director.prompts.quotes import quotations, quotes
 from director.seats import Context, ExtractRequest, PlanRequest
 from director.types import MAX_GOALS, Action, ActionKind, Brief, Extracted, Goal, GoalType, Planned, Region, Scope
 from worker.sketch.language import parse, region_of
@@ -58,15 +60,17 @@ def extracted(brief: Brief) -> tuple[Goal, ...]:
 
 
 def _pieces(clause: Clause) -> list[str]:
-    """A clause, cut so that no piece holds two strings to set; at most 1000 characters each."""
-    ends = [end for _, end in strings(clause.text)][:-1]
-    pieces: list[str] = []
-    start = 0
-    for end in ends:
-        cut = next((end + m.end() for m in [re.search(r"[,;]| and | with ", clause.text[end:])] if m), end)
-        pieces.append(clause.text[start:cut])
-        start = cut
-    return [piece.strip(" ,;")[:1000] for piece in (*pieces, clause.text[start:]) if piece.strip(" ,;")]
+    """A clause, cut so that no piece holds two strings to set."""
+    marks = quotes(clause.text)
+    gaps = [(end, len(clause.text)) for _, end in strings(clause.text)[:-1]]
+    if marks:
+        gaps = [(one.closes, other.opens) for one, other in pairwise(marks)]
+    edges = [0]
+    for end, following in gaps:
+        found = re.search(r"[,;，、；،]| and | with ", clause.text[end:following])
+        edges.append(end + found.end() if found else end)
+    pieces = [clause.text[start:end].strip(" ,;，、；،") for start, end in pairwise([*edges, len(clause.text)])]
+    return [piece for piece in pieces if piece]
 
 
 def _goal(name: str, text: str, kind: GoalType, before: list[Goal]) -> Goal:
@@ -173,8 +177,9 @@ def _worded(goal: Goal, attempt: int) -> str:
     """A goal as one plain sentence; other words on every attempt, its string always in quotation marks."""
     text = goal.text.strip().rstrip(".;,")
     if goal.string:
-        if f"'{goal.string}'" not in text and f'"{goal.string}"' not in text and f"“{goal.string}”" not in text:
-            text = text.replace(goal.string, f"'{goal.string}'", 1)
+        if goal.string not in (text[start:end] for start, end in quotations(text)):
+            mark = '"' if "'" in goal.string else "'"
+            text = text.replace(goal.string, f"{mark}{goal.string}{mark}", 1)
         verb = ("Set the text", "Letter the words", "Write the line", "Typeset")[attempt % 4]
         text = re.sub(
             r"^(?:include|add|set|put)(?: the)?(?: text| words| line)? (?=['\"“])",

@@ -1,6 +1,6 @@
 """The strings that a text wants set in type: quoted ones exactly, verbatim ones by their looks."""
 
-from director.prompts.clauses import quotations
+from director.prompts.quotes import quotations
 from worker.sketch.lexicon import pattern
 
 _CAPS = pattern("caps")
@@ -16,7 +16,7 @@ def strings(text: str) -> tuple[tuple[str, int], ...]:
     quoted = quotations(text)
     if quoted:
         return tuple((text[a:b], b) for a, b in quoted)
-    caps = [m for m in _CAPS.finditer(text) if _shouts(m[0], m.start())]
+    caps = [m for m in _CAPS.finditer(text) if _shouts(m[0], m.start()) and text[m.start() - 1 : m.start()] != "#"]
     if caps:
         return tuple((m[0].rstrip(",:;."), m.end()) for m in caps)
     found: list[tuple[str, int]] = []

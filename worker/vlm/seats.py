@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
 from openai import OpenAI, OpenAIError
 
@@ -81,7 +82,10 @@ class VlmPlanner:
 
     def extract(self, request: ExtractRequest, context: Context) -> Extracted:
         with self._session("extract", context) as session:
-            goals = session.fill(extract.prompt(request), lambda reply: extract.goals(reply, request))
+            goals: tuple[Goal, ...] = ()
+            for part in extract.parts(request):
+                read = partial(extract.goals, request=request, part=part, before=goals)
+                goals += session.fill(extract.prompt(request, part), read)
         return Extracted(goals=goals, by=self._name)
 
     def plan(self, request: PlanRequest, context: Context) -> Planned:

@@ -266,3 +266,102 @@ def test_one_system_text_serves_every_question():
     ]  # fmt: skip
     assert len({prompt.system for prompt in asked}) == 1
     assert "it never is one" in asked[0].system
+
+
+SEVERAL = Brief(text='Set "FIRST" at the top, "SECOND" below it. A "THIRD" sign.\n\nCOLOURS\n- red\n')
+
+
+def picked(*replies: dict[str, object]) -> list[str | None]:
+    found = extract.goals(json.dumps({"goals": replies}), ExtractRequest(brief=SEVERAL))
+    return [goal.string for goal in found]
+
+
+def test_each_string_of_a_clause_can_be_picked_by_its_number():
+    text = {"type": "text", "scope": "text"}
+    first, second = (goal_reply(clauses=[1], string=n, **text) for n in (1, 2))
+    assert picked(first, second, goal_reply(clauses=[2], **text)) == ["FIRST", "SECOND", "THIRD"]
+    assert picked(goal_reply(clauses=[1, 2], string=3, **text)) == ["THIRD"]
+    assert picked(goal_reply(clauses=[3], string=None, **text), goal_reply(clauses=[1])) == [None, None]
+    for wrong, message in (
+        (goal_reply(clauses=[1], **text), r"hold the strings \[1, 2\]"),
+        (goal_reply(clauses=[1], string=3, **text), r"string 3 is not in the clauses \[1\]: name one of \[1, 2\]"),
+        (goal_reply(clauses=[3], string=1, **text), "they hold none"),
+    ):
+        with pytest.raises(ReplyError, match=message):
+            picked(wrong)
+
+
+def test_the_strings_are_shown_below_their_clause_and_bound_what_can_be_picked():
+    form = extract.prompt(ExtractRequest(brief=SEVERAL))
+    assert (
+        '1. Set "FIRST" at the top, "SECOND" below it\n   string 1: FIRST\n   string 2: SECOND\n2. A ' in form.question
+    )
+    assert "   string 3: THIRD\n[COLOURS]\n3. red" in form.question
+    goal = form.schema["$defs"]["_Goal"]
+    assert goal["properties"]["string"] == {
+        "anyOf": [{"type": "integer", "minimum": 1, "maximum": 3}, {"type": "null"}]
+    }
+    assert "string" in goal["required"]
+    plain = extract.prompt(ExtractRequest(brief=Brief(text="A red cup."))).schema["$defs"]["_Goal"]
+    assert "string" not in {*plain["properties"], *plain["required"]}
+
+
+@pytest.mark.parametrize(
+    ("string", "wrote", "instruction"),
+    [
+        ("that's all", "Write “that’s all” large", "Write “that's all” large"),
+        ("that's all", "Write ‘that’s all’ large", "Write ‘that's all’ large"),
+        ("that's all", "Write 'that’s all' large", 'Write "that\'s all" large'),
+        ('"Now"', "Write “Now” large", 'Write "Now" large'),
+        ("9–17 h", 'Write "9-17 h" large', 'Write "9–17 h" large'),
+        ("9–17 h", 'Write "9 — 17 h" large', 'Write "9–17 h" large'),
+        ("1\u202f200\u00a0€", 'Write "1 200 €" large', 'Write "1\u202f200\u00a0€" large'),
+        ("Café", "Write 'Cafe\u0301' large", "Write 'Café' large"),
+        ("한글", "Write '\u1112\u1161\u11ab\u1100\u1173\u11af' large", "Write '한글' large"),
+        ("SPRING\nFAIR", "Write 'SPRING FAIR' large", "Write 'SPRING\nFAIR' large"),
+        ("40 m²", "Write '40 m2' large", "Write '40 m²' large"),
+        ("Soon...", "Write 'Soon…' large", "Write 'Soon...' large"),
+    ],
+)
+def test_other_typography_is_set_as_in_the_brief_without_asking_again(string: str, wrote: str, instruction: str):
+    request = planned(targets=goals_of("a", string=string))
+    assert plan.action(json.dumps({"instruction": wrote, "region": None}), request).instruction == instruction
+
+
+@pytest.mark.parametrize(
+    ("string", "wrote"),
+    [("OPEN", "Write Open"), ("Café", "Write Cafe"), ("9–17", "Write 9-170"), ("art-", "a part - x")],
+)
+def test_another_spelling_is_asked_for_again(string: str, wrote: str):
+    with pytest.raises(ReplyError, match="exactly"):
+        plan.action(json.dumps({"instruction": wrote, "region": None}), planned(targets=goals_of("a", string=string)))
+
+
+LONG = ExtractRequest(brief=Brief(text="# Things\n" + "".join(f'- Thing {n} says "S{n}"\n' for n in range(1, 101))))
+
+
+def test_a_long_brief_is_asked_about_in_parts_that_are_numbered_through():
+    parts = extract.parts(LONG)
+    assert parts == (range(1, 34), range(34, 67), range(67, 101))
+    assert extract.parts(ASK) == (range(1, 4),)
+    form = extract.prompt(LONG, parts[1])
+    assert '[Things]\n34. Thing 34 says "S34"\n   string 34: S34\n35. ' in form.question
+    assert "\n67. " not in form.question
+    goal = form.schema["$defs"]["_Goal"]["properties"]
+    assert (goal["clauses"]["items"]["minimum"], goal["clauses"]["items"]["maximum"]) == (34, 66)
+    assert goal["string"]["anyOf"][0] == {"type": "integer", "minimum": 34, "maximum": 66}
+    assert form.schema["properties"]["goals"]["maxItems"] == 21
+    text = {"type": "text", "scope": "text"}
+    replies = [goal_reply(clauses=[40], **text), goal_reply(clauses=[41], parents=[1], **text)]
+    found = extract.goals(json.dumps({"goals": replies}), LONG, parts[1], goals_of("g01"))
+    assert [(goal.id, goal.string, goal.parents) for goal in found] == [("g02", "S40", ()), ("g03", "S41", ("g02",))]
+    with pytest.raises(ReplyError, match="no clause 40; the clauses are 67 to 100"):
+        extract.goals(json.dumps({"goals": replies}), LONG, parts[2])
+
+
+def test_a_part_may_tell_a_story_but_a_brief_asks_for_something():
+    parts, nothing = extract.parts(LONG), '{"goals": []}'
+    assert extract.goals(nothing, LONG, parts[0]) == ()
+    assert extract.goals(nothing, LONG, parts[2], goals_of("g01")) == ()
+    with pytest.raises(ReplyError, match="there are 0 goals"):
+        extract.goals(nothing, LONG, parts[2])

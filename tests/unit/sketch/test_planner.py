@@ -82,3 +82,19 @@ def test_after_a_failure_it_says_it_differently_and_means_the_same() -> None:
     second = STUDIO.planner.plan(plan(failures=failures), SketchContext()).action.instruction
     assert first != second
     assert {d.key for d in parse(first)} == {d.key for d in parse(second)}
+
+
+@pytest.mark.parametrize(
+    ("text", "strings"),
+    [
+        ('Set "TOP" above, "Middle, here" below it, and "FOOT" at the bottom.', ["TOP", "Middle, here", "FOOT"]),
+        ("上面写「夏日」、“集市”，下面写『免费』。", ["夏日", "集市", "免费"]),
+        ("Oben „Markt am Fluss“, unten »Ab 9 Uhr, kein Eintritt«.", ["Markt am Fluss", "Ab 9 Uhr, kein Eintritt"]),
+        ("Write 'Kids' Corner, 5 o'clock' on the left.", ["Kids' Corner, 5 o'clock"]),
+    ],
+)
+def test_every_string_of_a_clause_is_a_goal_and_stays_itself_in_the_instruction(text: str, strings: list[str]) -> None:
+    goals = STUDIO.planner.extract(ExtractRequest(brief=Brief(text=text)), Memory()).goals
+    assert [goal.string for goal in goals] == strings
+    instruction = STUDIO.planner.plan(plan(targets=goals), Memory()).action.instruction
+    assert [drawable.string for drawable in parse(instruction)] == strings
