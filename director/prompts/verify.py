@@ -13,7 +13,7 @@ from director.types import Goal, ImageHash, Outcome, Verdict
 PAPER_CONFIDENCE = 0.81
 """Verdicts of less confidence are filtered (arXiv 2512.19243); here they are unsure, never missed."""
 
-_T = TypeVar("_T")
+_R = TypeVar("_R", bound=Reply)
 
 OPTIONS = ("yes", "no", "unsure")
 
@@ -63,7 +63,7 @@ def explain(image: ImageHash, goals: tuple[Goal, ...]) -> Form:
 
 def explained(reply: str, goals: tuple[Goal, ...]) -> dict[str, str]:
     """What was seen, by goal id. Raises ReplyError."""
-    return {goal: found.seen[:200] for goal, found in _all(parse(dict[str, _Seen], reply), goals).items()}
+    return {goal: found.seen[:200] for goal, found in _parsed(_Seen, reply, goals).items()}
 
 
 class _Verdict(Reply):
@@ -79,7 +79,7 @@ def structured(request: VerifyRequest) -> Form:
 
 def verdicts(reply: str, request: VerifyRequest, by: str, confident: float = PAPER_CONFIDENCE) -> tuple[Verdict, ...]:
     """One verdict for each goal, in their order; below `confident` a verdict is unsure. Raises ReplyError."""
-    found = _all(parse(dict[str, _Verdict], reply), request.goals)
+    found = _parsed(_Verdict, reply, request.goals)
     return tuple(_verdict(goal.id, found[goal.id], by, confident) for goal in request.goals)
 
 
@@ -110,10 +110,15 @@ def _keyed(kind: type[Reply], goals: tuple[Goal, ...]) -> dict[str, object]:
     }
 
 
-def _all(found: dict[str, _T], goals: tuple[Goal, ...]) -> dict[str, _T]:
+def _parsed(kind: type[_R], reply: str, goals: tuple[Goal, ...]) -> dict[str, _R]:
+    """One `kind` for each goal, by its id."""
     wanted = {goal.id for goal in goals}
-    if missing := sorted(wanted - found.keys()):
-        raise ReplyError(f"there is nothing on {missing[0]}: answer for each goal")
-    if unknown := sorted(found.keys() - wanted):
-        raise ReplyError(f"there is no goal {unknown[0]}: answer for the goals asked and no others")
-    return found
+
+    def complete(found: dict[str, _R]) -> dict[str, _R]:
+        if missing := sorted(wanted - found.keys()):
+            raise ReplyError(f"there is nothing on {missing[0]}: answer for each goal")
+        if unknown := sorted(found.keys() - wanted):
+            raise ReplyError(f"there is no goal {unknown[0]}: answer for the goals asked and no others")
+        return found
+
+    return parse(dict[str, kind], reply, complete)

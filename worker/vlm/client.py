@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from openai import APIConnectionError, APIStatusError, OpenAI
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from director.prompts.vlm import Choice, Form, Prompt, ReplyError, quoted, weigh
 from director.seats import Context, Images
@@ -100,6 +100,21 @@ class _Usage(BaseModel):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     prompt_tokens_details: _Cached | None = None
+
+
+class _Error(BaseModel):
+    message: str
+    code: Any = None
+
+
+class _Told(_Error):
+    """SGLang says `{"object": "error", "message": …}`, others `{"error": {…}}`, both also under HTTP 200."""
+
+    object: Literal["error"]
+
+
+class _Wrapped(BaseModel):
+    error: _Error
 
 
 class _Completion(BaseModel):
@@ -223,13 +238,15 @@ class Session:
                 raise VlmUnavailable(f"{where}: the {self._server.deadline_s:g} s of this step are used")
             self._tally.calls.append(prompt.name)
             try:
-                return self._api.post(
-                    "/chat/completions",
-                    body=body,
-                    cast_to=bytes,
-                    options={"timeout": min(self._server.timeout_s, remaining)},
+                return _answer(
+                    self._api.post(
+                        "/chat/completions",
+                        body=body,
+                        cast_to=bytes,
+                        options={"timeout": min(self._server.timeout_s, remaining)},
+                    )
                 )
-            except (APIConnectionError, APIStatusError) as error:
+            except (APIConnectionError, APIStatusError, _ToldError) as error:
                 if not _passing(error):
                     raise VlmRefused(f"{where}: {error}") from error
                 if last:
@@ -280,7 +297,25 @@ class Session:
         return json.dumps(exchange, ensure_ascii=False)
 
 
-def _passing(error: APIConnectionError | APIStatusError) -> bool:
+class _ToldError(Exception):
+    """An error in the body of an HTTP 200. A code that is no HTTP status counts as trouble of the server."""
+
+    def __init__(self, message: str, code: Any) -> None:
+        super().__init__(message)
+        self.status_code = code if isinstance(code, int) and 400 <= code < 600 else 500
+
+
+def _answer(raw: bytes) -> bytes:
+    """The body of an answer as it is. Raises _ToldError when it tells an error."""
+    try:
+        told = TypeAdapter(_Told | _Wrapped).validate_json(raw)
+    except ValidationError:
+        return raw
+    error = told.error if isinstance(told, _Wrapped) else told
+    raise _ToldError(error.message, error.code)
+
+
+def _passing(error: APIConnectionError | APIStatusError | _ToldError) -> bool:
     """A broken connection, a timeout, a server in trouble or too busy: it may work in a moment."""
     return isinstance(error, APIConnectionError) or error.status_code >= 500 or error.status_code in (408, 429)
 

@@ -170,6 +170,37 @@ def test_after_one_retry_the_queue_owns_it():
         assert at.context.counts["vlm_calls"] == 2
 
 
+def told(body: object) -> Scripted:
+    """An error under HTTP 200."""
+    return Scripted(json.dumps(body).encode())
+
+
+OUT_OF_MEMORY = {"object": "error", "message": "out of memory", "type": "InternalServerError", "code": 500}
+
+
+@pytest.mark.parametrize(
+    "body", [OUT_OF_MEMORY, {"object": "error", "message": "out of memory"}, {"error": {"message": "out of memory"}},
+             {"error": {"message": "out of memory", "code": "oom"}}]
+)  # fmt: skip
+def test_an_error_in_an_answer_keeps_its_words(body: object):
+    with desk(told(body)) as at:
+        with pytest.raises(PlannerError, match="out of memory") as failure, boundary(PlannerError):
+            at.seats.planner.extract(EXTRACT, at.context)
+        assert not failure.value.final
+        assert at.context.counts["vlm_retries"] == 1
+        assert at.context.counts["vlm_re_asks"] == 0
+    with desk(told(body), GOOD) as at:
+        assert at.seats.planner.extract(EXTRACT, at.context).goals
+
+
+def test_a_refusal_in_an_answer_is_final():
+    with desk(told({"object": "error", "message": "too long for this model", "code": 400})) as at:
+        with pytest.raises(PlannerError, match="too long for this model") as failure, boundary(PlannerError):
+            at.seats.planner.extract(EXTRACT, at.context)
+        assert failure.value.final
+        assert len(at.server.requests) == 1
+
+
 def test_a_timeout_is_tried_once_more():
     with desk(Scripted(GOOD.body, wait=0.4), planner_timeout_s=0.1) as at:
         with pytest.raises(VlmUnavailable, match="timed out"):
