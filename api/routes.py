@@ -218,7 +218,10 @@ async def events(
     openapi_extra=_body("application/octet-stream", {"type": "string", "format": "binary"}),
 )
 def upload(door: TheDoor, caller: Writer, body: Annotated[bytes, Depends(_image_body)]) -> Uploaded:
-    """Store a picture to start from. It is decoded and stored as plain PNG pixels, and yours to name in briefs."""
+    """Store a picture to start from: PNG, JPEG, WebP, GIF, TIFF or AVIF, and of several frames the first.
+
+    It is stored as plain PNG pixels in sRGB, converted from its own colour profile, and yours to name in briefs.
+    """
     return door.service.upload(caller, body)
 
 

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 
 from director.prompts.vlm import Choice, Form, Percent, Reply, ReplyError, choice, described, form, listed, parse
 from director.seats import VerifyRequest
-from director.types import Goal, ImageHash, Outcome, Verdict
+from director.types import Goal, GoalType, ImageHash, Outcome, Region, Verdict
 
 PAPER_CONFIDENCE = 0.81
 """Verdicts of less confidence are filtered (arXiv 2512.19243); here they are unsure, never missed."""
@@ -33,9 +33,26 @@ class Thresholds:
         return Outcome.MET if distance > 0 else Outcome.MISSED
 
 
+_LARGE = 0.4  # a region of this share of the picture is not enlarged
+_MARGIN = 0.25  # of the region's own size is shown around it
+
+
 def soft(image: ImageHash, goal: Goal) -> Choice:
-    """One goal, one word."""
+    """One goal, one word; lettering that has a small place is also shown enlarged."""
+    if goal.type == GoalType.TEXT and goal.region and goal.region.area < _LARGE:
+        detail = _with_margin(goal.region)
+        return choice("verify_soft_detail", (image,), OPTIONS, detail, goal=described(goal))
     return choice("verify_soft", (image,), OPTIONS, goal=described(goal))
+
+
+def _with_margin(region: Region) -> Region:
+    across, down = _MARGIN * (region.x1 - region.x0), _MARGIN * (region.y1 - region.y0)
+    return Region(
+        x0=max(0.0, region.x0 - across),
+        y0=max(0.0, region.y0 - down),
+        x1=min(1.0, region.x1 + across),
+        y1=min(1.0, region.y1 + down),
+    )
 
 
 def soft_verdict(weights: Mapping[str, float], goal: Goal, thresholds: Thresholds, by: str) -> Verdict:

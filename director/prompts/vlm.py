@@ -1,15 +1,15 @@
 """What a question to a VLM is made of, and what its reply must fit. No transport here.
 
-A prompt is a system text, picture hashes, and a question behind the pictures, so that one prefix serves
-all questions on a picture. A `Form` is answered by a JSON object, a `Choice` by one word, whose token
-probabilities are the answer. What users wrote stands between <<< and >>> and can't leave it.
+A prompt is a system text, picture hashes, perhaps a detail of the last, and a question behind the pictures,
+so that one prefix serves all questions on a picture. A `Form` is answered by a JSON object, a `Choice` by one word,
+whose token probabilities are the answer. What users wrote stands between <<< and >>> and can't leave it.
 """
 
 import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from string import Template
@@ -41,12 +41,13 @@ class ReplyError(ValueError):
 
 @dataclass(frozen=True)
 class Prompt:
-    """`name` is that of the template: for records and limits."""
+    """`name` is that of the template: for records and limits. `detail` of the last picture is shown again, enlarged."""
 
     name: str
     system: str
     images: tuple[ImageHash, ...]
     question: str
+    detail: Region | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,11 @@ def form(name: str, images: Sequence[ImageHash], schema: dict[str, Any], **mater
     return Form(name, _text("system"), tuple(images), _question(name, material), schema)
 
 
-def choice(name: str, images: Sequence[ImageHash], options: Sequence[str], **material: str) -> Choice:
+def choice(
+    name: str, images: Sequence[ImageHash], options: Sequence[str], detail: Region | None = None, **material: str
+) -> Choice:
     """As `form`, for a one-word answer."""
-    return Choice(name, _text("system"), tuple(images), _question(name, material), tuple(options))
+    return Choice(name, _text("system"), tuple(images), _question(name, material), tuple(options), detail=detail)
 
 
 def _question(name: str, material: Mapping[str, str]) -> str:

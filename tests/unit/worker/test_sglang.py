@@ -13,7 +13,7 @@ from PIL import Image
 
 from director.errors import Cancelled, DirectorError, JudgeError, PlannerError, SeatError, VerifierError, boundary
 from director.seats import ExtractRequest, PlanRequest, SelectRequest, VerifyRequest
-from director.types import Brief, Candidate, Goal, Outcome
+from director.types import Brief, Candidate, Goal, Outcome, Region
 from tests.support.facts import goals_of
 from tests.support.recording import RecordingContext, plain_png
 from tests.support.scripted_openai import (
@@ -259,6 +259,32 @@ def test_goals_share_everything_up_to_the_question():
         starts = {json.dumps([r["messages"][0], r["messages"][1]["content"][:-1]]) for r in at.server.requests}
     assert len(at.server.requests) == 3
     assert len(starts) == 1
+
+
+def test_lettering_with_a_place_is_also_shown_enlarged_behind_the_shared_prefix():
+    place = Region(x0=0.5, y0=0.5, x1=0.75, y1=0.625)
+    sign = Goal(id="b", text="show b", type="text", string="OPEN", region=place)
+    cup = Goal(id="c", text="show c", region=place)
+    with desk(weighs(yes=0.9, no=0.1), verifier_pixels=65_536) as at:
+        drawn = Image.new("RGB", (256, 256), "white")
+        drawn.paste("red", (128, 128, 192, 160))
+        buffer = io.BytesIO()
+        drawn.save(buffer, "PNG")
+        image = at.context.images.put(buffer.getvalue())
+        at.seats.verifier.verify(VerifyRequest(image=image, goals=(*goals_of("a"), sign, cup)), at.context)
+        asked = [request["messages"][1]["content"] for request in at.server.requests]
+        line = next(each for each in at.context.exchanges("verify") if "show b" in json.dumps(each))
+    assert len({content[0]["image_url"]["url"] for content in asked}) == 1
+    (detailed,) = (content for content in asked if len(content) == 3)
+    assert "show b" in detailed[-1]["text"]
+    assert "enlarged" in detailed[-1]["text"]
+    with Image.open(io.BytesIO(base64.b64decode(detailed[1]["image_url"]["url"].partition(",")[2]))) as crop:
+        assert crop.size == (181, 90)  # a quarter of the pixels, of 96 x 48
+        assert crop.getpixel((90, 45)) == (255, 0, 0)
+        assert crop.getpixel((5, 5)) == (255, 255, 255)
+    shown = line["request"]["messages"][1]["content"]
+    assert [part["type"] for part in shown] == ["image", "image", "text"]
+    assert shown[1]["detail"] == {"x0": 0.4375, "y0": 0.4688, "x1": 0.8125, "y1": 0.6562}
 
 
 def test_the_first_goal_warms_the_cache_for_the_rest_which_go_together():
