@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from itertools import pairwise
+from itertools import accumulate, groupby, pairwise
 
 _CLOSE = 0.5
 """So like what was asked for, what was read is a misspelling of it and nothing else."""
@@ -38,9 +38,9 @@ def look_for(string: str, lines: Sequence[str], characters: Collection[str] = ()
         return Reading(False, "", can_tell=False)
     is_partial = any(_UNREAD in word for word in words)
     windows = list(_windows(lines, sum(map(len, words))))
-    pattern, capitals = _pattern(words), _pattern([word.replace("ß", "ss") for word in words])
+    parts, capitals = _parts(words), _parts([word.replace("ß", "ss") for word in words])
     for window in windows:
-        if (capitals if window.isupper() else pattern).search(_alike(_folded(window))):
+        if _stand(capitals if window.isupper() else parts, _alike(_folded(window))):
             return Reading(True, window, can_tell=not is_partial)
     wanted = _alike("".join(readable))
     ranked = [(SequenceMatcher(None, wanted, _letters(window), autojunk=False).ratio(), window) for window in windows]
@@ -50,11 +50,12 @@ def look_for(string: str, lines: Sequence[str], characters: Collection[str] = ()
 
 def _windows(lines: Sequence[str], length: int) -> Iterator[str]:
     """Neighbouring lines as one, the fewest first: so many that a string of this length fits, wherever it begins."""
+    ends = [0, *accumulate(len(_letters(line)) for line in lines)]
     for count in range(1, len(lines) + 1):
         starts = [
             start
             for start in range(len(lines) - count + 1)
-            if sum(len(_letters(line)) for line in lines[start + 1 : start + count - 1]) < length
+            if ends[max(start + count - 1, start + 1)] - ends[start + 1] < length
         ]
         if not starts:
             return
@@ -166,25 +167,35 @@ def _letters(text: str) -> str:
     return _alike(_folded(text)).replace(_EDGE, "")
 
 
-def _pattern(words: Sequence[str]) -> re.Pattern[str]:
-    """Finds the words from edge to edge. An edge may be missing or too many, but not between two digits.
+def _stand(parts: Sequence[re.Pattern[str]], folded: str) -> bool:
+    """The parts in their order, with anything between them."""
+    end = 0
+    for part in parts:
+        found = part.search(folded, end)
+        if not found:
+            return False
+        end = found.end()
+    return True
 
-    In place of a word with unread characters anything may stand, of about its length.
+
+def _parts(words: Sequence[str]) -> list[re.Pattern[str]]:
+    """What finds the words between those that can't be read.
+
+    An edge may be missing or too many, but not between two digits; at the string's own ends there must be one.
     """
-    parts, before = [""], ""
-    for word in words:
-        if _UNREAD in word:
-            parts.append(f".{{0,{3 * len(word) + 4}}}?")
-            before = _UNREAD
-            continue
-        parts.append(
-            "" if before in ("", _UNREAD) else _EDGE if before.isdigit() and word[0].isdigit() else f"{_EDGE}?"
-        )
-        parts.append(_letter_by_letter(word))
-        before = word[-1]
-    first = "" if _UNREAD in words[0] else f"(?<![^{_EDGE}])"
-    last = "" if _UNREAD in words[-1] else f"(?![^{_EDGE}])"
-    return re.compile(first + "".join(parts) + last)
+    parts = [[*group] for is_read, group in groupby(words, lambda word: _UNREAD not in word) if is_read]
+    patterns = ["".join(map(_after, ["", *part], part)) for part in parts]
+    if _UNREAD not in words[0]:
+        patterns[0] = f"(?<![^{_EDGE}]){patterns[0]}"
+    if _UNREAD not in words[-1]:
+        patterns[-1] = f"{patterns[-1]}(?![^{_EDGE}])"
+    return [re.compile(pattern) for pattern in patterns]
+
+
+def _after(before: str, word: str) -> str:
+    """A word as a pattern, with the edge to the word before it."""
+    edge = "" if not before else _EDGE if before[-1].isdigit() and word[0].isdigit() else f"{_EDGE}?"
+    return edge + _letter_by_letter(word)
 
 
 def _letter_by_letter(word: str) -> str:

@@ -126,6 +126,10 @@ def test_what_can_be_read_of_a_string_is_compared(string: str, line: str, outcom
     assert joined(verdict(Outcome.MET, 0.97), string, (line,), LATIN).outcome is outcome
 
 
+def test_a_long_string_with_much_that_can_not_be_read_is_compared_in_good_time():
+    assert not look_for("Кафе a Кафе b Кафе c " * 10, ["a b Kae c £4.50 open daily"] * 60).found
+
+
 def test_what_comes_closest_is_told():
     assert look_for("OPEN DAILY", ["GRAND", "OPEN DALY", "TEL 555"]).closest == "OPEN DALY"
 
