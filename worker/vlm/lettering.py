@@ -155,7 +155,9 @@ def _mark(left: str, gap: str, right: str) -> str:
         if not is_tight and (mark not in _SPACED or is_comma):
             return _EDGE
         return f"{_EDGE}{mark}{_EDGE}" if mark in _RANGES else mark
-    is_sign = gap[-1] in _SIGNS and gap[-2:-1] != gap[-1] and not (len(gap) == 1 and left.isalpha())
+    if left.isalpha() and gap.startswith(mark) and len(mark) == 1:  # B-52 is not B52, but No.5 is No. 5
+        return f"{_EDGE}{mark}" if mark in _SIGNS and mark != "." else _EDGE
+    is_sign = gap[-1] in _SIGNS and gap[-2:-1] != gap[-1]
     return f"{_EDGE}{gap[-1]}" if is_sign else _EDGE
 
 
