@@ -220,7 +220,10 @@ async def events(
     openapi_extra=_body("application/octet-stream", {"type": "string", "format": "binary"}),
 )
 def upload(state: ApiState, caller: Writer, body: Annotated[bytes, Depends(_image_body)]) -> Uploaded:
-    """Store a picture to start from. Its pixels are stored as a plain PNG, and your briefs may name it."""
+    """Store a picture to start from: PNG, JPEG, WebP, GIF, TIFF or AVIF, and of several frames the first.
+
+    It is stored as plain PNG pixels in sRGB, converted from its own colour profile, and yours to name in briefs.
+    """
     return state.service.upload(caller, body)
 
 

@@ -8,12 +8,12 @@ from pydantic import TypeAdapter
 
 from director.prompts.vlm import Choice, Form, Percent, Reply, ReplyError, choice, described, form, listed, parse
 from director.seats import VerifyRequest
-from director.types import Goal, ImageHash, Outcome, Verdict
+from director.types import Goal, GoalType, ImageHash, Outcome, Region, Verdict
 
 PAPER_CONFIDENCE = 0.81
 """Verdicts of less confidence are filtered (arXiv 2512.19243); here they are unsure, never missed."""
 
-_T = TypeVar("_T")
+_R = TypeVar("_R", bound=Reply)
 
 OPTIONS = ("yes", "no", "unsure")
 
@@ -33,9 +33,26 @@ class Thresholds:
         return Outcome.MET if distance > 0 else Outcome.MISSED
 
 
+_LARGE = 0.4  # a region of this share of the picture is not enlarged
+_MARGIN = 0.25  # of the region's own size is shown around it
+
+
 def soft(image: ImageHash, goal: Goal) -> Choice:
-    """One goal, one word."""
+    """One goal, one word; lettering that has a small place is also shown enlarged."""
+    if goal.type == GoalType.TEXT and goal.region and goal.region.area < _LARGE:
+        detail = _with_margin(goal.region)
+        return choice("verify_soft_detail", (image,), OPTIONS, detail, goal=described(goal))
     return choice("verify_soft", (image,), OPTIONS, goal=described(goal))
+
+
+def _with_margin(region: Region) -> Region:
+    across, down = _MARGIN * (region.x1 - region.x0), _MARGIN * (region.y1 - region.y0)
+    return Region(
+        x0=max(0.0, region.x0 - across),
+        y0=max(0.0, region.y0 - down),
+        x1=min(1.0, region.x1 + across),
+        y1=min(1.0, region.y1 + down),
+    )
 
 
 def soft_verdict(weights: Mapping[str, float], goal: Goal, thresholds: Thresholds, by: str) -> Verdict:
@@ -63,7 +80,7 @@ def explain(image: ImageHash, goals: tuple[Goal, ...]) -> Form:
 
 def explained(reply: str, goals: tuple[Goal, ...]) -> dict[str, str]:
     """What was seen, by goal id. Raises ReplyError."""
-    return {goal: found.seen[:200] for goal, found in _all(parse(dict[str, _Seen], reply), goals).items()}
+    return {goal: found.seen[:200] for goal, found in _parsed(_Seen, reply, goals).items()}
 
 
 class _Verdict(Reply):
@@ -79,7 +96,7 @@ def structured(request: VerifyRequest) -> Form:
 
 def verdicts(reply: str, request: VerifyRequest, by: str, confident: float = PAPER_CONFIDENCE) -> tuple[Verdict, ...]:
     """One verdict for each goal, in their order; below `confident` a verdict is unsure. Raises ReplyError."""
-    found = _all(parse(dict[str, _Verdict], reply), request.goals)
+    found = _parsed(_Verdict, reply, request.goals)
     return tuple(_verdict(goal.id, found[goal.id], by, confident) for goal in request.goals)
 
 
@@ -110,10 +127,15 @@ def _keyed(kind: type[Reply], goals: tuple[Goal, ...]) -> dict[str, object]:
     }
 
 
-def _all(found: dict[str, _T], goals: tuple[Goal, ...]) -> dict[str, _T]:
+def _parsed(kind: type[_R], reply: str, goals: tuple[Goal, ...]) -> dict[str, _R]:
+    """One `kind` for each goal, by its id."""
     wanted = {goal.id for goal in goals}
-    if missing := sorted(wanted - found.keys()):
-        raise ReplyError(f"there is nothing on {missing[0]}: answer for each goal")
-    if unknown := sorted(found.keys() - wanted):
-        raise ReplyError(f"there is no goal {unknown[0]}: answer for the goals asked and no others")
-    return found
+
+    def complete(found: dict[str, _R]) -> dict[str, _R]:
+        if missing := sorted(wanted - found.keys()):
+            raise ReplyError(f"there is nothing on {missing[0]}: answer for each goal")
+        if unknown := sorted(found.keys() - wanted):
+            raise ReplyError(f"there is no goal {unknown[0]}: answer for the goals asked and no others")
+        return found
+
+    return parse(dict[str, kind], reply, complete)

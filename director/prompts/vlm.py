@@ -1,25 +1,33 @@
 """What a question to a VLM is made of, and what its reply must fit. No transport here.
 
-A prompt is a system text, picture hashes, and a question behind the pictures, so that one prefix serves
-all questions on a picture. A `Form` is answered by a JSON object, a `Choice` by one word, whose token
-probabilities are the answer. What users wrote stands between <<< and >>> and can't leave it.
+A prompt is a system text, picture hashes, perhaps a detail of the last, and a question behind the pictures,
+so that one prefix serves all questions on a picture. A `Form` is answered by a JSON object, a `Choice` by one word,
+whose token probabilities are the answer. What users wrote stands between <<< and >>> and can't leave it.
 """
 
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from string import Template
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from director.types import Goal, ImageHash, Region
 
-Percent = Annotated[int, Field(ge=0, le=100)]
+
+def _percent(number: Any) -> Any:
+    """A number with a decimal point up to 1.0 is a share: models write 1.0 and 0.97 where 100 and 97 are asked for."""
+    if not isinstance(number, float) or not 0 <= number <= 100:
+        return number
+    return round(100 * number if number <= 1 else number)
+
+
+Percent = Annotated[int, Field(ge=0, le=100), BeforeValidator(_percent)]
 Place = Annotated[int, Field(ge=0, le=1000)]
 Box = tuple[Place, Place, Place, Place]
 """Left, top, right, bottom in thousandths, as Qwen-VL is trained to give them."""
@@ -33,12 +41,13 @@ class ReplyError(ValueError):
 
 @dataclass(frozen=True)
 class Prompt:
-    """`name` is that of the template: for records and limits."""
+    """`name` is that of the template: for records and limits. `detail` of the last picture is shown again, enlarged."""
 
     name: str
     system: str
     images: tuple[ImageHash, ...]
     question: str
+    detail: Region | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -69,9 +78,11 @@ def form(name: str, images: Sequence[ImageHash], schema: dict[str, Any], **mater
     return Form(name, _text("system"), tuple(images), _question(name, material), schema)
 
 
-def choice(name: str, images: Sequence[ImageHash], options: Sequence[str], **material: str) -> Choice:
+def choice(
+    name: str, images: Sequence[ImageHash], options: Sequence[str], detail: Region | None = None, **material: str
+) -> Choice:
     """As `form`, for a one-word answer."""
-    return Choice(name, _text("system"), tuple(images), _question(name, material), tuple(options))
+    return Choice(name, _text("system"), tuple(images), _question(name, material), tuple(options), detail=detail)
 
 
 def _question(name: str, material: Mapping[str, str]) -> str:
@@ -128,34 +139,67 @@ def region_of(box: Box | None) -> Region | None:
     return Region(x0=x0, y0=y0, x1=x1, y1=y1)
 
 
-def parse(kind: type[_T], reply: str) -> _T:
-    """The JSON object inside a reply as `kind`. Raises ReplyError that names the field."""
-    try:
-        return TypeAdapter(kind).validate_json(_object(reply))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ReplyError(f"{where or 'the reply'}: {first['msg']}") from error
+def parse(kind: type[_T], reply: str, read: Callable[[_T], _T] = lambda found: found) -> _T:
+    """The last JSON object of a reply that fits `kind`, as `read` makes it. Raises ReplyError that names the field.
+
+    Models think aloud first and put fences and words around what they were asked for, with braces in them.
+    """
+    problems: list[tuple[int, ReplyError]] = []
+    for text in reversed(_objects(reply) or [json.dumps(reply)]):
+        try:
+            return read(TypeAdapter(kind).validate_json(text))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            problems.append((len(text), ReplyError(f"{where or 'the reply'}: {first['msg']}")))
+        except ReplyError as error:
+            problems.append((len(text), error))
+    # The longest is the one that was meant as the answer.
+    raise max(problems, key=lambda each: each[0])[1]
 
 
-def _object(reply: str) -> str:
-    """Models put fences and words around what they were asked for."""
-    start, end = reply.find("{"), reply.rfind("}")
-    return reply[start : end + 1] if 0 <= start < end else json.dumps(reply)
+_THOUGHT = re.compile(r"</think(?:ing)?>|</thought>|\[/THINK\]|◁/think▷", re.IGNORECASE)
+
+
+def _objects(reply: str) -> list[str]:
+    """The JSON objects that stand in a reply, in order; only those behind the model's thinking, where it ends."""
+    spans = list(_spans(reply))
+    ends = [mark.end() for mark in _THOUGHT.finditer(reply)]
+    # A mark inside an object is a string of it.
+    thought = max((end for end in ends if not any(start < end <= stop for start, stop in spans)), default=0)
+    return [reply[start:stop] for start, stop in spans if start >= thought]
+
+
+def _spans(reply: str) -> Iterator[tuple[int, int]]:
+    decoder, start = json.JSONDecoder(), reply.find("{")
+    while start >= 0:
+        try:
+            stop = decoder.raw_decode(reply, start)[1]
+        except (ValueError, RecursionError):  # prose in braces, or too deep to be an answer
+            stop = start + 1
+        else:
+            yield start, stop
+        start = reply.find("{", stop)
+
+
+_AROUND = " \t\r\n\u00a0ĠĊ▁\"'`*.,:;!"
+"""What tokenizers write for a space or a new line (Ġ, Ċ, ▁), and marks that may touch a word."""
+_ROUNDING = 0.01
+"""Servers compute in half precision: the logarithm of a certain token may come out above zero."""
 
 
 def weigh(tokens: Sequence[tuple[str, float]], options: Sequence[str]) -> dict[str, float]:
     """Probability of each option, from the first token's alternatives as (token, natural logarithm).
 
-    A token counts for the option that it begins ("uns", " Yes"). Raises ReplyError when less than half
+    A token counts for the option that it begins ("uns", "ĠYes"). Raises ReplyError when less than half
     of the probability falls on the options: the model wanted to say something else.
     """
     weights = dict.fromkeys(options, 0.0)
     for token, logarithm in tokens:
-        word = token.strip().casefold()
+        word = token.strip(_AROUND).casefold()
         meant = [option for option in options if word and option.casefold().startswith(word)]
-        if len(meant) == 1 and logarithm <= 0:
-            weights[meant[0]] += math.exp(logarithm)
+        if len(meant) == 1 and logarithm <= _ROUNDING:
+            weights[meant[0]] += math.exp(min(logarithm, 0.0))
     total = sum(weights.values())
     if total < 0.5:
         raise ReplyError(f"answer with one word, one of: {', '.join(options)}")

@@ -14,20 +14,21 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from openai import APIConnectionError, APIStatusError, OpenAI
 from PIL import Image
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from director.prompts.vlm import Choice, Form, Prompt, ReplyError, quoted, weigh
 from director.seats import Context, Images
-from director.types import ImageHash
+from director.types import ImageHash, Region
 from worker.vlm.config import Server
 
 _T = TypeVar("_T")
 _ALTERNATIVES = 20  # most that the API gives for a token
 _SHOWN = 8000  # characters of a malformed reply that are shown back
+_LARGEST = 4.0  # times that a detail is enlarged; more shows no more
 _LOOK_S = 0.2  # how soon a cancel is heeded while a server thinks
 
 
@@ -80,6 +81,21 @@ class _Usage(BaseModel):
     prompt_tokens_details: _Cached | None = None
 
 
+class _Error(BaseModel):
+    message: str
+    code: Any = None
+
+
+class _Told(_Error):
+    """SGLang says `{"object": "error", "message": …}`, others `{"error": {…}}`, both also under HTTP 200."""
+
+    object: Literal["error"]
+
+
+class _Wrapped(BaseModel):
+    error: _Error
+
+
 class Completion(BaseModel):
     choices: Annotated[list[_Answer], Field(min_length=1)]
     usage: _Usage | None = None
@@ -124,7 +140,7 @@ class Session:
         self._context = context
         self._end = time.monotonic() + server.deadline_s
         self._tally = _Tally()
-        self._urls: dict[ImageHash, str] = {}
+        self._urls: dict[tuple[ImageHash, Region | None], str] = {}
 
     def __enter__(self) -> "Session":
         return self
@@ -149,8 +165,8 @@ class Session:
         return first + self._all(choices[1:], _weights, done=1)
 
     def _all(self, prompts: Sequence[Prompt], read: Callable[[Prompt, Completion], _T], done: int = 0) -> list[_T]:
-        for image in {image for prompt in prompts for image in prompt.images} - self._urls.keys():
-            self._urls[image] = data_url(self._context.images, image, self._server.pixels)
+        for image, detail in {picture for prompt in prompts for picture in _pictures(prompt)} - self._urls.keys():
+            self._urls[image, detail] = data_url(self._context.images, image, self._server.pixels, detail)
         futures = [self._pool.submit(self._ask, prompt, read) for prompt in prompts]
         waiting: set[Future[_T]] = set(futures)
         try:
@@ -200,13 +216,15 @@ class Session:
                 raise VlmUnavailable(f"{endpoint}: the {self._server.deadline_s:g} s of this step are used")
             self._tally.calls.append(prompt.name)
             try:
-                return self._api.post(
-                    "/chat/completions",
-                    body=body,
-                    cast_to=bytes,
-                    options={"timeout": min(self._server.timeout_s, remaining)},
+                return _answer(
+                    self._api.post(
+                        "/chat/completions",
+                        body=body,
+                        cast_to=bytes,
+                        options={"timeout": min(self._server.timeout_s, remaining)},
+                    )
                 )
-            except (APIConnectionError, APIStatusError) as error:
+            except (APIConnectionError, APIStatusError, _ToldError) as error:
                 if not _passing(error):
                     raise VlmRefused(f"{endpoint}: {error}") from error
                 if last:
@@ -239,7 +257,9 @@ class Session:
         if isinstance(message["content"], str):
             return dict(message)
         parts = [
-            {"type": "image_url", "image_url": {"url": self._urls[part["image"]]}} if part["type"] == "image" else part
+            {"type": "image_url", "image_url": {"url": self._urls[part["image"], _detail(part)]}}
+            if part["type"] == "image"
+            else part
             for part in message["content"]
         ]
         return {**message, "content": parts}
@@ -262,20 +282,40 @@ class Session:
         return json.dumps(exchange, ensure_ascii=False)
 
 
-def _passing(error: APIConnectionError | APIStatusError) -> bool:
+class _ToldError(Exception):
+    """An error in the body of an HTTP 200. A code that is no HTTP status counts as trouble of the server."""
+
+    def __init__(self, message: str, code: Any) -> None:
+        super().__init__(message)
+        self.status_code = code if isinstance(code, int) and 400 <= code < 600 else 500
+
+
+def _answer(raw: bytes) -> bytes:
+    """The body of an answer as it is. Raises _ToldError when it tells an error."""
+    try:
+        told = TypeAdapter(_Told | _Wrapped).validate_json(raw)
+    except ValidationError:
+        return raw
+    error = told.error if isinstance(told, _Wrapped) else told
+    raise _ToldError(error.message, error.code)
+
+
+def _passing(error: APIConnectionError | APIStatusError | _ToldError) -> bool:
     """A broken connection, a timeout, a server in trouble or too busy: it may work in a moment."""
     return isinstance(error, APIConnectionError) or error.status_code >= 500 or error.status_code in (408, 429)
 
 
-def data_url(images: Images, image: ImageHash, pixels: int) -> str:
-    """A stored picture as a data: URL of a PNG with at most `pixels` pixels."""
+def data_url(images: Images, image: ImageHash, pixels: int, detail: Region | None = None) -> str:
+    """A stored picture as a data: URL of a PNG with at most `pixels` pixels, a detail enlarged to a quarter of it."""
     png = images.get(image)
     with Image.open(io.BytesIO(png)) as picture:
-        scale = math.sqrt(pixels / (picture.width * picture.height))
-        if scale < 1 or picture.mode != "RGB":
-            plain = picture.convert("RGB")
-            if scale < 1:
-                size = (max(1, int(picture.width * scale)), max(1, int(picture.height * scale)))
+        shown = picture.crop(_pixel_box(detail, picture.size)) if detail else picture
+        scale = math.sqrt((pixels / 4 if detail else pixels) / (shown.width * shown.height))
+        if detail or scale < 1 or picture.mode != "RGB":
+            plain = shown.convert("RGB")
+            if detail or scale < 1:
+                scale = min(scale, _LARGEST)
+                size = (max(1, int(shown.width * scale)), max(1, int(shown.height * scale)))
                 plain = plain.resize(size, Image.Resampling.LANCZOS)
             buffer = io.BytesIO()
             plain.save(buffer, "PNG", compress_level=1)
@@ -283,10 +323,33 @@ def data_url(images: Images, image: ImageHash, pixels: int) -> str:
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
+def _pixel_box(region: Region, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    width, height = size
+    return (
+        math.floor(region.x0 * width),
+        math.floor(region.y0 * height),
+        math.ceil(region.x1 * width),
+        math.ceil(region.y1 * height),
+    )
+
+
+def _pictures(prompt: Prompt) -> list[tuple[ImageHash, Region | None]]:
+    """What is shown, in order."""
+    pictures: list[tuple[ImageHash, Region | None]] = [(image, None) for image in prompt.images]
+    return [*pictures, (prompt.images[-1], prompt.detail)] if prompt.detail else pictures
+
+
 def _messages(prompt: Prompt) -> list[dict[str, Any]]:
     """Pictures first and the question last, so that questions on a picture share a prefix."""
-    pictures = [{"type": "image", "image": image} for image in prompt.images]
+    pictures = [
+        {"type": "image", "image": image} | ({"detail": detail.model_dump()} if detail else {})
+        for image, detail in _pictures(prompt)
+    ]
     return [_said("system", prompt.system), _said("user", [*pictures, {"type": "text", "text": prompt.question}])]
+
+
+def _detail(part: Mapping[str, Any]) -> Region | None:
+    return Region.model_validate(part["detail"]) if "detail" in part else None
 
 
 def _said(role: str, content: str | list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,18 +1,10 @@
-"""What is written in a picture, read without a VLM: VLMs correct a misspelling silently, OCR does not.
-
-It is evidence of spelling, not of case: readers confuse 0 with O and 1 with l, so both sides are folded.
-"""
+"""What is written in a picture, read without a VLM: VLMs correct a misspelling silently, OCR does not."""
 
 import io
-import re
 import threading
-import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass
-from difflib import SequenceMatcher
+from collections.abc import Collection, Sequence
 from importlib import import_module
 from importlib.util import find_spec
-from itertools import accumulate
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,8 +12,7 @@ from PIL import Image
 
 from director.errors import DirectorError
 from director.types import Outcome, Verdict
-
-_LINES = 4  # a string may be set over so many
+from worker.vlm.lettering import look_for
 
 
 class TextReader(Protocol):
@@ -53,6 +44,12 @@ class RapidReader:
             return ()
         return in_rows([(str(text), box.tolist()) for text, box in zip(result.txts, result.boxes, strict=True)])
 
+    @property
+    def characters(self) -> frozenset[str]:
+        """Those that its model can read, by the model's own dictionary; empty until it has read something."""
+        recognizer = self._engine.text_rec if self._engine else None
+        return frozenset(recognizer.postprocess_op.character) if recognizer else frozenset()
+
     def _loaded(self) -> Any:
         if self._engine is None:
             one_thread = {f"EngineConfig.onnxruntime.{pool}_op_num_threads": 1 for pool in ("intra", "inter")}
@@ -74,50 +71,16 @@ def in_rows(boxes: Sequence[tuple[str, Sequence[Sequence[float]]]]) -> tuple[str
     return tuple(" ".join(word[3] for word in sorted(row)) for row in rows)
 
 
-@dataclass(frozen=True)
-class Reading:
-    """Whether a string stands in a picture, and what of its lettering comes closest to it."""
+def joined(verdict: Verdict, string: str, lines: Sequence[str], characters: Collection[str] = ()) -> Verdict:
+    """A verdict on a text goal with what OCR reads beside it: where the two disagree, it is unsure.
 
-    found: bool
-    closest: str
-
-
-def look_for(string: str, lines: Sequence[str]) -> Reading:
-    """`string` as whole words, perhaps broken over some lines; white space and punctuation don't count."""
-    letters = "".join(_words(string))
-    windows = [
-        " ".join(lines[start : start + length])
-        for length in range(1, _LINES + 1)
-        for start in range(len(lines) - length + 1)
-    ]
-    if not letters or not windows:
-        return Reading(False, "")
-    for window in windows:
-        if _stands(letters, _words(window)):
-            return Reading(True, window)
-    return Reading(False, max(windows, key=lambda window: _likeness(letters, "".join(_words(window)))))
-
-
-def _words(text: str) -> list[str]:
-    """Folded words: compatible forms, lower case, look-alikes as one."""
-    plain = unicodedata.normalize("NFKC", text).casefold().translate(str.maketrans("0|1i", "olll"))
-    return re.findall(r"[\w%&@#$€£+]+", plain)
-
-
-def _stands(wanted: str, words: Sequence[str]) -> bool:
-    edges = [0, *accumulate(len(word) for word in words)]
-    joined = "".join(words)
-    return any(joined[start : start + len(wanted)] == wanted and start + len(wanted) in edges for start in edges)
-
-
-def _likeness(wanted: str, read: str) -> float:
-    return SequenceMatcher(None, wanted, read, autojunk=False).ratio()
-
-
-def joined(verdict: Verdict, string: str, lines: Sequence[str]) -> Verdict:
-    """A verdict on a text goal with what OCR reads beside it: where the two disagree, it is unsure."""
-    reading = look_for(string, lines)
+    `characters` are those that OCR can read. Where the string has others, OCR does not overrule.
+    """
+    reading = look_for(string, lines, characters)
     read = f"OCR reads {reading.closest!r}" if reading.closest else "OCR reads nothing"
+    if not reading.can_tell:
+        evidence = f"{read[:140]} and can't read all of what is asked for; VLM: {verdict.evidence}"[:300]
+        return verdict.model_copy(update={"evidence": evidence})
     agrees = verdict.outcome is (Outcome.MET if reading.found else Outcome.MISSED)
     doubt = {} if agrees else {"outcome": Outcome.UNSURE, "score": _between(verdict.score, reading.found)}
     evidence = f"{read[:140]}; VLM: {verdict.evidence}"[:300]

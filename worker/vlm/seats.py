@@ -168,8 +168,10 @@ class VlmVerifier:
         lines = self._reader.read(context.images.get(request.image))
         context.count("ocr_calls", 1)
         context.keep("ocr", "\n".join(lines).encode())
+        characters = getattr(self._reader, "characters", ())  # a reader may tell what it can read
         return tuple(
-            joined(verdict, string, lines) if (string := strings.get(verdict.goal)) else verdict for verdict in verdicts
+            joined(verdict, string, lines, characters) if (string := strings.get(verdict.goal)) else verdict
+            for verdict in verdicts
         )
 
 

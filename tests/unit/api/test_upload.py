@@ -57,7 +57,9 @@ def test_a_truncated_picture_is_refused(alice: httpx.Client, cut: int) -> None:
 
 def test_what_is_no_picture_is_refused(alice: httpx.Client) -> None:
     svg = b'<svg xmlns="http://www.w3.org/2000/svg"><image href="http://169.254.169.254/"/></svg>'
-    assert named(alice.put("/v1/images", content=svg), 422) == "the picture is no PNG or JPEG or WEBP"
+    assert (
+        named(alice.put("/v1/images", content=svg), 422) == "the picture is SVG, not PNG, JPEG, WebP, GIF, TIFF or AVIF"
+    )
 
 
 def test_the_limits_are_those_of_the_settings(house: House) -> None:

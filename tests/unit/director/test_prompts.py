@@ -4,6 +4,8 @@ import json
 import math
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from director.prompts import extract, plan, select, verify, vlm
 from director.prompts.vlm import ReplyError
@@ -184,6 +186,76 @@ def test_the_candidate_that_is_preferred_in_both_orders_wins():
     assert "agree on 2 of 2" in why
 
 
+GOALS = json.dumps({"goals": [goal_reply()]})
+DRAFT = json.dumps({"goals": [goal_reply(feasibility=10)]})
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        GOALS,
+        f'<think>The form is {{"goals": [...]}}, so {{1}} fits.</think>\n{GOALS}',
+        f"<think>First {DRAFT}. Better not.</think>{GOALS}",
+        f"a draft: {DRAFT}, no.</think>{GOALS}",  # the chat template had opened it
+        f"<thinking>{{x}}</thinking>\n\n```json\n{GOALS}\n```\nI left out {{mood}}, {{}} and {{1: 2}}.",
+        f"Here is {{it}}: {GOALS} {{done}}",
+        f"[THINK]{{[/THINK]{GOALS}",
+        f"{DRAFT}\nOn second thoughts:\n{GOALS}",
+        f'{GOALS} {{"note": "goals 2 and 3 are one"}}',
+        f"{{{{{{ {GOALS} }}}}",
+    ],
+)
+def test_the_object_that_fits_is_found_among_thoughts_fences_and_braces(reply: str):
+    (cup,) = extract.goals(reply, ASK)
+    assert cup.feasibility == 0.8
+
+
+@pytest.mark.parametrize(
+    "reply", [f"{DRAFT}</think>I can't.", f"<think>{DRAFT}</think>", "{" * 30_000, '{"a":' * 5_000]
+)
+def test_what_was_only_thought_is_no_answer(reply: str):
+    with pytest.raises(ReplyError):
+        extract.goals(reply, ASK)
+
+
+def test_what_is_wrong_is_told_of_the_longest_object():
+    with pytest.raises(ReplyError, match=r"goals\.0\.type"):
+        extract.goals(json.dumps({"goals": [goal_reply(type="mood")]}) + ' {"mood": 1}', ASK)
+
+
+def test_a_mark_inside_an_answer_does_not_end_thinking():
+    request = VerifyRequest(image=HASHES[0], goals=goals_of("a"))
+    reply = json.dumps({"a": {"seen": "it reads </think>", "achieved": "yes", "confidence": 95}})
+    (verdict,) = verify.verdicts(f"I look.</think>{reply} I left out {{}}.", request, "qwen")
+    assert verdict.evidence == "it reads </think>"
+
+
+@given(st.text(alphabet='{}[]":, \n`ax1<>/think', max_size=60), st.text(alphabet="{}[]: \n`x1<", max_size=60))
+def test_no_prose_around_an_answer_hides_it(before: str, after: str):
+    assume('"' not in before)
+    (cup,) = extract.goals(before + GOALS + after, ASK)
+    assert cup.feasibility == 0.8
+
+
+@pytest.mark.parametrize(
+    ("written", "percent"),
+    [("100", 100), ("1.0", 100), ("0.97", 97), ("0.5", 50), ("0.0", 0), ("1", 1), ("0", 0), ("97.0", 97), ("81.4", 81)],
+)
+def test_a_share_is_read_where_percent_were_asked_for(written: str, percent: int):
+    request = VerifyRequest(image=HASHES[0], goals=goals_of("a"))
+    (verdict,) = verify.verdicts(
+        f'{{"a": {{"seen": "x", "achieved": "yes", "confidence": {written}}}}}', request, "qwen"
+    )
+    assert verdict.confidence == percent / 100
+
+
+@pytest.mark.parametrize("written", ["-0.5", "100.4", "101", "1e999", "NaN", '"sure"', "null"])
+def test_what_is_no_percentage_is_asked_for_again(written: str):
+    request = VerifyRequest(image=HASHES[0], goals=goals_of("a"))
+    with pytest.raises(ReplyError):
+        verify.verdicts(f'{{"a": {{"seen": "x", "achieved": "yes", "confidence": {written}}}}}', request, "qwen")
+
+
 def logs(**weights: float) -> list[tuple[str, float]]:
     return [(token.replace("_", " "), math.log(weight)) for token, weight in weights.items()]
 
@@ -193,7 +265,32 @@ def test_tokens_count_for_the_word_they_begin():
     assert weights == pytest.approx({"yes": 0.75, "no": 0.125, "unsure": 0.125})
 
 
-@pytest.mark.parametrize("tokens", [[], logs(cat=0.9, yes=0.1), [("", 0.0)], [("yes", 7.0)], logs(yesterday=1.0)])
+@pytest.mark.parametrize(
+    ("yes", "no"),
+    [
+        ("Ġyes", "Ġno"),
+        ("▁Yes", "▁No"),
+        (" YES", " NO"),
+        ("ĊYes", "ĊNo"),
+        ('"yes', '"no'),
+        ("yes.", "No,"),
+        ("\nyes", "no"),
+    ],
+)
+def test_tokens_are_read_as_tokenizers_write_them(yes: str, no: str):
+    weights = vlm.weigh([(yes, -0.01), (no, -5.0)], verify.OPTIONS)
+    assert weights["yes"] == pytest.approx(0.9932, abs=1e-4)
+
+
+def test_a_logarithm_just_above_zero_is_certain():
+    weights = vlm.weigh([("yes", 1.2e-07), ("no", -17.0)], verify.OPTIONS)
+    assert weights["yes"] == pytest.approx(1.0)
+    assert all(0 <= weight <= 1 for weight in weights.values())
+
+
+@pytest.mark.parametrize(
+    "tokens", [[], logs(cat=0.9, yes=0.1), [("", 0.0)], [("yes", 7.0)], [("yes", math.nan)], logs(yesterday=1.0)]
+)
 def test_what_is_no_answer_is_no_zero(tokens: list[tuple[str, float]]):
     with pytest.raises(ReplyError, match="one of: yes, no, unsure"):
         vlm.weigh(tokens, verify.OPTIONS)

@@ -94,7 +94,7 @@ def test_after_a_failure_it_says_it_differently_and_means_the_same() -> None:
     ],
 )
 def test_every_string_of_a_clause_is_a_goal_and_stays_itself_in_the_instruction(text: str, strings: list[str]) -> None:
-    goals = STUDIO.planner.extract(ExtractRequest(brief=Brief(text=text)), Memory()).goals
+    goals = STUDIO.planner.extract(ExtractRequest(brief=Brief(text=text)), SketchContext()).goals
     assert [goal.string for goal in goals] == strings
-    instruction = STUDIO.planner.plan(plan(targets=goals), Memory()).action.instruction
+    instruction = STUDIO.planner.plan(plan(targets=goals), SketchContext()).action.instruction
     assert [drawable.string for drawable in parse(instruction)] == strings

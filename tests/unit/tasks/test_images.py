@@ -4,13 +4,17 @@ import hashlib
 import io
 import struct
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from PIL import Image, PngImagePlugin
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageCms, PngImagePlugin
 
 from director.errors import BriefError, StoreError
 from tasks.store import FolderStore, Images, NotFound, clean_upload, image_hash
+from tests.support.icc import cmyk_profile, gray_profile, rgb_profile
 
 MAX_BYTES, MAX_PIXELS = 1_000_000, 100_000
 
@@ -66,7 +70,11 @@ class TestHash:
 UNUSABLE = {
     "empty": b"",
     "text": b"hello",
-    "gif": encoded(picture(), "GIF"),
+    "bmp": encoded(picture(), "BMP"),
+    "a cut gif": encoded(picture(), "GIF")[:40],
+    "a cut tiff": encoded(picture(), "TIFF")[:100],
+    "a cut avif": encoded(picture(), "AVIF")[:200],
+    "floats": encoded(picture("F"), "TIFF"),
     "truncated": encoded(picture())[:-60],
     "cut in the header": encoded(picture())[:20],
     "broken data": encoded(picture()).replace(b"IDAT", b"IDAT\0\0", 1),
@@ -79,6 +87,7 @@ UNUSABLE = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Truncated File Read:UserWarning")
 @pytest.mark.parametrize("data", UNUSABLE.values(), ids=UNUSABLE)
 def test_what_can_not_be_used_is_refused_by_name(data: bytes) -> None:
     for refuse in (lambda: image_hash(data, MAX_PIXELS), lambda: clean_upload(data, MAX_BYTES, MAX_PIXELS)):
@@ -86,6 +95,15 @@ def test_what_can_not_be_used_is_refused_by_name(data: bytes) -> None:
             refuse()
         assert caught.value.field == "image"
         assert caught.value.fix
+
+
+def pixel(png: bytes) -> tuple[int, ...]:
+    with Image.open(io.BytesIO(png)) as image:
+        return image.getpixel((0, 0))
+
+
+SRGB = ((0.43607, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06061, 0.71410))
+SEEDS = [encoded(picture(), kind, icc_profile=rgb_profile()) for kind in ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "AVIF")]
 
 
 class TestUpload:
@@ -122,10 +140,133 @@ class TestUpload:
         with Image.open(io.BytesIO(clean_upload(encoded(deep), MAX_BYTES))) as image:
             assert image.getpixel((0, 0)) == (128, 128, 128)
 
+    def test_deep_grays_and_half_clear_ones(self) -> None:
+        deep = encoded(Image.new("I;16B", (2, 2), 0xFFFF), "TIFF")
+        assert pixel(clean_upload(deep, MAX_BYTES)) == (255, 255, 255)
+        assert pixel(clean_upload(encoded(Image.new("LA", (2, 2), (0, 128))), MAX_BYTES)) == (127, 127, 127)
+
+    def test_a_palette_may_be_clear(self) -> None:
+        data = encoded(Image.new("RGB", (2, 2), "red").quantize(2), transparency=0)
+        assert pixel(clean_upload(data, MAX_BYTES)) == (255, 255, 255)
+
+    @pytest.mark.parametrize("kind", ["GIF", "TIFF", "AVIF", "PNG", "WEBP"])
+    def test_of_several_frames_it_is_the_first(self, kind: str) -> None:
+        frames = [Image.new("RGB", (32, 16), colour) for colour in ("red", "blue", "green")]
+        options = {"lossless": True} if kind == "WEBP" else {"quality": 100} if kind == "AVIF" else {}
+        data = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
+        red, green, blue = pixel(clean_upload(data, MAX_BYTES))
+        assert (red > 250, green < 5, blue < 5) == (True, True, True)
+
+    @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+    def test_every_kind_is_turned_upright_once(self, kind: str) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        left = Image.new("RGB", (40, 24), "black")
+        left.paste("white", (0, 0, 20, 24))
+        with Image.open(io.BytesIO(clean_upload(encoded(left, kind, exif=exif), MAX_BYTES))) as image:
+            assert image.size == (24, 40)
+            upper, lower = image.getpixel((12, 5)), image.getpixel((12, 35))
+        assert upper > (250, 250, 250)
+        assert lower < (5, 5, 5)
+
+    @pytest.mark.parametrize(
+        ("start", "message"),
+        [
+            (b"\0\0\0\x1cftypheic\0\0\0\0mif1heic", "is HEIC, not PNG, JPEG, WebP, GIF, TIFF or AVIF"),
+            (b"BM" + bytes(60), "is BMP, not PNG"),
+            (b"%PDF-1.7", "is PDF, not"),
+            (b"\xff\x0a" + bytes(20), "is JPEG XL, not"),
+            (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg">', "is SVG, not"),
+            (b"II*\0", "is a broken TIFF"),
+            (b"hello", "is no PNG, JPEG, WebP, GIF, TIFF or AVIF"),
+        ],
+    )
+    def test_another_kind_is_named_with_those_that_are_taken(self, start: bytes, message: str) -> None:
+        with pytest.raises(BriefError, match=message):
+            clean_upload(start, MAX_BYTES)
+
+    @given(st.integers(0, len(SEEDS) - 1), st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 255)), max_size=8),
+           st.integers(0, 3000))  # fmt: skip
+    @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow warns of broken metadata, and reads on
+    def test_broken_files_are_read_or_refused(self, seed: int, changes: list[tuple[int, int]], cut: int) -> None:
+        data = bytearray(SEEDS[seed])
+        for at, value in changes:
+            data[at % len(data)] = value
+        with suppress(BriefError):
+            png = clean_upload(bytes(data[: len(data) - cut % len(data) // 8]), MAX_BYTES, MAX_PIXELS)
+            assert image_hash(png, MAX_PIXELS)
+
     def test_it_must_not_be_large(self) -> None:
         with pytest.raises(BriefError, match="the most is 100") as caught:
             clean_upload(encoded(picture()), 100)
         assert caught.value.field == "image"
+
+
+def near(found: tuple[int, ...], right: tuple[int, ...], lossy: int = 0) -> bool:
+    return all(abs(one - other) <= 2 + lossy for one, other in zip(found, right, strict=True))
+
+
+def from_adobe(*colour: int) -> tuple[int, ...]:
+    """Adobe RGB (1998) as sRGB, by the two standards."""
+    red, green, blue = ((value / 255) ** (563 / 256) for value in colour)
+    linear = (1.39836 * red - 0.39836 * green, green, 1.04293 * blue - 0.04293 * green)
+    clipped = (min(1.0, max(0.0, value)) for value in linear)
+    return tuple(
+        round(255 * (12.92 * value if value <= 0.0031308 else 1.055 * value ** (1 / 2.4) - 0.055)) for value in clipped
+    )
+
+
+class TestColours:
+    @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "AVIF"])
+    @pytest.mark.parametrize("adobe", [(200, 30, 30), (128, 128, 128), (60, 90, 180), (10, 200, 90), (255, 255, 255)])
+    def test_they_are_converted_not_relabelled(self, kind: str, adobe: tuple[int, int, int]) -> None:
+        options = {"lossless": True} if kind == "WEBP" else {"quality": 100} if kind in ("AVIF", "JPEG") else {}
+        data = encoded(Image.new("RGB", (16, 16), adobe), kind, icc_profile=rgb_profile(), **options)
+        lossy = 3 if kind == "AVIF" else 0
+        assert near(pixel(clean_upload(data, MAX_BYTES)), from_adobe(*adobe), lossy)
+
+    def test_the_hash_is_that_of_the_converted_pixels(self) -> None:
+        tagged = encoded(Image.new("RGB", (4, 4), (200, 30, 30)), icc_profile=rgb_profile())
+        png = clean_upload(tagged, MAX_BYTES)
+        assert image_hash(png) == image_hash(encoded(Image.new("RGB", (4, 4), pixel(png))))
+        assert b"iCCP" not in png
+        assert clean_upload(png, MAX_BYTES) == png
+
+    @pytest.mark.parametrize(("kind", "mode"), [("JPEG", "CMYK"), ("TIFF", "CMYK")])
+    def test_inks_are_what_their_profile_says(self, kind: str, mode: str) -> None:
+        cyan = Image.new(mode, (16, 16), (255, 0, 0, 0))
+        data = encoded(cyan, kind, icc_profile=cmyk_profile(137))
+        assert near(pixel(clean_upload(data, MAX_BYTES)), (128, 128, 128))
+        assert pixel(clean_upload(encoded(cyan, kind), MAX_BYTES))[0] < 5  # without one, plain arithmetic
+
+    @pytest.mark.parametrize("mode", ["L", "LA", "I;16"])
+    def test_grays_have_profiles_too(self, mode: str) -> None:
+        gray = {"L": 128, "LA": (128, 255), "I;16": 128 << 8}[mode]
+        data = encoded(Image.new(mode, (4, 4), gray), icc_profile=gray_profile(1.0))
+        assert near(pixel(clean_upload(data, MAX_BYTES)), (188, 188, 188))
+
+    def test_clear_pixels_and_palettes_keep_their_part(self) -> None:
+        half = encoded(Image.new("RGBA", (4, 4), (200, 30, 30, 0)), icc_profile=rgb_profile())
+        assert pixel(clean_upload(half, MAX_BYTES)) == (255, 255, 255)
+        palette = Image.new("RGB", (4, 4), (200, 30, 30)).quantize(2)
+        data = encoded(palette, icc_profile=rgb_profile())
+        assert near(pixel(clean_upload(data, MAX_BYTES)), from_adobe(200, 30, 30))
+
+    def test_srgb_stays_as_it_is_whatever_it_is_called(self) -> None:
+        for profile in (ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(), rgb_profile(SRGB, 2.2)):
+            noise = Image.effect_noise((32, 32), 90).convert("RGB")
+            kept = pixel(clean_upload(encoded(noise, icc_profile=profile), MAX_BYTES))
+            assert near(kept, noise.getpixel((0, 0)))
+
+    @pytest.mark.parametrize(
+        "profile",
+        [b"junk" * 50, rgb_profile()[:200], rgb_profile()[:132], gray_profile(1.0), cmyk_profile(100), b"\0",
+         rgb_profile().replace(b"curv", b"xxxx"), rgb_profile().replace(b"rXYZ", b"qXYZ")],
+    )  # fmt: skip
+    @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
+    def test_a_profile_that_can_not_be_used_is_ignored(self, profile: bytes, kind: str) -> None:
+        data = encoded(Image.new("RGB", (16, 16), (200, 30, 30)), kind, icc_profile=profile)
+        assert near(pixel(clean_upload(data, MAX_BYTES)), (200, 30, 30))
 
 
 class TestImages:

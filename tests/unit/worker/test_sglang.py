@@ -13,7 +13,7 @@ from PIL import Image
 
 from director.errors import Cancelled, DirectorError, JudgeError, PlannerError, SeatError, VerifierError, boundary
 from director.seats import ExtractRequest, PlanRequest, SelectRequest, VerifyRequest
-from director.types import Brief, Candidate, Goal, Outcome
+from director.types import Brief, Candidate, Goal, Outcome, Region
 from tests.support.contexts import RecordingContext, plain_png
 from tests.support.scripted_openai import (
     Answer,
@@ -179,6 +179,37 @@ def test_after_one_retry_the_queue_owns_it():
         assert at.context.counts["vlm_calls"] == 2
 
 
+def told(body: object) -> Scripted:
+    """An error under HTTP 200."""
+    return Scripted(json.dumps(body).encode())
+
+
+OUT_OF_MEMORY = {"object": "error", "message": "out of memory", "type": "InternalServerError", "code": 500}
+
+
+@pytest.mark.parametrize(
+    "body", [OUT_OF_MEMORY, {"object": "error", "message": "out of memory"}, {"error": {"message": "out of memory"}},
+             {"error": {"message": "out of memory", "code": "oom"}}]
+)  # fmt: skip
+def test_an_error_in_an_answer_keeps_its_words(body: object):
+    with desk(told(body)) as at:
+        with pytest.raises(PlannerError, match="out of memory") as failure, boundary(PlannerError):
+            at.seats.planner.extract(EXTRACT, at.context)
+        assert not failure.value.final
+        assert at.context.counts["vlm_retries"] == 1
+        assert at.context.counts["vlm_re_asks"] == 0
+    with desk(told(body), GOOD) as at:
+        assert at.seats.planner.extract(EXTRACT, at.context).goals
+
+
+def test_a_refusal_in_an_answer_is_final():
+    with desk(told({"object": "error", "message": "too long for this model", "code": 400})) as at:
+        with pytest.raises(PlannerError, match="too long for this model") as failure, boundary(PlannerError):
+            at.seats.planner.extract(EXTRACT, at.context)
+        assert failure.value.final
+        assert len(at.server.requests) == 1
+
+
 def test_a_timeout_is_tried_once_more():
     with desk(Scripted(GOOD.body, wait=0.4), planner_timeout_s=0.1) as at:
         with pytest.raises(VlmUnavailable, match="timed out"):
@@ -237,6 +268,32 @@ def test_goals_share_everything_up_to_the_question():
         starts = {json.dumps([r["messages"][0], r["messages"][1]["content"][:-1]]) for r in at.server.requests}
     assert len(at.server.requests) == 3
     assert len(starts) == 1
+
+
+def test_lettering_with_a_place_is_also_shown_enlarged_behind_the_shared_prefix():
+    place = Region(x0=0.5, y0=0.5, x1=0.75, y1=0.625)
+    sign = Goal(id="b", text="show b", type="text", string="OPEN", region=place)
+    cup = Goal(id="c", text="show c", region=place)
+    with desk(weighs(yes=0.9, no=0.1), verifier_pixels=65_536) as at:
+        drawn = Image.new("RGB", (256, 256), "white")
+        drawn.paste("red", (128, 128, 192, 160))
+        buffer = io.BytesIO()
+        drawn.save(buffer, "PNG")
+        image = at.context.images.put(buffer.getvalue())
+        at.seats.verifier.verify(VerifyRequest(image=image, goals=(*goals_of("a"), sign, cup)), at.context)
+        asked = [request["messages"][1]["content"] for request in at.server.requests]
+        line = next(each for each in at.context.exchanges("verify") if "show b" in json.dumps(each))
+    assert len({content[0]["image_url"]["url"] for content in asked}) == 1
+    (detailed,) = (content for content in asked if len(content) == 3)
+    assert "show b" in detailed[-1]["text"]
+    assert "enlarged" in detailed[-1]["text"]
+    with Image.open(io.BytesIO(base64.b64decode(detailed[1]["image_url"]["url"].partition(",")[2]))) as crop:
+        assert crop.size == (181, 90)  # a quarter of the pixels, of 96 x 48
+        assert crop.getpixel((90, 45)) == (255, 0, 0)
+        assert crop.getpixel((5, 5)) == (255, 255, 255)
+    shown = line["request"]["messages"][1]["content"]
+    assert [part["type"] for part in shown] == ["image", "image", "text"]
+    assert shown[1]["detail"] == {"x0": 0.4375, "y0": 0.4688, "x1": 0.8125, "y1": 0.6562}
 
 
 def test_the_first_goal_warms_the_cache_for_the_rest_which_go_together():
@@ -421,6 +478,16 @@ def test_ocr_is_joined_for_lettering_only():
     assert found[0].evidence == "OCR reads 'OPEN DALY'; VLM: yes 0.90, no 0.10, unsure 0.00"
     assert at.context.counts["ocr_calls"] == 1
     assert ("ocr", b"OPEN DALY") in at.context.kept
+
+
+def test_ocr_does_not_overrule_where_it_can_not_read():
+    text = Goal(id="a", text="show a", type="text", string="ВЕСНА В ГОРОДЕ")
+    with desk(weighs(yes=0.97, no=0.03), reads=()) as at:
+        (found,) = at.seats.verifier.verify(at.verify(text), at.context).verdicts
+    assert (found.outcome, found.score) == (Outcome.MET, 0.97)
+    assert found.evidence == (
+        "OCR reads nothing and can't read all of what is asked for; VLM: yes 0.97, no 0.03, unsure 0.00"
+    )
 
 
 # --- material that gives orders ---------------------------------------------------------------
