@@ -228,7 +228,7 @@ def _start_machine(parsed: argparse.Namespace) -> int:
         _print(failed)
         print("nothing was started: the machine lacks what stands above", file=sys.stderr)
         return FAILED
-    # The supervisor is infra's, which stands above this package: a process of its own.
+    # The supervisor is in infra, which this package may not import: so it is another process.
     command = [sys.executable, "-m", "infra.stack", "up", "--profile", opened.word, "--box", name]
     return subprocess.run(command, cwd=CHECKOUT, check=False).returncode
 

@@ -1,6 +1,6 @@
-"""`visiondirector bench`: the words of the command, and the worker's process that they are handed to.
+"""`visiondirector bench`: its options, and the worker's process that runs the benchmark.
 
-They live in the worker, which grades what a service drew as it grades what it drew itself. `api` never imports it.
+The benchmarks are in `worker/bench`, which `api` never imports.
 """
 
 import argparse
@@ -66,7 +66,7 @@ def _imgedit(made: argparse.ArgumentParser) -> None:
 def _one_arm(made: argparse.ArgumentParser) -> None:
     made.add_argument("--strategy", choices=list(STRATEGIES), default="ours", help="default: ours")
     made.add_argument("--seed", type=int, default=0, help="of the first picture; others count up")
-    # A judge wants weights or a key of its own: the command that judges is said.
+    # A judge needs weights or a key of its own: the command that judges is printed instead.
     made.set_defaults(no_grade=True)
 
 

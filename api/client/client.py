@@ -1,4 +1,4 @@
-"""The client itself: one synchronous surface."""
+"""The client: every call, synchronous."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A verdict in a word and in a sign, so that no colour has to be seen."""
+"""The word and the sign of each verdict, so that nobody has to see a colour."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -49,7 +49,7 @@ class Case(Value):
         return Brief(text=self.text, title=self.title)
 
     def digest(self) -> str:
-        """A hash of what is asked, of whom and from which picture: a result belongs to it."""
+        """A hash of the task and its picture. A result belongs to it."""
         said = self.model_dump_json(exclude={"source"}).encode()
         picture = self.source.read_bytes() if self.source else b""
         return hashlib.blake2b(said + picture, digest_size=8).hexdigest()
@@ -170,7 +170,7 @@ class Runner(Protocol):
 
     @property
     def tells_each(self) -> bool:
-        """Whether people are told of each run that ends, or only now and then."""
+        """Whether each run that ends is reported, or only every twentieth part of them."""
         ...
 
     def run(self, works: Sequence[Work]) -> Iterator[Delivery]:

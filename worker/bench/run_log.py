@@ -1,4 +1,4 @@
-"""The folder of a run, and the log in it: the same layout whoever ran the cases, so that whoever may grade them.
+"""The folder of a run, and the log in it: the same layout for every `Runner`, so that any grader can read it.
 
     runs.jsonl                         what is finished, one line each
     pictures/<arm>/<case>-<seed>.png   what was delivered

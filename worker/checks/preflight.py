@@ -1,4 +1,4 @@
-"""What a profile needs and whether it is there: said before a night is lost.
+"""What a profile needs, and whether it is there.
 
 A dry run looks at the profile alone. The machine's part (cards, memory, libraries, weights) can be checked before
 anything runs, the rest once it does.

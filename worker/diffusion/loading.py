@@ -1,4 +1,4 @@
-"""From a line of settings to a pipeline in memory: weights from disk, LoRAs, and the speed levers that it supports."""
+"""Loads a pipeline as its settings say: weights from disk, LoRAs, and the options for speed that it supports."""
 
 import gc
 import logging

@@ -46,7 +46,7 @@ class Unknown(ValueError):
 
 
 def checkpoint(path: str) -> Checkpoint:
-    """What lies in a folder or, while nothing does, what its name stands for. Raises Unknown.
+    """The checkpoint in a folder or, while it is empty, the known one of that name. Raises Unknown.
 
     A tiny checkpoint that is not made yet has no parts.
     """

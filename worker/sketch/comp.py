@@ -1,4 +1,4 @@
-"""One comp on its way: scenery, placement, then light, things, effects and type in that order."""
+"""One comp while it is drawn: scenery, placement, then light, things, effects and type in that order."""
 
 from dataclasses import dataclass, field, replace
 

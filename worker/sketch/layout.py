@@ -1,4 +1,4 @@
-"""Where things go: a page that knows what is taken and finds the free place nearest to a wish."""
+"""Places things on a page: it knows what is taken, and finds the free place nearest to a wanted one."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,4 +1,4 @@
-"""Planner, judge and verifier over VLM servers (SGLang). One server or three, or adapters on one: settings only."""
+"""Planner, judge and verifier over VLM servers (SGLang). Settings name one server, three, or adapters on one."""
 
 import os
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""What GenEval's rules look through: an object detector and a colour classifier over weights on disk.
+"""The object detector and the colour classifier that GenEval's rules use, over weights on disk.
 
 The official pair is Mask2Former (Swin-S, COCO instances, mmdet) with CLIP ViT-L/14. Here the same models run on
 transformers. Grounding DINO finds boxes without outlines: its figures are not comparable, and a report names it.

@@ -1,4 +1,4 @@
-"""ImgEdit's pictures before the judge: originals and `<key>.png`, asked about once each, filed as they come."""
+"""Asks ImgEdit's judge once about each original and its `<key>.png`, and files the replies as they come."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping

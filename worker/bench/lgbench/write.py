@@ -1,4 +1,4 @@
-"""The built-in writer: templates and dice, no model. One flowing brief in which every goal stands verbatim."""
+"""The built-in writer: templates and seeded chance, no model. It writes one text with every goal verbatim in it."""
 
 import random
 from collections.abc import Sequence

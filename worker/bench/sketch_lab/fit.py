@@ -1,4 +1,4 @@
-"""Fits the sketch's profiles to the paper's arms.
+"""Fits the sketch's miss models to the paper's arms.
 
 `python -m worker.bench.sketch_lab.fit flux-krea --tasks 200 --seed 1`
 

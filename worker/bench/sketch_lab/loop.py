@@ -1,6 +1,6 @@
 """The strategy table on the sketch studio: the paper's arms, ours, and controls at equal renders.
 
-Pictures and verdicts are simulated, by a profile fitted to the paper's arms. All arms of a task run in one
+Pictures and verdicts are simulated, by a miss model fitted to the paper's arms. All arms of a task run in one
 process with a memory: what two arms ask alike is drawn and judged once, and each arm still pays for it.
 """
 
