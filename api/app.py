@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import ExitStack, asynccontextmanager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -146,20 +147,17 @@ def open_backends(settings: Settings) -> Generator[Backends]:
 
 def _checks(backends: Backends) -> dict[str, Callable[[], bool]]:
     return {
-        "ledger": _answers(lambda: backends.ledger.epoch() is not None),
-        "storage": _answers(lambda: backends.archive.find_job(_NO_JOB) is None),
-        "broker": _answers(backends.ping),
+        "ledger": partial(_answers, lambda: backends.ledger.epoch() is not None),
+        "storage": partial(_answers, lambda: backends.archive.find_job(_NO_JOB) is None),
+        "broker": partial(_answers, backends.ping),
     }
 
 
-def _answers(check: Callable[[], bool | None]) -> Callable[[], bool]:
-    def answers() -> bool:
-        try:
-            return check() is not False
-        except StoreError:
-            return False
-
-    return answers
+def _answers(check: Callable[[], bool | None]) -> bool:
+    try:
+        return check() is not False
+    except StoreError:
+        return False
 
 
 class AccessLog:
