@@ -30,13 +30,8 @@ class Caller:
 
     @classmethod
     def of(cls, grant: Grant, settings: Settings) -> Self:
-        return cls(
-            owner=grant.owner,
-            scopes=grant.scopes,
-            max_in_flight=grant.max_in_flight or settings.max_in_flight,
-            max_brief_bytes=grant.max_brief_bytes or settings.max_brief_bytes,
-            max_image_bytes=grant.max_image_bytes or settings.max_image_bytes,
-        )
+        limits = ("max_in_flight", "max_brief_bytes", "max_image_bytes")
+        return cls(grant.owner, grant.scopes, *(getattr(grant, each) or getattr(settings, each) for each in limits))
 
     @property
     def reach(self) -> str | None:

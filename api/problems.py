@@ -72,12 +72,7 @@ class Problem(Exception):
             instance=instance,
             errors=list(self.errors),
         )
-        return JSONResponse(
-            document.model_dump(),
-            status_code=self.status,
-            headers=self.headers,
-            media_type="application/problem+json",
-        )
+        return JSONResponse(document.model_dump(), self.status, self.headers, "application/problem+json")
 
 
 def invalid(field: str, message: str, fix: str = "", status: int = 422) -> Problem:
