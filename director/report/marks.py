@@ -26,10 +26,6 @@ def mark_of(verdict: Verdict | None) -> Mark:
     return MARKS[verdict.outcome] if verdict else UNSEEN
 
 
-def percent(share: float) -> str:
-    return f"{share:.0%}"
-
-
 def listed(words: Sequence[str]) -> str:
     """One, two and three."""
     return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)

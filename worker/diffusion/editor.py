@@ -213,7 +213,7 @@ def _called(
         return None
     finally:
         if not finished:
-            job.loaded.settle()
+            pipe.maybe_free_model_hooks()  # back to where a finished call leaves it
     if images.shape[1:3] != inputs.canvas[::-1]:
         raise ValueError(f"{job.pipeline} gave {images.shape[2]} x {images.shape[1]} for a canvas of {inputs.canvas}")
     if not np.isfinite(images).all():
