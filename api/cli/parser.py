@@ -93,7 +93,7 @@ def _about_jobs(add: Add) -> None:
 
 
 def _bench(add: Add) -> None:
-    made = add("bench", help="run the tasks of a benchmark as jobs, and grade the results")
+    made = add("bench", parents=[_common()], help="run the tasks of a benchmark as jobs, and grade the results")
     bench.add_arguments(made, _common())
 
 
@@ -120,7 +120,7 @@ def _local(add: Add) -> None:
 
 
 def _common() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
+    common = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     common.add_argument("--url", help="address of the service (or VISIONDIRECTOR_URL)")
     common.add_argument("--token", help="bearer token; VISIONDIRECTOR_TOKEN is safer, because `ps` does not show it")
     common.add_argument("--json", action="store_true", help="print JSON lines instead of text")

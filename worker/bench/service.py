@@ -45,7 +45,12 @@ def main(words: Sequence[str] | None = None) -> int:
 def run(name: str, words: Sequence[str], settings: Settings, client: Client) -> int:
     """Run one benchmark through the client's service, with the words of its command line. `settings` say who grades."""
     module, parser = opened(name)
+    parser.prog = f"visiondirector bench {name}"
     parser.add_argument("--label", default=name, metavar="WORD", help=f"of all jobs (default: {name})")
+    if name != "lgbench":
+        # A judge wants weights or a key of its own: the command that judges is said.
+        parser.set_defaults(no_grade=True)
+        parser.epilog = "Pictures are collected; the last line says how to judge them."
     args = parser.parse_args(words)
     return cast(Benchmark, module).run(args, settings, ServiceRunner(client, args.label))
 
