@@ -6,26 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from director.errors import BriefError
-from director.types import Value
+from director.types import Seed
 from tasks.files import write_whole
 from tasks.store import image_hash
-from worker.bench.cases import Key, Name
+from worker.bench.cases import Filed, Key, Name
 from worker.bench.geneval.layout import Sample
 from worker.bench.geneval.scoring import ColourClassifier, Detector, Row, judge, kept, row
 from worker.bench.run_log import open_log
 
 
-class Evaluated(Value):
+class Evaluated(Filed):
     """One judged picture, or why it could not be. `task` is a hash of the picture and its prompt."""
 
-    case: Name
-    task: str
+    arm: Name = "geneval"
+    seed: Seed = 0
     row: Row | None = None
-    error: str = ""
-
-    @property
-    def key(self) -> Key:
-        return Key(self.case, "geneval", 0)
 
 
 @dataclass(frozen=True)
