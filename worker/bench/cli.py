@@ -4,10 +4,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import Any
 
 from tasks.settings import Settings
-from worker.bench.cases import Runner
 
 BENCHMARKS: dict[str, tuple[str, str]] = {
     "loop": ("sketch_lab.loop", "the strategy table: the paper's arms, ours and controls, on the sketch studio"),
@@ -19,29 +18,6 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
 """Name -> its module below `worker.bench`, and what it measures."""
 OF_CASES = ("geneval", "imgedit", "lgbench")
 """Those whose cases a `Runner` runs; the others draw by the sketch alone."""
-
-
-class SketchBenchmark(Protocol):
-    """What the module of a benchmark of the sketch has."""
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
-
-    def run(self, args: argparse.Namespace, settings: Settings) -> int:
-        """Measure, print the table, give the exit code. Raises DirectorError and OSError."""
-        ...
-
-
-class Benchmark(Protocol):
-    """What the module of a benchmark of cases has."""
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
-
-    def run(self, args: argparse.Namespace, settings: Settings, runner: Runner) -> int:
-        """Run what is missing, grade it, print the table, give the exit code. `settings` say who grades.
-
-        Raises DirectorError and OSError.
-        """
-        ...
 
 
 def add_arguments(parser: argparse.ArgumentParser, names: Sequence[str] = tuple(BENCHMARKS)) -> None:
@@ -57,20 +33,24 @@ def run(name: str, words: Sequence[str], settings: Settings) -> int:
     module, parser = opened(name)
     try:
         if name not in OF_CASES:
-            return cast(SketchBenchmark, module).run(parser.parse_args(words), settings)
+            return module.run(parser.parse_args(words), settings)
         from worker.bench import local
 
         local.add_arguments(parser)
         args = parser.parse_args(words)
         runner = local.local_runner(args, settings)
-        return cast(Benchmark, module).run(args, runner.settings, runner)
+        return module.run(args, runner.settings, runner)
     except KeyboardInterrupt:
         print("interrupted: what is finished is kept", file=sys.stderr)
         return 130
 
 
 def opened(name: str) -> tuple[Any, argparse.ArgumentParser]:
-    """The module of a benchmark, and a parser with its own options."""
+    """The module of a benchmark, and a parser with its own options.
+
+    Its `run(args, settings)`, or `run(args, settings, runner)` with cases, runs what is missing, grades it, prints the
+    table and gives the exit code. It raises DirectorError and OSError; `settings` say who grades.
+    """
     # The name comes from the table above, never from a user's text.
     path, about = BENCHMARKS[name]
     module: Any = import_module(f"worker.bench.{path}")

@@ -73,11 +73,14 @@ def ends(found: Estimate | None) -> list[float] | None:
     return [found.low, found.high] if found and found.tasks > 1 else None
 
 
-def comparison(ours: Sequence[Parts], theirs: Sequence[Parts], metric: Metric) -> dict[str, Any]:
-    """The paired difference as the official reports have it. Each of the metrics that are averaged has something."""
-    found = difference(ours, theirs, metric, draws(len(ours)))
-    assert found, "each figure that is averaged has something to score"
-    return {"difference": found.value, "ci": ends(found), "pairs": len(ours)}
+def comparison(ours: Mapping[str, Parts], theirs: Mapping[str, Parts], names: Sequence[str]) -> dict[str, Any] | None:
+    """Ours less theirs, as the plain mean of the figures `names`, over the cases that both have; None without any."""
+    shared = [case for case in ours if case in theirs]
+    present = tuple(name for name in names if any(name in ours[case] for case in shared))
+    metric = Metric("overall", "overall", mean_of=present)
+    pairs = [ours[case] for case in shared], [theirs[case] for case in shared]
+    found = difference(*pairs, metric, draws(len(shared))) if shared else None
+    return found and {"difference": found.value, "ci": ends(found), "pairs": len(shared)}
 
 
 def summed(rows: Iterable[Parts]) -> dict[str, tuple[float, float]]:

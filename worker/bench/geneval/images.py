@@ -37,7 +37,7 @@ def evaluate(
     output: Path,
     detector: Detector,
     colours: ColourClassifier,
-    tell: Callable[[int, int], None] = lambda done, total: None,
+    tell: Callable[[int], None] = lambda done: None,
 ) -> Evaluation:
     """Judge the pictures and file each in `output`, so that an interrupted evaluation goes on where it stopped.
 
@@ -47,7 +47,7 @@ def evaluate(
     judged: dict[str, Evaluated] = {}
     missing: list[str] = []
     with open_log(output / "judged.jsonl", Evaluated, {"detector": detector.name, "colours": colours.name}) as log:
-        for number, sample in enumerate(samples):
+        for number, sample in enumerate(samples, 1):
             if not sample.path.is_file():
                 missing.append(str(sample.path))
                 continue
@@ -59,7 +59,7 @@ def evaluate(
                 found = _judge(sample, png, task, detector, colours)
                 log.add(found)
             judged[sample.case] = found
-            tell(number + 1, len(samples))
+            tell(number)
     rows = tuple(each.row for each in judged.values() if each.row)
     broken = tuple(f"{each.case}: {each.error}" for each in judged.values() if each.error)
     return Evaluation(rows, broken, tuple(missing))
