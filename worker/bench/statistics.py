@@ -94,7 +94,8 @@ def summed(rows: Iterable[Parts]) -> dict[str, tuple[float, float]]:
 
 
 def _rate(tasks: Sequence[Parts], metric: Metric) -> Callable[[Draw | None], float | None]:
-    columns = [_columns(tasks, name) for name in metric.mean_of or (metric.name,)]
+    names = metric.mean_of or (metric.name,)
+    columns = [[[_at(task, name)[part] for task in tasks] for part in (0, 1)] for name in names]
 
     def rate(draw: Draw | None) -> float | None:
         values: list[float] = []
@@ -106,11 +107,6 @@ def _rate(tasks: Sequence[Parts], metric: Metric) -> Callable[[Draw | None], flo
         return fmean(values)
 
     return rate
-
-
-def _columns(tasks: Sequence[Parts], name: str) -> tuple[list[float], list[float]]:
-    pairs = [_at(task, name) for task in tasks]
-    return [part for part, _ in pairs], [whole for _, whole in pairs]
 
 
 def _at(task: Parts, name: str) -> tuple[float, float]:
