@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from tasks.settings import Settings
+from tasks.settings import load_settings
 
 BENCHMARKS: dict[str, tuple[str, str]] = {
     "loop": ("sketch_lab.loop", "the strategy table: the paper's arms, ours and controls, on the sketch studio"),
@@ -28,16 +28,17 @@ def add_arguments(parser: argparse.ArgumentParser, names: Sequence[str] = tuple(
     parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="…", help="see bench NAME --help")
 
 
-def run(name: str, words: Sequence[str], settings: Settings) -> int:
+def run(parsed: argparse.Namespace) -> int:
     """Run one benchmark here, with the words of its command line."""
-    module, parser = opened(name)
+    module, parser = opened(parsed.name)
+    settings = load_settings()
     try:
-        if name not in OF_CASES:
-            return module.run(parser.parse_args(words), settings)
+        if parsed.name not in OF_CASES:
+            return module.run(parser.parse_args(parsed.rest), settings)
         from worker.bench import local
 
         local.add_arguments(parser)
-        args = parser.parse_args(words)
+        args = parser.parse_args(parsed.rest)
         runner = local.local_runner(args, settings)
         return module.run(args, runner.settings, runner)
     except KeyboardInterrupt:

@@ -7,6 +7,17 @@ from director.types import Region
 from worker.sketch.draw import PixelBox
 
 WHOLE = Region(x0=0, y0=0, x1=1, y1=1)
+CLEAR = Region(x0=0, y0=0, x1=1, y1=0.35)
+"""The area that is meant to stay open when nobody says which."""
+
+
+def holds(region: Region, x: float, y: float, slack: float = 0.0) -> bool:
+    """Whether a point, in fractions of the picture, lies in a region or at most `slack` outside it."""
+    return region.x0 - slack <= x <= region.x1 + slack and region.y0 - slack <= y <= region.y1 + slack
+
+
+def middle(box: Region) -> tuple[float, float]:
+    return (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
 
 
 class Page:

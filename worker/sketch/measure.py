@@ -40,7 +40,7 @@ def light(segments: Segments) -> Light:
     ys, xs = ys[::step], xs[::step]
     x, y = 2 * xs / (width - 1) - 1, 2 * ys / (height - 1) - 1
     areas = segments.flat[ys, xs][:, None] == np.array(range(1, int(segments.flat.max()) + 1))
-    corner = (np.clip((x * x + y * y) / 2, 0, 1)) ** 1.6
+    corner = np.clip((x * x + y * y) / 2, 0, 1) ** 1.6
     line = segments.seam
     away = np.abs(y - line.y) > (0.03 if line.crisp > 0.5 else 0.14)
     x, y, corner, areas, xs, ys = x[away], y[away], corner[away], areas[away], xs[away], ys[away]
