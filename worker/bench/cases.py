@@ -182,13 +182,9 @@ def works(cases: Iterable[Case], arms: Sequence[Arm], seeds: Sequence[Seed]) -> 
 def run_of(work: Work, trajectory: Trajectory, counts: Mapping[str, int], seconds: float | None) -> Run:
     """A finished trajectory as a Run. `counts` is what the seats counted beside it (steps, tokens)."""
     state = State.of(trajectory)
-    cost = Cost(
-        **state.usage.model_dump(),
-        denoising_steps=counts.get("denoising_steps"),
-        prompt_tokens=counts.get("prompt_tokens"),
-        completion_tokens=counts.get("completion_tokens"),
-        seconds=None if seconds is None else round(seconds, 3),
-    )
+    counted = {name: counts.get(name) for name in ("denoising_steps", "prompt_tokens", "completion_tokens")}
+    took = None if seconds is None else round(seconds, 3)
+    cost = Cost(**state.usage.model_dump(), **counted, seconds=took)
     return Run(
         case=work.case.id,
         arm=work.arm.name,
@@ -200,6 +196,11 @@ def run_of(work: Work, trajectory: Trajectory, counts: Mapping[str, int], second
         by=seats(trajectory),
         cost=cost,
     )
+
+
+def row_of(run: Run, case: Case, **scored: Any) -> Row:
+    """The row of a run, with what was scored or why it could not be."""
+    return Row(case=run.case, arm=run.arm, seed=run.seed, task=run.task, group=case.group, run=run, **scored)
 
 
 def failed_run(work: Work, error: str) -> Run:
