@@ -184,7 +184,7 @@ def run_of(work: Work, trajectory: Trajectory, counts: Mapping[str, int], second
     state = State.of(trajectory)
     counted = {name: counts.get(name) for name in ("denoising_steps", "prompt_tokens", "completion_tokens")}
     took = None if seconds is None else round(seconds, 3)
-    cost = Cost(**state.usage.model_dump(), **counted, seconds=took)
+    cost = Cost.model_validate({**state.usage.model_dump(), **counted, "seconds": took})
     return Run(
         case=work.case.id,
         arm=work.arm.name,

@@ -202,9 +202,8 @@ _TALL = {"headline": 0.1, "line": 0.05, "small": 0.04}
 def _place_text(comp: Comp, text: Drawable, index: int, count: int) -> None:
     region = text.region
     anchor = next((t for t in comp.things if t.noun == text.anchor), None)
-    across = comp.width if region is None else (region.x1 - region.x0) * comp.width
-    if region and region.x1 - region.x0 < 1:
-        across -= 0.05 * comp.unit
+    share = region.x1 - region.x0 if region else 1.0
+    across = share * comp.width - (0.05 * comp.unit if share < 1 else 0)
     width = min(across, comp.width - 2 * (comp.page.limits[0] + 0.02 * comp.unit))
     if anchor:
         width = min(width, max(0.34 * comp.width, (anchor.box[2] - anchor.box[0]) * 1.6))

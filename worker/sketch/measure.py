@@ -54,7 +54,7 @@ def light(segments: Segments) -> Light:
     rest = np.abs(tone - terms @ solved(terms, tone))
     good = rest <= np.quantile(rest, 0.85)
     fit, side, warm = (solved(t[good], v[good]) for t, v in ((terms, tone), (pooled, tone), (pooled, warmth)))
-    return Light(*map(float, (*side[:2], *warm[:2], 1 - np.exp(fit[2]), fit[3])), level)
+    return Light._make(map(float, (*side[:2], *warm[:2], 1 - np.exp(fit[2]), fit[3], level)))
 
 
 def _thrown(x: Values, y: Values, centre: tuple[float, float]) -> Values:

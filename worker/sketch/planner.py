@@ -128,9 +128,12 @@ def type_of(text: str) -> GoalType | None:
         if kind := _DRAWN.get(drawable.kind):
             scores[kind] = max(scores[kind], 1.0)
     best = max(scores, key=lambda kind: scores[kind])
-    # Talk about the job or the mood is not about the picture.
-    idle = _cue("mood").search(text) or (_cue("artefact").search(text) and not drawables)
-    return None if scores[best] < 1 or (scores[best] < 2.6 and idle) else best
+    return None if scores[best] < 1 or _idle(text, scores[best], bool(drawables)) else best
+
+
+def _idle(text: str, score: float, drawn: bool) -> bool:
+    """Talk about the job or the mood rather than about the picture."""
+    return score < 2.6 and (bool(_cue("mood").search(text)) or (bool(_cue("artefact").search(text)) and not drawn))
 
 
 _OPPOSED = {"dark", "bright"}
