@@ -122,7 +122,7 @@ def _completion(args: argparse.Namespace) -> int:
 
 
 def _common() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
+    common = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     common.add_argument("--url", help="address of the service (or VISIONDIRECTOR_URL)")
     common.add_argument("--token", help="bearer token; VISIONDIRECTOR_TOKEN is safer, because `ps` does not show it")
     common.add_argument("--json", action="store_true", help="print JSON lines instead of text")
