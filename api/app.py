@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import ExitStack, asynccontextmanager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -14,13 +15,12 @@ import uvicorn
 from fastapi import FastAPI
 from kombu.exceptions import OperationalError
 from prometheus_client import disable_created_metrics
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import docs, metrics, problems
 from api.auth import Authenticator
 from api.events import HEARTBEAT_SECONDS, POLL_SECONDS, EventStreams
-from api.headers import SecurityHeaders
 from api.pages.routes import pages
 from api.routes import AppState, health, router
 from api.service import Service
@@ -37,6 +37,13 @@ from tasks.store import Archive, Images, S3Store, Thumbnails
 _NO_JOB = "00000000-0000-0000-0000-000000000000"
 _JOB = re.compile(r"/v1/jobs/([0-9a-f-]{36})(?:/|$)")
 _POLLED = {"/healthz", "/readyz", "/metrics"}
+_HEADERS = {  # of every answer, for browsers and caches
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    # An answer depends on the token, and changes while a job runs.
+    "Cache-Control": "private, no-store",
+}
 log = logging.getLogger("visiondirector.api")
 
 
@@ -146,20 +153,34 @@ def open_backends(settings: Settings) -> Generator[Backends]:
 
 def _checks(backends: Backends) -> dict[str, Callable[[], bool]]:
     return {
-        "ledger": _answers(lambda: backends.ledger.epoch() is not None),
-        "storage": _answers(lambda: backends.archive.find_job(_NO_JOB) is None),
-        "broker": _answers(backends.ping),
+        "ledger": partial(_answers, lambda: backends.ledger.epoch() is not None),
+        "storage": partial(_answers, lambda: backends.archive.find_job(_NO_JOB) is None),
+        "broker": partial(_answers, backends.ping),
     }
 
 
-def _answers(check: Callable[[], bool | None]) -> Callable[[], bool]:
-    def answers() -> bool:
-        try:
-            return check() is not False
-        except StoreError:
-            return False
+def _answers(check: Callable[[], bool | None]) -> bool:
+    try:
+        return check() is not False
+    except StoreError:
+        return False
 
-    return answers
+
+class SecurityHeaders:
+    """Adds each of _HEADERS that a route has not set."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, with_headers)
 
 
 class AccessLog:

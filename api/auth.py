@@ -3,27 +3,19 @@
 import base64
 import binascii
 import hashlib
-import ipaddress
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
 
 from fastapi import Request
+from pydantic import SecretStr
 
+from api.client.client import is_loopback
 from api.problems import Problem
 from tasks.settings import Settings
 from tasks.tokens import BadSettings, Grant, Scope
 
 LOCAL_OWNER = "local"
-
-
-def is_loopback(host: str) -> bool:
-    """True for a name or address that only this machine can reach."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 @dataclass(frozen=True)
@@ -38,13 +30,8 @@ class Caller:
 
     @classmethod
     def of(cls, grant: Grant, settings: Settings) -> Self:
-        return cls(
-            owner=grant.owner,
-            scopes=grant.scopes,
-            max_in_flight=grant.max_in_flight or settings.max_in_flight,
-            max_brief_bytes=grant.max_brief_bytes or settings.max_brief_bytes,
-            max_image_bytes=grant.max_image_bytes or settings.max_image_bytes,
-        )
+        limits = ("max_in_flight", "max_brief_bytes", "max_image_bytes")
+        return cls(grant.owner, grant.scopes, *(getattr(grant, each) or getattr(settings, each) for each in limits))
 
     @property
     def reach(self) -> str | None:
@@ -64,10 +51,8 @@ class Authenticator:
         self._callers = {
             _digest(grant.token.get_secret_value()): Caller.of(grant, settings) for grant in settings.grants()
         }
-        everything = frozenset(Scope)
-        self._local = Caller(
-            LOCAL_OWNER, everything, settings.max_in_flight, settings.max_brief_bytes, settings.max_image_bytes
-        )
+        everything = Grant(owner=LOCAL_OWNER, token=SecretStr("-"), scopes=frozenset(Scope))
+        self._local = Caller.of(everything, settings)
 
     def check_bind(self, host: str) -> None:
         """Raises BadSettings when another machine could reach an API without tokens."""
@@ -129,7 +114,7 @@ def _hostname(url: str) -> str:
 
 def _unauthorized(title: str, reads: bool) -> Problem:
     # A browser asks for a password when Basic is offered; Chromium only when Basic is offered first.
-    offered: Sequence[str] = ["Basic", "Bearer"] if reads else ["Bearer"]
+    offered = ["Basic", "Bearer"] if reads else ["Bearer"]
     challenge = ", ".join(f'{scheme} realm="visiondirector"' for scheme in offered)
     return Problem(
         401, "unauthorized", title, "Send the header Authorization: Bearer TOKEN.",

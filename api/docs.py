@@ -4,7 +4,6 @@ FastAPI knows parameters and models; `OPERATIONS` has the rest in one place. tes
 every example against its schema, and schemathesis every route against what is promised here.
 """
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from fastapi import FastAPI
@@ -120,8 +119,9 @@ def _document(app: FastAPI) -> dict[str, Any]:
         "token": {"type": "http", "scheme": "bearer"},
         "password": {"type": "http", "scheme": "basic", "description": "GET only: the token is the password"},
     }
-    for name, described in _operations(found):
-        _describe(name, described)
+    for path, methods in found["paths"].items():
+        for method, described in methods.items():
+            _describe(f"{method} {path}", described)
     return found
 
 
@@ -129,12 +129,6 @@ def _schemas(model: type[BaseModel]) -> dict[str, Any]:
     mode = "validation" if model is Submission else "serialization"
     schema = model.model_json_schema(mode=mode, ref_template=_REF)
     return {**schema.pop("$defs", {}), model.__name__: schema}
-
-
-def _operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    for path, methods in document["paths"].items():
-        for method, described in methods.items():
-            yield f"{method} {path}", described
 
 
 def _describe(name: str, described: dict[str, Any]) -> None:

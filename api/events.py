@@ -9,6 +9,7 @@ waits for. It has no id and is not sent again to a reader that resumes.
 import hashlib
 import json
 import logging
+import re
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -33,12 +34,12 @@ POLL_SECONDS = 0.2
 HEARTBEAT_SECONDS = 10.0
 PROGRESS_SECONDS = 2.0
 """A `progress` event is sent after so long without another event."""
+_EVENT_ID = re.compile(r"([0-9]{1,9})\.([^\W_]{1,64})\.([0-9]{1,9})")
 
 
 class CommittedStep(NamedTuple):
-    """A committed step: the key of its snapshot, and the number of events that the trajectory has after it."""
+    """A committed step: `events` of the trajectory after it, and the key of the snapshot before."""
 
-    key: str
     n: int
     digest: str
     events: int
@@ -59,11 +60,9 @@ class EventId:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Raises Problem when `text` is not an event id."""
-        step, _, rest = text.partition(".")
-        digest, _, seq = rest.partition(".")
-        if not (_is_number(step) and _is_number(seq) and digest.isalnum() and len(digest) <= 64):
+        if not (found := _EVENT_ID.fullmatch(text)):
             raise invalid("Last-Event-ID", "is no event id of this service", "send the last id received, or none", 400)
-        return cls(int(step), digest, int(seq))
+        return cls(int(found[1]), found[2], int(found[3]))
 
 
 class EventStreams:
@@ -163,7 +162,7 @@ class EventStreams:
         base = len(self.service.snapshot(snapshot.previous).trajectory.events) if snapshot.previous else 0
         said = "\n".join(event.model_dump_json() for event in events[base:])
         digest = hashlib.sha256(said.encode()).hexdigest()[:16]
-        return CommittedStep(key, snapshot.n, digest, len(events), snapshot.previous)
+        return CommittedStep(snapshot.n, digest, len(events), snapshot.previous)
 
 
 class Reader:
@@ -212,7 +211,3 @@ def _encode(id: EventId, event: Event) -> bytes:
     # ASCII only, because some clients split lines at U+2028.
     data = json.dumps(event.model_dump(mode="json"), separators=(",", ":"))
     return format_sse_event(data_str=data, event=event.kind, id=str(id))
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 9

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from api.service import LINKS
+
 JOB = "4f2c1d0a-7b7e-5b3c-9a51-0c6d1f2e3a4b"
 NONCE = "9f86d081884c7d659a2feaa0c55ad015"
 IMAGE = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -26,8 +28,7 @@ SUMMARY: dict[str, Any] = {
     "cost": _COST, "error": None, "created": 1795455600.25, "ended": 1795455690.5,
     "links": {
         "self": f"/v1/jobs/{JOB}",
-        **{name: f"/v1/jobs/{JOB}/{name}" for name in (
-            "events", "image", "trajectory", "attempts", "report", "cancel", "requeue")},
+        **{name: f"/v1/jobs/{JOB}/{name}" for name in LINKS},
     },
 }  # fmt: skip
 

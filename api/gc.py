@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return 2
     except StoreError as error:
-        print(f"{error}\nThe next run removes the rest.", file=sys.stderr)
+        print(f"{error}\nWhat was not removed is left for the next time.", file=sys.stderr)
         return 3
     print(json.dumps(asdict(swept)) if args.json else listing(swept, args.dry_run))
     return 0

@@ -65,45 +65,55 @@ class LedgerCollector(Collector):
         self._checks = checks
 
     def collect(self) -> Iterable[Metric]:
-        ready = GaugeMetricFamily("visiondirector_ready", "1 while this part answers the API, else 0", labels=["part"])
-        for part, check in self._checks.items():
-            ready.add_metric([part], float(check()))
-        yield ready
+        ready = {part: float(check()) for part, check in self._checks.items()}
+        yield _gauge("ready", "1 while this part answers the API, else 0", "part", ready)
         try:
-            serving = self._ledger.served()
-            yield from [*self._queues(serving), *self._tallies(serving)]
+            serving, depths, tallies = self._ledger.served(), self._ledger.depths(), self._ledger.tallies()
         except StoreError:
             return
-
-    def _queues(self, serving: Mapping[str, list[str]]) -> list[Metric]:
-        depths = bounded(self._ledger.depths(), serving)
-        columns: dict[str, tuple[str, Callable[[QueueDepth], float]]] = {
-            "waiting": ("Jobs that wait for a worker", lambda depth: depth.waiting),
-            "leased": ("Jobs that a worker holds", lambda depth: depth.leased),
-            "delayed": ("Jobs that wait before another try", lambda depth: depth.delayed),
-            "unhinted": ("Jobs that wait and have no message in the broker yet", lambda depth: depth.unhinted),
-            "oldest_hint_seconds": ("Age of the oldest message of a waiting job", lambda depth: depth.oldest_ms / 1000),
-            "workers": ("Workers that serve the queue", lambda depth: len(serving.get(depth.queue, ()))),
-        }
-        found: list[Metric] = []
-        for name, (about, number) in columns.items():
-            family = GaugeMetricFamily(f"visiondirector_queue_{name}", about, labels=["queue"])
-            for depth in depths:
-                family.add_metric([depth.queue], number(depth))
-            found.append(family)
-        return [*found, _workers(serving), _jobs(depths, self._ledger.tallies().dead)]
-
-    def _tallies(self, serving: Iterable[str]) -> Iterable[Metric]:
-        tallies = self._ledger.tallies()
+        yield from _queues(bounded(depths, serving), serving, tallies.dead)
         for name, about, numbers in (
             ("lease_deaths", "Workers whose lease expired during a step", tallies.lease_deaths),
             ("dead_letters", "Jobs that failed after their last attempt", tallies.dead_letters),
         ):
-            family = CounterMetricFamily(f"visiondirector_{name}", about, labels=["queue"])
             # A series starts at 0: rate() would miss the first event otherwise.
-            for queue, number in {**dict.fromkeys(serving, 0), **_largest(numbers)}.items():
-                family.add_metric([queue], number)
-            yield family
+            counted = {**dict.fromkeys(serving, 0), **_largest(numbers)}
+            yield _filled(CounterMetricFamily(f"visiondirector_{name}", about, labels=["queue"]), counted)
+
+
+def _queues(depths: list[QueueDepth], serving: Mapping[str, list[str]], dead: int) -> Iterable[Metric]:
+    columns: dict[str, tuple[str, Callable[[QueueDepth], float]]] = {
+        "waiting": ("Jobs that wait for a worker", lambda depth: depth.waiting),
+        "leased": ("Jobs that a worker holds", lambda depth: depth.leased),
+        "delayed": ("Jobs that wait before another try", lambda depth: depth.delayed),
+        "unhinted": ("Jobs that wait and have no message in the broker yet", lambda depth: depth.unhinted),
+        "oldest_hint_seconds": ("Age of the oldest message of a waiting job", lambda depth: depth.oldest_ms / 1000),
+        "workers": ("Workers that serve the queue", lambda depth: len(serving.get(depth.queue, ()))),
+    }
+    for name, (about, number) in columns.items():
+        yield _gauge(f"queue_{name}", about, "queue", {depth.queue: number(depth) for depth in depths})
+    seats: dict[str, set[str]] = {}  # an editor that serves two models counts once
+    for queue, workers in serving.items():
+        seats.setdefault(queue.partition(".")[0], set()).update(workers)
+    sizes = {seat: len(workers) for seat, workers in sorted(seats.items())}
+    yield _gauge("workers", "Worker programs that serve a seat", "seat", sizes)
+    standing = {
+        "queued": sum(depth.waiting + depth.delayed for depth in depths),
+        "running": sum(depth.leased for depth in depths),
+        "failed": dead,
+    }
+    yield _gauge("jobs", "Jobs that have not ended, and dead letters", "status", standing)
+
+
+def _gauge(name: str, about: str, label: str, values: Mapping[str, float]) -> Metric:
+    return _filled(GaugeMetricFamily(f"visiondirector_{name}", about, labels=[label]), values)
+
+
+def _filled(family: GaugeMetricFamily | CounterMetricFamily, values: Mapping[str, float]) -> Metric:
+    """The family with a series for each value of its one label."""
+    for label, value in values.items():
+        family.add_metric([label], value)
+    return family
 
 
 def bounded(depths: Iterable[QueueDepth], serving: Mapping[str, object]) -> list[QueueDepth]:
@@ -115,14 +125,8 @@ def bounded(depths: Iterable[QueueDepth], serving: Mapping[str, object]) -> list
     rest = unserved[MOST_QUEUES:]
     if not rest:
         return [*served, *unserved]
-    other = QueueDepth(
-        queue=OTHER,
-        waiting=sum(depth.waiting for depth in rest),
-        leased=sum(depth.leased for depth in rest),
-        delayed=sum(depth.delayed for depth in rest),
-        unhinted=sum(depth.unhinted for depth in rest),
-        oldest_ms=max(depth.oldest_ms for depth in rest),
-    )
+    sums = {name: sum(getattr(depth, name) for depth in rest) for name in ("waiting", "leased", "delayed", "unhinted")}
+    other = QueueDepth(queue=OTHER, oldest_ms=max(depth.oldest_ms for depth in rest), **sums)
     return [*served, *unserved[:MOST_QUEUES], other]
 
 
@@ -134,23 +138,3 @@ def _largest(numbers: Mapping[str, int]) -> dict[str, int]:
     ordered = sorted(numbers.items(), key=lambda item: (-item[1], item[0]))
     rest = sum(number for _, number in ordered[MOST_QUEUES:])
     return dict(ordered[:MOST_QUEUES]) | ({OTHER: rest} if rest else {})
-
-
-def _workers(serving: Mapping[str, Iterable[str]]) -> Metric:
-    """Worker programs by seat: an editor that serves two models counts once."""
-    seats: dict[str, set[str]] = {}
-    for queue, workers in serving.items():
-        seats.setdefault(queue.partition(".")[0], set()).update(workers)
-    family = GaugeMetricFamily("visiondirector_workers", "Worker programs that serve a seat", labels=["seat"])
-    for seat, workers in sorted(seats.items()):
-        family.add_metric([seat], len(workers))
-    return family
-
-
-def _jobs(depths: Iterable[QueueDepth], dead: int) -> Metric:
-    family = GaugeMetricFamily("visiondirector_jobs", "Jobs that have not ended, and dead letters", labels=["status"])
-    listed = list(depths)
-    family.add_metric(["queued"], sum(depth.waiting + depth.delayed for depth in listed))
-    family.add_metric(["running"], sum(depth.leased for depth in listed))
-    family.add_metric(["failed"], dead)
-    return family

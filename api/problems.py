@@ -41,6 +41,13 @@ class ProblemDocument(BaseModel):
     errors: list[FieldError] = []
 
 
+_UNUSABLE = {  # (slug, title) by status
+    400: ("unreadable", "The request can't be read"),
+    413: ("too-large", "Too large"),
+    422: ("invalid", "The request can't be used"),
+}
+
+
 class Problem(Exception):
     """Ends a request with a problem document. `slug` is the stable part of its `type`."""
 
@@ -65,19 +72,12 @@ class Problem(Exception):
             instance=instance,
             errors=list(self.errors),
         )
-        return JSONResponse(
-            document.model_dump(),
-            status_code=self.status,
-            headers=self.headers,
-            media_type="application/problem+json",
-        )
+        return JSONResponse(document.model_dump(), self.status, self.headers, "application/problem+json")
 
 
 def invalid(field: str, message: str, fix: str = "", status: int = 422) -> Problem:
     """The problem of a field that can't be used."""
-    slug = {400: "unreadable", 413: "too-large", 422: "invalid"}[status]
-    title = {400: "The request can't be read", 413: "Too large", 422: "The request can't be used"}[status]
-    return Problem(status, slug, title, errors=[FieldError(field=field, message=message, fix=fix)])
+    return Problem(status, *_UNUSABLE[status], errors=[FieldError(field=field, message=message, fix=fix)])
 
 
 def unavailable(error: StoreError) -> Problem:
@@ -98,39 +98,30 @@ def unavailable(error: StoreError) -> Problem:
 def install(app: FastAPI) -> None:
     """Let the app answer every error with a problem document."""
 
-    async def on_problem(request: Request, error: Exception) -> Response:
-        assert isinstance(error, Problem)
-        return error.response(request.url.path)
+    async def answer(request: Request, error: Exception) -> Response:
+        return problem_of(error).response(request.url.path)
 
-    async def on_store(request: Request, error: Exception) -> Response:
-        assert isinstance(error, StoreError)
-        return unavailable(error).response(request.url.path)
+    for kind in (Problem, RequestValidationError, StoreError, BriefError, HTTPException, Exception):
+        app.add_exception_handler(kind, answer)
 
-    async def on_brief(request: Request, error: Exception) -> Response:
-        assert isinstance(error, BriefError)
-        return invalid(error.field, error.message, error.fix).response(request.url.path)
 
-    async def on_http(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        problem = Problem(error.status_code, "http", str(error.detail), headers=error.headers)
-        return problem.response(request.url.path)
-
-    async def on_fault(request: Request, error: Exception) -> Response:
-        # Starlette raises it again after this answer, and the server logs it with its traceback.
-        return Problem(500, "fault", "The service has a fault", "It has been logged.").response(request.url.path)
-
-    async def on_parameters(request: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        # The first part of each path is "query" or "header", which the name of the parameter makes clear.
-        details = [{**detail, "loc": detail["loc"][1:]} for detail in error.errors()]
-        return from_pydantic(details, {}).response(request.url.path)
-
-    app.add_exception_handler(Problem, on_problem)
-    app.add_exception_handler(RequestValidationError, on_parameters)
-    app.add_exception_handler(StoreError, on_store)
-    app.add_exception_handler(BriefError, on_brief)
-    app.add_exception_handler(HTTPException, on_http)
-    app.add_exception_handler(Exception, on_fault)
+def problem_of(error: Exception) -> Problem:
+    """The problem that any error of a request stands for."""
+    match error:
+        case Problem():
+            return error
+        case StoreError():
+            return unavailable(error)
+        case BriefError():
+            return invalid(error.field, error.message, error.fix)
+        case RequestValidationError():
+            # The first part of each path is "query" or "header", which the name of the parameter makes clear.
+            return from_pydantic([{**detail, "loc": detail["loc"][1:]} for detail in error.errors()], {})
+        case HTTPException():
+            return Problem(error.status_code, "http", str(error.detail), headers=error.headers)
+        case _:
+            # Starlette raises it again after this answer, and the server logs it with its traceback.
+            return Problem(500, "fault", "The service has a fault", "It has been logged.")
 
 
 def from_pydantic(details: Sequence[Any], models: Mapping[tuple[str, ...], type[BaseModel]]) -> Problem:
@@ -138,10 +129,8 @@ def from_pydantic(details: Sequence[Any], models: Mapping[tuple[str, ...], type[
 
     `models` maps the path of a field (without list indexes) to its model, to suggest names.
     """
-    return Problem(
-        422, "invalid", "The request can't be used",
-        errors=[_field_error(detail, models) for detail in details[:MAX_ERRORS]],
-    )  # fmt: skip
+    errors = [_field_error(detail, models) for detail in details[:MAX_ERRORS]]
+    return Problem(422, *_UNUSABLE[422], errors=errors)
 
 
 def _field_error(detail: Any, models: Mapping[tuple[str, ...], type[BaseModel]]) -> FieldError:
@@ -159,7 +148,8 @@ def _field_error(detail: Any, models: Mapping[tuple[str, ...], type[BaseModel]])
         if model and subject in public_names(model):
             path = (*path, subject)
         return FieldError(field=_dotted(path), message=message, fix=fix)
-    return FieldError(field=_dotted(path), message=_message(kind, context, str(detail["msg"])))
+    known = _MESSAGES.get(kind)
+    return FieldError(field=_dotted(path), message=known.format_map(context) if known else str(detail["msg"])[:300])
 
 
 def _suggest(name: str, known: Iterable[str]) -> str:
@@ -200,7 +190,3 @@ _MESSAGES = {
     "dict_type": "must be an object",
     "tuple_type": "must be a list",
 }
-
-
-def _message(kind: str, context: Mapping[str, Any], otherwise: str) -> str:
-    return _MESSAGES.get(kind, otherwise[:300]).format_map(context) if kind in _MESSAGES else otherwise[:300]

@@ -59,20 +59,18 @@ async def _owner(caller: SomeCaller) -> str | None:
     return caller.reach
 
 
-async def _writer(caller: SomeCaller) -> Caller:
-    caller.check(Scope.WRITE)
-    return caller
+def _with(*scopes: Scope) -> Any:
+    async def allowed(caller: SomeCaller) -> Caller:
+        caller.check(*scopes)
+        return caller
 
-
-async def _orderer(caller: SomeCaller) -> Caller:
-    caller.check(Scope.WRITE, Scope.OPERATE)
-    return caller
+    return Depends(allowed)
 
 
 Owner = Annotated[str | None, Depends(_owner)]
 """The owner whose jobs the caller may see; None: of all owners."""
-Writer = Annotated[Caller, Depends(_writer)]
-Orderer = Annotated[Caller, Depends(_orderer)]
+Writer = Annotated[Caller, _with(Scope.WRITE)]
+Orderer = Annotated[Caller, _with(Scope.WRITE, Scope.OPERATE)]
 
 
 async def _json_body(request: Request, caller: Writer) -> bytes:

@@ -7,7 +7,9 @@ from typing import Annotated, Any, Self, cast
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import from_json
 
+from api.client import models
 from api.problems import from_pydantic, invalid
+from director.report import Trouble
 from director.state import GoalCounts
 from director.types import MAX_BRIEF_BYTES, STRATEGIES, Brief, Goal, LoopSettings, Region, Seed, Value
 from tasks.jobs import MAX_LABELS, Job, JobStatus, Label, job_id
@@ -119,22 +121,12 @@ class GoalCount(GoalCounts):
     model_config = ConfigDict(extra="ignore")
 
 
-class Cost(BaseModel):
+class Cost(models.Cost):
     """What all attempts took, wasted ones included. A worker that died took its numbers with it.
 
     `gpu_seconds` is the time that editors held a GPU; VLM servers are shared, and count in calls and tokens.
     An attempt is wasted when it failed, or another one's outcome counts.
     """
-
-    seconds: float = 0
-    gpu_seconds: float = 0
-    renders: int = 0
-    denoising_steps: int = 0
-    vlm_calls: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    attempts: int = 0
-    wasted_attempts: int = 0
 
     @classmethod
     def of(cls, counted: Counted) -> Self:
@@ -142,12 +134,8 @@ class Cost(BaseModel):
         return cls(seconds=counted.ms / 1000, gpu_seconds=counted.gpu_ms / 1000, **plain)
 
 
-class JobError(BaseModel):
+class JobError(Trouble):
     """Where it failed, what was said, and what a person can do."""
-
-    boundary: str
-    message: str
-    fix: str = ""
 
 
 class JobSummary(BaseModel):
@@ -255,9 +243,5 @@ class Attempts(BaseModel):
     cost: Cost
 
 
-class Uploaded(BaseModel):
+class Uploaded(models.Uploaded):
     """A stored picture: its hash is what `brief.source` takes."""
-
-    image: str
-    width: int
-    height: int

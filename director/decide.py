@@ -85,10 +85,12 @@ def judge(
         accepted, why = True, "rollback is off"
     elif broken := _broken(goals, lost, settings, preserved):
         accepted, why = False, f"rolled back: {broken}"
-    elif settings.accept is AcceptRule.ALIGNMENT:
-        accepted, why = _by_alignment(goals, before, after)
     else:
-        accepted, why = _by_changes(gained, lost)
+        match settings.accept:
+            case AcceptRule.ALIGNMENT:
+                accepted, why = _by_alignment(goals, before, after)
+            case AcceptRule.NO_LOSS:
+                accepted, why = _by_changes(gained, lost)
     return Judgement(accepted, gained, lost, why)
 
 

@@ -1,4 +1,4 @@
-"""One shot or staged: is the brief small enough to be drawn from one instruction?"""
+"""Decides whether a brief is drawn from one instruction (one shot) or in stages."""
 
 import math
 from collections.abc import Sequence

@@ -81,7 +81,7 @@ class Round(NamedTuple):
 
     @property
     def contenders(self) -> list[Candidate]:
-        """Whom the judge has to compare now: the newest batch and who won before it."""
+        """What the judge has to compare now: the newest batch, and the winner before it."""
         before = self.comparisons[-1].selected.image if self.comparisons else None
         if before is None and self.rendered[1:]:
             before = self.rendered[0].candidates[0].image

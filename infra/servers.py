@@ -16,15 +16,14 @@ import sys
 import sysconfig
 import time
 import zipfile
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
+from types import MappingProxyType
 
 import redis
-
-from infra.files import replace_file
 
 OLDEST_REDIS = (6, 2)
 START_SECONDS = 20.0
@@ -54,15 +53,11 @@ def redis_server(
     directory: Path, port: int | None = None, fsync: str = "always", password: str | None = None
 ) -> Generator[Running]:
     """Redis with an append-only file in `directory`; `fsync` is the value of appendfsync: always, everysec or no."""
-
-    def command(port: int) -> list[str]:
-        return redis_command(directory, port, fsync, password)
-
-    def answers(port: int) -> bool:
-        return redis_answers(redis_url(port, password))
-
-    with _serve("redis", directory, port, command, answers) as (process, chosen, log):
-        yield Running(redis_url(chosen, password), chosen, process.pid, log)
+    port = _usable("redis", port)
+    url = redis_url(port, password)
+    command = redis_command(directory, port, fsync, password)
+    with _serve("redis", directory, command, lambda: redis_answers(url)) as (pid, log):
+        yield Running(url, port, pid, log)
 
 
 @contextmanager
@@ -70,17 +65,11 @@ def s3_server(
     directory: Path, port: int | None = None, key: str = "visiondirector", secret: str | None = None
 ) -> Generator[Running]:
     """S3 over the files in `directory` (a bucket is a folder). Without `secret` it makes a random one."""
-    secret = secret or secrets.token_hex(16)
-    environment = s3_environment(key, secret)
-
-    def command(port: int) -> list[str]:
-        return s3_command(directory / "objects", port)
-
-    def answers(port: int) -> bool:
-        return s3_answers(f"http://127.0.0.1:{port}", key, secret)
-
-    with _serve("s3", directory, port, command, answers, environment) as (process, chosen, log):
-        yield Running(f"http://127.0.0.1:{chosen}", chosen, process.pid, log, key, secret)
+    port, own = _usable("s3", port), secret or secrets.token_hex(16)
+    url = f"http://127.0.0.1:{port}"
+    command = s3_command(directory / "objects", port)
+    with _serve("s3", directory, command, lambda: s3_answers(url, key, own), s3_environment(key, own)) as (pid, log):
+        yield Running(url, port, pid, log, key, own)
 
 
 def redis_url(port: int, password: str | None = None, database: int = 0) -> str:
@@ -212,39 +201,51 @@ def dies_with_parent(command: list[str]) -> list[str]:
     return [setpriv, "--pdeathsig", "TERM", "--", *command] if setpriv else command
 
 
+def replace_file(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Write `data` beside `path` and rename it: no process ever sees half a file, or one with wider rights."""
+    part = path.with_name(f"{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+        file.write(data)
+        os.fchmod(file.fileno(), mode)  # the umask may have taken rights away, and an old file may have more
+    part.replace(path)
+
+
 def tail(log: Path, lines: int = 15) -> str:
     if not log.is_file():
         return "(no log)"
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) or "(the log is empty)"
 
 
+def _usable(name: str, port: int | None) -> int:
+    if port and not port_is_free(port):
+        raise ServerError(f"{name} can't use port {port}: another process listens on it")
+    return port or free_port()
+
+
 @contextmanager
 def _serve(
     name: str,
     directory: Path,
-    port: int | None,
-    command: Callable[[int], list[str]],
-    answers: Callable[[int], bool],
-    environment: dict[str, str] | None = None,
-) -> Generator[tuple[subprocess.Popen[bytes], int, Path]]:
+    command: list[str],
+    answers: Callable[[], bool],
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Generator[tuple[int, Path]]:
+    """Run the server until the block ends; gives its process id and its log."""
     directory.mkdir(parents=True, exist_ok=True)
     log = directory / f"{name}.log"
-    chosen = port or free_port()
-    if not port_is_free(chosen):
-        raise ServerError(f"{name} can't use port {chosen}: another process listens on it")
     with log.open("ab") as output:
         process = subprocess.Popen(
-            dies_with_parent(command(chosen)),
+            dies_with_parent(command),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env={**os.environ, **(environment or {})},
+            env={**os.environ, **environment},
             # Its own session: Ctrl-C reaches only the caller, which then stops the server in order.
             start_new_session=True,
         )
     try:
-        _wait(name, process, log, lambda: answers(chosen))
-        yield process, chosen, log
+        _wait(name, process, log, answers)
+        yield process.pid, log
     finally:
         _stop(process)
 

@@ -21,16 +21,14 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from signal import SIGKILL
-from types import TracebackType
 from typing import Self
 
 import httpx
 import psutil
 
 from director.errors import DirectorError
-from infra.files import replace_file
 from infra.programs import SERVERS, Program, machine_programs, prometheus_conf, supervisor_conf
-from infra.servers import CHECKOUT, ServerError, redis_answers, redis_url, s3_environment, tail
+from infra.servers import CHECKOUT, ServerError, redis_answers, redis_url, replace_file, s3_environment, tail
 from infra.state import State, load, log_path, prepare
 from infra.supervision import Process, Supervisor, kill_remaining, stack_processes
 from tasks.settings import PREFIX, load_settings
@@ -78,9 +76,7 @@ class Stack:
             raise StackError(f"a stack runs already in {self.var}: end it with `make down`, or choose another folder")
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.down()
 
     @property
@@ -93,12 +89,14 @@ class Stack:
 
     @property
     def settings(self) -> dict[str, str]:
-        """The environment of a process that belongs to the stack or uses it."""
-        return self._own_settings(self.state) | self._extra_settings
+        """The environment of a process that belongs to the stack or uses it: without stores, only their folder."""
+        own = self.state.settings() if self._machine.stores else {f"{PREFIX}RUN_DIR": str(self.var / "run")}
+        return own | self._extra_settings
 
     @property
     def api_url(self) -> str:
-        return self._api_url(self.state)
+        state = self.state
+        return state.api_url if self._machine.stores else f"http://127.0.0.1:{load_settings().api_port}"
 
     @property
     def token(self) -> str:
@@ -175,15 +173,6 @@ class Stack:
         written = {name: value if isinstance(value, str) else json.dumps(value) for name, value in of_profile.items()}
         return self._settings | {f"{PREFIX}{name.upper()}": value for name, value in written.items()}
 
-    def _own_settings(self, state: State) -> dict[str, str]:
-        """What the stack decides for its processes: where it has no stores, only their folder."""
-        if self._machine.stores:
-            return state.settings()
-        return {f"{PREFIX}RUN_DIR": str(self.var / "run")}
-
-    def _api_url(self, state: State) -> str:
-        return state.api_url if self._machine.stores else f"http://127.0.0.1:{load_settings().api_port}"
-
     def _start(self, state: State, programs: Sequence[Program], bound: bool) -> None:
         """Start the programs group by group, each group when the one before is ready."""
         self._supervisor.start(self._configure(state, programs), self._environment(state), bound)
@@ -197,7 +186,7 @@ class Stack:
         self._await(lambda: all(_answers(program.model) for program in models), names, MODEL_SECONDS)
         viewers = [program for program in programs if program.viewer]
         self._spawn(each for each in programs if each.name not in SERVERS and each not in models + viewers)
-        self._await(lambda: self._serves(state, programs), names)
+        self._await(lambda: self._serves(programs), names)
         # Flower asks the workers for their state once, at its start.
         self._spawn(viewers)
         if viewers:
@@ -218,9 +207,9 @@ class Stack:
         for program in programs:
             self._supervisor.start_program(program.name)
 
-    def _serves(self, state: State, programs: Sequence[Program]) -> bool:
+    def _serves(self, programs: Sequence[Program]) -> bool:
         """True once the API is ready, which means that it reaches Redis and S3 itself, and every worker consumes."""
-        if any(program.name == "api" for program in programs) and not _answers(f"{self._api_url(state)}/readyz"):
+        if any(program.name == "api" for program in programs) and not _answers(f"{self.api_url}/readyz"):
             return False
         # A worker touches its file once it is connected and consumes.
         return len(list((self.var / "run").glob("*.alive"))) >= sum(program.worker for program in programs)
@@ -238,8 +227,7 @@ class Stack:
             **s3_environment(state.s3_key, state.s3_secret),
             **flower,
             "PYTHONUNBUFFERED": "1",
-            **self._own_settings(state),
-            **self._extra_settings,
+            **self.settings,
         }
 
     def _await(self, ready: Callable[[], bool], names: Sequence[str], seconds: float = READY_SECONDS) -> None:

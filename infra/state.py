@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.files import replace_file
-from infra.servers import free_port, port_is_free, redis_url
+from infra.servers import free_port, port_is_free, redis_url, replace_file
 
 # In the environment of every process of a stack, so that `down` finds those whose supervisord was killed.
 MARK = "VISIONDIRECTOR_STACK"

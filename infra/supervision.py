@@ -1,7 +1,6 @@
 """Starts, controls and ends supervisord, which restarts programs that die."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -145,10 +144,8 @@ def kill_remaining(processes: Iterable[psutil.Process]) -> None:
     """Kill those that still run. `psutil` does not confuse a reused pid with the process that had it before."""
     left = [process for process in processes if process.is_running()]
     for process in left:
-        try:
-            process.send_signal(signal.SIGKILL)
-        except psutil.NoSuchProcess:
-            continue
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
     psutil.wait_procs(left, timeout=10)
 
 

@@ -54,7 +54,7 @@ def make_app(
 
 
 def celery_settings(settings: Settings) -> dict[str, Any]:
-    """Why each: the measurements are in ARCHITECTURE.md, "Settings that matter"."""
+    """ARCHITECTURE.md says why each, under "Settings that matter"."""
     return {
         "broker_transport_options": {
             "visibility_timeout": settings.visibility_timeout_s,
@@ -139,7 +139,7 @@ def _add_task(app: Celery, kind: str, child: "_Child") -> None:
             raise Ignore(end.value)
 
     step.__doc__ = f"Run {kind} step n of a job. The title is for people."
-    # Celery need not log what `run_step` has told, with its job; what it does not expect is a defect, and it does.
+    # `run_step` has logged these errors with their job; Celery logs all others, which are defects.
     app.task(name=f"director.{kind}", throws=(DirectorError,))(step)
 
 

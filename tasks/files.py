@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Writes files that are either complete or absent."""
 
 from pathlib import Path
 

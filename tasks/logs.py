@@ -1,4 +1,4 @@
-"""What every process logs: one line a record, in logfmt (key=value), so that `grep JOB var/log/*` tells a job's story.
+"""The logs of every process: one line a record, in logfmt (key=value). `grep JOB var/log/*` shows all steps of a job.
 
     time=2026-03-01T12:00:00.123Z level=info pid=71 logger=tasks.steps job=… step=3 nonce=… kind=render msg="step began"
 

@@ -1,7 +1,7 @@
-"""What workers and the reconciler count for Prometheus. What the ledger knows is told by the API (api/metrics.py).
+"""What workers and the reconciler count for Prometheus. The API exports what the ledger knows (api/metrics.py).
 
 A worker's children count into memory-mapped files of their own, which survive them; its parent adds them up when
-it is scraped. For that PROMETHEUS_MULTIPROC_DIR must be set before this module is imported (`count_in`).
+it is scraped. For that PROMETHEUS_MULTIPROC_DIR must be set before this module is imported (`worker.cli` does).
 No label takes a value from users: queues are those that workers serve.
 """
 

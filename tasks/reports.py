@@ -1,4 +1,4 @@
-"""The report page with its pictures inside: `director.report` knows how it reads, this knows what pictures weigh."""
+"""The report page with its pictures inside, in two forms: as it is served, and as one file of limited size."""
 
 from base64 import b64encode
 from collections.abc import Callable

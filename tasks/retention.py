@@ -1,4 +1,4 @@
-"""What may go: jobs that ended long ago, what broken-off work left behind, and pictures that nobody names.
+"""Removes jobs that ended long ago, remains of work that broke off, and pictures that no job names.
 
 A sweep is correct beside a running service, and may break off anywhere: the next one finds what is left.
 

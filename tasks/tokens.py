@@ -1,4 +1,4 @@
-"""Bearer tokens: whose each is, what it may do, and how much."""
+"""Bearer tokens: the owner, the scopes and the limits of each."""
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum

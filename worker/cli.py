@@ -63,8 +63,8 @@ def _parser() -> argparse.ArgumentParser:
         ("direct", _direct, _direct_arguments, "Run a brief in this process, without any server."),
         ("goals", _goals, _goals_arguments, "Print the goals that the planner finds in a brief."),
         ("doctor", _doctor, _doctor_arguments, "Check each thing that a worker depends on, a line for each."),
-        ("compose", _compose, compose.add_arguments, "Write LGBench-like tasks."),
-        ("bench", _bench, bench.add_arguments, "Measure the loop on the studio of this machine."),
+        ("compose", compose.run, compose.add_arguments, "Write LGBench-like tasks."),
+        ("bench", bench.run, bench.add_arguments, "Measure the loop on the studio of this machine."),
     ):  # fmt: skip
         command = commands.add_parser(name, help=about, description=about)
         command.set_defaults(run=run)
@@ -228,7 +228,7 @@ def _start_machine(parsed: argparse.Namespace) -> int:
         _print(failed)
         print("nothing was started: the machine lacks what stands above", file=sys.stderr)
         return FAILED
-    # The supervisor is infra's, which stands above this package: a process of its own.
+    # The supervisor is in infra, which this package may not import: so it is another process.
     command = [sys.executable, "-m", "infra.stack", "up", "--profile", opened.word, "--box", name]
     return subprocess.run(command, cwd=CHECKOUT, check=False).returncode
 
@@ -351,14 +351,6 @@ def _print(checks: "Sequence[Check]") -> None:
     for check in checks:
         finding = check.found.replace("\n", "\n" + " " * 20)
         print(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<12} {finding}")
-
-
-def _compose(parsed: argparse.Namespace) -> int:
-    return compose.run(parsed, load_settings())
-
-
-def _bench(parsed: argparse.Namespace) -> int:
-    return bench.run(parsed.name, parsed.rest, load_settings())
 
 
 if __name__ == "__main__":

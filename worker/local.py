@@ -51,7 +51,7 @@ def direct_to(
 ) -> Trajectory:
     """Run a brief into `folder`: `final.png`, `trajectory.json`, `report.html` and every picture under `images/`.
 
-    `final.png` is one of the pictures, with its imprint unless `process` says no. Raises BriefError
+    `final.png` is one of the pictures, with metadata unless `process` says no. Raises BriefError
     for a source that is no picture, SeatError when a seat fails. Nothing is written before the brief
     and its source are found usable.
     """

@@ -12,9 +12,11 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from api.client import Client, Job
-from director.transcript import Line
+from director.errors import BriefError
+from director.transcript import Line, plain
 
 SATISFIED, SHORT, USAGE, SERVICE, INTERRUPTED = 0, 1, 2, 3, 130
+_SHORTEST, _LENGTH = 8, 36  # characters of an id
 
 
 @dataclass(frozen=True)
@@ -30,18 +32,18 @@ class Screen:
         """True on a terminal that can be drawn on."""
         return self.output.is_terminal and not self.output.is_dumb_terminal and not self.as_json
 
-    def line(self, line: Line) -> None:
-        if not self.as_json:
-            self.output.print(Text(str(line), style=line.style), soft_wrap=True)
+    def line(self, *lines: Line) -> None:
+        for line in lines:
+            self.show(Text(str(line), style=line.style), soft_wrap=True)
 
     def text(self, text: str) -> None:
         """A line for programs, unchanged: tabs stay."""
         if not self.as_json:
             self.output.file.write(text + "\n")
 
-    def show(self, what: RenderableType) -> None:
+    def show(self, what: RenderableType, soft_wrap: bool | None = None) -> None:
         if not self.as_json:
-            self.output.print(what)
+            self.output.print(what, soft_wrap=soft_wrap)
 
     def note(self, text: str) -> None:
         self.notes.print(Text(text), soft_wrap=True)
@@ -64,6 +66,25 @@ class Console:
     screen: Screen
     stdin: BinaryIO
     sleep: Callable[[float], None] = time.sleep
+
+    def find(self, id: str) -> Job:
+        """The job with this id, or the only one whose id starts with it. Raises BriefError for none, or several."""
+        return self.client.job(self.full_id(id))
+
+    def full_id(self, id: str) -> str:
+        """The full id. A short one is looked up in the list of jobs."""
+        if len(id) >= _LENGTH:
+            return id
+        if len(id) < _SHORTEST:
+            raise BriefError(f"{id!r} is too short", f"give at least {_SHORTEST} characters of a job's id", "ID")
+        matching = [job for job in self.client.jobs(page=200) if job.id.startswith(id.lower())]
+        if len(matching) == 1:
+            return matching[0].id
+        if not matching:
+            raise BriefError(f"there is no job {plain(id, 40)!r}", "see `visiondirector list`", "ID")
+        raise BriefError(
+            f"{len(matching)} jobs begin with {id!r}", f"give more characters, e.g. {matching[0].id}", "ID"
+        )
 
 
 Command = Callable[[argparse.Namespace, Console], int]

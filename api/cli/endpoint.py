@@ -1,16 +1,18 @@
-"""The service that the command line uses."""
+"""The service that the command line uses, and the local stack of a checkout."""
 
 import argparse
 import json
 import os
 import shlex
+import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from api.cli.console import SATISFIED
 from api.client.client import DEFAULT_URL, TOKEN_NAME, URL_NAME
+from director.errors import BriefError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -38,3 +40,24 @@ def env(args: argparse.Namespace) -> int:
         if value:
             print(f"export {name}={shlex.quote(value)}")
     return SATISFIED
+
+
+def stack(checkout: Path) -> Callable[[argparse.Namespace], int]:
+    """`up`, `down` and `status` of the checkout's stack, as make runs them. Gives the exit code of that process."""
+
+    def run(args: argparse.Namespace) -> int:
+        if not (checkout / "infra" / "stack.py").is_file():
+            raise BriefError(
+                f"{args.command}: there is no local stack in {checkout}", "run it from a checkout of VisionDirector"
+            )
+        words = [sys.executable, "-m", "infra.stack", args.command]
+        for name in ("workers", "profile", "box"):
+            if (value := getattr(args, name, None)) is not None:
+                words += [f"--{name}", str(value)]
+        if getattr(args, "no_flower", False):
+            words.append("--no-flower")
+        if args.var:
+            words += ["--var", str(Path(args.var).resolve())]
+        return subprocess.run(words, cwd=checkout, check=False).returncode
+
+    return run

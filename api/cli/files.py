@@ -8,6 +8,7 @@ from pathlib import Path
 from api.cli.console import Console
 from api.client import Job, NotFound
 from director.errors import BriefError
+from tasks.files import write_whole
 
 
 def save(console: Console, job: Job, folder: Path, metadata: bool = True) -> Path | None:
@@ -34,13 +35,7 @@ def stem(job: Job) -> str:
 
 def write(path: Path, data: bytes) -> None:
     """Replace the file as a whole: no reader sees half of it. Raises BriefError that names the path."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            part.write_bytes(data)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        write_whole(path, data, path.with_name(f".{path.name}.{os.getpid()}"))
     except OSError as error:
         raise BriefError(f"{path}: {error.strerror}", "choose another place with -o", field="-o") from error

@@ -12,7 +12,6 @@ from rich.live import Live
 
 from api.cli import files, transcript
 from api.cli.console import INTERRUPTED, SATISFIED, SHORT, Console
-from api.cli.find import find
 from api.cli.live import JobView, LiveJob
 from api.cli.many import JobRow, JobTable
 from api.client import Event, Job, Unavailable
@@ -26,7 +25,7 @@ OUTAGES = 60
 
 
 def watch(args: argparse.Namespace, console: Console) -> int:
-    return follow(console, [find(console.client, id) for id in args.ids], Path(args.output), args.metadata)
+    return follow(console, [console.find(id) for id in args.ids], Path(args.output), args.metadata)
 
 
 def follow(console: Console, jobs: Sequence[Job], folder: Path, metadata: bool = True) -> int:
@@ -87,8 +86,7 @@ def _print_events(console: Console, view: JobView) -> Job:
         screen.line(transcript.progress_line(doing))
 
     done = console.client.wait(view.job.id, on_event=on_event, on_doing=on_doing)
-    for line in transcript.summary_lines(done):
-        screen.line(line)
+    screen.line(*transcript.summary_lines(done))
     return done
 
 

@@ -4,7 +4,6 @@ import argparse
 import re
 import sys
 import webbrowser
-from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -14,7 +13,6 @@ from rich.text import Text
 
 from api.cli import files, transcript
 from api.cli.console import SATISFIED, SHORT, Console
-from api.cli.find import find, full_id
 from api.cli.many import goals
 from api.client import Goal, Job
 from director.transcript import Line, plain
@@ -24,7 +22,7 @@ _UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 
 def show(args: argparse.Namespace, console: Console) -> int:
     for id in args.ids:
-        job = find(console.client, id)
+        job = console.find(id)
         rows = console.client.goals(job.id)
         console.screen.job(job, verdicts=[row.model_dump(mode="json") for row in rows])
         first, *rest = transcript.summary_lines(job)
@@ -32,11 +30,9 @@ def show(args: argparse.Namespace, console: Console) -> int:
         if console.screen.is_live and rows:
             console.screen.show(_goal_table(rows))
         else:
-            for line in transcript.goal_lines(rows):
-                console.screen.line(line)
+            console.screen.line(*transcript.goal_lines(rows))
         # After the goals, so that it is still on the screen when many goals have scrolled away.
-        for line in rest:
-            console.screen.line(line)
+        console.screen.line(*rest)
     return SATISFIED
 
 
@@ -104,22 +100,21 @@ def parse_time(text: str) -> float:
 def fetch(args: argparse.Namespace, console: Console) -> int:
     code = SATISFIED
     for id in args.ids:
-        job, folder = find(console.client, id), Path(args.output)
+        job, folder = console.find(id), Path(args.output)
         path = files.save(console, job, folder, args.metadata)
         saved = [path or "no picture is drawn yet", folder / f"{files.stem(job)}.json"]
         if args.report:
             page = folder / f"{files.stem(job)}.html"
             files.write(page, console.client.report(job.id))
             saved.append(page)
-        for each in saved:
-            console.screen.line(Line("saved", str(each)))
+        console.screen.line(*(Line("saved", str(each)) for each in saved))
         console.screen.data({"job": job.id, "saved": [str(each) for each in saved if isinstance(each, Path)]})
         code = code if path else SHORT
     return code
 
 
 def report(args: argparse.Namespace, console: Console) -> int:
-    job = find(console.client, args.id)
+    job = console.find(args.id)
     page = console.client.report(job.id)
     if args.output == "-" and not args.open:
         sys.stdout.buffer.write(page)
@@ -133,17 +128,11 @@ def report(args: argparse.Namespace, console: Console) -> int:
     return SATISFIED
 
 
-def cancel(args: argparse.Namespace, console: Console) -> int:
-    return _for_each(args, console, console.client.cancel)
-
-
-def requeue(args: argparse.Namespace, console: Console) -> int:
-    return _for_each(args, console, console.client.requeue)
-
-
-def _for_each(args: argparse.Namespace, console: Console, order: Callable[[str], Job]) -> int:
+def order(args: argparse.Namespace, console: Console) -> int:
+    """`cancel` and `requeue`."""
+    send = {"cancel": console.client.cancel, "requeue": console.client.requeue}[args.command]
     for id in args.ids:
-        job = order(full_id(console.client, id))
+        job = send(console.full_id(id))
         console.screen.job(job)
         console.screen.line(Line(job.status, f"{job.id[:8]}  {plain(job.doing or job.stop)}  {plain(job.title)}"))
     return SATISFIED
@@ -151,7 +140,7 @@ def _for_each(args: argparse.Namespace, console: Console, order: Callable[[str],
 
 def delete(args: argparse.Namespace, console: Console) -> int:
     for id in args.ids:
-        found = full_id(console.client, id)
+        found = console.full_id(id)
         console.client.delete(found)
         console.screen.line(Line("deleted", found))
         console.screen.data({"job": found, "deleted": True})

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import shtab
 
 from api import gc
-from api.cli import bench, endpoint, follow, jobs, local, submit
+from api.cli import bench, endpoint, follow, jobs, submit
+from api.cli.console import SATISFIED
 from director.types import STRATEGIES
 
 SHELLS = ("bash", "zsh", "fish")
@@ -25,7 +26,8 @@ def parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _submit(commands.add_parser)
     _about_jobs(commands.add_parser)
-    _bench(commands.add_parser)
+    made = commands.add_parser("bench", help="run the tasks of a benchmark as jobs, and grade the results")
+    bench.add_arguments(made, _common())
     _local(commands.add_parser)
     return parser
 
@@ -79,22 +81,17 @@ def _about_jobs(add: Add) -> None:
     fetch.set_defaults(call=jobs.fetch)
     fetch.add_argument("--report", action="store_true", help="save the report page, too")
 
-    report = add("report", parents=[_common(), _ids("?")], help="save the report page of a job")
+    report = add("report", parents=[_common(), _ids("id", None)], help="save the report page of a job")
     report.set_defaults(call=jobs.report)
     _path(report.add_argument("-o", "--output", metavar="FILE", help="file to write (-: standard output)"))
     report.add_argument("--open", action="store_true", help="show it in the browser")
 
     for name, call, about in (
-        ("cancel", jobs.cancel, "stop jobs; their pictures stay"),
-        ("requeue", jobs.requeue, "continue failed jobs at the step that failed"),
+        ("cancel", jobs.order, "stop jobs; their pictures stay"),
+        ("requeue", jobs.order, "continue failed jobs at the step that failed"),
         ("delete", jobs.delete, "delete ended jobs; the next gc removes pictures that no other job uses"),
     ):
         add(name, parents=[_common(), _ids()], help=about).set_defaults(call=call)
-
-
-def _bench(add: Add) -> None:
-    made = add("bench", help="run the tasks of a benchmark as jobs, and grade the results")
-    bench.add_arguments(made, _common())
 
 
 def _local(add: Add) -> None:
@@ -104,7 +101,7 @@ def _local(add: Add) -> None:
         ("status", "show what runs in the local stack (make status)"),
     ):
         made = add(name, help=about)
-        made.set_defaults(local=local.stack(endpoint.CHECKOUT))
+        made.set_defaults(local=endpoint.stack(endpoint.CHECKOUT))
         _path(made.add_argument("--var", metavar="DIR", help="folder of data, logs and secrets"), folder=True)
         if name == "up":
             made.add_argument("--workers", type=int, metavar="N", help="worker processes, 3 or more (default: 4)")
@@ -116,23 +113,25 @@ def _local(add: Add) -> None:
     env.set_defaults(local=endpoint.env)
     completion = add("completion", help='print completion for a shell, e.g. eval "$(visiondirector completion bash)"')
     completion.add_argument("shell", choices=SHELLS)
-    completion.set_defaults(local=local.completion(parser))
+    completion.set_defaults(local=_completion)
+
+
+def _completion(args: argparse.Namespace) -> int:
+    print(shtab.complete(parser(), shell=args.shell))
+    return SATISFIED
 
 
 def _common() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
+    common = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     common.add_argument("--url", help="address of the service (or VISIONDIRECTOR_URL)")
     common.add_argument("--token", help="bearer token; VISIONDIRECTOR_TOKEN is safer, because `ps` does not show it")
     common.add_argument("--json", action="store_true", help="print JSON lines instead of text")
     return common
 
 
-def _ids(nargs: str = "+") -> argparse.ArgumentParser:
+def _ids(name: str = "ids", nargs: str | None = "+") -> argparse.ArgumentParser:
     ids = argparse.ArgumentParser(add_help=False)
-    if nargs == "+":
-        ids.add_argument("ids", nargs="+", metavar="ID", help="id of a job, or at least its first 8 characters")
-    else:
-        ids.add_argument("id", metavar="ID", help="id of a job, or at least its first 8 characters")
+    ids.add_argument(name, nargs=nargs, metavar="ID", help="id of a job, or at least its first 8 characters")
     return ids
 
 

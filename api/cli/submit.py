@@ -4,18 +4,18 @@ import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from api.cli import transcript
-from api.cli.briefs import MAX_TITLE, read_brief
 from api.cli.console import SATISFIED, Console
 from api.cli.follow import follow
 from api.client import BadRequest, Job
+from director import intake
 from director.errors import BriefError
-from director.intake import assignments
 from director.transcript import Line, plain
 
-MAX_PNG = 200_000_000
+MAX_FILE = 200_000_000
+MAX_TITLE = 120
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,25 @@ def submit(args: argparse.Namespace, console: Console) -> int:
 def _read_briefs(args: argparse.Namespace, console: Console) -> list[JobRequest]:
     if not args.files:
         raise BriefError("there is no brief", "name a file, - for standard input, or --from PNG", "FILE")
-    settings = assignments(args.set)
+    settings = intake.assignments(args.set)
     if args.strategy:
         settings["strategy"] = args.strategy
     return [
-        JobRequest(name, read_brief(name, console.stdin, args.goals, args.title), settings, args.seed)
+        JobRequest(name, _read_brief(name, console.stdin, args.goals, args.title), settings, args.seed)
         for name in args.files
     ]
+
+
+def _read_brief(name: str, stdin: BinaryIO, with_goals: bool, title: str) -> dict[str, Any]:
+    """The brief in file `name` ("-" is standard input), in the form of the API. Its BriefErrors name the file."""
+    data = stdin.read() if name == "-" else _read(name, name)
+    try:
+        brief = intake.read_brief(data, annotated=with_goals)
+    except BriefError as error:
+        raise BriefError(f"{name}: {error.message}", error.fix, field=name) from error
+    stem = "" if name == "-" else Path(name).stem
+    named = (title or brief.title or stem)[:MAX_TITLE]
+    return brief.model_copy(update={"title": named}).model_dump(mode="json", exclude_defaults=True)
 
 
 def _read_metadata(args: argparse.Namespace) -> JobRequest:
@@ -70,7 +82,7 @@ def _read_metadata(args: argparse.Namespace) -> JobRequest:
     except BriefError as error:
         raise BriefError(f"{args.again}: {error.message}", error.fix, "--from") from error
     brief = found.brief.model_copy(update={"title": (args.title or found.brief.title)[:MAX_TITLE]})
-    settings = {**found.settings.model_dump(mode="json"), **assignments(args.set)}
+    settings = {**found.settings.model_dump(mode="json"), **intake.assignments(args.set)}
     seed = found.seed if args.seed is None else args.seed
     sent = brief.model_dump(mode="json", exclude_defaults=True)
     return JobRequest(args.again, sent, settings, seed, expects=brief.source)
@@ -104,8 +116,8 @@ def _print_submitted(console: Console, job: Job) -> None:
 def _read(name: str, option: str) -> bytes:
     path = Path(name)
     try:
-        if path.stat().st_size > MAX_PNG:
-            raise BriefError(f"{name}: it has more than {MAX_PNG:,} bytes", "name a smaller file", option)
+        if path.stat().st_size > MAX_FILE:
+            raise BriefError(f"{name}: it has more than {MAX_FILE:,} bytes", "name a smaller file", option)
         return path.read_bytes()
     except OSError as error:
         raise BriefError(f"{name}: {error.strerror}", "name a readable file", option) from error

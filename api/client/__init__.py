@@ -8,15 +8,7 @@ with Client("http://127.0.0.1:8100") as director:
 """
 
 from .client import Client
-from .errors import (
-    ApiError,
-    BadRequest,
-    Conflict,
-    FieldError,
-    NotFound,
-    Unauthorized,
-    Unavailable,
-)
+from .errors import ApiError, BadRequest, Conflict, FieldError, NotFound, Unauthorized, Unavailable
 from .models import Attempt, Attempts, BriefSent, Cost, Event, Goal, GoalCount, Job, JobError, Uploaded
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""The client itself: one synchronous surface."""
+"""The client: every call, synchronous."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import httpx
@@ -61,7 +60,7 @@ class Client:
             timeout=timeout,
             transport=transport,
             # A proxy or .netrc of the environment has no business with this machine's own service.
-            trust_env=not _is_loopback(httpx.URL(url).host),
+            trust_env=not is_loopback(httpx.URL(url).host),
         )
         self._timeout = timeout
         self._sleep = sleep
@@ -69,9 +68,7 @@ class Client:
     def __enter__(self) -> Client:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -282,24 +279,20 @@ class _Tries:
     def __init__(self, sleep: Callable[[float], None]) -> None:
         self._sleep = sleep
         self._most = RETRIES
-        self._failures = 0
-
-    @property
-    def made(self) -> int:
-        return self._failures
+        self.made = 0
 
     def reset(self, most: int) -> None:
         """It works; from now on `most` failures in a row are borne."""
         self._most = most
-        self._failures = 0
+        self.made = 0
 
     def failed(self, error: httpx.TransportError | Unavailable) -> None:
         """Pause before the next try. Raises when another one is no use, or was the last."""
         lost = error if isinstance(error, Unavailable) else Unavailable(f"no answer: {type(error).__name__}: {error}")
-        self._failures += 1
-        if self._failures > self._most or lost.status not in {0, 503}:
+        self.made += 1
+        if self.made > self._most or lost.status not in {0, 503}:
             raise lost from error
-        self._sleep(min(lost.retry_after or 0.25 * 2 ** (self._failures - 1), LONGEST_PAUSE))
+        self._sleep(min(lost.retry_after or 0.25 * 2 ** (self.made - 1), LONGEST_PAUSE))
 
 
 def _path(id: str, *rest: str) -> str:
@@ -316,7 +309,8 @@ def _seconds(time: float | datetime | None) -> float | None:
     return time
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """True for a name or address that only this machine can reach."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:

@@ -37,8 +37,8 @@ class Goal(BaseModel):
 class Cost(BaseModel):
     """The sum over all attempts of all steps, wasted ones included. `seconds` is the time that steps took."""
 
-    seconds: float = 0.0
-    gpu_seconds: float = 0.0
+    seconds: float = 0
+    gpu_seconds: float = 0
     renders: int = 0
     denoising_steps: int = 0
     vlm_calls: int = 0

@@ -7,7 +7,7 @@ from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
 
-from api.problems import Problem, unavailable
+from api.problems import Problem, problem_of
 from director.errors import StoreError
 from director.report import document, policy
 from director.report.html import html
@@ -40,10 +40,8 @@ class PageRoute(APIRoute):
         async def handled(request: Request) -> Response:
             try:
                 return await handle(request)
-            except Problem as problem:
-                return _error_page(request, problem)
-            except StoreError as error:
-                return _error_page(request, unavailable(error))
+            except (Problem, StoreError) as error:
+                return _error_page(request, problem_of(error))
 
         return handled
 

@@ -12,7 +12,7 @@ from director.report.marks import duration
 from director.report.page import tally
 from director.report.status import refreshing
 from director.transcript import count
-from tasks.jobs import ACTIVE, JobStatus
+from tasks.jobs import JobStatus
 
 _VIEWS: dict[str, tuple[JobStatus, ...]] = {
     "All": (),
@@ -33,6 +33,8 @@ _STATES = {
     JobStatus.FAILED: ("missed", "failed"),
     JobStatus.CANCELLED: ("unseen", "cancelled"),
 }
+
+_THUMBNAIL = '<img src="$src/images/best?width=128" alt="" width="64" loading="lazy">'
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def _row(job: JobSummary, view: ListView, now: float, with_owner: bool) -> Html:
     return fill_from(
         "api.pages",
         "job",
-        thumbnail=_thumbnail(job),
+        thumbnail=html(_THUMBNAIL, src=job.links["self"]) if job.renders else NOTHING,
         report=job.links["report"],
         title=job.title,
         short=job.id[:8],
@@ -128,12 +130,6 @@ def _age(seconds: float) -> str:
     return "just now"
 
 
-def _thumbnail(job: JobSummary) -> Html:
-    if not job.renders:
-        return NOTHING
-    return html('<img src="$src/images/best?width=128" alt="" width="64" loading="lazy">', src=job.links["self"])
-
-
 def _cost(job: JobSummary) -> str:
     """Rounds, pictures and time of work, with the wasted attempts."""
     cost = job.cost
@@ -142,7 +138,3 @@ def _cost(job: JobSummary) -> str:
     parts += [f"{duration(cost.gpu_seconds)} of GPU"] if cost.gpu_seconds else []
     parts += [f"{cost.wasted_attempts} wasted"] if cost.wasted_attempts else []
     return ", ".join(parts) or "nothing yet"
-
-
-def active(jobs: Sequence[JobSummary]) -> bool:
-    return any(job.status in ACTIVE for job in jobs)

@@ -7,13 +7,13 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from api.pages.answers import HEADERS, PageRoute, page
-from api.pages.listing import ListView, active, jobs_page
+from api.pages.listing import ListView, jobs_page
 from api.problems import Problem
 from api.routes import ApiState, Owner
 from api.schemas import CURSOR, JobFilter, JobList
-from director.report import Attempt, RunInfo, Trouble
+from director.report import Attempt, RunInfo
 from director.state import State
-from tasks.jobs import MAX_LABELS, JobStatus, Label
+from tasks.jobs import ACTIVE, MAX_LABELS, JobStatus, Label
 from tasks.reports import linked, standalone
 from tasks.store.thumbnails import at_least
 
@@ -43,7 +43,9 @@ def jobs(
     view = ListView(tuple(status), tuple(label), cursor, refresh == "on")
     query = JobFilter(status=status, label=label, limit=PAGE).query(owner)
     found = state.service.list(query, PAGE, cursor or None) if query else JobList(jobs=[], next=None)
-    every = (REFRESH_SECONDS if active(found.jobs) else IDLE_SECONDS) if view.refresh else 0
+    every = (
+        (REFRESH_SECONDS if any(job.status in ACTIVE for job in found.jobs) else IDLE_SECONDS) if view.refresh else 0
+    )
     service_url = str(request.base_url).rstrip("/")
     return page(jobs_page(found, view, time.time(), service_url, every), refresh=every)
 
@@ -66,7 +68,7 @@ def report(
     run = RunInfo(
         job=id,
         doing=summary.doing,
-        trouble=Trouble(**summary.error.model_dump()) if summary.error else None,
+        trouble=summary.error,
         created=summary.created,
         ended=summary.ended,
         attempts=attempts,

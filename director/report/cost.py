@@ -1,4 +1,4 @@
-"""What a job cost, and where the time went: by kind of step, with the attempts that came to nothing in sight."""
+"""What a job cost, and how long each kind of step took, wasted attempts included."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

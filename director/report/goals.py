@@ -4,7 +4,7 @@ import re
 from difflib import SequenceMatcher
 
 from director.report.html import NOTHING, Html, fill, html, join, text
-from director.report.marks import UNSEEN, mark_of, percent
+from director.report.marks import UNSEEN, mark_of
 from director.report.rounds import Book, fate
 from director.state import Round, Standing, count_goals
 from director.types import Goal, Verdict
@@ -78,7 +78,7 @@ def _cell(goal: Goal, verdict: Verdict | None, column: str, each: Round | None) 
     return fill(
         "cell",
         state=mark.name, undone=undone, column=column, goal=goal.id, sign=mark.sign, word=mark.word,
-        where=where.capitalize(), score=percent(verdict.score), evidence=verdict.evidence or "No evidence was given.",
+        where=where.capitalize(), score=f"{verdict.score:.0%}", evidence=verdict.evidence or "No evidence was given.",
         by=verdict.by,
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Markup that can't be broken into: whatever is filled into a template is escaped, unless it is markup itself."""
+"""HTML templates: whatever is filled in is escaped, unless it is markup that was made here."""
 
 import html as stdlib
 import unicodedata

@@ -1,4 +1,4 @@
-"""A verdict in a word and in a sign, so that no colour has to be seen."""
+"""The word and the sign of each verdict, so that nobody has to see a colour."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -24,10 +24,6 @@ UNSEEN = Mark("unseen", "\N{MIDDLE DOT}", "not looked at")
 
 def mark_of(verdict: Verdict | None) -> Mark:
     return MARKS[verdict.outcome] if verdict else UNSEEN
-
-
-def percent(share: float) -> str:
-    return f"{share:.0%}"
 
 
 def listed(words: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""The page: what stands where, and what is said first."""
+"""The report page: its sections in their order, and the HTML document around them."""
 
 import base64
 import hashlib

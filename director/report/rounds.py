@@ -8,14 +8,7 @@ from director.report.marks import listed
 from director.report.run_info import Pictures
 from director.state import Round, Standing, State, count_goals
 from director.transcript import count
-from director.types import (
-    ActionKind,
-    Candidate,
-    Decided,
-    GoalId,
-    ImageHash,
-    Region,
-)
+from director.types import ActionKind, Candidate, Decided, GoalId, ImageHash, Region
 
 _FEW = 5  # goals in a list that is shown unfolded
 

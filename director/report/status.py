@@ -18,6 +18,7 @@ _SIMULATED = {
     "sketch": "Sketch studio: simulated. No model made the $seats; they show the loop at work and measure nothing.",
     "tiny": "Tiny random models: the $seats are noise and mean nothing.",
 }
+_MADE = {"rendered": "pictures", "selected": "choices", "verified": "verdicts"}
 
 
 def section(state: State, run_info: RunInfo) -> Html:
@@ -77,17 +78,8 @@ def refreshing(every: int, other: str) -> Html:
 
 def simulated(state: State) -> Html:
     """Pictures and verdicts that no trained model made say so."""
-    by: dict[str, str] = {}
-    for event in state.trajectory.events:
-        match event:
-            case Rendered():
-                by["pictures"] = event.by
-            case Selected():
-                by["choices"] = event.by
-            case Verified():
-                by["verdicts"] = event.by
-            case _:
-                pass
+    made = (event for event in state.trajectory.events if isinstance(event, (Rendered, Selected, Verified)))
+    by = {_MADE[event.kind]: event.by for event in made}
     found = {kind: [seat for seat, name in by.items() if kind in name] for kind in _SIMULATED}
     return join(
         html('<p class="simulated">$said</p>', said=_SIMULATED[kind].replace("$seats", listed(seats)))

@@ -10,9 +10,10 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle
 from pathlib import Path
 
 from rich.console import Console
@@ -58,19 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(stack: Stack, out: Path, console: Console) -> list[int]:
     """Submit all briefs at once, each by its own command line. Gives the exit codes."""
     names = sorted(path.stem for path in BRIEFS.glob("*.txt"))
-    codes: dict[str, int] = {}
 
-    def follow(name: str, colour: str) -> None:
-        codes[name] = submit(stack, name, out / name, console, Text(f"{name:<{max(map(len, names))}}  ", colour))
+    def follow(name: str, colour: str) -> int:
+        return submit(stack, name, out / name, console, Text(f"{name:<{max(map(len, names))}}  ", colour))
 
-    threads = [
-        threading.Thread(target=follow, args=(name, colour)) for name, colour in zip(names, _COLOURS, strict=False)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return [codes.get(name, 2) for name in names]
+    with ThreadPoolExecutor(len(names)) as pool:
+        return list(pool.map(follow, names, cycle(_COLOURS)))
 
 
 def save_reports(stack: Stack, out: Path) -> None:

@@ -1,4 +1,4 @@
-"""Who owns which step. A Celery message is only a hint; this decides.
+"""The ledger decides who runs which step. A Celery message is only a hint.
 
 A job stands at step `n`: the number of the step to run next. Running it needs a *claim*, which gives a lease (a few
 seconds, renewed while the step runs) and a nonce (random, 128 bits). Only `commit` with that step and nonce moves the

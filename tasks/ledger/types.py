@@ -1,4 +1,4 @@
-"""The words of the ledger: what it is asked, and what it answers. Read `tasks/ledger/ledger.py` first.
+"""The types of the ledger's questions and answers. Read `tasks/ledger/ledger.py` first.
 
 Times are milliseconds of the server's clock.
 """
@@ -202,7 +202,7 @@ class QueueDepth(Value):
     waiting: int
     leased: int
     delayed: int = 0
-    unhinted: int = 0  # of those that wait: nobody was told yet
+    unhinted: int = 0  # of those that wait: no hint was sent yet
     oldest_ms: int = 0  # how long ago the oldest hint of those that wait was sent; 0: none
 
 

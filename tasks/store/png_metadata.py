@@ -1,7 +1,7 @@
-"""What a result PNG says of itself: brief, settings, seed and who drew it, so that it can be made again.
+"""The metadata of a result PNG: brief, settings, seed and editor, so that the job can be run again.
 
-Stored pictures are plain; the text is put in where a picture leaves. It holds no time, host or job id:
-the same job gives the same bytes. Read back it is a stranger's text, and checked as such.
+Stored pictures have none; it is added when a picture is sent or saved. It holds no time, host or job id, so that
+the same job gives the same bytes. Metadata that is read back is untrusted, and is checked.
 """
 
 import io
@@ -45,7 +45,7 @@ class PngMetadata(Value):
 
 
 def metadata_text(trajectory: Trajectory, image: str) -> str:
-    """The imprint of picture `image` of the trajectory, as JSON."""
+    """The metadata of picture `image` of the trajectory, as JSON."""
     drawn = (e for e in trajectory.events if isinstance(e, Rendered) and image in {c.image for c in e.candidates})
     imprint = PngMetadata(
         image=image,
@@ -67,7 +67,7 @@ def with_metadata(png: bytes, text: str) -> bytes:
 
 
 def read_png_metadata(png: bytes) -> PngMetadata:
-    """The imprint of a PNG. Raises BriefError when it has none, or one that can't be used."""
+    """The metadata of a PNG. Raises BriefError when it has none, or metadata that can't be used."""
     try:
         # Reads up to the pixels and unpacks none; Pillow bounds what compressed text may unfold to.
         with Image.open(io.BytesIO(png), formats=("PNG",)) as opened:

@@ -86,7 +86,7 @@ def tab(browser: Browser) -> Iterator[Open]:
 
 @dataclass
 class Town:
-    """The door of a house that anybody on this machine may use, and jobs that stand behind it."""
+    """An API that anybody on this machine may use, with jobs."""
 
     house: House
     url: str

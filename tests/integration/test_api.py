@@ -29,7 +29,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 @dataclass
 class Place:
-    """Where everything is, and the machines behind the door as a worker sees them."""
+    """Where everything is, and the machines behind the API as a worker sees them."""
 
     settings: Settings
     environment: dict[str, str]

@@ -1,4 +1,4 @@
-"""The door with 2,000 jobs behind it, beside a worker that has work all the time: milliseconds a GET, and memory."""
+"""The API with 2,000 jobs, beside a worker that has work all the time: milliseconds a GET, and memory."""
 
 import os
 import random

@@ -47,7 +47,7 @@ BOB = {"Authorization": "Bearer bob-token"}
 
 @dataclass
 class House:
-    """The machines behind the door, and the hints that were sent."""
+    """The machines behind the API, and the hints that were sent."""
 
     folder: Path
     tokens: dict[str, Any] = field(default_factory=lambda: {"alice": "alice-token", "bob": "bob-token"})

@@ -1,4 +1,4 @@
-"""Jobs without the HTTP door: straight into storage and ledger, as the API does it."""
+"""Jobs without the HTTP API: straight into storage and ledger, as the API does it."""
 
 import time
 import uuid

@@ -1,1 +1,1 @@
-"""Benchmarks on the studio of this machine: one module each, listed in `cli`."""
+"""Every benchmark, run in this process or through a service. Read `cases`, then `cli`, which lists them."""

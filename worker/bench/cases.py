@@ -49,7 +49,7 @@ class Case(Value):
         return Brief(text=self.text, title=self.title)
 
     def digest(self) -> str:
-        """A hash of what is asked, of whom and from which picture: a result belongs to it."""
+        """A hash of the task and its picture. A result belongs to it."""
         said = self.model_dump_json(exclude={"source"}).encode()
         picture = self.source.read_bytes() if self.source else b""
         return hashlib.blake2b(said + picture, digest_size=8).hexdigest()
@@ -101,7 +101,21 @@ class Cost(Value):
         return self.planner_calls + self.judge_calls + self.verifier_calls
 
 
-class Run(Value):
+class Filed(Value):
+    """A line of a run log. `task` is a hash of what was done; `error` marks what is to be tried again."""
+
+    case: Name
+    arm: Name
+    seed: Seed
+    task: str
+    error: str = ""
+
+    @property
+    def key(self) -> Key:
+        return Key(self.case, self.arm, self.seed)
+
+
+class Run(Filed):
     """What is left of one piece of work: where its picture lies, how it ended, what it cost.
 
     `task` is the case's digest. `picture` is relative to the run's folder; None when there is none.
@@ -109,43 +123,25 @@ class Run(Value):
     is known of the case, which is not the same as zero.
     """
 
-    case: Name
-    arm: Name
-    seed: Seed
-    task: str
     picture: str | None = None
     mode: str = ""
     found: int = 0
     stop: str = ""
     by: tuple[str, ...] = ()
     cost: Cost = Cost()
-    error: str = ""
-
-    @property
-    def key(self) -> Key:
-        return Key(self.case, self.arm, self.seed)
 
 
-class Row(Value):
+class Row(Filed):
     """A run with its score. Each figure is a part of a whole, so that rates add up over tasks.
 
     `parts["goals"] == (12, 18)` says 12 of 18 goals; a whole of 0 says that there was nothing to score.
     `detail` is what was judged, for who wants to look: it enters no figure.
     """
 
-    case: Name
-    arm: Name
-    seed: Seed
-    task: str
     group: str = ""
     parts: dict[str, tuple[float, float]] = Field(default_factory=dict[str, tuple[float, float]])
     run: Run
-    error: str = ""
     detail: tuple[dict[str, str | float | None], ...] = ()
-
-    @property
-    def key(self) -> Key:
-        return Key(self.case, self.arm, self.seed)
 
 
 class Delivery(NamedTuple):
@@ -170,7 +166,7 @@ class Runner(Protocol):
 
     @property
     def tells_each(self) -> bool:
-        """Whether people are told of each run that ends, or only now and then."""
+        """Whether each run that ends is reported, or only every twentieth part of them."""
         ...
 
     def run(self, works: Sequence[Work]) -> Iterator[Delivery]:
@@ -186,13 +182,9 @@ def works(cases: Iterable[Case], arms: Sequence[Arm], seeds: Sequence[Seed]) -> 
 def run_of(work: Work, trajectory: Trajectory, counts: Mapping[str, int], seconds: float | None) -> Run:
     """A finished trajectory as a Run. `counts` is what the seats counted beside it (steps, tokens)."""
     state = State.of(trajectory)
-    cost = Cost(
-        **state.usage.model_dump(),
-        denoising_steps=counts.get("denoising_steps"),
-        prompt_tokens=counts.get("prompt_tokens"),
-        completion_tokens=counts.get("completion_tokens"),
-        seconds=None if seconds is None else round(seconds, 3),
-    )
+    counted = {name: counts.get(name) for name in ("denoising_steps", "prompt_tokens", "completion_tokens")}
+    took = None if seconds is None else round(seconds, 3)
+    cost = Cost.model_validate({**state.usage.model_dump(), **counted, "seconds": took})
     return Run(
         case=work.case.id,
         arm=work.arm.name,
@@ -204,6 +196,11 @@ def run_of(work: Work, trajectory: Trajectory, counts: Mapping[str, int], second
         by=seats(trajectory),
         cost=cost,
     )
+
+
+def row_of(run: Run, case: Case, **scored: Any) -> Row:
+    """The row of a run, with what was scored or why it could not be."""
+    return Row(case=run.case, arm=run.arm, seed=run.seed, task=run.task, group=case.group, run=run, **scored)
 
 
 def failed_run(work: Work, error: str) -> Run:

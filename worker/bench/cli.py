@@ -4,10 +4,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import Any
 
-from tasks.settings import Settings
-from worker.bench.cases import Runner
+from tasks.settings import load_settings
 
 BENCHMARKS: dict[str, tuple[str, str]] = {
     "loop": ("sketch_lab.loop", "the strategy table: the paper's arms, ours and controls, on the sketch studio"),
@@ -21,29 +20,6 @@ OF_CASES = ("geneval", "imgedit", "lgbench")
 """Those whose cases a `Runner` runs; the others draw by the sketch alone."""
 
 
-class SketchBenchmark(Protocol):
-    """What the module of a benchmark of the sketch has."""
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
-
-    def run(self, args: argparse.Namespace, settings: Settings) -> int:
-        """Measure, print the table, give the exit code. Raises DirectorError and OSError."""
-        ...
-
-
-class Benchmark(Protocol):
-    """What the module of a benchmark of cases has."""
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
-
-    def run(self, args: argparse.Namespace, settings: Settings, runner: Runner) -> int:
-        """Run what is missing, grade it, print the table, give the exit code. `settings` say who grades.
-
-        Raises DirectorError and OSError.
-        """
-        ...
-
-
 def add_arguments(parser: argparse.ArgumentParser, names: Sequence[str] = tuple(BENCHMARKS)) -> None:
     """NAME and the words after it, which are the benchmark's own."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -52,25 +28,30 @@ def add_arguments(parser: argparse.ArgumentParser, names: Sequence[str] = tuple(
     parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="…", help="see bench NAME --help")
 
 
-def run(name: str, words: Sequence[str], settings: Settings) -> int:
+def run(parsed: argparse.Namespace) -> int:
     """Run one benchmark here, with the words of its command line."""
-    module, parser = opened(name)
+    module, parser = opened(parsed.name)
+    settings = load_settings()
     try:
-        if name not in OF_CASES:
-            return cast(SketchBenchmark, module).run(parser.parse_args(words), settings)
+        if parsed.name not in OF_CASES:
+            return module.run(parser.parse_args(parsed.rest), settings)
         from worker.bench import local
 
         local.add_arguments(parser)
-        args = parser.parse_args(words)
+        args = parser.parse_args(parsed.rest)
         runner = local.local_runner(args, settings)
-        return cast(Benchmark, module).run(args, runner.settings, runner)
+        return module.run(args, runner.settings, runner)
     except KeyboardInterrupt:
         print("interrupted: what is finished is kept", file=sys.stderr)
         return 130
 
 
 def opened(name: str) -> tuple[Any, argparse.ArgumentParser]:
-    """The module of a benchmark, and a parser with its own options."""
+    """The module of a benchmark, and a parser with its own options.
+
+    Its `run(args, settings)`, or `run(args, settings, runner)` with cases, runs what is missing, grades it, prints the
+    table and gives the exit code. It raises DirectorError and OSError; `settings` say who grades.
+    """
     # The name comes from the table above, never from a user's text.
     path, about = BENCHMARKS[name]
     module: Any = import_module(f"worker.bench.{path}")

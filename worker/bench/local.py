@@ -164,7 +164,7 @@ def _in_child(call: Callable[[_Item, Settings, Studio], _Result], item: _Item, s
 
 
 def _start_child(parent: int) -> None:
-    """Ctrl-C is the parent's to heed; and a child of a killed run would wait for work for ever."""
+    """The parent handles Ctrl-C. A child of a killed run ends, and does not wait for work for ever."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:

@@ -1,7 +1,8 @@
-"""Plots of a report as SVG, the same bytes each time: bars by goal type, gate, completion against renders, rounds."""
+"""Plots of a report as SVG, the same bytes each time: bars by goal type, gate, completion against renders."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from director.errors import BriefError
@@ -23,7 +24,6 @@ def draw_all(folder: Path, found: Report, rows: Sequence[Row]) -> list[Path]:
         ("goals-by-type", by_type(found)),
         ("completion-against-renders", against_renders(found)),
         ("gate", gate_curve(rows)),
-        ("rounds", rounds(rows)),
     ]
     folder.mkdir(parents=True, exist_ok=True)
     return [save(figure, folder / f"{name}.svg", caption(found)) for name, figure in drawn if figure]
@@ -105,34 +105,17 @@ def gate_curve(rows: Sequence[Row]) -> "Figure | None":
     runs = [row.run for row in rows if row.arm in arms and row.run.mode]
     if not runs:
         return None
-    figure, axes = blank("Gate: planned in one shot", "goals", "share of plans")
     counts = sorted({run.found for run in runs})
-    shares = [_share(run.mode == Mode.ONE_SHOT.value for run in runs if run.found == count) for count in counts]
-    axes.plot(list(PAPER_GATE), list(PAPER_GATE.values()), "o--", color="grey", label="published")
-    axes.plot(counts, shares, "o-", label=", ".join(sorted(arms)))
+    shares = [fmean(run.mode == Mode.ONE_SHOT.value for run in runs if run.found == count) for count in counts]
+    figure, axes = gate_figure(counts, shares, ", ".join(sorted(arms)))
     axes.set_ylim(-0.02, 1.02)
-    axes.legend(fontsize=8)
     return figure
 
 
-def _share(values: Any) -> float:
-    listed = list(values)
-    return sum(listed) / len(listed)
-
-
-def rounds(rows: Sequence[Row]) -> "Figure | None":
-    """How many rounds the runs of each arm took, for arms that ever take more than one."""
-    arms: dict[str, list[int]] = {}
-    for row in rows:
-        arms.setdefault(row.arm, []).append(int(row.run.cost.rounds))
-    arms = {name: taken for name, taken in arms.items() if max(taken) > 1}
-    if not arms:
-        return None
-    figure, axes = blank("Rounds", "rounds", "share of tasks")
-    most = max(max(taken) for taken in arms.values())
-    width = 0.8 / len(arms)
-    for n, (name, taken) in enumerate(arms.items()):
-        places = [r + (n - (len(arms) - 1) / 2) * width for r in range(1, most + 1)]
-        axes.bar(places, [taken.count(r) / len(taken) for r in range(1, most + 1)], width, label=name)
+def gate_figure(counts: Sequence[int], shares: Sequence[float], label: str) -> "tuple[Figure, Axes]":
+    """The share of one-shot plans by number of goals, beside the published one."""
+    figure, axes = blank("Gate: planned in one shot", "goals", "share of plans")
+    axes.plot(list(PAPER_GATE), list(PAPER_GATE.values()), "o--", color="grey", label="published")
+    axes.plot(counts, shares, "o-", label=label)
     axes.legend(fontsize=8)
-    return figure
+    return figure, axes

@@ -1,4 +1,4 @@
-"""The folder of a run, and the log in it: the same layout whoever ran the cases, so that whoever may grade them.
+"""The folder of a run, and the log in it: the same layout for every `Runner`, so that any grader can read it.
 
     runs.jsonl                         what is finished, one line each
     pictures/<arm>/<case>-<seed>.png   what was delivered
@@ -13,13 +13,13 @@ import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Generic, Protocol, Self, TypeVar, cast
+from typing import Any, BinaryIO, Generic, TypeVar, cast
 
 from pydantic import ValidationError
 
 from director.errors import BriefError
 from director.types import Seed
-from worker.bench.cases import Case, Key, Run, Work
+from worker.bench.cases import Case, Filed, Key, Run, Work
 
 
 def described(works: Sequence[Work], studio: str, seed: Seed) -> dict[str, Any]:
@@ -60,24 +60,6 @@ def picture(folder: Path, run: Run) -> bytes:
 
 
 # --- the log ----------------------------------------------------------------------------------
-
-
-class Filed(Protocol):
-    """A pydantic value with a key. `error` marks what is to be tried again."""
-
-    @property
-    def key(self) -> Key: ...
-
-    @property
-    def error(self) -> str: ...
-
-    @property
-    def task(self) -> str: ...
-
-    def model_dump_json(self, *, exclude_defaults: bool) -> str: ...
-
-    @classmethod
-    def model_validate(cls, obj: Any) -> Self: ...
 
 
 _F = TypeVar("_F", bound=Filed)

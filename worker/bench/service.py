@@ -8,7 +8,7 @@ import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from api.client import ApiError, Client, Job, NotFound, Unavailable
 from director.errors import BriefError, DirectorError
@@ -16,7 +16,7 @@ from director.transcript import plain
 from director.types import Trajectory
 from tasks.settings import Settings, load_settings
 from worker.bench.cases import Delivery, Work, failed_run, run_of
-from worker.bench.cli import OF_CASES, Benchmark, add_arguments, opened
+from worker.bench.cli import OF_CASES, add_arguments, opened
 
 FAILED, USAGE, UNAVAILABLE, INTERRUPTED = 1, 2, 3, 130
 
@@ -45,9 +45,14 @@ def main(words: Sequence[str] | None = None) -> int:
 def run(name: str, words: Sequence[str], settings: Settings, client: Client) -> int:
     """Run one benchmark through the client's service, with the words of its command line. `settings` say who grades."""
     module, parser = opened(name)
+    parser.prog = f"visiondirector bench {name}"
     parser.add_argument("--label", default=name, metavar="WORD", help=f"of all jobs (default: {name})")
+    if name != "lgbench":
+        # A judge wants weights or a key of its own: the command that judges is said.
+        parser.set_defaults(no_grade=True)
+        parser.epilog = "Pictures are collected; the last line says how to judge them."
     args = parser.parse_args(words)
-    return cast(Benchmark, module).run(args, settings, ServiceRunner(client, args.label))
+    return module.run(args, settings, ServiceRunner(client, args.label))
 
 
 @dataclass(frozen=True)

@@ -73,11 +73,14 @@ def ends(found: Estimate | None) -> list[float] | None:
     return [found.low, found.high] if found and found.tasks > 1 else None
 
 
-def comparison(ours: Sequence[Parts], theirs: Sequence[Parts], metric: Metric) -> dict[str, Any]:
-    """The paired difference as the official reports have it. Each of the metrics that are averaged has something."""
-    found = difference(ours, theirs, metric, draws(len(ours)))
-    assert found, "each figure that is averaged has something to score"
-    return {"difference": found.value, "ci": ends(found), "pairs": len(ours)}
+def comparison(ours: Mapping[str, Parts], theirs: Mapping[str, Parts], names: Sequence[str]) -> dict[str, Any] | None:
+    """Ours less theirs, as the plain mean of the figures `names`, over the cases that both have; None without any."""
+    shared = [case for case in ours if case in theirs]
+    present = tuple(name for name in names if any(name in ours[case] for case in shared))
+    metric = Metric("overall", "overall", mean_of=present)
+    pairs = [ours[case] for case in shared], [theirs[case] for case in shared]
+    found = difference(*pairs, metric, draws(len(shared))) if shared else None
+    return found and {"difference": found.value, "ci": ends(found), "pairs": len(shared)}
 
 
 def summed(rows: Iterable[Parts]) -> dict[str, tuple[float, float]]:
@@ -91,7 +94,8 @@ def summed(rows: Iterable[Parts]) -> dict[str, tuple[float, float]]:
 
 
 def _rate(tasks: Sequence[Parts], metric: Metric) -> Callable[[Draw | None], float | None]:
-    columns = [_columns(tasks, name) for name in metric.mean_of or (metric.name,)]
+    names = metric.mean_of or (metric.name,)
+    columns = [[[_at(task, name)[part] for task in tasks] for part in (0, 1)] for name in names]
 
     def rate(draw: Draw | None) -> float | None:
         values: list[float] = []
@@ -103,11 +107,6 @@ def _rate(tasks: Sequence[Parts], metric: Metric) -> Callable[[Draw | None], flo
         return fmean(values)
 
     return rate
-
-
-def _columns(tasks: Sequence[Parts], name: str) -> tuple[list[float], list[float]]:
-    pairs = [_at(task, name) for task in tasks]
-    return [part for part, _ in pairs], [whole for _, whole in pairs]
 
 
 def _at(task: Parts, name: str) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from pydantic import Field
 
 from director.types import Value
-from worker.bench.cases import Cost, Row
+from worker.bench.cases import Row
 from worker.bench.statistics import Metric, Parts, difference, draws, estimate, summed
 
 COSTS = (
@@ -56,22 +56,19 @@ def report(
     metrics: Sequence[Metric],
     controls: Sequence[str] = (),
     against: str = "",
-    headline: str = "",
     notes: Sequence[str] = (),
 ) -> Report:
-    """Estimates for each arm, and paired differences of `headline` from the arm `against` and each control.
+    """Estimates for each arm, and paired differences of the first metric from the arm `against` and each control.
 
-    The first metric is the headline unless another is named. Arms stand in the order of their first row.
+    Arms stand in the order of their first row.
     """
     arms = by_arm(rows)
-    headline = headline or metrics[0].name
-    head = next(metric for metric in metrics if metric.name == headline)
     shown = (*metrics, *COSTS)
     return Report(
         benchmark=benchmark,
         facts=record,
         rows=tuple(_row(arm, shown) for arm in arms),
-        differences=tuple(_gaps(arms, controls, (against, *controls), head)),
+        differences=tuple(_gaps(arms, controls, (against, *controls), metrics[0])),
         controls=tuple(controls),
         unscored={
             arm.name: f"{len(arm.failed)} runs failed: {', '.join(arm.failed[:5])}" for arm in arms if arm.failed
@@ -90,17 +87,14 @@ def by_arm(rows: Iterable[Row]) -> list[Arms]:
         if row.error:
             failed.setdefault(row.arm, []).append(row.case)
         else:
-            tasks.setdefault(row.case, []).append({**row.parts, **cost_parts(row.run.cost)})
+            cost = {**row.run.cost.model_dump(), "vlm_calls": row.run.cost.vlm_calls}
+            # What was not measured has no part.
+            costs = {name: (float(value), 1.0) for name, value in cost.items() if value is not None}
+            tasks.setdefault(row.case, []).append({**row.parts, **costs})
     return [
         Arms(name, {case: summed(each) for case, each in tasks.items()}, tuple(failed.get(name, ())))
         for name, tasks in names.items()
     ]
-
-
-def cost_parts(cost: Cost) -> Parts:
-    """A run's cost as parts of one run; what was not measured has no part."""
-    values = {**cost.model_dump(), "vlm_calls": cost.vlm_calls}
-    return {name: (float(value), 1.0) for name, value in values.items() if value is not None}
 
 
 def _row(arm: Arms, metrics: Sequence[Metric]) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
+from httpx import HTTPError
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -32,13 +34,14 @@ def examine(settings: Settings) -> list[Check]:
         "bucket": _bucket,
         "workers": _workers,
     }
-    return [_check(name, examination, settings) for name, examination in examinations.items()]
+    return [checked(name, partial(examination, settings)) for name, examination in examinations.items()]
 
 
-def _check(name: str, examination: Callable[[Settings], str], settings: Settings) -> Check:
+def checked(name: str, look: Callable[[], str]) -> Check:
+    """What `look` finds, or says in an error."""
     try:
-        return Check(name, True, examination(settings))
-    except (DirectorError, RedisError, OSError) as error:
+        return Check(name, True, look())
+    except (DirectorError, RedisError, HTTPError, OSError, ValueError) as error:
         return Check(name, False, str(error))
 
 

@@ -1,4 +1,4 @@
-"""What a profile needs and whether it is there: said before a night is lost.
+"""What a profile needs, and whether it is there.
 
 A dry run looks at the profile alone. The machine's part (cards, memory, libraries, weights) can be checked before
 anything runs, the rest once it does.
@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib import util
@@ -21,12 +21,10 @@ from urllib.parse import urlsplit
 import httpx
 import psutil
 from redis import Redis
-from redis.exceptions import RedisError
 
-from director.errors import DirectorError
 from director.seats import STEP_KINDS
 from tasks.settings import MAX_STEP_S, Settings
-from worker.checks.doctor import Check
+from worker.checks.doctor import Check, checked
 from worker.profiles import Machine, ModelServer, Opened, Profile
 from worker.profiles.budget import GIB, budgets
 from worker.profiles.counts import Unknown, checkpoint
@@ -45,8 +43,8 @@ def on_paper(opened: Opened) -> Lines:
     """The profile itself: it needs no GPU, no weights and no server."""
     profile = opened.profile
     yield Check("profile", True, f"{opened.word}: {profile.about}")
-    yield _checked("queues", lambda: _queues(profile))
-    yield _checked("endpoints", lambda: _endpoints(profile))
+    yield checked("queues", lambda: _queues(profile))
+    yield checked("endpoints", lambda: _endpoints(profile))
     try:
         for budget in budgets(profile):
             yield Check("memory", budget.fits, budget.table())
@@ -70,26 +68,26 @@ def announced(opened: Opened, machine: Machine) -> Lines:
 
 def of_machine(opened: Opened, machine: Machine, settings: Settings) -> Lines:
     """Cards, memory, libraries and weights: all that must be there before a start."""
-    yield _checked("memory", lambda: _machine_memory(machine))
+    yield checked("memory", lambda: _machine_memory(machine))
     if machine.gpus:
-        yield _checked("gpus", lambda: _gpus(machine))
+        yield checked("gpus", lambda: _gpus(machine))
     on_gpus = any(server.gpus for server in machine.servers)
     if machine.servers:
-        yield _checked("sglang", lambda: _sglang(settings, on_gpus))
+        yield checked("sglang", lambda: _sglang(settings, on_gpus))
     if on_gpus:
-        yield _checked("nvcc", lambda: _nvcc(os.environ))
+        yield checked("nvcc", lambda: _nvcc(os.environ))
     if opened.profile.editors and any("editor" in group.seats for group in machine.workers):
-        yield _checked("libraries", _libraries)
+        yield checked("libraries", _libraries)
         if machine.gpus:
-            yield _checked("cuda", _cuda)
+            yield checked("cuda", _cuda)
     for path, repository in _weights(opened.profile):
         if Path(path).name.startswith("tiny-"):
             continue
-        yield _checked("weights", lambda path=path, repository=repository: _on_disk(Path(path), repository))
+        yield checked("weights", lambda path=path, repository=repository: _on_disk(Path(path), repository))
     for path in _loras(opened.profile):
         yield Check("lora", path.is_file(), f"{path}" if path.is_file() else f"there is no {path}: mend `loras`")
     for server in machine.servers:
-        yield _checked("port", lambda server=server: _port(server))
+        yield checked("port", lambda server=server: _port(server))
 
 
 def of_running(opened: Opened, settings: Settings) -> Lines:
@@ -99,15 +97,8 @@ def of_running(opened: Opened, settings: Settings) -> Lines:
 
         seats = {(seat.url, seat.model): seat for seat in (config.planner, config.judge, config.verifier)}
         for seat in seats.values():
-            yield _checked("server", lambda seat=seat: examine(seat))
-    yield _checked("clock", lambda: _clock(settings))
-
-
-def _checked(name: str, look: Callable[[], str]) -> Check:
-    try:
-        return Check(name, True, look())
-    except (DirectorError, RedisError, httpx.HTTPError, OSError, ValueError) as error:
-        return Check(name, False, str(error))
+            yield checked("server", lambda seat=seat: examine(seat))
+    yield checked("clock", lambda: _clock(settings))
 
 
 # --- on paper -----------------------------------------------------------------------------------

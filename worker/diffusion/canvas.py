@@ -1,4 +1,4 @@
-"""What a pipeline's canvas is to a picture: pad and un-pad, the mask's raster, compositing. numpy and Pillow only.
+"""Fits pictures to a pipeline's canvas and back: padding, the mask's raster, compositing. numpy and Pillow only.
 
 Pixels are uint8 (height, width, 3); sizes are (width, height); boxes are left, top, right, bottom in pixels.
 """

@@ -1,4 +1,4 @@
-"""The editor's seat over diffusers pipelines: which ones, of what quality, and how much at once is settings.
+"""The editor's seat over diffusers pipelines. Settings say which, of what quality, and how many pictures at once.
 
 A request is one micro-grid: the prompt is encoded once, the seeds go through the transformer in one call where that
 equals separate calls, and one by one where it does not. What lies outside a mask comes back bit for bit.
@@ -213,7 +213,7 @@ def _called(
         return None
     finally:
         if not finished:
-            job.loaded.settle()
+            pipe.maybe_free_model_hooks()  # back to where a finished call leaves it
     if images.shape[1:3] != inputs.canvas[::-1]:
         raise ValueError(f"{job.pipeline} gave {images.shape[2]} x {images.shape[1]} for a canvas of {inputs.canvas}")
     if not np.isfinite(images).all():

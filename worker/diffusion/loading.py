@@ -1,4 +1,4 @@
-"""From a line of settings to a pipeline in memory: weights from disk, LoRAs, and the speed levers that it supports."""
+"""Loads a pipeline as its settings say: weights from disk, LoRAs, and the options for speed that it supports."""
 
 import gc
 import logging
@@ -65,10 +65,6 @@ class Loaded:
                 str(file.parent), weight_name=file.name, adapter_name=name, local_files_only=True
             )
             self.loras.add(name)
-
-    def settle(self) -> None:
-        """Bring a pipeline whose call was interrupted back to where a finished call leaves it."""
-        self.pipe.maybe_free_model_hooks()
 
 
 class PipelineCache:
@@ -159,20 +155,18 @@ def _place(config: PipelineConfig, pipe: Any) -> None:
 def pull_levers(config: PipelineConfig, pipe: Any) -> tuple[str, ...]:
     """Switch on what the settings ask for; gives what the transformer or the VAE does not have."""
     transformer, vae = pipe.transformer, pipe.vae
-    levers: list[tuple[str, Any, str, tuple[Any, ...], dict[str, Any]]] = []
-    if config.attention:
-        levers.append(("attention", transformer, "set_attention_backend", (config.attention,), {}))
-    if config.cache:
-        cache = getattr(diffusers(), _CACHES[config.cache.kind])(**config.cache.options)
-        levers.append(("cache", transformer, "enable_cache", (cache,), {}))
-    if config.compile:
-        levers.append(("compile", transformer, "compile_repeated_blocks", (), {"fullgraph": True}))
-    if config.vae_slicing:
-        levers.append(("vae_slicing", vae, "enable_slicing", (), {}))
-    if config.vae_tiling:
-        levers.append(("vae_tiling", vae, "enable_tiling", (), {}))
+    cache = config.cache and getattr(diffusers(), _CACHES[config.cache.kind])(**config.cache.options)
+    levers: tuple[tuple[str, Any, str, tuple[Any, ...], dict[str, Any]], ...] = (
+        ("attention", transformer, "set_attention_backend", (config.attention,), {}),
+        ("cache", transformer, "enable_cache", (cache,), {}),
+        ("compile", transformer, "compile_repeated_blocks", (), {"fullgraph": True}),
+        ("vae_slicing", vae, "enable_slicing", (), {}),
+        ("vae_tiling", vae, "enable_tiling", (), {}),
+    )
     skipped: list[str] = []
     for lever, owner, method, positional, named in levers:
+        if not getattr(config, lever):
+            continue
         if hasattr(owner, method) and not (lever == "compile" and not getattr(owner, "_repeated_blocks", None)):
             getattr(owner, method)(*positional, **named)
         else:

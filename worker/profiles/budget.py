@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from worker.diffusion.config import PipelineConfig
 from worker.diffusion.families import FAMILIES, Task
-from worker.profiles.counts import Checkpoint, Config, Count, checkpoint, kv_bytes_per_token
+from worker.profiles.counts import Config, Count, checkpoint, kv_bytes_per_token
 from worker.profiles.shape import Machine, ModelServer, Profile, WorkerGroup
 
 GIB = 2**30
@@ -62,10 +62,9 @@ def budgets(profile: Profile) -> tuple[Budget, ...]:
     """One for each card and each machine. Raises Unknown for a checkpoint that nothing is known of."""
     computed: list[Budget] = []
     for name, machine in profile.boxes.items():
-        cards = [
-            Budget(f"{name}, GPU {n}", size, _card_parts(profile, machine, n)) for n, size in enumerate(machine.gpus)
-        ]
-        computed += [*cards, Budget(f"{name}, memory", machine.memory, _memory_parts(profile, machine))]
+        for n, size in enumerate(machine.gpus):
+            computed.append(Budget(f"{name}, GPU {n}", size, _card_parts(profile, machine, n)))
+        computed.append(Budget(f"{name}, memory", machine.memory, _memory_parts(profile, machine)))
     return tuple(computed)
 
 
@@ -87,7 +86,7 @@ def _static(server: ModelServer) -> tuple[float, float]:
     config = checkpoint(server.model).parts["model"]
     shards = max(1, len(server.gpus))
     cache = server.tokens * kv_bytes_per_token(config) / shards / GIB
-    return _stored(_count(server.model), server.weights == "fp8", 2) / shards, cache
+    return _stored(checkpoint(server.model).counts()["model"], server.weights == "fp8", 2) / shards, cache
 
 
 def _working(server: ModelServer) -> float:
@@ -97,19 +96,12 @@ def _working(server: ModelServer) -> float:
 
 def _server_parts(server: ModelServer) -> tuple[Part, ...]:
     weights, cache = _static(server)
+    shard = f", 1 of {len(server.gpus)} shards" if len(server.gpus) > 1 else ""
     return (
-        Part(f"{server.name}: weights of {server.served}, {server.weights}{_shard(server)}", weights),
+        Part(f"{server.name}: weights of {server.served}, {server.weights}{shard}", weights),
         Part(f"{server.name}: KV cache of {server.tokens} tokens, embedded pictures", cache + PICTURES_MIB / 1024),
         Part(f"{server.name}: prefill of {server.prefill} tokens, graphs, context", _working(server) + CUDA_CONTEXT),
     )
-
-
-def _shard(server: ModelServer) -> str:
-    return f", 1 of {len(server.gpus)} shards" if len(server.gpus) > 1 else ""
-
-
-def _count(path: str) -> Count:
-    return checkpoint(path).counts()["model"]
 
 
 # --- diffusers ----------------------------------------------------------------------------------
@@ -141,7 +133,8 @@ def _resident(used: Mapping[str, PipelineConfig]) -> list[Part]:
     parts: list[Part] = []
     passing = 0.0
     for name, config in used.items():
-        sizes, leaf = _sizes(config), _largest_leaf(config)
+        sizes, parts_of = _sizes(config), checkpoint(config.path).parts
+        leaf = max(map(_leaf, parts_of.values())) * _BYTES[config.dtype] / GIB
         stays = {
             "none": tuple(sizes),
             "encoders": tuple(part for part in sizes if not part.startswith("text_encoder")),
@@ -163,10 +156,8 @@ def _resident(used: Mapping[str, PipelineConfig]) -> list[Part]:
 def _sizes(config: PipelineConfig) -> dict[str, float]:
     """GiB of each part of a pipeline as it is stored."""
     counts = checkpoint(config.path).counts()
-    wide = _BYTES[config.dtype]
-    return {
-        part: _stored(count, config.quantize == "fp8" and part == "transformer", wide) for part, count in counts.items()
-    }
+    fp8 = ("transformer",) if config.quantize == "fp8" else ()
+    return {part: _stored(count, part in fp8, _BYTES[config.dtype]) for part, count in counts.items()}
 
 
 def _stored(count: Count, fp8: bool, wide: int) -> float:
@@ -174,13 +165,8 @@ def _stored(count: Count, fp8: bool, wide: int) -> float:
     return (count.blocks * (1 if fp8 else wide) + count.rest * wide) / GIB
 
 
-def _largest_leaf(config: PipelineConfig) -> float:
-    """GiB of the largest single layer that is moved: an embedding of the text encoders, or a linear."""
-    wide = _BYTES[config.dtype]
-    return max(_leaf(part) for part in checkpoint(config.path).parts.values()) * wide / GIB
-
-
 def _leaf(config: Config) -> int:
+    """Parameters of the largest single layer that is moved: an embedding of a text encoder, or a linear."""
     text = config.get("text_config", config)
     width = text.get("hidden_size") or text.get("d_model")
     if width:
@@ -242,5 +228,5 @@ def _off_the_card(config: PipelineConfig, parts: Iterable[str]) -> tuple[str, ..
 
 def _whole(config: PipelineConfig) -> float:
     """GiB of the checkpoint as it is read, before it is quantised or moved."""
-    found: Checkpoint = checkpoint(config.path)
-    return sum(count.total for count in found.counts().values()) * _BYTES[config.dtype] / GIB
+    counts = checkpoint(config.path).counts()
+    return sum(count.total for count in counts.values()) * _BYTES[config.dtype] / GIB

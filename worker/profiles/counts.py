@@ -46,7 +46,7 @@ class Unknown(ValueError):
 
 
 def checkpoint(path: str) -> Checkpoint:
-    """What lies in a folder or, while nothing does, what its name stands for. Raises Unknown.
+    """The checkpoint in a folder or, while it is empty, the known one of that name. Raises Unknown.
 
     A tiny checkpoint that is not made yet has no parts.
     """
@@ -138,12 +138,8 @@ def _qwen3_vl(config: Config) -> Count:
 
 def _qwen2_5_vl(config: Config) -> Count:
     v = config["vision_config"]
-    h, inner, out, wide = (
-        v["hidden_size"],
-        v["intermediate_size"],
-        v["out_hidden_size"],
-        v.get("spatial_merge_size", 2) ** 2,
-    )
+    h, inner, out = v["hidden_size"], v["intermediate_size"], v["out_hidden_size"]
+    wide = v.get("spatial_merge_size", 2) ** 2
     patches = v.get("in_channels", 3) * v.get("temporal_patch_size", 2) * v.get("patch_size", 14) ** 2 * h
     block = _linear(h, 3 * h) + _linear(h, h) + 2 * _linear(h, inner) + _linear(inner, h) + 2 * h
     vision = patches + v["depth"] * block + h + _linear(wide * h, wide * h) + _linear(wide * h, out)
@@ -174,13 +170,9 @@ def _width(config: Config) -> int:
     return config["num_attention_heads"] * config["attention_head_dim"]
 
 
-def _feed_forward(w: int) -> int:
-    return _linear(w, 4 * w) + _linear(4 * w, w)
-
-
 def _joint_block(w: int, head: int) -> int:
     """Two streams, picture and text: joint attention, feed-forward each."""
-    return 8 * _linear(w, w) + 4 * head + 2 * _feed_forward(w)
+    return 8 * _linear(w, w) + 4 * head + 2 * (_linear(w, 4 * w) + _linear(4 * w, w))
 
 
 def _modulations(w: int) -> int:
@@ -211,11 +203,6 @@ def _flux(config: Config) -> Count:
     return Count(blocks, conditions + inputs + output + norms)
 
 
-def _autoencoder(parameters: int) -> Callable[[Config], Count]:
-    """Autoencoders are small and all alike: the count of the one that the family uses."""
-    return lambda _: Count(0, parameters)
-
-
 _COUNTERS: Mapping[str, Callable[[Config], Count]] = {
     "qwen3_vl": _qwen3_vl,
     "qwen2_5_vl": _qwen2_5_vl,
@@ -223,6 +210,7 @@ _COUNTERS: Mapping[str, Callable[[Config], Count]] = {
     "clip_text_model": _clip_text,
     "QwenImageTransformer2DModel": _qwen_image,
     "FluxTransformer2DModel": _flux,
-    "AutoencoderKLQwenImage": _autoencoder(126_892_531),
-    "AutoencoderKL": _autoencoder(83_819_683),
+    # Autoencoders are small and all alike: the count of the one that the family uses.
+    "AutoencoderKLQwenImage": lambda _: Count(0, 126_892_531),
+    "AutoencoderKL": lambda _: Count(0, 83_819_683),
 }

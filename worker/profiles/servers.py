@@ -1,4 +1,4 @@
-"""The SGLang servers of a profile: their command lines, and a block in which those run that did not answer yet."""
+"""The SGLang servers of a profile: their command lines, and a context that starts those that do not answer."""
 
 import os
 import shutil

@@ -9,6 +9,7 @@ import numpy as np
 from director.types import Region
 from worker.sketch import draw, glyphs, measure, typeset
 from worker.sketch.language import Drawable
+from worker.sketch.layout import CLEAR, holds, middle
 from worker.sketch.lexicon import nouns
 from worker.sketch.match_text import NO_MATCH, TextMatch, as_written, find_along, find_line
 from worker.sketch.segment import Segments, Thing
@@ -75,9 +76,8 @@ def _thing(segments: Segments, wanted: Drawable) -> Finding:
         return Finding(0.95 if number >= 2 else 0.06, f"found {number} {label}")
     if wanted.count == 1:
         best = max((t.like(wanted.name) for t in placed), default=0.0)
-        return Finding(
-            _sure(best, LIKE - 0.06, 0.1) if placed else 0.05, f"found {label}" if placed else _instead(tinted, label)
-        )
+        instead = f"found {label}, but not where or as large as asked" if tinted else f"no {label} found"
+        return Finding(_sure(best, LIKE - 0.06, 0.1) if placed else 0.05, f"found {label}" if placed else instead)
     return Finding(0.95 if number == wanted.count else 0.05, f"found {number} of {wanted.count} {label}")
 
 
@@ -97,10 +97,6 @@ def _is_placed(segments: Segments, wanted: Drawable, thing: Thing, anchors: list
     return not (wanted.height and wanted.height > 0.2) or _tall(segments, thing, wanted.height)
 
 
-def _instead(tinted: list[Thing], label: str) -> str:
-    return f"found {label}, but not where or as large as asked" if tinted else f"no {label} found"
-
-
 _RELATED: dict[str, Callable[[Thing, Thing], bool]] = {
     "left": lambda t, a: t.centre[0] < a.centre[0] - 0.02,
     "right": lambda t, a: t.centre[0] > a.centre[0] + 0.02,
@@ -111,16 +107,14 @@ _RELATED: dict[str, Callable[[Thing, Thing], bool]] = {
 
 
 def inside(thing: Thing, region: Region, slack: float = 0.04) -> bool:
-    x, y = thing.centre
-    return region.x0 - slack <= x <= region.x1 + slack and region.y0 - slack <= y <= region.y1 + slack
+    return holds(region, *thing.centre, slack)
 
 
 def _tall(segments: Segments, thing: Thing, height: float) -> bool:
     """Stated heights within a third; "large" is what stands out."""
-    share = thing.box[3] - thing.box[1]
     if height in (0.3, 0.4):
-        return max(share, thing.box[2] - thing.box[0]) > 0.12
-    return 0.66 < share / height < 1.4
+        return thing.span > 0.12
+    return 0.66 < (thing.box[3] - thing.box[1]) / height < 1.4
 
 
 def tinted_as(thing: Thing, name: str) -> bool:
@@ -147,8 +141,7 @@ def _text(segments: Segments, wanted: Drawable) -> Finding:
         return Finding(0.06, f"read '{written}'{where}"[:280])
     x = sum(r.box[0] + r.box[2] for r in matches) / 2 / len(matches) / segments.full.shape[1]
     y = sum(r.box[1] + r.box[3] for r in matches) / 2 / len(matches) / segments.full.shape[0]
-    region = wanted.region
-    if region and not (region.x0 - 0.06 <= x <= region.x1 + 0.06 and region.y0 - 0.06 <= y <= region.y1 + 0.06):
+    if wanted.region and not holds(wanted.region, x, y, 0.06):
         return Finding(0.1, f"read '{written}'{where}, not where it was asked for"[:280])
     return Finding(_sure(score, 0.72, 0.14), f"read '{written}'{where}"[:280])
 
@@ -190,9 +183,8 @@ def _palette(segments: Segments, wanted: Drawable) -> Finding:
     absent = [name for name, share in zip(wanted.colours, shares, strict=True) if share < 0.012]
     if absent:
         return Finding(0.06, f"hardly any {' or '.join(absent)}")
-    return Finding(
-        _sure(sum(shares), 0.3, 0.3), f"{' and '.join(wanted.colours)} cover {100 * min(1, sum(shares)):.0f} %"
-    )
+    cover = f"{' and '.join(wanted.colours)} cover {100 * min(1, sum(shares)):.0f} %"
+    return Finding(_sure(sum(shares), 0.3, 0.3), cover)
 
 
 def _background(segments: Segments, wanted: Drawable) -> Finding:
@@ -263,10 +255,8 @@ def _side(segments: Segments, wanted: Drawable) -> Finding:
     word = f"light from the {wanted.relation}" if truth > 0.5 else f"no light from the {wanted.relation}"
     if wanted.colours:
         warmer = (seen.warm_x * dx + seen.warm_y * dy) * (1 if wanted.colours[0] == "warm" else -1)
-        truth, word = (
-            min(truth, _sure(warmer, 0.05, 0.05)),
-            f"{word}, {'' if warmer > 0.05 else 'not '}{wanted.colours[0]}",
-        )
+        truth = min(truth, _sure(warmer, 0.05, 0.05))
+        word = f"{word}, {'' if warmer > 0.05 else 'not '}{wanted.colours[0]}"
     return Finding(truth, word)
 
 
@@ -274,9 +264,8 @@ def _tint(segments: Segments, wanted: Drawable) -> Finding:
     r, _, b = measure.background(segments)
     warmth = float(np.log(max(r, 1) / max(b, 1)))
     value = warmth - 0.05 if wanted.colours[0] == "warm" else 0.02 - warmth
-    return Finding(
-        _sure(value, 0, 0.07), f"the picture is {'warm' if warmth > 0.05 else 'cool' if warmth < 0.02 else 'neutral'}"
-    )
+    tone = "warm" if warmth > 0.05 else "cool" if warmth < 0.02 else "neutral"
+    return Finding(_sure(value, 0, 0.07), f"the picture is {tone}")
 
 
 def _level(segments: Segments, wanted: Drawable) -> Finding:
@@ -295,9 +284,8 @@ def _glow(segments: Segments, wanted: Drawable) -> Finding:
     tint = wanted.colours[0] if wanted.colours else ""
     points = [_around(thing) for thing in there] or [_point(segments, wanted)]
     gain = max(measure.ring(segments, *point, tint) for point in points)
-    return Finding(
-        _sure(gain, 9, 7), f"{gain:.0f} levels brighter around {wanted.anchor.replace('_', ' ') or 'the middle'}"
-    )
+    where = wanted.anchor.replace("_", " ") or "the middle"
+    return Finding(_sure(gain, 9, 7), f"{gain:.0f} levels brighter around {where}")
 
 
 def _point(segments: Segments, wanted: Drawable) -> tuple[float, float, float]:
@@ -305,13 +293,11 @@ def _point(segments: Segments, wanted: Drawable) -> tuple[float, float, float]:
     there = found(segments, wanted.anchor) if wanted.anchor else []
     if there:
         return _around(there[0])
-    box = wanted.region
-    return ((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2, 0.0) if box else (0.5, 0.45, 0.0)
+    return (*(middle(wanted.region) if wanted.region else (0.5, 0.45)), 0.0)
 
 
 def _around(thing: Thing) -> tuple[float, float, float]:
-    x0, y0, x1, y1 = thing.box
-    return (x0 + x1) / 2, (y0 + y1) / 2, max(x1 - x0, y1 - y0) / 2
+    return (*thing.centre, thing.span / 2)
 
 
 # --- layout -------------------------------------------------------------------------------------
@@ -319,31 +305,23 @@ def _around(thing: Thing) -> tuple[float, float, float]:
 
 def _place(segments: Segments, wanted: Drawable) -> Finding:
     there, name = found(segments, wanted.anchor), wanted.anchor.replace("_", " ")
-    right = [
-        t
-        for t in there
-        if (wanted.region is None or inside(t, wanted.region))
-        and (wanted.height is None or _tall(segments, t, wanted.height))
-    ]
-    return Finding(
-        0.94 if right else 0.06, f"{name} found" + ("" if right else ", but not there") if there else f"no {name} found"
-    )
+    in_place = [t for t in there if wanted.region is None or inside(t, wanted.region)]
+    right = [t for t in in_place if wanted.height is None or _tall(segments, t, wanted.height)]
+    seen = f"{name} found" + ("" if right else ", but not there") if there else f"no {name} found"
+    return Finding(0.94 if right else 0.06, seen)
 
 
 def _margins(segments: Segments, _: Drawable) -> Finding:
     height, width = segments.front.shape
     x, y = (0.085 * min(height, width) / side for side in (width, height))
     out = [t.noun for t in _clearly(segments) if not _within(t, x, y)]
-    return Finding(
-        0.06 if out else 0.93, f"{out[0].replace('_', ' ')} stands in the margin" if out else "margins are free"
-    )
+    seen = f"{out[0].replace('_', ' ')} stands in the margin" if out else "margins are free"
+    return Finding(0.06 if out else 0.93, seen)
 
 
 def _clearly(segments: Segments) -> list[Thing]:
     """Things that are no letters, no frame and no part of the background."""
-    return [
-        t for t in _known(segments) if t.likeness[t.noun] >= 0.5 and max(t.box[2] - t.box[0], t.box[3] - t.box[1]) < 0.6
-    ]
+    return [t for t in _known(segments) if t.likeness[t.noun] >= 0.5 and t.span < 0.6]
 
 
 def _within(thing: Thing, x: float, y: float) -> bool:
@@ -352,17 +330,13 @@ def _within(thing: Thing, x: float, y: float) -> bool:
 
 
 def _clear(segments: Segments, wanted: Drawable) -> Finding:
-    box = wanted.region or Region(x0=0, y0=0, x1=1, y1=0.35)
-    within = [t.noun.replace("_", " ") for t in _clearly(segments) if inside(t, box, -0.02)]
+    area = wanted.region or CLEAR
+    within = [t.noun.replace("_", " ") for t in _clearly(segments) if inside(t, area, -0.02)]
     return Finding(0.06 if within else 0.93, f"{within[0]} stands there" if within else "the area is open")
 
 
 def _known(segments: Segments) -> list[Thing]:
-    return [
-        t
-        for t in segments.things
-        if t.likeness[t.noun] >= LIKE and max(t.box[2] - t.box[0], t.box[3] - t.box[1]) > 0.075
-    ]
+    return [t for t in segments.things if t.likeness[t.noun] >= LIKE and t.span > 0.075]
 
 
 def _symmetry(segments: Segments, _: Drawable) -> Finding:
@@ -388,10 +362,8 @@ def _third(segments: Segments, _: Drawable) -> Finding:
     if not things:
         return Finding(0.1, "nothing found")
     x = max(things, key=lambda t: (t.box[2] - t.box[0]) * (t.box[3] - t.box[1])).centre[0]
-    return Finding(
-        _sure(0.09 - min(abs(x - 1 / 3), abs(x - 2 / 3)), 0, 0.06),
-        f"the largest thing stands at {100 * x:.0f} % of the width",
-    )
+    near = 0.09 - min(abs(x - 1 / 3), abs(x - 2 / 3))
+    return Finding(_sure(near, 0, 0.06), f"the largest thing stands at {100 * x:.0f} % of the width")
 
 
 _CHECKS: dict[str, Callable[[Segments, Drawable], Finding]] = {

@@ -1,4 +1,4 @@
-"""One comp on its way: scenery, placement, then light, things, effects and type in that order."""
+"""One comp while it is drawn: scenery, placement, then light, things, effects and type in that order."""
 
 from dataclasses import dataclass, field, replace
 
@@ -9,7 +9,7 @@ from worker.sketch import draw, glyphs, typeset
 from worker.sketch.draw import Canvas, Colour, PixelBox, colour
 from worker.sketch.glyphs import Mask
 from worker.sketch.language import Drawable
-from worker.sketch.layout import Page
+from worker.sketch.layout import CLEAR, Page, middle
 from worker.sketch.lexicon import nouns
 
 GROUND = 0.74
@@ -135,10 +135,8 @@ def place(comp: Comp, wanted: tuple[Drawable, ...], ink: Colour | None = None) -
     for i, text in enumerate(free):
         _place_text(comp, text, i, len(free))
     if "clear" in rules:
-        box = rules["clear"].region or Region(x0=0, y0=0, x1=1, y1=0.35)
-        comp.page.take(
-            (int(box.x0 * comp.width), int(box.y0 * comp.height), int(box.x1 * comp.width), int(box.y1 * comp.height))
-        )
+        area, (wide, tall) = rules["clear"].region or CLEAR, (comp.width, comp.height)
+        comp.page.take((int(area.x0 * wide), int(area.y0 * tall), int(area.x1 * wide), int(area.y1 * tall)))
     _place_all_things(comp, _things(wanted), rules)
     for text in texts:
         if text.anchor:
@@ -204,27 +202,22 @@ _TALL = {"headline": 0.1, "line": 0.05, "small": 0.04}
 def _place_text(comp: Comp, text: Drawable, index: int, count: int) -> None:
     region = text.region
     anchor = next((t for t in comp.things if t.noun == text.anchor), None)
-    across = (
-        (region.x1 - region.x0) * comp.width - (0.05 * comp.unit if region.x1 - region.x0 < 1 else 0)
-        if region
-        else comp.width
-    )
+    share = region.x1 - region.x0 if region else 1.0
+    across = share * comp.width - (0.05 * comp.unit if share < 1 else 0)
     width = min(across, comp.width - 2 * (comp.page.limits[0] + 0.02 * comp.unit))
     if anchor:
         width = min(width, max(0.34 * comp.width, (anchor.box[2] - anchor.box[0]) * 1.6))
     role = typeset.role(text)
     width *= {"headline": 1.0, "line": 0.8, "small": 0.66}[role]
     for shrink in (1.0, 0.85, 0.7, 0.55, 0.42):
-        block = typeset.block(
-            text.string, typeset.face(text, comp.display), width * max(shrink, 0.7), _TALL[role] * comp.height * shrink
-        )
+        face, tall = typeset.face(text, comp.display), _TALL[role] * comp.height * shrink
+        block = typeset.block(text.string, face, width * max(shrink, 0.7), tall)
         pad = block.px * 0.75 if "tag" in text.style else 0
         size = (block.width + 2 * pad, block.height + 2 * pad)
-        wish = (
-            _beside(comp, anchor.box, text.relation or "below", size)
-            if anchor
-            else _line_wish(comp, region, index, count, size)
-        )
+        if anchor:
+            wish = _beside(comp, anchor.box, text.relation or "below", size)
+        else:
+            wish = _line_wish(comp, region, index, count, size)
         if box := _off_seams(comp).find(size, wish, None if anchor else region, (1, 4)):
             comp.page.take(box, 0.03 * comp.unit)
             comp.type.append((text, block, box))
@@ -248,10 +241,9 @@ def _line_wish(
     x0, y0, x1, y1 = comp.page.limits
     if region is None:
         return comp.width / 2, y1 if count > 1 and index == count - 1 else y0 + 0.02 * comp.height
-    x = (region.x0 + region.x1) / 2 * comp.width
+    x, y = middle(region)[0] * comp.width, middle(region)[1] * comp.height
     if region.x1 - region.x0 < 0.6:
         x = x0 + size[0] / 2 if region.x0 == 0 else x1 - size[0] / 2 if region.x1 == 1 else x
-    y = (region.y0 + region.y1) / 2 * comp.height
     return x, y0 if region.y0 == 0 and region.y1 < 0.6 else y1 if region.y1 == 1 and region.y0 > 0.4 else y
 
 
@@ -271,17 +263,13 @@ def _tall(comp: Comp, thing: Drawable, crowd: float) -> float:
 def _wish(comp: Comp, thing: Drawable, index: int, rules: dict[str, Drawable]) -> tuple[float, float]:
     """Where this thing would like its centre."""
     place = nouns()[thing.name].place
-    spread = (0.5, 0.22, 0.78, 0.36, 0.64, 0.14, 0.86)
-    x, y = (
-        spread[index % 7] * comp.width,
-        {"sky": 0.27, "hang": 0.12, "any": 0.86, "over": 0.4}.get(place, GROUND + 0.03) * comp.height,
-    )
+    x = (0.5, 0.22, 0.78, 0.36, 0.64, 0.14, 0.86)[index % 7] * comp.width
+    y = {"sky": 0.27, "hang": 0.12, "any": 0.86, "over": 0.4}.get(place, GROUND + 0.03) * comp.height
     if "third" in rules and index == 0:
         x = comp.width / 3 if comp.dice.random() < 0.5 else comp.width * 2 / 3
     if thing.region:
-        box = thing.region
-        x = (box.x0 + box.x1) / 2 * comp.width
-        low, high = box.y0 * comp.height, box.y1 * comp.height
+        x = middle(thing.region)[0] * comp.width
+        low, high = thing.region.y0 * comp.height, thing.region.y1 * comp.height
         y = min(max(y, low + 0.3 * (high - low)), low + 0.7 * (high - low))
     return x + comp.dice.uniform(-0.02, 0.02) * comp.width, y
 
@@ -403,7 +391,7 @@ def paint_type(comp: Comp) -> None:
             x = box[0] + pad if left else box[2] - pad - wide if right else (box[0] + box[2] - wide) // 2
             # lines share a baseline grid; a line without descenders is shorter, so it hangs from its top
             y = box[1] + pad + i * block.pitch + _drop(words, block)
-            draw.type_line(comp.canvas, words, block.face, block.px, rgb, x, y)
+            draw.blend(comp.canvas, glyphs.line(words, block.face, block.px), rgb, x, y)
 
 
 def _ink(comp: Comp, text: Drawable, box: PixelBox) -> Colour:

@@ -106,15 +106,13 @@ def stamp(canvas: Canvas, noun: str, rgb: Colour, box: PixelBox, grounded: bool)
     if grounded:
         _contact(canvas, box)
     solid = float(ink.sum() / max(filled.sum(), 1))
-    dark = luma(rgb) < 80
     # where lines cover most of a thing, they carry its colour
-    line = (
-        mix(rgb, colour("#fff8ea"), 0.2 if solid > 0.5 else 0.34)
-        if dark
-        else mix(rgb, colour("#1a1216"), 0.24 if solid > 0.6 else 0.45 if solid > 0.46 else 0.66)
-    )
     if noun == "steam":
         line = rgb
+    elif luma(rgb) < 80:
+        line = mix(rgb, colour("#fff8ea"), 0.2 if solid > 0.5 else 0.34)
+    else:
+        line = mix(rgb, colour("#1a1216"), 0.24 if solid > 0.6 else 0.45 if solid > 0.46 else 0.66)
     clear = max(abs(luma(rgb) - luma(around)), float(np.abs(rgb - around).max()) * 0.5)
     if clear < 58 and noun != "steam":
         _keyline(canvas, filled, box, around)
@@ -137,31 +135,16 @@ def _contact(canvas: Canvas, box: PixelBox) -> None:
     width = x1 - x0
     depth = max(4, width // 9)
     y, x = np.mgrid[-1 : 1 : (3 * depth) * 1j, -1 : 1 : int(width * 1.3) * 1j]
-    blend(
-        canvas,
-        np.exp(-3 * (x**2 + y**2)).astype(np.float32),
-        colour("black"),
-        int(x0 - width * 0.15),
-        int(y1 - depth * 1.5),
-        0.18,
-    )
+    shadow = np.exp(-3 * (x**2 + y**2)).astype(np.float32)
+    blend(canvas, shadow, colour("black"), int(x0 - width * 0.15), int(y1 - depth * 1.5), 0.18)
 
 
 def _keyline(canvas: Canvas, filled: Mask, box: PixelBox, around: Colour) -> None:
     """A thin contour in paper or ink, where thing and ground would melt together."""
     edge = 2 if box[3] - box[1] < 160 else 3
     grown = blurred(np.pad(filled, 2 * edge), edge * 0.8) * 3.2
-    blend(
-        canvas,
-        np.minimum(grown, 1),
-        colour("#fdf8ec" if luma(around) < 140 else "#2a2226"),
-        box[0] - 2 * edge,
-        box[1] - 2 * edge,
-    )
-
-
-def type_line(canvas: Canvas, string: str, face: str, px: int, rgb: Colour, x: int, y: int) -> None:
-    blend(canvas, glyphs.line(string, face, px), rgb, x, y)
+    rgb = colour("#fdf8ec" if luma(around) < 140 else "#2a2226")
+    blend(canvas, np.minimum(grown, 1), rgb, box[0] - 2 * edge, box[1] - 2 * edge)
 
 
 def contrasting(canvas: Canvas, box: PixelBox, wanted: Colour) -> Colour:
@@ -298,14 +281,8 @@ def dots(
             continue
         span = int(r) + 2
         gy, gx = np.mgrid[-span : span + 1, -span : span + 1]
-        blend(
-            canvas,
-            np.clip(r + 0.5 - np.hypot(gx, gy), 0, 1).astype(np.float32),
-            tones[i % len(tones)],
-            x - span,
-            y - span,
-            0.95,
-        )
+        dot = np.clip(r + 0.5 - np.hypot(gx, gy), 0, 1).astype(np.float32)
+        blend(canvas, dot, tones[i % len(tones)], x - span, y - span, 0.95)
 
 
 def fog(canvas: Canvas, amount: float, share: float = 1.0) -> Canvas:

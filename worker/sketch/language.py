@@ -1,6 +1,6 @@
 """What the studio understands of English: text -> drawables.
 
-One parse serves all four seats, so a goal means the same to who words it, draws it and checks it.
+One parse serves all four seats, so a goal means the same to planner, editor and verifier.
 Best effort on prose; exact on plain sentences such as "Add three orange maple leaves on the left".
 """
 

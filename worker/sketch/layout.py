@@ -1,4 +1,4 @@
-"""Where things go: a page that knows what is taken and finds the free place nearest to a wish."""
+"""Places things on a page: it knows what is taken, and finds the free place nearest to a wanted one."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,6 +7,17 @@ from director.types import Region
 from worker.sketch.draw import PixelBox
 
 WHOLE = Region(x0=0, y0=0, x1=1, y1=1)
+CLEAR = Region(x0=0, y0=0, x1=1, y1=0.35)
+"""The area that is meant to stay open when nobody says which."""
+
+
+def holds(region: Region, x: float, y: float, slack: float = 0.0) -> bool:
+    """Whether a point, in fractions of the picture, lies in a region or at most `slack` outside it."""
+    return region.x0 - slack <= x <= region.x1 + slack and region.y0 - slack <= y <= region.y1 + slack
+
+
+def middle(box: Region) -> tuple[float, float]:
+    return (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
 
 
 class Page:
@@ -53,21 +64,12 @@ class Page:
         top = np.linspace(0, (rows - 1) * self.cell, rows)[:, None]
         x, y = left + size[0] / 2, top + size[1] / 2
         x0, y0, x1, y1 = self.limits
-        ok = (
-            (load == 0)
-            & (left >= x0 - 1)
-            & (top >= y0 - 1)
-            & (left + size[0] <= x1 + self.cell)
-            & (top + size[1] <= y1 + self.cell)
-        )
+        ok = (load == 0) & (left >= x0 - 1) & (top >= y0 - 1)
+        ok &= (left + size[0] <= x1 + self.cell) & (top + size[1] <= y1 + self.cell)
         if region:
             # a little inside, so that who measures the drawn centre agrees
-            ok &= (
-                (x >= region.x0 * self.width + 1)
-                & (x <= region.x1 * self.width - 1)
-                & (y >= region.y0 * self.height + 1)
-                & (y <= region.y1 * self.height - 1)
-            )
+            ok &= (x >= region.x0 * self.width + 1) & (x <= region.x1 * self.width - 1)
+            ok &= (y >= region.y0 * self.height + 1) & (y <= region.y1 * self.height - 1)
         if not ok.any():
             return None
         cost = np.where(ok, pull[0] * (x - wish[0]) ** 2 + pull[1] * (y - wish[1]) ** 2, np.inf)

@@ -94,12 +94,8 @@ def _within(segments: Segments, region: Region | None) -> list[tuple[PixelBox, i
 
 
 def _overlaps(region: Region, box: PixelBox, width: int, height: int) -> bool:
-    return not (
-        box[2] < region.x0 * width
-        or box[0] > region.x1 * width
-        or box[3] < region.y0 * height
-        or box[1] > region.y1 * height
-    )
+    across = box[2] >= region.x0 * width and box[0] <= region.x1 * width
+    return across and box[3] >= region.y0 * height and box[1] <= region.y1 * height
 
 
 def _slide(strip: Mask, string: str, face: str, px: int) -> tuple[float, int, int, int]:
@@ -173,9 +169,8 @@ def _as_written_along(ink: Mask, string: str, found: TextMatch) -> TextMatch:
     x0, y0, x1, y1 = found.box
     tall = y1 - y0
     strip = ink[:, max(0, x0 - tall) : x1 + tall]
-    score, slip = max(
-        ((_slide(strip, slip, found.face, found.px)[0], slip) for slip in slips(string, False)), default=(0.0, "")
-    )
+    tried = ((_slide(strip, slip, found.face, found.px)[0], slip) for slip in slips(string, False))
+    score, slip = max(tried, default=(0.0, ""))
     if score > found.score + 0.008:
         return replace(found, score=score, written=slip)
     ends = ink[:, max(0, x0 - tall // 5) : max(0, x0 - 1)], ink[:, x1 + 1 : x1 + tall // 5]

@@ -40,7 +40,7 @@ def light(segments: Segments) -> Light:
     ys, xs = ys[::step], xs[::step]
     x, y = 2 * xs / (width - 1) - 1, 2 * ys / (height - 1) - 1
     areas = segments.flat[ys, xs][:, None] == np.array(range(1, int(segments.flat.max()) + 1))
-    corner = (np.clip((x * x + y * y) / 2, 0, 1)) ** 1.6
+    corner = np.clip((x * x + y * y) / 2, 0, 1) ** 1.6
     line = segments.seam
     away = np.abs(y - line.y) > (0.03 if line.crisp > 0.5 else 0.14)
     x, y, corner, areas, xs, ys = x[away], y[away], corner[away], areas[away], xs[away], ys[away]
@@ -54,9 +54,7 @@ def light(segments: Segments) -> Light:
     rest = np.abs(tone - terms @ solved(terms, tone))
     good = rest <= np.quantile(rest, 0.85)
     fit, side, warm = (solved(t[good], v[good]) for t, v in ((terms, tone), (pooled, tone), (pooled, warmth)))
-    return Light(
-        float(side[0]), float(side[1]), float(warm[0]), float(warm[1]), float(1 - np.exp(fit[2])), float(fit[3]), level
-    )
+    return Light._make(map(float, (*side[:2], *warm[:2], 1 - np.exp(fit[2]), fit[3], level)))
 
 
 def _thrown(x: Values, y: Values, centre: tuple[float, float]) -> Values:
@@ -177,10 +175,8 @@ def framed(segments: Segments) -> float:
     ):
         run = slice(2 * inset, -2 * inset)
         line = view[inset + 1 : inset + thick - 1, run].mean(axis=0)
-        outside, inner = (
-            view[max(0, inset - 4) : max(1, inset - 1), run].mean(axis=0),
-            view[inset + thick + 1 : inset + thick + 4, run].mean(axis=0),
-        )
+        outside = view[max(0, inset - 4) : max(1, inset - 1), run].mean(axis=0)
+        inner = view[inset + thick + 1 : inset + thick + 4, run].mean(axis=0)
         steps.append(min(float(np.median(np.abs(line - side).max(axis=1))) for side in (outside, inner)))
     return min(steps)
 

@@ -65,9 +65,8 @@ class MissModel:
         latent = drawable.latent
         ease = self.base + self.offsets.get(drawable.kind, 0.0) - self.crowding * log2(1 + ask.named)
         ease += self.plain * ask.plain + self.focus * (ask.named <= 2) + self.mask * ask.masked
-        ease += self.persist * normal(self.name, "persist", latent) + self.noise * normal(
-            self.name, "luck", seed, latent
-        )
+        luck = normal(self.name, "luck", seed, latent)
+        ease += self.persist * normal(self.name, "persist", latent) + self.noise * luck
         ease += self.wording * normal(self.name, "words", drawable.clause, latent)
         return ease + (self.task * normal(self.name, "task", ask.scene) if ask.scene else 0.0) > 0
 
@@ -101,9 +100,8 @@ def load_miss_model(name: str) -> MissModel:
 
 def model_names() -> tuple[str, ...]:
     """The names that there are, in order; they serve as model names of the editor."""
-    return tuple(
-        sorted(entry.name.removesuffix(".json") for entry in _FOLDER.iterdir() if entry.name.endswith(".json"))
-    )
+    files = (entry.name for entry in _FOLDER.iterdir())
+    return tuple(sorted(name.removesuffix(".json") for name in files if name.endswith(".json")))
 
 
 def spoiled(drawable: Drawable, name: str) -> Drawable | None:
@@ -118,9 +116,8 @@ def spoiled(drawable: Drawable, name: str) -> Drawable | None:
     if drawable.name in ("dark", "bright"):
         return replace(drawable, name="even")
     if drawable.name in ("side", "tint"):
-        return replace(
-            drawable, relation=_across(drawable.relation), colours=tuple(_OTHER_CAST[c] for c in drawable.colours)
-        )
+        across = " ".join(_MIRROR[word] for word in drawable.relation.split())
+        return replace(drawable, relation=across, colours=tuple(_OTHER_CAST[c] for c in drawable.colours))
     return None
 
 
@@ -146,10 +143,6 @@ def _swappable(pair: str) -> bool:
 
 _OTHER_CAST = {"warm": "cool", "cool": "warm"}
 _MIRROR = {"left": "right", "right": "left", "top": "bottom", "bottom": "top"}
-
-
-def _across(direction: str) -> str:
-    return " ".join(_MIRROR[word] for word in direction.split())
 
 
 def _hex(rgb: np.ndarray) -> str:
@@ -180,6 +173,5 @@ def _foreign(names: tuple[str, ...]) -> tuple[str, ...]:
     """Three tones of the hue that is furthest from all of the named colours."""
     taken = [colorsys.rgb_to_hsv(*(float(v) / 255 for v in colour(name)))[0] for name in names]
     hue = max((n / 24 for n in range(24)), key=lambda h: min(min(abs(h - t), 1 - abs(h - t)) for t in taken))
-    return tuple(
-        _hex(np.array(colorsys.hsv_to_rgb(hue, s, v)) * 255) for s, v in ((0.45, 0.95), (0.7, 0.7), (0.7, 0.45))
-    )
+    tones = (colorsys.hsv_to_rgb(hue, s, v) for s, v in ((0.45, 0.95), (0.7, 0.7), (0.7, 0.45)))
+    return tuple(_hex(np.array(tone) * 255) for tone in tones)

@@ -7,6 +7,7 @@ from worker.sketch import draw
 from worker.sketch.comp import Comp
 from worker.sketch.draw import Canvas, colour
 from worker.sketch.language import Drawable
+from worker.sketch.layout import middle
 
 
 def generated(plan: tuple[Drawable, ...], width: int, height: int, dice: np.random.Generator) -> Comp:
@@ -67,8 +68,7 @@ def centre(comp: Comp, d: Drawable) -> tuple[float, float, float]:
     if thing:
         x0, y0, x1, y1 = thing.box
         return (x0 + x1) / 2, (y0 + y1) / 2, 0.62 * max(x1 - x0, y1 - y0)
-    box = d.region
-    x, y = ((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2) if box else (0.5, 0.45)
+    x, y = middle(d.region) if d.region else (0.5, 0.45)
     return x * comp.width, y * comp.height, 0.16 * comp.unit
 
 
@@ -100,12 +100,9 @@ def finished(canvas: Canvas, plan: tuple[Drawable, ...], dice: np.random.Generat
         if rule := by_name.get(name):
             canvas = apply(canvas, rule.amount if rule.amount is not None else usual)
     if rule := by_name.get("frame"):
-        draw.frame(
-            canvas,
-            colour(rule.colours[0])
-            if rule.colours
-            else draw.contrasting(canvas, (0, 0, canvas.shape[1], canvas.shape[0]), colour("white")),
-        )
+        whole = (0, 0, canvas.shape[1], canvas.shape[0])
+        white = draw.contrasting(canvas, whole, colour("white"))
+        draw.frame(canvas, colour(rule.colours[0]) if rule.colours else white)
     if rule := by_name.get("grain"):
         canvas = draw.grain(canvas, rule.amount if rule.amount is not None else 0.2, dice)
     return canvas

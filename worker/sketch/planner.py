@@ -132,9 +132,7 @@ def type_of(text: str) -> GoalType | None:
         if kind := _DRAWN.get(drawable.kind):
             scores[kind] = max(scores[kind], 1.0)
     best = max(scores, key=lambda kind: scores[kind])
-    if scores[best] < 1 or _idle(text, scores[best], bool(drawables)):
-        return None
-    return best
+    return None if scores[best] < 1 or _idle(text, scores[best], bool(drawables)) else best
 
 
 def _idle(text: str, score: float, drawn: bool) -> bool:
@@ -142,21 +140,16 @@ def _idle(text: str, score: float, drawn: bool) -> bool:
     return score < 2.6 and (bool(_cue("mood").search(text)) or (bool(_cue("artefact").search(text)) and not drawn))
 
 
-_OPPOSED = (("dark", "bright"),)
+_OPPOSED = {"dark", "bright"}
 
 
 def _conflicted(goals: tuple[Goal, ...]) -> tuple[Goal, ...]:
-    """Marks goals that rule each other out: night and high key, or two backgrounds."""
-    names = {goal.id: {d.name for d in parse(goal.text) if d.kind in ("light", "colour")} for goal in goals}
+    """Marks goals that rule each other out: night and high key."""
+    sides = {goal.id: _OPPOSED & {d.name for d in parse(goal.text) if d.kind in ("light", "colour")} for goal in goals}
 
     def against(a: Goal, b: Goal) -> bool:
-        return a.id != b.id and any(
-            {x, y} <= {n for n in names[a.id] | names[b.id]}
-            and not {x, y} <= names[a.id]
-            and bool(names[a.id] & {x, y})
-            and bool(names[b.id] & {x, y})
-            for x, y in _OPPOSED
-        )
+        one, other = sides[a.id], sides[b.id]
+        return a.id != b.id and len(one) == 1 and bool(other) and one | other == _OPPOSED
 
     return tuple(
         goal.model_copy(update={"conflicts": tuple(o.id for o in goals if against(goal, o))}) for goal in goals
@@ -181,12 +174,8 @@ def _worded(goal: Goal, attempt: int) -> str:
             mark = '"' if "'" in goal.string else "'"
             text = text.replace(goal.string, f"{mark}{goal.string}{mark}", 1)
         verb = ("Set the text", "Letter the words", "Write the line", "Typeset")[attempt % 4]
-        text = re.sub(
-            r"^(?:include|add|set|put)(?: the)?(?: text| words| line)? (?=['\"“])",
-            f"{verb} ",
-            text,
-            flags=re.IGNORECASE,
-        )
+        lead = r"^(?:include|add|set|put)(?: the)?(?: text| words| line)? (?=['\"“])"
+        text = re.sub(lead, f"{verb} ", text, flags=re.IGNORECASE)
     elif goal.type == GoalType.ADD_OBJECT.value:
         text = re.sub(r"^(?:add|place|put|draw)\b", _LEADS[attempt % 4], text, flags=re.IGNORECASE)
     if attempt:
@@ -205,10 +194,6 @@ def _mask(request: PlanRequest) -> Region | None:
     if len(regions) < len(request.targets) or any(region is None for region in regions):
         return None
     box = reduce(Region.union, [region for region in regions if region])
-    grown = Region(
-        x0=max(0.0, box.x0 - _MARGIN),
-        y0=max(0.0, box.y0 - _MARGIN),
-        x1=min(1.0, box.x1 + _MARGIN),
-        y1=min(1.0, box.y1 + _MARGIN),
-    )
+    x0, y0 = max(0.0, box.x0 - _MARGIN), max(0.0, box.y0 - _MARGIN)
+    grown = Region(x0=x0, y0=y0, x1=min(1.0, box.x1 + _MARGIN), y1=min(1.0, box.y1 + _MARGIN))
     return grown if grown.area < 0.7 else None

@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 from functools import reduce
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from scipy import ndimage
 
@@ -14,7 +16,7 @@ from worker.sketch.checks import best_match, inside
 from worker.sketch.comp import Comp, Placed
 from worker.sketch.draw import Canvas, PixelBox, colour
 from worker.sketch.language import Drawable
-from worker.sketch.layout import WHOLE, Page
+from worker.sketch.layout import CLEAR, WHOLE, Page
 from worker.sketch.misses import MissModel
 from worker.sketch.segment import Flags, Segments, Thing, around
 
@@ -44,7 +46,7 @@ def edited(
     moved = _clear_way(comp, segments, plan, mask)
     _take(page, segments, comp.canvas)
     comps.place(comp, moved)
-    others = [_seen(t, t.noun, comp) for t in segments.things if t.likeness[t.noun] >= _LIKE]
+    others = [_seen(t, t.noun, comp) for t in _known(segments)]
     fresh = comp.things
     if any(d.name == "blur" for d in plan):
         comp.canvas = _softened(comp, segments)
@@ -75,12 +77,10 @@ def _composited(base: Canvas, canvas: Canvas, mask: Region | None) -> Canvas:
     if mask is None:
         return canvas
     height, width = base.shape[:2]
-    inside_mask = (
-        slice(int(np.ceil(mask.y0 * height)), int(mask.y1 * height)),
-        slice(int(np.ceil(mask.x0 * width)), int(mask.x1 * width)),
-    )
+    rows = slice(int(np.ceil(mask.y0 * height)), int(mask.y1 * height))
+    columns = slice(int(np.ceil(mask.x0 * width)), int(mask.x1 * width))
     out = base.copy()
-    out[inside_mask] = canvas[inside_mask]
+    out[rows, columns] = canvas[rows, columns]
     return out
 
 
@@ -107,13 +107,15 @@ def _clear_way(comp: Comp, segments: Segments, plan: tuple[Drawable, ...], mask:
 
 def _replaced_things(segments: Segments, d: Drawable, mask: Region | None) -> list[Thing]:
     """The things that have to go, or to move, before `d` can be drawn."""
-    known = [t for t in segments.things if t.likeness[t.noun] >= _LIKE]
     if d.kind == "thing":
         return [t for t in segments.things if t.like(d.name) >= _LIKE and (mask is None or inside(t, mask, 0.0))]
     if d.name == "clear":
-        area = d.region or Region(x0=0, y0=0, x1=1, y1=0.35)
-        return [t for t in known if inside(t, area, 0.05)]
-    return known if d.name in ("margins", "symmetry", "diagonal", "third") else []
+        return [t for t in _known(segments) if inside(t, d.region or CLEAR, 0.05)]
+    return _known(segments) if d.name in ("margins", "symmetry", "diagonal", "third") else []
+
+
+def _known(segments: Segments) -> list[Thing]:
+    return [t for t in segments.things if t.likeness[t.noun] >= _LIKE]
 
 
 def _replaced_text(comp: Comp, segments: Segments, d: Drawable, mask: Region | None) -> Drawable:
@@ -161,8 +163,8 @@ def _seen(thing: Thing, noun: str, comp: Comp) -> Placed:
 
 
 def _erase(comp: Comp, segments: Segments, thing: Thing) -> None:
-    x0, y0, x1, y1 = _seen(thing, thing.noun, comp).box
-    _fill(comp, segments, _flags(segments, (x0, y0, x1, y1), max(3, comp.unit // 90)), own=True)
+    box = _seen(thing, thing.noun, comp).box
+    _fill(comp, segments, _flags(segments, box, max(3, comp.unit // 90)), own=True)
 
 
 def _flags(segments: Segments, box: PixelBox, grow: int) -> Flags:
@@ -174,9 +176,8 @@ def _flags(segments: Segments, box: PixelBox, grow: int) -> Flags:
 
 def _fill(comp: Comp, segments: Segments, flags: Flags, own: bool) -> None:
     """Paints over the flagged pixels with the background around them, row by row where it changes."""
-    height, width = flags.shape
     if own:  # a thing: only its own pixels and their seam
-        front = np.asarray(Image.fromarray(segments.front).resize((width, height), Image.Resampling.NEAREST))
+        front = _enlarged(segments.front, comp.page)
         flags = flags & ndimage.maximum_filter(ndimage.binary_fill_holes(front), 2 * max(2, comp.unit // 128) + 1)
     if not flags.any():
         return
@@ -207,11 +208,7 @@ def _smudge(
 ) -> None:
     """What an edit breaks by the way: one thing that nobody named is half wiped out."""
     named = {d.name for d in wanted} | {d.anchor for d in wanted}
-    victims = [
-        t
-        for t in segments.things
-        if t.likeness[t.noun] >= _LIKE and t.noun not in named and (mask is None or inside(t, mask, 0.0))
-    ]
+    victims = [t for t in _known(segments) if t.noun not in named and (mask is None or inside(t, mask, 0.0))]
     if victims:
         x0, y0, x1, y1 = _seen(victims[int(dice.integers(len(victims)))], "cup", comp).box
         part = comp.canvas[y0 : (y0 + y1) // 2, x0:x1]
@@ -222,7 +219,7 @@ def _smudge(
 # --- keeping off --------------------------------------------------------------------------------
 
 
-def _enlarged(flags: Flags, page: Page) -> Flags:
+def _enlarged(flags: NDArray[Any], page: Page) -> NDArray[Any]:
     return np.asarray(Image.fromarray(flags).resize((page.width, page.height), Image.Resampling.NEAREST))
 
 
@@ -242,12 +239,9 @@ def _take(page: Page, segments: Segments, canvas: Canvas) -> None:
 
 def _areas(comp: Comp, segments: Segments) -> list[tuple[Flags, Canvas]]:
     """The smooth areas at full size, largest first, with their median colours."""
-    labels = np.asarray(
-        Image.fromarray(segments.flat.astype(np.uint8)).resize((comp.width, comp.height), Image.Resampling.NEAREST)
-    )
-    return [
-        (labels == i, np.median(comp.canvas[labels == i][::7], axis=0)) for i in range(1, int(segments.flat.max()) + 1)
-    ]
+    labels = _enlarged(segments.flat.astype(np.uint8), comp.page)
+    own = [labels == i for i in range(1, int(segments.flat.max()) + 1)]
+    return [(area, np.median(comp.canvas[area][::7], axis=0)) for area in own]
 
 
 def _regrade(comp: Comp, segments: Segments, plan: tuple[Drawable, ...]) -> None:
@@ -266,9 +260,8 @@ def _regrade(comp: Comp, segments: Segments, plan: tuple[Drawable, ...]) -> None
 def _repaint(comp: Comp, segments: Segments, tones: list[Canvas]) -> None:
     """Shifts the largest areas to the tones; tones without an area become bars along the foot."""
     areas = _areas(comp, segments)
-    soft = 1.2
     for (area, middle), tone in zip(areas, tones, strict=False):
-        weight = draw.blurred(ndimage.maximum_filter(area, 3).astype(np.float32), soft)[..., None]
+        weight = draw.blurred(ndimage.maximum_filter(area, 3).astype(np.float32), 1.2)[..., None]
         comp.canvas += weight * (tone - middle)
     spare = tones[len(areas) :] if areas else tones
     bar = max(5, round(_BAR * comp.height))
@@ -277,7 +270,6 @@ def _repaint(comp: Comp, segments: Segments, tones: list[Canvas]) -> None:
 
 
 def _softened(comp: Comp, segments: Segments) -> Canvas:
-    size = (comp.width, comp.height)
     front = ndimage.maximum_filter(ndimage.binary_opening(segments.front, np.ones((3, 3), bool)), 5)
-    background = 1 - np.asarray(Image.fromarray(front).resize(size, Image.Resampling.NEAREST)).astype(np.float32)
+    background = 1 - _enlarged(front, comp.page).astype(np.float32)
     return draw.soft(comp.canvas, background, max(4.0, comp.width / 70), comp.dice)

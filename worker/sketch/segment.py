@@ -39,6 +39,11 @@ class Thing:
     def centre(self) -> tuple[float, float]:
         return (self.box[0] + self.box[2]) / 2, (self.box[1] + self.box[3]) / 2
 
+    @property
+    def span(self) -> float:
+        """The longer side of its box."""
+        return max(self.box[2] - self.box[0], self.box[3] - self.box[1])
+
     @cached_property
     def noun(self) -> str:
         """The noun that it looks most like."""
@@ -178,14 +183,11 @@ class Segments:
     @cached_property
     def things(self) -> tuple[Thing, ...]:
         """Everything in front that is large enough to be a thing, by position."""
-        found = self._blobs(self.front)
+        found = self.coloured(self.front)
         return tuple(thing for thing in found if not _letter(thing, found))
 
     def coloured(self, flags: Flags) -> list[Thing]:
         """Everything of about one colour that is large enough to be a thing: `flags` are its pixels, as `small`."""
-        return self._blobs(flags)
-
-    def _blobs(self, flags: Flags) -> list[Thing]:
         joined = ndimage.binary_closing(np.pad(flags, 4), np.ones((3, 3), bool), iterations=1)[4:-4, 4:-4]
         labels, _ = ndimage.label(joined, np.ones((3, 3), int))
         least = 0.045 * min(labels.shape)
@@ -193,11 +195,8 @@ class Segments:
         for label, (rows, columns) in enumerate(ndimage.find_objects(labels), 1):
             place = rows, columns
             height, width = place[0].stop - place[0].start, place[1].stop - place[1].start
-            if (
-                max(height, width) >= least
-                and min(height, width) >= 0.25 * least
-                and height * width < 0.6 * labels.size
-            ):
+            large = max(height, width) >= least and min(height, width) >= 0.25 * least
+            if large and height * width < 0.6 * labels.size:
                 own = ndimage.binary_fill_holes(labels[place] == label)
                 if own.sum() > 0.12 * own.size:
                     found.append(self._thing(own, place))
@@ -213,10 +212,8 @@ class Segments:
     @cached_property
     def ink(self) -> tuple[Mask, ...]:
         """Dark and light ink against what surrounds it, at the full size; soft masks."""
-        luma = np.asarray(
-            Image.fromarray(np.clip(self.plain, 0, 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(0.6)),
-            np.float32,
-        )
+        plain = Image.fromarray(np.clip(self.plain, 0, 255).astype(np.uint8))
+        luma = np.asarray(plain.filter(ImageFilter.GaussianBlur(0.6)), np.float32)
         window = max(15, int(0.055 * min(luma.shape)) | 1)
         fleck = max(5, round(0.015 * min(luma.shape))) | 1
         # paper is measured without its flecks: a flake would make ink of the paper around it
@@ -258,11 +255,8 @@ class Segments:
             if tall > 1.4 * most and 0.12 * tall < wide < 0.5 * tall and sizes[label] < 4 * tall:
                 ys, xs = np.nonzero(labels[place] == label)
                 streaks += int(np.polyfit(ys, xs, 1)[0] > 0.1)
-            if (
-                sizes[label] >= 3
-                and max(tall, wide) <= min(most, 1.7 * min(tall, wide) + 1)
-                and sizes[label] > 0.5 * tall * wide
-            ):
+            round_ = max(tall, wide) <= min(most, 1.7 * min(tall, wide) + 1) and sizes[label] > 0.5 * tall * wide
+            if sizes[label] >= 3 and round_:
                 y, x = (place[0].start + place[0].stop) / 2, (place[1].start + place[1].stop) / 2
                 if not (0.04 < y / height < 0.96 and 0.04 < x / width < 0.96):
                     continue  # what a screen leaves of a frame
@@ -315,9 +309,8 @@ def periodic(luma: Mask, period: int) -> tuple[float, float]:
     for profile in (luma.mean(axis=1), luma.mean(axis=0)):
         rest = profile - ndimage.uniform_filter1d(profile, 2 * period)
         rest = rest[: len(rest) // period * period]
-        found.append(
-            2 * float(np.abs((rest * np.exp(-2j * np.pi * np.arange(len(rest)) / period)).mean())) if len(rest) else 0.0
-        )
+        turns = np.exp(-2j * np.pi * np.arange(len(rest)) / period)
+        found.append(2 * float(np.abs((rest * turns).mean())) if len(rest) else 0.0)
     return found[0], found[1]
 
 
@@ -354,9 +347,8 @@ def _marks(ink: Flags, rainy: bool) -> list[PixelBox]:
         return []
     x0, y0, x1, y1 = np.array(marks).T[:, :, None]
     within = (x0 <= x0.T) & (y0 <= y0.T) & (x1 >= x1.T) & (y1 >= y1.T) & ((y1 - y0).T >= 6)
-    return [
-        mark for mark, held in zip(marks, within.sum(axis=1), strict=True) if held <= 2
-    ]  # more: an outline, not a letter
+    # One that holds more is an outline, not a letter.
+    return [mark for mark, held in zip(marks, within.sum(axis=1), strict=True) if held <= 2]
 
 
 def _rows(marks: list[PixelBox], gap: float) -> list[PixelBox]:
@@ -460,13 +452,10 @@ def _templates() -> tuple[
 def likeness(own: Flags, luma: Mask) -> dict[str, float]:
     """How much a filled silhouette with its luma looks like each noun, 0 to 1."""
     names, shapes, inks, aspects, areas = _templates()
-    size = (_CELLS, _CELLS)
-    shape = (
-        (np.asarray(Image.fromarray(own.astype(np.uint8) * 255).resize(size, Image.Resampling.BOX), np.float32) > 127)
-        .astype(np.float32)
-        .ravel()
-    )
-    tone = np.asarray(Image.fromarray(luma.astype(np.float32)).resize(size, Image.Resampling.BOX), np.float32).ravel()
+    images = Image.fromarray(own.astype(np.uint8) * 255), Image.fromarray(luma.astype(np.float32))
+    cells = (image.resize((_CELLS, _CELLS), Image.Resampling.BOX) for image in images)
+    filled, tone = (np.asarray(image, np.float32).ravel() for image in cells)
+    shape = (filled > 127).astype(np.float32)
     both = shapes @ shape
     overlap = both / np.maximum(areas + shape.sum() - both, 1)
     stretched = np.maximum(0, np.abs(np.log(own.shape[1] / own.shape[0]) - aspects) - 0.05)

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Annotated, Any, Literal, TypeVar
 
 from openai import APIConnectionError, APIStatusError, OpenAI
@@ -145,9 +144,7 @@ class Session:
     def __enter__(self) -> "Session":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._end = 0  # what is still on its way, after a failure or a cancel, makes no further call
         self._tally.report(self._name, self._context)
 

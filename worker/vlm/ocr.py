@@ -82,11 +82,7 @@ def joined(verdict: Verdict, string: str, lines: Sequence[str], characters: Coll
         evidence = f"{read[:140]} and can't read all of what is asked for; VLM: {verdict.evidence}"[:300]
         return verdict.model_copy(update={"evidence": evidence})
     agrees = verdict.outcome is (Outcome.MET if reading.found else Outcome.MISSED)
-    doubt = {} if agrees else {"outcome": Outcome.UNSURE, "score": _between(verdict.score, reading.found)}
+    halved = round((verdict.score + reading.found) / 2, 4)  # half the VLM's word and half the reader's
+    doubt = {} if agrees else {"outcome": Outcome.UNSURE, "score": halved}
     evidence = f"{read[:140]}; VLM: {verdict.evidence}"[:300]
     return verdict.model_copy(update={**doubt, "evidence": evidence, "by": f"{verdict.by[:60]}+ocr"})
-
-
-def _between(score: float, found: bool) -> float:
-    """Half the VLM's word and half the reader's."""
-    return round((score + (1.0 if found else 0.0)) / 2, 4)

@@ -1,4 +1,4 @@
-"""Planner, judge and verifier over VLM servers (SGLang). One server or three, or adapters on one: settings only."""
+"""Planner, judge and verifier over VLM servers (SGLang). Settings name one server, three, or adapters on one."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ from director.errors import DirectorError
 from director.prompts import extract, plan, select, verify
 from director.prompts.vlm import ReplyError
 from director.seats import Context, ExtractRequest, Judge, Planner, PlanRequest, SelectRequest, Verifier, VerifyRequest
-from director.types import Extracted, Goal, GoalType, Outcome, Planned, Selected, Verdict, Verified
+from director.types import Extracted, GoalType, Outcome, Planned, Selected, Verdict, Verified
 from worker.vlm.client import Session
 from worker.vlm.config import JudgeConfig, Server, VerifierConfig, VlmConfig
 from worker.vlm.ocr import RapidReader, TextReader, joined
@@ -161,7 +161,7 @@ class VlmVerifier:
         )
 
     def _read(self, verdicts: tuple[Verdict, ...], request: VerifyRequest, context: Context) -> tuple[Verdict, ...]:
-        strings = {goal.id: goal.string for goal in request.goals if _is_lettering(goal)}
+        strings = {goal.id: goal.string for goal in request.goals if goal.type == GoalType.TEXT and goal.string}
         if self._reader is None or not strings:
             return verdicts
         context.check()
@@ -173,7 +173,3 @@ class VlmVerifier:
             joined(verdict, string, lines, characters) if (string := strings.get(verdict.goal)) else verdict
             for verdict in verdicts
         )
-
-
-def _is_lettering(goal: Goal) -> bool:
-    return goal.type == GoalType.TEXT and bool(goal.string)

@@ -14,6 +14,6 @@ def house(tmp_path: Path) -> House:
 
 @pytest.fixture
 def alice(house: House) -> Iterator[httpx.Client]:
-    """Alice at the door of the house."""
+    """Alice as a client of the API."""
     with browse(house.app(), **ALICE) as client:
         yield client

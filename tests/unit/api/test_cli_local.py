@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from api.cli import local, main
+from api.cli import endpoint, main
 from api.cli.console import USAGE
 from api.cli.parser import parser
 from director.errors import BriefError
@@ -40,7 +40,7 @@ def test_env_gives_shell_assignments(monkeypatch: pytest.MonkeyPatch, capsys: py
 def test_the_stack_of_no_checkout_is_a_clear_error(tmp_path: Path) -> None:
     args = parser().parse_args(["up"])
     with pytest.raises(BriefError, match=r"there is no local stack in .* \(run it from a checkout"):
-        local.stack(tmp_path)(args)
+        endpoint.stack(tmp_path)(args)
 
 
 def test_the_stack_gets_the_words_of_the_command(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -48,7 +48,7 @@ def test_the_stack_gets_the_words_of_the_command(tmp_path: Path, capfd: pytest.C
     (tmp_path / "infra" / "__init__.py").touch()
     (tmp_path / "infra" / "stack.py").write_text("import sys; print(sys.argv[1:]); sys.exit(3)")
     args = parser().parse_args(["up", "--workers", "5", "--no-flower", "--profile", "tiny", "--var", str(tmp_path)])
-    assert local.stack(tmp_path)(args) == 3
+    assert endpoint.stack(tmp_path)(args) == 3
     assert capfd.readouterr().out.strip() == str(
         ["up", "--workers", "5", "--profile", "tiny", "--no-flower", "--var", str(tmp_path)]
     )

@@ -122,7 +122,7 @@ def test_a_step_that_was_redone_with_the_same_outcome_is_not_told_again(house: H
     snapshot = house.archive.load_snapshot(first)
     other = house.archive.save_snapshot(id, 0, "0" * 32, "", snapshot.next, snapshot.trajectory)
     entry = new_entry(house.archive.load_job(id))
-    house.ledger.wipe()
+    house.wipe()
     assert house.ledger.lock_rebuild("test", 1000)
     house.ledger.restore(entry.model_copy(update={"step": 1, "snapshot": other, "next": snapshot.next}), "test")
     house.ledger.open_epoch("test")

@@ -1,4 +1,4 @@
-"""The pages behind the door: what they say, whom they tell it, and what a browser may do with them."""
+"""The pages of the API: what they say, whom they tell it, and what a browser may do with them."""
 
 import io
 from pathlib import Path

@@ -113,7 +113,7 @@ def _judged(folder: Path, entries: Sequence[Entry], args: argparse.Namespace, se
     colours = open_colours(_folder(args.clip, settings), args.device)
     samples = list(samples_of(folder, entries, args.samples))
     told = command.Teller("judged", len(samples))
-    found = evaluate(samples, args.output, detector, colours, lambda done, _: told(done))
+    found = evaluate(samples, args.output, detector, colours, told)
     return judged_result(found, entries, args) | {"grader": f"{detector.name}; {colours.name}"}
 
 

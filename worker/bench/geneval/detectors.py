@@ -1,4 +1,4 @@
-"""What GenEval's rules look through: an object detector and a colour classifier over weights on disk.
+"""The object detector and the colour classifier that GenEval's rules use, over weights on disk.
 
 The official pair is Mask2Former (Swin-S, COCO instances, mmdet) with CLIP ViT-L/14. Here the same models run on
 transformers. Grounding DINO finds boxes without outlines: its figures are not comparable, and a report names it.
@@ -40,12 +40,35 @@ def open_colours(folder: Path, device: str = "cpu") -> ColourClassifier:
     return ClipColours(folder, device)
 
 
-class Mask2Former:
-    """Instances with outlines. Post-processing is that of mmdet's MaskFormerFusionHead, which the benchmark used."""
+class _Checkpoint:
+    """A processor and a model from a folder, read when they are first needed."""
+
+    said: str
+    kinds: tuple[str, str]
+    """Names in transformers, of the processor and of the model."""
 
     def __init__(self, folder: Path, device: str) -> None:
-        self.name = f"Mask2Former ({folder.name})"
+        self.name = self.said.format(folder.name)
         self._folder, self._device = folder, device
+
+    @cached_property
+    def _processor(self) -> Any:
+        return getattr(_transformers(), self.kinds[0]).from_pretrained(str(self._folder), local_files_only=True)
+
+    @cached_property
+    def _model(self) -> Any:
+        model = getattr(_transformers(), self.kinds[1]).from_pretrained(str(self._folder), local_files_only=True)
+        return model.to(self._device).eval()
+
+
+class Mask2Former(_Checkpoint):
+    """Instances with outlines. Post-processing is that of mmdet's MaskFormerFusionHead, which the benchmark used."""
+
+    said = "Mask2Former ({})"
+    kinds = "AutoImageProcessor", "Mask2FormerForUniversalSegmentation"
+
+    def __init__(self, folder: Path, device: str) -> None:
+        super().__init__(folder, device)
         labels = _config(folder, "--detector").num_labels
         if labels != len(CLASSES):
             raise BriefError(f"{folder} knows {labels} classes", "give one of COCO's 80 instances", "--detector")
@@ -60,14 +83,6 @@ class Mask2Former:
         for label, detection in instances(outputs.class_queries_logits[0], masks):
             found.setdefault(CLASSES[label], []).append(detection)
         return found
-
-    @cached_property
-    def _processor(self) -> Any:
-        return _load("AutoImageProcessor", self._folder)
-
-    @cached_property
-    def _model(self) -> Any:
-        return _load("Mask2FormerForUniversalSegmentation", self._folder).to(self._device).eval()
 
 
 def on_picture(masks: Any, valid: Any, size: tuple[int, int]) -> Any:
@@ -101,12 +116,11 @@ def instances(classes: Any, masks: Any) -> Iterator[tuple[int, Detection]]:
         yield label, Detection(*_around(mask), score=score * sure, mask=mask)
 
 
-class GroundingDino:
+class GroundingDino(_Checkpoint):
     """Boxes by name, one class at a time, so that no word of another leaks into it."""
 
-    def __init__(self, folder: Path, device: str) -> None:
-        self.name = f"Grounding DINO ({folder.name}; boxes only, not the official detector)"
-        self._folder, self._device = folder, device
+    said = "Grounding DINO ({}; boxes only, not the official detector)"
+    kinds = "AutoProcessor", "GroundingDinoForObjectDetection"
 
     def detect(self, png: bytes, classes: Sequence[str]) -> Found:
         picture = opened(png)
@@ -126,21 +140,15 @@ class GroundingDino:
                     min(float(across), (x + width / 2) * across), min(float(down), (y + height / 2) * down), score,
                 )  # fmt: skip
 
-    @cached_property
-    def _processor(self) -> Any:
-        return _load("AutoProcessor", self._folder)
 
-    @cached_property
-    def _model(self) -> Any:
-        return _load("GroundingDinoForObjectDetection", self._folder).to(self._device).eval()
-
-
-class ClipColours:
+class ClipColours(_Checkpoint):
     """Zero-shot, three templates a colour, their embeddings averaged: as the benchmark's use of CLIP_benchmark."""
 
+    said = "CLIP ({})"
+    kinds = "CLIPProcessor", "CLIPModel"
+
     def __init__(self, folder: Path, device: str) -> None:
-        self.name = f"CLIP ({folder.name})"
-        self._folder, self._device = folder, device
+        super().__init__(folder, device)
         self._texts: dict[str, Any] = {}
 
     def colours(self, png: bytes, kind: str, objects: Sequence[Detection]) -> Sequence[Colour]:
@@ -159,14 +167,6 @@ class ClipColours:
             each = _unit(_pooled(self._model.get_text_features(**tokens)))
             self._texts[kind] = _unit(each.reshape(len(COLOURS), len(_TEMPLATES), -1).mean(1))
         return self._texts[kind]
-
-    @cached_property
-    def _processor(self) -> Any:
-        return _load("CLIPProcessor", self._folder)
-
-    @cached_property
-    def _model(self) -> Any:
-        return _load("CLIPModel", self._folder).to(self._device).eval()
 
 
 def opened(png: bytes) -> Image.Image:
@@ -217,7 +217,3 @@ def _config(folder: Path, option: str) -> Any:
     if not (folder / "config.json").is_file():
         raise BriefError(f"there is no checkpoint in {folder}", "name a folder as transformers saves it", option)
     return _transformers().AutoConfig.from_pretrained(str(folder), local_files_only=True)
-
-
-def _load(kind: str, folder: Path) -> Any:
-    return getattr(_transformers(), kind).from_pretrained(str(folder), local_files_only=True)

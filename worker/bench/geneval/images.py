@@ -6,26 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from director.errors import BriefError
-from director.types import Value
+from director.types import Seed
 from tasks.files import write_whole
 from tasks.store import image_hash
-from worker.bench.cases import Key, Name
+from worker.bench.cases import Filed, Key, Name
 from worker.bench.geneval.layout import Sample
 from worker.bench.geneval.scoring import ColourClassifier, Detector, Row, judge, kept, row
 from worker.bench.run_log import open_log
 
 
-class Evaluated(Value):
+class Evaluated(Filed):
     """One judged picture, or why it could not be. `task` is a hash of the picture and its prompt."""
 
-    case: Name
-    task: str
+    arm: Name = "geneval"
+    seed: Seed = 0
     row: Row | None = None
-    error: str = ""
-
-    @property
-    def key(self) -> Key:
-        return Key(self.case, "geneval", 0)
 
 
 @dataclass(frozen=True)
@@ -42,7 +37,7 @@ def evaluate(
     output: Path,
     detector: Detector,
     colours: ColourClassifier,
-    tell: Callable[[int, int], None] = lambda done, total: None,
+    tell: Callable[[int], None] = lambda done: None,
 ) -> Evaluation:
     """Judge the pictures and file each in `output`, so that an interrupted evaluation goes on where it stopped.
 
@@ -52,7 +47,7 @@ def evaluate(
     judged: dict[str, Evaluated] = {}
     missing: list[str] = []
     with open_log(output / "judged.jsonl", Evaluated, {"detector": detector.name, "colours": colours.name}) as log:
-        for number, sample in enumerate(samples):
+        for number, sample in enumerate(samples, 1):
             if not sample.path.is_file():
                 missing.append(str(sample.path))
                 continue
@@ -64,7 +59,7 @@ def evaluate(
                 found = _judge(sample, png, task, detector, colours)
                 log.add(found)
             judged[sample.case] = found
-            tell(number + 1, len(samples))
+            tell(number)
     rows = tuple(each.row for each in judged.values() if each.row)
     broken = tuple(f"{each.case}: {each.error}" for each in judged.values() if each.error)
     return Evaluation(rows, broken, tuple(missing))

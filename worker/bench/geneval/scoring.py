@@ -350,13 +350,9 @@ def compared(ours: Sequence[Row], theirs: Sequence[Row]) -> dict[str, Any]:
 
     Raises BriefError when they share no prompt.
     """
-    a, b = _parts(ours), _parts(theirs)
-    shared = [key for key in a if key in b]
-    if not shared:
-        raise BriefError("the two files share no prompt", "compare results on the same metadata", "--control")
-    tags = tuple(tag for tag in TAGS if any(tag in a[key] for key in shared))
-    metric = Metric("overall", "overall", mean_of=tags)
-    return stats.comparison([a[key] for key in shared], [b[key] for key in shared], metric)
+    if found := stats.comparison(_parts(ours), _parts(theirs), TAGS):
+        return found
+    raise BriefError("the two files share no prompt", "compare results on the same metadata", "--control")
 
 
 def _parts(rows: Sequence[Row]) -> dict[str, dict[str, tuple[float, float]]]:

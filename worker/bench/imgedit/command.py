@@ -19,7 +19,7 @@ from worker.bench.imgedit.scoring import TYPES, Edit, compared, read_edits, read
 from worker.bench.record import control_lines, cost_lines, counted, filed_record, interval_text
 
 if TYPE_CHECKING:
-    from worker.bench.imgedit.judge import JudgeServer, Said
+    from worker.bench.imgedit.judge import Said
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -103,35 +103,12 @@ def _judged(
     if not args.originals:
         raise BriefError("the judge needs the source pictures too", "give their folder", "--originals")
     try:
-        from worker.bench.imgedit.judge import JudgeGone, official, open_judge
+        from worker.bench.imgedit.judge import JudgeGone, JudgeServer, official, open_judge
         from worker.bench.imgedit.judging import Material, ask
     except ImportError as error:
         raise BriefError(f"the judge needs the openai package ({error})", "run make setup", "--judge-url") from error
 
-    server = _server(args)
-    told = command.Teller("judged", len(edits))
-    with open_judge(server) as judge:
-        material = Material(edits, prompts, args.originals, images)
-        found = ask(material, args.output, server, judge, settings, args.again, lambda done, _: told(done))
-    command.write_json(args.output / "result.json", official(found.said))
-    errors = {key: each.error for key, each in found.said.items() if each.error}
-    if errors and len(errors) == len(found.said):
-        raise JudgeGone(f"{server.url} ({server.model}): {next(iter(errors.values()))}", "mend it and run this again")
-    replies = {key: None if key in errors else each.reply for key, each in found.said.items()}
-    return {
-        **_figures(replies, edits, prompts, args),
-        "grader": f"{server.model} at {server.url}",
-        "results": str(args.output / "result.json"),
-        "unusable_pictures": dict(found.unusable),
-        "judge_errors": errors,
-        "judge_cost": _cost(found.said),
-    }
-
-
-def _server(args: argparse.Namespace) -> "JudgeServer":
-    from worker.bench.imgedit.judge import JudgeServer
-
-    return JudgeServer(
+    server = JudgeServer(
         url=args.judge_url,
         model=args.judge_model,
         api_key=os.environ.get(args.judge_key_env, ""),
@@ -139,15 +116,28 @@ def _server(args: argparse.Namespace) -> "JudgeServer":
         max_tokens=args.max_tokens,
         concurrency=args.judge_concurrency,
     )
+    told = command.Teller("judged", len(edits))
+    with open_judge(server) as judge:
+        material = Material(edits, prompts, args.originals, images)
+        said, unusable = ask(material, args.output, server, judge, settings, args.again, told)
+    command.write_json(args.output / "result.json", official(said))
+    errors = {key: each.error for key, each in said.items() if each.error}
+    if errors and len(errors) == len(said):
+        raise JudgeGone(f"{server.url} ({server.model}): {next(iter(errors.values()))}", "mend it and run this again")
+    replies = {key: None if key in errors else each.reply for key, each in said.items()}
+    return {
+        **_figures(replies, edits, prompts, args),
+        "grader": f"{server.model} at {server.url}",
+        "results": str(args.output / "result.json"),
+        "unusable_pictures": unusable,
+        "judge_errors": errors,
+        "judge_cost": _cost(said),
+    }
 
 
 def _cost(said: "Mapping[str, Said]") -> dict[str, float]:
-    return {
-        "calls": len(said),
-        "prompt_tokens": sum(each.prompt_tokens for each in said.values()),
-        "completion_tokens": sum(each.completion_tokens for each in said.values()),
-        "seconds": round(sum(each.seconds for each in said.values()), 3),
-    }
+    names = ("prompt_tokens", "completion_tokens", "seconds")
+    return {"calls": len(said), **{name: round(sum(getattr(s, name) for s in said.values()), 3) for name in names}}
 
 
 def _figures(

@@ -6,14 +6,15 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from openai import AuthenticationError, NotFoundError, OpenAI, OpenAIError, PermissionDeniedError
 
 from director.errors import DirectorError
 from director.prompts.vlm import ReplyError
-from director.types import Value
-from worker.bench.cases import Key, Name
+from director.types import Seed
+from worker.bench.cases import Filed, Name
 from worker.vlm.client import read_completion
 
 _IN_A_ROW = 10  # calls a judge may fail one after the other before the rest is left for another run
@@ -26,20 +27,15 @@ class JudgeGone(DirectorError):
     boundary = "judge"
 
 
-class Said(Value):
+class Said(Filed):
     """One reply, or why there is none. `task` is a hash of what was asked, of whom, about which pictures."""
 
-    case: Name
-    task: str
+    arm: Name = "judge"
+    seed: Seed = 0
     reply: str = ""
-    error: str = ""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     seconds: float = 0
-
-    @property
-    def key(self) -> Key:
-        return Key(self.case, "judge", 0)
 
 
 @dataclass(frozen=True)
@@ -85,13 +81,11 @@ class Judge:
         with ThreadPoolExecutor(self._server.concurrency, thread_name_prefix="judge") as pool:
             try:
                 source = iter(questions)
-                more = True
-                while more or waiting:
-                    while more and len(waiting) < self._server.concurrency:
-                        question = next(source, None)
-                        more = question is not None
-                        if question:
-                            waiting.add(pool.submit(self._ask, question))
+                while True:
+                    room = self._server.concurrency - len(waiting)
+                    waiting |= {pool.submit(self._ask, question) for question in islice(source, room)}
+                    if not waiting:
+                        return
                     ended, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                     for each in ended:
                         said = each.result()

@@ -1,4 +1,4 @@
-"""ImgEdit's pictures before the judge: originals and `<key>.png`, asked about once each, filed as they come."""
+"""Asks ImgEdit's judge once about each original and its `<key>.png`, and files the replies as they come."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
@@ -23,20 +23,6 @@ class Material:
     originals: Path
     images: Path
 
-    def original(self, key: str) -> Path:
-        return self.originals / self.edits[key].id
-
-    def edited(self, key: str) -> Path:
-        return self.images / f"{key}.png"
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What the judge said by key, and, by key, why others were not asked about (no such picture, a broken one)."""
-
-    said: Mapping[str, Said]
-    unusable: Mapping[str, str]
-
 
 def ask(
     material: Material,
@@ -45,12 +31,13 @@ def ask(
     judge: Judge,
     settings: Settings,
     again: bool = False,
-    tell: Callable[[int, int], None] = lambda done, total: None,
-) -> Judged:
+    tell: Callable[[int], None] = lambda done: None,
+) -> tuple[dict[str, Said], dict[str, str]]:
     """Ask about every edit that has no reply yet, and file each reply in `output` as it comes.
 
-    Calls that failed are made again by the next run; replies without three scores only with `again`. Raises JudgeGone
-    when the judge does not answer, and BriefError when `output` holds replies about other pictures or of another judge.
+    Gives what the judge said by key, and why other keys were not asked about (no such picture, a broken one). Calls
+    that failed are made again by the next run; replies without three scores only with `again`. Raises JudgeGone when
+    the judge does not answer, and BriefError when `output` holds replies about other pictures or of another judge.
     """
     said: dict[str, Said] = {}
     unusable: dict[str, str] = {}
@@ -73,8 +60,8 @@ def ask(
         for reply in judge.ask_all(open_questions()):
             log.add(reply)
             said[reply.case] = reply
-            tell(len(said) + len(unusable), len(material.edits))
-    return Judged({key: said[key] for key in material.edits if key in said}, unusable)
+            tell(len(said) + len(unusable))
+    return {key: said[key] for key in material.edits if key in said}, unusable
 
 
 def _filed(log: Log[Said], asked: Question, material: Material, again: bool) -> Said | None:
@@ -94,8 +81,8 @@ def _readable(said: Said, material: Material) -> bool:
 
 def _question(material: Material, key: str, settings: Settings) -> Question:
     text = question(material.prompts, material.edits[key])
-    original = _picture(material.original(key), settings)
-    edited = _picture(material.edited(key), settings)
+    original = _picture(material.originals / material.edits[key].id, settings)
+    edited = _picture(material.images / f"{key}.png", settings)
     task = hashlib.sha256()
     for part in (text.encode(), original, edited):
         task.update(hashlib.sha256(part).digest())

@@ -210,7 +210,7 @@ def scored(
         raise BriefError("not one edit has a reply with three scores", "look at what the judge says", "results")
     by_type = {kind: [items[key] for key in items if edits[key].edit_type == kind] for kind in TYPES}
     types = {kind: round(sum(scores) / len(scores), 2) for kind, scores in by_type.items() if scores}
-    parts = [{str(edits[key].edit_type): (score, 1.0)} for key, score in items.items()]
+    parts = list(_parts(items, edits).values())
     drawn = stats.draws(len(parts))
 
     def interval(metric: Metric) -> list[float] | None:
@@ -244,13 +244,14 @@ def compared(
 
     Raises BriefError when they share none.
     """
-    a, b = (_items(each, edits, prompts, cap)[0] for each in (ours, theirs))
-    shared = [key for key in a if key in b]
-    if not shared:
-        raise BriefError("the two files share no edit with a score", "compare results on the same edits", "--control")
-    types = tuple(kind for kind in TYPES if any(edits[key].edit_type == kind for key in shared))
-    mine, other = ([{str(edits[key].edit_type): (scores[key], 1.0)} for key in shared] for scores in (a, b))
-    return stats.comparison(mine, other, Metric("overall", "overall", share=False, mean_of=types))
+    mine, other = (_parts(_items(each, edits, prompts, cap)[0], edits) for each in (ours, theirs))
+    if found := stats.comparison(mine, other, TYPES):
+        return found
+    raise BriefError("the two files share no edit with a score", "compare results on the same edits", "--control")
+
+
+def _parts(items: Mapping[str, float], edits: Mapping[str, Edit]) -> dict[str, stats.Parts]:
+    return {key: {edits[key].edit_type: (score, 1.0)} for key, score in items.items()}
 
 
 def _items(

@@ -60,7 +60,9 @@ def run(args: argparse.Namespace, settings: Settings, runner: Runner) -> int:
     todo = bench.finished()
     rows = bench.grade(todo)
     found = bench.report(rows)
-    write_report(args.output, found, args.json)
+    for path in (args.output / "report.json", args.json):
+        command.write_json(path, found.model_dump(mode="json"))
+    (args.output / "report.md").write_text(markdown(found, score.TABLES), encoding="utf-8")
     if not args.no_plots:
         from worker.bench.plots import draw_all
 
@@ -73,14 +75,11 @@ def tasks_of(args: argparse.Namespace) -> list[Case]:
     """The tasks that the arguments name. Composed ones are left in the folder of the run."""
     if (args.tasks is None) == (args.compose is None):
         raise BriefError("name tasks or --compose N, and not both", "bench lgbench TASKS -o DIR", "TASKS")
-    path = args.tasks or _composed(args)
-    cases = read_cases(path, args.modality)
-    return cases[: args.limit] if args.limit else cases
-
-
-def _composed(args: argparse.Namespace) -> Path:
-    modality = args.modality or "t2i"
-    return write_tasks(args.output / "tasks", args.compose, goal_range(args.goals, modality), args.seed, modality)[0]
+    path, modality = args.tasks, args.modality or "t2i"
+    if path is None:
+        goals = goal_range(args.goals, modality)
+        path, _ = write_tasks(args.output / "tasks", args.compose, goals, args.seed, modality)
+    return read_cases(path, args.modality)[: args.limit]
 
 
 def tell_how(args: argparse.Namespace) -> None:
@@ -106,7 +105,7 @@ class Bench:
         """All arms; best of K last, because K is what ours took. True when a run failed."""
         controls, values = not self.args.no_controls, {**self.runner.fixed, **assignments(self.args.set)}
         failed = self._run(arms(self.args.strategy or ["ours"], controls, values))
-        if controls and (last := equal_renders(self.runs(), values)):
+        if controls and (last := equal_renders((run for _, run in self.finished()), values)):
             failed = self._run([last]) or failed
         return failed
 
@@ -117,9 +116,6 @@ class Bench:
             if run.error and not self.runner.tells_each:
                 print(f"{run.case} ({run.arm}) failed: {run.error}", file=sys.stderr)
         return failed
-
-    def runs(self) -> list[Run]:
-        return [run for _, run in self.finished()]
 
     def finished(self) -> list[tuple[Case, Run]]:
         """The runs that the folder holds of these tasks, arm by arm."""
@@ -143,12 +139,11 @@ class Bench:
         grader = self.args.grader or self.settings.studio
         seats, notes = record_of(rows, grader, self.settings.studio)
         record = {"tasks": f"{len(self.cases)} ({self._where()})", **seats, "seed": str(self.args.seed)}
-        if (mean := mean_renders(self.runs())) > MOST:
+        if (mean := mean_renders(run for _, run in self.finished())) > MOST:
             notes.append(f"best of K stops at {MOST} candidates; ours rendered {mean:.1f} a task")
         controls = [row.arm for row in rows if row.arm != "ours" and row.arm.startswith(("one-shot", "best-of-"))]
-        return report(
-            "LGBench", record, rows, (*score.METRICS, *score.TYPES), tuple(dict.fromkeys(controls)), notes=notes
-        )
+        metrics = (*score.METRICS, *score.TYPES)
+        return report("LGBench", record, rows, metrics, tuple(dict.fromkeys(controls)), notes=notes)
 
     def _where(self) -> str:
         return f"composed, seed {self.args.seed}" if self.args.compose else str(self.args.tasks)
@@ -185,10 +180,3 @@ def record_of(rows: Iterable[Row], grader: str, studio: str) -> tuple[dict[str, 
         record["editor"] += " (simulated)"
         notes.append("pictures of the sketch studio are simulations: these numbers say nothing about a model")
     return record, notes
-
-
-def write_report(folder: Path, found: Report, json_file: Path | None) -> None:
-    """`report.json` and `report.md` in the folder of the run."""
-    for path in (folder / "report.json", json_file):
-        command.write_json(path, found.model_dump(mode="json"))
-    (folder / "report.md").write_text(markdown(found, score.TABLES), encoding="utf-8")

@@ -20,7 +20,7 @@ RANGES: dict[Modality, tuple[int, int]] = {"t2i": (14, 22), "i2i": (8, 14)}
 
 
 class Draft(NamedTuple):
-    """What a writer gets: the opening sentence, the goals in any order, and dice of the task's own."""
+    """What a writer gets: the opening sentence, the goals in any order, and the task's random generator."""
 
     opening: str
     goals: Sequence[GoalRecord]

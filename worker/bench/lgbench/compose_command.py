@@ -7,7 +7,6 @@ from pathlib import Path
 from director.errors import BriefError
 from director.seats import RenderRequest
 from director.types import Action, ActionKind
-from tasks.settings import Settings
 from worker.bench.lgbench.compose import RANGES, compose
 from worker.bench.lgbench.pool import pool
 from worker.bench.lgbench.records import SOURCE, Modality, Record, dumped
@@ -24,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for t2i_<tasks>.json and the pictures")
 
 
-def run(args: argparse.Namespace, settings: Settings) -> int:
+def run(args: argparse.Namespace) -> int:
     """Compose, write the records, draw the sources. Raises BriefError for what can't be composed."""
     if args.tasks < 1:
         raise BriefError(f"{args.tasks} tasks", "ask for one or more", "--tasks")

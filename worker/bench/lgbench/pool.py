@@ -96,17 +96,11 @@ class Pool(Value):
 
     def rules(self, kind: GoalType) -> tuple[Rule, ...]:
         """What can be asked of the whole picture."""
-        return {
-            GoalType.EFFECT: self.effect,
-            GoalType.COLOR: self.color,
-            GoalType.LIGHTING: self.lighting,
-            GoalType.COMPOSITION: self.composition,
-        }[kind]
+        return getattr(self, kind.value)
 
     def thing_rules(self, kind: GoalType) -> tuple[Rule, ...]:
         """What can be asked of one thing that is there already."""
-        found = {GoalType.COLOR: self.thing_color, GoalType.LIGHTING: self.thing_lighting}
-        return {**found, GoalType.COMPOSITION: self.thing_composition}.get(kind, ())
+        return getattr(self, f"thing_{kind.value}", ())
 
     def level(self, percent: int) -> str:
         """The word for an amount: 45 is moderate."""

@@ -8,7 +8,7 @@ say which; the soft figure is the mean probability that a goal is met.
 from collections.abc import Sequence
 
 from director.types import GoalType, Outcome, Verdict
-from worker.bench.cases import Case, Row, Run
+from worker.bench.cases import Case, Row, Run, row_of
 from worker.bench.statistics import Metric
 
 CONFIDENT = 0.81
@@ -40,14 +40,12 @@ def row(case: Case, run: Run, verdicts: Sequence[Verdict]) -> Row:
         {"goal": goal.id, "type": goal.type, "outcome": v.outcome.value, "score": v.score, "confidence": v.confidence}
         for goal, v in zip(case.goals, verdicts, strict=True)
     )
-    return Row(
-        case=case.id, arm=run.arm, seed=run.seed, task=run.task, group=case.group, parts=parts, run=run, detail=detail
-    )
+    return row_of(run, case, parts=parts, detail=detail)
 
 
 def failed(case: Case, run: Run, error: str) -> Row:
     """A run without a picture, or a picture that could not be judged: it is in no figure, and counted."""
-    return Row(case=case.id, arm=run.arm, seed=run.seed, task=run.task, group=case.group, run=run, error=error)
+    return row_of(run, case, error=error)
 
 
 def score(case: Case, verdicts: Sequence[Verdict]) -> dict[str, tuple[float, float]]:

@@ -1,4 +1,4 @@
-"""The built-in writer: templates and dice, no model. One flowing brief in which every goal stands verbatim."""
+"""The built-in writer: templates and seeded chance, no model. It writes one text with every goal verbatim in it."""
 
 import random
 from collections.abc import Sequence
@@ -59,17 +59,11 @@ def _paragraph(goals: Sequence[GoalRecord], dice: random.Random) -> str:
 
 def _sentence(goals: Sequence[GoalRecord], dice: random.Random, opens: bool) -> str:
     """One to three goals, parted by semicolons: each is a clause of its own."""
-    said = [
-        dice.choice((_FIRST if opens and n == 0 else _NEXT)[goal.type]).format(core(goal))
-        for n, goal in enumerate(goals)
-    ]
-    # A goal's description has a capital, its place in a sentence often has not: `missing` knows that.
-    text = "; ".join(_low(part, goal) for part, goal in zip(said, goals, strict=True))
+    said: list[str] = []
+    for n, goal in enumerate(goals):
+        form, whole = dice.choice((_FIRST if opens and n == 0 else _NEXT)[goal.type]), core(goal)
+        # A goal's description has a capital, its place in a sentence often has not: `missing` knows that.
+        starts = goal.type in (GoalType.ADD_OBJECT, GoalType.TEXT)
+        said.append(form.format(whole if starts else whole[0].lower() + whole[1:]))
+    text = "; ".join(said)
     return f"{text[0].upper()}{text[1:]}."
-
-
-def _low(part: str, goal: GoalRecord) -> str:
-    whole = core(goal)
-    if goal.type in (GoalType.ADD_OBJECT, GoalType.TEXT):
-        return part
-    return part.replace(whole, whole[0].lower() + whole[1:])

@@ -45,10 +45,11 @@ def main() -> int:
     found = _report(told)
     # The ablations would hide the arms: the table has them.
     shown = found.model_copy(update={"rows": [row for row in found.rows if row["strategy"] not in ABLATIONS]})
+    counts, shares = zip(*((point["goals"], point["one_shot"]) for point in told["gate"]), strict=True)
     for name, figure in (
         ("goals-by-type", plots.by_type(shown)),
         ("completion-against-renders", plots.against_renders(shown)),
-        ("gate", _gate(told["gate"])),
+        ("gate", plots.gate_figure(counts, shares, "gate, on composed briefs")[0]),
     ):
         if figure:
             plots.save(figure, folder / f"{name}.svg", plots.caption(found))
@@ -112,15 +113,6 @@ def _expected(worlds: list[tuple[str, Report]]) -> str:
     if not all(all(holds) for holds in held.values()):
         lines.append(_WHY)
     return "\n".join([*lines, ""])
-
-
-def _gate(points: list[dict[str, Any]]) -> Any:
-    figure, axes = plots.blank("Gate: planned in one shot", "goals", "share of plans")
-    counts = [point["goals"] for point in points]
-    axes.plot(counts, [point["paper"] for point in points], "o--", color="grey", label="published")
-    axes.plot(counts, [point["one_shot"] for point in points], "o-", label="gate, on composed briefs")
-    axes.legend(fontsize=8)
-    return figure
 
 
 if __name__ == "__main__":

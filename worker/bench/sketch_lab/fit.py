@@ -1,4 +1,4 @@
-"""Fits the sketch's profiles to the paper's arms.
+"""Fits the sketch's miss models to the paper's arms.
 
 `python -m worker.bench.sketch_lab.fit flux-krea --tasks 200 --seed 1`
 
@@ -22,7 +22,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from statistics import fmean
-from typing import Any
 
 from director.loop import direct
 from director.state import State
@@ -155,22 +154,16 @@ def main() -> int:
     args = parser.parse_args()
     tasks = list(compose(pool(), args.tasks, RANGES["t2i"], args.seed, "t2i", write))
     if args.name == "flux-krea":
-        done = fitted(
-            tasks, load_miss_model("flux-krea"), args.cycles, lambda line: print(line, file=sys.stderr, flush=True)
-        )
+        tell = partial(print, file=sys.stderr, flush=True)
+        done = fitted(tasks, load_miss_model("flux-krea"), args.cycles, tell)
     else:
         done = shifted(tasks, args.name, args.cycles)
     for arm in KREA:
         figures = measured(tasks, arm, done)
-        print(
-            f"{arm:<11} goals {figures.goals:.3f}  tasks {figures.tasks:.3f}  text {figures.text:.3f}", file=sys.stderr
-        )
-    print(json.dumps(_plain(done)))
+        told = f"goals {figures.goals:.3f}  tasks {figures.tasks:.3f}  text {figures.text:.3f}"
+        print(f"{arm:<11} {told}", file=sys.stderr)
+    print(json.dumps({name: value for name, value in done.__dict__.items() if name != "name" and value}))
     return 0
-
-
-def _plain(habits: MissModel) -> dict[str, Any]:
-    return {name: value for name, value in habits.__dict__.items() if name != "name" and value not in (0.0, {})}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The strategy table on the sketch studio: the paper's arms, ours, and controls at equal renders.
 
-Pictures and verdicts are simulated, by a profile fitted to the paper's arms. All arms of a task run in one
+Pictures and verdicts are simulated, by a miss model fitted to the paper's arms. All arms of a task run in one
 process with a memory: what two arms ask alike is drawn and judged once, and each arm still pays for it.
 """
 
@@ -19,7 +19,7 @@ from director.state import State
 from director.types import ActionKind, GoalType, Outcome, Trajectory
 from tasks.settings import Settings
 from worker.bench.arms import MOST, mean_renders
-from worker.bench.cases import Arm, Case, Key, Row, Work, run_of
+from worker.bench.cases import Arm, Case, Key, Row, Work, row_of, run_of
 from worker.bench.command import write_json
 from worker.bench.lgbench.compose import RANGES, compose
 from worker.bench.lgbench.pool import pool
@@ -80,11 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--sweep-tasks", type=int, metavar="N", help="the first N tasks only, in each of those worlds")
     parser.add_argument(
-        "--errors",
-        type=_share,
-        default=0.0,
-        metavar="P",
-        help="chance that judge and verifier err on a goal",
+        "--errors", type=_share, default=0.0, metavar="P", help="chance that judge and verifier err on a goal"
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of ours")
     parser.add_argument("--size", type=int, default=384, help="pixels a side")
@@ -131,18 +127,18 @@ def measured(args: argparse.Namespace) -> tuple[dict[str, Any], list[Report]]:
         "editor": f"sketch/{args.profile} (simulated), {args.size} px",
         "planner": "sketch-planner: goals are extracted from the brief, the annotated ones are the grader's alone",
         "grader": GRADER,
-        **(
-            {"errors": f"judge and verifier err on {args.errors:.0%} of goals, the grader does not"}
-            if args.errors
-            else {}
-        ),
+        "errors": f"judge and verifier err on {args.errors:.0%} of goals, the grader does not",
         "tasks": f"{args.tasks}" if args.tasks else f"{args.compose} composed from seed {args.seed}, 14 to 22 goals",
     }
+    if not args.errors:
+        del record["errors"]
     with ExitStack() as stack:
-        log = stack.enter_context(_opened(args, record)) if args.output else None
+        made = {**record, "set": args.set, "profile": load_miss_model(args.profile).__dict__}
+        log = stack.enter_context(open_log(args.output / "rows.jsonl", Row, made)) if args.output else None
         workers = stack.enter_context(ProcessPoolExecutor(max_workers=args.processes, initializer=one_thread))
         rows = list(_rows(workers, cases, worlds, log))
-        equal = [replace(w, arms=(_equal_renders(w, rows, args),)) for w in worlds if _has_ours(w)]
+        ours = [world for world in worlds if any(arm.name == "ours" for arm in world.arms)]
+        equal = [replace(world, arms=(_equal_renders(world, rows, args),)) for world in ours]
         rows += _rows(workers, cases, equal, log)
     found = [_report(world, rows, record) for world in worlds]
     gate = gate_curve(args.seed)
@@ -169,29 +165,13 @@ def _worlds(args: argparse.Namespace) -> list[World]:
     if args.ablate:
         arms |= {name: loop_settings({**own, **change}, "ours") for name, change in ABLATIONS.items()}
     habits = load_miss_model(args.profile)
-    worlds = [
-        World("", habits, tuple(Arm(name=name, settings=values) for name, values in arms.items()), None, args.errors)
-    ]
-    if args.sweep:
-        worlds += [
-            World(name, _varied(habits, change), swept, args.sweep_tasks, args.errors) for name, change in SWEEP.items()
-        ]
+    own_arms = tuple(Arm(name=name, settings=values) for name, values in arms.items())
+    worlds = [World("", habits, own_arms, None, args.errors)]
+    for name, change in SWEEP.items() if args.sweep else ():
+        # Added to what the profile has, but for a chance, which is set.
+        values = {n: v if n == "damage" else getattr(habits, n) + v for n, v in change.items()}
+        worlds.append(World(name, replace(habits, **values), swept, args.sweep_tasks, args.errors))
     return worlds
-
-
-def _varied(habits: MissModel, change: dict[str, float]) -> MissModel:
-    """Added to what the profile has, but for a chance, which is set."""
-    return replace(habits, **{n: v if n == "damage" else getattr(habits, n) + v for n, v in change.items()})
-
-
-def _opened(args: argparse.Namespace, record: dict[str, str]) -> Any:
-    return open_log(
-        args.output / "rows.jsonl", Row, {**record, "set": args.set, "profile": load_miss_model(args.profile).__dict__}
-    )
-
-
-def _has_ours(world: World) -> bool:
-    return any(arm.name == "ours" for arm in world.arms)
 
 
 def _equal_renders(world: World, rows: Sequence[Row], args: argparse.Namespace) -> Arm:
@@ -243,21 +223,10 @@ def _task(case: Case, world: World) -> list[Row]:
     context = LocalContext(Pictures())
     rows: list[Row] = []
     for arm in world.arms:
-        seed = int(case.digest(), 16) >> 1
-        done = direct(case.brief, arm.settings, seed, studio, context)
+        done = direct(case.brief, arm.settings, int(case.digest(), 16) >> 1, studio, context)
         work = Work(case, arm.model_copy(update={"name": world.keyed(arm.name)}), 0)
-        run_row = run_of(work, done, {}, None).model_copy(update={"task": _digest(case, arm)})
-        rows.append(
-            Row(
-                case=case.id,
-                arm=work.arm.name,
-                seed=0,
-                task=run_row.task,
-                group=case.group,
-                parts=_parts(case, done, look, context),
-                run=run_row,
-            )
-        )
+        run = run_of(work, done, {}, None).model_copy(update={"task": _digest(case, arm)})
+        rows.append(row_of(run, case, parts=_parts(case, done, look, context)))
     return rows
 
 

@@ -1,7 +1,7 @@
 """A studio without pixels: a picture is the list of what came out right in it.
 
-It misses by the same profile as the sketch's editor and is asked through the same loop, a hundred times
-faster: for fitting a profile, never for a result.
+It misses by the same miss model as the sketch's editor and runs in the same loop, a hundred times faster.
+It serves to fit a miss model, never to get a result.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ Right = frozenset[str]
 
 @dataclass(frozen=True)
 class Wear:
-    """What pixels add to a profile's misses: rough values, set by hand, near enough to start a fit from.
+    """What pixels add to the misses of a miss model: rough values, set by hand, near enough to start a fit from.
 
     Chances that an edit spoils something right that it does not name, anywhere and where a mask keeps it
     out, and that something rightly drawn can't be told from the picture.

@@ -1,7 +1,7 @@
 """What the sketch verifier sees against what was really drawn, by type of goal.
 
 Scenes are composed LGBench tasks. Each drawable is drawn as asked with a chance of 70 %, else wrong or
-not at all, as a profile would; what then stands on the page is known from the comp, not from its pixels.
+not at all, as a miss model would; what then stands on the page is known from the comp, not from its pixels.
 """
 
 import argparse
