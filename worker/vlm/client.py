@@ -152,7 +152,8 @@ class Session:
                 ended, waiting = wait(waiting, timeout=_LOOK_S, return_when=FIRST_COMPLETED)
                 for each in ended:
                     each.result()
-                self._context.progress(self._name, done + len(futures) - len(waiting), done + len(futures))
+                if ended:
+                    self._context.progress(self._name, done + len(futures) - len(waiting), done + len(futures))
         finally:
             for each in waiting:
                 each.cancel()
