@@ -162,9 +162,15 @@ class Session:
     def _ask(self, prompt: Prompt, read: Callable[[Prompt, _Completion], _T]) -> _T:
         """One question until its reply can be read. Runs in the pool."""
         messages = _messages(prompt)
+        before: ReplyError | None = None
         for left in reversed(range(self._server.re_asks + 1)):
             reply, problem = "", None
-            raw = self._post(prompt, messages)
+            try:
+                raw = self._post(prompt, messages)
+            except VlmUnavailable:
+                if before and time.monotonic() >= self._end:
+                    raise before from None  # it did answer: replies that can't be read used up the time
+                raise
             try:
                 completion = _completion(raw)
                 self._tally.usages.append(completion.usage or _Usage())
@@ -176,6 +182,7 @@ class Session:
                     raise
             finally:
                 self._tally.lines.append(self._line(prompt, messages, raw, problem))
+            before = problem
             self._tally.re_asks.append(prompt.name)
             messages = [
                 *messages,

@@ -1,4 +1,4 @@
-"""Whose matter it is when the diffusers editor can't work. No torch: with it, tests/models has cut weights and the like."""
+"""Whose matter it is when the diffusers editor can't work. No torch: tests/models has cut weights and the like."""
 
 import errno
 import pickle

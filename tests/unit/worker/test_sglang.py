@@ -190,9 +190,19 @@ def test_a_timeout_is_tried_once_more():
 
 
 def test_all_calls_of_a_step_share_one_deadline():
+    slow = weighs(yes=0.9, no=0.1)
+    with desk(Scripted(slow.body, wait=0.15), verifier_deadline_s=0.2) as at:
+        with pytest.raises(VlmUnavailable, match=r"timed out|are used") as failure:
+            at.seats.verifier.verify(at.verify(), at.context)
+        assert failure.value.actor is Actor.OUTAGE
+        assert len(at.server.requests) < 6
+
+
+def test_malformed_replies_that_use_up_the_deadline_are_the_seats():
     with desk(Scripted(says("no JSON").body, wait=0.15), planner_deadline_s=0.2) as at:
-        with pytest.raises(VlmUnavailable, match=r"timed out|are used"):
+        with pytest.raises(PlannerError, match="ReplyError") as failure, boundary(PlannerError):
             at.seats.planner.extract(EXTRACT, at.context)
+        assert failure.value.actor is Actor.SEAT
         assert len(at.server.requests) < 6
 
 
