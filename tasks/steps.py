@@ -19,7 +19,7 @@ from enum import StrEnum
 from types import TracebackType
 from typing import Any
 
-from director.errors import RULES, BriefError, Cancelled, DirectorError, SeatError, StoreError
+from director.errors import RULES, Actor, BriefError, Cancelled, DirectorError, SeatError, StoreError
 from director.loop import advance, begin, next_step, perform
 from director.seats import Images, RenderRequest, Request, Seat, Studio
 from director.types import Reply, Stopped, StopReason, Trajectory
@@ -255,14 +255,19 @@ def _give_back(host: Host, attempt: Attempt, error: DirectorError) -> None:
     claim, attempt.error = attempt.claim, error
     if attempt.outcome != "committed":  # it may fail behind its commit
         attempt.outcome = "failed"
-    rule = RULES[error.actor]
-    counts = rule.charged or rule.final  # what is final and came this way must not be tried for ever
+    counts = _charged(error)
     delay = backoff_ms(host.settings, claim.attempt if counts else 1)
     # With the ledger out of reach too, the lease dies by itself and the step is hinted again.
     # The dead letter of a job that failed for good is filed by the reconciler.
     with suppress(StoreError):
         cost = attempt.cost()
         attempt.refused = host.ledger.fail(claim.job, claim.n, claim.nonce, error_json(error), counts, delay, cost)
+
+
+def _charged(error: DirectorError) -> bool:
+    rule = RULES[error.actor]
+    # Neither what is final nor what an operator must mend, with nothing to hold, may be tried for ever.
+    return rule.charged or rule.final or (error.actor is Actor.OPERATOR and not error.resource)
 
 
 def backoff_ms(settings: Settings, attempt: int) -> int:

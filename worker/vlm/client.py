@@ -31,6 +31,7 @@ from worker.vlm.failures import VlmRefused, VlmUnavailable, failure, resource_of
 _T = TypeVar("_T")
 _ALTERNATIVES = 20  # most that the API gives for a token
 _SHOWN = 8000  # characters of a malformed reply that are shown back
+_GRACE_S = 1.0  # past the deadline of a step: a server that sends a byte now and then is never timed out
 _LOOK_S = 0.2  # how soon a cancel is heeded while a server thinks
 
 
@@ -149,6 +150,8 @@ class Session:
         try:
             while waiting:
                 self._context.check()
+                if time.monotonic() > self._end + _GRACE_S:
+                    raise self._too_late()
                 ended, waiting = wait(waiting, timeout=_LOOK_S, return_when=FIRST_COMPLETED)
                 for each in ended:
                     each.result()
@@ -197,9 +200,7 @@ class Session:
         for last in (False, True):
             remaining = self._end - time.monotonic()
             if remaining <= 0:
-                where = resource_of(self._server)
-                said = f"the {self._server.deadline_s:g} s of this step are used"
-                raise VlmUnavailable(f"{where}: {said}", where, "raise the seat's deadline_s, or give the server less")
+                raise self._too_late()
             self._tally.calls.append(prompt.name)
             try:
                 return self._once(body, remaining)
@@ -210,6 +211,11 @@ class Session:
                 self._tally.retries.append(str(away))
                 self._over.wait(pause)
         raise AssertionError("the last round returns or raises")
+
+    def _too_late(self) -> VlmUnavailable:
+        where = resource_of(self._server)
+        said = f"{where}: the {self._server.deadline_s:g} s of this step are used"
+        return VlmUnavailable(said, where, "raise the seat's deadline_s, or give the server less to do")
 
     def _once(self, body: Mapping[str, Any], remaining: float) -> bytes:
         """The body of one answer. Raises VlmUnavailable and VlmRefused, and nothing else of the transport."""

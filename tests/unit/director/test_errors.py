@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery.utils.serialization import get_pickleable_exception
 
 from director.errors import (
     RULES,
@@ -154,4 +155,8 @@ def test_what_has_a_boundary_passes_as_it_is():
 
 def test_flower_shows_who_has_to_act():
     error = PlannerError("VlmRefused: 401", "mend the key", actor=Actor.OPERATOR)
-    assert repr(error) == "PlannerError[operator]('VlmRefused: 401 (mend the key)')"
+    assert (
+        repr(get_pickleable_exception(error))
+        == repr(error)
+        == "PlannerError[operator]('VlmRefused: 401 (mend the key)')"
+    )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from director.errors import Actor, EditorError, StoreError
+from director.errors import Actor, DirectorError, EditorError, StoreError
 from director.loop import direct
 from director.seats import Context, ExtractRequest, RenderRequest, Studio, VerifyRequest
 from director.state import State
@@ -209,6 +209,18 @@ def test_what_the_job_is_not_to_blame_for_costs_no_attempt(tmp_path: Path, actor
     rig.hints.append(now.hint)
     rig.drain(rig.host(studio.studio()))
     assert record(rig, job).stop == "satisfied"
+
+
+def test_what_an_operator_must_mend_and_nothing_can_hold_is_not_tried_for_ever(tmp_path: Path):
+    rig = quick(tmp_path)
+    job = rig.submit(brief_of(ABC), ONE)
+    studio = broken(99, DirectorError("it can't be read")).studio()
+    run_step(rig.host(studio), job, 0)
+    rig.hints.clear()
+    for _ in range(3):
+        with pytest.raises(DirectorError, match="can't be read"):
+            retry(rig, job, studio)
+    assert record(rig, job).status is JobStatus.FAILED
 
 
 def test_an_error_without_a_resource_names_none():

@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from email.utils import formatdate
 
 import httpx2
@@ -186,6 +186,10 @@ def listening(behave: Callable[[socket.socket], None]) -> Iterator[str]:
             connection.close()
 
 
+def hangs(connection: socket.socket) -> None:
+    pass
+
+
 def resets(connection: socket.socket) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
     connection.close()
@@ -202,9 +206,29 @@ def babbles(connection: socket.socket) -> None:
     connection.close()
 
 
-@pytest.mark.parametrize(
-    "behave", [resets, closes, babbles, lambda connection: None], ids=["resets", "closes", "babbles", "hangs"]
-)
+def breaks_off(connection: socket.socket) -> None:
+    connection.recv(65_536)
+    connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\n{")
+    connection.close()
+
+
+def drips(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\n")
+    with suppress(OSError):
+        for _ in range(30):
+            connection.sendall(b" ")
+            time.sleep(0.1)
+    connection.close()
+
+
+def test_a_server_that_sends_a_byte_now_and_then_is_an_outage():
+    with listening(drips) as place:
+        error = failed(f"http://{place}", deadline_s=0.5)
+    assert error.actor is Actor.OUTAGE
+    assert "0.5 s of this step are used" in error.message
+
+
+@pytest.mark.parametrize("behave", [resets, closes, babbles, breaks_off, hangs], ids=lambda behave: behave.__name__)
 def test_a_connection_that_leads_to_no_answer_is_an_outage(behave: Callable[[socket.socket], None]):
     with listening(behave) as place:
         error = failed(f"http://{place}")
