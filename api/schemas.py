@@ -135,7 +135,13 @@ class Cost(models.Cost):
 
 
 class JobError(Trouble):
-    """Where it failed, what was said, and what a person can do."""
+    """Where it failed, what was said, what a person can do, and who has to act.
+
+    `actor` is user (the brief must change), seat (a reply or a picture was no good), operator (a key, a name, weights)
+    or outage (something does not answer); null where that is not known. `resource` is what failed, if jobs share it.
+    """
+
+    resource: str = ""
 
 
 class JobSummary(BaseModel):

@@ -29,7 +29,7 @@ from api.schemas import (
     Submission,
     Uploaded,
 )
-from director.errors import StoreError
+from director.errors import Actor, StoreError
 from director.loop import begin
 from director.seats import STEP_KINDS
 from director.state import State
@@ -299,7 +299,8 @@ def _error(record: Record) -> JobError | None:
         return None
     if not record.error:
         # The loop itself ended in failure; no step failed to run.
-        return JobError(boundary="director", message=record.summary.failed) if record.summary.failed else None
+        said = record.summary.failed
+        return JobError(boundary="director", message=said, actor=Actor.USER) if said else None
     try:
         return JobError.model_validate_json(record.error)
     except ValidationError as error:

@@ -155,6 +155,11 @@ def _mark(left: str, gap: str, right: str) -> str:
         if not is_tight and (mark not in _SPACED or is_comma):
             return _EDGE
         return f"{_EDGE}{mark}{_EDGE}" if mark in _RANGES else mark
+    return _sign(left, gap, mark)
+
+
+def _sign(left: str, gap: str, mark: str) -> str:
+    """What stands before a number that no number or sign precedes."""
     if left.isalpha() and gap.startswith(mark) and len(mark) == 1:  # B-52 is not B52, but No.5 is No. 5
         return f"{_EDGE}{mark}" if mark in _SIGNS and mark != "." else _EDGE
     is_sign = gap[-1] in _SIGNS and gap[-2:-1] != gap[-1]

@@ -13,7 +13,7 @@ from director.errors import DirectorError
 from director.prompts import extract, plan, select, verify
 from director.prompts.vlm import ReplyError
 from director.seats import Context, ExtractRequest, Judge, Planner, PlanRequest, SelectRequest, Verifier, VerifyRequest
-from director.types import Extracted, GoalType, Outcome, Planned, Selected, Verdict, Verified
+from director.types import Extracted, Goal, GoalType, Outcome, Planned, Selected, Verdict, Verified
 from worker.vlm.client import Session
 from worker.vlm.config import JudgeConfig, Server, VerifierConfig, VlmConfig
 from worker.vlm.ocr import RapidReader, TextReader, joined
@@ -68,7 +68,7 @@ def examine(server: Server, environ: Mapping[str, str] = os.environ) -> str:
     with _api(server, environ) as api:
         try:
             served = {model.id for model in api.with_options(timeout=min(10.0, server.timeout_s)).models.list()}
-        except OpenAIError as error:
+        except (OpenAIError, UnicodeError) as error:  # the latter: a key that no header can hold
             raise DirectorError(f"{server.url}: {error}", "start the server, or mend the seat's url or key") from error
     if missing := [name for name in server.model.split(":", 1) if name not in served]:
         raise DirectorError(f"{server.url} serves {', '.join(sorted(served))}, and no {missing[0]}", "mend the model")
