@@ -206,18 +206,22 @@ def test_an_error_in_an_answer_keeps_its_words(body: object):
     with desk(told(body)) as at:
         with pytest.raises(PlannerError, match="out of memory") as failure, boundary(PlannerError):
             at.seats.planner.extract(EXTRACT, at.context)
-        assert not failure.value.final
+        assert failure.value.actor is Actor.OUTAGE
         assert at.context.counts["vlm_retries"] == 1
         assert at.context.counts["vlm_re_asks"] == 0
     with desk(told(body), GOOD) as at:
         assert at.seats.planner.extract(EXTRACT, at.context).goals
 
 
-def test_a_refusal_in_an_answer_is_final():
-    with desk(told({"object": "error", "message": "too long for this model", "code": 400})) as at:
-        with pytest.raises(PlannerError, match="too long for this model") as failure, boundary(PlannerError):
+@pytest.mark.parametrize(
+    ("message", "code", "actor"),
+    [("the prompt is too long for this model", 400, Actor.USER), ("no such adapter", 404, Actor.OPERATOR)],
+)
+def test_a_refusal_in_an_answer_is_not_tried_again(message: str, code: int, actor: Actor):
+    with desk(told({"object": "error", "message": message, "code": code})) as at:
+        with pytest.raises(PlannerError, match=message) as failure, boundary(PlannerError):
             at.seats.planner.extract(EXTRACT, at.context)
-        assert failure.value.final
+        assert failure.value.actor is actor
         assert len(at.server.requests) == 1
 
 
