@@ -111,9 +111,9 @@ def spoken_failure(raw: bytes, server: Server) -> VlmUnavailable | VlmRefused | 
         return None
     if not isinstance(body, dict) or "choices" in body or not (body.get("object") == "error" or body.get("error")):
         return None
-    told = body.get("error") or body
+    told: Any = body.get("error") or body
     said = _message(told)
-    code = cast(dict[str, Any], told).get("code") if isinstance(told, dict) else None
+    code: Any = cast(dict[str, Any], told).get("code") if isinstance(told, dict) else None
     if _TOO_LARGE.search(said) and not _SETTING.search(said):
         return _refused(said, server, _FIX_TOO_LARGE, Actor.USER)
     if isinstance(code, int) and 400 <= code < 500 and code not in _PASSING:
