@@ -106,12 +106,13 @@ def spoken_failure(raw: bytes, server: Server) -> VlmUnavailable | VlmRefused | 
     if b'"error"' not in raw:
         return None
     try:
-        body = json.loads(raw)
+        body: Any = json.loads(raw)
     except ValueError:
         return None
-    if not isinstance(body, dict) or "choices" in body or not (body.get("object") == "error" or body.get("error")):
+    found = cast(dict[str, Any], body) if isinstance(body, dict) else {}
+    if "choices" in found or not (found.get("object") == "error" or found.get("error")):
         return None
-    told: Any = body.get("error") or body
+    told = found.get("error") or found
     said = _message(told)
     code: Any = cast(dict[str, Any], told).get("code") if isinstance(told, dict) else None
     if _TOO_LARGE.search(said) and not _SETTING.search(said):
