@@ -10,10 +10,11 @@ from pydantic import ValidationError
 
 from tests.models.conftest import apart, asked, make, noise, pipelines_of, rendered, stored
 from tests.support.context import SeatContext
+from worker.diffusion.canvas import WHOLE
 from worker.diffusion.config import PipelineConfig
 from worker.diffusion.editor import DiffusersEditor
 from worker.diffusion.fp8 import fp8_linear
-from worker.diffusion.loading import WHOLE, torch
+from worker.diffusion.loading import torch
 
 Open = Callable[..., DiffusersEditor]
 CACHE = {"kind": "first-block", "options": {"threshold": 0.1}}

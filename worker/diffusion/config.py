@@ -64,7 +64,7 @@ class PipelineConfig(_Config):
     dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
     quantize: Literal["none", "fp8", "fp8-row"] = Field(
         default="none",
-        description="fp8-row: the transformer's products in 8 bits, scaled by row; faster, on cards from Ada on. fp8: its "
+        description="fp8-row: the transformer's products in 8 bits, scaled by row: faster, from Ada on. fp8: its "
         "weights in 8 bits without scales, its sums in `dtype`; least memory, slower than none",
     )
     offload: Literal["none", "model", "encoders", "stream"] = Field(

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from worker.diffusion.canvas import Size
+from worker.diffusion.canvas import WHOLE, Size
 from worker.diffusion.config import PipelineConfig, Quality
 from worker.diffusion.failures import operators_matter
 from worker.diffusion.families import FAMILIES, Family, PipelineInputs, Task
@@ -26,8 +26,6 @@ _CACHES = {
     "mag": "MagCacheConfig",
 }
 """Safe with guidance in two calls. Pyramid attention broadcast and FasterCache are not, and are left out."""
-WHOLE = 1_200_000
-"""Pixels that the VAE takes in one piece: at 2048 x 2048 its tensors alone would fill 13 GiB."""
 _TILE, _STRIDE = 1024, 896
 _RECOMPILE_LIMIT = 64
 """Prompts differ in length, and torch's eight versions of a block end with the second day's jobs."""
@@ -173,6 +171,7 @@ class PipelineCache:
             return Loaded(config, pipe, twin.skipped)
         loaded = _from_disk(config, kind, shared_encoders(config, kind, self._loaded.values()))
         if config.compile and "compile" not in loaded.skipped:
+            import_module("torch._dynamo").config.recompile_limit = _RECOMPILE_LIMIT
             loaded.warm_up()
         return loaded
 
@@ -262,8 +261,6 @@ def _place(config: PipelineConfig, pipe: Any) -> None:
 def pull_levers(config: PipelineConfig, pipe: Any) -> tuple[str, ...]:
     """Switch on what the settings ask for; gives what the transformer or the VAE does not have."""
     transformer, vae = pipe.transformer, pipe.vae
-    if config.compile:
-        import_module("torch._dynamo").config.recompile_limit = _RECOMPILE_LIMIT
     cache = config.cache and getattr(diffusers(), _CACHES[config.cache.kind])(**config.cache.options)
     levers: tuple[tuple[str, Any, str, tuple[Any, ...], dict[str, Any]], ...] = (
         ("attention", transformer, "set_attention_backend", (config.attention,), {}),
