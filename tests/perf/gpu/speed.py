@@ -271,7 +271,7 @@ def _caches(bench: Bench) -> None:
 
 
 def _fp8_rows(bench: Bench) -> None:
-    """The lever that the profiles could have in place of their layerwise casting."""
+    """The profiles' `quantize: fp8-row`."""
     forget_peak()
     count = replace_linears(bench.model, bench.scale.device)
     free_memory()
@@ -281,7 +281,7 @@ def _fp8_rows(bench: Bench) -> None:
 
 
 def _layerwise(bench: Bench) -> None:
-    """The profiles' `quantize: fp8`."""
+    """`quantize: fp8`, which no profile has."""
     bench.model = transformer(bench.scale)
     bench.model.enable_layerwise_casting(storage_dtype=torch().float8_e4m3fn, compute_dtype=bench.scale.type)
     free_memory()
