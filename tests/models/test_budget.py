@@ -10,6 +10,7 @@ import pytest
 from tests.models.conftest import apart, asked, make, pipelines_of, rendered
 from tests.support.context import SeatContext
 from worker.diffusion.editor import DiffusersEditor
+from worker.diffusion.fp8 import replace_linears
 from worker.diffusion.loading import diffusers, torch
 from worker.profiles.counts import checkpoint, count
 
@@ -60,7 +61,19 @@ def test_eight_bits_take_what_the_budget_counts(name: str):
         model = built(BUILT[name], config).to(torch().bfloat16)
     model.enable_layerwise_casting(storage_dtype=torch().float8_e4m3fn, compute_dtype=torch().bfloat16)
     stored = sum(each.numel() * each.element_size() for each in model.parameters())
-    assert count(config).blocks + 2 * count(config).rest == pytest.approx(stored, rel=0.01)
+    counted = count(config)
+    assert counted.blocks + counted.modulation + 2 * counted.rest == pytest.approx(stored, rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["qwen-image-transformer", "flux-transformer"])
+def test_rows_of_eight_bits_take_what_the_budget_counts(name: str):
+    config = json.loads((files("worker.profiles") / "architectures" / f"{name}.json").read_text(encoding="utf-8"))
+    with torch().device("meta"):
+        model = built(BUILT[name], config).to(torch().bfloat16)
+        replace_linears(model, "meta")
+    stored = sum(each.numel() * each.element_size() for each in model.parameters())
+    counted = count(config)
+    assert counted.blocks + 2 * (counted.modulation + counted.rest) == pytest.approx(stored, rel=0.01)
 
 
 @pytest.mark.parametrize("name", ["qwen-image", "flux"])

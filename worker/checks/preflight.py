@@ -4,7 +4,6 @@ A dry run looks at the profile alone. The machine's part (cards, memory, librari
 anything runs, the rest once it does.
 """
 
-import json
 import os
 import shutil
 import subprocess
@@ -15,7 +14,6 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib import util
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -25,9 +23,12 @@ from redis import Redis
 from director.seats import STEP_KINDS
 from tasks.settings import MAX_STEP_S, Settings
 from worker.checks.doctor import Check, checked
+from worker.checks.weights import lora_on_disk, on_disk
+from worker.diffusion.config import PipelineConfig
+from worker.diffusion.fp8 import CAPABILITY
 from worker.profiles import Machine, ModelServer, Opened, Profile
 from worker.profiles.budget import GIB, budgets
-from worker.profiles.counts import Unknown, checkpoint
+from worker.profiles.counts import Checkpoint, Unknown, checkpoint
 from worker.profiles.servers import address, answers
 
 SKEW_SECONDS = 5.0
@@ -35,6 +36,9 @@ SKEW_SECONDS = 5.0
 
 SGLANG = "0.5.23"
 """The version whose flags `worker.profiles.servers` writes; others name some of them differently."""
+
+DRIVER = 580
+"""The first of NVIDIA's drivers that runs CUDA 13."""
 
 Lines = Iterator[Check]
 
@@ -54,9 +58,10 @@ def on_paper(opened: Opened) -> Lines:
 
 def announced(opened: Opened, machine: Machine) -> Lines:
     """What a real run will look for, said without looking."""
-    for path, repository in _weights(opened.profile):
-        source = f"weights of {repository}" if repository else "made from code at the first start"
+    for path, known in _weights(opened.profile):
+        source = f"weights of {known.repository}" if known.repository else "made from code at the first start"
         yield Check("weights", True, f"will look for {path} ({source})")
+    yield from _licences(opened.profile)
     if machine.gpus:
         cards = ", ".join(f"{size:g}" for size in machine.gpus)
         yield Check("gpus", True, f"will look for {len(machine.gpus)} with {cards} GiB or more")
@@ -70,7 +75,7 @@ def of_machine(opened: Opened, machine: Machine, settings: Settings) -> Lines:
     """Cards, memory, libraries and weights: all that must be there before a start."""
     yield checked("memory", lambda: _machine_memory(machine))
     if machine.gpus:
-        yield checked("gpus", lambda: _gpus(machine))
+        yield checked("gpus", lambda: _gpus(opened.profile, machine))
     on_gpus = any(server.gpus for server in machine.servers)
     if machine.servers:
         yield checked("sglang", lambda: _sglang(settings, on_gpus))
@@ -80,14 +85,24 @@ def of_machine(opened: Opened, machine: Machine, settings: Settings) -> Lines:
         yield checked("libraries", _libraries)
         if machine.gpus:
             yield checked("cuda", _cuda)
-    for path, repository in _weights(opened.profile):
-        if Path(path).name.startswith("tiny-"):
-            continue
-        yield checked("weights", lambda path=path, repository=repository: _on_disk(Path(path), repository))
-    for path in _loras(opened.profile):
-        yield Check("lora", path.is_file(), f"{path}" if path.is_file() else f"there is no {path}: mend `loras`")
+        if any(config.compile for config in _pipelines(opened.profile)):
+            yield checked("compiler", _compiler)
+    yield from _files(opened.profile)
     for server in machine.servers:
         yield checked("port", lambda server=server: _port(server))
+
+
+def _files(profile: Profile) -> Lines:
+    """Weights and LoRAs on the disk, and what their licences say."""
+    for path, known in _weights(profile):
+        if not Path(path).name.startswith("tiny-"):
+            stored = _stored(profile, path)
+            yield checked(
+                "weights", lambda path=path, stored=stored, r=known.repository: on_disk(Path(path), r, stored)
+            )
+    for path in _loras(profile):
+        yield checked("lora", lambda path=path: lora_on_disk(path))
+    yield from _licences(profile)
 
 
 def of_running(opened: Opened, settings: Settings) -> Lines:
@@ -147,22 +162,40 @@ def _shortest(profile: Profile, seat: str) -> float:
     return min(limits[kind.name] for kind in STEP_KINDS.values() if kind.seat == seat)
 
 
-def _weights(profile: Profile) -> list[tuple[str, str]]:
-    """Each folder of weights with the repository that it comes from; an empty one: made from code."""
+def _weights(profile: Profile) -> list[tuple[str, Checkpoint]]:
+    """Each folder of weights with the checkpoint that it holds; one without a repository is made from code."""
     paths = [server.model for machine in profile.boxes.values() for server in machine.servers]
-    paths += [config.path for config in profile.editors.pipelines.values()] if profile.editors else []
-    repositories: dict[str, str] = {}
-    for path in paths:
+    found: dict[str, Checkpoint] = {}
+    for path in [*paths, *(config.path for config in _pipelines(profile))]:
         try:
-            repositories[path] = checkpoint(path).repository
+            found[path] = checkpoint(path)
         except Unknown:
-            repositories[path] = f"{Path(path).name}, which this checkout does not know"
-    return list(repositories.items())
+            found[path] = Checkpoint(f"{Path(path).name}, which this checkout does not know", {})
+    return list(found.items())
+
+
+def _licences(profile: Profile) -> Lines:
+    """A line for each licence, with the weights under it; those that nobody here has read are left out."""
+    under: dict[str, list[str]] = {}
+    for path, known in _weights(profile):
+        if known.licence:
+            under.setdefault(known.licence, []).append(Path(path).name)
+    for licence, weights in under.items():
+        yield Check("licence", True, f"{', '.join(weights)}: {licence}")
+
+
+def _stored(profile: Profile, path: str) -> str:
+    """How the blocks of the weights in a folder have to be stored."""
+    servers = [server for machine in profile.boxes.values() for server in machine.servers if server.model == path]
+    return "fp8" if any(server.weights == "fp8" for server in servers) else "wide"
+
+
+def _pipelines(profile: Profile) -> list[PipelineConfig]:
+    return list(profile.editors.pipelines.values()) if profile.editors else []
 
 
 def _loras(profile: Profile) -> list[Path]:
-    configs = profile.editors.pipelines.values() if profile.editors else ()
-    return list(dict.fromkeys(path for config in configs for path in config.loras.values()))
+    return list(dict.fromkeys(path for config in _pipelines(profile) for path in config.loras.values()))
 
 
 # --- the machine --------------------------------------------------------------------------------
@@ -175,15 +208,24 @@ def _machine_memory(machine: Machine) -> str:
     return f"{memory:.1f} GiB, {machine.memory:g} needed"
 
 
-def _gpus(machine: Machine) -> str:
+def _gpus(profile: Profile, machine: Machine) -> str:
+    cards = cards_suffice(machine.gpus, _listed("name,memory.total,memory.used"))
+    editing = [group.gpu for group in machine.workers if "editor" in group.seats and group.gpu is not None]
+    rows = any(config.quantize == "fp8-row" for config in _pipelines(profile))
+    driver = driver_suffices(_listed("driver_version,compute_cap"), editing if rows else [])
+    return f"{cards}, {driver}"
+
+
+def _listed(fields: str) -> str:
+    """nvidia-smi's CSV, a line for each card."""
     program = shutil.which("nvidia-smi")
     if program is None:
         raise ValueError("there is no nvidia-smi: install the driver, or choose another profile")
-    query = [program, "--query-gpu=name,memory.total,memory.used", "--format=csv,noheader,nounits"]
+    query = [program, f"--query-gpu={fields}", "--format=csv,noheader,nounits"]
     result = subprocess.run(query, capture_output=True, text=True, timeout=30, check=False)
     if result.returncode:
         raise ValueError(f"nvidia-smi failed: {(result.stderr or result.stdout).strip()[:300]}")
-    return cards_suffice(machine.gpus, result.stdout)
+    return result.stdout
 
 
 def cards_suffice(wanted: Sequence[float], listed: str) -> str:
@@ -197,6 +239,22 @@ def cards_suffice(wanted: Sequence[float], listed: str) -> str:
             raise ValueError(f"GPU {number}, {name}, has {float(total) / 1024:.1f} GiB: the profile wants {size:g}")
         cards.append(f"{name} with {float(total) / 1024:.1f} GiB, {float(used) / 1024:.1f} in use")
     return ", ".join(cards)
+
+
+def driver_suffices(listed: str, fp8: Sequence[int]) -> str:
+    """From nvidia-smi's CSV of driver and compute capability. The cards numbered in `fp8` must multiply FP8."""
+    rows = [[field.strip() for field in line.split(",")] for line in listed.strip().splitlines()]
+    driver = rows[0][0]
+    if int(driver.split(".")[0]) < DRIVER:
+        raise ValueError(f"the driver {driver} is too old for CUDA 13: install {DRIVER} or newer")
+    for number in fp8:
+        major, minor = map(int, rows[number][1].split("."))
+        if (major, minor) < CAPABILITY:
+            raise ValueError(
+                f"GPU {number} has compute capability {major}.{minor}, and `quantize: fp8-row` needs "
+                f"{CAPABILITY[0]}.{CAPABILITY[1]}: set `quantize` to none or fp8"
+            )
+    return f"driver {driver}"
 
 
 def _sglang(settings: Settings, on_gpus: bool) -> str:
@@ -244,30 +302,12 @@ def _cuda() -> str:
     return result.stdout.strip()
 
 
-def _on_disk(folder: Path, repository: str) -> str:
-    files = list(folder.rglob("*.safetensors")) if folder.is_dir() else []
-    if not files:
-        raise ValueError(f"{folder} has no weights: download {repository} into it")
-    if partial := next(folder.rglob("*.incomplete"), None):
-        raise ValueError(f"{folder}: the download has not ended ({partial.name})")
-    if not any((folder / name).is_file() for name in ("config.json", "model_index.json")):
-        raise ValueError(f"{folder} has neither config.json nor model_index.json: download {repository} again")
-    if missing := next(_not_there(folder), None):
-        raise ValueError(f"{folder} lacks {missing}: download {repository} again, it goes on where it ended")
-    return f"{folder}, {sum(file.stat().st_size for file in files) / GIB:.1f} GiB"
-
-
-def _not_there(folder: Path) -> Iterator[str]:
-    """What is missing of the parts that a pipeline lists, and of the files that an index of weights names."""
-    if (whole := folder / "model_index.json").is_file():
-        listed: dict[str, Any] = json.loads(whole.read_text(encoding="utf-8"))
-        parts = [name for name, kind in listed.items() if isinstance(kind, list) and kind[0]]
-        yield from (f"{name}/" for name in parts if not (folder / name).is_dir())
-    for index in sorted(folder.rglob("*.safetensors.index.json")):
-        shards: dict[str, str] = json.loads(index.read_text(encoding="utf-8")).get("weight_map", {})
-        for shard in sorted(set(shards.values())):
-            if not (index.parent / shard).is_file():
-                yield str((index.parent / shard).relative_to(folder))
+def _compiler() -> str:
+    """Triton compiles the launchers of its kernels when the editor starts."""
+    compiler = shutil.which(os.environ.get("CC", "")) or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        raise ValueError("`compile` needs a C compiler: install gcc, or name one in CC")
+    return compiler
 
 
 def _port(server: ModelServer) -> str:

@@ -19,6 +19,8 @@ PixelBox = tuple[int, int, int, int]
 
 EDIT_AREA = 1024 * 1024
 """The canvas of the Qwen-Image-Edit pipelines, in pixels; no argument of theirs changes it."""
+WHOLE = 1_200_000
+"""Pixels that an autoencoder takes in one piece: at 2048 x 2048 its tensors alone would fill 13 GiB."""
 _ROUNDING = 32
 _WORTH_SCALING = 1.15
 

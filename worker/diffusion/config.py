@@ -43,12 +43,18 @@ class Cache(_Config):
         default={}, description="fields of diffusers' config of it"
     )
 
+    @model_validator(mode="after")
+    def _measured(self) -> Self:
+        if self.kind == "mag" and not self.options.get("mag_ratios"):
+            raise ValueError("`mag` needs `mag_ratios`, which are measured for each model (its option `calibrate`)")
+        return self
+
 
 class PipelineConfig(_Config):
     """One checkpoint and how it is run.
 
     {"family": "flux", "path": "/models/FLUX.1-Krea-dev"}
-    {"family": "qwen-image", "path": "/models/Qwen-Image", "loras": {"lightning": "/models/lightning-4.safetensors"},
+    {"family": "qwen-image", "path": "/models/Qwen-Image-2512", "loras": {"lightning": "/models/4-steps.safetensors"},
      "draft": {"steps": 4, "cfg": 1, "loras": {"lightning": 1.0}}}
     """
 
@@ -56,8 +62,10 @@ class PipelineConfig(_Config):
     path: Annotated[str, Field(min_length=1)] = Field(description="folder of the checkpoint, as diffusers saves it")
     device: str = "cuda"
     dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
-    quantize: Literal["none", "fp8"] = Field(
-        default="none", description="fp8: the transformer's weights in 8 bits, its sums in `dtype`; half the memory"
+    quantize: Literal["none", "fp8", "fp8-row"] = Field(
+        default="none",
+        description="fp8-row: the transformer's products in 8 bits, scaled by row: faster, from Ada on. fp8: its "
+        "weights in 8 bits without scales, its sums in `dtype`; least memory, slower than none",
     )
     offload: Literal["none", "model", "encoders", "stream"] = Field(
         default="none",
@@ -75,7 +83,10 @@ class PipelineConfig(_Config):
         default=None, description="attention backend of diffusers, e.g. _native_cudnn, flash, sage"
     )
     vae_slicing: bool = Field(default=True, description="decode a batch picture by picture: same pixels, less memory")
-    vae_tiling: bool = Field(default=False, description="decode in tiles: much less memory, faint seams")
+    vae_tiling: bool = Field(
+        default=False,
+        description="decode always in tiles: less memory, faint seams; above 1.2 megapixels it is done anyway",
+    )
     max_tokens: int | None = Field(default=None, ge=1, description="tokens that an instruction may have")
     long_prompt: Literal["refuse", "cut"] = Field(default="refuse", description="what to do with one that has more")
 
@@ -86,6 +97,17 @@ class PipelineConfig(_Config):
         for quality in (self.final, self.draft):
             if quality and (unknown := sorted(quality.loras.keys() - self.loras.keys())):
                 raise ValueError(f"there is no LoRA {unknown[0]!r}: name its file in `loras`")
+        return self
+
+    @model_validator(mode="after")
+    def _works_together(self) -> Self:
+        """Refuses what diffusers and torch's compiler cannot do at once; docs/gpu.md has the table of pairs."""
+        if self.compile and self.cache:
+            raise ValueError("`compile` and `cache` exclude each other: a cache decides in Python which blocks to skip")
+        if self.compile and self.quantize == "fp8":
+            raise ValueError("`compile` can't trace the casts of `quantize: fp8`: use fp8-row")
+        if self.compile and self.offload == "stream":
+            raise ValueError("`compile` can't trace layers that `offload: stream` brings: use encoders, model or none")
         return self
 
 
@@ -111,9 +133,8 @@ class EditorsConfig(_Config):
     """Every pipeline and every model that a worker can serve.
 
     {"pipelines": {"krea": {"family": "flux", "path": "/models/FLUX.1-Krea-dev"},
-                   "edit": {"family": "qwen-image-edit-plus", "path": "/models/Qwen-Image-Edit-2509"},
-                   "inpaint": {"family": "qwen-image-edit-inpaint", "path": "/models/Qwen-Image-Edit-2509"}},
-     "editors": {"flux-krea": {"generate": "krea", "edit": "edit", "inpaint": "inpaint"}}}
+                   "edit": {"family": "qwen-image-edit-plus", "path": "/models/Qwen-Image-Edit-2511"}},
+     "editors": {"flux-krea": {"generate": "krea", "edit": "edit"}}}
     """
 
     pipelines: dict[str, PipelineConfig]

@@ -68,7 +68,7 @@ class DiffusersEditor:
         inputs = self._inputs(job, context)
         candidates: list[Candidate] = []
         with torch().no_grad(), _gpu_time(job, context):
-            text = job.loaded.family.text(job.loaded.pipe, inputs, torch())
+            text = job.loaded.embedded(inputs)
             context.count("prompts_encoded", 1)
             for seed, pixels in zip(request.seeds, self._pictures(job, inputs, text, context), strict=True):
                 image = context.images.put(canvas.to_png(_finished(job, pixels)))
@@ -97,6 +97,7 @@ class DiffusersEditor:
         loaded.set(quality)
         size = (request.width, request.height) if base is None else (base.shape[1], base.shape[0])
         frame = loaded.family.frame(size, loaded.grid, quality.area)
+        loaded.tile(frame.canvas)
         region = request.action.region if base is not None else None
         box = canvas.box_of(region, size) if region else None
         return _Job(request, name, loaded, quality, frame, base, box, editor.feather)
@@ -196,7 +197,7 @@ def _called(
     job: _Job, inputs: PipelineInputs, text: dict[str, Any], seeds: tuple[int, ...], done: int, context: Context
 ) -> list[Pixels] | None:
     """One call of the pipeline: a canvas (height, width, 3) for each seed, or None when memory ran out."""
-    pipe = job.loaded.pipe
+    loaded, pipe = job.loaded, job.loaded.pipe
 
     def after_step(_: Any, step: int, __: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         context.check()
@@ -206,19 +207,9 @@ def _called(
         return tensors
 
     all_seeds = job.request.seeds
-    # On the CPU, so that a seed means the same noise on every kind of GPU.
-    generators = [torch().Generator("cpu").manual_seed(seed) for seed in seeds]
     finished = False
     try:
-        images = pipe(
-            **text,
-            **job.loaded.family.call(inputs),
-            num_inference_steps=inputs.steps,
-            num_images_per_prompt=len(seeds),
-            generator=generators,
-            callback_on_step_end=after_step,
-            output_type="np",
-        ).images
+        images = loaded.draw(inputs, text, seeds, output_type="np", callback_on_step_end=after_step)
         finished = True
     except RuntimeError as error:
         if not out_of_memory(error):

@@ -43,8 +43,9 @@ class Family:
     """How one class of pipelines is asked.
 
     `batches`: a micro-grid in one call equals one call for each seed. `text` gives the embeddings, made once for all
-    seeds and both branches, as keyword arguments; `call` the others that depend on the family. `tokens` counts an
-    instruction as the pipeline does, with what comes behind it.
+    seeds and both branches, as keyword arguments, and keeps in its last argument what the next call will want again;
+    `call` gives the others that depend on the family. `tokens` counts an instruction as the pipeline does, with what
+    comes behind it.
     """
 
     pipeline: str
@@ -55,7 +56,7 @@ class Family:
     guidance: float
     max_tokens: int
     frame: Callable[[Size, int, int | None], Frame]
-    text: Callable[[Any, PipelineInputs, Any], dict[str, Any]]
+    text: Callable[[Any, PipelineInputs, Any, dict[str, Any]], dict[str, Any]]
     call: Callable[[PipelineInputs], dict[str, Any]]
     tokens: Callable[[Any, str], tuple[list[int], int, Any]]
 
@@ -67,35 +68,47 @@ def _sized(inputs: PipelineInputs) -> dict[str, Any]:
 # --- Qwen-Image ---------------------------------------------------------------------------------
 
 
-def _qwen_text(pipe: Any, inputs: PipelineInputs, torch: Any) -> dict[str, Any]:
-    return _qwen_branches(pipe, inputs, torch, {"max_sequence_length": _QWEN_TOKENS})
+def _qwen_text(pipe: Any, inputs: PipelineInputs, torch: Any, kept: dict[str, Any]) -> dict[str, Any]:
+    return _qwen_branches(pipe, inputs, torch, {"max_sequence_length": _QWEN_TOKENS}, kept)
 
 
-def _edit_plus_text(pipe: Any, inputs: PipelineInputs, torch: Any) -> dict[str, Any]:
+def _edit_plus_text(pipe: Any, inputs: PipelineInputs, torch: Any, _: dict[str, Any]) -> dict[str, Any]:
     """The encoder sees the picture at about 384 x 384, as in the pipeline's `__call__`."""
     ratio = inputs.canvas[0] / inputs.canvas[1]
     width = math.sqrt(_CONDITION_AREA * ratio)
     height = width / ratio
     small = pipe.image_processor.resize(_picture(inputs.image), round(height / 32) * 32, round(width / 32) * 32)
-    return _qwen_branches(pipe, inputs, torch, {"image": [small]})
+    return _qwen_branches(pipe, inputs, torch, {"image": [small]}, {})
 
 
-def _edit_inpaint_text(pipe: Any, inputs: PipelineInputs, torch: Any) -> dict[str, Any]:
-    return _qwen_branches(pipe, inputs, torch, {"image": _picture(inputs.image)})
+def _edit_inpaint_text(pipe: Any, inputs: PipelineInputs, torch: Any, _: dict[str, Any]) -> dict[str, Any]:
+    return _qwen_branches(pipe, inputs, torch, {"image": _picture(inputs.image)}, {})
 
 
-def _qwen_branches(pipe: Any, inputs: PipelineInputs, torch: Any, how: dict[str, Any]) -> dict[str, Any]:
+def _qwen_branches(
+    pipe: Any, inputs: PipelineInputs, torch: Any, how: dict[str, Any], kept: dict[str, Any]
+) -> dict[str, Any]:
     """Embeddings (1, tokens, width) and their masks (1, tokens), for the prompt and, with guidance, for its absence."""
-    branches = {"": inputs.instruction} | ({"negative_": NEGATIVE} if inputs.cfg > 1 else {})
-    arguments: dict[str, Any] = {}
-    for name, words in branches.items():
+
+    def embedded(words: str) -> dict[str, Any]:
         embeds, mask = pipe.encode_prompt(prompt=words, **how)
-        arguments[f"{name}prompt_embeds"] = embeds
         # The pipeline drops a mask that hides nothing, and then warns that there is none.
-        shape = embeds.shape[:2]
-        arguments[f"{name}prompt_embeds_mask"] = (
-            torch.ones(shape, dtype=torch.long, device=embeds.device) if mask is None else mask
-        )
+        if mask is None:
+            mask = torch.ones(embeds.shape[:2], dtype=torch.long, device=embeds.device)
+        return {"prompt_embeds": embeds, "prompt_embeds_mask": mask}
+
+    return _branches(inputs, kept, embedded)
+
+
+def _branches(
+    inputs: PipelineInputs, kept: dict[str, Any], embedded: Callable[[str], dict[str, Any]]
+) -> dict[str, Any]:
+    """What is made of the prompt and, with guidance, of its absence, which is the same for every prompt."""
+    arguments = embedded(inputs.instruction)
+    if inputs.cfg > 1:
+        if NEGATIVE not in kept:
+            kept[NEGATIVE] = embedded(NEGATIVE)
+        arguments |= {f"negative_{name}": value for name, value in kept[NEGATIVE].items()}
     return arguments
 
 
@@ -127,18 +140,18 @@ def _qwen_tokens(pipe: Any, text: str) -> tuple[list[int], int, Any]:
 # --- FLUX.1 -------------------------------------------------------------------------------------
 
 
-def _flux_text(pipe: Any, inputs: PipelineInputs, torch: Any) -> dict[str, Any]:
+def _flux_text(pipe: Any, inputs: PipelineInputs, torch: Any, kept: dict[str, Any]) -> dict[str, Any]:
     """T5 embeddings (1, 512, width) and CLIP's pooled ones (1, width), which know the first 77 tokens only."""
-    branches = {"": inputs.instruction} | ({"negative_": NEGATIVE} if inputs.cfg > 1 else {})
-    arguments: dict[str, Any] = {}
-    for name, words in branches.items():
+
+    def embedded(words: str) -> dict[str, Any]:
         # CLIP gets the words that it reads anyway; the whole would only make it warn.
         head = pipe.tokenizer.decode(
             pipe.tokenizer(words, truncation=True, max_length=_CLIP_TOKENS)["input_ids"], skip_special_tokens=True
         )
         embeds, pooled, _ = pipe.encode_prompt(prompt=head, prompt_2=words, max_sequence_length=_T5_TOKENS)
-        arguments |= {f"{name}prompt_embeds": embeds, f"{name}pooled_prompt_embeds": pooled}
-    return arguments
+        return {"prompt_embeds": embeds, "pooled_prompt_embeds": pooled}
+
+    return _branches(inputs, kept, embedded)
 
 
 def _flux_call(inputs: PipelineInputs) -> dict[str, Any]:

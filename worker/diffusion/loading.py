@@ -3,14 +3,20 @@
 import gc
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from filecmp import cmp
 from importlib import import_module, util
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from worker.diffusion.canvas import WHOLE, Size
 from worker.diffusion.config import PipelineConfig, Quality
 from worker.diffusion.failures import operators_matter
-from worker.diffusion.families import FAMILIES, Family
+from worker.diffusion.families import FAMILIES, Family, PipelineInputs, Task
+from worker.diffusion.fp8 import refuse_without_fp8, replace_linears
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +26,9 @@ _CACHES = {
     "mag": "MagCacheConfig",
 }
 """Safe with guidance in two calls. Pyramid attention broadcast and FasterCache are not, and are left out."""
+_TILE, _STRIDE = 1024, 896
+_RECOMPILE_LIMIT = 64
+"""Prompts differ in length, and torch's eight versions of a block end with the second day's jobs."""
 
 
 @dataclass
@@ -32,6 +41,7 @@ class Loaded:
     quality: Quality | None = None
     scheduler: Any = None
     loras: set[str] = field(default_factory=set[str])
+    embeddings: dict[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def family(self) -> Family:
@@ -46,6 +56,7 @@ class Loaded:
         """Switch scheduler and LoRAs to a quality; files are read when a quality first needs them."""
         if quality == self.quality:
             return
+        self.embeddings.clear()  # a LoRA may change a text encoder, too
         if self.scheduler is None:
             self.scheduler = self.pipe.scheduler
         plain = self.scheduler
@@ -68,12 +79,62 @@ class Loaded:
                 )
             self.loras.add(name)
 
+    def embedded(self, inputs: PipelineInputs) -> dict[str, Any]:
+        """The words as the transformer reads them; those of the empty prompt are kept."""
+        return self.family.text(self.pipe, inputs, torch(), self.embeddings)
+
+    def draw(self, inputs: PipelineInputs, text: dict[str, Any], seeds: Sequence[int], **more: Any) -> Any:
+        """One call of the pipeline: a picture for each seed."""
+        return self.pipe(
+            **text,
+            **self.family.call(inputs),
+            num_inference_steps=inputs.steps,
+            num_images_per_prompt=len(seeds),
+            # On the CPU, so that a seed means the same noise on every kind of GPU.
+            generator=[torch().Generator("cpu").manual_seed(seed) for seed in seeds],
+            **more,
+        ).images
+
+    def tile(self, canvas: Size) -> None:
+        """Have the VAE work in tiles where the canvas is large, or the settings say so; else in one piece."""
+        vae = self.pipe.vae
+        if self.config.vae_tiling or not hasattr(vae, "enable_tiling"):
+            return
+        if canvas[0] * canvas[1] <= WHOLE:
+            vae.disable_tiling()
+        elif hasattr(vae, "tile_sample_stride_height"):
+            vae.enable_tiling(_TILE, _TILE, _STRIDE, _STRIDE)
+        else:
+            vae.enable_tiling()
+
+    def warm_up(self) -> None:
+        """Compile for what jobs will ask: prompts of two lengths on two canvases, one picture and several at once."""
+        for quality in filter(None, (self.config.draft, self.config.final)):
+            self.set(quality)
+            for words, side, count in (("a", 16, 1), ("a fox " * 20, 24, 1), ("a fox", 16, self.config.max_batch)):
+                canvas = self.family.frame((side * self.grid, side * self.grid), self.grid, None).canvas
+                blank = np.zeros((canvas[1], canvas[0], 3), np.uint8)
+                inputs = PipelineInputs(
+                    instruction=words,
+                    canvas=canvas,
+                    steps=2,
+                    cfg=self.family.cfg if quality.cfg is None else quality.cfg,
+                    guidance=self.family.guidance if quality.guidance is None else quality.guidance,
+                    strength=self.config.strength,
+                    image=None if self.family.task is Task.GENERATE else blank,
+                    mask=blank[..., 0] + np.uint8(255) if self.family.task is Task.INPAINT else None,
+                )
+                with torch().no_grad():
+                    seeds = range(count if self.family.batches else 1)
+                    self.draw(inputs, self.embedded(inputs), seeds, output_type="latent")
+
 
 class PipelineCache:
     """Pipelines by name, each loaded when it is first asked for and kept until `close`.
 
     Nothing of torch is imported before that: CUDA does not survive the fork of the pool's child.
-    Pipelines of the same files, run alike, share their weights.
+    Pipelines of the same files, run alike, share their weights; those of other files share the text encoders that are
+    the same, byte for byte.
     """
 
     def __init__(self, configs: dict[str, PipelineConfig]) -> None:
@@ -108,7 +169,11 @@ class PipelineCache:
             # Else the shared parts are where they belong. Hooked a second time, streamed layers would be traced anew
             # behind prefetching that works, and refused before their first forward.
             return Loaded(config, pipe, twin.skipped)
-        return _from_disk(config, kind)
+        loaded = _from_disk(config, kind, shared_encoders(config, kind, self._loaded.values()))
+        if config.compile and "compile" not in loaded.skipped:
+            import_module("torch._dynamo").config.recompile_limit = _RECOMPILE_LIMIT
+            loaded.warm_up()
+        return loaded
 
 
 def _weights(config: PipelineConfig) -> tuple[Any, ...]:
@@ -119,25 +184,63 @@ def _weights(config: PipelineConfig) -> tuple[Any, ...]:
     return (config.path, config.device, config.dtype, config.quantize, config.offload, *levers)
 
 
-def _from_disk(config: PipelineConfig, kind: Any) -> Loaded:
+def shared_encoders(config: PipelineConfig, kind: Any, others: Iterable[Loaded]) -> dict[str, Any]:
+    """Text encoders in memory whose files are those of this checkpoint: 15 GiB for Qwen-Image and its editor.
+
+    Not one that a LoRA could change, and none that `offload: model` moves, for its hooks belong to one pipeline.
+    """
+    shared: dict[str, Any] = {}
+    for other in others:
+        place = (other.config.device, other.config.dtype, other.config.offload)
+        if config.offload == "model" or place != (config.device, config.dtype, config.offload):
+            continue
+        for part in ("text_encoder", "text_encoder_2"):
+            if part in shared or part in kind._lora_loadable_modules or getattr(other.pipe, part, None) is None:
+                continue
+            if part not in other.pipe._lora_loadable_modules and _same_weights(
+                Path(config.path) / part, Path(other.config.path) / part
+            ):
+                shared[part] = getattr(other.pipe, part)
+    return shared
+
+
+def _same_weights(one: Path, other: Path) -> bool:
+    names = sorted(file.name for file in one.glob("*.safetensors"))
+    if not names or names != sorted(file.name for file in other.glob("*.safetensors")):
+        return False
+    return all(cmp(one / name, other / name, shallow=False) for name in names)
+
+
+def _from_disk(config: PipelineConfig, kind: Any, shared: dict[str, Any]) -> Loaded:
     log.info("loading %s from %s", FAMILIES[config.family].pipeline, config.path)
     for library in ("diffusers", "transformers"):  # a worker's log is no terminal
         import_module(f"{library}.utils.logging").disable_progress_bar()
     with operators_matter(f"the checkpoint {config.path}", reading=True):
-        pipe = kind.from_pretrained(config.path, dtype=getattr(torch(), config.dtype), local_files_only=True)
+        left_out = dict.fromkeys(shared)
+        dtype = getattr(torch(), config.dtype)
+        pipe = kind.from_pretrained(config.path, dtype=dtype, local_files_only=True, **left_out)
     pipe.set_progress_bar_config(disable=True)
     loaded = Loaded(config, pipe)
-    if config.quantize == "fp8":
+    if config.quantize != "none":
         # LoRAs first: their layers stay wide then. Read later, they would take the 8 bits of what they lie on.
         loaded.read(config.loras)
-        pipe.transformer.enable_layerwise_casting(
-            storage_dtype=torch().float8_e4m3fn, compute_dtype=getattr(torch(), config.dtype)
-        )
+        _quantise(config, pipe.transformer)
     loaded.skipped = pull_levers(config, pipe)
     for lever in loaded.skipped:
         log.warning("%s does not support %s: it runs without", type(pipe.transformer).__name__, lever)
     _place(config, pipe)
+    pipe.register_modules(**shared)  # last, for they are where they belong already
     return loaded
+
+
+def _quantise(config: PipelineConfig, transformer: Any) -> None:
+    if config.quantize == "fp8-row":
+        with operators_matter(f"the device {config.device}", reading=True):
+            refuse_without_fp8(config.device)
+        replace_linears(transformer, config.device)
+    else:
+        dtype = getattr(torch(), config.dtype)
+        transformer.enable_layerwise_casting(storage_dtype=torch().float8_e4m3fn, compute_dtype=dtype)
 
 
 def _place(config: PipelineConfig, pipe: Any) -> None:

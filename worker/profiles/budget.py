@@ -1,12 +1,14 @@
 """What a profile needs of each card and of the machine, computed from the models' configs.
 
-Weights are counted; the KV cache follows from its size in tokens; activations are bounds from shapes, on the safe
-side of what a 1024 x 1024 picture takes. All in GiB, as nvidia-smi counts.
+Weights are counted; the KV cache follows from its size in tokens; activations are bounds from shapes and measured
+peaks, for the largest picture that a job may ask for. All in GiB, as nvidia-smi counts.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from worker.diffusion.canvas import EDIT_AREA, WHOLE
 from worker.diffusion.config import PipelineConfig
 from worker.diffusion.families import FAMILIES, Task
 from worker.profiles.counts import Config, Count, checkpoint, kv_bytes_per_token
@@ -21,7 +23,12 @@ SLACK = 0.02
 """Share of a card that fragmentation may take."""
 
 _BYTES: Mapping[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
-_PIXELS = 1024 * 1024
+LARGEST = 2048 * 2048
+"""Pixels of the largest picture that a job may ask for."""
+LORA = 0.8
+"""GiB of a LoRA that is not there yet: Lightning's have rank 64."""
+_VAE_PEAK: Mapping[str, float] = {"AutoencoderKLQwenImage": 3.5}
+"""GiB that decoding or encoding a million pixels takes in 16 bits, as measured; others: eight of (pixels, 192)."""
 _PIXELS_PER_TOKEN = 16 * 16
 _TEXT_TOKENS = 1024
 _SPARE = 1.0  # GiB of a server's working memory that is free when it sizes its cache
@@ -86,7 +93,7 @@ def _static(server: ModelServer) -> tuple[float, float]:
     config = checkpoint(server.model).parts["model"]
     shards = max(1, len(server.gpus))
     cache = server.tokens * kv_bytes_per_token(config) / shards / GIB
-    return _stored(checkpoint(server.model).counts()["model"], server.weights == "fp8", 2) / shards, cache
+    return _stored(checkpoint(server.model).counts()["model"], server.weights, 2) / shards, cache
 
 
 def _working(server: ModelServer) -> float:
@@ -128,41 +135,62 @@ def _distinct(profile: Profile, group: WorkerGroup) -> dict[str, PipelineConfig]
     return {name: configs[name] for name in names.values()}
 
 
+def _own_parts(used: Mapping[str, PipelineConfig]) -> dict[str, tuple[str, ...]]:
+    """The parts of each pipeline; a text encoder that `loading.shared_encoders` shares belongs to the first one."""
+    seen: set[tuple[str, ...]] = set()
+    own: dict[str, tuple[str, ...]] = {}
+    for name, config in used.items():
+        parts: list[str] = []
+        for part, described in checkpoint(config.path).parts.items():
+            fields = sorted((key, str(value)) for key, value in described.items() if "version" not in key)
+            key = (str(fields), config.device, config.dtype, config.offload)
+            shares = part.startswith("text_encoder") and config.offload != "model" and "clip" not in str(fields)
+            if not (shares and key in seen):
+                parts.append(part)
+            seen.add(key)
+        own[name] = tuple(parts)
+    return own
+
+
 def _resident(used: Mapping[str, PipelineConfig]) -> list[Part]:
     """What stays on the card, then the most that one pipeline needs beside it while it works."""
     parts: list[Part] = []
-    passing = 0.0
+    passing, own = 0.0, _own_parts(used)
     for name, config in used.items():
-        sizes, parts_of = _sizes(config), checkpoint(config.path).parts
-        leaf = max(map(_leaf, parts_of.values())) * _BYTES[config.dtype] / GIB
+        sizes = _sizes(config)
         stays = {
-            "none": tuple(sizes),
-            "encoders": tuple(part for part in sizes if not part.startswith("text_encoder")),
+            "none": own[name],
+            "encoders": tuple(part for part in own[name] if not part.startswith("text_encoder")),
             "stream": ("vae",),
             "model": (),
         }[config.offload]
         if stays:
             quantised = f", {config.quantize} transformer" if config.quantize != "none" else ""
             parts.append(Part(f"{name}: {', '.join(stays)}{quantised}", sum(sizes[part] for part in stays)))
-        # Two layers at a time: one computes, the next is on its way.
-        moving = {"none": 0.0, "encoders": 2 * leaf, "stream": 2 * leaf, "model": max(sizes.values(), default=0.0)}[
-            config.offload
-        ]
-        passing = max(passing, moving + _activations(config))
+        if config.loras and "transformer" in stays:
+            parts.append(Part(f"{name}: LoRAs {', '.join(config.loras)}", _loras(config)))
+        passing = max(passing, _passing(config, sizes))
     parts.append(Part("the pipeline at work: activations, and what it loads for the moment", passing))
     return parts
 
 
 def _sizes(config: PipelineConfig) -> dict[str, float]:
     """GiB of each part of a pipeline as it is stored."""
-    counts = checkpoint(config.path).counts()
-    fp8 = ("transformer",) if config.quantize == "fp8" else ()
-    return {part: _stored(count, part in fp8, _BYTES[config.dtype]) for part, count in counts.items()}
+    return {
+        part: _stored(count, config.quantize if part == "transformer" else "none", _BYTES[config.dtype])
+        for part, count in checkpoint(config.path).counts().items()
+    }
 
 
-def _stored(count: Count, fp8: bool, wide: int) -> float:
+def _loras(config: PipelineConfig) -> float:
+    return sum(path.stat().st_size / GIB if path.is_file() else LORA for path in map(Path, config.loras.values()))
+
+
+def _stored(count: Count, quantised: str, wide: int) -> float:
     """GiB of a model whose blocks are stored in 8 bits, or whose parameters have `wide` bytes all."""
-    return (count.blocks * (1 if fp8 else wide) + count.rest * wide) / GIB
+    blocks = 1 if quantised.startswith("fp8") else wide
+    modulation = 1 if quantised == "fp8" else wide
+    return (count.blocks * blocks + count.modulation * modulation + count.rest * wide) / GIB
 
 
 def _leaf(config: Config) -> int:
@@ -177,19 +205,41 @@ def _leaf(config: Config) -> int:
     return 0
 
 
-def _activations(config: PipelineConfig) -> float:
-    """GiB that a call needs beside weights: the larger of one transformer block over a batch and one decoded picture.
+def _passing(config: PipelineConfig, sizes: Mapping[str, float]) -> float:
+    """GiB that a call needs for the moment: the most of encoding words, of denoising and of decoding a picture.
 
-    A block holds about sixteen tensors (tokens, width) at once; the decoder's widest stage eight of (pixels, 192).
+    Streamed layers come two at a time: one computes, the next is on its way.
     """
+    parts, wide = checkpoint(config.path).parts, _BYTES[config.dtype]
+    encoding = max((_leaf(parts[part]) for part in parts if part.startswith("text_encoder")), default=0)
+    denoising = _leaf(parts["transformer"]) if config.offload == "stream" else 0
+    moving = (0 if config.offload == "none" else 2 * encoding * wide / GIB, 2 * denoising * wide / GIB)
+    # Above `WHOLE` pixels the autoencoder works in tiles.
+    decoding = _decoding(parts["vae"], min(_largest(config), WHOLE), wide)
+    most = max(moving[0], moving[1] + _denoising(config), decoding)
+    return most + (max(sizes.values(), default=0.0) if config.offload == "model" else 0.0)
+
+
+def _denoising(config: PipelineConfig) -> float:
+    """GiB of one transformer block over a batch: it holds about sixteen tensors (tokens, width) at once."""
     transformer = checkpoint(config.path).parts["transformer"]
     width = transformer["num_attention_heads"] * transformer["attention_head_dim"]
-    pixels = min(_PIXELS, config.final.area or _PIXELS)
-    pictures = 2 if FAMILIES[config.family].task is not Task.GENERATE else 1
-    tokens = pictures * pixels / _PIXELS_PER_TOKEN + _TEXT_TOKENS
+    edits = FAMILIES[config.family].task is not Task.GENERATE
+    tokens = (_largest(config) + (EDIT_AREA if edits else 0)) / _PIXELS_PER_TOKEN + _TEXT_TOKENS
     batch = config.max_batch if FAMILIES[config.family].batches else 1
-    wide = _BYTES[config.dtype]
-    return max(16 * tokens * width * batch * wide, 8 * pixels * 192 * wide) / GIB
+    return 16 * tokens * width * batch * _BYTES[config.dtype] / GIB
+
+
+def _largest(config: PipelineConfig) -> int:
+    """Pixels of the largest canvas that a pipeline works on."""
+    largest = EDIT_AREA if FAMILIES[config.family].task is not Task.GENERATE else LARGEST
+    return min(largest, config.final.area or largest)
+
+
+def _decoding(vae: Config, pixels: int, wide: int) -> float:
+    """GiB that the autoencoder takes for one picture."""
+    peak = _VAE_PEAK.get(str(vae.get("_class_name")), 8 * 192 * 2 * 1e6 / GIB)
+    return peak * pixels / 1e6 * wide / 2
 
 
 # --- the machine --------------------------------------------------------------------------------
@@ -205,9 +255,11 @@ def _memory_parts(profile: Profile, machine: Machine) -> tuple[Part, ...]:
         if "editor" not in group.seats or profile.editors is None:
             continue
         parts.append(Part(f"{group.name}: torch and diffusers", 1.5))
-        for name, config in _distinct(profile, group).items():
+        used = _distinct(profile, group)
+        own = _own_parts(used)
+        for name, config in used.items():
             sizes = _sizes(config)
-            away = _off_the_card(config, sizes)
+            away = _off_the_card(config, own[name])
             kept = sum(sizes[part] for part in away)
             if away:
                 parts.append(Part(f"{group.name}: {name}: {', '.join(away)}", kept))

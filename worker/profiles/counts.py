@@ -20,25 +20,35 @@ class Count:
     """Parameters that FP8 halves, those of the repeated blocks, and the rest, which it keeps.
 
     The rest are embeddings, heads, vision, and in diffusers whatever has `norm` in its name: FLUX modulates there.
+    `modulation` is that of Qwen-Image's blocks, which `fp8` halves and `fp8-row` keeps.
     """
 
     blocks: int
     rest: int
+    modulation: int = 0
 
     @property
     def total(self) -> int:
-        return self.blocks + self.rest
+        return self.blocks + self.rest + self.modulation
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint's parts by name, as configs. `repository` is where its weights are published."""
+    """A checkpoint's parts by name, as configs. `repository` is where its weights are published, under `licence`."""
 
     repository: str
     parts: Mapping[str, Config]
+    licence: str = ""
 
     def counts(self) -> dict[str, Count]:
-        return {name: count(config) for name, config in self.parts.items()}
+        """Raises Unknown that names the part which nothing is known of."""
+        counted: dict[str, Count] = {}
+        for name, config in self.parts.items():
+            try:
+                counted[name] = count(config)
+            except Unknown as unknown:
+                raise Unknown(f"{name}: {unknown}, so that its memory can't be computed") from None
+        return counted
 
 
 class Unknown(ValueError):
@@ -52,18 +62,18 @@ def checkpoint(path: str) -> Checkpoint:
     """
     folder = Path(path)
     entry: dict[str, Any] = _shipped("checkpoints").get(folder.name, {})
-    repository = entry.get("repository", "")
+    repository, licence = entry.get("repository", ""), entry.get("licence", "")
     if (folder / "model_index.json").is_file():
         configs = {entry.parent.name: _read(entry) for entry in sorted(folder.glob("*/config.json"))}
-        return Checkpoint(repository, {name: config for name, config in configs.items() if _kind(config) in _COUNTERS})
+        return Checkpoint(repository, configs, licence)
     if (folder / "config.json").is_file():
-        return Checkpoint(repository, {"model": _read(folder / "config.json")})
+        return Checkpoint(repository, {"model": _read(folder / "config.json")}, licence)
     if folder.name.startswith("tiny-"):
         return Checkpoint("", {})  # made from code at the first start, and a few megabytes
     if not entry:
         names = ", ".join(sorted(_shipped("checkpoints")))
         raise Unknown(f"{folder} is not there, and {folder.name} is none of the known checkpoints: {names}")
-    return Checkpoint(repository, {part: _shipped(name) for part, name in entry["parts"].items()})
+    return Checkpoint(repository, {part: _shipped(name) for part, name in entry["parts"].items()}, licence)
 
 
 @cache
@@ -185,8 +195,9 @@ def _qwen_image(config: Config) -> Count:
     time = _linear(256, w) + _linear(w, w)
     inputs = _linear(config["in_channels"], w) + _linear(text, w) + text
     output = _linear(w, 2 * w) + _linear(w, config["patch_size"] ** 2 * config["out_channels"])
-    blocks = config["num_layers"] * (_joint_block(w, config["attention_head_dim"]) + _modulations(w))
-    return Count(blocks, time + inputs + output)
+    layers = config["num_layers"]
+    blocks = layers * _joint_block(w, config["attention_head_dim"])
+    return Count(blocks, time + inputs + output, layers * _modulations(w))
 
 
 def _flux(config: Config) -> Count:

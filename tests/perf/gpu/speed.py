@@ -12,9 +12,9 @@ from typing import Any
 
 from tests.perf.gpu.device import Scale, apart, forget_peak, memory, synchronise, timed
 from tests.perf.gpu.flops import attention_flops, forward_flops
-from tests.perf.gpu.fp8 import fp8_linear, replace_linears
 from tests.perf.gpu.models import inputs, transformer
 from tests.perf.gpu.record import Record
+from worker.diffusion.fp8 import fp8_linear, replace_linears
 from worker.diffusion.loading import diffusers, free_memory, out_of_memory, torch
 
 REFERENCES = {"draw": 0, "edit": 1}
@@ -271,9 +271,9 @@ def _caches(bench: Bench) -> None:
 
 
 def _fp8_rows(bench: Bench) -> None:
-    """The lever that the profiles could have in place of their layerwise casting."""
+    """The profiles' `quantize: fp8-row`."""
     forget_peak()
-    count = replace_linears(bench.model)
+    count = replace_linears(bench.model, bench.scale.device)
     free_memory()
     bench.record.row("FP8 rows", linears=count, **memory())
     bench.row("FP8 rows", (("draw", 1),), exact=False)
@@ -281,7 +281,7 @@ def _fp8_rows(bench: Bench) -> None:
 
 
 def _layerwise(bench: Bench) -> None:
-    """The profiles' `quantize: fp8`."""
+    """`quantize: fp8`, which no profile has."""
     bench.model = transformer(bench.scale)
     bench.model.enable_layerwise_casting(storage_dtype=torch().float8_e4m3fn, compute_dtype=bench.scale.type)
     free_memory()

@@ -56,6 +56,10 @@ def test_the_names_of_drafts_are_taken():
         ({"family": "flux", "path": "x", "draft": {"loras": {"fast": 1.0}}}, "there is no LoRA 'fast'"),
         ({"family": "flux", "path": "x", "cache": {"kind": "pyramid"}}, "first-block"),
         ({"family": "flux", "path": ""}, "path"),
+        ({"family": "flux", "path": "x", "cache": {"kind": "mag"}}, "`mag` needs `mag_ratios`"),
+        (EDIT | {"compile": True, "quantize": "fp8"}, "use fp8-row"),
+        (EDIT | {"compile": True, "cache": {"kind": "first-block"}}, "exclude each other"),
+        (EDIT | {"compile": True, "offload": "stream"}, "use encoders, model or none"),
     ],
 )
 def test_pipelines_that_cannot_work_are_refused(pipeline: dict[str, Any], message: str):

@@ -10,10 +10,10 @@ import pytest
 
 from director.errors import BriefError
 from tasks.settings import Settings, load_settings
-from worker.checks.preflight import announced, cards_suffice, of_machine, of_running, on_paper
+from worker.checks.preflight import announced, cards_suffice, driver_suffices, of_machine, of_running, on_paper
 from worker.cli import main
-from worker.profiles import Machine, load_profile, names
-from worker.profiles.budget import CUDA_CONTEXT, budgets, memory_fraction
+from worker.profiles import Machine, Profile, load_profile, names
+from worker.profiles.budget import CUDA_CONTEXT, Part, budgets, memory_fraction
 from worker.profiles.counts import Unknown, checkpoint, count, kv_bytes_per_token
 from worker.profiles.servers import command
 from worker.studio import editor_models
@@ -24,6 +24,8 @@ PUBLISHED = {
     "Qwen3-VL-8B-Instruct": {"model": 8.77},
     "Qwen3-VL-32B-Instruct": {"model": 33.4},
     "Qwen-Image": {"transformer": 20.4, "text_encoder": 8.29, "vae": 0.127},
+    "Qwen-Image-2512": {"transformer": 20.4, "text_encoder": 8.29, "vae": 0.127},
+    "Qwen-Image-Edit-2511": {"transformer": 20.4, "text_encoder": 8.29, "vae": 0.127},
     "FLUX.1-Krea-dev": {"transformer": 11.9, "text_encoder_2": 4.76, "text_encoder": 0.123, "vae": 0.084},
 }
 PARTS: dict[str, Any] = {
@@ -107,7 +109,83 @@ def test_two_20b_transformers_do_not_fit_beside_a_vlm_in_bf16():
     card, _ = budgets(profile.model_copy(update={"editors": editors}))
     assert not card.fits
     assert "DOES NOT FIT" in card.table()
-    assert card.total > 110
+    assert card.total > 100
+
+
+@pytest.mark.parametrize("name", ["one-24gb", "one-80gb", "paper", "cluster"])
+def test_shipped_profiles_have_no_plain_fp8_and_edit_inside_a_mask_by_compositing(name: str):
+    editors = load_profile(name, Settings()).profile.editors
+    assert editors
+    assert {config.quantize for config in editors.pipelines.values()} <= {"none", "fp8-row"}
+    assert {editor.inpaint for editor in editors.editors.values()} == {None}
+    if name != "paper":
+        drafts = {config.path.rpartition("/")[2]: config.draft for config in editors.pipelines.values()}
+        assert {"Qwen-Image-2512", "Qwen-Image-Edit-2511"} & {path for path, draft in drafts.items() if draft}
+        assert all(draft.steps == 4 and draft.cfg == 1 for draft in drafts.values() if draft)
+
+
+def editing(*pipelines: dict[str, Any]) -> tuple[Part, ...]:
+    """The parts of a card with an editor that draws and edits."""
+    named = {task: pipeline for task, pipeline in zip(("generate", "edit"), pipelines, strict=False)}
+    editors = {"pipelines": named, "editors": {"a": {task: task for task in named}}}
+    workers = [{"name": "editor-0", "seats": ["editor"], "gpu": 0}]
+    boxes = {"here": {"gpus": [500.0], "memory": 500, "workers": workers}}
+    card, memory = budgets(Profile.model_validate({"about": "a test", "editors": editors, "boxes": boxes}))
+    return (*card.parts, *memory.parts)
+
+
+DRAW: dict[str, Any] = {"family": "qwen-image", "path": "Qwen-Image-2512"}
+EDIT: dict[str, Any] = {"family": "qwen-image-edit-plus", "path": "Qwen-Image-Edit-2511"}
+
+
+def of(parts: tuple[Part, ...], words: str) -> float:
+    return sum(part.gib for part in parts if words in part.what)
+
+
+def test_rows_of_fp8_keep_modulation_wide():
+    """13.6 of the 20.4 thousand million weights are rounded; 6.8 modulate."""
+    plain, rows, cast = (of(editing(DRAW | {"quantize": q}), "generate: ") for q in ("none", "fp8-row", "fp8"))
+    assert (plain - rows) * 2**30 == pytest.approx(13.6e9, rel=0.01)
+    assert (plain - cast) * 2**30 == pytest.approx(20.4e9, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("offload", "shared"), [("none", True), ("encoders", True), ("stream", True), ("model", False)]
+)
+def test_one_text_encoder_is_counted_once_where_it_is_shared(offload: str, shared: bool):
+    def total(**of_the_edit: str) -> float:
+        parts = editing(DRAW | {"offload": offload}, EDIT | {"offload": offload} | of_the_edit)
+        return sum(part.gib for part in parts if "is read" not in part.what)
+
+    # A pipeline of another type can't share.
+    encoder = checkpoint("Qwen-Image-2512").counts()["text_encoder"].total * 2 / 2**30
+    assert encoder == pytest.approx(15.4, rel=0.01)
+    assert total(dtype="float16") - total() == pytest.approx(encoder if shared else 0.0, abs=0.01)
+
+
+def test_the_largest_size_that_a_job_may_ask_for_is_budgeted():
+    """At 2048 x 2048 a batch of four is denoised whole; the autoencoder takes 1.2 megapixels at once."""
+    assert of(editing(DRAW), "at work") == pytest.approx(16 * (2048 * 2048 / 256 + 1024) * 3072 * 4 * 2 / 2**30)
+    assert of(editing(DRAW | {"max_batch": 1}), "at work") == pytest.approx(3.5 * 1.2)
+    assert of(editing(DRAW | {"max_batch": 1, "final": {"area": 512 * 512}}), "at work") < 1.0
+
+
+def test_a_lora_is_in_the_budget():
+    with_it = DRAW | {"loras": {"fast": "nowhere.safetensors"}}
+    assert of(editing(with_it), "LoRAs fast") == pytest.approx(0.8)
+
+
+def test_an_unknown_part_of_a_pipeline_is_named(tmp_path: Path):
+    folder = tmp_path / "mine"
+    transformer = checkpoint("Qwen-Image").parts["transformer"]
+    for part, config in {"transformer": transformer, "vae": {"_class_name": "NewVae"}}.items():
+        (folder / part).mkdir(parents=True)
+        (folder / part / "config.json").write_text(json.dumps(dict(config)))
+    (folder / "model_index.json").write_text("{}")
+    with pytest.raises(
+        Unknown, match="vae: nothing is known of the architecture 'NewVae', so that its memory can't be"
+    ):
+        editing(DRAW | {"path": str(folder)})
 
 
 def test_a_smaller_card_is_refused(tmp_path: Path):
@@ -250,7 +328,7 @@ def test_nothing_is_started_on_a_machine_without_the_cards(
 
 
 def test_a_download_that_ended_early_is_found(tmp_path: Path):
-    folder = tmp_path / "Qwen-Image"
+    folder = tmp_path / "Qwen-Image-2512"
     settings = Settings(weights=tmp_path)
     opened = load_profile("one-80gb", settings)
     machine = opened.profile.boxes["here"]
@@ -262,7 +340,7 @@ def test_a_download_that_ended_early_is_found(tmp_path: Path):
     (folder / "vae" / "weights.safetensors").touch()
     parts = {"_class_name": "QwenImagePipeline", "vae": ["diffusers", "V"], "transformer": ["diffusers", "T"]}
     (folder / "model_index.json").write_text(json.dumps(parts | {"image_encoder": [None, None]}))
-    assert "lacks transformer/: download Qwen/Qwen-Image again" in said()
+    assert "lacks transformer/: download Qwen/Qwen-Image-2512 again" in said()
     (folder / "transformer").mkdir()
     shards = {"weight_map": {"a": "one-of-2.safetensors", "b": "two-of-2.safetensors"}}
     (folder / "transformer" / "model.safetensors.index.json").write_text(json.dumps(shards))
@@ -277,7 +355,7 @@ def test_a_lora_that_is_not_there_is_named(tmp_path: Path):
     path.write_text(json.dumps({**PARTS, "editors": editors}))
     opened = load_profile(str(path), Settings())
     missing = [check.found for check in of_machine(opened, opened.profile.boxes["here"], Settings()) if not check.ok]
-    assert f"there is no {tmp_path / 'fast.safetensors'}: mend `loras`" in missing
+    assert f"there is no {tmp_path / 'fast.safetensors'}: download it, or mend `loras`" in missing
 
 
 def test_cards_as_nvidia_smi_lists_them():
@@ -289,14 +367,24 @@ def test_cards_as_nvidia_smi_lists_them():
         cards_suffice([140], listed)
 
 
+def test_an_old_driver_and_a_card_without_fp8_are_refused():
+    assert driver_suffices("580.65.06, 9.0\n580.65.06, 8.0\n", fp8=[0]) == "driver 580.65.06"
+    with pytest.raises(ValueError, match=r"the driver 570.172.08 is too old for CUDA 13: install 580 or newer"):
+        driver_suffices("570.172.08, 9.0\n", fp8=[])
+    with pytest.raises(ValueError, match=r"GPU 1 has compute capability 8.6, and `quantize: fp8-row` needs 8.9"):
+        driver_suffices("580.65.06, 9.0\n580.65.06, 8.6\n", fp8=[0, 1])
+
+
 def test_what_will_be_looked_for_is_said():
     opened = load_profile("one-80gb", Settings(weights=Path("/data")))
     said = [check.found for check in announced(opened, opened.profile.boxes["here"])]
-    assert "will look for /data/Qwen-Image-Edit-2509 (weights of Qwen/Qwen-Image-Edit-2509)" in said
+    assert "will look for /data/Qwen-Image-Edit-2511 (weights of Qwen/Qwen-Image-Edit-2511)" in said
     assert "will look for 1 with 79.1 GiB or more" in said
+    assert any(line.startswith("FLUX.1-Krea-dev: FLUX.1 [dev] Non-Commercial") for line in said)
+    assert "Qwen3-VL-8B-Instruct-FP8, Qwen-Image-2512, Qwen-Image-Edit-2511: Apache-2.0" in said
 
 
 def test_a_profile_names_the_queues_of_its_editors():
-    assert editor_models(Settings(studio="one-24gb")) == ("flux-krea",)
+    assert editor_models(Settings(studio="one-24gb")) == ("flux-krea", "flux-krea.draft")
     assert editor_models(Settings(studio="one-80gb", editors=("qwen-image",))) == ("qwen-image",)
     assert "perfect" in editor_models(Settings(studio="sketch"))
