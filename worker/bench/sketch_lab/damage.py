@@ -20,7 +20,7 @@ from worker.bench.lgbench.write import write
 from worker.bench.local import cores, one_thread
 from worker.bench.sketch_lab import pixel_damage as damages
 from worker.bench.sketch_lab.pixel_damage import Dice, Line, Picture, PixelBox
-from worker.bench.sketch_lab.truth import there
+from worker.bench.sketch_lab.truth import shows
 from worker.sketch import draw, glyphs
 from worker.sketch.comp import Comp, set_lines
 from worker.sketch.language import Drawable, parse
@@ -129,7 +129,7 @@ def looked_at(scene: int, seed: int, size: int) -> list[Look]:
     looks = _judged(scene, picture, [("", target) for target in targets])
     for _ in range(_PICTURES):
         damaged, done = picture, list[tuple[str, Target]]()
-        for i in dice.permutation(len(targets)):
+        for i in map(int, dice.permutation(len(targets))):
             if len(done) < _IN_ONE and (planted := _planted(damaged, comp, targets[i], targets, dice)):
                 done.append((planted[0], targets[i]))
                 damaged = planted[1]
@@ -138,7 +138,7 @@ def looked_at(scene: int, seed: int, size: int) -> list[Look]:
 
 
 def _judged(scene: int, picture: Picture, asked: Sequence[tuple[str, Target]]) -> list[Look]:
-    segments = Segments(draw.from_png(draw.to_png(picture)))
+    segments = Segments(picture.astype(np.float32))
     verdicts = [judged(segments, target.goal, "sketch-verifier") for _, target in asked]
     return [
         Look(scene, kind, target.goal.text, verdict.outcome, verdict.evidence)
@@ -150,7 +150,7 @@ def _targets(comp: Comp, plan: Sequence[Drawable], goals: Sequence[Goal]) -> Ite
     """Goals that say one thing, which is there, once."""
     for goal in goals:
         asked = parse(goal.text)
-        if len(asked) != 1 or not there(comp, plan, asked[0]):
+        if len(asked) != 1 or not shows(comp, plan, asked[0]):
             continue
         (drawable,) = asked
         if drawable.kind == "text":
@@ -201,8 +201,9 @@ def _planted(
         makers["extra thing"] = partial(_one_more, picture, comp, target, dice)
         makers["one thing fewer"] = partial(damages.missing_thing, picture, target.boxes[-1], dice)
     weights = np.array([4.0 if kind in _RARE else 1.0 for kind in makers])
-    for i in dice.choice(len(makers), len(makers), replace=False, p=weights / weights.sum()):
-        kind = list(makers)[i]
+    kinds = list(makers)
+    for i in map(int, dice.choice(len(kinds), len(kinds), replace=False, p=weights / weights.sum())):
+        kind = kinds[i]
         if (done := makers[kind]()) is not None:
             return kind, done
     return None

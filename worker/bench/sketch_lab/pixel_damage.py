@@ -47,7 +47,7 @@ def rubble(picture: Picture, line: Line, dice: Dice) -> Picture | None:
     part = found[y0:y1, x0:x1]
     tone = part.astype(np.float32).sum(axis=2)
     ink, paper = part[np.unravel_index(tone.argmin(), tone.shape)], part[np.unravel_index(tone.argmax(), tone.shape)]
-    flags = dice.random(tone.shape) < 0.5
+    flags = dice.standard_normal(tone.shape) < 0
     part[flags], part[~flags] = ink.copy(), paper.copy()
     return found
 
@@ -352,6 +352,7 @@ def _patched(picture: Picture, box: PixelBox, dice: Dice) -> Picture:
     """A patch of one colour, which is somewhere in the picture, or a new one."""
     x0, y0, x1, y1 = max(0, box[0]), max(0, box[1]), box[2], box[3]
     found = picture.copy()
-    here = picture[int(dice.integers(picture.shape[0])), int(dice.integers(picture.shape[1]))]
-    found[y0:y1, x0:x1] = here if dice.random() < 0.5 else dice.integers(0, 256, 3)
+    y, x = (int(v) for v in dice.uniform((0, 0), picture.shape[:2]))
+    here = picture[y, x]
+    found[y0:y1, x0:x1] = here if dice.random() < 0.5 else np.array([int(dice.integers(256)) for _ in range(3)])
     return found

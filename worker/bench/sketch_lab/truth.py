@@ -11,7 +11,7 @@ from worker.sketch.draw import PixelBox
 from worker.sketch.language import Drawable
 
 
-def there(comp: Comp, plan: Sequence[Drawable], d: Drawable) -> bool:
+def shows(comp: Comp, plan: Sequence[Drawable], d: Drawable) -> bool:
     """Whether the comp holds a drawable as it was asked for, by where its boxes are."""
     if d.kind == "layout":
         return _LAID_OUT[d.name](comp, d)

@@ -21,7 +21,7 @@ from worker.bench.lgbench.records import Record
 from worker.bench.lgbench.write import write
 from worker.bench.local import cores, one_thread
 from worker.bench.sketch_lab import damage
-from worker.bench.sketch_lab.truth import there
+from worker.bench.sketch_lab.truth import shows
 from worker.sketch import draw
 from worker.sketch.language import Drawable, parse
 from worker.sketch.misses import rng, spoiled
@@ -127,7 +127,7 @@ def seen(record: Record, seed: int, size: int) -> list[Seen]:
     for goal in goals:
         verdict = judged(segments, goal, "sketch-verifier")
         asked = parse(goal.text)
-        there = bool(asked) and all(there(comp, plan, d) for d in asked)
+        there = bool(asked) and all(shows(comp, plan, d) for d in asked)
         rows.append(Seen(record.id, goal.type, goal.text, there, verdict.outcome, verdict.evidence))
     return rows
 
