@@ -45,9 +45,9 @@ def rubble(picture: Picture, line: Line, dice: Dice) -> Picture | None:
     x0, y0, x1, y1 = _run(line, dice, 2)
     found = picture.copy()
     part = found[y0:y1, x0:x1]
-    tone = part.astype(np.float32).sum(axis=2)
+    tone: NDArray[np.float32] = part.astype(np.float32).sum(axis=2)
     ink, paper = part[np.unravel_index(tone.argmin(), tone.shape)], part[np.unravel_index(tone.argmax(), tone.shape)]
-    flags = dice.standard_normal(tone.shape) < 0
+    flags = dice.random(tone.shape) < 0.5
     part[flags], part[~flags] = ink.copy(), paper.copy()
     return found
 
