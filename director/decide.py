@@ -116,10 +116,14 @@ def _broken(
 
 
 def _by_alignment(goals: Sequence[Goal], before: Standing, after: Standing) -> tuple[bool, str]:
+    """Alignment must rise; at the same alignment, the weight that is met. The earlier picture wins a tie."""
     was, now = alignment(goals, before), alignment(goals, after)
-    fell = was is not None and (now is None or now < was)
+    if was == now:
+        gains = coverage(goals, after) > coverage(goals, before)
+    else:
+        gains = was is None or (now is not None and now > was)
     words = f"alignment {_number(was)} to {_number(now)}"
-    return not fell, f"rolled back: {words}" if fell else words
+    return gains, words if gains else f"rolled back: {words}"
 
 
 def _number(value: float | None) -> str:

@@ -147,7 +147,7 @@ class Mode(StrEnum):
 
 
 class AcceptRule(StrEnum):
-    """`alignment`: roll back when the overall score fell (the paper's). `no-loss`: when a met goal was lost.
+    """`alignment`: roll back unless the overall score rose (the paper keeps a tie). `no-loss`: when a met goal was lost.
 
     Whichever it is, a lost must-have is rolled back.
     """

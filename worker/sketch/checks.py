@@ -7,12 +7,13 @@ from typing import NamedTuple
 import numpy as np
 
 from director.types import Region
-from worker.sketch import draw, glyphs, measure, typeset
+from worker.sketch import draw, glyphs, measure
 from worker.sketch.language import Drawable
 from worker.sketch.layout import CLEAR, holds, middle
 from worker.sketch.lexicon import nouns
-from worker.sketch.match_text import NO_MATCH, TextMatch, as_written, find_along, find_line
+from worker.sketch.read_text import read
 from worker.sketch.segment import Segments, Thing
+from worker.sketch.silhouette import Stamp, repeats, stamp
 
 
 class Finding(NamedTuple):
@@ -69,8 +70,14 @@ def _thing(segments: Segments, wanted: Drawable) -> Finding:
     if len(placed) < max(wanted.count, 1):
         there = found(segments, wanted.name, wanted.colours or (nouns()[wanted.name].colour,))
         tinted, placed = _as_asked(segments, wanted, there)
+    whole = [t for t in there if _stamped(segments, t, wanted.name).whole]
+    if there and not whole and wanted.verb == "add":
+        seen = f"something like {label}, but not whole"
+        broken = all(_stamped(segments, t, wanted.name).broken for t in there)
+        return Finding(0.06 if broken else 0.5, seen)
     if there and not tinted:
         return Finding(0.05, f"{wanted.name.replace('_', ' ')} found, but not {' or '.join(wanted.colours)}")
+    placed = [t for t in placed if t in whole]
     number = len(placed)
     if wanted.count == 0:
         return Finding(0.95 if number >= 2 else 0.06, f"found {number} {label}")
@@ -78,14 +85,33 @@ def _thing(segments: Segments, wanted: Drawable) -> Finding:
         best = max((t.like(wanted.name) for t in placed), default=0.0)
         instead = f"found {label}, but not where or as large as asked" if tinted else f"no {label} found"
         return Finding(_sure(best, LIKE - 0.06, 0.1) if placed else 0.05, f"found {label}" if placed else instead)
+    if number == wanted.count:
+        number += _unseen(segments, wanted.name, there)
     return Finding(0.95 if number == wanted.count else 0.05, f"found {number} of {wanted.count} {label}")
+
+
+def _unseen(segments: Segments, noun: str, there: list[Thing]) -> int:
+    """Things just like those that were found, which no segment shows: one that touches another, say."""
+    stamps = [_stamped(segments, t, noun) for t in there]
+    best = max(stamps, key=lambda one: one.share)
+    return repeats(segments, best, noun, [one.box for one in stamps])
 
 
 def _as_asked(segments: Segments, wanted: Drawable, there: list[Thing]) -> tuple[list[Thing], list[Thing]]:
     """Those of the right colour, and of them those in the right place and size."""
-    tinted = [t for t in there if not wanted.colours or any(tinted_as(t, c) for c in wanted.colours)]
+    tinted = [t for t in there if not wanted.colours or _filled_as(segments, t, wanted)]
     anchors = found(segments, wanted.anchor) if wanted.anchor and wanted.relation in _RELATED else []
     return tinted, [t for t in tinted if _is_placed(segments, wanted, t, anchors)]
+
+
+def _filled_as(segments: Segments, thing: Thing, wanted: Drawable) -> bool:
+    """Whether the fill of a thing, without its lines, passes for one of the colours."""
+    one = _stamped(segments, thing, wanted.name)
+    return any(close(one.fill, c) if one.whole else tinted_as(thing, c) for c in wanted.colours)
+
+
+def _stamped(segments: Segments, thing: Thing, noun: str) -> Stamp:
+    return stamp(segments, thing.box, noun)
 
 
 def _is_placed(segments: Segments, wanted: Drawable, thing: Thing, anchors: list[Thing]) -> bool:
@@ -132,39 +158,17 @@ def close(rgb: tuple[float, float, float], name: str, slack: float = 0.32) -> bo
 def _text(segments: Segments, wanted: Drawable) -> Finding:
     if not glyphs.settable(wanted.string):
         return Finding(None, "letters that the sketch has no template for")
-    matches, where = best_match(segments, wanted.string, wanted.region)
-    score = _worst(matches)
-    written = " ".join(r.written for r in matches)
-    if score < 0.62:
+    text, sure, (x0, y0, x1, y1) = read(segments, wanted.string, wanted.region)
+    if not text:
         return Finding(0.05, f"'{wanted.string}' is nowhere to be read"[:200])
-    if written != " ".join(wanted.string.split()):
-        return Finding(0.06, f"read '{written}'{where}"[:280])
-    x = sum(r.box[0] + r.box[2] for r in matches) / 2 / len(matches) / segments.full.shape[1]
-    y = sum(r.box[1] + r.box[3] for r in matches) / 2 / len(matches) / segments.full.shape[0]
+    height, width = segments.full.shape[:2]
+    x, y = (x0 + x1) / 2 / width, (y0 + y1) / 2 / height
+    seen = f"read '{text}' at the {'top' if y < 0.36 else 'bottom' if y > 0.64 else 'middle'}"
+    if text != " ".join(wanted.string.split()):
+        return Finding(0.06, seen[:280])
     if wanted.region and not holds(wanted.region, x, y, 0.06):
-        return Finding(0.1, f"read '{written}'{where}, not where it was asked for"[:280])
-    return Finding(_sure(score, 0.72, 0.14), f"read '{written}'{where}"[:280])
-
-
-def best_match(segments: Segments, string: str, region: Region | None = None) -> tuple[list[TextMatch], str]:
-    """The best match of a string on one to four lines, and where it stands; it is sought in `region` only."""
-    best: list[TextMatch] = [NO_MATCH]
-    splits = [typeset.broken(string, count) for count in range(1, min(4, len(string.split())) + 1)]
-    for parts in splits:
-        best = max(best, [find_line(segments, part, region) for part in parts], key=_worst)
-        if _worst(best) > 0.8:
-            break
-    if _worst(best) < 0.62:
-        for parts in splits[:2]:
-            best = max(best, [find_along(segments, part, region) for part in parts], key=_worst)
-    parts = splits[len(best) - 1]
-    best = [as_written(segments, part, r) for part, r in zip(parts, best, strict=True)]
-    middle = (best[0].box[1] + best[-1].box[3]) / 2 / segments.full.shape[0]
-    return best, f" at the {'top' if middle < 0.36 else 'bottom' if middle > 0.64 else 'middle'}"
-
-
-def _worst(matches: list[TextMatch]) -> float:
-    return min(r.score for r in matches)
+        return Finding(0.1, f"{seen}, not where it was asked for"[:280])
+    return Finding(0.96, seen[:280]) if sure else Finding(0.5, f"{seen}, but not clearly"[:280])
 
 
 # --- colour -------------------------------------------------------------------------------------

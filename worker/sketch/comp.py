@@ -1,5 +1,6 @@
 """One comp while it is drawn: scenery, placement, then light, things, effects and type in that order."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -383,15 +384,20 @@ def paint_type(comp: Comp) -> None:
         if tagged:
             _tag(comp, box, block.px)
         rgb = _ink(comp, text, box)
-        pad = (box[3] - box[1] - block.height) // 2
-        left = text.region is not None and text.region.x0 == 0 and text.region.x1 < 0.6
-        right = text.region is not None and text.region.x1 == 1 and text.region.x0 > 0.4
-        for i, words in enumerate(block.lines):
-            wide = glyphs.line(words, block.face, block.px).shape[1]
-            x = box[0] + pad if left else box[2] - pad - wide if right else (box[0] + box[2] - wide) // 2
-            # lines share a baseline grid; a line without descenders is shorter, so it hangs from its top
-            y = box[1] + pad + i * block.pitch + _drop(words, block)
+        for words, x, y in set_lines(text, block, box):
             draw.blend(comp.canvas, glyphs.line(words, block.face, block.px), rgb, x, y)
+
+
+def set_lines(text: Drawable, block: typeset.Block, box: PixelBox) -> Iterator[tuple[str, int, int]]:
+    """Each line of a block with its top left corner in pixels."""
+    pad = (box[3] - box[1] - block.height) // 2
+    left = text.region is not None and text.region.x0 == 0 and text.region.x1 < 0.6
+    right = text.region is not None and text.region.x1 == 1 and text.region.x0 > 0.4
+    for i, words in enumerate(block.lines):
+        wide = glyphs.line(words, block.face, block.px).shape[1]
+        x = box[0] + pad if left else box[2] - pad - wide if right else (box[0] + box[2] - wide) // 2
+        # lines share a baseline grid; a line without descenders is shorter, so it hangs from its top
+        yield words, x, box[1] + pad + i * block.pitch + _drop(words, block)
 
 
 def _ink(comp: Comp, text: Drawable, box: PixelBox) -> Colour:

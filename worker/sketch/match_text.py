@@ -4,10 +4,11 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import fft, ndimage
 
 from director.types import Region
-from worker.sketch import glyphs
+from worker.sketch import glyphs, typeset
 from worker.sketch.draw import PixelBox
 from worker.sketch.glyphs import Mask
 from worker.sketch.segment import Segments
@@ -29,6 +30,25 @@ class TextMatch:
 
 
 NO_MATCH = TextMatch(0.0, (0, 0, 1, 1), "", "")
+
+
+def best_match(segments: Segments, string: str, region: Region | None = None) -> list[TextMatch]:
+    """The best match of a string on one to four lines; it is sought in `region` only."""
+    best: list[TextMatch] = [NO_MATCH]
+    splits = [typeset.broken(string, count) for count in range(1, min(4, len(string.split())) + 1)]
+    for parts in splits:
+        best = max(best, [find_line(segments, part, region) for part in parts], key=_worst)
+        if _worst(best) > 0.8:
+            break
+    if _worst(best) < 0.62:
+        for parts in splits[:2]:
+            best = max(best, [find_along(segments, part, region) for part in parts], key=_worst)
+    parts = splits[len(best) - 1]
+    return [as_written(segments, part, r) for part, r in zip(parts, best, strict=True)]
+
+
+def _worst(matches: list[TextMatch]) -> float:
+    return min(r.score for r in matches)
 
 
 def find_line(segments: Segments, string: str, region: Region | None = None) -> TextMatch:
@@ -133,7 +153,7 @@ def as_written(segments: Segments, string: str, found: TextMatch) -> TextMatch:
     if found.px:
         return _as_written_along(ink, string, found)
     own = ink[:, x0:x1]
-    px = _size(string, found.face, own.shape)
+    px = size_of(string, found.face, own.shape)
     gap = np.abs(own - _set_to(string, found.face, px, own.shape))
     worst = float(ndimage.uniform_filter1d(gap.mean(axis=0), max(3, tall // 2)).max())
     if worst < 0.15 and found.score > 0.9:
@@ -198,7 +218,7 @@ def _roughly(ink: Mask, string: str, face: str) -> float:
 
 def _match(ink: Mask, string: str, face: str, px: int = 0) -> float:
     """Correlation of ink with the string set to the same box (at a font size, when that is known)."""
-    return _correlated(ink, _set_to(string, face, px or _size(string, face, ink.shape), ink.shape))
+    return _correlated(ink, _set_to(string, face, px or size_of(string, face, ink.shape), ink.shape))
 
 
 def _correlated(ink: Mask, mask: Mask) -> float:
@@ -212,7 +232,7 @@ def _set_to(string: str, face: str, px: int, shape: tuple[int, int]) -> Mask:
 
 
 @lru_cache(maxsize=1024)
-def _size(string: str, face: str, shape: tuple[int, int]) -> int:
+def size_of(string: str, face: str, shape: tuple[int, int]) -> int:
     """The font size in pixels at which the string comes nearest to a box: advances are rounded to
     pixels, so the widths at two sizes are not quite in proportion."""
 
@@ -243,3 +263,21 @@ def slips(string: str, swaps_only: bool) -> tuple[str, ...]:
                 found[string[:i] + string[i + 1] + letter + string[i + 2 :]] = None
     found.pop(string, None)
     return tuple(slip.strip() for slip in found if len(slip.strip()) > 1)
+
+
+def correlations(values: Mask, pattern: Mask) -> NDArray[np.float64]:
+    """The correlation of a pattern with every place of (larger) values where it lies wholly inside them."""
+    level, pattern = values - values.mean(), pattern - pattern.mean()
+    tall, wide = pattern.shape
+    size = [fft.next_fast_len(a + b, real=True) for a, b in zip(level.shape, pattern.shape, strict=True)]
+    a, b = (np.asarray(fft.rfft2(part, size), np.complex128) for part in (level, pattern))
+    products = np.asarray(fft.irfft2(a * b.conj(), size), np.float64)
+    sums, squares = (_summed(part, tall, wide) for part in (level, level * level))
+    spread = np.maximum(squares - sums * sums / pattern.size, 1e-3) * float((pattern * pattern).sum())
+    return products[: sums.shape[0], : sums.shape[1]] / np.sqrt(spread)
+
+
+def _summed(values: Mask, tall: int, wide: int) -> NDArray[np.float64]:
+    """The sum of every box of values."""
+    sums = np.pad(values.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    return sums[tall:, wide:] - sums[:-tall, wide:] - sums[tall:, :-wide] + sums[:-tall, :-wide]

@@ -12,11 +12,12 @@ from scipy import ndimage
 from director.types import Region
 from worker.sketch import comp as comps
 from worker.sketch import draw, measure, passes
-from worker.sketch.checks import best_match, inside
+from worker.sketch.checks import inside
 from worker.sketch.comp import Comp, Placed
 from worker.sketch.draw import Canvas, PixelBox, colour
 from worker.sketch.language import Drawable
 from worker.sketch.layout import CLEAR, WHOLE, Page
+from worker.sketch.match_text import best_match
 from worker.sketch.misses import MissModel
 from worker.sketch.segment import Flags, Segments, Thing, around
 
@@ -120,7 +121,7 @@ def _known(segments: Segments) -> list[Thing]:
 
 def _replaced_text(comp: Comp, segments: Segments, d: Drawable, mask: Region | None) -> Drawable:
     """Erases what reads like the string; without a stated place the new line goes where the old one stood."""
-    matches, _ = best_match(segments, d.string, mask)
+    matches = best_match(segments, d.string, mask)
     if min(r.score for r in matches) < 0.5:
         return d
     boxes = [match.box for match in matches]

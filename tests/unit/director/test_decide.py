@@ -99,4 +99,23 @@ def test_alignment_rolls_back_when_nothing_can_be_judged_any_more():
     goals = goals_of("a", "b")
     before = standing(a=MET, b=MISSED)
     assert not decide.judge(goals, before, standing(a=UNSURE, b=UNSURE), settings).accepted
-    assert decide.judge(goals, before, standing(a=MISSED, b=MET), settings).accepted
+    assert decide.judge(goals, standing(a=UNSURE, b=UNSURE), before, settings).accepted
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "accepted"),
+    [
+        ({"a": MET, "b": MISSED}, {"a": MET, "b": MISSED}, False),
+        ({"a": MET, "b": MISSED}, {"a": MISSED, "b": MET}, False),
+        ({"a": MISSED, "b": MISSED}, {"a": MISSED, "b": MISSED}, False),
+        ({"a": UNSURE, "b": UNSURE}, {"a": UNSURE, "b": UNSURE}, False),
+        ({"a": MET, "b": UNSURE}, {"a": MET, "b": MET}, True),
+        ({"a": MET, "b": MISSED}, {"a": MET, "b": MET}, True),
+    ],
+)
+def test_a_tie_keeps_the_earlier_picture(before: dict[str, Outcome], after: dict[str, Outcome], accepted: bool):
+    goals, settings = goals_of("a", "b"), LoopSettings(accept="alignment")
+    assert decide.judge(goals, None, standing(**before), settings).accepted
+    judgement = decide.judge(goals, standing(**before), standing(**after), settings)
+    assert judgement.accepted is accepted
+    assert judgement.why.startswith("rolled back: alignment") is not accepted
