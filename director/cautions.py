@@ -54,8 +54,8 @@ def _no_source(brief: Brief) -> Caution | None:
 _EDIT = re.compile(
     r"^(?:\W*(?:please|then|and|now|also|next|first|finally|just|could you|can you|bitte|por favor|s['’]il (?:te|vous) "
     r"pla[iî]t|per favore|alsjeblieft|пожалуйста)\b[\s,]*){0,3}(?:"
-    r"(?:replace|swap(?: out)?|remove|erase|delete|move|shift|recolou?r|retouch|extract|take (?:out|away)|get rid of)\s+"
-    r"(?:the|this|that|these|those|his|her|their)\s+(?P<thing>[\w-]+)"
+    r"(?:replace|swap(?: out)?|remove|erase|delete|move|shift|recolou?r|retouch|extract|take (?:out|away)|get rid of)"
+    r"\s+(?:the|this|that|these|those|his|her|their)\s+(?P<thing>[\w-]+)"
     r"|(?:transfer|convert|turn|transform) (?:the|this) (?:image|picture|photo\w*)\b"
     r"|change (?:the|his|her|their|this|that)\b.{1,60}\b(?:to|into|from)\b"
     r"|(?:ersetze|tausche|entferne|lösche|verschiebe|retuschiere)n?(?: sie)?\b.{0,12}\b(?:den|die|das|diese\w*)\b"
