@@ -7,7 +7,7 @@ from api.service import LINKS
 JOB = "4f2c1d0a-7b7e-5b3c-9a51-0c6d1f2e3a4b"
 NONCE = "9f86d081884c7d659a2feaa0c55ad015"
 IMAGE = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
-TEXT = "A lighthouse at dusk. The sign says 'HARBOUR'."
+TEXT = "Hello, we sell boats. A lighthouse at dusk. The sign says 'HARBOUR'."
 
 SUBMISSION: dict[str, Any] = {
     "brief": {"text": TEXT, "title": "Harbour poster"},
@@ -44,6 +44,8 @@ ENVELOPE: dict[str, Any] = {
     "brief": {"text": TEXT, "title": "Harbour poster", "source": None},
     "settings": _SETTINGS,
     "seed": 8466314625714852,
+    "unread": [{"text": "Hello", "reason": "greeting"}, {"text": "we sell boats", "reason": "became no goal"}],
+    "warnings": [],
 }
 
 _FRESH: dict[str, Any] = {
@@ -51,7 +53,11 @@ _FRESH: dict[str, Any] = {
     "goals": {"met": 0, "missed": 0, "unsure": 0, "total": 0}, "rounds": 0, "renders": 0,
     "cost": dict.fromkeys(_COST, 0), "ended": None,
 }  # fmt: skip
-SUBMITTED = {**ENVELOPE, **_FRESH}
+_UNSERVED = {
+    "kind": "editor-not-served", "message": "no worker serves the editor flux-krea now; there are qwen-image",
+    "fix": "the job waits until one does; cancel it to send another",
+}  # fmt: skip
+SUBMITTED = {**ENVELOPE, **_FRESH, "unread": ENVELOPE["unread"][:1], "warnings": [_UNSERVED]}
 CANCELLING = {**SUBMITTED, "step": 4, "status": "running", "doing": "cancelling"}
 JOBS = {"jobs": [SUMMARY], "next": f"1795455600250-{JOB}"}
 

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from director.complaints import complaint
 from director.errors import BriefError, StoreError
 from director.types import public_names
 from tasks.ledger.types import Wiped
@@ -148,8 +149,7 @@ def _field_error(detail: Any, models: Mapping[tuple[str, ...], type[BaseModel]])
         if model and subject in public_names(model):
             path = (*path, subject)
         return FieldError(field=_dotted(path), message=message, fix=fix)
-    known = _MESSAGES.get(kind)
-    return FieldError(field=_dotted(path), message=known.format_map(context) if known else str(detail["msg"])[:300])
+    return FieldError(field=_dotted(path), message=complaint(detail))
 
 
 def _suggest(name: str, known: Iterable[str]) -> str:
@@ -161,32 +161,3 @@ def _suggest(name: str, known: Iterable[str]) -> str:
 
 def _dotted(path: Sequence[str]) -> str:
     return ".".join(part[:64] for part in path) or "body"
-
-
-_MESSAGES = {
-    "missing": "is required",
-    "greater_than_equal": "must be at least {ge}",
-    "greater_than": "must be more than {gt}",
-    "less_than_equal": "must be at most {le}",
-    "less_than": "must be less than {lt}",
-    "multiple_of": "must be a multiple of {multiple_of}",
-    "string_too_short": "must not be empty",
-    "string_too_long": "must have at most {max_length} characters",
-    "too_long": "must have at most {max_length} items",
-    "literal_error": "must be {expected}",
-    "enum": "must be {expected}",
-    "int_type": "must be a whole number",
-    "int_parsing": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_type": "must be a number",
-    "float_parsing": "must be a number",
-    "bool_type": "must be true or false",
-    "bool_parsing": "must be true or false",
-    "string_type": "must be a string",
-    "string_unicode": "must be valid Unicode text",
-    "string_pattern_mismatch": "must match {pattern}",
-    "model_type": "must be an object",
-    "model_attributes_type": "must be an object",
-    "dict_type": "must be an object",
-    "tuple_type": "must be a list",
-}

@@ -9,6 +9,8 @@ from pydantic_core import from_json
 
 from api.client import models
 from api.problems import from_pydantic, invalid
+from director.cautions import Caution
+from director.reading import Unread
 from director.report import Trouble
 from director.state import GoalCounts
 from director.types import MAX_BRIEF_BYTES, STRATEGIES, Brief, Goal, LoopSettings, Region, Seed, Value
@@ -210,11 +212,17 @@ class BriefOut(BaseModel):
 
 
 class Envelope(JobSummary):
-    """A job as its owner sees it, with what was asked for. `settings` are all of them, defaults filled in."""
+    """A job as its owner sees it, with what was asked for. `settings` are all of them, defaults filled in.
+
+    `unread` are the words of the brief that became no goal; until the goals are known those that no planner is asked
+    about. `warnings` say what is likely not meant; nothing is refused for them.
+    """
 
     brief: BriefOut
     settings: LoopSettings
     seed: int
+    unread: list[Unread]
+    warnings: list[Caution]
 
 
 class JobList(BaseModel):

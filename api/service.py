@@ -4,6 +4,7 @@ A job is looked up in the ledger first. A job that only storage knows (the ledge
 broke off half-way) is never called unknown.
 """
 
+import difflib
 import struct
 import threading
 import time
@@ -29,11 +30,13 @@ from api.schemas import (
     Submission,
     Uploaded,
 )
+from director.cautions import Caution, cautions
 from director.errors import Actor, StoreError
 from director.loop import begin
+from director.reading import Unread, unread
 from director.seats import STEP_KINDS
 from director.state import State
-from director.types import StopReason, Trajectory
+from director.types import Goal, StopReason, Trajectory
 from tasks.jobs import Job, JobId, JobStatus
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.types import CONTROL, Cursor, Hint, Query, Record, Wiped
@@ -48,6 +51,7 @@ LINKS = ("events", "image", "trajectory", "attempts", "report", "cancel", "reque
 """The paths below that of a job."""
 _ADMISSION_MS = 60_000  # a submit that takes longer has failed
 _RETRY_FULL_S = 10
+_EDITOR_QUEUE = "editor."
 
 _ID: TypeAdapter[str] = TypeAdapter(JobId)
 
@@ -71,6 +75,7 @@ class Service:
         self._clock = clock
         # A committed snapshot never changes, and all readers of a job need the same ones.
         self.snapshot = lru_cache(maxsize=64)(archive.load_snapshot)
+        self._read_of = lru_cache(maxsize=256)(self._find_read_of)
         # Neither does a job that the ledger has forgotten. If it is submitted again, it has another time.
         self._ended = lru_cache(maxsize=256)(self._read_ended)
         self._max_image_pixels = max_image_pixels
@@ -135,7 +140,20 @@ class Service:
     def envelope(self, record: Record) -> Envelope:
         job = self.archive.load_job(record.job, record.created_ms)
         brief = BriefOut(text=job.brief.text, title=job.brief.title, source=job.brief.source)
-        return Envelope(**dict(self.summary(record)), brief=brief, settings=job.settings, seed=job.seed)
+        served = {} if record.ended else self.ledger.served()
+        unread, told = self._read_of(record.job, record.created_ms, record.snapshot)
+        waits = [] if record.ended else _unserved(job.settings.editor, served)
+        return Envelope(
+            **dict(self.summary(record, served)), brief=brief, settings=job.settings, seed=job.seed,
+            unread=list(unread), warnings=[*told, *waits],
+        )  # fmt: skip
+
+    def _find_read_of(self, id: str, created_ms: int, snapshot: str) -> tuple[Sequence[Unread], Sequence[Caution]]:
+        """What was not read of the brief, and what its sender is told; the first snapshot brings the goals."""
+        brief, goals = self.archive.load_job(id, created_ms).brief, tuple[Goal, ...]()
+        with suppress(StoreError):  # a snapshot that is gone must not hide the job
+            goals = State.of(self.snapshot(snapshot).trajectory).goals if snapshot else brief.goals
+        return unread(brief, goals), cautions(brief, goals)
 
     def list(self, query: Query, limit: int, cursor: str | None) -> JobList:
         """From the ledger only: jobs that it has forgotten are not listed."""
@@ -286,6 +304,23 @@ class Service:
 
 def _unknown(id: str) -> Problem:
     return Problem(404, "unknown-job", "Unknown job", f"There is no job {id[:64]!r}.")
+
+
+def _unserved(editor: str, served: Mapping[str, object]) -> list[Caution]:
+    """A word to the sender about an editor that no worker serves now. Workers may come: nothing is refused."""
+    names = [queue.removeprefix(_EDITOR_QUEUE) for queue in sorted(served) if queue.startswith(_EDITOR_QUEUE)]
+    if editor in names:
+        return []
+    others = f"; there are {', '.join(names)}" if names else ", nor any other"
+    near = difflib.get_close_matches(editor, names, 1)
+    fix = f"did you mean {near[0]}? " if near else ""
+    return [
+        Caution(
+            kind="editor-not-served",
+            message=f"no worker serves the editor {editor} now{others}",
+            fix=f"{fix}the job waits until one does; cancel it to send another",
+        )
+    ]
 
 
 def _parse_cursor(cursor: str) -> Cursor:

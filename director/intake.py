@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 
 from pydantic import ValidationError
 
+from director.complaints import complaint
 from director.errors import BriefError
 from director.prompts.quotes import quotations
 from director.types import MAX_BRIEF_BYTES, STRATEGIES, Brief, GoalType, LoopSettings, Scope, public_names
@@ -30,14 +31,37 @@ def read_brief(data: bytes, annotated: bool = False) -> Brief:
     """
     if len(data) > 50 * MAX_BRIEF_BYTES:
         raise BriefError(f"the file has {len(data)} bytes", f"a brief has at most {MAX_BRIEF_BYTES}", "brief.text")
+    if kind := _kind_of(data):
+        text_first = "write the brief in a text file, and give the picture to start from with --source"
+        fix = text_first if kind == _PICTURE else "save it as plain text, in UTF-8"
+        raise BriefError(f"it is {kind}, no brief", fix, "brief.text")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BriefError(f"byte {error.start} is not UTF-8", "save the brief as UTF-8", "brief.text") from error
+    if not text.strip():
+        raise BriefError("it is empty", "write what the picture must show", "brief.text")
     task: dict[str, Any] = _task(text) if text.lstrip().startswith(("{", "[{")) else {"prompt": text}
+    if not task.get("prompt"):
+        raise BriefError("the JSON has no prompt", 'write {"prompt": "what the picture must show"}', "brief.text")
     goals = [task_goal(n, goal) for n, goal in enumerate(_records(task), 1)] if annotated else []
     title = " · ".join(str(task[k]) for k in ("category", "subcategory") if task.get(k))[:120]
     return checked(Brief, {"text": task.get("prompt", ""), "title": title, "goals": goals}, "brief")
+
+
+def _kind_of(data: bytes) -> str:
+    """What the file is by its first bytes, if it is no text; else ""."""
+    if data.startswith(_PICTURES) or data[4:8] == b"ftyp":
+        return _PICTURE
+    return next((kind for start, kind in _DOCUMENTS.items() if data.startswith(start)), "")
+
+
+_PICTURE = "a picture"
+_PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"8BPS")
+_DOCUMENTS = {
+    b"%PDF": "a PDF", b"PK\3\4": "a Word file or an archive", b"\xd0\xcf\x11\xe0": "a Word file",
+    b"{\\rtf": "an RTF file", b"\xff\xfe": "UTF-16 text", b"\xfe\xff": "UTF-16 text",
+}  # fmt: skip
 
 
 def _task(text: str) -> dict[str, Any]:
@@ -109,5 +133,7 @@ def checked(kind: type[_T], values: Mapping[str, Any], field: str) -> _T:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join([field, *(str(part) for part in first["loc"])])
-        message = str(first["msg"]).removeprefix("Value error, ")
-        raise BriefError(f"{where}: {message}", "", where) from error
+        message, fix = complaint(first), ""
+        if first["type"] == "value_error":
+            message, _, fix = message.partition(": ")
+        raise BriefError(f"{where}: {message}", fix, where) from error

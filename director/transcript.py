@@ -103,6 +103,15 @@ class Transcript:
         return " · ".join(names) + more
 
 
+def unread_line(text: str, reason: str) -> Line:
+    """Words of the brief that became no goal, and why."""
+    return Line("not read", f"{plain(text, 80)}  ({plain(reason, 40)})", "dim")
+
+
+def warning_line(message: str, fix: str) -> Line:
+    return Line("warning", plain(message, 300) + (f" ({plain(fix, 200)})" if fix else ""), "yellow")
+
+
 def count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 

@@ -1,6 +1,9 @@
-"""Writes files that are either complete or absent."""
+"""Files: those that people name, and those that are either complete or absent."""
 
+import difflib
 from pathlib import Path
+
+from director.errors import BriefError
 
 
 def write_whole(path: Path, data: bytes, part: Path | None = None) -> None:
@@ -18,3 +21,26 @@ def write_whole(path: Path, data: bytes, part: Path | None = None) -> None:
     except OSError:
         part.unlink(missing_ok=True)
         raise
+
+
+def read_named(path: Path, option: str = "", most: int | None = None) -> bytes:
+    """The bytes of a file that a person named, by `option`. Raises BriefError that says what to name instead."""
+    try:
+        if most is not None and path.stat().st_size > most:
+            raise BriefError(f"{path}: it has more than {most:,} bytes", "name a smaller file", option)
+        return path.read_bytes()
+    except IsADirectoryError as error:
+        raise BriefError(f"{path}: it is a folder", f"name files, such as {path / '*.txt'}", option) from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise BriefError(f"{path}: there is no such file", _meant(path), option) from error
+    except PermissionError as error:
+        raise BriefError(f"{path}: you may not read it", f"let `chmod u+r {path}` allow it", option) from error
+    except OSError as error:
+        raise BriefError(f"{path}: {error.strerror}", "name a readable file", option) from error
+
+
+def _meant(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f"there is no folder {path.parent} either"
+    near = difflib.get_close_matches(path.name, (other.name for other in path.parent.iterdir()), 1, 0.75)
+    return f"did you mean {path.with_name(near[0])}?" if near else "look at its name again"

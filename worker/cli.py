@@ -9,15 +9,18 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
+from director.cautions import cautions
 from director.errors import RULES, BriefError, DirectorError
 from director.intake import assignments, loop_settings, read_brief
-from director.transcript import Transcript
-from director.types import STRATEGIES, Trajectory
+from director.reading import unread
+from director.transcript import Line, Transcript, unread_line, warning_line
+from director.types import STRATEGIES, Brief, Goal, Trajectory
+from tasks.files import read_named
 from tasks.logs import fields
 from tasks.logs import setup as setup_logging
 from tasks.settings import Settings, load_settings
@@ -273,9 +276,11 @@ def _direct(parsed: argparse.Namespace) -> int:
     from worker.local import direct_to
     from worker.profiles.servers import servers_running
 
-    brief = read_brief(parsed.brief.read_bytes(), annotated=parsed.annotated)
+    brief = _brief(parsed.brief, parsed.annotated)
     settings = loop_settings(assignments(parsed.set), parsed.strategy)
-    source = parsed.source.read_bytes() if parsed.source else None
+    source = read_named(parsed.source, "--source") if parsed.source else None
+    if not source:
+        _print_lines(sys.stderr, _warnings(brief))
     transcript, events_told = Transcript(brief.goals), 0
 
     def tell(trajectory: Trajectory) -> None:
@@ -301,7 +306,7 @@ def _goals(parsed: argparse.Namespace) -> int:
     from worker.profiles.servers import servers_running
     from worker.studio import open_studio
 
-    brief = read_brief(parsed.brief.read_bytes())
+    brief = _brief(parsed.brief)
     process = _settings(parsed)
     with tempfile.TemporaryDirectory() as logs, ExitStack() as resources:
         resources.enter_context(servers_running(process, Path(logs)))
@@ -317,7 +322,30 @@ def _goals(parsed: argparse.Namespace) -> int:
     else:
         for goal in goals:
             print(f"{goal.id}  {goal.type:<12} {goal.scope.value:<7} {goal.text}")
+    # With --json standard output is for the goals alone.
+    lines = [unread_line(each.text, each.reason) for each in unread(brief, goals)]
+    _print_lines(sys.stderr if parsed.json else sys.stdout, [*_warnings(brief, goals, edits=False), *lines])
     return 0
+
+
+def _brief(path: Path, annotated: bool = False) -> Brief:
+    """The brief of a file. Raises BriefError that names the file."""
+    data = read_named(path, "BRIEF")
+    try:
+        return read_brief(data, annotated)
+    except BriefError as error:
+        raise BriefError(f"{path}: {error.message}", error.fix, error.field) from error
+
+
+def _warnings(brief: Brief, goals: Sequence[Goal] = (), edits: bool = True) -> list[Line]:
+    """What the brief gives rise to; without `edits` nothing about a picture that is not there."""
+    told = [each for each in cautions(brief, goals) if edits or each.kind != "no-source"]
+    return [warning_line(each.message, each.fix) for each in told]
+
+
+def _print_lines(file: TextIO, lines: Iterable[Line]) -> None:
+    for line in lines:
+        print(line, file=file)
 
 
 def _doctor(parsed: argparse.Namespace) -> int:

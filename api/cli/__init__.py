@@ -16,7 +16,7 @@ from rich.console import Console as RichConsole
 from api.cli.console import INTERRUPTED, SERVICE, SHORT, USAGE, Console, Screen
 from api.cli.endpoint import CHECKOUT, find_endpoint
 from api.cli.parser import parser
-from api.client import ApiError, Client, Unavailable
+from api.client import ApiError, Client, FieldError, Unavailable
 from director.errors import BriefError
 from director.transcript import plain
 
@@ -63,5 +63,29 @@ def run(args: argparse.Namespace, console: Console) -> int:
         print(error, file=sys.stderr)
         return USAGE
     except ApiError as error:
-        print(plain(str(error), 2000) if not error.fields else error, file=sys.stderr)
+        print(_explained(error, args), file=sys.stderr)
         return SERVICE if isinstance(error, Unavailable) else USAGE
+
+
+def _explained(error: ApiError, args: argparse.Namespace) -> str:
+    """What the service said, in the words of the command line, and what to do about it."""
+    lines = [plain(error.message, 2000), *(f"  {_renamed(field, args)}" for field in error.fields)]
+    if isinstance(error, Unavailable) and not error.status:
+        lines.append("`make up` starts the local stack; --url or VISIONDIRECTOR_URL name another service")
+    if error.status == 401:
+        lines.append('--token gives it, too; eval "$(visiondirector env)" sets that of the local stack')
+    return "\n".join(lines)
+
+
+def _renamed(field: FieldError, args: argparse.Namespace) -> FieldError:
+    """The field's error under the name of the option that it came from."""
+    name, _, place = field.field.partition(".")
+    if name == "labels" and place.isdigit() and int(place) < len(given := getattr(args, "label", [])):
+        return field.model_copy(update={"field": f"--label {given[int(place)]!r}"})
+    return field.model_copy(update={"field": _OPTIONS.get(field.field, field.field)})
+
+
+_OPTIONS = {
+    "Idempotency-Key": "--key", "brief.source": "--source", "brief.title": "--title", "image": "--source",
+    "limit": "--limit", "priority": "--priority", "seed": "--seed", "label": "--label",
+}  # fmt: skip

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from director.errors import BriefError
 from director.transcript import Line, plain
 
 SATISFIED, SHORT, USAGE, SERVICE, INTERRUPTED = 0, 1, 2, 3, 130
-_SHORTEST, _LENGTH = 8, 36  # characters of an id
+_SHORTEST = 8  # characters of an id
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -68,23 +70,24 @@ class Console:
     sleep: Callable[[float], None] = time.sleep
 
     def find(self, id: str) -> Job:
-        """The job with this id, or the only one whose id starts with it. Raises BriefError for none, or several."""
+        """The job with this id, or the only one whose id starts with it or whose title it is. Raises BriefError."""
         return self.client.job(self.full_id(id))
 
     def full_id(self, id: str) -> str:
-        """The full id. A short one is looked up in the list of jobs."""
-        if len(id) >= _LENGTH:
-            return id
-        if len(id) < _SHORTEST:
-            raise BriefError(f"{id!r} is too short", f"give at least {_SHORTEST} characters of a job's id", "ID")
-        matching = [job for job in self.client.jobs(page=200) if job.id.startswith(id.lower())]
+        """The full id. The start of one, or a title, is looked up in the list of jobs."""
+        if _ID.fullmatch(id):
+            return id.lower()
+        listed = list(self.client.jobs(page=200))
+        named = plain(id, 40)
+        matching = [job for job in listed if len(id) >= _SHORTEST and job.id.startswith(id.lower())]
+        matching = matching or [job for job in listed if job.title.casefold() == id.strip().casefold()]
         if len(matching) == 1:
             return matching[0].id
         if not matching:
-            raise BriefError(f"there is no job {plain(id, 40)!r}", "see `visiondirector list`", "ID")
-        raise BriefError(
-            f"{len(matching)} jobs begin with {id!r}", f"give more characters, e.g. {matching[0].id}", "ID"
-        )
+            hint = f"give a title, or at least {_SHORTEST} characters of an id; see `visiondirector list`"
+            raise BriefError(f"there is no job {named!r}", hint, "ID")
+        ids = ", ".join(job.id[: _SHORTEST + 5] for job in matching[:3])
+        raise BriefError(f"{len(matching)} jobs have the id or title {named!r}", f"give one of their ids: {ids}", "ID")
 
 
 Command = Callable[[argparse.Namespace, Console], int]

@@ -15,7 +15,7 @@ from api.cli.console import INTERRUPTED, SATISFIED, SHORT, Console
 from api.cli.live import JobView, LiveJob
 from api.cli.many import JobRow, JobTable
 from api.client import Event, Job, Unavailable
-from director.transcript import Line, Transcript
+from director.transcript import Line, Transcript, unread_line
 from director.types import Brief, LoopSettings, Trajectory
 
 PAUSE = 1.0
@@ -57,7 +57,7 @@ def _follow_one(console: Console, job: Job, folder: Path, metadata: bool) -> int
     view = JobView(job, _without_events(console, job), since=time.monotonic())
     done = _draw_live(console, view) if console.screen.is_live else _print_events(console, view)
     path = files.save(console, done, folder, metadata)
-    console.screen.line(Line("saved", str(path) if path else "no picture was drawn", "bold"))
+    console.screen.line(Line("saved", str(path), "bold") if path else Line("no picture", "none was drawn", "bold"))
     console.screen.data({"job": done.id, "saved": str(path) if path else None})
     return SATISFIED if done.satisfied else SHORT
 
@@ -80,6 +80,9 @@ def _print_events(console: Console, view: JobView) -> Job:
         screen.data({"job": view.job.id, "id": event.id, "event": event.kind, "data": event.data})
         if event.kind != "end":
             screen.line(transcript.event_line(events, event))
+        if event.kind == "extracted":
+            unread = view.with_event(event, time.monotonic()).unread
+            screen.line(*(unread_line(each.text, each.reason) for each in unread))
 
     def on_doing(doing: str) -> None:
         screen.data({"job": view.job.id, "event": "progress", "data": {"doing": doing}})

@@ -31,6 +31,7 @@ def show(args: argparse.Namespace, console: Console) -> int:
             console.screen.show(_goal_table(rows))
         else:
             console.screen.line(*transcript.goal_lines(rows))
+        console.screen.line(*transcript.told_lines(job))
         # After the goals, so that it is still on the screen when many goals have scrolled away.
         console.screen.line(*rest)
     return SATISFIED
@@ -102,13 +103,19 @@ def fetch(args: argparse.Namespace, console: Console) -> int:
     for id in args.ids:
         job, folder = console.find(id), Path(args.output)
         path = files.save(console, job, folder, args.metadata)
-        saved = [path or "no picture is drawn yet", folder / f"{files.stem(job)}.json"]
+        if not job.ended:
+            fetched = "the best picture so far" if path else "no picture is drawn yet"
+            wait = f"`visiondirector watch {job.id[:8]}` waits for the end"
+            console.screen.line(Line("not ended", f"{fetched}; {wait}", "yellow"))
+        elif not path:
+            console.screen.line(Line("no picture", "none was drawn", "yellow"))
+        saved = [*([path] if path else []), folder / f"{files.stem(job)}.json"]
         if args.report:
             page = folder / f"{files.stem(job)}.html"
             files.write(page, console.client.report(job.id))
             saved.append(page)
         console.screen.line(*(Line("saved", str(each)) for each in saved))
-        console.screen.data({"job": job.id, "saved": [str(each) for each in saved if isinstance(each, Path)]})
+        console.screen.data({"job": job.id, "saved": [str(each) for each in saved]})
         code = code if path else SHORT
     return code
 

@@ -16,8 +16,9 @@ from api.cli import transcript
 from api.cli.transcript import MARKS
 from api.client import Event, Job
 from director import types
+from director.reading import Unread, unread_of
 from director.state import Round, Standing, State, count_goals
-from director.transcript import count, plain
+from director.transcript import count, plain, warning_line
 from director.types import Trajectory
 
 _NEXT = {
@@ -42,6 +43,7 @@ class JobView:
     trajectory: Trajectory
     since: float
     doing: str = ""
+    unread: tuple[Unread, ...] = ()
 
     def with_event(self, event: Event, at: float) -> "JobView":
         """The view after an event of the stream. An event that this version does not know only resets `since`."""
@@ -49,7 +51,8 @@ class JobView:
         if known is None:
             return replace(self, since=at)
         trajectory = self.trajectory.with_events(known)
-        return replace(self, trajectory=trajectory, doing=_NEXT.get(known.kind, ""), since=at)
+        unread = unread_of(trajectory) if known.kind == "extracted" else self.unread
+        return replace(self, trajectory=trajectory, doing=_NEXT.get(known.kind, ""), since=at, unread=unread)
 
     def with_progress(self, doing: str, at: float) -> "JobView":
         """The view after a progress event. `since` stays while the words stay the same."""
@@ -154,7 +157,12 @@ def _changes(each: Round, state: State) -> Text | None:
 
 def foot(view: JobView, width: int) -> list[RenderableType]:
     state = State.of(view.trajectory)
-    lines: list[RenderableType] = []
+    lines: list[RenderableType] = [
+        Text(str(warning_line(each.message, each.fix)), style="yellow") for each in view.job.warnings
+    ]
+    if view.unread:
+        reasons = ", ".join(dict.fromkeys(each.reason for each in view.unread))
+        lines.append(_label("not read").append(f"{count(len(view.unread), 'part')} of the brief: {reasons}"))
     if state.goals:
         standing = state.standing
         outcomes = [standing[goal.id].outcome if goal.id in standing else "" for goal in state.goals]

@@ -133,7 +133,7 @@ def _common() -> argparse.ArgumentParser:
 
 def _ids(name: str = "ids", nargs: str | None = "+") -> argparse.ArgumentParser:
     ids = argparse.ArgumentParser(add_help=False)
-    ids.add_argument(name, nargs=nargs, metavar="ID", help="id of a job, or at least its first 8 characters")
+    ids.add_argument(name, nargs=nargs, metavar="ID", help="id of a job, at least its first 8 characters, or its title")
     return ids
 
 

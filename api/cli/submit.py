@@ -13,6 +13,7 @@ from api.client import BadRequest, Job
 from director import intake
 from director.errors import BriefError
 from director.transcript import Line, plain
+from tasks.files import read_named
 
 MAX_FILE = 200_000_000
 MAX_TITLE = 120
@@ -35,12 +36,12 @@ def submit(args: argparse.Namespace, console: Console) -> int:
     if args.key and len(requests) > 1:
         raise BriefError("one --key stands for one job", "submit the files one by one", field="--key")
     quiet = args.watch and console.screen.is_live and len(requests) == 1  # the live view shows the same
-    source = console.client.upload(_read(args.source, "--source")).image if args.source else None
+    source = console.client.upload(read_named(Path(args.source), "--source", MAX_FILE)).image if args.source else None
     jobs: list[Job] = []
     for request in requests:
         jobs.append(_send(args, console, request, source))
         if not quiet:
-            _print_submitted(console, jobs[-1])
+            _print_submitted(console, jobs[-1], follows=args.watch and len(requests) == 1)
     return follow(console, jobs, Path(args.output), args.metadata) if args.watch else SATISFIED
 
 
@@ -58,7 +59,7 @@ def _read_briefs(args: argparse.Namespace, console: Console) -> list[JobRequest]
 
 def _read_brief(name: str, stdin: BinaryIO, with_goals: bool, title: str) -> dict[str, Any]:
     """The brief in file `name` ("-" is standard input), in the form of the API. Its BriefErrors name the file."""
-    data = stdin.read() if name == "-" else _read(name, name)
+    data = stdin.read() if name == "-" else read_named(Path(name), name, MAX_FILE)
     try:
         brief = intake.read_brief(data, annotated=with_goals)
     except BriefError as error:
@@ -76,7 +77,7 @@ def _read_metadata(args: argparse.Namespace) -> JobRequest:
         )
     from tasks.store.png_metadata import read_png_metadata  # Pillow is only needed here
 
-    png = _read(args.again, "--from")
+    png = read_named(Path(args.again), "--from", MAX_FILE)
     try:
         found = read_png_metadata(png)
     except BriefError as error:
@@ -106,18 +107,10 @@ def _send(args: argparse.Namespace, console: Console, request: JobRequest, sourc
         raise
 
 
-def _print_submitted(console: Console, job: Job) -> None:
+def _print_submitted(console: Console, job: Job, follows: bool) -> None:
     console.screen.line(Line("submitted", f"{job.id}  {plain(job.title)}", "bold"))
+    # Who follows one job is told what was not read when its goals are known.
+    console.screen.line(*transcript.told_lines(job.model_copy(update={"unread": ()}) if follows else job))
     if job.doing.startswith(transcript.NOBODY):
         console.screen.line(transcript.progress_line(job.doing))
     console.screen.job(job)
-
-
-def _read(name: str, option: str) -> bytes:
-    path = Path(name)
-    try:
-        if path.stat().st_size > MAX_FILE:
-            raise BriefError(f"{name}: it has more than {MAX_FILE:,} bytes", "name a smaller file", option)
-        return path.read_bytes()
-    except OSError as error:
-        raise BriefError(f"{name}: {error.strerror}", "name a readable file", option) from error

@@ -9,7 +9,7 @@ from api.client import Event, Goal, Job
 from director import types
 from director.errors import RULES, Actor
 from director.state import State
-from director.transcript import Line, Transcript, count, plain
+from director.transcript import Line, Transcript, count, plain, unread_line, warning_line
 from director.types import Trajectory, Usage
 
 _EVENTS: TypeAdapter[types.Event] = TypeAdapter(types.Event)
@@ -55,6 +55,12 @@ def summary_lines(job: Job) -> list[Line]:
         lines.append(Line("goals", goals_met(job)))
     lines.append(Line("cost", cost_words(job)))
     return [*lines, *error_lines(job)]
+
+
+def told_lines(job: Job) -> list[Line]:
+    """What is likely not meant, then what was not read of the brief."""
+    warnings = [warning_line(each.message, each.fix) for each in job.warnings]
+    return [*warnings, *(unread_line(each.text, each.reason) for each in job.unread)]
 
 
 def state(job: Job) -> str:

@@ -9,7 +9,7 @@ with Client("http://127.0.0.1:8100") as director:
 
 from .client import Client
 from .errors import ApiError, BadRequest, Conflict, FieldError, NotFound, Unauthorized, Unavailable
-from .models import Attempt, Attempts, BriefSent, Cost, Event, Goal, GoalCount, Job, JobError, Uploaded
+from .models import Attempt, Attempts, BriefSent, Cost, Event, Goal, GoalCount, Job, JobError, Unread, Uploaded, Warned
 
 __all__ = [
     "ApiError",
@@ -29,5 +29,7 @@ __all__ = [
     "NotFound",
     "Unauthorized",
     "Unavailable",
+    "Unread",
     "Uploaded",
+    "Warned",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -219,7 +220,7 @@ class Client:
 
     def _follow(self, id: str, after: str | None, deadline: float | None) -> Iterator[Event | None]:
         """Events, and None for each heartbeat. Raises TimeoutError past the deadline."""
-        tries = _Tries(self._sleep)
+        tries = _Tries(str(self._http.base_url), self._sleep)
         while True:
             left = float("inf") if deadline is None else deadline - time.monotonic()
             if left <= 0:
@@ -255,7 +256,7 @@ class Client:
         raise httpx.RemoteProtocolError("the event stream ends before the job does")
 
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
-        tries = _Tries(self._sleep)
+        tries = _Tries(str(self._http.base_url), self._sleep)
         while True:
             try:
                 response = self._http.request(method, path, **options)
@@ -276,7 +277,8 @@ class _Over(Exception):
 class _Tries:
     """Failures in a row, and the pauses between them."""
 
-    def __init__(self, sleep: Callable[[float], None]) -> None:
+    def __init__(self, url: str, sleep: Callable[[float], None]) -> None:
+        self._url = url.rstrip("/")
         self._sleep = sleep
         self._most = RETRIES
         self.made = 0
@@ -288,11 +290,16 @@ class _Tries:
 
     def failed(self, error: httpx.TransportError | Unavailable) -> None:
         """Pause before the next try. Raises when another one is no use, or was the last."""
-        lost = error if isinstance(error, Unavailable) else Unavailable(f"no answer: {type(error).__name__}: {error}")
+        lost = error if isinstance(error, Unavailable) else Unavailable(f"no answer from {self._url}: {_why(error)}")
         self.made += 1
         if self.made > self._most or lost.status not in {0, 503}:
             raise lost from error
         self._sleep(min(lost.retry_after or 0.25 * 2 ** (self.made - 1), LONGEST_PAUSE))
+
+
+def _why(error: httpx.TransportError) -> str:
+    """What happened, without the number that an operating system gives it."""
+    return re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
 
 
 def _path(id: str, *rest: str) -> str:

@@ -76,7 +76,9 @@ def from_response(response: httpx.Response) -> ApiError:
         document = _Document()
     message = document.title or f"HTTP {response.status_code}"
     if document.detail and not document.errors:
-        message = f"{message}: {document.detail}"
+        # The service's own detail speaks of headers.
+        detail = "set VISIONDIRECTOR_TOKEN" if response.status_code == 401 else document.detail
+        message = f"{message}: {detail}"
     if response.status_code >= 500:
         error = Unavailable(message, response.status_code, document.errors)
         asked = response.headers.get("Retry-After", "")

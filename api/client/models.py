@@ -70,11 +70,30 @@ class BriefSent(BaseModel):
     source: str | None = None
 
 
+class Unread(BaseModel):
+    """Words of the brief that became no goal, and why: "heading", "quoted mail", "signature", "became no goal"."""
+
+    text: str
+    reason: str
+
+
+class Warned(BaseModel):
+    """What is likely not meant. `kind` is no-source, contradiction or editor-not-served, at most one of each."""
+
+    kind: str
+    message: str
+    fix: str = ""
+
+    def __str__(self) -> str:
+        return self.message + (f" ({self.fix})" if self.fix else "")
+
+
 class Job(BaseModel):
     """A job. `status` is queued, running, done, cancelled or failed; `stop` says why it ended.
 
     `coverage` is the share of the goals' weight that is met, None before the first picture was
-    accepted. Times are seconds since the epoch. `brief`, `settings` and `seed` are None in lists.
+    accepted. Times are seconds since the epoch. `brief`, `settings` and `seed` are None in lists,
+    and `unread` and `warnings` empty. Before the goals are known, `unread` holds what no planner is asked about.
     """
 
     id: str
@@ -97,6 +116,8 @@ class Job(BaseModel):
     brief: BriefSent | None = None
     settings: dict[str, Any] | None = None
     seed: int | None = None
+    unread: tuple[Unread, ...] = ()
+    warnings: tuple[Warned, ...] = ()
     links: dict[str, str] = {}
 
     @property

@@ -29,6 +29,7 @@ def report(trajectory: Trajectory, pictures: Pictures, run_info: RunInfo | None 
         small_print=_small_print(trajectory, run_info),
         state=status.section(state, run_info),
         simulated=status.simulated(state),
+        told=status.told(state),
         lead=_lead(book, over=bool(state.stop) or (bool(run_info.trouble) and not run_info.doing)),
         bar=tally(state.counts) if state.goals else NOTHING,
         open_goals=_open_goals(book),

@@ -1,10 +1,13 @@
 """How a job stands, in words: ended and why, failed and what to do, or still at work; and what was only simulated."""
 
+from director.cautions import cautions
 from director.errors import RULES, Actor
+from director.reading import unread
 from director.report.html import NOTHING, Html, fill, html, join
 from director.report.marks import listed
 from director.report.run_info import RunInfo, Trouble
 from director.state import State
+from director.transcript import count
 from director.types import Rendered, Selected, Stopped, StopReason, Verified
 
 _ENDS = {
@@ -85,6 +88,33 @@ def refreshing(every: int, other: str) -> Html:
     else:
         said = html('Does not load itself again. <a href="$other">Keep it up to date</a>', other=other)
     return html('<p class="note refresh">$said</p>', said=said)
+
+
+def told(state: State) -> Html:
+    """What is likely not meant, and the words of the brief that became no goal. A few are open to read."""
+    brief = state.trajectory.brief
+    warnings = [
+        html('<p class="state unsure"><strong>$message</strong> $fix</p>', message=each.message, fix=each.fix)
+        for each in cautions(brief, state.goals)
+    ]
+    passages = unread(brief, state.goals)
+    if not passages:
+        return join(warnings)
+    return join(
+        [
+            *warnings,
+            fill(
+                "unread",
+                open=Html(" open") if len(passages) <= _FEW else NOTHING,
+                count=count(len(passages), "part"),
+                became="became no goal" if state.goals else "ask for nothing to be drawn",
+                passages=join(html("<li><q>$text</q> $reason</li>", text=p.text, reason=p.reason) for p in passages),
+            ),
+        ]
+    )
+
+
+_FEW = 5
 
 
 def simulated(state: State) -> Html:

@@ -1,10 +1,10 @@
 """The brief with the words of each goal marked where they stand."""
 
-import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+from director import reading
 from director.report.html import NOTHING, Html, fill, html, join, text
 from director.report.marks import mark_of
 from director.state import Standing
@@ -35,12 +35,10 @@ def find(brief: str, goals: Sequence[Goal]) -> list[Span]:
     spans: list[Span] = []
     taken: dict[str, int] = {}
     for goal in goals:
-        words = goal.text.split()
-        wanted = r"\s+".join(re.escape(word) for word in words)
-        places = [match.span() for match in re.finditer(wanted, brief)] if words else []
-        if places:
-            start, end = places[min(taken.get(wanted, 0), len(places) - 1)]
-            taken[wanted] = taken.get(wanted, 0) + 1
+        words = " ".join(goal.text.split())
+        if places := reading.find(words, brief):
+            start, end = places[min(taken.get(words, 0), len(places) - 1)]
+            taken[words] = taken.get(words, 0) + 1
             spans.append(Span(start, end, goal.id))
     return sorted(spans)
 

@@ -157,7 +157,7 @@ def test_an_outage_does_not_end_the_watch_of_several(cli: Cli, capsys: pytest.Ca
     answers = [httpx.Response(200, json=each) for each in both]
     saved = [record(), png(), record(), png()]
     assert cli(f"watch {JOB} {OTHER}", *answers, *refused, done, *saved)[0] == SATISFIED
-    assert "no answer: ConnectError: refused: trying again" in capsys.readouterr().err
+    assert "no answer from http://service.test: refused: trying again" in capsys.readouterr().err
 
 
 def test_json_is_one_object_a_line(cli: Cli) -> None:
@@ -217,7 +217,11 @@ def test_a_short_id_is_looked_up(cli: Cli, capsys: pytest.CaptureFixture[str]) -
     twins = page(job(), {**job(), "id": OTHER}, {**job(), "id": "f" + JOB[1:]})
     code, _, service = cli(f"cancel f{JOB[1:8]}", twins, httpx.Response(202, json=job()))
     assert (code, service.asked[1].url.path) == (0, f"/v1/jobs/f{JOB[1:]}/cancel")
-    for given, message in [(JOB[:8], "2 jobs begin with"), ("ffffffff", "no job 'ffffffff'"), ("f", "too short")]:
+    for given, message in [
+        (JOB[:8], "2 jobs have the id"),
+        ("ffffffff", "no job 'ffffffff'"),
+        ("f", "at least 8 characters"),
+    ]:
         assert cli(f"cancel {given}", page(job(), {**job(), "id": OTHER}))[0] == USAGE
         assert message in capsys.readouterr().err
 
@@ -287,14 +291,22 @@ def test_errors_of_the_service_are_told(cli: Cli, capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("submit nothing.txt", "nothing.txt: No such file or directory"),
+        ("submit nothing.txt", "nothing.txt: there is no such file (look at its name again)"),
+        ("submit okk.txt", "okk.txt: there is no such file (did you mean ok.txt?)"),
+        ("submit lost/ok.txt", "there is no folder lost either"),
+        ("submit folder", "folder: it is a folder (name files, such as folder/*.txt)"),
+        (
+            "submit lamp.png",
+            "lamp.png: it is a picture, no brief (write the brief in a text file",
+        ),
+        ("submit blank.txt", "blank.txt: it is empty (write what the picture must show)"),
         ("submit latin.txt", "latin.txt: byte 1 is not UTF-8"),
         ("submit broken.json", "broken.json: the JSON is broken"),
         ("submit list.json", "list.json: the JSON is a list"),
-        ("submit empty.json", "empty.json: brief.text: String should have at least 1"),
+        ("submit empty.json", "empty.json: the JSON has no prompt"),
         ("submit ok.txt --set candidates", "write key=value"),
         ("submit ok.txt ok.txt --key k", "one --key stands for one job"),
-        ("submit ok.txt --source nothing.png", "nothing.png: No such file or directory"),
+        ("submit ok.txt --source nothing.png", "nothing.png: there is no such file"),
     ],
 )
 def test_usage_errors_name_what_to_mend(cli: Cli, capsys: pytest.CaptureFixture[str], line: str, message: str) -> None:
@@ -303,6 +315,9 @@ def test_usage_errors_name_what_to_mend(cli: Cli, capsys: pytest.CaptureFixture[
     Path("broken.json").write_text("{")
     Path("list.json").write_text('[{"prompt": "A lamp"}]')
     Path("empty.json").write_text("{}")
+    Path("blank.txt").write_text(" \n")
+    Path("lamp.png").write_bytes(house.png())
+    Path("folder").mkdir()
     code, _, service = cli(line)
     assert (code, service.asked) == (USAGE, [])
     assert message in capsys.readouterr().err
@@ -441,8 +456,8 @@ def test_a_source_of_another_owner_is_no_way_in(tmp_path: Path, capsys: pytest.C
     [
         ("submit --from plain.png", "plain.png: it has no VisionDirector metadata"),
         ("submit --from brief.txt", "brief.txt: it is no PNG"),
-        ("submit --from nothing.png", "nothing.png: No such file"),
-        ("submit --from .", ".: Is a directory"),
+        ("submit --from nothing.png", "nothing.png: there is no such file"),
+        ("submit --from .", ".: it is a folder"),
         ("submit --from final.png brief.txt", "come from the picture"),
         ("submit --from final.png --strategy all", "come from the picture"),
         ("submit", "there is no brief"),

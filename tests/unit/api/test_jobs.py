@@ -68,6 +68,30 @@ def test_a_model_that_nobody_serves_is_named(house: House, alice: httpx.Client) 
     assert alice.get(f"/v1/jobs/{id}").json()["doing"] == "waiting: no worker serves editor.flux-krea"
 
 
+def test_a_submit_is_told_who_serves_what(house: House, alice: httpx.Client) -> None:
+    house.ledger.announce("w1", ["planner", "editor.flux-dev", "editor.flux-krea"], 60_000)
+    [told] = alice.get(f"/v1/jobs/{submit(alice, 'flux-drea')}").json()["warnings"]
+    assert told == {
+        "kind": "editor-not-served",
+        "message": "no worker serves the editor flux-drea now; there are flux-dev, flux-krea",
+        "fix": "did you mean flux-krea? the job waits until one does; cancel it to send another",
+    }
+    id = submit(alice)
+    assert alice.get(f"/v1/jobs/{id}").json()["warnings"] == []
+
+
+def test_what_was_not_read_is_told_and_again_once_the_goals_are_known(house: House, alice: httpx.Client) -> None:
+    sent = {"brief": {"text": "Hello Anna, we sell lamps. Move the lamp to the left.", "title": "Room"}}
+    answer = alice.post("/v1/jobs", json=sent).json()
+    assert answer["unread"] == [{"text": "Hello Anna", "reason": "greeting"}]
+    assert [told["kind"] for told in answer["warnings"]] == ["no-source", "editor-not-served"]
+    house.commit(answer["id"], *opening())
+    unread = alice.get(f"/v1/jobs/{answer['id']}").json()["unread"]
+    assert [each["reason"] for each in unread] == ["greeting", "became no goal", "became no goal"]
+    house.commit(answer["id"], stopped())
+    assert [told["kind"] for told in alice.get(f"/v1/jobs/{answer['id']}").json()["warnings"]] == ["no-source"]
+
+
 def test_errors_show_while_they_matter(house: House, alice: httpx.Client) -> None:
     id = submit(alice)
     for attempt in range(3):

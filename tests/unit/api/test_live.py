@@ -53,10 +53,11 @@ def test_a_round_has_its_micro_grid_and_what_came_of_it():
         " 1 draw □■   ✓ 1/2 + a lamp",
         " 2 draw ■    ↩ 1/2 − a lamp",
         " 3 draw ····       draw a lamp",
-        "goals       ██████████████░░░░░░░░░░░░░░  1 of 2 met · 1 missed",
+        "not read    1 part of the brief: became no goal",
     ]
-    assert lines[5] == "cost        3 rounds, 3 renders"
-    assert lines[6].endswith("rendering · 4 s")
+    assert lines[5] == "goals       ██████████████░░░░░░░░░░░░░░  1 of 2 met · 1 missed"
+    assert lines[6] == "cost        3 rounds, 3 renders"
+    assert lines[7].endswith("rendering · 4 s")
 
 
 def test_it_counts_how_long_it_does_the_same():

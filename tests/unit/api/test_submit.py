@@ -48,6 +48,10 @@ def test_a_submit_is_stored_entered_and_hinted(house: House, alice: httpx.Client
         "goals": {"met": 0, "missed": 0, "unsure": 0, "total": 0}, "coverage": None,
         "rounds": 0, "renders": 0, "error": None, "created": 0, "ended": None, "links": {},
         "brief": {"text": "A lamp on a table", "title": "Lamp", "source": None}, "seed": 5,
+        "unread": [], "warnings": [
+            {"kind": "editor-not-served", "message": "no worker serves the editor flux-krea now, nor any other",
+             "fix": "the job waits until one does; cancel it to send another"},
+        ],
     }  # fmt: skip
     stored = house.archive.load_job(id)
     assert (stored.owner, stored.brief.text, stored.seed) == ("alice", "A lamp on a table", 5)
@@ -191,7 +195,7 @@ def test_markup_and_control_characters_are_data(house: House, alice: httpx.Clien
         ({"brief": "x", "settings": {"judge": False}}, "settings.candidates", "candidates must be 1", "nobody"),
         ({"brief": {"text": "x", "goal": []}}, "brief.goal", "there is no", "mean goals?"),
         ({"brief": {"text": "x", "goals": [{"id": "a", "txt": "b"}]}}, "brief.goals.0.txt", "there is no", "text"),
-        ({"brief": {"text": "x", "source": "http://a/b.png"}}, "brief.source", "must match", ""),
+        ({"brief": {"text": "x", "source": "http://a/b.png"}}, "brief.source", "must be the hash of an", ""),
         ({"brief": {"text": "x", "source": "ab" * 32}}, "brief.source", "you have no picture", "/v1/images"),
         ({"brief": "x", "seed": -1}, "seed", "must be at least 0", ""),
         ({"brief": "x", "priority": 10}, "priority", "must be at most 9", ""),

@@ -12,8 +12,12 @@ from director.types import Brief, Goal, LoopSettings, Trajectory
 @pytest.mark.parametrize(
     ("data", "field", "message"),
     [
-        (b"", "brief.text", "at least 1"),
-        (b"  \n ", "brief", "empty"),
+        (b"", "brief.text", "it is empty"),
+        (b"  \n ", "brief.text", "it is empty"),
+        (b"\x89PNG\r\n", "brief.text", "it is a picture, no brief"),
+        (b"\0\0\0 ftypheic", "brief.text", "it is a picture, no brief"),
+        (b"PK\3\4", "brief.text", "save it as plain text"),
+        ("A lamp".encode("utf-16"), "brief.text", "it is UTF-16 text"),
         (b"x" * 200_000, "brief", "200000 bytes"),
         (b"x" * 2_000_000, "brief.text", "2000000 bytes"),
         (b"caf\xe9 poster", "brief.text", "byte 3 is not UTF-8"),
@@ -21,8 +25,12 @@ from director.types import Brief, Goal, LoopSettings, Trajectory
         (b'{"prompt": 3}', "brief.text", "string"),
         (b'{"prompt": "x", "goals": 4}', "brief.goals", "no list of objects"),
         (b'{"prompt": "x", "goals": ["snow"]}', "brief.goals", "no list of objects"),
-        (b'{"prompt": "x", "goals": [{"type": "A b", "description": "y"}]}', "brief.goals.0.type", "pattern"),
-        (b'{"goals": []}', "brief.text", "at least 1"),
+        (
+            b'{"prompt": "x", "goals": [{"type": "A b", "description": "y"}]}',
+            "brief.goals.0.type",
+            "a word of lower-case",
+        ),
+        (b'{"goals": []}', "brief.text", "the JSON has no prompt"),
     ],
 )
 def test_unusable_briefs(data: bytes, field: str, message: str):
@@ -48,8 +56,8 @@ def test_a_task_gives_its_prompt_and_if_asked_its_goals():
 @pytest.mark.parametrize(
     ("values", "field", "message"),
     [
-        ({"candidates": 0}, "settings.candidates", "greater than or equal to 1"),
-        ({"candidates": 17}, "settings.candidates", "less than or equal to 16"),
+        ({"candidates": 0}, "settings.candidates", "must be at least 1"),
+        ({"candidates": 17}, "settings.candidates", "must be at most 16"),
         ({"candidate": 4}, "settings.candidate", "did you mean candidates"),
         ({"gate": "maybe"}, "settings.gate", "staged"),
         ({"judge": False}, "settings", "nobody would pick"),

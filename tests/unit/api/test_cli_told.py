@@ -1,0 +1,88 @@
+"""What the command line says that nobody asked for: what was not read, what is likely not meant, what to do."""
+
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+
+from api.cli.console import SATISFIED, SERVICE, USAGE
+from tests.support.scripted_service import JOB, event, job, problem, stream
+from tests.unit.api.test_cli import NO_PICTURE, OTHER, Cli, accepted, cli, found, page, png, record
+
+__all__ = ["cli"]
+
+UNREAD = [{"text": "Hello", "reason": "greeting"}, {"text": "we sell lamps", "reason": "became no goal"}]
+WARNING = {"kind": "no-source", "message": "“Move the lamp” changes a picture", "fix": "send the picture"}
+
+
+def test_submit_and_show_tell_what_was_not_read_and_what_is_likely_not_meant(cli: Cli) -> None:
+    Path("a.txt").write_text("Hello, we sell lamps. A lamp.")
+    told = [
+        "warning     “Move the lamp” changes a picture (send the picture)",
+        "not read    Hello  (greeting)",
+        "not read    we sell lamps  (became no goal)",
+    ]
+    assert cli("submit a.txt", accepted(unread=UNREAD, warnings=[WARNING]))[1].splitlines()[1:] == told
+    _, output, _ = cli(f"show {JOB}", found("done", "satisfied", unread=UNREAD, warnings=[WARNING]), record())
+    assert output.splitlines()[1:4] == told
+
+
+def test_a_watched_submit_tells_it_once_the_goals_are_known(cli: Cli) -> None:
+    Path("a.txt").write_text("Hello, we sell lamps. A lamp.")
+    trajectory = {"brief": {"text": "Hello, we sell lamps. A lamp."}, "settings": {}, "seed": 1, "events": []}
+    goals = event("0.a.0", "extracted", {"kind": "extracted", "goals": [{"id": "g1", "text": "A lamp"}], "by": "x"})
+    end = event("0.a.1", "end", job("done", "satisfied"))
+    answers = [accepted(unread=UNREAD[:1]), httpx.Response(200, json=trajectory), stream(goals, end), record(), png()]
+    lines = cli("submit a.txt --watch", *answers)[1].splitlines()
+    assert [line for line in lines if line.startswith("not read")] == [
+        "not read    Hello  (greeting)",
+        "not read    we sell lamps  (became no goal)",
+    ]
+
+
+def test_a_title_is_a_name_while_only_one_job_has_it(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, service = cli("cancel Lamp", page({**job(), "title": "lamp"}, {**job(), "id": OTHER}), accepted())
+    assert (code, service.asked[1].url.path) == (SATISFIED, f"/v1/jobs/{JOB}/cancel")
+    twins = page({**job(), "title": "lamp"}, {**job(), "id": OTHER, "title": "Lamp"})
+    assert cli("cancel lamp", twins)[0] == USAGE
+    assert "2 jobs have the id or title 'lamp'" in capsys.readouterr().err
+
+
+def test_fetch_says_when_the_job_has_not_ended(cli: Cli) -> None:
+    _, output, _ = cli(f"fetch {JOB} -o out", found("running"), record(), png())
+    assert output.splitlines()[0] == (
+        f"not ended   the best picture so far; `visiondirector watch {JOB[:8]}` waits for the end"
+    )
+    _, output, _ = cli(f"fetch {JOB} -o out --json", found("running"), record(), NO_PICTURE)
+    assert [Path(path).suffix for path in json.loads(output)["saved"]] == [".json"]
+    _, output, _ = cli(f"fetch {JOB} -o out", found("failed"), record(), NO_PICTURE)
+    assert [line.split("  ")[0] for line in output.splitlines()] == ["no picture", "saved"]
+
+
+def test_a_service_that_is_away_is_named_with_what_starts_it(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:
+    refused = [httpx.ConnectError("[Errno 111] Connection refused")] * 6
+    assert cli(f"show {JOB}", *refused)[0] == SERVICE
+    told = capsys.readouterr().err
+    assert told.startswith("no answer from http://service.test: Connection refused\n")
+    assert "`make up` starts the local stack" in told
+
+
+def test_a_token_is_asked_for_in_the_words_of_the_command_line(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:
+    refused = problem(401, "The token is unknown", detail="Send the header Authorization: Bearer TOKEN.")
+    assert cli(f"show {JOB}", refused)[0] == USAGE
+    told = capsys.readouterr().err
+    assert told.startswith("The token is unknown: set VISIONDIRECTOR_TOKEN\n--token gives it, too")
+    assert "header" not in told
+
+
+def test_an_error_of_a_field_names_the_option(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.txt").write_text("A lamp")
+    errors = [
+        {"field": "labels.1", "message": "must be one word", "fix": ""},
+        {"field": "Idempotency-Key", "message": "was used with another body", "fix": "send a new key"},
+    ]
+    cli("submit a.txt --label a --label b/c", problem(422, "The request can't be used", errors=errors))
+    told = capsys.readouterr().err
+    assert "--label 'b/c': must be one word" in told
+    assert "--key: was used with another body (send a new key)" in told
