@@ -5,6 +5,7 @@ Coordinates are fractions of the picture, (0, 0) top left; scores and confidence
 """
 
 from enum import StrEnum
+from operator import not_
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -87,12 +88,13 @@ class Region(Value):
 
 
 class Goal(Value):
-    """One thing that the brief asks for, in the brief's own words.
+    """One thing that the brief asks for, or rules out, in the brief's own words.
 
     `string` is the exact text to be set in the picture (text goals only), `count` how many of a
-    thing there must be, if the brief says so. `region` is where the
-    goal is asked to be, if the brief says so. `parents` must be met before this can be; no two
-    `conflicts` share an instruction. `feasibility` is the chance that one shot gets it right.
+    thing there must be, if the brief says so. `absent` says that it must not be there, in any number;
+    where that is false, it is not stored. `region` is where the goal is asked to be, if the brief says
+    so. `parents` must be met before this can be; no two `conflicts` share an instruction. `feasibility`
+    is the chance that one shot gets it right.
     """
 
     id: GoalId
@@ -101,6 +103,7 @@ class Goal(Value):
     scope: Scope = Scope.LOCAL
     string: Annotated[str, Field(max_length=200)] | None = None
     count: Annotated[int, Field(ge=0, le=100)] | None = None
+    absent: Annotated[bool, Field(exclude_if=not_)] = False
     region: Region | None = None
     parents: tuple[GoalId, ...] = ()
     conflicts: tuple[GoalId, ...] = ()

@@ -1,6 +1,7 @@
 """One check for each kind of drawable: from a picture's segments to how true it is, and what was seen."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -24,8 +25,43 @@ class Finding(NamedTuple):
 
 def check(segments: Segments, wanted: Drawable) -> Finding:
     """What the pixels say of one drawable."""
+    if wanted.verb == "remove":
+        return _gone(segments, wanted)
     one = _CHECKS.get(f"{wanted.kind}:{wanted.name}") or _CHECKS.get(wanted.kind)
     return one(segments, wanted) if one else Finding(None, f"no check for {wanted.name}")
+
+
+def _gone(segments: Segments, wanted: Drawable) -> Finding:
+    """`truth` is the probability that it is not there."""
+    if wanted.kind == "text":
+        return _unwritten(segments, wanted)
+    if wanted.kind == "thing":
+        there = [t for t in found(segments, wanted.name, wanted.colours) if is_meant(t, wanted)]
+        return Finding(0.04 if there else 0.96, f"{len(there)} {_label(wanted)} left")
+    truth, seen = check(segments, replace(wanted, verb="add"))
+    return Finding(None if truth is None else 1 - truth, seen)
+
+
+def is_meant(thing: Thing, wanted: Drawable) -> bool:
+    """Whether a thing is of a colour and in a place that are spoken of."""
+    tinted = not wanted.colours or any(tinted_as(thing, colour) for colour in wanted.colours)
+    return tinted and (wanted.region is None or inside(thing, wanted.region))
+
+
+def _unwritten(segments: Segments, wanted: Drawable) -> Finding:
+    if not glyphs.settable(wanted.string):
+        return Finding(None, "letters that the sketch has no template for")
+    matches, where = best_match(segments, wanted.string, wanted.region)
+    written = " ".join(match.written for match in matches)
+    if _worst(matches) < 0.62:
+        return Finding(0.95, f"'{wanted.string}' is nowhere to be read"[:200])
+    if written != " ".join(wanted.string.split()):
+        return Finding(None, f"read '{written}'{where}, too like '{wanted.string}' to be sure"[:280])
+    return Finding(0.05, f"read '{written}'{where}"[:280])
+
+
+def _label(wanted: Drawable) -> str:
+    return f"{' or '.join(wanted.colours)} {wanted.name.replace('_', ' ')}".strip()
 
 
 def _sure(value: float, least: float, width: float) -> float:
@@ -61,10 +97,7 @@ def _same(one: Thing, other: Thing) -> bool:
 
 
 def _thing(segments: Segments, wanted: Drawable) -> Finding:
-    there = found(segments, wanted.name)
-    label = f"{' or '.join(wanted.colours)} {wanted.name.replace('_', ' ')}".strip()
-    if wanted.verb == "remove":
-        return Finding(0.04 if there else 0.96, f"{len(there)} {label} left")
+    there, label = found(segments, wanted.name), _label(wanted)
     tinted, placed = _as_asked(segments, wanted, there)
     if len(placed) < max(wanted.count, 1):
         there = found(segments, wanted.name, wanted.colours or (nouns()[wanted.name].colour,))
