@@ -111,6 +111,11 @@ class Goal(Value):
     must_have: bool = False
     feasibility: Share = 0.7
 
+    @property
+    def wish(self) -> str:
+        """Its words for lists and logs; of a thing that must be absent they alone may say the contrary."""
+        return f"absent: {self.text}" if self.absent else self.text
+
 
 class Brief(Value):
     """What a designer sends: prose, perhaps a picture to start from, perhaps explicit goals."""

@@ -316,7 +316,7 @@ def _goals(parsed: argparse.Namespace) -> int:
         )
     else:
         for goal in goals:
-            print(f"{goal.id}  {goal.type:<12} {goal.scope.value:<7} {goal.text}")
+            print(f"{goal.id}  {goal.type:<12} {goal.scope.value:<7} {goal.wish}")
     return 0
 
 

@@ -133,7 +133,7 @@ _NOT = r"(?:\s+not|n['’]?t|not|\s+never)"
 _VERBS = r"(?:use|show|draw|put|add|include|depict|write|print|display|feature|want|have|contain)"
 _LEAD_EN = _compiled(
     r"\s*(?:(?:and|but|so|please|also|still|ps|there(?:['’]s|\s+(?:is|are|should\s+be|must\s+be|shall\s+be|will\s+be))"
-    r"|we\s+want|i\s+want|we\s+need|use|show|include|have|with|absolutely|strictly|definitely)[\s:,]+){0,4}"
+    r"|we\s+want|i\s+want|we\s+need|use|show|include|have|with|\w+ly)[\s:,]+){0,4}"
     + _any(
         r"no(?:ne of)?(?=\s+[^\W\d])(?!\s+(?:more|less|fewer|later|sooner|earlier|longer|matter|doubt|idea|problem|need"
         r"|worries|wonder|rush|hurry)\b)",

@@ -239,8 +239,7 @@ def _things(words: str, alone: bool, verb: Verb) -> list[Drawable]:
             if alone and not found:
                 found += _of(noun.name, noun.colours, region, height)
             continue
-        stated = bool(_INDEFINITE.search(noun.phrase) or _COUNT.search(noun.phrase))
-        if verb == "add" and not stated and (not alone or (found and not noun.plural)):
+        if verb == "add" and not _is_stated(noun) and (not alone or (found and not noun.plural)):
             continue  # "coffee … cup": a second bare noun, or one beside a light, is mostly a manner of speaking
         count, size = _count(noun.phrase, noun.plural), height or _size(noun.phrase)
         found.append(Drawable("thing", noun.name, noun.colours, count, size, region, anchor, relation, verb=verb))
@@ -268,6 +267,10 @@ def _named(words: str) -> Iterator[_Named]:
         start = match.end()
         tail = _TAIL.match(words, match.end())
         yield _Named(*forms[match[0].lower()], phrase, _colours(phrase) or (_colours(tail[1]) if tail else ()))
+
+
+def _is_stated(noun: _Named) -> bool:
+    return bool(_INDEFINITE.search(noun.phrase) or _COUNT.search(noun.phrase))
 
 
 def _size(phrase: str) -> float | None:

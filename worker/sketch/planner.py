@@ -63,9 +63,9 @@ def extracted(brief: Brief) -> tuple[Goal, ...]:
 def _wishes(brief: str) -> Iterator[tuple[str, bool]]:
     """What may become a goal, and whether it must be absent; what is only mentioned asks for nothing."""
     found = clauses(brief)
-    for clause, following in zip(found, [*found[1:], None], strict=True):
+    for n, clause in enumerate(found):
         words = masked(clause.text)
-        taken_back = bool(following and points_back(masked(following.text)) and strings(clause.text))
+        taken_back = bool(strings(clause.text)) and any(points_back(masked(c.text)) for c in found[n + 1 : n + 2])
         asks = not only_mentions(words)
         for start, end, negative in parts(clause.text, words):
             text, absent = clause.text[start:end].strip(" ,;:，、；：،"), negative or (taken_back and not asks)
@@ -96,10 +96,8 @@ def _pieces(text: str) -> list[str]:
 def _goal(name: str, text: str, kind: GoalType, before: list[Goal], absent: bool) -> Goal:
     drawables = parse(text)
     said = strings(text)
-    anchors = {d.anchor for d in drawables if d.anchor}
-    parents = tuple(g.id for g in before if anchors & {d.name for d in parse(g.text) if d.kind == "thing"})[:3]
-    if absent:
-        anchors.clear()
+    anchors = {d.anchor for d in drawables if d.anchor and not absent}
+    parents = tuple(g.id for g in before if anchors & _things(g))[:3]
     region = next((d.region for d in drawables if d.region), None) or region_of(masked(text))
     return Goal(
         id=name,
@@ -110,8 +108,13 @@ def _goal(name: str, text: str, kind: GoalType, before: list[Goal], absent: bool
         absent=absent,
         region=region,
         parents=parents,
-        feasibility=0.35 if not drawables else 0.6 if kind is GoalType.TEXT else 0.7,
+        feasibility=0.35 if not (drawables or absent) else 0.6 if kind is GoalType.TEXT else 0.7,
     )
+
+
+def _things(goal: Goal) -> set[str]:
+    """What it puts into the picture."""
+    return {d.name for d in parse(goal.text) if d.kind == "thing" and not goal.absent}
 
 
 def _scope(kind: GoalType, text: str) -> Scope:
@@ -168,7 +171,8 @@ _OPPOSED = {"dark", "bright"}
 
 def _conflicted(goals: tuple[Goal, ...]) -> tuple[Goal, ...]:
     """Marks goals that rule each other out: night and high key."""
-    sides = {goal.id: _OPPOSED & {d.name for d in parse(goal.text) if d.kind in ("light", "colour")} for goal in goals}
+    asked = {goal.id: parse(goal.text) if not goal.absent else () for goal in goals}
+    sides = {own: _OPPOSED & {d.name for d in each if d.kind in ("light", "colour")} for own, each in asked.items()}
 
     def against(a: Goal, b: Goal) -> bool:
         one, other = sides[a.id], sides[b.id]
