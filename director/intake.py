@@ -83,7 +83,7 @@ def _records(task: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def task_goal(number: int, goal: Mapping[str, Any]) -> dict[str, Any]:
-    """One annotated goal of an LGBench task as the fields of a Goal.
+    """One annotated goal of an LGBench task as the fields of a Goal; ours may say `absent`.
 
     A text goal sets one string: the first that is quoted; others say where it stands ("under 'MENU'").
     """
@@ -96,6 +96,7 @@ def task_goal(number: int, goal: Mapping[str, Any]) -> dict[str, Any]:
         "type": kind,
         "scope": scope,
         "string": text[slice(*spans[0])] if spans else None,
+        "absent": goal.get("absent", False),
     }
 
 

@@ -56,11 +56,11 @@ def _first(state: State) -> Opening:
 def scene(goals: Sequence[Goal], left_for_edits: int) -> tuple[Goal, ...]:
     """The goals of a staged first picture: all but the `left_for_edits` last ones to be scheduled.
 
-    Half of the edits that the rounds allow stay free for repairs. What is left out is local, and
-    nothing that stays has a parent that is left out.
+    Half of the edits that the rounds allow stay free for repairs. What is left out is local and
+    not absent, and nothing that stays has a parent that is left out.
     """
     ranked = sorted(goals, key=_order)
-    late = [g for g in ranked if _RANK[g.scope] > 0 and not g.must_have][::-1][:left_for_edits]
+    late = [g for g in ranked if _RANK[g.scope] > 0 and not (g.must_have or g.absent)][::-1][:left_for_edits]
     kept = [g for g in ranked if g not in late]
     by_id = {goal.id: goal for goal in goals}
     missing = {p for goal in kept for p in goal.parents} - {g.id for g in kept}

@@ -35,7 +35,7 @@ class Transcript:
     """Remembers a job's earlier events, so that the line of the next one can refer to them."""
 
     def __init__(self, goals: tuple[Goal, ...] = ()) -> None:
-        self._goals: dict[str, str] = {goal.id: goal.text for goal in goals}
+        self._goals: dict[str, str] = {goal.id: goal.wish for goal in goals}
         self._rounds = 0
         self._candidates: list[str] = []
         self._seen: dict[str, dict[str, Verdict]] = {}
@@ -45,7 +45,7 @@ class Transcript:
         """What to print for an event of the trajectory. Events come in order, each once."""
         match event:
             case Extracted():
-                self._goals = {goal.id: goal.text for goal in event.goals}
+                self._goals = {goal.id: goal.wish for goal in event.goals}
                 return Line("goals", f"{count(len(event.goals), 'goal')}: {self._names(tuple(self._goals))}")
             case Gated():
                 return Line("plan", plain(f"{event.mode.value}: {event.why}"))

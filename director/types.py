@@ -5,6 +5,7 @@ Coordinates are fractions of the picture, (0, 0) top left; scores and confidence
 """
 
 from enum import StrEnum
+from operator import not_
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -87,12 +88,13 @@ class Region(Value):
 
 
 class Goal(Value):
-    """One thing that the brief asks for, in the brief's own words.
+    """One thing that the brief asks for, or rules out, in the brief's own words.
 
     `string` is the exact text to be set in the picture (text goals only), `count` how many of a
-    thing there must be, if the brief says so. `region` is where the
-    goal is asked to be, if the brief says so. `parents` must be met before this can be; no two
-    `conflicts` share an instruction. `feasibility` is the chance that one shot gets it right.
+    thing there must be, if the brief says so. `absent` says that it must not be there, in any number;
+    where that is false, it is not stored. `region` is where the goal is asked to be, if the brief says
+    so. `parents` must be met before this can be; no two `conflicts` share an instruction. `feasibility`
+    is the chance that one shot gets it right.
     """
 
     id: GoalId
@@ -101,12 +103,18 @@ class Goal(Value):
     scope: Scope = Scope.LOCAL
     string: Annotated[str, Field(max_length=200)] | None = None
     count: Annotated[int, Field(ge=0, le=100)] | None = None
+    absent: Annotated[bool, Field(exclude_if=not_)] = False
     region: Region | None = None
     parents: tuple[GoalId, ...] = ()
     conflicts: tuple[GoalId, ...] = ()
     weight: Annotated[float, Field(gt=0, le=10)] = 1.0
     must_have: bool = False
     feasibility: Share = 0.7
+
+    @property
+    def wish(self) -> str:
+        """Its words for lists and logs; of a thing that must be absent they alone may say the contrary."""
+        return f"absent: {self.text}" if self.absent else self.text
 
 
 class Brief(Value):
@@ -147,7 +155,7 @@ class Mode(StrEnum):
 
 
 class AcceptRule(StrEnum):
-    """`alignment`: roll back unless the overall score rose (the paper keeps a tie). `no-loss`: when a met goal was lost.
+    """`alignment`: roll back unless the overall score rose (the paper keeps a tie). `no-loss`: when a goal was lost.
 
     Whichever it is, a lost must-have is rolled back.
     """

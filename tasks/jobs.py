@@ -1,12 +1,13 @@
 """A job as users submit it, and the states it can be in."""
 
 import uuid
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field
 
-from director.types import Brief, LoopSettings, Seed, Value
+from director.types import Brief, Goal, LoopSettings, Seed, Value
 
 JobId = Annotated[str, Field(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
@@ -15,6 +16,16 @@ PRIORITIES = (0, 3, 6, 9)
 """The steps of priority that Redis queues have here; 0 goes first."""
 
 _NAMESPACE = uuid.UUID("6c1f8a52-6e0b-5d0e-9a35-1f6d1c1f7d11")
+
+
+CONTRACT = 2
+"""The newest form in which jobs and snapshots are stored. 2 has goals of absence; what has none is stored as 1."""
+Contract = Annotated[int, Field(ge=1, le=CONTRACT, exclude_if=lambda number: number == 1)]
+
+
+def contract_of(goals: Iterable[Goal]) -> int:
+    """The oldest contract whose readers understand these goals."""
+    return 2 if any(goal.absent for goal in goals) else 1
 
 
 class JobStatus(StrEnum):
@@ -36,6 +47,7 @@ class Job(Value):
     different one under the same key.
     """
 
+    contract: Contract = 1
     id: JobId
     owner: str
     brief: Brief

@@ -321,7 +321,7 @@ def _goals(parsed: argparse.Namespace) -> int:
         )
     else:
         for goal in goals:
-            print(f"{goal.id}  {goal.type:<12} {goal.scope.value:<7} {goal.text}")
+            print(f"{goal.id}  {goal.type:<12} {goal.scope.value:<7} {goal.wish}")
     # With --json standard output is for the goals alone.
     lines = [unread_line(each.text, each.reason) for each in unread(brief, goals)]
     _print_lines(sys.stderr if parsed.json else sys.stdout, [*_warnings(brief, goals, edits=False), *lines])

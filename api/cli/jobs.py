@@ -46,7 +46,7 @@ def _goal_table(rows: list[Goal]) -> Table:
         sign, style = transcript.MARKS.get(row.outcome, transcript.MARKS[""])
         table.add_row(
             Text(f"{sign} {plain(row.outcome, 12) or 'not seen'}", style=style),
-            Text(plain(row.text, 1000)),
+            Text(plain(row.wish, 1000)),
             Text(plain(row.evidence, 300)),
         )
     return table

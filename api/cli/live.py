@@ -142,7 +142,7 @@ def _changes(each: Round, state: State) -> Text | None:
     """The goals that a decided round gained and lost: up to three by their text, more by their number."""
     if not each.decided or not (each.decided.gained or each.decided.lost):
         return None
-    names = {goal.id: plain(goal.text, 40) for goal in state.goals}
+    names = {goal.id: plain(goal.wish, 40) for goal in state.goals}
     text = Text()
     changes = [("+", "green", each.decided.gained), ("−", "red", each.decided.lost)]
     # A picture is rolled back because of what it lost: there the losses stand first.

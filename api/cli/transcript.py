@@ -102,7 +102,7 @@ def outcome_lines(job: Job, trajectory: Trajectory, most: int = 6) -> list[Line]
         if verdict and verdict.outcome is not types.Outcome.MET:
             why = f" ({plain(verdict.evidence, 60)})" if verdict.evidence else ""
             colour = "red" if verdict.outcome is types.Outcome.MISSED else "yellow"
-            lines.append(Line(verdict.outcome.value, plain(goal.text, 44) + why, colour))
+            lines.append(Line(verdict.outcome.value, plain(goal.wish, 44) + why, colour))
     more = (
         [Line("", f"… {len(lines) - most} more: visiondirector show {job.id[:8]}", "dim")] if len(lines) > most else []
     )
@@ -136,7 +136,7 @@ def goal_lines(rows: Iterable[Goal]) -> list[Line]:
     return [
         Line(
             row.outcome or "not seen",
-            plain(row.text, 1000) + (f"  ({plain(row.evidence, 300)})" if row.evidence else ""),
+            plain(row.wish, 1000) + (f"  ({plain(row.evidence, 300)})" if row.evidence else ""),
             MARKS.get(row.outcome, MARKS[""])[1],
         )
         for row in rows

@@ -37,6 +37,7 @@ def _row(goal: Mapping[str, Any], verdict: Mapping[str, Any]) -> Goal:
             "id": goal["id"],
             "type": goal.get("type", "add_object"),
             "text": goal["text"],
+            "absent": goal.get("absent", False),
             **{name: verdict[name] for name in ("outcome", "score", "evidence") if name in verdict},
         }
     )

@@ -22,16 +22,22 @@ class GoalCount(BaseModel):
 class Goal(BaseModel):
     """One goal, and how it stands on the best picture.
 
-    `outcome` is met, missed, unsure, or "" for a goal that was not looked at yet. `score` is the
-    probability that it is met, in [0, 1]; `evidence` is what was seen.
+    `absent` says that it must not be there. `outcome` is met, missed, unsure, or "" for a goal that was
+    not looked at yet. `score` is the probability that it is met, in [0, 1]; `evidence` is what was seen.
     """
 
     id: str
     type: str
     text: str
+    absent: bool = False
     outcome: str = ""
     score: float | None = None
     evidence: str = ""
+
+    @property
+    def wish(self) -> str:
+        """Its words, which alone may say the contrary of what is meant by a goal of absence."""
+        return f"absent: {self.text}" if self.absent else self.text
 
 
 class Cost(BaseModel):

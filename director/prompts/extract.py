@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from director.prompts.absence import forbids
 from director.prompts.clauses import MAX_CLAUSE, Clause, clauses, split
 from director.prompts.quotes import quotations
 from director.prompts.skipped import HEADING
@@ -22,6 +23,7 @@ class _Goal(Reply):
     clauses: Annotated[list[int], Field(min_length=1, max_length=8)]
     type: Literal["add_object", "text", "effect", "color", "lighting", "composition"]
     string: Annotated[int, Field(ge=1)] | None = None
+    absent: bool | None = None
     scope: Scope
     region: Box | None
     count: Annotated[int, Field(ge=0, le=100)] | None
@@ -129,6 +131,8 @@ def _schema(material: _Material) -> dict[str, Any]:
         goal["required"].append("string")
     else:
         del goal["properties"]["string"]
+    goal["properties"]["absent"] = {"type": "boolean"}
+    goal["required"].append("absent")
     return schema
 
 
@@ -149,13 +153,16 @@ def goals(
 
 def _goal(own: str, reply: _Goal, ids: Sequence[str], material: _Material) -> Goal:
     start, end = _span(sorted(set(reply.clauses)), material.clauses)
+    text = material.brief[start:end]
+    absent = forbids(text) if reply.absent is None else reply.absent
     return Goal(
         id=own,
-        text=material.brief[start:end],
+        text=text,
         type=reply.type,
         scope=reply.scope,
         string=_string(reply, material),
-        count=reply.count,
+        count=None if absent else reply.count,
+        absent=absent,
         region=region_of(reply.region),
         parents=tuple(_named(n, ids, own) for n in reply.parents),
         conflicts=tuple(_named(n, ids, own) for n in reply.conflicts),

@@ -5,6 +5,11 @@ from director.prompts.vlm import Box, Form, Reply, ReplyError, form, listed, par
 from director.seats import Failure, PlanRequest
 from director.types import MAX_BRIEF_BYTES, Action, ActionKind
 
+_ABSENT = {
+    ActionKind.GENERATE: 'Of what is marked absent say "There is no …", and nothing else.',
+    ActionKind.EDIT: 'Of what is marked absent say "Remove …", and nothing else.',
+}
+
 _FAILURES = 6
 """The latest are shown; a model can't say it in yet another way than ten."""
 
@@ -28,6 +33,7 @@ def prompt(request: PlanRequest) -> Form:
         targets=listed(request.targets),
         kept=listed(request.kept),
         failures="\n".join(_tried(failure) for failure in request.failures[-_FAILURES:]) or "nothing",
+        absent=f" {_ABSENT[request.action]}" if any(goal.absent for goal in request.targets) else "",
     )
 
 
@@ -57,7 +63,7 @@ def action(reply: str, request: PlanRequest) -> Action:
     """
     found = parse(_Plan, reply)
     instruction = found.instruction.strip()
-    for string in (goal.string for goal in request.targets if goal.string):
+    for string in (goal.string for goal in request.targets if goal.string and not goal.absent):
         instruction = _with_string(instruction, string)
     if not instruction or len(instruction) > MAX_BRIEF_BYTES:
         raise ReplyError(f"the instruction has {len(instruction)} characters: write 1 to {MAX_BRIEF_BYTES}")

@@ -2,8 +2,9 @@
 
 from functools import reduce
 
+from director.prompts.absence import forbids, worded
 from director.seats import PlanRequest
-from director.types import Action, Goal, Region
+from director.types import Action, ActionKind, Goal, Region
 
 _MARGIN = 0.06
 _LARGEST_MASK = 0.6
@@ -11,7 +12,9 @@ _LARGEST_MASK = 0.6
 
 def verbatim(request: PlanRequest) -> Action:
     """The brief as it stands when everything is wanted at once, else the goals' own sentences."""
-    instruction = request.brief.text if request.everything else "\n".join(goal.text for goal in request.targets)
+    edit = request.action is ActionKind.EDIT
+    said = (worded(goal, edit) if goal.absent and not forbids(goal.text) else goal.text for goal in request.targets)
+    instruction = request.brief.text if request.everything else "\n".join(said)
     return Action(
         kind=request.action,
         instruction=instruction,

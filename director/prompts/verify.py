@@ -39,6 +39,8 @@ _MARGIN = 0.25  # of the region's own size is shown around it
 
 def soft(image: ImageHash, goal: Goal) -> Choice:
     """One goal, one word; lettering that has a small place is also shown enlarged."""
+    if goal.absent:
+        return choice("verify_soft_absent", (image,), OPTIONS, goal=described(goal))
     if goal.type == GoalType.TEXT and goal.region and goal.region.area < _LARGE:
         detail = _with_margin(goal.region)
         return choice("verify_soft_detail", (image,), OPTIONS, detail, goal=described(goal))

@@ -111,12 +111,20 @@ def quoted(text: str) -> str:
 
 def described(goal: Goal) -> str:
     """A goal in one line: its type, its words, and what they bind it to."""
+    if goal.absent:
+        return _ruled_out(goal)
     bound = [f'the lettering reads exactly "{goal.string}"'] if goal.string else []
     if goal.count is not None:
         bound.append(f"there are exactly {goal.count}")
     if goal.region:
         bound.append(f"within {thousandths(goal.region)}")
     return f"{goal.type}: {goal.text}" + (f" ({'; '.join(bound)})" if bound else "")
+
+
+def _ruled_out(goal: Goal) -> str:
+    what = f'the lettering "{goal.string}"' if goal.string else "all that these words rule out"
+    where = f"within {thousandths(goal.region)}" if goal.region else "in the picture"
+    return f"{goal.type}, absent: {goal.text} (achieved when {what} is nowhere {where})"
 
 
 def listed(goals: Sequence[Goal]) -> str:

@@ -30,7 +30,7 @@ def matrix(book: Book) -> Html:
 
 def lettering(book: Book) -> Html:
     """What the picture was to say, and what was read in it."""
-    asked = [goal for goal in book.state.goals if goal.string]
+    asked = [goal for goal in book.state.goals if goal.string and not goal.absent]
     standing = book.state.standing
     return (
         fill("lettering", rows=join(_letters(book, goal, standing.get(goal.id)) for goal in asked))
@@ -57,7 +57,11 @@ def _row(book: Book, goal: Goal, standing: Standing) -> Html:
     cells = [
         _cell(goal, each.standing(_looked_at(each)).get(goal.id), f"{each.number}", each) for each in book.state.rounds
     ]
-    notes = [goal.type.replace("_", " "), "must have" if goal.must_have else ""]
+    notes = [
+        goal.type.replace("_", " "),
+        "must not be there" if goal.absent else "",
+        "must have" if goal.must_have else "",
+    ]
     return fill(
         "goal",
         id=goal.id,

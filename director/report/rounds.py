@@ -24,7 +24,7 @@ class Book:
 
     def goal_links(self, ids: Sequence[GoalId], seen: Standing | None = None) -> Html:
         """Items of a list: goals by number and words, each linked to its row, with what was `seen` of them."""
-        texts = {goal.id: goal.text for goal in self.state.goals}
+        texts = {goal.id: goal.wish for goal in self.state.goals}
         return join(
             html(
                 '<li><a href="#goal-$id"><span class="sr">goal </span>$number</a> <bdi>$words</bdi>$seen</li>',

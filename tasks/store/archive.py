@@ -23,8 +23,9 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field, ValidationError
 
 from director.errors import DirectorError
+from director.state import State
 from director.types import Trajectory, Value
-from tasks.jobs import Job
+from tasks.jobs import CONTRACT, Contract, Job, contract_of
 from tasks.ledger.types import Next
 from tasks.logs import fields
 from tasks.store.objects import NotFound, Store
@@ -49,6 +50,7 @@ class Corrupt(DirectorError):
 class Snapshot(Value):
     """The trajectory after step n. `previous` is the key of the snapshot before it ("" for step 0)."""
 
+    contract: Contract = 1
     n: Annotated[int, Field(ge=0)]
     nonce: str
     previous: str
@@ -83,7 +85,9 @@ class Archive:
     # --- jobs -----------------------------------------------------------------------------------
 
     def save_job(self, job: Job) -> None:
-        self._store.put(f"jobs/{job.id}/job.json", _json(job))
+        self._store.put(
+            f"jobs/{job.id}/job.json", _json(job.model_copy(update={"contract": contract_of(job.brief.goals)}))
+        )
 
     def find_job(self, job: str) -> Job | None:
         """As stored now; None: there is no such job."""
@@ -134,6 +138,7 @@ class Archive:
     ) -> str:
         """Store the trajectory after step n and give the key: one PUT, if this archive read or wrote `previous`."""
         snapshot = Snapshot(
+            contract=contract_of(State.of(trajectory).goals),
             n=n,
             nonce=nonce,
             previous=previous,
@@ -289,6 +294,10 @@ def _parse(kind: type[V], key: str, data: bytes) -> V:
     try:
         return kind.model_validate_json(data)
     except ValidationError as error:
+        if any(problem["loc"] == ("contract",) for problem in error.errors(include_url=False)):
+            raise Corrupt(
+                f"{key} was stored by a newer version", f"this one reads up to contract {CONTRACT}: update it"
+            ) from error
         raise Corrupt(f"{key} is no {kind.__name__}: {error.error_count()} problems") from error
 
 

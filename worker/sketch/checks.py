@@ -1,6 +1,7 @@
 """One check for each kind of drawable: from a picture's segments to how true it is, and what was seen."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -25,8 +26,43 @@ class Finding(NamedTuple):
 
 def check(segments: Segments, wanted: Drawable) -> Finding:
     """What the pixels say of one drawable."""
+    if wanted.verb == "remove":
+        return _gone(segments, wanted)
     one = _CHECKS.get(f"{wanted.kind}:{wanted.name}") or _CHECKS.get(wanted.kind)
     return one(segments, wanted) if one else Finding(None, f"no check for {wanted.name}")
+
+
+def _gone(segments: Segments, wanted: Drawable) -> Finding:
+    """`truth` is the probability that it is not there."""
+    if wanted.kind == "text":
+        return _unwritten(segments, wanted)
+    if wanted.kind == "thing":
+        there = [t for t in found(segments, wanted.name, wanted.colours) if is_meant(t, wanted)]
+        return Finding(0.04 if there else 0.96, f"{len(there)} {_label(wanted)} left")
+    truth, seen = check(segments, replace(wanted, verb="add"))
+    return Finding(None if truth is None else 1 - truth, seen)
+
+
+def is_meant(thing: Thing, wanted: Drawable) -> bool:
+    """Whether a thing is of a colour and in a place that are spoken of."""
+    tinted = not wanted.colours or any(tinted_as(thing, colour) for colour in wanted.colours)
+    return tinted and (wanted.region is None or inside(thing, wanted.region))
+
+
+def _unwritten(segments: Segments, wanted: Drawable) -> Finding:
+    if not glyphs.settable(wanted.string):
+        return Finding(None, "letters that the sketch has no template for")
+    text, _, box = read(segments, wanted.string, wanted.region)
+    if not text:
+        return Finding(0.95, f"'{wanted.string}' is nowhere to be read"[:200])
+    seen = f"read '{text}' at the {_height(segments, box)}"
+    if text != " ".join(wanted.string.split()):
+        return Finding(None, f"{seen}, too like '{wanted.string}' to be sure"[:280])
+    return Finding(0.05, seen[:280])
+
+
+def _label(wanted: Drawable) -> str:
+    return f"{' or '.join(wanted.colours)} {wanted.name.replace('_', ' ')}".strip()
 
 
 def _sure(value: float, least: float, width: float) -> float:
@@ -62,10 +98,7 @@ def _same(one: Thing, other: Thing) -> bool:
 
 
 def _thing(segments: Segments, wanted: Drawable) -> Finding:
-    there = found(segments, wanted.name)
-    label = f"{' or '.join(wanted.colours)} {wanted.name.replace('_', ' ')}".strip()
-    if wanted.verb == "remove":
-        return Finding(0.04 if there else 0.96, f"{len(there)} {label} left")
+    there, label = found(segments, wanted.name), _label(wanted)
     tinted, placed = _as_asked(segments, wanted, there)
     if len(placed) < max(wanted.count, 1):
         there = found(segments, wanted.name, wanted.colours or (nouns()[wanted.name].colour,))
@@ -163,12 +196,18 @@ def _text(segments: Segments, wanted: Drawable) -> Finding:
         return Finding(0.05, f"'{wanted.string}' is nowhere to be read"[:200])
     height, width = segments.full.shape[:2]
     x, y = (x0 + x1) / 2 / width, (y0 + y1) / 2 / height
-    seen = f"read '{text}' at the {'top' if y < 0.36 else 'bottom' if y > 0.64 else 'middle'}"
+    seen = f"read '{text}' at the {_height(segments, (x0, y0, x1, y1))}"
     if text != " ".join(wanted.string.split()):
         return Finding(0.06, seen[:280])
     if wanted.region and not holds(wanted.region, x, y, 0.06):
         return Finding(0.1, f"{seen}, not where it was asked for"[:280])
     return Finding(0.96, seen[:280]) if sure else Finding(0.5, f"{seen}, but not clearly"[:280])
+
+
+def _height(segments: Segments, box: draw.PixelBox) -> str:
+    """The third of the picture, in words, in which a line stands."""
+    middle = (box[1] + box[3]) / 2 / segments.full.shape[0]
+    return "top" if middle < 0.36 else "bottom" if middle > 0.64 else "middle"
 
 
 # --- colour -------------------------------------------------------------------------------------

@@ -34,7 +34,9 @@ class SketchEditor:
 
 def paint(request: RenderRequest, miss_model: MissModel, base: Segments | None, seed: int) -> Canvas:
     """One candidate. Misses, and with them everything else, depend on miss model, instruction and seed."""
-    wanted = parse(request.action.instruction)
+    # A new picture without something is no harder than one that nobody spoke of; of an old one, a light stays.
+    removable = ("thing", "text") if base else ()
+    wanted = tuple(d for d in parse(request.action.instruction) if d.verb == "add" or d.kind in removable)
     dice = rng("paint", request.action.instruction, seed)
     ask = asked(request.action.instruction, wanted, base is None, request.action.region is not None)
     plan = tuple(done for d in wanted if (done := d if miss_model.drawn(d, ask, seed) else spoiled(d, miss_model.name)))

@@ -10,12 +10,14 @@ from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from typing import Literal, NamedTuple
 
+from director.prompts.absence import parts
 from director.prompts.clauses import clauses
 from director.types import Region
 from worker.sketch.lexicon import colours, lexicon, nouns, pattern
 from worker.sketch.strings import masked, strings
 
 Kind = Literal["thing", "text", "effect", "light", "colour", "layout"]
+Verb = Literal["add", "remove"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Drawable:
     string: str = ""
     amount: float | None = None
     style: tuple[str, ...] = ()
-    verb: Literal["add", "remove"] = "add"
+    verb: Verb = "add"
     clause: str = field(default="", compare=False)
 
     @property
@@ -62,15 +64,25 @@ def parse(text: str) -> tuple[Drawable, ...]:
     return tuple(found.values())
 
 
-def _clause(text: str) -> list[Drawable]:
-    words = masked(text)
-    said = strings(text)
-    if said:
-        found = [_set(text, words, string, end) for string, end in said]
-    else:
-        special, rest = _special(words)
-        found = special + _things(rest, alone=not special)
+def ruled_out(text: str) -> tuple[Drawable, ...]:
+    """Everything drawable that `text` names, as things that must not be there."""
+    return tuple(d for clause in clauses(text) for d in _clause(clause.text, absent=True))
+
+
+def _clause(text: str, absent: bool = False) -> list[Drawable]:
+    found: list[Drawable] = []
+    for start, end, negative in parts(text, masked(text)):
+        named = _part(text[start:end], "remove" if negative or absent else "add")
+        found += [replace(d, verb="remove") for d in named] if negative or absent else named
     return [replace(d, clause=text) for d in found]
+
+
+def _part(text: str, verb: Verb) -> list[Drawable]:
+    words = masked(text)
+    if said := strings(text):
+        return [_set(text, words, string, end) for string, end in said]
+    special, rest = _special(words)
+    return special + _things(rest, alone=not special, verb=verb)
 
 
 # --- type ---------------------------------------------------------------------------------------
@@ -213,10 +225,11 @@ _MIXED = re.compile("|".join(rf"\b{name}\b" for name in sorted(colours()) if " "
 _BLANK = {ord(c): " " for c in "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-"}
 
 
-def _things(words: str, alone: bool) -> list[Drawable]:
+def _things(words: str, alone: bool, verb: Verb) -> list[Drawable]:
     """The things of a clause. "the cup" points at a thing: it is drawn only by who first speaks of it."""
     anchor, relation = _relation(words)
-    region, height, verb = region_of(words), _height(words), "remove" if _REMOVE.search(words) else "add"
+    region, height = region_of(words), _height(words)
+    verb = "remove" if _REMOVE.search(words) else verb
     found: list[Drawable] = []
     for noun in _named(words):
         definite = bool(_DEFINITE.search(noun.phrase))
@@ -226,8 +239,7 @@ def _things(words: str, alone: bool) -> list[Drawable]:
             if alone and not found:
                 found += _of(noun.name, noun.colours, region, height)
             continue
-        stated = bool(_INDEFINITE.search(noun.phrase) or _COUNT.search(noun.phrase))
-        if not stated and (not alone or (found and not noun.plural)):
+        if verb == "add" and not _is_stated(noun) and (not alone or (found and not noun.plural)):
             continue  # "coffee … cup": a second bare noun, or one beside a light, is mostly a manner of speaking
         count, size = _count(noun.phrase, noun.plural), height or _size(noun.phrase)
         found.append(Drawable("thing", noun.name, noun.colours, count, size, region, anchor, relation, verb=verb))
@@ -255,6 +267,10 @@ def _named(words: str) -> Iterator[_Named]:
         start = match.end()
         tail = _TAIL.match(words, match.end())
         yield _Named(*forms[match[0].lower()], phrase, _colours(phrase) or (_colours(tail[1]) if tail else ()))
+
+
+def _is_stated(noun: _Named) -> bool:
+    return bool(_INDEFINITE.search(noun.phrase) or _COUNT.search(noun.phrase))
 
 
 def _size(phrase: str) -> float | None:

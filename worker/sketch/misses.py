@@ -107,9 +107,11 @@ def model_names() -> tuple[str, ...]:
 def spoiled(drawable: Drawable, name: str) -> Drawable | None:
     """How the studio `name` gets a drawable wrong: something else, or (None) nothing at all."""
     dice = rng(name, "spoil", drawable.key)
+    if drawable.verb == "remove":
+        return None
     if drawable.kind == "text":
         return replace(drawable, string=misspelt(drawable.string, dice)) if dice.random() < 0.8 else None
-    if drawable.kind == "thing" and drawable.verb == "add":
+    if drawable.kind == "thing":
         return _spoiled_thing(drawable, dice)
     if drawable.kind == "colour":
         return _spoiled_colour(drawable)

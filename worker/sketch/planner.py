@@ -1,11 +1,13 @@
 """The sketch's planner: clauses that ask for something become goals; goals become instructions."""
 
 import re
+from collections.abc import Iterator
 from functools import cache, reduce
 from itertools import pairwise
 
 from director.errors import BriefError
-from director.prompts.clauses import Clause, clauses
+from director.prompts.absence import items, only_mentions, parts, points_back, worded
+from director.prompts.clauses import clauses
 from director.prompts.quotes import quotations, quotes
 from director.seats import Context, ExtractRequest, PlanRequest
 from director.types import MAX_GOALS, Action, ActionKind, Brief, Extracted, Goal, GoalType, Planned, Region, Scope
@@ -34,7 +36,7 @@ class SketchPlanner:
     def plan(self, request: PlanRequest, context: Context) -> Planned:
         context.check()
         attempt = sum(bool({g.id for g in request.targets} & set(f.goals)) for f in request.failures)
-        lines = [_worded(goal, attempt) for goal in request.targets]
+        lines = [_worded(goal, attempt, request.action) for goal in request.targets]
         opening = _OPENINGS[attempt % len(_OPENINGS)] if request.action is ActionKind.GENERATE and request.whole else ""
         action = Action(
             kind=request.action,
@@ -49,35 +51,53 @@ class SketchPlanner:
 
 
 def extracted(brief: Brief) -> tuple[Goal, ...]:
-    """Every clause that asks for something, as it stands in the brief, with its type."""
+    """Every clause that asks for something or rules it out, as it stands in the brief, with its type."""
     goals: list[Goal] = []
-    for clause in clauses(brief.text):
-        for text in _pieces(clause):
-            kind = type_of(text)
-            if kind and len(goals) < MAX_GOALS:
-                goals.append(_goal(f"g{len(goals) + 1:02d}", text, kind, goals))
+    for text, absent in _wishes(brief.text):
+        kind = type_of(text) or (GoalType.ADD_OBJECT if absent else None)
+        if kind and len(goals) < MAX_GOALS:
+            goals.append(_goal(f"g{len(goals) + 1:02d}", text, kind, goals, absent))
     return _conflicted(tuple(goals))
 
 
-def _pieces(clause: Clause) -> list[str]:
+def _wishes(brief: str) -> Iterator[tuple[str, bool]]:
+    """What may become a goal, and whether it must be absent; what is only mentioned asks for nothing."""
+    found = clauses(brief)
+    for n, clause in enumerate(found):
+        words = masked(clause.text)
+        taken_back = bool(strings(clause.text)) and any(points_back(masked(c.text)) for c in found[n + 1 : n + 2])
+        asks = not only_mentions(words)
+        for start, end, negative in parts(clause.text, words):
+            text, absent = clause.text[start:end].strip(" ,;:，、；：،"), negative or (taken_back and not asks)
+            if _rules_out(text) if absent else asks:
+                yield from ((piece, absent) for piece in _pieces(text))
+
+
+def _rules_out(text: str) -> bool:
+    """It names something that could be seen, and not only a mood or what was spoken of before."""
+    says = bool(strings(text)) or not points_back(text)
+    return says and any(not _cue("abstract").search(item) for item in items(text))
+
+
+def _pieces(text: str) -> list[str]:
     """A clause, cut so that no piece holds two strings to set."""
-    marks = quotes(clause.text)
-    gaps = [(end, len(clause.text)) for _, end in strings(clause.text)[:-1]]
+    marks = quotes(text)
+    gaps = [(end, len(text)) for _, end in strings(text)[:-1]]
     if marks:
         gaps = [(one.closes, other.opens) for one, other in pairwise(marks)]
     edges = [0]
     for end, following in gaps:
-        found = re.search(r"[,;，、；،]| and | with ", clause.text[end:following])
+        found = re.search(r"[,;，、；،]| and | with ", text[end:following])
         edges.append(end + found.end() if found else end)
-    pieces = [clause.text[start:end].strip(" ,;，、；،") for start, end in pairwise([*edges, len(clause.text)])]
+    pieces = [text[start:end].strip(" ,;，、；،") for start, end in pairwise([*edges, len(text)])]
     return [piece for piece in pieces if piece]
 
 
-def _goal(name: str, text: str, kind: GoalType, before: list[Goal]) -> Goal:
+def _goal(name: str, text: str, kind: GoalType, before: list[Goal], absent: bool) -> Goal:
     drawables = parse(text)
     said = strings(text)
-    anchors = {d.anchor for d in drawables if d.anchor}
-    parents = tuple(g.id for g in before if anchors & {d.name for d in parse(g.text) if d.kind == "thing"})[:3]
+    anchors = {d.anchor for d in drawables if d.anchor and not absent}
+    parents = tuple(g.id for g in before if anchors & _things(g))[:3]
     region = next((d.region for d in drawables if d.region), None) or region_of(masked(text))
     return Goal(
         id=name,
@@ -85,10 +105,16 @@ def _goal(name: str, text: str, kind: GoalType, before: list[Goal]) -> Goal:
         type=kind,
         scope=_scope(kind, text),
         string=said[0][0][:200] if kind is GoalType.TEXT and said else None,
+        absent=absent,
         region=region,
         parents=parents,
-        feasibility=0.35 if not drawables else 0.6 if kind is GoalType.TEXT else 0.7,
+        feasibility=0.35 if not (drawables or absent) else 0.6 if kind is GoalType.TEXT else 0.7,
     )
+
+
+def _things(goal: Goal) -> set[str]:
+    """What it puts into the picture."""
+    return {d.name for d in parse(goal.text) if d.kind == "thing" and not goal.absent}
 
 
 def _scope(kind: GoalType, text: str) -> Scope:
@@ -145,7 +171,8 @@ _OPPOSED = {"dark", "bright"}
 
 def _conflicted(goals: tuple[Goal, ...]) -> tuple[Goal, ...]:
     """Marks goals that rule each other out: night and high key."""
-    sides = {goal.id: _OPPOSED & {d.name for d in parse(goal.text) if d.kind in ("light", "colour")} for goal in goals}
+    asked = {goal.id: parse(goal.text) if not goal.absent else () for goal in goals}
+    sides = {own: _OPPOSED & {d.name for d in each if d.kind in ("light", "colour")} for own, each in asked.items()}
 
     def against(a: Goal, b: Goal) -> bool:
         one, other = sides[a.id], sides[b.id]
@@ -166,10 +193,12 @@ _OPENINGS = (
 _LEADS = ("Add", "Place", "Put", "Draw")
 
 
-def _worded(goal: Goal, attempt: int) -> str:
+def _worded(goal: Goal, attempt: int, action: ActionKind) -> str:
     """A goal as one plain sentence; other words on every attempt, its string always in quotation marks."""
     text = goal.text.strip().rstrip(".;,")
-    if goal.string:
+    if goal.absent:
+        text = worded(goal, edit=action is ActionKind.EDIT)
+    elif goal.string:
         if goal.string not in (text[start:end] for start, end in quotations(text)):
             mark = '"' if "'" in goal.string else "'"
             text = text.replace(goal.string, f"{mark}{goal.string}{mark}", 1)

@@ -12,7 +12,7 @@ from scipy import ndimage
 from director.types import Region
 from worker.sketch import comp as comps
 from worker.sketch import draw, measure, passes
-from worker.sketch.checks import inside
+from worker.sketch.checks import found, inside, is_meant
 from worker.sketch.comp import Comp, Placed
 from worker.sketch.draw import Canvas, PixelBox, colour
 from worker.sketch.language import Drawable
@@ -93,7 +93,8 @@ def _clear_way(comp: Comp, segments: Segments, plan: tuple[Drawable, ...], mask:
     out: list[Drawable] = []
     for d in plan:
         if d.kind == "text":
-            out.append(_replaced_text(comp, segments, d, mask))
+            placed = _replaced_text(comp, segments, d, mask)
+            out += [placed] if d.verb == "add" else []
         elif d.name in ("of", "place"):
             out += _restamped(comp, segments, d)
         else:
@@ -109,7 +110,9 @@ def _clear_way(comp: Comp, segments: Segments, plan: tuple[Drawable, ...], mask:
 def _replaced_things(segments: Segments, d: Drawable, mask: Region | None) -> list[Thing]:
     """The things that have to go, or to move, before `d` can be drawn."""
     if d.kind == "thing":
-        return [t for t in segments.things if t.like(d.name) >= _LIKE and (mask is None or inside(t, mask, 0.0))]
+        like = [t for t in segments.things if t.like(d.name) >= _LIKE]
+        there = [t for t in found(segments, d.name, d.colours) if is_meant(t, d)] if d.verb == "remove" else like
+        return [t for t in there if mask is None or inside(t, mask, 0.0)]
     if d.name == "clear":
         return [t for t in _known(segments) if inside(t, d.region or CLEAR, 0.05)]
     return _known(segments) if d.name in ("margins", "symmetry", "diagonal", "third") else []

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from director.prompts.absence import items
 from director.seats import Context, SelectRequest, VerifyRequest
 from director.types import Goal, Outcome, Selected, Verdict, Verified
-from worker.sketch.checks import check
-from worker.sketch.language import parse
+from worker.sketch.checks import Finding, check
+from worker.sketch.language import Drawable, parse, ruled_out
 from worker.sketch.segment import Segments, segment
 
 _UNSURE = 0.2
@@ -56,8 +57,8 @@ def chosen(request: SelectRequest, scores: Sequence[Sequence[float]]) -> Selecte
 
 
 def judged(segments: Segments, goal: Goal, by: str) -> Verdict:
-    """A goal is met when everything drawable in it is."""
-    findings = [check(segments, wanted) for wanted in parse(goal.text)]
+    """A goal is met when everything drawable in it is; an absent one, when nothing of it is."""
+    findings = _looked_for(segments, goal) if goal.absent else [check(segments, wanted) for wanted in parse(goal.text)]
     truths = [finding.truth for finding in findings if finding.truth is not None]
     missed = [finding for finding in findings if finding.truth is not None and finding.truth < 0.5]
     decided = bool(missed) or 0 < len(truths) == len(findings)
@@ -71,6 +72,17 @@ def judged(segments: Segments, goal: Goal, by: str) -> Verdict:
         evidence=f"sketch: {seen}"[:300],
         by=by,
     )
+
+
+def _looked_for(segments: Segments, goal: Goal) -> list[Finding]:
+    """One or more findings for each thing that is ruled out: what nobody can look for is not known to be away."""
+    if goal.string:
+        return [check(segments, Drawable("text", "text", string=goal.string, verb="remove"))]
+    found: list[Finding] = []
+    for item in items(goal.text):
+        named = ruled_out(item)
+        found += [check(segments, each) for each in named] or [Finding(None, f"cannot look for {item}")]
+    return found
 
 
 def _outcome(score: float) -> Outcome:

@@ -71,18 +71,24 @@ def in_rows(boxes: Sequence[tuple[str, Sequence[Sequence[float]]]]) -> tuple[str
     return tuple(" ".join(word[3] for word in sorted(row)) for row in rows)
 
 
-def joined(verdict: Verdict, string: str, lines: Sequence[str], characters: Collection[str] = ()) -> Verdict:
+def joined(
+    verdict: Verdict, string: str, lines: Sequence[str], characters: Collection[str] = (), absent: bool = False
+) -> Verdict:
     """A verdict on a text goal with what OCR reads beside it: where the two disagree, it is unsure.
 
-    `characters` are those that OCR can read. Where the string has others, OCR does not overrule.
+    `characters` are those that OCR can read. Where the string has others, OCR does not overrule; nor where it doesn't
+    find one that must be `absent` and the VLM sees it.
     """
     reading = look_for(string, lines, characters)
     read = f"OCR reads {reading.closest!r}" if reading.closest else "OCR reads nothing"
     if not reading.can_tell:
         evidence = f"{read[:140]} and can't read all of what is asked for; VLM: {verdict.evidence}"[:300]
         return verdict.model_copy(update={"evidence": evidence})
-    agrees = verdict.outcome is (Outcome.MET if reading.found else Outcome.MISSED)
-    halved = round((verdict.score + reading.found) / 2, 4)  # half the VLM's word and half the reader's
+    if absent and not reading.found and verdict.outcome is not Outcome.MET:
+        return verdict.model_copy(update={"evidence": f"{read[:140]}; VLM: {verdict.evidence}"[:300]})
+    right = reading.found is not absent
+    agrees = verdict.outcome is (Outcome.MET if right else Outcome.MISSED)
+    halved = round((verdict.score + right) / 2, 4)  # half the VLM's word and half the reader's
     doubt = {} if agrees else {"outcome": Outcome.UNSURE, "score": halved}
     evidence = f"{read[:140]}; VLM: {verdict.evidence}"[:300]
     return verdict.model_copy(update={**doubt, "evidence": evidence, "by": f"{verdict.by[:60]}+ocr"})

@@ -161,8 +161,8 @@ class VlmVerifier:
         )
 
     def _read(self, verdicts: tuple[Verdict, ...], request: VerifyRequest, context: Context) -> tuple[Verdict, ...]:
-        strings = {goal.id: goal.string for goal in request.goals if goal.type == GoalType.TEXT and goal.string}
-        if self._reader is None or not strings:
+        texts = {goal.id: goal for goal in request.goals if goal.type == GoalType.TEXT and goal.string}
+        if self._reader is None or not texts:
             return verdicts
         context.check()
         lines = self._reader.read(context.images.get(request.image))
@@ -170,6 +170,8 @@ class VlmVerifier:
         context.keep("ocr", "\n".join(lines).encode())
         characters = getattr(self._reader, "characters", ())  # a reader may tell what it can read
         return tuple(
-            joined(verdict, string, lines, characters) if (string := strings.get(verdict.goal)) else verdict
+            joined(verdict, goal.string, lines, characters, goal.absent)
+            if (goal := texts.get(verdict.goal)) and goal.string
+            else verdict
             for verdict in verdicts
         )

@@ -2,7 +2,8 @@
 
 A task is {"id", "category", "subcategory", "prompt", "goals": [{"type", "description"}, …]}. Our own
 tasks may also say their `modality`, a sentence that describes the `source` picture, and for each goal
-the places (from 0) of the goals it depends on (`parents`) or pulls against (`conflicts`).
+the places (from 0) of the goals it depends on (`parents`) or pulls against (`conflicts`), and `absent`
+where it must not be there.
 """
 
 import difflib
@@ -32,6 +33,7 @@ class GoalRecord(Value):
     description: Annotated[Said, Field(max_length=1000)]
     parents: tuple[Index, ...] = ()
     conflicts: tuple[Index, ...] = ()
+    absent: bool = False
 
 
 class Record(Value):
@@ -58,7 +60,8 @@ class Record(Value):
     def goal_values(self) -> tuple[Goal, ...]:
         """The annotated goals as a verifier is asked about them."""
         plain = [
-            task_goal(n, {"type": g.type.value, "description": g.description}) for n, g in enumerate(self.goals, 1)
+            task_goal(n, {"type": g.type.value, "description": g.description, "absent": g.absent})
+            for n, g in enumerate(self.goals, 1)
         ]
         return tuple(
             Goal.model_validate(
@@ -189,5 +192,7 @@ def dumped(records: Iterable[Record]) -> str:
 
 def _plain(record: Record) -> Mapping[str, Any]:
     fields = record.model_dump(mode="json", exclude_none=True)
-    fields["goals"] = [{name: value for name, value in goal.items() if value != []} for goal in fields["goals"]]
+    fields["goals"] = [
+        {name: value for name, value in goal.items() if value not in ([], False)} for goal in fields["goals"]
+    ]
     return fields

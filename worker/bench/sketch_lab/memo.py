@@ -57,9 +57,9 @@ class RememberingLook:
         return chosen(request, scores)
 
     def verdict(self, image: str, goal: Goal, context: Context) -> Verdict:
-        found = self.seen.get((image, goal.text))
+        found = self.seen.get((image, goal.wish))
         if found is None:
-            found = self.seen[image, goal.text] = judged(segment(context.images.get(image)), goal, "sketch-verifier")
+            found = self.seen[image, goal.wish] = judged(segment(context.images.get(image)), goal, "sketch-verifier")
         return found.model_copy(update={"goal": goal.id})
 
 
