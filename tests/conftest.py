@@ -6,10 +6,17 @@ Tests stay apart by key prefix, bucket or database; one that stops a server star
 import secrets
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from infra.servers import Running, redis_server, s3_server
 from tasks.settings import Settings
+
+# No clock decides a test, and each run tries the same examples.
+hypothesis.settings.register_profile(
+    "steady", deadline=None, derandomize=True, database=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session")
