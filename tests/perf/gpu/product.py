@@ -17,6 +17,7 @@ from tests.perf.gpu.models import Parts, drawn_not_read, encoder_parts, other_pa
 from tests.perf.gpu.record import Record
 from worker.diffusion.canvas import to_png
 from worker.diffusion.editor import EditorsConfig, open_editor
+from worker.diffusion.families import FAMILIES
 from worker.diffusion.loading import free_memory, torch
 from worker.profiles.budget import budgets
 from worker.profiles.shape import Profile
@@ -81,7 +82,7 @@ def _product(record: Record, scale: Scale) -> None:
         return found
 
     editors = _editors(scale)
-    kinds = tuple({pipeline.row.pipeline: None for pipeline in editors.pipelines.values()})
+    kinds = tuple({FAMILIES[pipeline.family].pipeline: None for pipeline in editors.pipelines.values()})
     with ExitStack() as resources:
         made = resources.enter_context(drawn_not_read(kinds, parts))
         walk = _Walk(record, scale, open_editor(editors, resources), Memory())
@@ -152,11 +153,13 @@ def _encoded(encoder: Any, tokenizer: Any, scale: Scale) -> Any:
 
 
 def _raw(scale: Scale) -> dict[str, Any]:
-    """The profile as JSON, without its VLM seats, whose client library a bare machine lacks."""
+    """The profile as JSON, without what a bare machine lacks: the VLM seats' client library, and the drafts' LoRAs."""
     raw = json.loads((files("worker.profiles") / f"{PROFILE}.json").read_text(encoding="utf-8"))
     del raw["vlm"]
     for pipeline in raw["editors"]["pipelines"].values():
         pipeline["final"] = pipeline.get("final", {}) | {"steps": scale.steps}
+        for name in ("loras", "draft"):
+            pipeline.pop(name, None)
     return raw
 
 
