@@ -263,7 +263,10 @@ def test_fetch_and_report_save_files(cli: Cli) -> None:
 def test_a_place_that_can_not_be_written_is_named(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:
     Path("file").write_text("")
     assert cli(f"fetch {JOB} -o file/x", found(), record(), png())[0] == USAGE
-    assert "choose another place with -o" in capsys.readouterr().err
+    assert "a file stands where a folder must be (choose another with -o)" in capsys.readouterr().err
+    Path("folder").mkdir()
+    assert cli(f"report {JOB} -o folder", found(), httpx.Response(200, content=b"<p>"))[0] == USAGE
+    assert "folder: it is a folder (name a file with -o)" in capsys.readouterr().err
 
 
 def test_ctrl_c_leaves_the_jobs_running(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:

@@ -371,3 +371,17 @@ def test_without_records_no_time_is_invented():
 )
 def test_letters_that_differ_are_marked(asked: str, found: str, shown: str):
     assert difference(asked, found) == shown
+
+
+def test_what_was_not_read_and_what_is_likely_not_meant_stand_at_the_top():
+    brief = Brief(text="Hello Anna,\n\nwe sell <kites>. A red kite. Move the tree to the left.")
+    events = (Extracted(goals=(Goal(id="g1", text="A red kite"),), by="x"),)
+    shown = read(report(Trajectory(brief=brief, settings=LoopSettings(), seed=0, events=events), Named()))
+    [header] = shown.query("header")
+    assert "3 parts of the brief became no goal" in words(header)
+    assert [words(line) for line in header.query(".unread li")] == [
+        "Hello Anna greeting",
+        "we sell <kites> became no goal",
+        "Move the tree to the left became no goal",
+    ]
+    assert "no picture was sent" in words(header)
