@@ -208,10 +208,14 @@ _ANYWHERE = _compiled(
     r"(?:नहीं|मत|बिना|हटा)",
 )
 
-_WITHIN = _compiled(
-    r"(?<=\s)with\s+no\b(?!\s+(?:more|less|fewer)\b)|(?<=\s)without\b(?!\s+\w+ing\b)",
-    r"(?<=\s)(?:ohne(?!\s+zu\b)|senza|zonder|utan|uden|uten|ilman|bez|без|χωρίς|nenhuma?|sem|sin(?!\s+(?:city|embargo)))\b",
-    r"(?<=\s)sans\b(?![\s-]+(?:serif|caps|capitals|letter\w*|type\w*|font|face)\b)(?=\s+\w)",
+_WITHIN = re.compile(
+    r"(?<!bitte\s)(?<!please\s)(?<!favor\s)(?<!favore\s)"
+    + _any(
+        r"(?<=\s)with\s+no\b(?!\s+(?:more|less|fewer)\b)|(?<=\s)without\b(?!\s+\w+ing\b)",
+        r"(?<=\s)(?:ohne(?!\s+zu\b)|senza|zonder|utan|uden|uten|ilman|bez|без|χωρίς|nenhuma?|sem|sin(?!\s+(?:city|embargo)))\b",
+        r"(?<=\s)sans\b(?![\s-]+(?:serif|caps|capitals|letter\w*|type\w*|font|face)\b)(?=\s+\w)",
+    ),
+    re.IGNORECASE,
 )
 """Inside a segment, where what must not be there begins."""
 

@@ -190,6 +190,8 @@ _OPENINGS = (
     "One clear comp, everything in its place:",
     "A calm comp; show exactly this:",
 )
+_AGAIN = ("", ", clearly visible", ", exactly as said", ", plain to see")
+_AGAIN_GONE = ("", ", all of it", ", entirely", ", wherever it stands")
 _LEADS = ("Add", "Place", "Put", "Draw")
 
 
@@ -208,7 +210,7 @@ def _worded(goal: Goal, attempt: int, action: ActionKind) -> str:
     elif goal.type == GoalType.ADD_OBJECT.value:
         text = re.sub(r"^(?:add|place|put|draw)\b", _LEADS[attempt % 4], text, flags=re.IGNORECASE)
     if attempt:
-        text += ("", ", clearly visible", ", exactly as said", ", plain to see")[attempt % 4]
+        text += (_AGAIN_GONE if goal.absent else _AGAIN)[attempt % 4]
     return f"{text}."
 
 

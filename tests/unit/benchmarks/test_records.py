@@ -111,6 +111,13 @@ def test_written_and_read_again(tmp_path: Path):
     assert case.goals[2].conflicts == ("g01",)
 
 
+def test_a_goal_may_be_of_absence(tmp_path: Path):
+    task = {**GOOD, "goals": [{"type": "add_object", "description": "No knights", "absent": True}, *GOOD["goals"]]}
+    (record,) = read_records(written(tmp_path, task))
+    assert [goal.absent for goal in record.goal_values()] == [True, False, False]
+    assert dumped([record]).count("absent") == 1
+
+
 def test_a_folder_of_briefs_is_read():
     cases = read_cases(user_path("briefs"), "t2i")
     assert len(cases) > 1

@@ -317,6 +317,11 @@ def test_goals_stand_as_the_director_says(script: list[dict[str, str]]) -> None:
     assert any(row.outcome for row in rows)
 
 
+def test_a_goal_of_absence_says_so() -> None:
+    goals = [{"id": "a", "text": "a dog", "absent": True}, {"id": "b", "text": "a cat"}]
+    assert [row.wish for row in goals_of({"brief": {"goals": goals}})] == ["absent: a dog", "a cat"]
+
+
 def test_goals_of_a_job_that_has_none_yet() -> None:
     with scripted(httpx.Response(200, json={"brief": {"text": "a lamp"}, "events": []})).client() as client:
         assert client.goals(JOB) == []

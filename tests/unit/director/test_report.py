@@ -137,6 +137,14 @@ def test_lettering_shows_what_was_read(page: JustHTML):
     assert [words(ins) for ins in page.query("#lettering ins")] == ["R"]
 
 
+def test_what_must_be_absent_says_so_and_is_no_lettering_to_set():
+    gone = Goal(id="g01", text='Remove the text "OPEN"', type="text", string="OPEN", absent=True)
+    events = (Extracted(goals=(gone,), by="x"),)
+    made = report(Trajectory(brief=Brief(text=gone.text), settings=LoopSettings(), seed=1, events=events), Named())
+    assert "text · must not be there" in str(made)
+    assert "lettering" not in str(made).lower().partition("<body")[2]
+
+
 def test_headings_do_not_skip_a_level(page: JustHTML):
     levels = [int(node.name[1]) for node in page.query("h1, h2, h3, h4")]
     assert levels[0] == 1

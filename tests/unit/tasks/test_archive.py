@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from director.types import Extracted, Goal, Trajectory
 from tasks.store import Archive, Corrupt, FolderStore, NotFound
 from tests.support import recorded_jobs
 from tests.support.ledgers import PLAN
@@ -30,6 +31,23 @@ def test_a_job_is_what_was_saved(store: FolderStore, archive: Archive) -> None:
     archive.save_job(job)
     assert Archive(store).load_job(job.id) == job
     assert archive.find_job(job.id) == job
+
+
+def test_only_what_has_absent_goals_names_the_newer_contract(store: FolderStore, archive: Archive) -> None:
+    job = recorded_jobs.job()
+    archive.save_job(job)
+    key = f"jobs/{job.id}/job.json"
+    assert b"contract" not in store.get(key)
+    goal = Goal(id="g01", text="no dogs", absent=True)
+    archive.save_job(job.model_copy(update={"brief": job.brief.model_copy(update={"goals": (goal,)})}))
+    assert json.loads(store.get(key))["contract"] == 2
+    assert archive.load_job(job.id).brief.goals == (goal,)
+    trajectory = Trajectory(brief=job.brief, settings=job.settings, seed=1, events=(Extracted(goals=(goal,), by="x"),))
+    step = archive.save_snapshot(job.id, 0, "a" * 8, "", None, trajectory)
+    assert json.loads(store.get(step))["contract"] == 2
+    store.put(key, store.get(key).replace(b'"contract":2', b'"contract":3'))
+    with pytest.raises(Corrupt, match="newer version"):
+        archive.load_job(job.id)
 
 
 def test_live_marks_come_and_go(archive: Archive) -> None:

@@ -168,3 +168,25 @@ def test_words_at_one_height_are_one_line():
         return [[x, y], [x + 40, y], [x + 40, y + 20], [x, y + 20]]
 
     assert in_rows([("DAILY", box(100, 12)), ("9-5", box(60, 50)), ("OPEN", box(10, 10))]) == ("OPEN DAILY", "9-5")
+
+
+@pytest.mark.parametrize(
+    ("said", "lines", "outcome"),
+    [
+        (Outcome.MET, ["CLOSED"], Outcome.MET),
+        (Outcome.MET, ["now OPEN"], Outcome.UNSURE),
+        (Outcome.MISSED, ["OPEN"], Outcome.MISSED),
+        (Outcome.MISSED, ["CLOSED"], Outcome.MISSED),  # what OCR doesn't find may still be there
+        (Outcome.UNSURE, [], Outcome.UNSURE),
+    ],
+)
+def test_a_string_that_must_be_absent(said: Outcome, lines: list[str], outcome: Outcome):
+    verdict = Verdict(goal="a", outcome=said, score=0.5, confidence=0.9, by="vlm")
+    found = joined(verdict, "OPEN", lines, absent=True)
+    assert found.outcome is outcome
+    assert "OCR reads" in found.evidence
+
+
+def test_what_ocr_can_not_read_is_no_proof_of_absence():
+    verdict = Verdict(goal="a", outcome=Outcome.MET, score=0.9, confidence=0.9, by="vlm")
+    assert joined(verdict, "ΟΠΕΝ", ["OPEN"], absent=True).by == "vlm"
