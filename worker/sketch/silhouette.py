@@ -12,7 +12,7 @@ from worker.sketch.draw import PixelBox
 from worker.sketch.match_text import correlations
 from worker.sketch.segment import Segments, solved
 
-WHOLE, BROKEN = 0.92, 0.85
+WHOLE, BROKEN = 0.9, 0.82
 """A share of a silhouette that is as stamped: from the first on it is whole, below the second it is not."""
 _PART = 0.75
 """As good as this the worst ninth of a whole thing must be."""
@@ -125,7 +125,7 @@ def _compared(segments: Segments, noun: str, box: PixelBox, step: int) -> Stamp:
         off = np.abs(values - terms @ found).max(axis=1)
         use = off < max(0.25 * contrast, float(np.median(off)))
     off = off.reshape(filled.shape)
-    good = off < 0.15 * contrast + 2.5 / size * segments.noise
+    good = off < 0.18 * contrast + 2.5 / size * segments.noise
     fill = np.median(part[own & (ink < 0.3)], axis=0) if (own & (ink < 0.3)).any() else np.median(part[own], axis=0)
     r, g, b = (float(v) for v in fill)
     mean = float(np.minimum(off / contrast, 0.5).mean())
