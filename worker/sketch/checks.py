@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from director.types import Region
-from worker.sketch import draw, glyphs, measure
+from worker.sketch import draw, glyphs, measure, typeset
 from worker.sketch.language import Drawable
 from worker.sketch.layout import CLEAR, holds, middle
 from worker.sketch.lexicon import nouns
@@ -191,7 +191,8 @@ def close(rgb: tuple[float, float, float], name: str, slack: float = 0.32) -> bo
 def _text(segments: Segments, wanted: Drawable) -> Finding:
     if not glyphs.settable(wanted.string):
         return Finding(None, "letters that the sketch has no template for")
-    text, sure, (x0, y0, x1, y1) = read(segments, wanted.string, wanted.region)
+    faces = (typeset.face(wanted, display) for display in ("Oswald-SemiBold", "SketchSerif-Bold"))
+    text, sure, (x0, y0, x1, y1) = read(segments, wanted.string, wanted.region, faces)
     if not text:
         return Finding(0.05, f"'{wanted.string}' is nowhere to be read"[:200])
     height, width = segments.full.shape[:2]

@@ -1,6 +1,7 @@
 """What is really written where a string was matched: it is set anew and held against the picture, letter by letter."""
 
-from functools import lru_cache
+from collections.abc import Iterable
+from functools import lru_cache, partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -11,11 +12,11 @@ from director.types import Region
 from worker.sketch import glyphs, typeset
 from worker.sketch.draw import PixelBox
 from worker.sketch.glyphs import Mask
-from worker.sketch.match_text import TextMatch, as_written, correlations, find_along, find_line, size_of
+from worker.sketch.match_text import NO_MATCH, TextMatch, as_written, correlations, find_along, find_line, size_of
 from worker.sketch.segment import Segments, solved
 
 UNREADABLE = "▒"
-_CLEAR, _WRONG = 0.16, 0.3
+_CLEAR, _WRONG = 0.11, 0.22
 """A letter less wrong than the first is as it was set; one more wrong than the second is no such letter."""
 _LEAST = 0.3
 """Matches worse than this are not worth setting."""
@@ -42,11 +43,17 @@ class Letters(NamedTuple):
         return max(*self.wrong, self.beside)
 
 
-def read(segments: Segments, string: str, region: Region | None = None) -> Reading:
-    """The string, if it stands there on one to four lines; else what comes nearest to it."""
+def read(segments: Segments, string: str, region: Region | None = None, faces: Iterable[str] = ()) -> Reading:
+    """The string, if it stands there on one to four lines; else what comes nearest to it.
+
+    Where segments show no such line, it is looked for everywhere as small type in `faces`.
+    """
     best: tuple[float, list[tuple[str, TextMatch, Letters]]] = (0.0, [])
     splits = [typeset.broken(string, count) for count in range(1, min(4, len(string.split())) + 1)]
-    for find, tried in ((find_line, splits), (find_along, splits[:2])):
+    scan = partial(_scanned, faces=tuple(sorted(set(faces))))
+    for find, tried in ((find_line, splits), (find_along, splits[:2]), (scan, splits)):
+        if find is scan and best[0] > 0.5:
+            break
         for parts in tried:
             matches = [find(segments, part, region) for part in parts]
             if min(match.score for match in matches) < _LEAST or not _stacked(matches):
@@ -60,6 +67,22 @@ def read(segments: Segments, string: str, region: Region | None = None) -> Readi
         return Reading("", True, (0, 0, 1, 1))
     text = " ".join(_written(segments, *line) for line in lines)
     return Reading(text, text != " ".join(string.split()), _around(lines))
+
+
+def _scanned(segments: Segments, string: str, region: Region | None, faces: tuple[str, ...]) -> TextMatch:
+    """The best place of a line of small type, wherever it is."""
+    height, width = segments.plain.shape
+    left, top = (int(region.x0 * width), int(region.y0 * height)) if region else (0, 0)
+    right, foot = (int(region.x1 * width), int(region.y1 * height)) if region else (width, height)
+    strip, best = segments.plain[top:foot, left:right], NO_MATCH
+    for face in faces:
+        for px in range(typeset.SMALLEST, max(25, round(0.06 * height))):
+            mask = glyphs.line(string, face, px)
+            score, row, column = _placed(strip, mask)
+            if score > best.score:
+                x, y = left + column, top + row
+                best = TextMatch(score, (x, y, x + mask.shape[1], y + mask.shape[0]), face, string, 0, px)
+    return best
 
 
 def _stacked(matches: list[TextMatch]) -> bool:

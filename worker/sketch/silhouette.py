@@ -12,32 +12,37 @@ from worker.sketch.draw import PixelBox
 from worker.sketch.match_text import correlations
 from worker.sketch.segment import Segments, solved
 
-WHOLE, BROKEN = 0.92, 0.85
+WHOLE, BROKEN = 0.9, 0.82
 """A share of a silhouette that is as stamped: from the first on it is whole, below the second it is not."""
 _PART = 0.75
 """As good as this the worst ninth of a whole thing must be."""
 
 
 class Stamp(NamedTuple):
-    """How much of a silhouette is as it would be stamped, of all and of its worst part (0 to 1), how far off its
-    pixels are on average, the colour of its fill, and its box in pixels."""
+    """How much of a silhouette is as it would be stamped, of all and of its worst part (0 to 1); how far off its pixels
+    are on average; how much too wide or too tall it is (log); the colour of its fill; its box in pixels."""
 
     share: float
     worst: float
     off: float
+    stretched: float
     fill: tuple[float, float, float]
     box: PixelBox
 
     @property
     def whole(self) -> bool:
-        return self.share >= WHOLE and self.worst >= _PART
+        return self.share >= WHOLE and self.worst >= _PART and not self.misshapen
 
     @property
     def broken(self) -> bool:
-        return self.share < BROKEN or self.worst < 0.7 * _PART
+        return self.share < BROKEN or self.worst < 0.7 * _PART or self.misshapen
+
+    @property
+    def misshapen(self) -> bool:
+        return self.stretched > 0.1 + 3 / min(self.box[2] - self.box[0], self.box[3] - self.box[1])
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=32)
 def stamp(segments: Segments, at: tuple[float, float, float, float], noun: str) -> Stamp:
     """The best stamp of the noun at about the place of a thing."""
     height, width = segments.full.shape[:2]
@@ -100,11 +105,17 @@ def _compared(segments: Segments, noun: str, box: PixelBox, step: int) -> Stamp:
     columns = slice(max(0, -box[0]), min(filled.shape[1], width - box[0]), step)
     size, picture = _softened(segments)
     own = filled[rows, columns] > 0.5
-    filled, ink = (ndimage.uniform_filter(mask, size, mode="constant")[rows, columns] for mask in (filled, ink))
+    # where thing and ground would melt together there is a line around it
+    ring = ndimage.maximum_filter(filled, 5) - filled
+    filled, ink, ring = (
+        ndimage.uniform_filter(mask, size, mode="constant")[rows, columns] for mask in (filled, ink, ring)
+    )
     part = picture[max(0, box[1]) : box[3] : step, max(0, box[0]) : box[2] : step]
     part = part[: filled.shape[0], : filled.shape[1]].astype(np.float64)
     y, x = np.mgrid[-1 : 1 : filled.shape[0] * 1j, -1 : 1 : filled.shape[1] * 1j]
-    terms = np.stack([np.ones_like(x), x, y, filled, filled * x, filled * y, ink], axis=-1).reshape(filled.size, -1)
+    terms = np.stack([np.ones_like(x), x, y, filled, filled * x, filled * y, ink, ring], axis=-1).reshape(
+        filled.size, -1
+    )
     values = part.reshape(-1, 3)
     use = np.ones(len(values), bool)
     off = contrast = np.ones(1)
@@ -114,11 +125,12 @@ def _compared(segments: Segments, noun: str, box: PixelBox, step: int) -> Stamp:
         off = np.abs(values - terms @ found).max(axis=1)
         use = off < max(0.25 * contrast, float(np.median(off)))
     off = off.reshape(filled.shape)
-    good = off < 0.2 * contrast + 0.9 * segments.noise
+    good = off < 0.18 * contrast + 2.5 / size * segments.noise
     fill = np.median(part[own & (ink < 0.3)], axis=0) if (own & (ink < 0.3)).any() else np.median(part[own], axis=0)
     r, g, b = (float(v) for v in fill)
     mean = float(np.minimum(off / contrast, 0.5).mean())
-    return Stamp(float(good[own].mean()), _worst(good, own), mean, (r, g, b), box)
+    stretched = abs(float(np.log((box[2] - box[0]) / (box[3] - box[1]) / glyphs.aspect(noun))))
+    return Stamp(float(good[own].mean()), _worst(good, own), mean, stretched, (r, g, b), box)
 
 
 def _worst(good: NDArray[np.bool_], own: NDArray[np.bool_]) -> float:
@@ -135,5 +147,5 @@ def _worst(good: NDArray[np.bool_], own: NDArray[np.bool_]) -> float:
 def _softened(segments: Segments) -> tuple[int, draw.Canvas]:
     """The picture under a square as wide as grain or a screen needs, and the side of that square."""
     rows, dots = (max(segments.screens[period]) for period in (4, 6))
-    size = 7 if dots > 1.6 else 5 if rows > 1.6 else 3
+    size = 7 if dots > 1.6 else 5 if rows > 1.6 or segments.noise > 6 else 3
     return size, ndimage.uniform_filter(np.asarray(segments.clean, np.float32), (size, size, 1))

@@ -196,7 +196,7 @@ def _planted(
         if not target.drawable.colours:
             del makers["recoloured thing"]
         makers["wrong place of a thing"] = partial(_moved, picture, comp, target, 6, dice)
-        makers["other thing"] = partial(_replaced, picture, target, others, dice)
+        makers["other thing"] = partial(_replaced, picture, comp, target, others, dice)
     else:
         makers["extra thing"] = partial(_one_more, picture, comp, target, dice)
         makers["one thing fewer"] = partial(damages.missing_thing, picture, target.boxes[-1], dice)
@@ -233,9 +233,10 @@ def _one_more(picture: Picture, comp: Comp, target: Target, dice: Dice) -> Pictu
     return None
 
 
-def _replaced(picture: Picture, target: Target, others: Sequence[Target], dice: Dice) -> Picture | None:
-    """Another thing of the scene stands where this one did."""
-    boxes = [b for o in others if o.boxes and o.drawable.name != target.drawable.name for b in o.boxes]
+def _replaced(picture: Picture, comp: Comp, target: Target, others: Sequence[Target], dice: Dice) -> Picture | None:
+    """Another thing of the scene stands where this one did: one that no other damage could make wrong."""
+    asked = {other.drawable.name for other in others}
+    boxes = [thing.box for thing in comp.things if thing.noun not in asked]
     return damages.replaced(picture, target.boxes[0], boxes[int(dice.integers(len(boxes)))]) if boxes else None
 
 

@@ -210,7 +210,7 @@ def smeared_thing(picture: Picture, box: PixelBox, dice: Dice) -> Picture:
 
 
 def recoloured_thing(picture: Picture, box: PixelBox, dice: Dice) -> Picture:
-    """Its commonest colour becomes a clearly different one; grey ones get a colour."""
+    """Its commonest colour becomes that of a far hue, a strong one where it was dull."""
     x0, y0, x1, y1 = box
     part = picture[y0:y1, x0:x1].astype(np.int16)
     middle = part[(y1 - y0) // 4 : -(y1 - y0) // 4, (x1 - x0) // 4 : -(x1 - x0) // 4].reshape(-1, 3)
@@ -221,7 +221,7 @@ def recoloured_thing(picture: Picture, box: PixelBox, dice: Dice) -> Picture:
     grey = fill.max() - fill.min() < 40
     hsv[..., 0] = (hsv[..., 0].astype(np.int16) + int(dice.integers(100, 156))) % 256
     if grey:
-        hsv[..., 0], hsv[..., 1] = int(dice.integers(256)), 200
+        hsv[..., 1] = 200
         hsv[..., 2] = np.clip(hsv[..., 2], 120, 200)
     found = picture.copy()
     found[y0:y1, x0:x1][own] = np.asarray(Image.fromarray(hsv, "HSV").convert("RGB"))[own]
