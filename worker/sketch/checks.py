@@ -103,20 +103,24 @@ def _thing(segments: Segments, wanted: Drawable) -> Finding:
     if len(placed) < max(wanted.count, 1):
         there = found(segments, wanted.name, wanted.colours or (nouns()[wanted.name].colour,))
         tinted, placed = _as_asked(segments, wanted, there)
-    whole = [t for t in there if _stamped(segments, t, wanted.name).whole]
-    if there and not whole and wanted.verb == "add":
-        seen = f"something like {label}, but not whole"
-        broken = all(_stamped(segments, t, wanted.name).broken for t in there)
-        return Finding(0.06 if broken else 0.5, seen)
+    stamps = [_stamped(segments, t, wanted.name) for t in there]
+    if stamps and not any(one.whole for one in stamps) and wanted.verb == "add":
+        broken = all(one.broken for one in stamps)
+        return Finding(0.06 if broken else 0.5, f"something like {label}, but not whole")
     if there and not tinted:
         return Finding(0.05, f"{wanted.name.replace('_', ' ')} found, but not {' or '.join(wanted.colours)}")
-    placed = [t for t in placed if t in whole]
-    number = len(placed)
+    whole = [t for t, one in zip(there, stamps, strict=True) if one.whole and t in placed]
+    return _counted(segments, wanted, there, whole, anywhere=bool(tinted))
+
+
+def _counted(segments: Segments, wanted: Drawable, there: list[Thing], placed: list[Thing], anywhere: bool) -> Finding:
+    """Whether there are as many as asked. `anywhere`: some are of the right colour, wherever they stand."""
+    number, label = len(placed), _label(wanted)
     if wanted.count == 0:
         return Finding(0.95 if number >= 2 else 0.06, f"found {number} {label}")
     if wanted.count == 1:
         best = max((t.like(wanted.name) for t in placed), default=0.0)
-        instead = f"found {label}, but not where or as large as asked" if tinted else f"no {label} found"
+        instead = f"found {label}, but not where or as large as asked" if anywhere else f"no {label} found"
         return Finding(_sure(best, LIKE - 0.06, 0.1) if placed else 0.05, f"found {label}" if placed else instead)
     if number == wanted.count:
         number += _unseen(segments, wanted.name, there)

@@ -153,16 +153,21 @@ def _targets(comp: Comp, plan: Sequence[Drawable], goals: Sequence[Goal]) -> Ite
         if len(asked) != 1 or not shows(comp, plan, asked[0]):
             continue
         (drawable,) = asked
-        if drawable.kind == "text":
-            own = [each for each in comp.type if each[0].string == drawable.string]
-            if len(own) == 1 and (
-                lines := tuple(_line(*each, own[0][1].face, own[0][1].px) for each in set_lines(*own[0]))
-            ):
-                yield Target(goal, drawable, lines=lines)
-        elif drawable.kind == "thing" and drawable.verb == "add":
-            things = [thing for thing in comp.things if thing.noun == drawable.name]
-            if drawable.count and len(things) == drawable.count:
-                yield Target(goal, drawable, boxes=tuple(thing.box for thing in things))
+        if drawable.kind == "text" and (lines := _lines(comp, drawable.string)):
+            yield Target(goal, drawable, lines=lines)
+        elif drawable.kind == "thing" and drawable.verb == "add" and drawable.count:
+            boxes = tuple(thing.box for thing in comp.things if thing.noun == drawable.name)
+            if len(boxes) == drawable.count:
+                yield Target(goal, drawable, boxes=boxes)
+
+
+def _lines(comp: Comp, string: str) -> tuple[Line, ...]:
+    """The lines of a string that is set once; none of another."""
+    own = [each for each in comp.type if each[0].string == string]
+    if len(own) != 1:
+        return ()
+    (_, block, _) = own[0]
+    return tuple(_line(*each, block.face, block.px) for each in set_lines(*own[0]))
 
 
 def _line(words: str, x: int, y: int, face: str, px: int) -> Line:
