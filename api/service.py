@@ -29,7 +29,7 @@ from api.schemas import (
     Submission,
     Uploaded,
 )
-from director.errors import StoreError
+from director.errors import Actor, StoreError
 from director.loop import begin
 from director.seats import STEP_KINDS
 from director.state import State
@@ -298,8 +298,9 @@ def _error(record: Record) -> JobError | None:
     if record.status in {JobStatus.DONE, JobStatus.CANCELLED}:
         return None
     if not record.error:
-        # The loop itself ended in failure; no step failed to run.
-        return JobError(boundary="director", message=record.summary.failed) if record.summary.failed else None
+        # A loop that ends in failure, rather than a step that could not be run.
+        said = record.summary.failed
+        return JobError(boundary="director", message=said, actor=Actor.USER) if said else None
     try:
         return JobError.model_validate_json(record.error)
     except ValidationError as error:

@@ -19,7 +19,7 @@ from enum import StrEnum
 from types import TracebackType
 from typing import Any
 
-from director.errors import BriefError, Cancelled, DirectorError, SeatError, StoreError
+from director.errors import RULES, BriefError, Cancelled, DirectorError, SeatError, StoreError
 from director.loop import advance, begin, next_step, perform
 from director.seats import Images, RenderRequest, Request, Seat, Studio
 from director.types import Reply, Stopped, StopReason, Trajectory
@@ -227,10 +227,10 @@ def _reply(host: Host, lease: "Lease", job: Job, trajectory: Trajectory, request
     try:
         return perform(request, host.studio, lease)
     except BriefError as unusable:
-        # Final: no other attempt can mend what the user wrote.
+        # No other attempt can mend what the user wrote.
         return Stopped(reason=StopReason.FAILED, why=str(unusable))
     except SeatError as refused:
-        if not refused.final:
+        if not RULES[refused.actor].final:
             raise
         return Stopped(reason=StopReason.FAILED, why=f"{refused.boundary}: {refused}")
     except Cancelled:
@@ -251,11 +251,12 @@ def _commit(host: Host, attempt: Attempt, after: Trajectory, acknowledge: bool) 
 
 
 def _give_back(host: Host, attempt: Attempt, error: DirectorError) -> None:
-    """Record a failure. Only what a seat did wrong is charged; storage and brokers cost nothing."""
+    """Record a failure. Who has to act decides whether it is charged."""
     claim, attempt.error = attempt.claim, error
     if attempt.outcome != "committed":  # it may fail behind its commit
         attempt.outcome = "failed"
-    counts = not isinstance(error, StoreError)
+    rule = RULES[error.actor]
+    counts = rule.charged or rule.final  # what is final and came this way must not be tried for ever
     delay = backoff_ms(host.settings, claim.attempt if counts else 1)
     # With the ledger out of reach too, the lease dies by itself and the step is hinted again.
     # The dead letter of a job that failed for good is filed by the reconciler.
@@ -271,7 +272,8 @@ def backoff_ms(settings: Settings, attempt: int) -> int:
 
 def error_json(error: DirectorError) -> str:
     """An error as the ledger keeps it."""
-    return json.dumps({"boundary": error.boundary, "message": error.message[:500], "fix": error.fix[:500]})
+    told = {"boundary": error.boundary, "message": error.message[:500], "fix": error.fix[:500], "actor": error.actor}
+    return json.dumps(told | ({"resource": error.resource[:500]} if error.resource else {}))
 
 
 class Lease:
@@ -383,6 +385,8 @@ def log_attempt(attempt: Attempt) -> None:
         seconds=attempt.seconds,
         renders=attempt.renders or None,
         boundary=error.boundary if error else None,
+        actor=error.actor if error else None,
+        resource=(error.resource or None) if error else None,
         then=attempt.refused.value if attempt.refused else None,
     )
     if error:

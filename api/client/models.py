@@ -49,11 +49,17 @@ class Cost(BaseModel):
 
 
 class JobError(BaseModel):
-    """Where a job failed, what was said, and what a person can do."""
+    """Where a job failed, what was said, what a person can do, and who has to act.
+
+    `actor` is user, seat, operator or outage, and None where the service does not say. `resource` is what failed, if
+    other jobs need it too.
+    """
 
     boundary: str
     message: str
     fix: str = ""
+    actor: str | None = None
+    resource: str = ""
 
 
 class BriefSent(BaseModel):
