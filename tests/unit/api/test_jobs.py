@@ -1,6 +1,7 @@
 import httpx
 import pytest
 
+from director.errors import Actor
 from director.types import Outcome, StopReason
 from tasks.jobs import JobStatus
 from tasks.ledger.types import CONTROL, Claim
@@ -55,7 +56,9 @@ def test_doing_says_what_a_job_does_or_waits_for(house: House, alice: httpx.Clie
     claim = house.ledger.claim(id, 0, "w1")
     assert isinstance(claim, Claim)
     assert doing() == "reading the brief"
-    house.ledger.fail(id, 0, claim.nonce, '{"boundary":"planner","message":"no JSON","fix":"retry"}', True, 60_000)
+    house.ledger.fail(
+        id, 0, claim.nonce, '{"boundary":"planner","message":"no JSON","fix":"retry"}', Actor.SEAT, "host-1", 0, 60_000
+    )
     assert doing() == "reading the brief: waiting to try again"
 
 
@@ -71,7 +74,16 @@ def test_errors_show_while_they_matter(house: House, alice: httpx.Client) -> Non
     for attempt in range(3):
         claim = house.ledger.claim(id, 0, "w1")
         assert isinstance(claim, Claim), attempt
-        house.ledger.fail(id, 0, claim.nonce, '{"boundary":"planner","message":"no JSON","fix":"ask again"}', True, 0)
+        house.ledger.fail(
+            id,
+            0,
+            claim.nonce,
+            '{"boundary":"planner","message":"no JSON","fix":"ask again"}',
+            Actor.SEAT,
+            "host-1",
+            0,
+            0,
+        )
     envelope = alice.get(f"/v1/jobs/{id}").json()
     assert envelope["status"] == "failed"
     assert envelope["error"] == {"boundary": "planner", "message": "no JSON", "fix": "ask again"}
