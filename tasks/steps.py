@@ -290,10 +290,7 @@ def backoff_ms(settings: Settings, attempt: int) -> int:
 def error_json(error: DirectorError) -> str:
     """An error as the ledger keeps it."""
     told = {"boundary": error.boundary, "message": error.message[:500], "fix": error.fix[:500], "actor": error.actor}
-    resource = error.resource
-    if isinstance(error, SeatError) and RULES[error.actor].holds:
-        resource = resource or error.boundary  # something is to be held, and that is all that is known of it
-    return json.dumps(told | ({"resource": resource[:500]} if resource else {}))
+    return json.dumps(told | ({"resource": error.resource[:500]} if error.resource else {}))
 
 
 class Lease:

@@ -7,15 +7,29 @@ from typing import Any
 
 import pytest
 
+from director.errors import Actor
 from infra.servers import Running
 from tasks.jobs import JobStatus
-from tasks.ledger.types import CONTROL, Claim, Page, Query, QueueDepth, Record, Refusal
+from tasks.ledger.types import (
+    CONTROL,
+    Claim,
+    Hold,
+    Page,
+    Query,
+    QueueDepth,
+    Record,
+    Refusal,
+    SickWorker,
+    Standing,
+)  # fmt: skip
 from tasks.summary import Cost, GoalSummary
 from tests.support.ledgers import PLAN, RENDER, LedgerRig, entry, in_process, on_server
 
 JOBS = ("a", "b", "c")
+WORKERS = ("w1", "w2", "w3")
 QUEUES = (PLAN.queue, RENDER.queue, CONTROL)
-# No sum of these comes near the life of a lease (10 s), a delay or an age: the clocks are read one after the other.
+# No sum of these comes near the life of a lease (10 s), a delay, an age, a rest or a pause: clocks are read one after
+# the other.
 SHORT_MS, LONG_MS, DELAY_MS, AGE_MS = 1_300, 11_700, 5_000, 3_000
 
 
@@ -103,7 +117,8 @@ class Pair:
     def fail(self) -> None:
         job = self.job()
         actor, delay = self.choose.choice(list(Actor)), self.choose.choice([0, DELAY_MS])
-        error = self.choose.choice(['{"boundary":"seat"}', '{"boundary":"editor","message":"ü/\"","resource":"gpu"}'])
+        held = json.dumps({"boundary": "editor", "message": "ü / \"x\"", "resource": "gpu"})
+        error = self.choose.choice(['{"boundary":"seat"}', held])
         call = (job, self.step(job), self.held(job), error, actor, self.choose.choice(WORKERS))
         self.both("fail", *call, self.choose.choice([0, 0, DELAY_MS]), delay, self.cost())
 

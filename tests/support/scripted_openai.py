@@ -20,6 +20,7 @@ class Scripted:
     body: bytes
     status: int = 200
     wait: float = 0.0
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 Answer = Scripted | Callable[[Request], Scripted]
@@ -92,6 +93,8 @@ def scripted(*answers: Answer, models: tuple[str, ...] = ("scripted",)) -> Gener
                 self.send_response(answer.status)
                 self.send_header("content-type", "application/json")
                 self.send_header("content-length", str(len(answer.body)))
+                for name, value in answer.headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(answer.body)
             except OSError:

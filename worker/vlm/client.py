@@ -31,6 +31,7 @@ from worker.vlm.failures import VlmRefused, VlmUnavailable, failure, resource_of
 _T = TypeVar("_T")
 _ALTERNATIVES = 20  # most that the API gives for a token
 _SHOWN = 8000  # characters of a malformed reply that are shown back
+_GRACE_S = 1.0  # past the deadline of a step: a server that sends a byte now and then is never timed out
 _LOOK_S = 0.2  # how soon a cancel is heeded while a server thinks
 
 
@@ -150,10 +151,13 @@ class Session:
         try:
             while waiting:
                 self._context.check()
+                if time.monotonic() > self._end + _GRACE_S:
+                    raise self._too_late()
                 ended, waiting = wait(waiting, timeout=_LOOK_S, return_when=FIRST_COMPLETED)
                 for each in ended:
                     each.result()
-                self._context.progress(self._name, done + len(futures) - len(waiting), done + len(futures))
+                if ended:
+                    self._context.progress(self._name, done + len(futures) - len(waiting), done + len(futures))
         finally:
             for each in waiting:
                 each.cancel()
@@ -162,9 +166,15 @@ class Session:
     def _ask(self, prompt: Prompt, read: Callable[[Prompt, Completion], _T]) -> _T:
         """One question until its reply can be read. Runs in the pool."""
         messages = _messages(prompt)
+        before: ReplyError | None = None
         for re_asks_left in reversed(range(self._server.re_asks + 1)):
             reply, problem = "", None
-            raw = self._post(prompt, messages)
+            try:
+                raw = self._post(prompt, messages)
+            except VlmUnavailable:
+                if before and time.monotonic() >= self._end:
+                    raise before from None  # it did answer: replies that can't be read used up the time
+                raise
             try:
                 completion = read_completion(raw)
                 self._tally.usages.append(completion.usage or _Usage())
@@ -176,6 +186,7 @@ class Session:
                     raise
             finally:
                 self._tally.lines.append(self._line(prompt, messages, raw, problem))
+            before = problem
             self._tally.re_asks.append(prompt.name)
             messages = [
                 *messages,
@@ -190,9 +201,7 @@ class Session:
         for last in (False, True):
             remaining = self._end - time.monotonic()
             if remaining <= 0:
-                where = resource_of(self._server)
-                said = f"the {self._server.deadline_s:g} s of this step are used"
-                raise VlmUnavailable(f"{where}: {said}", where, "raise the seat's deadline_s, or give the server less")
+                raise self._too_late()
             self._tally.calls.append(prompt.name)
             try:
                 return self._once(body, remaining)
@@ -203,6 +212,11 @@ class Session:
                 self._tally.retries.append(str(away))
                 self._over.wait(pause)
         raise AssertionError("the last round returns or raises")
+
+    def _too_late(self) -> VlmUnavailable:
+        where = resource_of(self._server)
+        said = f"{where}: the {self._server.deadline_s:g} s of this step are used"
+        return VlmUnavailable(said, where, "raise the seat's deadline_s, or give the server less to do")
 
     def _once(self, body: Mapping[str, Any], remaining: float) -> bytes:
         """The body of one answer. Raises VlmUnavailable and VlmRefused, and nothing else of the transport."""

@@ -174,7 +174,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     cause: BaseException | None = error
     while cause:
         yield cause
-        cause = cause.__cause__
+        cause = cause.__cause__ or cause.__context__  # httpcore gives its own only the latter
 
 
 def _key(server: Server) -> str:
