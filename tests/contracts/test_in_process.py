@@ -117,7 +117,7 @@ class Pair:
     def fail(self) -> None:
         job = self.job()
         actor, delay = self.choose.choice(list(Actor)), self.choose.choice([0, DELAY_MS])
-        held = json.dumps({"boundary": "editor", "message": "ü / \"x\"", "resource": "gpu"})
+        held = json.dumps({"boundary": "editor", "message": 'ü / "x"', "resource": "gpu"})
         error = self.choose.choice(['{"boundary":"seat"}', held])
         call = (job, self.step(job), self.held(job), error, actor, self.choose.choice(WORKERS))
         self.both("fail", *call, self.choose.choice([0, 0, DELAY_MS]), delay, self.cost())
