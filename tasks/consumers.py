@@ -85,8 +85,8 @@ class Pulse:
             _stop_consuming(self._consumer)
 
     def _idle(self) -> list[str]:
-        tasks = self._consumer.task_consumer
-        return [queue for queue in self._queues if tasks and not tasks.consuming_from(queue)]
+        consumed = self._consumer.app.amqp.queues.consume_from
+        return [queue for queue in self._queues if queue not in consumed]
 
     def _resume(self) -> None:
         for queue in self._idle():

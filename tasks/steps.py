@@ -19,7 +19,7 @@ from enum import StrEnum
 from types import TracebackType
 from typing import Any
 
-from director.errors import RULES, BriefError, Cancelled, DirectorError, SeatError, StoreError
+from director.errors import RULES, Actor, BriefError, Cancelled, DirectorError, SeatError, StoreError
 from director.loop import advance, begin, next_step, perform
 from director.seats import Images, RenderRequest, Request, Seat, Studio
 from director.types import Reply, Stopped, StopReason, Trajectory
@@ -407,8 +407,8 @@ def log_attempt(attempt: Attempt) -> None:
         then=attempt.refused.value if attempt.refused else None,
     )
     if error:
-        # What a seat raised is worth its traceback; storage that does not answer is not.
-        log.warning("step failed: %s", error, exc_info=None if isinstance(error, StoreError) else error, extra=about)
+        # What a seat raised is worth its traceback; what does not answer is not.
+        log.warning("step failed: %s", error, exc_info=None if error.actor is Actor.OUTAGE else error, extra=about)
     else:
         log.info("step %s", attempt.outcome, extra=about)
     if stop:

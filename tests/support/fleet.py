@@ -1,7 +1,7 @@
 """An editor worker as a fleet has many: `python -m tests.support.fleet NAME HEALTH` serves `editor.flux-krea`.
 
-HEALTH is the path of a file. While it holds "sick", every render fails at once, as on a GPU that fell off the bus. Otherwise
-a render takes a third of a second more than the sketch's, as the processor of a GPU machine is not what renders wait for.
+HEALTH is the path of a file. While it holds "sick", every render fails at once, as on a GPU that fell off the bus.
+Otherwise a render takes longer than the sketch's: on a GPU machine the processor is not what renders wait for.
 """
 
 import sys
