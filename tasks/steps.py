@@ -44,6 +44,8 @@ class StepEnd(StrEnum):
     STALE = Refusal.STALE.value
     LEASED = Refusal.LEASED.value
     EARLY = Refusal.EARLY.value
+    RESTING = Refusal.RESTING.value
+    HELD = Refusal.HELD.value
 
 
 class StepTooLong(SeatError):
@@ -60,8 +62,15 @@ class Host:
     images: Images
     studio: Studio
     send: Callable[[Hint], None]
+    worker: str = ""  # Celery's name of the program that this process belongs to; "": named after the machine
     observe: "Callable[[Attempt], None]" = lambda attempt: None  # counts what each try of a step was
+    stand_back: Callable[[], None] = lambda: None  # the worker takes no other message, until the ledger lets it
     die: Callable[[], None] = lambda: os.kill(os.getpid(), signal.SIGKILL)
+
+    @property
+    def name(self) -> str:
+        """What the ledger knows its worker by."""
+        return self.worker or self.settings.host
 
 
 def queue_of(request: Request) -> str:
@@ -110,11 +119,13 @@ def run_step(host: Host, job_id: str, n: int) -> StepEnd:
     task that called shows as failed.
     """
     try:
-        claim = host.ledger.claim(job_id, n, host.settings.host)
+        claim = host.ledger.claim(job_id, n, host.name)
     except StoreError as unreachable:
         log.warning("not claimed, to be hinted again: %s", unreachable, extra=fields(job=job_id, step=n))
         raise
     if isinstance(claim, Refusal):
+        if claim is Refusal.RESTING:
+            host.stand_back()
         return StepEnd(claim.value)
     with working(threads=True, job=job_id, step=n, nonce=claim.nonce):
         log.info("step began", extra=fields(kind=claim.kind, attempt=claim.attempt, died=claim.last_death or None))
@@ -190,11 +201,12 @@ def _run_claimed(host: Host, lease: "Lease") -> StepEnd:
         return StepEnd.REFUSED
     attempt.renders = len(reply.candidates) if reply.kind == "rendered" else 0
     after = advance(trajectory, reply)
-    result = _commit(host, attempt, after, acknowledge=claim.cancel or reply.kind == "stopped")
+    performed = reply.kind != "stopped"
+    result = _commit(host, attempt, after, acknowledge=claim.cancel or not performed, performed=performed)
     if result is CommitResult.CANCEL:
         # The cancel came while the step finished: keep its work, and stop behind it.
         after = advance(after, Stopped(reason=StopReason.CANCELLED, why=_CANCELLED))
-        result = _commit(host, attempt, after, acknowledge=True)
+        result = _commit(host, attempt, after, acknowledge=True, performed=performed)
     if result is CommitResult.REFUSED:
         return StepEnd.REFUSED
     attempt.outcome, attempt.after = "committed", after
@@ -237,7 +249,7 @@ def _reply(host: Host, lease: "Lease", job: Job, trajectory: Trajectory, request
         return Stopped(reason=StopReason.CANCELLED, why=_CANCELLED) if lease.cancel else None
 
 
-def _commit(host: Host, attempt: Attempt, after: Trajectory, acknowledge: bool) -> CommitResult:
+def _commit(host: Host, attempt: Attempt, after: Trajectory, acknowledge: bool, performed: bool) -> CommitResult:
     claim, then = attempt.claim, next_of(after)
     key = host.archive.save_snapshot(claim.job, claim.n, claim.nonce, claim.snapshot, then, after)
     return host.ledger.commit(
@@ -247,32 +259,32 @@ def _commit(host: Host, attempt: Attempt, after: Trajectory, acknowledge: bool) 
         acknowledge_cancel=acknowledge,
         summary=GoalSummary.of(after),
         cost=attempt.cost(),
+        performed=performed,
     )  # fmt: skip
 
 
 def _give_back(host: Host, attempt: Attempt, error: DirectorError) -> None:
-    """Record a failure. Who has to act decides whether it is charged."""
+    """Record a failure: the ledger decides who is charged and what is held. It may tell this worker to stand back."""
     claim, attempt.error = attempt.claim, error
     if attempt.outcome != "committed":  # it may fail behind its commit
         attempt.outcome = "failed"
-    counts = _charged(error)
-    delay = backoff_ms(host.settings, claim.attempt if counts else 1)
+    delay = backoff_ms(host.settings, 1 if isinstance(error, StoreError) else claim.attempt)
     # With the ledger out of reach too, the lease dies by itself and the step is hinted again.
     # The dead letter of a job that failed for good is filed by the reconciler.
     with suppress(StoreError):
-        cost = attempt.cost()
-        attempt.refused = host.ledger.fail(claim.job, claim.n, claim.nonce, error_json(error), counts, delay, cost)
-
-
-def _charged(error: DirectorError) -> bool:
-    rule = RULES[error.actor]
-    # Neither what is final nor what an operator must mend, with nothing to hold, may be tried for ever.
-    return rule.charged or rule.final or (error.actor is Actor.OPERATOR and not error.resource)
+        attempt.refused = host.ledger.fail(
+            claim.job, claim.n, claim.nonce, error_json(error), error.actor, host.name,
+            retry_after_ms=int(1000 * error.retry_after_s), delay_ms=delay, cost=attempt.cost(),
+        )  # fmt: skip
+        # Before the message is acknowledged, so that this worker takes no other one.
+        if isinstance(error, SeatError) and not host.ledger.standing(host.name).may_work:
+            host.stand_back()
 
 
 def backoff_ms(settings: Settings, attempt: int) -> int:
     """Milliseconds before the next attempt: doubling from the base, up to the cap."""
-    return int(1000 * min(settings.retry_cap_s, settings.retry_base_s * 2 ** (attempt - 1)))
+    doublings = min(attempt - 1, 30)  # a step that waited for an outage to end has many tries behind it
+    return int(1000 * min(settings.retry_cap_s, settings.retry_base_s * 2**doublings))
 
 
 def error_json(error: DirectorError) -> str:
@@ -395,8 +407,8 @@ def log_attempt(attempt: Attempt) -> None:
         then=attempt.refused.value if attempt.refused else None,
     )
     if error:
-        # What a seat raised is worth its traceback; storage that does not answer is not.
-        log.warning("step failed: %s", error, exc_info=None if isinstance(error, StoreError) else error, extra=about)
+        # What a seat raised is worth its traceback; what does not answer is not.
+        log.warning("step failed: %s", error, exc_info=None if error.actor is Actor.OUTAGE else error, extra=about)
     else:
         log.info("step %s", attempt.outcome, extra=about)
     if stop:

@@ -21,7 +21,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from director.errors import StoreError
+from director.errors import Actor, StoreError
+from director.types import Value
 from tasks.jobs import TERMINAL, JobStatus
 from tasks.ledger.types import (
     EVERY,
@@ -32,6 +33,7 @@ from tasks.ledger.types import (
     Entry,
     FailResult,
     Hint,
+    Hold,
     Limits,
     Next,
     Page,
@@ -41,6 +43,8 @@ from tasks.ledger.types import (
     Refusal,
     Removing,
     Renewal,
+    SickWorker,
+    Standing,
     Tallies,
     Wiped,
 )
@@ -58,6 +62,7 @@ _COST = "cost_"  # before the names of a cost in a job's hash
 
 Reply = Any  # what a script gives: a word, a number or (nested) lists of words
 T = TypeVar("T")
+V = TypeVar("V", bound=Value)
 
 
 def connect(url: str, timeout_s: float = 2.0, tries: int = 3) -> "Redis":
@@ -143,10 +148,14 @@ class Ledger:
 
     # --- steps ----------------------------------------------------------------------------------
 
-    def claim(self, job: str, n: int, holder: str) -> Claim | Refusal:
-        """Take step n. An expired lease found here counts as a lease death."""
+    def claim(self, job: str, n: int, worker: str) -> Claim | Refusal:
+        """Take step n. An expired lease found here counts as a lease death.
+
+        A worker that rests takes nothing, and of a held queue only one job at a time may be tried, now and then;
+        neither holds for a cancelled job on `control`.
+        """
         nonce = secrets.token_hex(16)
-        reply = self._run("claim", job, n, holder, nonce)
+        reply = self._run("claim", job, n, worker, nonce)
         if isinstance(reply, str):
             return Refusal[reply]
         _, kind, snapshot, created_ms, cancel, attempt, died = reply
@@ -168,12 +177,14 @@ class Ledger:
     def commit(
         self, job: str, n: int, nonce: str, snapshot: str, following: Next | None,
         status: JobStatus = JobStatus.QUEUED, stop: str = "", acknowledge_cancel: bool = False,
-        summary: GoalSummary = NO_GOALS, cost: Cost = NO_COST,
+        summary: GoalSummary = NO_GOALS, cost: Cost = NO_COST, performed: bool = True,
     ) -> CommitResult:  # fmt: skip
         """Step n is done and its snapshot stored. `following` None ends the job with `status` and `stop`.
 
         `summary` replaces that of the step before; `cost` is added, once for each nonce. So it is for a
         commit that is refused: then it counts as wasted.
+
+        `performed`: a seat did it. So what its queue needs works: a hold of the queue ends, and the worker is well.
 
         When cancel was asked for, only a commit that acknowledges it (a cancelled trajectory) applies.
         A commit resets the attempt counters and the error. A lease that ran out may still commit as
@@ -185,20 +196,23 @@ class Ledger:
             raise ValueError(f"a commit gives a following step or a terminal status, not {following!r} with {status}")
         queue, kind = (following.queue, following.kind) if following else ("", "")
         end = (status.value, stop, int(acknowledge_cancel))
-        arguments = (snapshot, queue, kind, *end, summary.model_dump_json(), _cost_argument(cost))
+        arguments = (snapshot, queue, kind, *end, summary.model_dump_json(), _cost_argument(cost), int(performed))
         return CommitResult[self._run("commit", job, n, nonce, *arguments)]
 
     def fail(
-        self, job: str, n: int, nonce: str, error: str, counts: bool, delay_ms: int, cost: Cost = NO_COST
-    ) -> FailResult:
-        """Give step n back after a failure, to be retried no sooner than `delay_ms` from now.
+        self, job: str, n: int, nonce: str, error: str, actor: Actor, worker: str,
+        retry_after_ms: int = 0, delay_ms: int = 0, cost: Cost = NO_COST,
+    ) -> FailResult:  # fmt: skip
+        """Give step n back after a failure. `cost` is added as wasted, once for each nonce, whatever the answer.
 
-        `cost` is added as wasted, once for each nonce, whatever the answer.
+        `actor` decides. SEAT and USER charge an attempt, and the step is retried after `delay_ms`; the last attempt
+        allowed makes the job FAILED. OUTAGE and OPERATOR charge nothing: if `error` names a `resource`, either the
+        worker rests or the queue is held, for `retry_after_ms` at least; otherwise (storage) the step is retried after
+        `delay_ms`. An editor that fails rests, and is quarantined if it goes on: see tasks/ledger/lua/holds.lua.
 
-        `counts` charges a seat attempt; the last one allowed makes the job FAILED. A job that was
-        asked to cancel goes to `control` at once instead of being retried or FAILED.
+        A job that was asked to cancel goes to `control` at once instead of being retried or FAILED.
         """
-        arguments = (error, int(counts), delay_ms, _cost_argument(cost))
+        arguments = (error, actor.value, worker, retry_after_ms, delay_ms, _cost_argument(cost))
         return FailResult[self._run("fail", job, n, nonce, *arguments)]
 
     # --- orders and hints -------------------------------------------------------------------------
@@ -249,13 +263,15 @@ class Ledger:
     def overdue(self, queue: str, older_than_ms: int, limit: int) -> list[Hint]:
         """Waiting steps whose hint is older than that and whose `not_before` has passed, oldest first.
 
-        Their hints count as sent now. After a failure the hint counts as never sent.
+        Their hints count as sent now. After a failure the hint counts as never sent. Of a held queue at most one, when
+        the next try is due.
         """
         return [_hint(flat) for flat in self._run("overdue", queue, older_than_ms, limit)]
 
-    def announce(self, worker: str, queues: list[str], ttl_ms: int) -> None:
-        """This worker serves these queues until `ttl_ms` from now (0: it says goodbye)."""
-        self._run("announce", worker, ttl_ms, *queues)
+    def announce(self, worker: str, queues: list[str], ttl_ms: int) -> Standing:
+        """This worker serves these queues until `ttl_ms` from now (0: it says goodbye). Gives whether it may."""
+        rest_ms, quarantined = self._run("announce", worker, ttl_ms, *queues)
+        return Standing(int(rest_ms), bool(quarantined))
 
     def served(self) -> dict[str, list[str]]:
         """Queue -> workers that serve it now."""
@@ -264,6 +280,42 @@ class Ledger:
             queue, _, worker = str(member).partition("|")
             serving.setdefault(queue, []).append(worker)
         return serving
+
+    # --- what is held, who is sick ------------------------------------------------------------------
+
+    def holds(self) -> list[Hold]:
+        """The held queues, by name."""
+        rows = [(flat, {"queue": queue, "waiting": waiting}) for queue, waiting, flat in self._run("list_holds")]
+        return sorted((_value(Hold, *row) for row in rows), key=lambda hold: hold.queue)
+
+    def expire_held(self, longest_ms: int, limit: int = 100) -> int:
+        """Make dead letters of jobs that waited on a held queue for longer than that; how many."""
+        return int(self._run("expire_held", longest_ms, limit, secrets.token_hex(16)))
+
+    def standing(self, worker: str) -> Standing:
+        rest_ms, quarantined = self._run("standing", worker)
+        return Standing(int(rest_ms), bool(quarantined))
+
+    def sick_workers(self) -> list[SickWorker]:
+        """Workers whose last steps failed, and those in quarantine, by name."""
+        rows = [(flat, {"worker": worker}) for worker, flat in self._run("list_sick")]
+        return sorted((_value(SickWorker, *row) for row in rows), key=lambda sick: sick.worker)
+
+    def quarantine(self, worker: str, why: str) -> None:
+        """The worker takes no step until `restore_worker`."""
+        self._run("quarantine", worker, why)
+
+    def restore_worker(self, worker: str) -> bool:
+        """The worker is well: it may take steps. False: nothing was noted about it."""
+        return bool(self._run("restore_worker", worker))
+
+    def canaries_due(self) -> list[str]:
+        """Quarantined workers that should try a canary now. Each is named once, until its next time."""
+        return sorted(self._run("canaries_due"))
+
+    def canary(self, worker: str, ok: bool, why: str = "") -> None:
+        """How the canary of a worker ended: a good one ends its quarantine."""
+        self._run("canary", worker, int(ok), why)
 
     # --- house-keeping ----------------------------------------------------------------------------
 
@@ -319,7 +371,10 @@ class Ledger:
     def _run(self, script: str, *arguments: str | int) -> Reply:
         """Run a script; raise Wiped when it says so."""
         limits = self.limits
-        settings = (self.clock_offset_ms, limits.lease_ttl_ms, limits.seat_attempts, limits.lease_deaths)
+        settings = (
+            self.clock_offset_ms, limits.lease_ttl_ms, limits.seat_attempts, limits.lease_deaths,
+            limits.rest_ms, limits.pause_ms, limits.pause_cap_ms, limits.canary_ms, limits.sick_after,
+        )  # fmt: skip
         reply = _reaching(lambda: self._scripts[script]([self.prefix], [*settings, *arguments]))
         if reply == "wiped":
             raise Wiped("the ledger was wiped and is not rebuilt yet", "the reconciler rebuilds it: try again")
@@ -341,7 +396,7 @@ def _sources() -> dict[str, str]:
         for file in (files("tasks.ledger") / "lua").iterdir()
         if file.name.endswith(".lua")
     }
-    common = texts.pop("common")
+    common = f"{texts.pop('common')}\n{texts.pop('holds')}"
     return {name: f"{common}\n{text}" for name, text in texts.items()}
 
 
@@ -370,9 +425,19 @@ def _or_empty(value: int | None) -> int | str:
     return "" if value is None else value
 
 
+def _row(flat: list[str]) -> dict[str, Any]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _value(kind: type[V], flat: list[str], more: dict[str, Any]) -> V:
+    """A value of what a hash says and `more`; the hash says other things too."""
+    row = _row(flat) | more
+    return kind.model_validate({name: row[name] for name in kind.model_fields if name in row})
+
+
 def _record(flat: list[str]) -> Record:
     # Of a name that comes twice the later value holds: what a script shows in place of what is stored.
-    row = dict(zip(flat[::2], flat[1::2], strict=True))
+    row = _row(flat)
     values: dict[str, Any] = {name: value for name, value in row.items() if name in _PLAIN_FIELDS}
     values["dead_letter"] = row["letter"]
     if labels := row.get("labels"):

@@ -57,7 +57,9 @@ def test_doing_says_what_a_job_does_or_waits_for(house: House, alice: httpx.Clie
     claim = house.ledger.claim(id, 0, "w1")
     assert isinstance(claim, Claim)
     assert doing() == "reading the brief"
-    house.ledger.fail(id, 0, claim.nonce, '{"boundary":"planner","message":"no JSON","fix":"retry"}', True, 60_000)
+    house.ledger.fail(
+        id, 0, claim.nonce, '{"boundary":"planner","message":"no JSON","fix":"retry"}', Actor.SEAT, "host-1", 0, 60_000
+    )
     assert doing() == "reading the brief: waiting to try again"
 
 
@@ -73,7 +75,16 @@ def test_errors_show_while_they_matter(house: House, alice: httpx.Client) -> Non
     for attempt in range(3):
         claim = house.ledger.claim(id, 0, "w1")
         assert isinstance(claim, Claim), attempt
-        house.ledger.fail(id, 0, claim.nonce, '{"boundary":"planner","message":"no JSON","fix":"ask again"}', True, 0)
+        house.ledger.fail(
+            id,
+            0,
+            claim.nonce,
+            '{"boundary":"planner","message":"no JSON","fix":"ask again"}',
+            Actor.SEAT,
+            "host-1",
+            0,
+            0,
+        )
     envelope = alice.get(f"/v1/jobs/{id}").json()
     assert envelope["status"] == "failed"
     assert envelope["error"] == {
@@ -86,7 +97,7 @@ def test_an_error_says_who_has_to_act_in_the_envelope_and_in_the_report(house: H
     claim = house.ledger.claim(id, 0, "w1")
     assert isinstance(claim, Claim)
     failed = PlannerError("401", "mend the key", actor=Actor.OPERATOR, resource="http://vlm/v1 (m)")
-    house.ledger.fail(id, 0, claim.nonce, error_json(failed), False, 0)
+    house.ledger.fail(id, 0, claim.nonce, error_json(failed), Actor.OPERATOR, "w1")
     error = {"boundary": "planner", "message": "401", "fix": "mend the key", "actor": "operator"}
     assert alice.get(f"/v1/jobs/{id}").json()["error"] == error | {"resource": "http://vlm/v1 (m)"}
     assert RULES[Actor.OPERATOR].then in alice.get(f"/v1/jobs/{id}/report").text
