@@ -229,14 +229,9 @@ def entry_of(archive: Archive, job_id: str) -> Entry | None:
 
 
 def _with_cost(archive: Archive, entry: Entry) -> Entry:
-    try:
-        attempts = archive.attempts(entry.job)
-        told = {"cost": Cost.total(attempts), "ended_ms": int(1000 * end_of(attempts))}
-    except (Corrupt, TypeError, ValueError) as broken:
-        # A number is lost, and the job must not be.
-        log.error("its cost can't be read: %s", broken, extra=fields(job=entry.job))
-        return entry
-    return entry.model_copy(update=told)
+    # What can't be read is a number lost; the job must not be.
+    attempts = archive.attempts(entry.job).records
+    return entry.model_copy(update={"cost": Cost.total(attempts), "ended_ms": int(1000 * end_of(attempts))})
 
 
 def _ordered(entry: Entry, controls: list[Control]) -> Entry:

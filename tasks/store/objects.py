@@ -22,7 +22,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from director.errors import StoreError
+from director.errors import DirectorError, StoreError
 from tasks.files import write_whole
 from tasks.settings import Settings
 
@@ -36,7 +36,27 @@ _MISSING = frozenset({"NoSuchKey", "NotFound", "404"})
 
 
 class NotFound(StoreError):
-    """The store answered, and there is no such object."""
+    """The store answered, and there is no object `key`."""
+
+    def __init__(self, message: str, fix: str = "", key: str = "") -> None:
+        super().__init__(message, fix)
+        self.args = (message, fix, key)
+        self.key = key
+
+
+class Corrupt(DirectorError):
+    """The object `key` is not what was written. Trying again won't help: it is made again, or brought back."""
+
+    boundary = "store"
+
+    def __init__(self, message: str, fix: str = "", key: str = "") -> None:
+        super().__init__(message, fix)
+        self.args = (message, fix, key)
+        self.key = key
+
+
+class Damaged(Corrupt):
+    """The picture `key` does not show what its hash says."""
 
 
 class Item(NamedTuple):
@@ -140,7 +160,7 @@ class S3Store:
             return call()
         except ClientError as error:
             if _code(error) in _MISSING:
-                raise NotFound(f"there is no {key} in bucket {self.bucket}") from error
+                raise NotFound(f"there is no {key} in bucket {self.bucket}", key=key) from error
             raise StoreError(f"S3: {key}: {error}"[:500]) from error
         except BotoCoreError as error:
             raise StoreError(f"S3: {key}: {error}"[:500], f"is {self._where} up?") from error
@@ -167,7 +187,7 @@ class FolderStore:
         with self._reaching(key):
             path = self._path(key)
             if not path.is_file():
-                raise NotFound(f"there is no {key} in {self._root}")
+                raise NotFound(f"there is no {key} in {self._root}", key=key)
             return path.read_bytes()
 
     def put(self, key: str, data: bytes) -> None:
@@ -212,7 +232,7 @@ class FolderStore:
                 raise NotADirectoryError(errno.ENOTDIR, "not a folder", str(self._root))
             yield
         except FileNotFoundError as error:  # deleted between two looks at it
-            raise NotFound(f"there is no {key} in {self._root}") from error
+            raise NotFound(f"there is no {key} in {self._root}", key=key) from error
         except OSError as error:
             raise StoreError(f"{self._root}: {key}: {error.strerror}") from error
 
