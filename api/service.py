@@ -34,11 +34,11 @@ from director.loop import begin
 from director.seats import STEP_KINDS
 from director.state import State
 from director.types import StopReason, Trajectory
+from tasks.entries import new_entry
 from tasks.jobs import Job, JobId, JobStatus
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.types import CONTROL, Cursor, Hint, Query, Record, Wiped
 from tasks.reconcile import entry_of, requeue
-from tasks.steps import new_entry
 from tasks.store import Archive, Images, clean_upload
 from tasks.store.png_metadata import metadata_text
 from tasks.summary import Cost as Counted

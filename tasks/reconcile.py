@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from director.errors import StoreError
+from tasks.entries import new_entry, status_of
 from tasks.jobs import TERMINAL, JobStatus
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.types import Entry, Hint, Record
 from tasks.logs import fields
+from tasks.rewind import belongs
 from tasks.settings import Settings
-from tasks.steps import new_entry, status_of
 from tasks.store import Archive, Control, Corrupt
 from tasks.summary import Cost, GoalSummary, end_of
 
@@ -216,7 +217,10 @@ def entry_of(archive: Archive, job_id: str) -> Entry | None:
     if job is None:
         return None
     entry = _with_cost(archive, new_entry(job))
-    if key := archive.latest(job_id):
+    controls = archive.controls(job_id)
+    rewound = next((control.nonce for control in controls if control.kind == "rewind"), "")
+    entry = entry.model_copy(update={"rewound": rewound})
+    if key := archive.latest(job_id, fits=lambda snapshot: belongs(job, snapshot)):
         snapshot = archive.load_snapshot(key)
         stop = snapshot.trajectory.stop
         if (stop is None) == (snapshot.next is None):
@@ -225,12 +229,12 @@ def entry_of(archive: Archive, job_id: str) -> Entry | None:
         summary = GoalSummary.of(snapshot.trajectory)
         after = {"step": snapshot.n + 1, "snapshot": key, "next": snapshot.next, "summary": summary}
         entry = entry.model_copy(update={**after, "status": status_of(stop), "stop": reason})
-    return entry if entry.next is None else _ordered(entry, archive.controls(job_id))
+    return entry if entry.next is None else _ordered(entry, controls)
 
 
 def _with_cost(archive: Archive, entry: Entry) -> Entry:
     # What can't be read is a number lost; the job must not be.
-    attempts = archive.attempts(entry.job).records
+    attempts = archive.attempts(entry.job)
     return entry.model_copy(update={"cost": Cost.total(attempts), "ended_ms": int(1000 * end_of(attempts))})
 
 

@@ -41,6 +41,7 @@ from tasks.ledger.types import (
     Refusal,
     Removing,
     Renewal,
+    RewindResult,
     Tallies,
     Wiped,
 )
@@ -149,7 +150,7 @@ class Ledger:
         reply = self._run("claim", job, n, holder, nonce)
         if isinstance(reply, str):
             return Refusal[reply]
-        _, kind, snapshot, created_ms, cancel, attempt, died = reply
+        _, kind, snapshot, created_ms, cancel, attempt, died, now_ms = reply
         return Claim(
             job=job,
             n=n,
@@ -160,6 +161,7 @@ class Ledger:
             cancel=cancel == "1",
             attempt=int(attempt),
             last_death=died == "1",
+            now_ms=int(now_ms),
         )
 
     def renew(self, job: str, n: int, nonce: str) -> Renewal:
@@ -200,6 +202,17 @@ class Ledger:
         """
         arguments = (error, int(counts), delay_ms, _cost_argument(cost))
         return FailResult[self._run("fail", job, n, nonce, *arguments)]
+
+    def rewind(
+        self, job: str, n: int, nonce: str, to: int | None, snapshot: str, following: Next | None,
+        summary: GoalSummary, error: str, cost: Cost = NO_COST,
+    ) -> RewindResult:  # fmt: skip
+        """An object that step n needs is lost. The job goes back to step `to`, which makes it again, behind `snapshot`;
+        once a job. `to` None, or a second time: it is a dead letter. Nobody is charged; the hint counts as sent now.
+        """
+        queue, kind = (following.queue, following.kind) if following else ("", "")
+        back = ("" if to is None else to, snapshot, queue, kind, summary.model_dump_json())
+        return RewindResult[self._run("rewind", job, n, nonce, error, _cost_argument(cost), *back)]
 
     # --- orders and hints -------------------------------------------------------------------------
 
@@ -358,6 +371,7 @@ def _entry_arguments(entry: Entry) -> tuple[str | int, ...]:
         entry.job, entry.owner, entry.title, entry.created_ms, entry.priority, entry.step, entry.snapshot,
         queue, kind, entry.status.value, entry.stop, int(entry.cancel), entry.error, entry.dead_letter,
         ",".join(entry.labels), entry.summary.model_dump_json(), _cost_argument(entry.cost), entry.ended_ms,
+        entry.rewound,
     )  # fmt: skip
 
 

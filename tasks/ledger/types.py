@@ -74,6 +74,7 @@ class Entry(Value):
     status: JobStatus = JobStatus.QUEUED
     stop: str = ""
     cancel: bool = False
+    rewound: str = ""  # nonce of the try that went back because an object was lost; "": none did
     error: str = ""
     dead_letter: str = ""  # FAILED only: nonce of the attempt that was the last one allowed
     labels: tuple[str, ...] = ()
@@ -164,6 +165,7 @@ class Claim(Value):
     cancel: bool
     attempt: int  # 1 for the first try of this step
     last_death: bool  # the holder before this one died
+    now_ms: int  # the server's clock, which decides what time is up
 
 
 class Refusal(StrEnum):
@@ -192,6 +194,13 @@ class CommitResult(StrEnum):
 class FailResult(StrEnum):
     RETRY = "retry"
     DEAD = "dead"
+    REFUSED = "refused"
+
+
+class RewindResult(StrEnum):
+    REWOUND = "rewound"
+    DEAD = "dead"  # nothing can make the object again, or the job went back once before
+    CANCEL = "cancel"  # cancel was asked for: it waits on `control`
     REFUSED = "refused"
 
 

@@ -316,7 +316,11 @@ class Archive:
         """`record` is JSON: whatever is no function of the step's inputs."""
         self._store.put(f"jobs/{job}/attempts/{n:04d}-{nonce}.json", _dump(record))
 
-    def attempts(self, job: str) -> Attempts:
+    def attempts(self, job: str) -> list[dict[str, Any]]:
+        """The attempt records that can be read, by step."""
+        return self.read_attempts(job).records
+
+    def read_attempts(self, job: str) -> Attempts:
         """What `save_attempt` was given. A record that can't be read is left out, and named."""
         keys = self._store.list(f"jobs/{job}/attempts/")
         found = Attempts([], [])

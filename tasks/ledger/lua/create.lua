@@ -1,8 +1,8 @@
 -- arg: mode ('create' or 'restore'), rebuild holder, id, owner, title, created_ms, priority, step, snapshot,
--- queue ('' when ended), kind, status, stop, cancel, error, dead_letter, labels, summary, cost, ended_ms.
+-- queue ('' when ended), kind, status, stop, cancel, error, dead_letter, labels, summary, cost, ended_ms, rewound.
 -- Gives created, present, wiped, removing or unlocked.
 local mode, holder, id, owner, title, created, priority, step, snapshot, queue, kind, status, stop, cancel, why,
-  dead_letter, labels, summary, cost, ended = unpack(arg)
+  dead_letter, labels, summary, cost, ended, rewound = unpack(arg)
 if mode == 'create' then
   if wiped() then return 'wiped' end
 elseif not wiped() or rebuilder() ~= holder then
@@ -13,7 +13,7 @@ if redis.call('EXISTS', prefix .. 'removing:' .. id) == 1 then return 'removing'
 set(id, 'job', id, 'owner', owner, 'title', title, 'created_ms', created, 'priority', priority, 'step', step,
   'snapshot', snapshot, 'queue', queue, 'kind', kind, 'status', status, 'stop', stop, 'cancel', cancel, 'error', why,
   'letter', dead_letter, 'labels', labels, 'facts', summary, 'ended_ms', 0, 'not_before_ms', 0, 'hinted_ms', 0,
-  'nonce', '', 'holder', '', 'lease_ms', 0, 'last_step', '', 'last_nonce', '', 'charged', '')
+  'nonce', '', 'holder', '', 'lease_ms', 0, 'last_step', '', 'last_nonce', '', 'charged', '', 'rewound', rewound)
 reset_counters(id)
 charge(id, 'restored', cost, false)
 redis.call('ZADD', prefix .. 'created', created, id)
