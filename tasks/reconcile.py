@@ -77,7 +77,7 @@ class Reconciler:
         """One pass; False when a part of it could not be done now."""
         if not self._tried(self._ensure_epoch):
             return False
-        done = [self._tried(part) for part in (self.reap, self.rehint, self.file_dead_letters)]
+        done = [self._tried(part) for part in (self.reap, self.rehint, self.file_dead_letters, self.mend)]
         if time.monotonic() >= self._next_audit:
             self._next_audit = time.monotonic() + self.settings.audit_every_s
             done.append(self._tried(self.audit))
@@ -177,6 +177,11 @@ class Reconciler:
             about = {"n": record.step, "error": record.error, "at": record.ended_ms / 1000}
             self.archive.save_control(record.job, "dead", record.dead_letter, about)
             self.ledger.file_dead_letter(record.job, record.dead_letter)
+
+    def mend(self) -> None:
+        """Enter the jobs again whose record in the ledger could not be read."""
+        for job in self.ledger.broken():
+            self._adopt(job)
 
     def audit(self) -> None:
         """Compare storage and ledger: finish submits that broke off, and ends whose mark stayed."""

@@ -9,6 +9,7 @@ the keys. Redis runs a script as one step, so no two workers can both claim a st
 win.
 """
 
+import logging
 import secrets
 from collections.abc import Callable
 from functools import cache
@@ -45,7 +46,10 @@ from tasks.ledger.types import (
     Tallies,
     Wiped,
 )
+from tasks.logs import fields
 from tasks.summary import NO_COST, NO_GOALS, Cost, GoalSummary
+
+log = logging.getLogger(__name__)
 
 PREFIX = "vd:"
 _LIMITS = Limits()
@@ -125,8 +129,9 @@ class Ledger:
         return reply == "created"
 
     def get(self, job: str) -> Record | None:
+        """None too for a job whose record can't be read: it is set aside."""
         flat = self._run("get", job)
-        return _record(flat) if flat else None
+        return next(iter(self._records([flat])), None) if flat else None
 
     def jobs(self, query: Query = EVERY, limit: int = 100, behind: Cursor | None = None) -> Page:
         """The newest first; those with the same time by falling id."""
@@ -136,7 +141,7 @@ class Ledger:
             place = (query.owner or "", _or_empty(query.after_ms), _or_empty(query.before_ms), *cursor)
             wanted = (",".join(query.statuses), *query.labels)
             (created_ms, job), *found = self._run("jobs", *place, limit - len(records), _LOOK_LIMIT, *wanted)
-            records += [_record(flat) for flat in found]
+            records += self._records(found)
             behind = Cursor(int(created_ms), job) if job else None
             if behind is None or len(records) == limit:
                 break
@@ -221,7 +226,7 @@ class Ledger:
 
         A job past its lease-death cap becomes FAILED; one that was asked to cancel goes to `control`.
         """
-        return [_record(flat) for flat in self._run("reap", _REAP_LIMIT)]
+        return self._records(self._run("reap", _REAP_LIMIT))
 
     def cancel(self, job: str) -> Hint | None:
         """Ask for cancel. Without a live lease the step moves to the `control` queue: gives that hint.
@@ -292,7 +297,7 @@ class Ledger:
 
     def dead_letters(self, limit: int = 100) -> list[Record]:
         """Jobs that became FAILED and whose dead letter is not filed yet."""
-        return [_record(flat) for flat in self._run("dead_letters", limit)]
+        return self._records(self._run("dead_letters", limit))
 
     def file_dead_letter(self, job: str, dead_letter: str) -> None:
         """The dead letter is in object storage."""
@@ -301,6 +306,10 @@ class Ledger:
     def forget(self, older_than_ms: int, limit: int = 100) -> int:
         """Drop jobs whose trajectory ended more than that long ago; how many. Dead letters stay; S3 keeps all."""
         return int(self._run("forget", older_than_ms, limit))
+
+    def broken(self) -> list[str]:
+        """The jobs whose record could not be read and was set aside, until they are entered again from storage."""
+        return sorted(self._run("broken"))
 
     # --- after a wipe -----------------------------------------------------------------------------
 
@@ -328,6 +337,18 @@ class Ledger:
         if not self._run("open_epoch", holder, epoch):
             raise StoreError(f"{holder} does not hold the rebuild lock")
         return epoch
+
+    def _records(self, flats: list[list[str]]) -> list[Record]:
+        """Those that can be read; each of the others is set aside, so that it stops nothing but its own job."""
+        records: list[Record] = []
+        for flat in flats:
+            try:
+                records.append(_record(flat))
+            except (ValueError, KeyError) as unreadable:
+                job = flat[-1]  # `view` ends with it
+                log.error("a job's record can't be read and is set aside: %s", unreadable, extra=fields(job=job))
+                self._run("set_aside", job)
+        return records
 
     def _run(self, script: str, *arguments: str | int) -> Reply:
         """Run a script; raise Wiped when it says so."""

@@ -2,7 +2,7 @@
 if wiped() then return 'wiped' end
 local id, n, holder, nonce = unpack(arg)
 local status, step, lease, owned_by, not_before = fields(id, 'status', 'step', 'lease_ms', 'nonce', 'not_before_ms')
-if not status then return 'UNKNOWN' end
+if not status or broken(id) then return 'UNKNOWN' end
 if status ~= 'queued' and status ~= 'running' then return 'ENDED' end
 if step ~= n then return 'STALE' end
 if status == 'running' and owned_by ~= nonce then
