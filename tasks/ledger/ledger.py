@@ -19,7 +19,7 @@ from typing import Any, Self, TypeVar, cast
 from redis import Redis
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
 from director.errors import StoreError
@@ -334,9 +334,42 @@ class Ledger:
     def open_epoch(self, holder: str) -> str:
         """The rebuild is complete: serve again. Raises StoreError if `holder` lost the lock."""
         epoch = secrets.token_hex(16)
-        if not self._run("open_epoch", holder, epoch):
+        if not self._run("open_epoch", holder, epoch, self._server()):
             raise StoreError(f"{holder} does not hold the rebuild lock")
         return epoch
+
+    # --- after a copy came back ---------------------------------------------------------------------
+
+    def unsettled(self) -> str | None:
+        """The server's replication id, if the jobs were not compared with storage since it has that one.
+
+        It changes at each start of the server and when a replica is promoted: what is remembered may be some time old.
+        """
+        server = self._server()
+        known = _reaching(lambda: cast("str | None", self._redis.get(f"{self.prefix}server")))
+        return server if server != (known or "") else None
+
+    def settled(self, server: str) -> None:
+        """All jobs were compared with storage."""
+        self._run("settled", server)
+
+    def replace(self, entry: Entry, step: int) -> bool:
+        """Put `entry` in place of a record that stands at `step`. False: it stands elsewhere, or is leased."""
+        return self._run("create", "behind", step, *_entry_arguments(entry)) == "created"
+
+    def drop(self, job: str) -> bool:
+        """Drop a job, whatever its status. False: somebody holds its lease."""
+        return bool(self._run("drop", job))
+
+    def _server(self) -> str:
+        """Its replication id; empty where it does not tell."""
+        try:
+            told = _reaching(lambda: self._redis.info("replication"))
+        except StoreError as error:
+            if isinstance(error.__cause__, ResponseError):
+                return ""
+            raise
+        return str(told.get("master_replid", ""))
 
     def _records(self, flats: list[list[str]]) -> list[Record]:
         """Those that can be read; each of the others is set aside, so that it stops nothing but its own job."""

@@ -110,6 +110,7 @@ class Record(Value):
     not_before_ms: int
     hinted_ms: int
     holder: str  # host of the live lease, "" if none
+    rewound: str = ""  # nonce of the try that went back because an object was lost
     dead_letter: str  # FAILED only: names the control objects `dead-<dead_letter>` and `requeue-<dead_letter>`
     labels: tuple[str, ...] = ()
     summary: GoalSummary = NO_GOALS  # as of the snapshot

@@ -143,7 +143,7 @@ class Archive:
         """The jobs that were deleted, until `visiondirector gc` drops the note."""
         return [key.removeprefix("deleted/") for key in self._store.list("deleted/")]
 
-    def was_deleted(self, job: str, created_ms: int) -> bool:
+    def was_deleted(self, job: str, created_ms: int | None = None) -> bool:
         """True for the job that was submitted then; another one of the same id may have come since."""
         key = f"deleted/{job}"
         try:
@@ -152,7 +152,7 @@ class Archive:
             return False
         except Corrupt:
             return True
-        return note.get("created_ms") in (None, created_ms)
+        return None in (created_ms, note.get("created_ms")) or note["created_ms"] == created_ms
 
     def left_over(self, job: str) -> bool:
         """True when anything of the job is stored."""

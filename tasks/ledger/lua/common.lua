@@ -50,8 +50,8 @@ local function set(id, ...)
   redis.call('HSET', job_key(id), ...)
 end
 
--- Take a job whose record can't be used out of everything. Storage knows it: the reconciler enters it again.
-local function set_aside(id)
+-- Take a job out of everything that names it; its record stays.
+local function take_out(id)
   local owner = fields(id, 'owner')
   for _, queue in ipairs(redis.call('SMEMBERS', prefix .. 'queues')) do
     for _, set_name in ipairs({'waiting:', 'delayed:', 'leased:'}) do
@@ -66,6 +66,11 @@ local function set_aside(id)
     redis.call('ZREM', prefix .. 'owner:' .. owner, id)
     redis.call('ZREM', prefix .. 'active:' .. owner, id)
   end
+end
+
+-- The record can't be used. Storage knows the job: the reconciler enters it again.
+local function set_aside(id)
+  take_out(id)
   if redis.call('EXISTS', job_key(id)) == 1 then
     redis.call('RENAME', job_key(id), prefix .. 'broken:' .. id)
     redis.call('EXPIRE', prefix .. 'broken:' .. id, 30 * 86400)

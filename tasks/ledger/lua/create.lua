@@ -1,11 +1,18 @@
--- arg: mode ('create' or 'restore'), rebuild holder, id, owner, title, created_ms, priority, step, snapshot,
+-- arg: mode, its condition, id, owner, title, created_ms, priority, step, snapshot,
 -- queue ('' when ended), kind, status, stop, cancel, error, dead_letter, labels, summary, cost, ended_ms, rewound.
--- Gives created, present, wiped, removing or unlocked.
-local mode, holder, id, owner, title, created, priority, step, snapshot, queue, kind, status, stop, cancel, why,
+-- Modes: create; restore: by the holder of the rebuild lock; behind: in place of a record that nobody holds a lease of
+-- and that stands at the given step. Gives created, present, wiped, removing, unlocked or busy.
+local mode, condition, id, owner, title, created, priority, step, snapshot, queue, kind, status, stop, cancel, why,
   dead_letter, labels, summary, cost, ended, rewound = unpack(arg)
 if mode == 'create' then
   if wiped() then return 'wiped' end
-elseif not wiped() or rebuilder() ~= holder then
+elseif mode == 'behind' then
+  if wiped() then return 'wiped' end
+  local standing, at, lease = fields(id, 'status', 'step', 'lease_ms')
+  if at ~= condition or (standing == 'running' and tonumber(lease) > now) then return 'busy' end
+  take_out(id)
+  redis.call('DEL', job_key(id))
+elseif not wiped() or rebuilder() ~= condition then
   return 'unlocked'
 end
 if redis.call('EXISTS', job_key(id)) == 1 then return 'present' end
