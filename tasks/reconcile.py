@@ -71,6 +71,7 @@ class Reconciler:
     _next_audit: float = 0.0
     _doubtful: set[str] = field(default_factory=set[str])  # not compared with storage yet
     _server: str = ""
+    _marked: bool = False
 
     def run(self, stop: threading.Event) -> None:
         """Pass after pass until `stop` is set."""
@@ -82,6 +83,8 @@ class Reconciler:
         """One pass; False when a part of it could not be done now."""
         if not self._tried(self._ensure_epoch):
             return False
+        if not self._marked:
+            self._marked = self._tried(self.archive.mark)
         parts = (self.compare, self.reap, self.rehint, self.file_dead_letters, self.mend)
         done = [self._tried(part) for part in parts]
         if time.monotonic() >= self._next_audit:

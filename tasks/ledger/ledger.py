@@ -20,6 +20,7 @@ from redis import Redis
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from director.errors import StoreError
@@ -33,6 +34,7 @@ from tasks.ledger.types import (
     Entry,
     FailResult,
     Hint,
+    Keeping,
     Limits,
     Next,
     Page,
@@ -66,10 +68,10 @@ T = TypeVar("T")
 
 
 def connect(url: str, timeout_s: float = 2.0, tries: int = 3) -> "Redis":
-    """A client that gives up on a silent server after about `timeout_s`, well within a lease.
+    """A client that gives up on a silent server after about twice `timeout_s`, well within a lease.
 
-    A connection that breaks, or a server that still loads, is tried `tries` times. So a script may
-    run twice when an answer is lost; each is written so that this does no harm.
+    A connection that breaks, or a server that still loads, is tried `tries` times; a server that is silent is asked
+    twice (`_twice`). So a script may run twice when an answer is lost; each is written so that this does no harm.
     """
     return Redis.from_url(  # pyright: ignore[reportUnknownMemberType]  (redis-py types its options as Unknown)
         url,
@@ -248,6 +250,15 @@ class Ledger:
         """
         return bool(self._run("remove", job, REMOVING_MS))
 
+    def ready(self) -> bool:
+        """It has an epoch, and takes writes: a full server still answers questions."""
+        return bool(self._run("ready"))
+
+    def keeping(self) -> Keeping:
+        """How the server keeps what it is told; empty words where it does not tell."""
+        memory, persistence = self._told("memory"), self._told("persistence")
+        return Keeping(str(memory.get("maxmemory_policy", "")), str(persistence.get("aof_enabled", "1")) == "1")
+
     def removed(self, job: str) -> None:
         """The job's objects are gone: its id is free again."""
         self._run("removed", job)
@@ -363,13 +374,16 @@ class Ledger:
 
     def _server(self) -> str:
         """Its replication id; empty where it does not tell."""
+        return str(self._told("replication").get("master_replid", ""))
+
+    def _told(self, section: str) -> dict[str, Any]:
+        """What the server tells of itself; nothing where it may not."""
         try:
-            told = _reaching(lambda: self._redis.info("replication"))
+            return _reaching(lambda: self._redis.info(section))
         except StoreError as error:
             if isinstance(error.__cause__, ResponseError):
-                return ""
+                return {}
             raise
-        return str(told.get("master_replid", ""))
 
     def _records(self, flats: list[list[str]]) -> list[Record]:
         """Those that can be read; each of the others is set aside, so that it stops nothing but its own job."""
@@ -387,7 +401,7 @@ class Ledger:
         """Run a script; raise Wiped when it says so."""
         limits = self.limits
         settings = (self.clock_offset_ms, limits.lease_ttl_ms, limits.seat_attempts, limits.lease_deaths)
-        reply = _reaching(lambda: self._scripts[script]([self.prefix], [*settings, *arguments]))
+        reply = _reaching(lambda: _twice(lambda: self._scripts[script]([self.prefix], [*settings, *arguments])))
         if reply == "wiped":
             raise Wiped("the ledger was wiped and is not rebuilt yet", "the reconciler rebuilds it: try again")
         return reply
@@ -410,6 +424,14 @@ def _sources() -> dict[str, str]:
     }
     common = texts.pop("common")
     return {name: f"{common}\n{text}" for name, text in texts.items()}
+
+
+def _twice(call: Callable[[], T]) -> T:
+    """Again when the answer did not come in time: the server may have been busy for a moment."""
+    try:
+        return call()
+    except RedisTimeoutError:
+        return call()
 
 
 def _reaching(call: Callable[[], T]) -> T:

@@ -154,6 +154,22 @@ class Page(NamedTuple):
     following: Cursor | None
 
 
+class Keeping(NamedTuple):
+    """How a server keeps what it is told."""
+
+    policy: str  # what it drops when its memory is full; "" where it does not tell
+    appends: bool  # it writes each change to a file
+
+    @property
+    def evicts(self) -> bool:
+        """True when it may drop jobs."""
+        return self.policy not in {"", "noeviction"}
+
+    @property
+    def warning(self) -> str:
+        return "" if self.appends else "it keeps no append-only file: each restart forgets the last changes"
+
+
 class Claim(Value):
     """The right to run step `n`, until the lease dies."""
 

@@ -28,6 +28,7 @@ from director.types import Trajectory, Value
 from tasks.jobs import Job
 from tasks.ledger.types import Next
 from tasks.logs import fields
+from tasks.store.marker import mark
 from tasks.store.objects import Corrupt, NotFound, Store
 from tasks.store.recent import Recent
 from tasks.summary import Cost, end_of
@@ -83,6 +84,14 @@ class Archive:
         self._written = Recent[Snapshot](32)  # the process that ran a step is often asked for the next one
         # A job.json is written once, and every step asks for it.
         self._known_job = lru_cache(maxsize=256)(self._load_job)
+
+    def mark(self) -> None:
+        """Say that what lies here is ours."""
+        mark(self._store)
+
+    def try_write(self) -> None:
+        """Raises StoreError when nothing can be written."""
+        self._store.put("ready/check.txt", b"ok\n")
 
     # --- jobs -----------------------------------------------------------------------------------
 

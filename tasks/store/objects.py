@@ -94,10 +94,14 @@ class Store(Protocol):
 
 
 class S3Store:
-    """One bucket of an S3 service; it is made when missing. Safe for threads; make one in each process."""
+    """What lies under `s3_prefix` in one bucket of an S3 service; the bucket is made when missing.
+
+    Safe for threads; make one in each process.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.bucket = settings.s3_bucket
+        self._prefix = settings.s3_prefix
         self._region = settings.s3_region
         self._where = settings.s3_endpoint or "AWS S3"
         self._s3: S3Client = _session().client(  # pyright: ignore[reportUnknownMemberType]  (stubs know S3 only)
@@ -114,16 +118,17 @@ class S3Store:
         self._s3.close()
 
     def get(self, key: str) -> bytes:
-        return self._ask(key, lambda: self._s3.get_object(Bucket=self.bucket, Key=key)["Body"].read())
+        return self._ask(key, lambda: self._s3.get_object(Bucket=self.bucket, Key=self._prefix + key)["Body"].read())
 
     def put(self, key: str, data: bytes) -> None:
         _check(key)
         kind = mimetypes.guess_type(key)[0] or "application/octet-stream"
-        self._ask(key, lambda: self._s3.put_object(Bucket=self.bucket, Key=key, Body=data, ContentType=kind))
+        place = self._prefix + key
+        self._ask(key, lambda: self._s3.put_object(Bucket=self.bucket, Key=place, Body=data, ContentType=kind))
 
     def exists(self, key: str) -> bool:
         try:
-            self._ask(key, lambda: self._s3.head_object(Bucket=self.bucket, Key=key))
+            self._ask(key, lambda: self._s3.head_object(Bucket=self.bucket, Key=self._prefix + key))
         except NotFound:
             return False
         return True
@@ -136,18 +141,21 @@ class S3Store:
         while True:
             for found in page.get("Contents", []):
                 modified = found.get("LastModified")
-                yield Item(found.get("Key", ""), found.get("Size", 0), modified.timestamp() if modified else 0.0)
+                key = found.get("Key", "").removeprefix(self._prefix)
+                yield Item(key, found.get("Size", 0), modified.timestamp() if modified else 0.0)
             if not (token := page.get("NextContinuationToken", "")):
                 return
             page = self._page(prefix, token)
 
     def _page(self, prefix: str, token: str) -> "ListObjectsV2OutputTypeDef":
         more: Any = {"ContinuationToken": token} if token else {}
-        return self._ask(prefix, lambda: self._s3.list_objects_v2(Bucket=self.bucket, Prefix=prefix, **more))
+        return self._ask(
+            prefix, lambda: self._s3.list_objects_v2(Bucket=self.bucket, Prefix=self._prefix + prefix, **more)
+        )
 
     def delete(self, key: str) -> None:
         with suppress(NotFound):
-            self._ask(key, lambda: self._s3.delete_object(Bucket=self.bucket, Key=key))
+            self._ask(key, lambda: self._s3.delete_object(Bucket=self.bucket, Key=self._prefix + key))
 
     def _ask(self, key: str, call: Callable[[], T]) -> T:
         try:

@@ -174,14 +174,17 @@ def _comparable(answer: Any) -> Any:
     if isinstance(answer, Claim):
         return answer.model_dump(exclude={"nonce", "now_ms"})
     if isinstance(answer, Record):
-        values = answer.model_dump(exclude={"hinted_ms", "not_before_ms", "ended_ms", "dead_letter", "error"})
+        values = answer.model_dump(
+            exclude={"hinted_ms", "not_before_ms", "ended_ms", "dead_letter", "rewound", "error"}
+        )
         times = {
             "hinted": answer.hinted_ms > 0,
             "delayed": answer.not_before_ms > 0,
             "ended": answer.ended_ms > 0,
         }
         error = json.loads(answer.error) if answer.error else None
-        return {**values, **times, "dead_letter": bool(answer.dead_letter), "error": error}
+        letters = {"dead_letter": bool(answer.dead_letter), "rewound": bool(answer.rewound)}
+        return {**values, **times, **letters, "error": error}
     return answer
 
 

@@ -19,6 +19,7 @@
 -- <prefix>broken                hash: jobs whose record could not be used, by when it was set aside
 -- <prefix>broken:<id>           hash: such a record, for a while
 -- <prefix>server                string: the server's replication id when all jobs were last known to be right
+-- <prefix>ready                 string, for a while: written to see whether the server takes writes
 -- <prefix>epoch                 string: absent means wiped
 -- <prefix>rebuild               hash: holder of the rebuild lock, and until when
 local prefix = KEYS[1]
