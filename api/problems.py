@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from director.errors import BriefError, StoreError
 from director.types import public_names
 from tasks.ledger.types import Wiped
-from tasks.store import NotFound
+from tasks.store import Corrupt, NotFound
 
 log = logging.getLogger("visiondirector.api")
 
@@ -83,8 +83,7 @@ def invalid(field: str, message: str, fix: str = "", status: int = 422) -> Probl
 def unavailable(error: StoreError) -> Problem:
     """The problem of a backend that does not answer, or of stored data that is missing."""
     if isinstance(error, NotFound):
-        log.error("missing %s", error)
-        return Problem(500, "missing", "Something that was stored is missing", "It has been logged.")
+        return lost(error)
     wiped = isinstance(error, Wiped)
     title = "The ledger is being rebuilt" if wiped else "Storage or the ledger is out of reach"
     # The text of the error may name hosts and keys: it is logged and not sent.
@@ -92,6 +91,16 @@ def unavailable(error: StoreError) -> Problem:
     return Problem(
         503, "unavailable", title, "Nothing is lost: send the same request again in a moment.",
         headers={"Retry-After": str(RETRY_SECONDS)},
+    )  # fmt: skip
+
+
+def lost(error: NotFound | Corrupt) -> Problem:
+    """The problem of a stored object that is gone, or is not what was written. A key holds ids and hashes only."""
+    what = "is not stored any more" if isinstance(error, NotFound) else "is not what was stored under this name"
+    log.error("lost: %s", error)
+    return Problem(
+        410, "lost", "Something that was stored is lost",
+        f"{error.key or 'an object'} {what}. A job that still runs makes it again, if it can.",
     )  # fmt: skip
 
 
@@ -105,6 +114,10 @@ def install(app: FastAPI) -> None:
     async def on_store(request: Request, error: Exception) -> Response:
         assert isinstance(error, StoreError)
         return unavailable(error).response(request.url.path)
+
+    async def on_corrupt(request: Request, error: Exception) -> Response:
+        assert isinstance(error, Corrupt)
+        return lost(error).response(request.url.path)
 
     async def on_brief(request: Request, error: Exception) -> Response:
         assert isinstance(error, BriefError)
@@ -128,6 +141,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Problem, on_problem)
     app.add_exception_handler(RequestValidationError, on_parameters)
     app.add_exception_handler(StoreError, on_store)
+    app.add_exception_handler(Corrupt, on_corrupt)
     app.add_exception_handler(BriefError, on_brief)
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(Exception, on_fault)

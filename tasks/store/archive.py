@@ -20,7 +20,7 @@ import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar, cast
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, cast
 
 from pydantic import Field, ValidationError
 
@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 LARGE_SNAPSHOT = 100_000  # bytes; a larger one is stored, and a warning logged
 _READERS = 4  # attempt records at once
 V = TypeVar("V", bound=Value)
+T = TypeVar("T")
 ControlKind = Literal["cancel", "dead", "requeue", "rewind"]
 _STEP = re.compile(r"(\d{4,})-([0-9a-f]+)\.json")
 _CONTROL = re.compile(r"(cancel|dead|requeue|rewind)-([0-9a-f]+)\.json")
@@ -64,10 +65,10 @@ class Control(Value):
     record: dict[str, Any]
 
 
-class Attempts(NamedTuple):
+class Attempts(NamedTuple, Generic[T]):
     """The attempt records of a job by step, and the keys of those that can't be read."""
 
-    records: list[dict[str, Any]]
+    records: list[T]
     unreadable: list[str]
 
 
@@ -327,12 +328,12 @@ class Archive:
 
     def attempts(self, job: str) -> list[dict[str, Any]]:
         """The attempt records that can be read, by step."""
-        return self.read_attempts(job).records
+        return self.read_attempts(job, dict[str, Any]).records
 
-    def read_attempts(self, job: str) -> Attempts:
+    def read_attempts(self, job: str, parse: Callable[[dict[str, Any]], T]) -> Attempts[T]:
         """What `save_attempt` was given. A record that can't be read is left out, and named."""
         keys = self._store.list(f"jobs/{job}/attempts/")
-        found = Attempts([], [])
+        found = Attempts[T]([], [])
         # The time goes into waiting for S3.
         with ThreadPoolExecutor(_READERS, "attempts") as readers:
             for key, data in zip(keys, readers.map(self._record, keys), strict=True):
@@ -340,11 +341,12 @@ class Archive:
                     record = _parsed(key, data)
                     Cost.total([record])
                     end_of([record])
+                    parsed = parse(record)
                 except (Corrupt, AttributeError, TypeError, ValueError) as broken:
                     log.error("an attempt record can't be read: %s: %s", key, broken, extra=fields(job=job))
                     found.unreadable.append(key)
                 else:
-                    found.records.append(record)
+                    found.records.append(parsed)
         return found
 
     def _record(self, key: str) -> bytes:

@@ -252,7 +252,7 @@ class TestBadRecords:
         archive.save_attempt(job.id, 1, "bb", {"seconds": 1.5})
         bad = f"jobs/{job.id}/attempts/0000-aa.json"
         store.put(bad, data)
-        assert archive.read_attempts(job.id) == ([{"seconds": 1.5}], [bad])
+        assert archive.read_attempts(job.id, dict) == ([{"seconds": 1.5}], [bad])
         assert archive.attempts(job.id) == [{"seconds": 1.5}]
 
     def test_the_job_json_of_another_job_is_corrupt(self, store: FolderStore, archive: Archive) -> None:
