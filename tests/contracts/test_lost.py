@@ -2,6 +2,8 @@
 
 import json
 import threading
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from director.types import Brief, Rendered
 from tasks.jobs import JobStatus
 from tasks.reconcile import entry_of
 from tasks.steps import StepEnd, run_step
-from tasks.store import Archive, Corrupt, Damaged, FolderStore, Images, NotFound
+from tasks.store import Archive, Corrupt, Damaged, FolderStore, Images, NotFound, S3Store, Store
 from tests.support.contexts import PlainContext
 from tests.support.scripted_studio import ABC, ONE, ScriptedStudio, brief_of, play
 from tests.support.step_rig import StepRig, make_step_rig
@@ -23,9 +25,10 @@ SCRIPT = [{"a": "met"}, {"b": "met", "c": "met"}]
 class Lab:
     """A job that stands before step n, and a second client of its storage."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, store: Store | None = None) -> None:
         self.rig: StepRig = make_step_rig(folder)
-        self.store = FolderStore(folder)
+        self.store = store or FolderStore(folder)  # another client than that of the steps
+        self.cold()
         self.job = self.rig.submit(brief_of(ABC), ONE)
 
     def run(self, steps: int, *script: object) -> ScriptedStudio:
@@ -74,9 +77,14 @@ class Lab:
         return self.rig.archive.attempts(self.job)
 
 
-@pytest.fixture
-def lab(tmp_path: Path) -> Lab:
-    return Lab(tmp_path)
+@pytest.fixture(params=["folder", "s3"])
+def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lab]:
+    """Storage in a folder, and on a real S3 server."""
+    if request.param == "folder":
+        yield Lab(tmp_path)
+    else:
+        with closing(S3Store(request.getfixturevalue("s3_settings"))) as store:
+            yield Lab(tmp_path, store)
 
 
 def lose(lab: Lab, key: str, how: str) -> None:
