@@ -34,7 +34,6 @@ from tasks.logs import setup as setup_logging
 from tasks.settings import BadSettings, Settings, load_settings
 from tasks.store import Archive, Images, S3Store, Thumbnails
 
-_NO_JOB = "00000000-0000-0000-0000-000000000000"
 _JOB = re.compile(r"/v1/jobs/([0-9a-f-]{36})(?:/|$)")
 _POLLED = {"/healthz", "/readyz", "/metrics"}
 _HEADERS = {  # of every answer, for browsers and caches
@@ -153,8 +152,8 @@ def open_backends(settings: Settings) -> Generator[Backends]:
 
 def _checks(backends: Backends) -> dict[str, Callable[[], bool]]:
     return {
-        "ledger": partial(_answers, lambda: backends.ledger.epoch() is not None),
-        "storage": partial(_answers, lambda: backends.archive.find_job(_NO_JOB) is None),
+        "ledger": partial(_answers, backends.ledger.ready),
+        "storage": partial(_answers, backends.archive.try_write),
         "broker": partial(_answers, backends.ping),
     }
 

@@ -61,8 +61,10 @@ ATTEMPTS: dict[str, Any] = {
             "n": 2, "nonce": NONCE, "kind": "render", "attempt": 1, "host": "gpu-3", "started": 1795455610.5,
             "seconds": 12.31, "renders": 4, "committed": True, "progress": "denoising 28/28",
             "counts": {"denoising_steps": 112, "gpu_ms": 11904}, "blobs": {}, "error": None,
+            "hole": [], "rewound": None,
         }
     ],
+    "unreadable": [],
     "cost": _COST,
 }  # fmt: skip
 
@@ -105,6 +107,10 @@ PROBLEMS: dict[int, dict[str, Any]] = {
     403: _problem(403, "scope", "This token may not do that", "It needs the scope write."),
     404: _problem(404, "unknown-job", "Unknown job", f"There is no job '{JOB}'."),
     409: _problem(409, "key-reused", "This Idempotency-Key stands for another request", "", _KEY),
+    410: _problem(
+        410, "lost", "Something that was stored is lost",
+        f"images/{IMAGE}.png is not stored any more. A job that still runs makes it again, if it can.",
+    ),
     413: _problem(413, "too-large", "Too large", f"image: {_SIZE['message']}", _SIZE),
     422: _problem(422, "invalid", "The request can't be used", "settings.candidats: there is no such field", _FIELD),
     429: _problem(

@@ -34,12 +34,12 @@ from director.loop import begin
 from director.seats import STEP_KINDS
 from director.state import State
 from director.types import StopReason, Trajectory
+from tasks.entries import new_entry
 from tasks.jobs import Job, JobId, JobStatus
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.types import CONTROL, Cursor, Hint, Query, Record, Wiped
 from tasks.reconcile import entry_of, requeue
-from tasks.steps import new_entry
-from tasks.store import Archive, Images, clean_upload
+from tasks.store import Archive, Corrupt, Images, NotFound, clean_upload
 from tasks.store.png_metadata import metadata_text
 from tasks.summary import Cost as Counted
 
@@ -133,7 +133,12 @@ class Service:
         return self.envelope(self.find(owner, id))
 
     def envelope(self, record: Record) -> Envelope:
-        job = self.archive.load_job(record.job, record.created_ms)
+        try:
+            job = self.archive.load_job(record.job, record.created_ms)
+        except (NotFound, Corrupt):
+            if not record.snapshot:
+                raise
+            job = self.snapshot(record.snapshot).trajectory  # it holds the same
         brief = BriefOut(text=job.brief.text, title=job.brief.title, source=job.brief.source)
         return Envelope(**dict(self.summary(record)), brief=brief, settings=job.settings, seed=job.seed)
 
@@ -278,9 +283,11 @@ class Service:
     def attempts(self, owner: str | None, id: str) -> Attempts:
         """The attempts in storage. The running one is not stored yet."""
         self.find(owner, id)
-        records = self.archive.attempts(id)
+        found = self.archive.read_attempts(id, lambda record: (Attempt.model_validate(record), Counted.of(record)))
         return Attempts(
-            attempts=[Attempt.model_validate(record) for record in records], cost=Cost.of(Counted.total(records))
+            attempts=[attempt for attempt, _ in found.records],
+            unreadable=found.unreadable,
+            cost=Cost.of(sum((cost for _, cost in found.records), Counted())),
         )
 
 

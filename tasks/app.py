@@ -12,13 +12,13 @@ from functools import cached_property
 from typing import Any
 
 from celery import Celery, current_task
-from celery.exceptions import Ignore
 from celery.signals import worker_process_shutdown
 from celery.utils.nodenames import worker_direct
 from kombu.exceptions import OperationalError
 
 from director.errors import DirectorError
 from director.seats import STEP_KINDS, Studio
+from tasks import broker
 from tasks.canary import canary_fault
 from tasks.consumers import consumer_step, tell_to_stand_back
 from tasks.jobs import PRIORITIES
@@ -45,6 +45,7 @@ def make_app(
     The studio is opened in the worker's child at its first task, never in the parent: CUDA does not
     survive a fork.
     """
+    broker.install()
     app = Celery("visiondirector", broker=settings.broker_url, set_as_current=False)
     app.conf.update(celery_settings(settings))
     if open_studio:
@@ -135,14 +136,14 @@ def open_reconciler(settings: Settings, watch: Watch = UNWATCHED) -> Generator[R
     with ExitStack() as resources:
         ledger = resources.enter_context(Ledger(connect(settings.ledger_url), settings.limits))
         archive, _ = open_archive(settings)
-        broker = resources.enter_context(closing(connect(settings.broker_url)))
+        messages = resources.enter_context(closing(connect(settings.broker_url)))
         yield Reconciler(
             ledger,
             archive,
             settings,
             send=lambda hint: send_hint(app, hint),
             send_canary=lambda worker, models: send_canary(app, worker, models),
-            queue_length=lambda queue: broker_queue_length(broker, queue),
+            queue_length=lambda queue: broker_queue_length(messages, queue),
             watch=watch,
         )
 
@@ -151,10 +152,10 @@ def _add_task(app: Celery, kind: str, child: "_Child") -> None:
     def step(job: str, n: int, title: str) -> str:
         with working(job=job, step=n):
             end = run_step(child.host, job, n)
-            if end is StepEnd.COMMITTED:
-                return end.value
-            log.info("hint dropped: %s", end.value)
-            raise Ignore(end.value)
+            if end not in {StepEnd.COMMITTED, StepEnd.REWOUND}:
+                log.info("hint dropped: %s", end.value)
+            # A dropped hint is a success, too: of one that is ignored no event is sent, and Flower shows it as STARTED.
+            return end.value
 
     step.__doc__ = f"Run {kind} step n of a job. The title is for people."
     # `run_step` has logged these errors with their job; Celery logs all others, which are defects.

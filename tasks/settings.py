@@ -45,6 +45,14 @@ class Settings(BaseSettings):
     s3_bucket: Annotated[str, Field(min_length=3, max_length=63, description="bucket; made when missing")] = (
         "visiondirector"
     )
+    s3_prefix: Annotated[
+        str,
+        Field(
+            max_length=200,
+            pattern=r"^([A-Za-z0-9_-][A-Za-z0-9_.-]*/)*$",
+            description="start of all keys, e.g. drawings/: for a bucket that others use too",
+        ),
+    ] = ""
     s3_access_key: Annotated[str, Field(description="access key; empty: the usual AWS places")] = ""
     s3_secret_key: Annotated[SecretStr, Field(description="secret key; empty: the usual AWS places")] = SecretStr("")
     s3_region: Annotated[str, Field(min_length=1, description="region name")] = "us-east-1"

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from director.errors import RULES, BriefError, DirectorError
+from director.errors import RULES, BriefError, DirectorError, StoreError
 from director.intake import assignments, loop_settings, read_brief
 from director.transcript import Transcript
 from director.types import STRATEGIES, Trajectory
@@ -170,6 +170,7 @@ def _start(parsed: argparse.Namespace) -> int:
     from worker.studio import editor_models, open_studio
 
     setup_logging()
+    _check_ledger(settings)
     models = parsed.editor or editor_models(settings)
     queues = [seat for seat in seats if seat != "editor"]
     queues += [f"editor.{model}" for model in models if "editor" in seats]
@@ -184,6 +185,22 @@ def _start(parsed: argparse.Namespace) -> int:
         ]
     )  # fmt: skip
     return 0
+
+
+def _check_ledger(settings: Settings) -> None:
+    """Raises DirectorError when the ledger's server may drop jobs. One that is away is waited for."""
+    from tasks.ledger.ledger import Ledger, connect
+    from worker.checks.doctor import refuse_eviction
+
+    with Ledger(connect(settings.ledger_url), settings.limits) as ledger:
+        try:
+            keeping = ledger.keeping()
+        except StoreError as away:
+            log.warning("the ledger was not checked: %s", away)
+            return
+    refuse_eviction(keeping)
+    if keeping.warning:
+        log.warning("the ledger's Redis: %s", keeping.warning)
 
 
 def _seats(parsed: argparse.Namespace) -> list[str]:

@@ -9,6 +9,7 @@ the keys. Redis runs a script as one step, so no two workers can both claim a st
 win.
 """
 
+import logging
 import secrets
 from collections.abc import Callable
 from functools import cache
@@ -18,12 +19,13 @@ from typing import Any, Self, TypeVar, cast
 from redis import Redis
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from director.errors import Actor, StoreError
-from director.types import Value
 from tasks.jobs import TERMINAL, JobStatus
+from tasks.ledger.text import cost_argument, entry_arguments, hint, or_empty, record, value
 from tasks.ledger.types import (
     EVERY,
     REMOVING_MS,
@@ -34,6 +36,7 @@ from tasks.ledger.types import (
     FailResult,
     Hint,
     Hold,
+    Keeping,
     Limits,
     Next,
     Page,
@@ -43,12 +46,16 @@ from tasks.ledger.types import (
     Refusal,
     Removing,
     Renewal,
+    RewindResult,
     SickWorker,
     Standing,
     Tallies,
     Wiped,
 )
+from tasks.logs import fields
 from tasks.summary import NO_COST, NO_GOALS, Cost, GoalSummary
+
+log = logging.getLogger(__name__)
 
 PREFIX = "vd:"
 _LIMITS = Limits()
@@ -57,19 +64,16 @@ _KNOWN_LIMIT = 1000  # ids a call, for the same reason
 _LOOK_LIMIT = 500  # jobs that a list looks at a call
 _MOST_LOOKS = 10  # calls for one page of few matches
 _DEPTH_FIELDS = ("queue", "waiting", "leased", "delayed", "unhinted", "oldest_ms")
-_PLAIN_FIELDS = frozenset(Record.model_fields) - {"dead_letter", "labels", "summary", "cost"}
-_COST = "cost_"  # before the names of a cost in a job's hash
 
 Reply = Any  # what a script gives: a word, a number or (nested) lists of words
 T = TypeVar("T")
-V = TypeVar("V", bound=Value)
 
 
 def connect(url: str, timeout_s: float = 2.0, tries: int = 3) -> "Redis":
-    """A client that gives up on a silent server after about `timeout_s`, well within a lease.
+    """A client that gives up on a silent server after about twice `timeout_s`, well within a lease.
 
-    A connection that breaks, or a server that still loads, is tried `tries` times. So a script may
-    run twice when an answer is lost; each is written so that this does no harm.
+    A connection that breaks, or a server that still loads, is tried `tries` times; a server that is silent is asked
+    twice (`_twice`). So a script may run twice when an answer is lost; each is written so that this does no harm.
     """
     return Redis.from_url(  # pyright: ignore[reportUnknownMemberType]  (redis-py types its options as Unknown)
         url,
@@ -123,24 +127,25 @@ class Ledger:
 
     def create(self, entry: Entry) -> bool:
         """Insert the job if it is absent (True). Its hint counts as sent now. Raises Removing."""
-        reply = self._run("create", "create", "", *_entry_arguments(entry))
+        reply = self._run("create", "create", "", *entry_arguments(entry))
         if reply == "removing":
             raise Removing("this job is being deleted", "try again in a moment")
         return reply == "created"
 
     def get(self, job: str) -> Record | None:
+        """None too for a job whose record can't be read: it is set aside."""
         flat = self._run("get", job)
-        return _record(flat) if flat else None
+        return next(iter(self._records([flat])), None) if flat else None
 
     def jobs(self, query: Query = EVERY, limit: int = 100, behind: Cursor | None = None) -> Page:
         """The newest first; those with the same time by falling id."""
         records: list[Record] = []
         for _ in range(_MOST_LOOKS):
             cursor = behind or ("", "")
-            place = (query.owner or "", _or_empty(query.after_ms), _or_empty(query.before_ms), *cursor)
+            place = (query.owner or "", or_empty(query.after_ms), or_empty(query.before_ms), *cursor)
             wanted = (",".join(query.statuses), *query.labels)
             (created_ms, job), *found = self._run("jobs", *place, limit - len(records), _LOOK_LIMIT, *wanted)
-            records += [_record(flat) for flat in found]
+            records += self._records(found)
             behind = Cursor(int(created_ms), job) if job else None
             if behind is None or len(records) == limit:
                 break
@@ -158,7 +163,7 @@ class Ledger:
         reply = self._run("claim", job, n, worker, nonce)
         if isinstance(reply, str):
             return Refusal[reply]
-        _, kind, snapshot, created_ms, cancel, attempt, died = reply
+        _, kind, snapshot, created_ms, cancel, attempt, died, now_ms = reply
         return Claim(
             job=job,
             n=n,
@@ -169,6 +174,7 @@ class Ledger:
             cancel=cancel == "1",
             attempt=int(attempt),
             last_death=died == "1",
+            now_ms=int(now_ms),
         )
 
     def renew(self, job: str, n: int, nonce: str) -> Renewal:
@@ -196,7 +202,7 @@ class Ledger:
             raise ValueError(f"a commit gives a following step or a terminal status, not {following!r} with {status}")
         queue, kind = (following.queue, following.kind) if following else ("", "")
         end = (status.value, stop, int(acknowledge_cancel))
-        arguments = (snapshot, queue, kind, *end, summary.model_dump_json(), _cost_argument(cost), int(performed))
+        arguments = (snapshot, queue, kind, *end, summary.model_dump_json(), cost_argument(cost), int(performed))
         return CommitResult[self._run("commit", job, n, nonce, *arguments)]
 
     def fail(
@@ -212,8 +218,19 @@ class Ledger:
 
         A job that was asked to cancel goes to `control` at once instead of being retried or FAILED.
         """
-        arguments = (error, actor.value, worker, retry_after_ms, delay_ms, _cost_argument(cost))
+        arguments = (error, actor.value, worker, retry_after_ms, delay_ms, cost_argument(cost))
         return FailResult[self._run("fail", job, n, nonce, *arguments)]
+
+    def rewind(
+        self, job: str, n: int, nonce: str, to: int | None, snapshot: str, following: Next | None,
+        summary: GoalSummary, error: str, cost: Cost = NO_COST,
+    ) -> RewindResult:  # fmt: skip
+        """An object that step n needs is lost. The job goes back to step `to`, which makes it again, behind `snapshot`;
+        once a job. `to` None, or a second time: it is a dead letter. Nobody is charged; the hint counts as sent now.
+        """
+        queue, kind = (following.queue, following.kind) if following else ("", "")
+        back = ("" if to is None else to, snapshot, queue, kind, summary.model_dump_json())
+        return RewindResult[self._run("rewind", job, n, nonce, error, cost_argument(cost), *back)]
 
     # --- orders and hints -------------------------------------------------------------------------
 
@@ -222,7 +239,7 @@ class Ledger:
 
         A job past its lease-death cap becomes FAILED; one that was asked to cancel goes to `control`.
         """
-        return [_record(flat) for flat in self._run("reap", _REAP_LIMIT)]
+        return self._records(self._run("reap", _REAP_LIMIT))
 
     def cancel(self, job: str) -> Hint | None:
         """Ask for cancel. Without a live lease the step moves to the `control` queue: gives that hint.
@@ -230,12 +247,12 @@ class Ledger:
         None: the holder will learn it when it renews, or the job has ended, or is unknown.
         """
         flat = self._run("cancel", job)
-        return _hint(flat) if flat else None
+        return hint(flat) if flat else None
 
     def requeue(self, job: str) -> Hint | None:
         """Bring a FAILED job back to QUEUED at the step where it died; counters start again. None: not FAILED."""
         flat = self._run("requeue", job)
-        return _hint(flat) if flat else None
+        return hint(flat) if flat else None
 
     def remove(self, job: str) -> bool:
         """Drop a job for good, unless it is active (False). True too when it is unknown.
@@ -243,6 +260,15 @@ class Ledger:
         While its objects are deleted nobody can create it again: until `removed`, or for REMOVING_MS.
         """
         return bool(self._run("remove", job, REMOVING_MS))
+
+    def ready(self) -> bool:
+        """It has an epoch, and takes writes: a full server still answers questions."""
+        return bool(self._run("ready"))
+
+    def keeping(self) -> Keeping:
+        """How the server keeps what it is told; empty words where it does not tell."""
+        memory, persistence = self._told("memory"), self._told("persistence")
+        return Keeping(str(memory.get("maxmemory_policy", "")), str(persistence.get("aof_enabled", "1")) == "1")
 
     def removed(self, job: str) -> None:
         """The job's objects are gone: its id is free again."""
@@ -266,7 +292,7 @@ class Ledger:
         Their hints count as sent now. After a failure the hint counts as never sent. Of a held queue at most one, when
         the next try is due.
         """
-        return [_hint(flat) for flat in self._run("overdue", queue, older_than_ms, limit)]
+        return [hint(flat) for flat in self._run("overdue", queue, older_than_ms, limit)]
 
     def announce(self, worker: str, queues: list[str], ttl_ms: int) -> Standing:
         """This worker serves these queues until `ttl_ms` from now (0: it says goodbye). Gives whether it may."""
@@ -286,7 +312,7 @@ class Ledger:
     def holds(self) -> list[Hold]:
         """The held queues, by name."""
         rows = [(flat, {"queue": queue, "waiting": waiting}) for queue, waiting, flat in self._run("list_holds")]
-        return sorted((_value(Hold, *row) for row in rows), key=lambda hold: hold.queue)
+        return sorted((value(Hold, *row) for row in rows), key=lambda hold: hold.queue)
 
     def expire_held(self, longest_ms: int, limit: int = 100) -> int:
         """Make dead letters of jobs that waited on a held queue for longer than that; how many."""
@@ -299,7 +325,7 @@ class Ledger:
     def sick_workers(self) -> list[SickWorker]:
         """Workers whose last steps failed, and those in quarantine, by name."""
         rows = [(flat, {"worker": worker}) for worker, flat in self._run("list_sick")]
-        return sorted((_value(SickWorker, *row) for row in rows), key=lambda sick: sick.worker)
+        return sorted((value(SickWorker, *row) for row in rows), key=lambda sick: sick.worker)
 
     def quarantine(self, worker: str, why: str) -> None:
         """The worker takes no step until `restore_worker`."""
@@ -331,7 +357,7 @@ class Ledger:
 
     def dead_letters(self, limit: int = 100) -> list[Record]:
         """Jobs that became FAILED and whose dead letter is not filed yet."""
-        return [_record(flat) for flat in self._run("dead_letters", limit)]
+        return self._records(self._run("dead_letters", limit))
 
     def file_dead_letter(self, job: str, dead_letter: str) -> None:
         """The dead letter is in object storage."""
@@ -340,6 +366,10 @@ class Ledger:
     def forget(self, older_than_ms: int, limit: int = 100) -> int:
         """Drop jobs whose trajectory ended more than that long ago; how many. Dead letters stay; S3 keeps all."""
         return int(self._run("forget", older_than_ms, limit))
+
+    def broken(self) -> list[str]:
+        """The jobs whose record could not be read and was set aside, until they are entered again from storage."""
+        return sorted(self._run("broken"))
 
     # --- after a wipe -----------------------------------------------------------------------------
 
@@ -356,7 +386,7 @@ class Ledger:
 
         Raises StoreError if `holder` lost the lock or the epoch is open.
         """
-        reply = self._run("create", "restore", holder, *_entry_arguments(entry))
+        reply = self._run("create", "restore", holder, *entry_arguments(entry))
         if reply == "unlocked":
             raise StoreError(f"{holder} does not hold the rebuild lock")
         return reply == "created"
@@ -364,9 +394,57 @@ class Ledger:
     def open_epoch(self, holder: str) -> str:
         """The rebuild is complete: serve again. Raises StoreError if `holder` lost the lock."""
         epoch = secrets.token_hex(16)
-        if not self._run("open_epoch", holder, epoch):
+        if not self._run("open_epoch", holder, epoch, self._server()):
             raise StoreError(f"{holder} does not hold the rebuild lock")
         return epoch
+
+    # --- after a copy came back ---------------------------------------------------------------------
+
+    def unsettled(self) -> str | None:
+        """The server's replication id, if the jobs were not compared with storage since it has that one.
+
+        It changes at each start of the server and when a replica is promoted: what is remembered may be some time old.
+        """
+        server = self._server()
+        known = _reaching(lambda: cast("str | None", self._redis.get(f"{self.prefix}server")))
+        return server if server != (known or "") else None
+
+    def settled(self, server: str) -> None:
+        """All jobs were compared with storage."""
+        self._run("settled", server)
+
+    def replace(self, entry: Entry, step: int) -> bool:
+        """Put `entry` in place of a record that stands at `step`. False: it stands elsewhere, or is leased."""
+        return self._run("create", "behind", step, *entry_arguments(entry)) == "created"
+
+    def drop(self, job: str) -> bool:
+        """Drop a job, whatever its status. False: somebody holds its lease."""
+        return bool(self._run("drop", job))
+
+    def _server(self) -> str:
+        """Its replication id; empty where it does not tell."""
+        return str(self._told("replication").get("master_replid", ""))
+
+    def _told(self, section: str) -> dict[str, Any]:
+        """What the server tells of itself; nothing where it may not."""
+        try:
+            return _reaching(lambda: self._redis.info(section))
+        except StoreError as error:
+            if isinstance(error.__cause__, ResponseError):
+                return {}
+            raise
+
+    def _records(self, flats: list[list[str]]) -> list[Record]:
+        """Those that can be read; each of the others is set aside, so that it stops nothing but its own job."""
+        records: list[Record] = []
+        for flat in flats:
+            try:
+                records.append(record(flat))
+            except (ValueError, KeyError) as unreadable:
+                job = flat[-1]  # `view` ends with it
+                log.error("a job's record can't be read and is set aside: %s", unreadable, extra=fields(job=job))
+                self._run("set_aside", job)
+        return records
 
     def _run(self, script: str, *arguments: str | int) -> Reply:
         """Run a script; raise Wiped when it says so."""
@@ -375,7 +453,7 @@ class Ledger:
             self.clock_offset_ms, limits.lease_ttl_ms, limits.seat_attempts, limits.lease_deaths,
             limits.rest_ms, limits.pause_ms, limits.pause_cap_ms, limits.canary_ms, limits.sick_after,
         )  # fmt: skip
-        reply = _reaching(lambda: self._scripts[script]([self.prefix], [*settings, *arguments]))
+        reply = _reaching(lambda: _twice(lambda: self._scripts[script]([self.prefix], [*settings, *arguments])))
         if reply == "wiped":
             raise Wiped("the ledger was wiped and is not rebuilt yet", "the reconciler rebuilds it: try again")
         return reply
@@ -400,53 +478,16 @@ def _sources() -> dict[str, str]:
     return {name: f"{common}\n{text}" for name, text in texts.items()}
 
 
+def _twice(call: Callable[[], T]) -> T:
+    """Again when the answer did not come in time: the server may have been busy for a moment."""
+    try:
+        return call()
+    except RedisTimeoutError:
+        return call()
+
+
 def _reaching(call: Callable[[], T]) -> T:
     try:
         return call()
     except RedisError as error:
         raise StoreError(f"Redis: {type(error).__name__}: {error}"[:500], "is the Redis server up?") from error
-
-
-def _entry_arguments(entry: Entry) -> tuple[str | int, ...]:
-    queue, kind = (entry.next.queue, entry.next.kind) if entry.next else ("", "")
-    return (
-        entry.job, entry.owner, entry.title, entry.created_ms, entry.priority, entry.step, entry.snapshot,
-        queue, kind, entry.status.value, entry.stop, int(entry.cancel), entry.error, entry.dead_letter,
-        ",".join(entry.labels), entry.summary.model_dump_json(), _cost_argument(entry.cost), entry.ended_ms,
-    )  # fmt: skip
-
-
-def _cost_argument(cost: Cost) -> str:
-    """Only what is to be added; most steps count little."""
-    return cost.model_dump_json(exclude_defaults=True) if cost != NO_COST else ""
-
-
-def _or_empty(value: int | None) -> int | str:
-    return "" if value is None else value
-
-
-def _row(flat: list[str]) -> dict[str, Any]:
-    return dict(zip(flat[::2], flat[1::2], strict=True))
-
-
-def _value(kind: type[V], flat: list[str], more: dict[str, Any]) -> V:
-    """A value of what a hash says and `more`; the hash says other things too."""
-    row = _row(flat) | more
-    return kind.model_validate({name: row[name] for name in kind.model_fields if name in row})
-
-
-def _record(flat: list[str]) -> Record:
-    # Of a name that comes twice the later value holds: what a script shows in place of what is stored.
-    row = _row(flat)
-    values: dict[str, Any] = {name: value for name, value in row.items() if name in _PLAIN_FIELDS}
-    values["dead_letter"] = row["letter"]
-    if labels := row.get("labels"):
-        values["labels"] = labels.split(",")
-    if summary := row.get("facts"):
-        values["summary"] = GoalSummary.model_validate_json(summary)
-    values["cost"] = {name.removeprefix(_COST): value for name, value in row.items() if name.startswith(_COST)}
-    return Record.model_validate(values)
-
-
-def _hint(flat: list[str]) -> Hint:
-    return Hint.model_validate(dict(zip(Hint.model_fields, flat, strict=True)))

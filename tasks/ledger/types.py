@@ -79,6 +79,7 @@ class Entry(Value):
     status: JobStatus = JobStatus.QUEUED
     stop: str = ""
     cancel: bool = False
+    rewound: str = ""  # nonce of the try that went back because an object was lost; "": none did
     error: str = ""
     dead_letter: str = ""  # FAILED only: nonce of the attempt that was the last one allowed
     labels: tuple[str, ...] = ()
@@ -114,6 +115,7 @@ class Record(Value):
     not_before_ms: int
     hinted_ms: int
     holder: str  # worker of the live lease, "" if none
+    rewound: str = ""  # nonce of the try that went back because an object was lost
     dead_letter: str  # FAILED only: names the control objects `dead-<dead_letter>` and `requeue-<dead_letter>`
     labels: tuple[str, ...] = ()
     summary: GoalSummary = NO_GOALS  # as of the snapshot
@@ -157,6 +159,22 @@ class Page(NamedTuple):
     following: Cursor | None
 
 
+class Keeping(NamedTuple):
+    """How a server keeps what it is told."""
+
+    policy: str  # what it drops when its memory is full; "" where it does not tell
+    appends: bool  # it writes each change to a file
+
+    @property
+    def evicts(self) -> bool:
+        """True when it may drop jobs."""
+        return self.policy not in {"", "noeviction"}
+
+    @property
+    def warning(self) -> str:
+        return "" if self.appends else "it keeps no append-only file: each restart forgets the last changes"
+
+
 class Claim(Value):
     """The right to run step `n`, until the lease dies."""
 
@@ -169,6 +187,7 @@ class Claim(Value):
     cancel: bool
     attempt: int  # 1 for the first try of this step
     last_death: bool  # the holder before this one died
+    now_ms: int  # the server's clock, which decides what time is up
 
 
 class Refusal(StrEnum):
@@ -199,6 +218,13 @@ class CommitResult(StrEnum):
 class FailResult(StrEnum):
     RETRY = "retry"
     DEAD = "dead"
+    REFUSED = "refused"
+
+
+class RewindResult(StrEnum):
+    REWOUND = "rewound"
+    DEAD = "dead"  # nothing can make the object again, or the job went back once before
+    CANCEL = "cancel"  # cancel was asked for: it waits on `control`
     REFUSED = "refused"
 
 

@@ -44,7 +44,7 @@ class Pair:
         self.actions: dict[Callable[[], None], int] = {
             self.create: 3, self.claim: 12, self.renew: 4, self.commit: 8, self.fail: 8, self.cancel: 2,
             self.requeue: 3, self.reap: 3, self.overdue: 3, self.file_dead_letters: 1, self.forget: 1,
-            self.wait: 8, self.wipe: 1, self.list: 3, self.admit: 3, self.remove: 1,
+            self.wait: 8, self.wipe: 1, self.list: 3, self.admit: 3, self.remove: 1, self.rewind: 2,
             self.announce: 3, self.expire_held: 1, self.quarantine: 1, self.canary: 2,
         }  # fmt: skip
 
@@ -148,6 +148,13 @@ class Pair:
         query = Query(owner=self.choose.choice([None, "alice"]), statuses=statuses, labels=labels)
         self.both("jobs", query, self.choose.randint(1, 3))
 
+    def rewind(self) -> None:
+        job = self.job()
+        back = self.choose.choice([(0, "", PLAN), (None, "", None)])
+        call = (job, self.step(job), self.held(job), *back, GoalSummary(met=1), '{"boundary":"store"}', self.cost())
+        for _ in range(2):
+            self.both("rewind", *call)
+
     def admit(self) -> None:
         self.both("admit", "alice", self.choose.choice([*JOBS, "d"]), self.choose.randint(1, 3), DELAY_MS)
 
@@ -206,16 +213,19 @@ def _comparable(answer: Any) -> Any:
     if isinstance(answer, QueueDepth):
         return answer.model_dump(exclude={"oldest_ms"})
     if isinstance(answer, Claim):
-        return answer.model_dump(exclude={"nonce"})
+        return answer.model_dump(exclude={"nonce", "now_ms"})
     if isinstance(answer, Record):
-        values = answer.model_dump(exclude={"hinted_ms", "not_before_ms", "ended_ms", "dead_letter", "error"})
+        values = answer.model_dump(
+            exclude={"hinted_ms", "not_before_ms", "ended_ms", "dead_letter", "rewound", "error"}
+        )
         times = {
             "hinted": answer.hinted_ms > 0,
             "delayed": answer.not_before_ms > 0,
             "ended": answer.ended_ms > 0,
         }
         error = json.loads(answer.error) if answer.error else None
-        return {**values, **times, "dead_letter": bool(answer.dead_letter), "error": error}
+        letters = {"dead_letter": bool(answer.dead_letter), "rewound": bool(answer.rewound)}
+        return {**values, **times, **letters, "error": error}
     return answer
 
 

@@ -1,8 +1,8 @@
--- arg: id, step, worker, nonce. Gives {'claim', kind, snapshot, created, cancel, attempt, died} or the name of a refusal.
+-- arg: id, step, worker, nonce. Gives {'claim', kind, snapshot, created, cancel, attempt, died, now} or the name of a refusal.
 if wiped() then return 'wiped' end
 local id, n, worker, nonce = unpack(arg)
 local status, step, lease, owned_by, not_before = fields(id, 'status', 'step', 'lease_ms', 'nonce', 'not_before_ms')
-if not status then return 'UNKNOWN' end
+if not status or broken(id) then return 'UNKNOWN' end
 if status ~= 'queued' and status ~= 'running' then return 'ENDED' end
 if step ~= n then return 'STALE' end
 if status == 'running' and owned_by ~= nonce then
@@ -28,4 +28,6 @@ if owned_by ~= nonce then -- otherwise the answer to this very call was lost
   set(id, 'status', 'running', 'nonce', nonce, 'holder', worker, 'lease_ms', now + lease_ttl)
   redis.call('HINCRBY', job_key(id), 'attempts', 1)
 end
-return {'claim', fields(id, 'kind', 'snapshot', 'created_ms', 'cancel', 'attempts', 'died')}
+local told = {'claim', fields(id, 'kind', 'snapshot', 'created_ms', 'cancel', 'attempts', 'died')}
+told[#told + 1] = string.format('%.0f', now)
+return told

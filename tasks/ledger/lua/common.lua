@@ -25,6 +25,10 @@
 -- <prefix>worker:<name>         hash: failures in a row, jobs (the first two), why, mark:<queue> (successes when they began);
 --                               pause_ms and rest_until_ms; quarantined_ms, canary_ms (when the next is due), canaries,
 --                               manual. Lapses a day after the worker was last seen, unless manual
+-- <prefix>broken                hash: jobs whose record could not be used, by when it was set aside
+-- <prefix>broken:<id>           hash: such a record, for a while
+-- <prefix>server                string: the server's replication id when all jobs were last known to be right
+-- <prefix>ready                 string, for a while: written to see whether the server takes writes
 -- <prefix>epoch                 string: absent means wiped
 -- <prefix>rebuild               hash: holder of the rebuild lock, and until when
 local prefix = KEYS[1]
@@ -56,12 +60,54 @@ local function set(id, ...)
   redis.call('HSET', job_key(id), ...)
 end
 
+-- Take a job out of everything that names it; its record stays.
+local function take_out(id)
+  local owner = fields(id, 'owner')
+  for _, queue in ipairs(redis.call('SMEMBERS', prefix .. 'queues')) do
+    for _, set_name in ipairs({'waiting:', 'delayed:', 'leased:'}) do
+      redis.call('ZREM', prefix .. set_name .. queue, id)
+    end
+  end
+  redis.call('ZREM', prefix .. 'created', id)
+  redis.call('ZREM', prefix .. 'ended', id)
+  redis.call('SREM', prefix .. 'unfiled', id)
+  redis.call('SREM', prefix .. 'dead', id)
+  if owner then
+    redis.call('ZREM', prefix .. 'owner:' .. owner, id)
+    redis.call('ZREM', prefix .. 'active:' .. owner, id)
+  end
+end
+
+-- The record can't be used. Storage knows the job: the reconciler enters it again.
+local function set_aside(id)
+  take_out(id)
+  if redis.call('EXISTS', job_key(id)) == 1 then
+    redis.call('RENAME', job_key(id), prefix .. 'broken:' .. id)
+    redis.call('EXPIRE', prefix .. 'broken:' .. id, 30 * 86400)
+  end
+  redis.call('HSET', prefix .. 'broken', id, now)
+end
+
+-- True for a job whose record is gone (evicted) or lacks what the scripts need; then it is set aside.
+local function broken(id)
+  local words = redis.call('HMGET', job_key(id), 'status', 'queue', 'kind', 'owner', 'nonce', 'holder', 'title')
+  local numbers = redis.call('HMGET', job_key(id), 'step', 'lease_ms', 'not_before_ms', 'created_ms', 'priority')
+  local sound = true
+  for _, word in ipairs(words) do sound = sound and word end
+  for _, number in ipairs(numbers) do sound = sound and number and tonumber(number) end
+  if not sound then set_aside(id) end
+  return not sound
+end
+
 -- A record as a flat list; a job whose lease ran out counts as queued.
 local function view(id)
   local flat = redis.call('HGETALL', job_key(id))
   local status, lease = fields(id, 'status', 'lease_ms')
-  if status == 'running' and tonumber(lease) <= now then
+  if status == 'running' and (tonumber(lease) or 0) <= now then
     for _, word in ipairs({'status', 'queued', 'holder', ''}) do flat[#flat + 1] = word end
+  end
+  if #flat > 0 then
+    flat[#flat + 1], flat[#flat + 2] = 'job', id
   end
   return flat
 end

@@ -5,7 +5,7 @@ local queue, age, limit = unpack(arg)
 local waiting, delayed = prefix .. 'waiting:' .. queue, prefix .. 'delayed:' .. queue
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, limit)) do
   redis.call('ZREM', delayed, id)
-  wait(id, queue, 0)
+  if not broken(id) then wait(id, queue, 0) end
 end
 
 local function due()
@@ -21,9 +21,11 @@ local function due()
 end
 
 local hints = {}
-for i, id in ipairs(due()) do
-  redis.call('ZADD', waiting, now, id)
-  set(id, 'hinted_ms', now)
-  hints[i] = hint(id)
+for _, id in ipairs(due()) do
+  if not broken(id) then
+    redis.call('ZADD', waiting, now, id)
+    set(id, 'hinted_ms', now)
+    hints[#hints + 1] = hint(id)
+  end
 end
 return hints

@@ -9,8 +9,8 @@ from api.events import EventId, EventStreams, Reader
 from api.service import Service
 from director.errors import Actor, StoreError
 from director.types import StopReason
+from tasks.entries import new_entry
 from tasks.ledger.types import Claim
-from tasks.steps import new_entry
 from tests.support.api import ALICE, House, browse, decided, opening, planned, rendered, sse, stopped
 
 PICTURE = "ab" * 32
