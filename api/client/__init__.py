@@ -9,7 +9,21 @@ with Client("http://127.0.0.1:8100") as director:
 
 from .client import Client
 from .errors import ApiError, BadRequest, Conflict, FieldError, NotFound, Unauthorized, Unavailable
-from .models import Attempt, Attempts, BriefSent, Cost, Event, Goal, GoalCount, Job, JobError, Uploaded
+from .models import (
+    Attempt,
+    Attempts,
+    BriefSent,
+    Cost,
+    Event,
+    Goal,
+    GoalCount,
+    HeldQueue,
+    Job,
+    JobError,
+    Machines,
+    SickWorker,
+    Uploaded,
+)
 
 __all__ = [
     "ApiError",
@@ -24,9 +38,12 @@ __all__ = [
     "FieldError",
     "Goal",
     "GoalCount",
+    "HeldQueue",
     "Job",
     "JobError",
+    "Machines",
     "NotFound",
+    "SickWorker",
     "Unauthorized",
     "Unavailable",
     "Uploaded",
