@@ -17,7 +17,7 @@ from prometheus_client import disable_created_metrics
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import docs, metrics, problems
+from api import docs, machines, metrics, problems
 from api.auth import Authenticator
 from api.events import HEARTBEAT_SECONDS, POLL_SECONDS, EventStreams
 from api.headers import SecurityHeaders
@@ -115,6 +115,7 @@ def create_app(
     app.include_router(router)
     app.include_router(health)
     app.include_router(pages)
+    app.include_router(machines.router)
     app.include_router(metrics.router)
     app.state.requests = metrics.RequestMetrics()
     app.add_middleware(SecurityHeaders)

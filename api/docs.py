@@ -89,6 +89,13 @@ OPERATIONS: dict[str, Operation] = {
         {200: Answer("an HTML page", _TEXT, "<!doctype html>…", _PAGE)}, (404, 410, 422)
     ),
     "put /v1/images": Operation({200: Answer("the picture is stored", "Uploaded", examples.UPLOADED)}, (413, 422)),
+    "get /v1/machines": Operation({200: Answer("what is held, and who is sick", "Machines", examples.MACHINES)}, ()),
+    "post /v1/machines/{worker}/quarantine": Operation(
+        {200: Answer("the worker takes no more steps", "Machines", examples.MACHINES)}
+    ),
+    "post /v1/machines/{worker}/restore": Operation(
+        {200: Answer("the worker takes steps again", "Machines", examples.MACHINES)}
+    ),
     "get /healthz": Operation({200: Answer("the process answers", _WORDS, {"status": "ok"})}, ()),
     "get /readyz": Operation(
         {200: Answer("ready", _WORDS, examples.READY), 503: Answer("not ready", _WORDS, examples.NOT_READY)}, ()

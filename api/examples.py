@@ -78,6 +78,23 @@ TRAJECTORY: dict[str, Any] = {
 }
 
 UPLOADED = {"image": IMAGE, "width": 1024, "height": 768}
+MACHINES: dict[str, Any] = {
+    "workers": {"editor-0@gpu-3": ["editor.flux-krea"], "thinker@gpu-3": ["judge", "planner", "verifier"]},
+    "held": [
+        {
+            "queue": "planner", "actor": "outage", "why": "http://gpu-3:30000/v1 (qwen3-vl): Connection refused",
+            "fix": "start the server, or wait until it answers", "resource": "http://gpu-3:30000/v1 (qwen3-vl)",
+            "since": 1795455610.5, "next_try": 1795455671.0, "tries": 7, "waiting": 12,
+        }
+    ],
+    "sick": [
+        {
+            "worker": "editor-0@gpu-3", "why": "RuntimeError: CUDA error: unspecified launch failure", "failures": 3,
+            "quarantined": 1795455610.5, "next_canary": 1795455910.5, "by_hand": False,
+        }
+    ],
+}  # fmt: skip
+
 READY = {"status": "ok", "ledger": "ok", "storage": "ok", "broker": "ok"}
 NOT_READY = {**READY, "status": "not ready", "broker": "does not answer"}
 

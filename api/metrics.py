@@ -71,7 +71,7 @@ class LedgerCollector(Collector):
         yield ready
         try:
             serving = self._ledger.served()
-            yield from [*self._queues(serving), *self._tallies(serving)]
+            yield from [*self._queues(serving), *self._tallies(serving), *self._health()]
         except StoreError:
             return
 
@@ -92,6 +92,24 @@ class LedgerCollector(Collector):
                 family.add_metric([depth.queue], number(depth))
             found.append(family)
         return [*found, _workers(serving), _jobs(depths, self._ledger.tallies().dead)]
+
+    def _health(self) -> list[Metric]:
+        """What is held and who is in quarantine. A queue or a worker comes here only when a worker of ours failed."""
+        held = GaugeMetricFamily(
+            "visiondirector_queue_held",
+            "Jobs that wait on a queue whose server or model is away",
+            labels=["queue", "actor"],
+        )
+        for hold in self._ledger.holds()[:MOST_QUEUES]:
+            held.add_metric([hold.queue, hold.actor.value], hold.waiting)
+        out = [one.worker for one in self._ledger.sick_workers() if one.quarantined_ms]
+        count = GaugeMetricFamily("visiondirector_workers_quarantined", "Workers that take no steps", value=len(out))
+        named = GaugeMetricFamily(
+            "visiondirector_worker_quarantined", "1 for a worker that takes no steps", labels=["worker"]
+        )
+        for worker in out[:MOST_QUEUES]:
+            named.add_metric([worker], 1)
+        return [held, count, named]
 
     def _tallies(self, serving: Iterable[str]) -> Iterable[Metric]:
         tallies = self._ledger.tallies()

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import from_json
 
 from api.problems import from_pydantic, invalid
+from director.errors import Actor
 from director.state import GoalCounts
 from director.types import MAX_BRIEF_BYTES, STRATEGIES, Brief, Goal, LoopSettings, Region, Seed, Value
 from tasks.jobs import MAX_LABELS, Job, JobStatus, Label, job_id
@@ -143,11 +144,17 @@ class Cost(BaseModel):
 
 
 class JobError(BaseModel):
-    """Where it failed, what was said, and what a person can do."""
+    """Where it failed, what was said, what a person can do, and who has to act.
+
+    `actor` is user (the brief must change), seat (a reply or a picture was no good), operator (a key, a name, weights)
+    or outage (something does not answer); null where that is not known. `resource` is what failed, if jobs share it.
+    """
 
     boundary: str
     message: str
     fix: str = ""
+    actor: Actor | None = None
+    resource: str = ""
 
 
 class JobSummary(BaseModel):

@@ -10,7 +10,9 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import lru_cache
+from typing import NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -29,7 +31,7 @@ from api.schemas import (
     Submission,
     Uploaded,
 )
-from director.errors import StoreError
+from director.errors import Actor, StoreError
 from director.loop import begin
 from director.seats import STEP_KINDS
 from director.state import State
@@ -37,7 +39,7 @@ from director.types import StopReason, Trajectory
 from tasks.entries import new_entry
 from tasks.jobs import Job, JobId, JobStatus
 from tasks.ledger.ledger import Ledger
-from tasks.ledger.types import CONTROL, Cursor, Hint, Query, Record, Wiped
+from tasks.ledger.types import CONTROL, Cursor, Hint, Hold, Query, Record, Wiped
 from tasks.reconcile import entry_of, requeue
 from tasks.store import Archive, Corrupt, Images, NotFound, clean_upload
 from tasks.store.png_metadata import metadata_text
@@ -50,6 +52,16 @@ _ADMISSION_MS = 60_000  # a submit that takes longer has failed
 _RETRY_FULL_S = 10
 
 _ID: TypeAdapter[str] = TypeAdapter(JobId)
+
+
+class Queues(NamedTuple):
+    """Which workers serve each queue, and why some queues are held."""
+
+    served: Mapping[str, Sequence[str]]
+    held: Mapping[str, Hold]
+
+
+NO_QUEUES = Queues({}, {})
 
 
 class Service:
@@ -145,10 +157,11 @@ class Service:
     def list(self, query: Query, limit: int, cursor: str | None) -> JobList:
         """From the ledger only: jobs that it has forgotten are not listed."""
         page = self.ledger.jobs(query, limit, _parse_cursor(cursor) if cursor else None)
-        served = self.ledger.served() if any(not record.ended for record in page.records) else {}
+        active = any(not record.ended for record in page.records)
+        state = self.queues() if active else NO_QUEUES
         following = page.following
         return JobList(
-            jobs=[self.summary(record, served) for record in page.records],
+            jobs=[self.summary(record, state) for record in page.records],
             next=f"{following.created_ms}-{following.job}" if following else None,
         )
 
@@ -239,8 +252,12 @@ class Service:
             raise Problem(404, "no-picture-yet", "There is no picture yet", "The job has not drawn a picture so far.")
         return image, metadata_text(trajectory, image)
 
-    def summary(self, record: Record, served: Mapping[str, Sequence[str]] | None = None) -> JobSummary:
-        """`served` saves a call to the ledger, if it was called already."""
+    def queues(self) -> Queues:
+        """What the ledger knows of the queues now."""
+        return Queues(self.ledger.served(), {hold.queue: hold for hold in self.ledger.holds()})
+
+    def summary(self, record: Record, queues: Queues | None = None) -> JobSummary:
+        """`queues` saves two calls to the ledger, if they were made already."""
         path, goals = f"/v1/jobs/{record.job}", record.summary
         # A dead letter's trajectory has not stopped: requeue lets it go on.
         stop = record.stop or (StopReason.FAILED.value if record.status is JobStatus.FAILED else "")
@@ -251,7 +268,7 @@ class Service:
             status=record.status,
             stop=stop,
             step=record.step,
-            doing=self.doing(record, served),
+            doing=self.doing(record, queues),
             labels=list(record.labels),
             priority=record.priority,
             goals=GoalCount(met=goals.met, missed=goals.missed, unsure=goals.unsure, total=goals.total),
@@ -265,7 +282,7 @@ class Service:
             links={"self": path, **{name: f"{path}/{name}" for name in LINKS}},
         )
 
-    def doing(self, record: Record, served: Mapping[str, Sequence[str]] | None = None) -> str:
+    def doing(self, record: Record, queues: Queues | None = None) -> str:
         """What an active job does or waits for; "" when it has ended."""
         if record.ended:
             return ""
@@ -273,9 +290,12 @@ class Service:
         work = "cancelling" if record.cancel else kind.doing if kind else record.kind
         if record.status is JobStatus.RUNNING:
             return work
-        if not (self.ledger.served() if served is None else served).get(record.queue):
+        queues = queues or self.queues()
+        if not queues.served.get(record.queue):
             missing = "no worker is up" if record.queue == CONTROL else f"no worker serves {record.queue}"
             return f"waiting: {missing}"
+        if hold := queues.held.get(record.queue):
+            return held_words(hold)
         if record.not_before_ms > self._clock() * 1000:
             return f"{work}: waiting to try again"
         return f"{work}: waiting for {record.queue}"
@@ -289,6 +309,13 @@ class Service:
             unreadable=found.unreadable,
             cost=Cost.of(sum((cost for _, cost in found.records), Counted())),
         )
+
+
+def held_words(hold: Hold) -> str:
+    """Why a held queue's jobs wait, since when, and what mends it."""
+    since = datetime.fromtimestamp(hold.since_ms / 1000, UTC)
+    fix = f"; {hold.fix}" if hold.fix else ""
+    return f"waiting: {hold.why[:300]} since {since:%H:%M} UTC{fix}"
 
 
 def _unknown(id: str) -> Problem:
@@ -305,8 +332,9 @@ def _error(record: Record) -> JobError | None:
     if record.status in {JobStatus.DONE, JobStatus.CANCELLED}:
         return None
     if not record.error:
-        # The loop itself ended in failure; no step failed to run.
-        return JobError(boundary="director", message=record.summary.failed) if record.summary.failed else None
+        # A loop that ends in failure, rather than a step that could not be run.
+        said = record.summary.failed
+        return JobError(boundary="director", message=said, actor=Actor.USER) if said else None
     try:
         return JobError.model_validate_json(record.error)
     except ValidationError as error:

@@ -14,6 +14,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from director.errors import Actor
 from director.seats import STEP_KINDS
 from director.state import State
 from director.types import Trajectory
@@ -33,8 +34,8 @@ class StepMeter:
             ["kind", "end"], buckets=BUCKETS, registry=registry,
         )  # fmt: skip
         self._failures = Counter(
-            "visiondirector_step_failures", "Tries that failed: where, and what became of the step",
-            ["kind", "boundary", "then"], registry=registry,
+            "visiondirector_step_failures", "Tries that failed: where, who has to act, and what became of the step",
+            ["kind", "boundary", "actor", "then"], registry=registry,
         )  # fmt: skip
         self._renders = Counter("visiondirector_renders", "Pictures drawn", ["queue"], registry=registry)
         self._gpu = Counter("visiondirector_gpu_seconds", "Seconds that an editor held its GPU", registry=registry)
@@ -52,15 +53,16 @@ class StepMeter:
         for kind, seconds in max_step_s.items():
             longest.labels(kind).set(seconds)
             # A series that is there before its first event: rate() would miss that otherwise.
-            for boundary in (STEP_KINDS[kind].seat.value, "store"):
-                self._failures.labels(kind, boundary, "retry")
+            for actor in (Actor.SEAT, Actor.OPERATOR, Actor.OUTAGE):
+                self._failures.labels(kind, STEP_KINDS[kind].seat.value, actor.value, "retry")
+            self._failures.labels(kind, "store", Actor.OUTAGE.value, "retry")
 
     def observe(self, attempt: Attempt) -> None:
         kind = attempt.claim.kind
         self._seconds.labels(kind, attempt.outcome).observe(attempt.seconds or 0)
         if attempt.error:
             then = attempt.refused.value if attempt.refused else "untold"
-            self._failures.labels(kind, attempt.error.boundary, then).inc()
+            self._failures.labels(kind, attempt.error.boundary, attempt.error.actor.value, then).inc()
         if attempt.renders:
             self._renders.labels(attempt.queue).inc(attempt.renders)
         for what, amount in attempt.counts.items():

@@ -1,15 +1,15 @@
 """Keeps ledger, messages and object storage in agreement: run one or more of these beside the workers.
 
-Each pass: rebuild the ledger if it was wiped; free leases that died; send lost hints again; file
-dead letters; and every minute compare storage with the ledger. Whatever is out of reach is logged
-and tried again in the next pass.
+Each pass: rebuild the ledger if it was wiped; free leases that died; send lost hints again, and probes of what is
+held; send canaries; file dead letters; and every minute compare storage with the ledger. Whatever is out of reach is
+logged and tried again in the next pass.
 """
 
 import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -34,6 +34,7 @@ _READERS = 8  # jobs whose chains are read at once in a rebuild: the time goes i
 _COMPARE_S = 1.0  # a pass, so that the rest of it is not held up
 _IN_FLIGHT = Query(statuses=frozenset({JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.FAILED}))
 _MOST_HINTS = 1000  # a queue and pass
+_EDITOR = "editor."
 
 
 class Watch(Protocol):
@@ -55,9 +56,10 @@ UNWATCHED: Watch = _Unwatched()
 
 @dataclass
 class Reconciler:
-    """`send` tells workers that a step waits; `queue_length` counts the messages that wait on a queue.
+    """`send` tells workers that a step waits; `queue_length` counts the messages that wait on a queue; `send_canary`
+    lets a quarantined worker try its models.
 
-    Both raise StoreError when the broker is out of reach.
+    The first two raise StoreError when the broker is out of reach.
     """
 
     ledger: Ledger
@@ -66,6 +68,7 @@ class Reconciler:
     send: Callable[[Hint], None]
     queue_length: Callable[[str], int]
     watch: Watch = UNWATCHED
+    send_canary: Callable[[str, Sequence[str]], None] = lambda worker, models: None
     _holder: str = field(default_factory=lambda: secrets.token_hex(16))
     _missing: set[str] = field(default_factory=set[str])
     _next_audit: float = 0.0
@@ -85,12 +88,15 @@ class Reconciler:
             return False
         if not self._marked:
             self._marked = self._tried(self.archive.mark)
-        parts = (self.compare, self.reap, self.rehint, self.file_dead_letters, self.mend)
-        done = [self._tried(part) for part in parts]
+        done = [self._tried(part) for part in self._parts()]
         if time.monotonic() >= self._next_audit:
             self._next_audit = time.monotonic() + self.settings.audit_every_s
             done.append(self._tried(self.audit))
         return all(done)
+
+    def _parts(self) -> Sequence[Callable[[], None]]:
+        parts = (self.compare, self.reap, self.rehint, self.give_up_waiting, self.file_dead_letters, self.mend)
+        return *parts, self.send_canaries
 
     def _tried(self, part: Callable[[], object]) -> bool:
         try:
@@ -246,6 +252,22 @@ class Reconciler:
                 log.info("hint sent again", extra=fields(job=hint.job, step=hint.n, queue=hint.queue))
             if hints:
                 self.watch.resent(depth.queue, len(hints))
+
+    def give_up_waiting(self) -> None:
+        """Make dead letters of jobs that waited too long for something that stayed away."""
+        if given_up := self.ledger.expire_held(int(self.settings.hold_s * 1000)):
+            log.error("gave up %d jobs: what they need was away too long", given_up)
+
+    def send_canaries(self) -> None:
+        """Let quarantined editors that are due draw a small picture."""
+        due = self.ledger.canaries_due()
+        served = self.ledger.served() if due else {}
+        for worker in due:
+            queues = [queue for queue, workers in served.items() if worker in workers and queue.startswith(_EDITOR)]
+            if queues:
+                models = [queue.removeprefix(_EDITOR) for queue in queues]
+                self.send_canary(worker, models)
+                log.info("canary sent", extra=fields(worker=worker))
 
     def file_dead_letters(self) -> None:
         """Write the dead letters of jobs that became FAILED, so that they outlive the ledger."""

@@ -19,7 +19,7 @@ from enum import StrEnum
 from types import TracebackType
 from typing import Any
 
-from director.errors import BriefError, Cancelled, DirectorError, SeatError, StoreError
+from director.errors import RULES, Actor, BriefError, Cancelled, DirectorError, SeatError, StoreError
 from director.loop import advance, begin, next_step, perform
 from director.seats import Images, Request, Studio
 from director.types import Reply, Stopped, StopReason, Trajectory
@@ -47,6 +47,8 @@ class StepEnd(StrEnum):
     LEASED = Refusal.LEASED.value
     EARLY = Refusal.EARLY.value
     REWOUND = "an object was lost: the job goes back to the step that makes it"
+    RESTING = Refusal.RESTING.value
+    HELD = Refusal.HELD.value
 
 
 class StepTooLong(SeatError):
@@ -63,8 +65,15 @@ class Host:
     images: Images
     studio: Studio
     send: Callable[[Hint], None]
+    worker: str = ""  # Celery's name of the program that this process belongs to; "": named after the machine
     observe: "Callable[[Attempt], None]" = lambda attempt: None  # counts what each try of a step was
+    stand_back: Callable[[], None] = lambda: None  # the worker takes no other message, until the ledger lets it
     die: Callable[[], None] = lambda: os.kill(os.getpid(), signal.SIGKILL)
+
+    @property
+    def name(self) -> str:
+        """What the ledger knows its worker by."""
+        return self.worker or self.settings.host
 
 
 def run_step(host: Host, job_id: str, n: int) -> StepEnd:
@@ -74,11 +83,13 @@ def run_step(host: Host, job_id: str, n: int) -> StepEnd:
     task that called shows as failed.
     """
     try:
-        claim = host.ledger.claim(job_id, n, host.settings.host)
+        claim = host.ledger.claim(job_id, n, host.name)
     except StoreError as unreachable:
         log.warning("not claimed, to be hinted again: %s", unreachable, extra=fields(job=job_id, step=n))
         raise
     if isinstance(claim, Refusal):
+        if claim is Refusal.RESTING:
+            host.stand_back()
         return StepEnd(claim.value)
     with working(threads=True, job=job_id, step=n, nonce=claim.nonce):
         log.info("step began", extra=fields(kind=claim.kind, attempt=claim.attempt, died=claim.last_death or None))
@@ -163,11 +174,12 @@ def _run_claimed(host: Host, lease: "Lease") -> StepEnd:
         return StepEnd.REFUSED
     attempt.renders = len(reply.candidates) if reply.kind == "rendered" else 0
     after = advance(trajectory, reply)
-    result = _commit(host, attempt, after, acknowledge=reply.kind == "stopped")
+    performed = reply.kind != "stopped"
+    result = _commit(host, attempt, after, acknowledge=not performed, performed=performed)
     if result is CommitResult.CANCEL:
         # The cancel came while the step finished: keep its work, and stop behind it.
         after = advance(after, Stopped(reason=StopReason.CANCELLED, why=_CANCELLED))
-        result = _commit(host, attempt, after, acknowledge=True)
+        result = _commit(host, attempt, after, acknowledge=True, performed=performed)
     if result is CommitResult.REFUSED:
         return StepEnd.REFUSED
     attempt.outcome, attempt.after = "committed", after
@@ -201,7 +213,7 @@ def _cancel(host: Host, attempt: Attempt) -> StepEnd:
         status, reason = status_of(after.stop), after.stop.reason.value if after.stop else reason
     summary = GoalSummary.of(after) if after else NO_GOALS
     result = host.ledger.commit(
-        claim.job, claim.n, claim.nonce, key, None, status, reason, True, summary, attempt.cost()
+        claim.job, claim.n, claim.nonce, key, None, status, reason, True, summary, attempt.cost(), performed=False
     )  # fmt: skip
     if result is not CommitResult.OK:
         return StepEnd.REFUSED
@@ -236,6 +248,7 @@ def _go_back(
     again = archive.controls(claim.job, "rewind-")
     way = way_back(archive, job, claim.n, trajectory, lost.key) if job and not again else None
     error = type(lost)(lost.message, BRING_BACK, lost.key)
+    error.actor = Actor.OPERATOR
     told = {"lost": lost.key, "from": claim.n, "to": way.to if way else None}
     if way and job:
         # Before the ledger: after a wipe nothing of what is void may count.
@@ -271,17 +284,17 @@ def _reply(host: Host, lease: "Lease", job: Job, trajectory: Trajectory, request
     try:
         return perform(request, host.studio, lease)
     except BriefError as unusable:
-        # Final: no other attempt can mend what the user wrote.
+        # No other attempt can mend what the user wrote.
         return Stopped(reason=StopReason.FAILED, why=str(unusable))
     except SeatError as refused:
-        if not refused.final:
+        if not RULES[refused.actor].final:
             raise
         return Stopped(reason=StopReason.FAILED, why=f"{refused.boundary}: {refused}")
     except Cancelled:
         return Stopped(reason=StopReason.CANCELLED, why=_CANCELLED) if lease.cancel else None
 
 
-def _commit(host: Host, attempt: Attempt, after: Trajectory, acknowledge: bool) -> CommitResult:
+def _commit(host: Host, attempt: Attempt, after: Trajectory, acknowledge: bool, performed: bool) -> CommitResult:
     claim, then = attempt.claim, next_of(after)
     key = host.archive.save_snapshot(claim.job, claim.n, claim.nonce, claim.snapshot, then, after)
     return host.ledger.commit(
@@ -291,31 +304,38 @@ def _commit(host: Host, attempt: Attempt, after: Trajectory, acknowledge: bool) 
         acknowledge_cancel=acknowledge,
         summary=GoalSummary.of(after),
         cost=attempt.cost(),
+        performed=performed,
     )  # fmt: skip
 
 
 def _give_back(host: Host, attempt: Attempt, error: DirectorError) -> None:
-    """Record a failure. Only what a seat did wrong is charged; storage and brokers cost nothing."""
+    """Record a failure: the ledger decides who is charged and what is held. It may tell this worker to stand back."""
     claim, attempt.error = attempt.claim, error
     if attempt.outcome != "committed":  # it may fail behind its commit
         attempt.outcome = "failed"
-    counts = not isinstance(error, StoreError)
-    delay = backoff_ms(host.settings, claim.attempt if counts else 1)
+    delay = backoff_ms(host.settings, 1 if isinstance(error, StoreError) else claim.attempt)
     # With the ledger out of reach too, the lease dies by itself and the step is hinted again.
     # The dead letter of a job that failed for good is filed by the reconciler.
     with suppress(StoreError):
-        cost = attempt.cost()
-        attempt.refused = host.ledger.fail(claim.job, claim.n, claim.nonce, error_json(error), counts, delay, cost)
+        attempt.refused = host.ledger.fail(
+            claim.job, claim.n, claim.nonce, error_json(error), error.actor, host.name,
+            retry_after_ms=int(1000 * error.retry_after_s), delay_ms=delay, cost=attempt.cost(),
+        )  # fmt: skip
+        # Before the message is acknowledged, so that this worker takes no other one.
+        if isinstance(error, SeatError) and not host.ledger.standing(host.name).may_work:
+            host.stand_back()
 
 
 def backoff_ms(settings: Settings, attempt: int) -> int:
     """Milliseconds before the next attempt: doubling from the base, up to the cap."""
-    return int(1000 * min(settings.retry_cap_s, settings.retry_base_s * 2 ** (attempt - 1)))
+    doublings = min(attempt - 1, 30)  # a step that waited for an outage to end has many tries behind it
+    return int(1000 * min(settings.retry_cap_s, settings.retry_base_s * 2**doublings))
 
 
 def error_json(error: DirectorError) -> str:
     """An error as the ledger keeps it."""
-    return json.dumps({"boundary": error.boundary, "message": error.message[:500], "fix": error.fix[:500]})
+    told = {"boundary": error.boundary, "message": error.message[:500], "fix": error.fix[:500], "actor": error.actor}
+    return json.dumps(told | ({"resource": error.resource[:500]} if error.resource else {}))
 
 
 class Lease:
@@ -430,11 +450,13 @@ def log_attempt(attempt: Attempt) -> None:
         seconds=attempt.seconds,
         renders=attempt.renders or None,
         boundary=error.boundary if error else None,
+        actor=error.actor if error else None,
+        resource=(error.resource or None) if error else None,
         then=attempt.refused.value if attempt.refused else None,
     )
     if error:
-        # What a seat raised is worth its traceback; storage that does not answer is not.
-        log.warning("step failed: %s", error, exc_info=None if isinstance(error, StoreError) else error, extra=about)
+        # What a seat raised is worth its traceback; what does not answer is not.
+        log.warning("step failed: %s", error, exc_info=None if error.actor is Actor.OUTAGE else error, extra=about)
     else:
         log.info("step %s", attempt.outcome, extra=about)
     if stop:

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from director.errors import BriefError, DirectorError, StoreError
+from director.errors import RULES, BriefError, DirectorError, StoreError
 from director.intake import assignments, loop_settings, read_brief
 from director.transcript import Transcript
 from director.types import STRATEGIES, Trajectory
@@ -44,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"visiondirector-worker: {error.field}: {error}", file=sys.stderr)
         return USAGE
     except DirectorError as error:
-        print(f"visiondirector-worker: the {error.boundary} failed: {error}", file=sys.stderr)
+        who = RULES[error.actor].who
+        print(f"visiondirector-worker: the {error.boundary} failed: {error}\n  who has to act: {who}", file=sys.stderr)
         return FAILED
     except OSError as error:
         print(f"visiondirector-worker: {error}", file=sys.stderr)

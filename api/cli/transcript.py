@@ -7,6 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from api.client import Event, Goal, Job
 from director import types
+from director.errors import RULES, Actor
 from director.state import State
 from director.transcript import Line, Transcript, count, plain
 from director.types import Trajectory, Usage
@@ -112,7 +113,10 @@ def error_lines(job: Job) -> list[Line]:
     if not job.error:
         return []
     fix = f" ({job.error.fix})" if job.error.fix else ""
-    return [Line("error", plain(f"{job.error.boundary}: {job.error.message}{fix}", 400), "red")]
+    said = [Line("error", plain(f"{job.error.boundary}: {job.error.message}{fix}", 400), "red")]
+    # A newer service may know actors that this program does not.
+    rule = RULES[Actor(job.error.actor)] if job.error.actor in set(Actor) else None
+    return [*said, Line("who", f"{rule.who}: {rule.then}", "dim")] if rule else said
 
 
 def ended_line(job: Job, saved: str = "") -> Line:

@@ -17,7 +17,21 @@ from .errors import (
     Unauthorized,
     Unavailable,
 )
-from .models import Attempt, Attempts, BriefSent, Cost, Event, Goal, GoalCount, Job, JobError, Uploaded
+from .models import (
+    Attempt,
+    Attempts,
+    BriefSent,
+    Cost,
+    Event,
+    Goal,
+    GoalCount,
+    HeldQueue,
+    Job,
+    JobError,
+    Machines,
+    SickWorker,
+    Uploaded,
+)
 
 __all__ = [
     "ApiError",
@@ -32,9 +46,12 @@ __all__ = [
     "FieldError",
     "Goal",
     "GoalCount",
+    "HeldQueue",
     "Job",
     "JobError",
+    "Machines",
     "NotFound",
+    "SickWorker",
     "Unauthorized",
     "Unavailable",
     "Uploaded",

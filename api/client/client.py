@@ -12,12 +12,13 @@ from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
 from .errors import ApiError, Conflict, NotFound, Unavailable, from_response
 from .goals import goals_of
-from .models import Attempts, Event, Goal, Job, JobPage, Uploaded
+from .models import Attempts, Event, Goal, Job, JobPage, Machines, Uploaded
 from .stream import lines, parse
 
 DEFAULT_URL = "http://127.0.0.1:8100"
@@ -188,6 +189,20 @@ class Client:
     def upload(self, png: bytes) -> Uploaded:
         """Store a picture, to be named as a brief's source."""
         return Uploaded.model_validate_json(self._send("PUT", "/v1/images", content=png).content)
+
+    def machines(self) -> Machines:
+        """The workers, what is held and who is sick. For tokens with the scope `operate`, as the two below."""
+        return Machines.model_validate_json(self._send("GET", "/v1/machines").content)
+
+    def quarantine(self, worker: str, why: str = "") -> Machines:
+        """Let a worker take no more steps. NotFound for one that does not serve."""
+        path = f"/v1/machines/{quote(worker, safe='')}/quarantine"
+        return Machines.model_validate_json(self._send("POST", path, params={"why": why} if why else None).content)
+
+    def restore(self, worker: str) -> Machines:
+        """Let a worker take steps again. NotFound for one that is not sick."""
+        path = f"/v1/machines/{quote(worker, safe='')}/restore"
+        return Machines.model_validate_json(self._send("POST", path).content)
 
     def events(self, id: str, after: str | None = None) -> Iterator[Event]:
         """The job's events, those after the id `after` only, until and including `end`.

@@ -4,6 +4,7 @@ from typing import Annotated, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from director.errors import Actor
 from director.types import ImageHash, Value
 
 
@@ -24,13 +25,14 @@ class Attempt(BaseModel):
 
 
 class Trouble(BaseModel):
-    """Where something failed, what was said, and what a person can do."""
+    """Where something failed, what was said, what a person can do, and who has to act (None: not known)."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     boundary: str
     message: str
     fix: str = ""
+    actor: Actor | None = None
 
 
 class RunInfo(Value):

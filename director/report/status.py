@@ -1,5 +1,6 @@
 """How a job stands, in words: ended and why, failed and what to do, or still at work; and what was only simulated."""
 
+from director.errors import RULES, Actor
 from director.report.html import NOTHING, Html, fill, html, join
 from director.report.marks import listed
 from director.report.run_info import RunInfo, Trouble
@@ -25,7 +26,9 @@ def section(state: State, run_info: RunInfo) -> Html:
     if stop and stop.reason is not StopReason.FAILED:
         return _ended(stop)
     if stop:
-        return _failed(state, run_info, run_info.trouble or Trouble(boundary="director", message=stop.why))
+        return _failed(
+            state, run_info, run_info.trouble or Trouble(boundary="director", message=stop.why, actor=Actor.USER)
+        )
     if run_info.trouble and not run_info.doing:
         return _failed(state, run_info, run_info.trouble)
     return _running(state, run_info)
@@ -44,7 +47,14 @@ def _failed(state: State, run_info: RunInfo, trouble: Trouble) -> Html:
         then = html("<code>visiondirector requeue $job</code> lets it go on where it stopped.", job=run_info.job)
     else:
         then = html("Mend what is said above and submit it again.")
-    return fill("failed", boundary=trouble.boundary, message=trouble.message, fix=Html(fix + then))
+    return fill("failed", boundary=trouble.boundary, message=trouble.message, fix=Html(fix + then), who=_who(trouble))
+
+
+def _who(trouble: Trouble) -> Html:
+    if trouble.actor is None:
+        return NOTHING
+    rule = RULES[trouble.actor]
+    return html("<p>Who has to act: $who. What happens: $then.</p>", who=rule.who, then=rule.then)
 
 
 def _running(state: State, run_info: RunInfo) -> Html:
@@ -55,6 +65,7 @@ def _running(state: State, run_info: RunInfo) -> Html:
             "<p>The last try failed in the $boundary and will be repeated: <bdi>$message</bdi></p>",
             boundary=run_info.trouble.boundary, message=run_info.trouble.message,
         )  # fmt: skip
+        trouble = Html(trouble + _who(run_info.trouble))
     return fill(
         "running",
         doing=run_info.doing,

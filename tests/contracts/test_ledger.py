@@ -6,6 +6,7 @@ from threading import Barrier
 
 import pytest
 
+from director.errors import Actor
 from tasks.jobs import JobStatus
 from tasks.ledger.types import (
     CONTROL,
@@ -199,7 +200,7 @@ class TestCommit:
         assert rig.ledger.commit("job-1", 0, zombie.nonce, "zombie", RENDER) is CommitResult.REFUSED
         claim = rig.claimed(holder="host-2")
         assert rig.ledger.renew("job-1", 0, zombie.nonce) is Renewal.LOST
-        assert rig.ledger.fail("job-1", 0, zombie.nonce, "{}", True, 0) is FailResult.REFUSED
+        assert rig.ledger.fail("job-1", 0, zombie.nonce, "{}", Actor.SEAT, "host-1", 0, 0) is FailResult.REFUSED
         assert rig.ledger.commit("job-1", 0, zombie.nonce, "zombie", RENDER) is CommitResult.REFUSED
         assert rig.ledger.commit("job-1", 0, claim.nonce, "key", RENDER) is CommitResult.OK
         assert rig.ledger.commit("job-1", 0, zombie.nonce, "zombie", RENDER) is CommitResult.REFUSED
@@ -212,7 +213,7 @@ class TestCommit:
 
     def test_it_resets_what_was_counted(self, rig: LedgerRig) -> None:
         rig.submit()
-        rig.ledger.fail("job-1", 0, rig.claimed().nonce, "{}", True, 0)
+        rig.ledger.fail("job-1", 0, rig.claimed().nonce, "{}", Actor.SEAT, "host-1", 0, 0)
         rig.claimed()
         rig.advance(TTL + 1)
         claim = rig.claimed()
@@ -235,7 +236,7 @@ class TestCommit:
 class TestFail:
     def test_a_retry_waits_its_delay(self, rig: LedgerRig) -> None:
         rig.submit()
-        assert rig.ledger.fail("job-1", 0, rig.claimed().nonce, SKY, True, 5_000) is FailResult.RETRY
+        assert rig.ledger.fail("job-1", 0, rig.claimed().nonce, SKY, Actor.SEAT, "host-1", 0, 5_000) is FailResult.RETRY
         record = rig.ledger.get("job-1")
         assert record
         assert (record.status, record.seat_failures, record.error) == (JobStatus.QUEUED, 1, SKY)
@@ -245,18 +246,22 @@ class TestFail:
 
     def test_the_last_attempt_makes_a_dead_letter(self, rig: LedgerRig) -> None:
         rig.submit()
-        results = [rig.ledger.fail("job-1", 0, (c := rig.claimed()).nonce, SKY, True, 0) for _ in range(3)]
+        results = [
+            rig.ledger.fail("job-1", 0, (c := rig.claimed()).nonce, SKY, Actor.SEAT, "host-1", 0, 0) for _ in range(3)
+        ]
         assert results == [FailResult.RETRY, FailResult.RETRY, FailResult.DEAD]
         record = rig.ledger.get("job-1")
         assert record
         assert (record.status, record.error, record.dead_letter) == (JobStatus.FAILED, SKY, c.nonce)
         assert rig.ledger.claim("job-1", 0, "h") is Refusal.ENDED
-        assert rig.ledger.fail("job-1", 0, c.nonce, SKY, True, 0) is FailResult.REFUSED
+        assert rig.ledger.fail("job-1", 0, c.nonce, SKY, Actor.SEAT, "host-1", 0, 0) is FailResult.REFUSED
 
     def test_what_is_not_the_seats_fault_costs_nothing(self, rig: LedgerRig) -> None:
         rig.submit()
         for _ in range(50):
-            assert rig.ledger.fail("job-1", 0, rig.claimed().nonce, "{}", False, 0) is FailResult.RETRY
+            assert (
+                rig.ledger.fail("job-1", 0, rig.claimed().nonce, "{}", Actor.OUTAGE, "host-1", 0, 0) is FailResult.RETRY
+            )
         record = rig.ledger.get("job-1")
         assert record
         assert (record.status, record.seat_failures) == (JobStatus.QUEUED, 0)
@@ -267,22 +272,22 @@ class TestFail:
         rig.advance(TTL + 1)
         claim = rig.claimed()
         assert claim.last_death
-        rig.ledger.fail("job-1", 0, claim.nonce, "{}", True, 0)
+        rig.ledger.fail("job-1", 0, claim.nonce, "{}", Actor.SEAT, "host-1", 0, 0)
         assert not rig.claimed().last_death
 
     def test_only_the_holder_gives_back(self, rig: LedgerRig) -> None:
         rig.submit()
         claim = rig.claimed()
-        assert rig.ledger.fail("job-1", 0, "0" * 32, "{}", True, 0) is FailResult.REFUSED
-        assert rig.ledger.fail("job-1", 1, claim.nonce, "{}", True, 0) is FailResult.REFUSED
-        assert rig.ledger.fail("nobody", 0, claim.nonce, "{}", True, 0) is FailResult.REFUSED
+        assert rig.ledger.fail("job-1", 0, "0" * 32, "{}", Actor.SEAT, "host-1", 0, 0) is FailResult.REFUSED
+        assert rig.ledger.fail("job-1", 1, claim.nonce, "{}", Actor.SEAT, "host-1", 0, 0) is FailResult.REFUSED
+        assert rig.ledger.fail("nobody", 0, claim.nonce, "{}", Actor.SEAT, "host-1", 0, 0) is FailResult.REFUSED
         assert rig.ledger.renew("job-1", 0, claim.nonce) is Renewal.FINE
 
     def test_a_cancelled_job_is_not_retried(self, rig: LedgerRig) -> None:
         rig.submit()
         claim = rig.claimed()
         rig.ledger.cancel("job-1")
-        assert rig.ledger.fail("job-1", 0, claim.nonce, "{}", True, 60_000) is FailResult.RETRY
+        assert rig.ledger.fail("job-1", 0, claim.nonce, "{}", Actor.SEAT, "host-1", 0, 60_000) is FailResult.RETRY
         record = rig.ledger.get("job-1")
         assert record
         assert (record.queue, record.not_before_ms, record.seat_failures) == (CONTROL, 0, 0)
@@ -302,7 +307,7 @@ class TestReap:
             "job-1", JobStatus.QUEUED, "planner", 1,
         )  # fmt: skip
         assert json.loads(record.error) == {
-            "boundary": "lease", "message": "the worker on host-1 went silent", "fix": "",
+            "boundary": "lease", "message": "the worker host-1 went silent", "fix": "",
         }  # fmt: skip
         assert rig.ledger.reap() == []
         assert rig.ledger.renew("job-1", 0, claim.nonce) is Renewal.LOST
@@ -315,7 +320,7 @@ class TestReap:
             rig.advance(TTL + 1)
             (record,) = rig.ledger.reap()
         assert (record.status, record.dead_letter, record.lease_deaths) == (JobStatus.FAILED, claim.nonce, 3)
-        assert json.loads(record.error)["message"] == 'the worker on gpu/3 "rack ü" went silent'
+        assert json.loads(record.error)["message"] == 'the worker gpu/3 "rack ü" went silent'
 
     def test_a_cancelled_job_goes_to_control(self, rig: LedgerRig) -> None:
         rig.submit()
@@ -351,7 +356,7 @@ class TestCancel:
 
     def test_it_waits_for_no_delay(self, rig: LedgerRig) -> None:
         rig.submit()
-        rig.ledger.fail("job-1", 0, rig.claimed().nonce, "{}", True, 60_000)
+        rig.ledger.fail("job-1", 0, rig.claimed().nonce, "{}", Actor.SEAT, "host-1", 0, 60_000)
         assert rig.ledger.cancel("job-1")
         assert rig.claimed().cancel
 
@@ -404,7 +409,7 @@ class TestRequeue:
     def test_a_dead_letter_comes_back_where_it_died(self, rig: LedgerRig) -> None:
         rig.submit(step=4, next=PLAN)
         for _ in range(3):
-            rig.ledger.fail("job-1", 4, rig.claimed(4).nonce, SKY, True, 0)
+            rig.ledger.fail("job-1", 4, rig.claimed(4).nonce, SKY, Actor.SEAT, "host-1", 0, 0)
         hint = rig.ledger.requeue("job-1")
         assert hint
         assert (hint.n, hint.queue) == (4, "planner")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from director.errors import Actor
 from director.types import StopReason
 from infra.servers import redis_server
 from tasks.entries import new_entry
@@ -73,7 +74,7 @@ def die(site: Site, job: Job) -> None:
     for _ in range(LIMITS.seat_attempts):
         claim = site.ledger.claim(job.id, found(site, job).step, "worker")
         assert isinstance(claim, Claim)
-        site.ledger.fail(job.id, claim.n, claim.nonce, "{}", True, 0)
+        site.ledger.fail(job.id, claim.n, claim.nonce, "{}", Actor.SEAT, "worker", 0, 0)
     site.reconciler.file_dead_letters()
 
 

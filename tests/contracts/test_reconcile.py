@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from director.errors import Actor
 from director.types import StopReason
 from tasks.jobs import Job, JobStatus
 from tasks.ledger.types import CONTROL, CommitResult, Record, Refusal
@@ -257,7 +258,7 @@ class TestRehint:
     def test_a_failed_step_is_hinted_when_its_delay_is_over(self, open_site: Site) -> None:
         job = enter(open_site, recorded_jobs.job())
         open_site.broker.take()
-        open_site.ledger.fail(job.id, 0, open_site.rig.claimed(0, job.id).nonce, "{}", True, 5_000)
+        open_site.ledger.fail(job.id, 0, open_site.rig.claimed(0, job.id).nonce, "{}", Actor.SEAT, "host-1", 0, 5_000)
         assert open_site.reconciler.once()
         assert open_site.broker.sent == []
         open_site.rig.advance(5_001)
@@ -287,7 +288,7 @@ class TestAudit:
     def test_a_dead_letter_stays_live(self, open_site: Site) -> None:
         job = enter(open_site, recorded_jobs.job())
         for _ in range(3):
-            open_site.ledger.fail(job.id, 0, open_site.rig.claimed(0, job.id).nonce, "{}", True, 0)
+            open_site.ledger.fail(job.id, 0, open_site.rig.claimed(0, job.id).nonce, "{}", Actor.SEAT, "host-1", 0, 0)
         open_site.reconciler.audit()
         assert open_site.archive.live() == [job.id]
 
@@ -307,7 +308,7 @@ class TestOutages:
         """The broker is away: hints wait, dead letters are filed none the less."""
         job = enter(open_site, recorded_jobs.job())
         for _ in range(3):
-            open_site.ledger.fail(job.id, 0, open_site.rig.claimed(0, job.id).nonce, "{}", True, 0)
+            open_site.ledger.fail(job.id, 0, open_site.rig.claimed(0, job.id).nonce, "{}", Actor.SEAT, "host-1", 0, 0)
         other = enter(open_site, recorded_jobs.job("other"))
         open_site.broker.take()
         open_site.wait()

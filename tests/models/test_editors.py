@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from director.errors import BriefError, Cancelled
+from director.errors import Actor, BriefError, Cancelled
 from director.types import Region
 from tests.models.conftest import apart, asked, make, noise, pipelines_of, rendered, stored
 from tests.support.context import SeatContext, make_context
 from worker.diffusion.editor import DiffusersEditor
+from worker.diffusion.failures import Unusable
 from worker.diffusion.loading import diffusers, torch
 
 Open = Callable[..., DiffusersEditor]
@@ -484,5 +485,23 @@ def test_closing_frees_the_weights(context: SeatContext):
 
 def test_a_missing_checkpoint_is_not_looked_for_elsewhere(opened: Open, context: SeatContext, tmp_path: Path):
     editor = opened(generate={"family": "flux", "path": str(tmp_path / "nowhere")})
-    with pytest.raises(ValueError, match="nowhere"):
+    with pytest.raises(Unusable, match="nowhere") as missing:
         editor.render(asked(), context)
+    assert (missing.value.actor, missing.value.resource) == (Actor.OPERATOR, f"the checkpoint {tmp_path / 'nowhere'}")
+
+
+def test_weights_that_were_cut_are_the_operators_matter(opened: Open, context: SeatContext, tmp_path: Path):
+    path = tmp_path / "cut"
+    shutil.copytree(make("flux"), path)
+    for file in (path / "transformer").glob("*.safetensors"):
+        file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(Unusable, match="cut"):
+        opened(generate={"family": "flux", "path": str(path)}).render(asked(), context)
+
+
+def test_a_lora_that_is_not_there_is_the_operators_matter(opened: Open, context: SeatContext, tmp_path: Path):
+    missing = tmp_path / "fast.safetensors"
+    with pytest.raises(Unusable, match=r"the LoRA .*fast"):
+        opened(generate=qwen(loras={"fast": missing}, final={"steps": 2, "loras": {"fast": 1.0}})).render(
+            asked(), context
+        )

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from director.errors import DirectorError, PlannerError, VerifierError, boundary
+from director.errors import Actor, DirectorError, PlannerError, VerifierError, boundary
 from director.loop import direct, perform
 from director.seats import ExtractRequest, PlanRequest, SelectRequest, Studio, VerifyRequest
 from director.types import Brief, Candidate, Goal, LoopSettings, Outcome
@@ -16,8 +16,8 @@ from tests.models.sglang_server import ADAPTER, MODEL, SglangServer
 from tests.support.contexts import RecordingContext, plain_png
 from tests.support.scripted_studio import goals_of
 from worker.sketch import sketch_studio
-from worker.vlm.client import VlmRefused
 from worker.vlm.config import Server, VlmConfig
+from worker.vlm.failures import VlmRefused
 from worker.vlm.seats import VlmSeats, examine, open_vlm_seats
 
 pytestmark = [pytest.mark.models, pytest.mark.timeout(600)]
@@ -147,8 +147,9 @@ def test_an_adapter_is_another_verifier_on_the_same_server(bench: Bench):
     ]
     assert scores[0] == pytest.approx(scores[2], abs=0.02)
     assert abs(scores[0] - scores[1]) > 0.05
-    with pytest.raises(VlmRefused, match="never been loaded"):
+    with pytest.raises(VlmRefused, match="never been loaded") as refused:
         bench.seats(verifier={"model": f"{MODEL}:nobody"}).verifier.verify(request, bench.context)
+    assert refused.value.actor is Actor.OPERATOR
 
 
 def test_control_tokens_in_the_material_are_only_text(bench: Bench):
@@ -168,7 +169,7 @@ def test_a_brief_that_is_too_long_for_the_model_is_refused_once(bench: Bench):
     brief = Brief(text="A cup stands. " * 1400)
     with pytest.raises(PlannerError, match=r"400.*context length|longer than") as failure, boundary(PlannerError):
         bench.seats().planner.extract(ExtractRequest(brief=brief), bench.context)
-    assert failure.value.final
+    assert failure.value.actor is Actor.USER
     assert bench.context.counts["vlm_calls"] == 1
 
 
@@ -200,7 +201,7 @@ def test_a_server_that_dies_in_the_middle_fails_the_attempt_and_the_next_one_wor
     context.victim = bench.server
     with pytest.raises(VerifierError, match="VlmUnavailable") as failure:
         perform(request_of[0], studio, context)
-    assert not failure.value.final
+    assert failure.value.actor is Actor.OUTAGE
     assert 5 <= len(context.exchanges("verify")) < 64  # what was answered before is kept and counted
     assert context.counts["vlm_retries"] >= 1
     bench.server.start()

@@ -20,6 +20,7 @@ class Scripted:
     body: bytes
     status: int = 200
     wait: float = 0.0
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 Answer = Scripted | Callable[[Request], Scripted]
@@ -69,7 +70,7 @@ class ScriptedServer:
 
 
 @contextmanager
-def scripted(*answers: Answer, models: tuple[str, ...] = ("scripted",)) -> Generator[ScriptedServer]:
+def scripted(*answers: Answer, models: tuple[str, ...] = ("scripted",), port: int = 0) -> Generator[ScriptedServer]:
     """The server, running."""
     script = ScriptedServer(list(answers), models)
 
@@ -92,6 +93,8 @@ def scripted(*answers: Answer, models: tuple[str, ...] = ("scripted",)) -> Gener
                 self.send_response(answer.status)
                 self.send_header("content-type", "application/json")
                 self.send_header("content-length", str(len(answer.body)))
+                for name, value in answer.headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(answer.body)
             except OSError:
@@ -100,7 +103,7 @@ def scripted(*answers: Answer, models: tuple[str, ...] = ("scripted",)) -> Gener
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     script.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
@@ -110,6 +113,18 @@ def scripted(*answers: Answer, models: tuple[str, ...] = ("scripted",)) -> Gener
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def plays_all_seats(request: Request) -> Scripted:
+    """What a planner, a judge and a verifier without an opinion say: one goal, which every picture meets."""
+    schema = request["response_format"]["json_schema"]["schema"]
+    names = schema["properties"]
+    if "goals" in names:
+        goal = {"clauses": [1], "type": "add_object", "scope": "local", "region": None, "count": None, "parents": []}
+        return fills({"goals": [{**goal, "conflicts": [], "must_have": False, "feasibility": 80}]})
+    if "instruction" in names:
+        return fills({"instruction": "A red cup stands in the middle.", "region": None})
+    return fills({name: {"seen": "a red cup", "achieved": "yes", "confidence": 95} for name in names})
 
 
 def question(request: Mapping[str, Any]) -> str:

@@ -37,6 +37,7 @@ def examine(settings: Settings) -> list[Check]:
         "bucket": _bucket,
         "records": _records,
         "workers": _workers,
+        "held": _held,
     }
     return [_check(name, examination, settings) for name, examination in examinations.items()]
 
@@ -123,3 +124,14 @@ def _workers(settings: Settings) -> str:
     if missing := [queue for queue in queues if queue not in served]:
         raise DirectorError(f"nobody serves {', '.join(missing)}", "start a worker with those seats")
     return f"{len({worker for workers in served.values() for worker in workers})} workers serve {len(served)} queues"
+
+
+def _held(settings: Settings) -> str:
+    with Ledger(connect(settings.ledger_url), settings.limits) as ledger:
+        holds, sick = ledger.holds(), [one for one in ledger.sick_workers() if one.quarantined_ms]
+    found = [f"{hold.queue} is held, {hold.waiting} jobs wait: {hold.why}" for hold in holds]
+    found += [f"{one.worker} is quarantined: {one.why}" for one in sick]
+    if found:
+        fixes = [hold.fix for hold in holds if hold.fix] or ["`visiondirector holds` says since when"]
+        raise DirectorError("; ".join(found), "; ".join(dict.fromkeys(fixes)))
+    return "no queue is held, no worker quarantined"

@@ -19,6 +19,7 @@ from director.types import Candidate, Rendered
 from worker.diffusion import canvas
 from worker.diffusion.canvas import Frame, PixelBox, Pixels, Size
 from worker.diffusion.config import DRAFT, EditorConfig, EditorsConfig, Quality
+from worker.diffusion.failures import Unusable, operators_matter
 from worker.diffusion.families import PipelineInputs, Task
 from worker.diffusion.loading import Loaded, PipelineCache, free_memory, out_of_memory, torch
 
@@ -56,8 +57,12 @@ class DiffusersEditor:
         """One candidate for each seed, in their order and in the size of the picture that is edited.
 
         Raises BriefError for an instruction that the model would cut, Cancelled within one denoising step, MemoryError
-        when not even one picture fits.
+        when not even one picture fits, and Unusable for what the operator must mend.
         """
+        with operators_matter(f"the editor {request.model}"):
+            return self._rendered(request, context)
+
+    def _rendered(self, request: RenderRequest, context: Context) -> Rendered:
         context.check()
         job = self._job(request, context)
         inputs = self._inputs(job, context)
@@ -76,7 +81,11 @@ class DiffusersEditor:
         draft = request.model.endswith(DRAFT)
         model = request.model.removesuffix(DRAFT)
         if model not in self._configs.editors:
-            raise ValueError(f"there is no editor {request.model!r}: there are {', '.join(self._configs.models())}")
+            raise Unusable(
+                f"there is no editor {request.model!r}: there are {', '.join(self._configs.models())}",
+                f"the editor {request.model}",
+                "start this worker with that editor, or mend its settings",
+            )
         editor = self._configs.editors[model]
         base = canvas.from_png(context.images.get(request.base)) if request.base else None
         name = _chosen(editor, request)
@@ -139,7 +148,7 @@ def _gpu_time(job: _Job, context: Context) -> Generator[None]:
 
 
 def _chosen(editor: EditorConfig, request: RenderRequest) -> str:
-    """The pipeline for what is asked. Raises ValueError when the editor has none."""
+    """The pipeline for what is asked. Raises Unusable when the editor has none."""
     if request.base is None:
         tasks = (Task.GENERATE,)
     elif request.action.region is None:
@@ -149,7 +158,11 @@ def _chosen(editor: EditorConfig, request: RenderRequest) -> str:
     for task in tasks:
         if name := editor.pipelines.get(task):
             return name
-    raise ValueError(f"the editor {request.model!r} has no pipeline to {'edit' if request.base else 'generate'} with")
+    raise Unusable(
+        f"the editor {request.model!r} has no pipeline to {'edit' if request.base else 'generate'} with",
+        f"the editor {request.model}",
+        "give it one in its settings",
+    )
 
 
 def _within_limit(job: _Job, context: Context) -> str:

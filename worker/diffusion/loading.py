@@ -9,6 +9,7 @@ from importlib import import_module, util
 from typing import Any
 
 from worker.diffusion.config import PipelineConfig, Quality
+from worker.diffusion.failures import operators_matter
 from worker.diffusion.families import FAMILIES, Family
 
 log = logging.getLogger(__name__)
@@ -61,9 +62,10 @@ class Loaded:
         """Read the LoRA files that were not read yet."""
         for name in sorted(set(names) - self.loras):
             file = self.config.loras[name]
-            self.pipe.load_lora_weights(
-                str(file.parent), weight_name=file.name, adapter_name=name, local_files_only=True
-            )
+            with operators_matter(f"the LoRA {file}", reading=True):
+                self.pipe.load_lora_weights(
+                    str(file.parent), weight_name=file.name, adapter_name=name, local_files_only=True
+                )
             self.loras.add(name)
 
     def settle(self) -> None:
@@ -125,7 +127,8 @@ def _from_disk(config: PipelineConfig, kind: Any) -> Loaded:
     log.info("loading %s from %s", FAMILIES[config.family].pipeline, config.path)
     for library in ("diffusers", "transformers"):  # a worker's log is no terminal
         import_module(f"{library}.utils.logging").disable_progress_bar()
-    pipe = kind.from_pretrained(config.path, dtype=getattr(torch(), config.dtype), local_files_only=True)
+    with operators_matter(f"the checkpoint {config.path}", reading=True):
+        pipe = kind.from_pretrained(config.path, dtype=getattr(torch(), config.dtype), local_files_only=True)
     pipe.set_progress_bar_config(disable=True)
     loaded = Loaded(config, pipe)
     if config.quantize == "fp8":

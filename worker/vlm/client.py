@@ -1,7 +1,7 @@
 """One VLM server over its OpenAI-compatible API (SGLang): prompts out, parsed replies back, all of it recorded.
 
 Every call of a seat is a `Session`. In it a form is filled, or many choices are made behind one picture prefix.
-A 4xx is final; a 5xx, a timeout and a broken connection are tried once more; a malformed reply is asked for
+An outage is tried once more, what somebody has to mend first is not (`failures.py`); a malformed reply is asked for
 again with the error shown; all of it inside one deadline. What was said goes to the host as one blob of JSON lines.
 """
 
@@ -9,14 +9,16 @@ import base64
 import io
 import json
 import math
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Annotated, Any, TypeVar
 
-from openai import APIConnectionError, APIStatusError, OpenAI
+from openai import OpenAI, OpenAIError
 from PIL import Image
 from pydantic import BaseModel, Field, ValidationError
 
@@ -24,23 +26,13 @@ from director.prompts.vlm import Choice, Form, Prompt, ReplyError, quoted, weigh
 from director.seats import Context, Images
 from director.types import ImageHash
 from worker.vlm.config import Server
+from worker.vlm.failures import VlmRefused, VlmUnavailable, failure, resource_of, spoken_failure
 
 _T = TypeVar("_T")
 _ALTERNATIVES = 20  # most that the API gives for a token
 _SHOWN = 8000  # characters of a malformed reply that are shown back
+_GRACE_S = 1.0  # past the deadline of a step: a server that sends a byte now and then is never timed out
 _LOOK_S = 0.2  # how soon a cancel is heeded while a server thinks
-
-
-class VlmUnavailable(Exception):
-    """The server did not answer, twice; another attempt may succeed."""
-
-    final = False
-
-
-class VlmRefused(Exception):
-    """The server refused the request as it is; asking again won't help."""
-
-    final = True
 
 
 # What is read of a reply. The SDK's own types are not validated; these are.
@@ -123,6 +115,7 @@ class Session:
         self._pool = pool
         self._context = context
         self._end = time.monotonic() + server.deadline_s
+        self._over = threading.Event()
         self._tally = _Tally()
         self._urls: dict[ImageHash, str] = {}
 
@@ -132,6 +125,7 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._over.set()
         self._end = 0  # what is still on its way, after a failure or a cancel, makes no further call
         self._tally.report(self._name, self._context)
 
@@ -145,8 +139,9 @@ class Session:
 
         The first is asked alone: its answer leaves the pictures in the server's prefix cache for the rest.
         """
-        first = self._all(choices[:1], _weights)
-        return first + self._all(choices[1:], _weights, done=1)
+        read = partial(_weights, resource_of(self._server))
+        first = self._all(choices[:1], read)
+        return first + self._all(choices[1:], read, done=1)
 
     def _all(self, prompts: Sequence[Prompt], read: Callable[[Prompt, Completion], _T], done: int = 0) -> list[_T]:
         for image in {image for prompt in prompts for image in prompt.images} - self._urls.keys():
@@ -156,10 +151,13 @@ class Session:
         try:
             while waiting:
                 self._context.check()
+                if time.monotonic() > self._end + _GRACE_S:
+                    raise self._too_late()
                 ended, waiting = wait(waiting, timeout=_LOOK_S, return_when=FIRST_COMPLETED)
                 for each in ended:
                     each.result()
-                self._context.progress(self._name, done + len(futures) - len(waiting), done + len(futures))
+                if ended:
+                    self._context.progress(self._name, done + len(futures) - len(waiting), done + len(futures))
         finally:
             for each in waiting:
                 each.cancel()
@@ -168,9 +166,15 @@ class Session:
     def _ask(self, prompt: Prompt, read: Callable[[Prompt, Completion], _T]) -> _T:
         """One question until its reply can be read. Runs in the pool."""
         messages = _messages(prompt)
+        before: ReplyError | None = None
         for re_asks_left in reversed(range(self._server.re_asks + 1)):
             reply, problem = "", None
-            raw = self._post(prompt, messages)
+            try:
+                raw = self._post(prompt, messages)
+            except VlmUnavailable:
+                if before and time.monotonic() >= self._end:
+                    raise before from None  # it did answer: replies that can't be read used up the time
+                raise
             try:
                 completion = read_completion(raw)
                 self._tally.usages.append(completion.usage or _Usage())
@@ -182,6 +186,7 @@ class Session:
                     raise
             finally:
                 self._tally.lines.append(self._line(prompt, messages, raw, problem))
+            before = problem
             self._tally.re_asks.append(prompt.name)
             messages = [
                 *messages,
@@ -193,27 +198,37 @@ class Session:
     def _post(self, prompt: Prompt, messages: Sequence[Mapping[str, Any]]) -> bytes:
         """The body of the server's answer, after one retry at most."""
         body = {**self._body(prompt), "messages": [self._shown(message) for message in messages]}
-        endpoint = f"{self._server.url} ({self._server.model})"
         for last in (False, True):
             remaining = self._end - time.monotonic()
             if remaining <= 0:
-                raise VlmUnavailable(f"{endpoint}: the {self._server.deadline_s:g} s of this step are used")
+                raise self._too_late()
             self._tally.calls.append(prompt.name)
             try:
-                return self._api.post(
-                    "/chat/completions",
-                    body=body,
-                    cast_to=bytes,
-                    options={"timeout": min(self._server.timeout_s, remaining)},
-                )
-            except (APIConnectionError, APIStatusError) as error:
-                if not _passing(error):
-                    raise VlmRefused(f"{endpoint}: {error}") from error
-                if last:
-                    raise VlmUnavailable(f"{endpoint}: {error}") from error
-                self._tally.retries.append(str(error))
-                time.sleep(self._server.retry_wait_s)
+                return self._once(body, remaining)
+            except VlmUnavailable as away:
+                pause = max(self._server.retry_wait_s, away.retry_after_s)
+                if last or pause >= self._end - time.monotonic():
+                    raise
+                self._tally.retries.append(str(away))
+                self._over.wait(pause)
         raise AssertionError("the last round returns or raises")
+
+    def _too_late(self) -> VlmUnavailable:
+        where = resource_of(self._server)
+        said = f"{where}: the {self._server.deadline_s:g} s of this step are used"
+        return VlmUnavailable(said, where, "raise the seat's deadline_s, or give the server less to do")
+
+    def _once(self, body: Mapping[str, Any], remaining: float) -> bytes:
+        """The body of one answer. Raises VlmUnavailable and VlmRefused, and nothing else of the transport."""
+        timeout = min(self._server.timeout_s, remaining)
+        try:
+            raw = self._api.post("/chat/completions", body=body, cast_to=bytes, options={"timeout": timeout})
+        except (OpenAIError, UnicodeError) as error:  # the latter from a key or a url that no header can hold
+            # Not `from error`: the transport's own words may hold the key, and all else is said.
+            raise failure(error, self._server, body["max_tokens"]) from None
+        if said := spoken_failure(raw, self._server):
+            raise said
+        return raw
 
     def _body(self, prompt: Prompt) -> dict[str, Any]:
         server = self._server
@@ -260,11 +275,6 @@ class Session:
             "problem": problem and str(problem),
         }
         return json.dumps(exchange, ensure_ascii=False)
-
-
-def _passing(error: APIConnectionError | APIStatusError) -> bool:
-    """A broken connection, a timeout, a server in trouble or too busy: it may work in a moment."""
-    return isinstance(error, APIConnectionError) or error.status_code >= 500 or error.status_code in (408, 429)
 
 
 def data_url(images: Images, image: ImageHash, pixels: int) -> str:
@@ -314,11 +324,15 @@ def _text(completion: Completion) -> str:
     return answer.message.content
 
 
-def _weights(prompt: Prompt, completion: Completion) -> Mapping[str, float]:
+def _weights(resource: str, prompt: Prompt, completion: Completion) -> Mapping[str, float]:
     """The first token's alternatives, weighed. Raises VlmRefused from a server that gives none."""
     logprobs = completion.choices[0].logprobs
     if logprobs is None or not logprobs.content:
-        raise VlmRefused("the server gives no token probabilities: choose verify=structured and select=listwise")
+        raise VlmRefused(
+            f"{resource}: the server gives no token probabilities",
+            resource,
+            "choose verify=structured and select=listwise",
+        )
     first = logprobs.content[0]
     tokens = [(each.token, each.logprob) for each in first.top_logprobs or [first] if each.logprob is not None]
     assert isinstance(prompt, Choice)

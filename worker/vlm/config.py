@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from director.prompts.verify import PAPER_CONFIDENCE
 from director.types import Kind, Share
@@ -31,6 +32,16 @@ class Server(BaseModel):
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
     constrain: Annotated[bool, Field(description="hold one-word answers to their words (SGLang's regex)")] = True
     token_ids: Annotated[bool, Field(description="keep the token ids of prompts and replies, for training")] = False
+
+    @field_validator("url")
+    @classmethod
+    def _names_a_host(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if not (host := parts.hostname):
+            raise ValueError("it names no host")
+        host.encode("idna")
+        _ = parts.port  # raises for what is none
+        return url
 
 
 class JudgeConfig(Server):

@@ -67,7 +67,7 @@ def examine(server: Server, environ: Mapping[str, str] = os.environ) -> str:
     with _api(server, environ) as api:
         try:
             served = {model.id for model in api.with_options(timeout=min(10.0, server.timeout_s)).models.list()}
-        except OpenAIError as error:
+        except (OpenAIError, UnicodeError) as error:  # the latter: a key that no header can hold
             raise DirectorError(f"{server.url}: {error}", "start the server, or mend the seat's url or key") from error
     if missing := [name for name in server.model.split(":", 1) if name not in served]:
         raise DirectorError(f"{server.url} serves {', '.join(sorted(served))}, and no {missing[0]}", "mend the model")

@@ -1,9 +1,10 @@
 -- Read before every other script. KEYS[1] is the prefix of all keys (the scripts build the rest, so
 -- this ledger is for one Redis server, not for a Redis Cluster).
 -- ARGV[1] ms added to the server's clock (0 outside tests), [2] lease ttl in ms, [3] seat attempts
--- and [4] lease deaths allowed; a script's own arguments follow in `arg`.
+-- and [4] lease deaths allowed; [5] to [9] are of holds.lua; a script's own arguments follow in `arg`.
 --
--- <prefix>job:<id>              hash: everything known of a job; `letter` is its dead letter, `facts` its summary (JSON)
+-- <prefix>job:<id>              hash: everything known of a job; `letter` is its dead letter, `facts` its summary (JSON),
+--                               `entered_ms` when it came to its step, `held_mark` see holds.lua
 -- <prefix>waiting:<queue>       zset: jobs that may be claimed, by the time of their hint (0: never sent)
 -- <prefix>delayed:<queue>       zset: jobs that failed, by the time of their next attempt
 -- <prefix>leased:<queue>        zset: jobs being worked on, by the end of their lease
@@ -20,13 +21,21 @@
 -- <prefix>broken:<id>           hash: such a record, for a while
 -- <prefix>server                string: the server's replication id when all jobs were last known to be right
 -- <prefix>ready                 string, for a while: written to see whether the server takes writes
+-- <prefix>successes             hash: queue, and how many steps were done on it
+-- <prefix>holds                 set: queues that are held, as what they need is away or broken
+-- <prefix>hold:<queue>          hash: since_ms, actor, boundary, why, fix, resource; pause_ms and next_ms of the probes, tries,
+--                               job (failed last), probe and probe_job (nonce and job of the last probe), told_ms (its hint)
+-- <prefix>sick                  set: workers with a hash
+-- <prefix>worker:<name>         hash: failures in a row, jobs (the first two), why, mark:<queue> (successes when they began);
+--                               pause_ms and rest_until_ms; quarantined_ms, canary_ms (when the next is due), canaries,
+--                               manual. Lapses a day after the worker was last seen, unless manual
 -- <prefix>epoch                 string: absent means wiped
 -- <prefix>rebuild               hash: holder of the rebuild lock, and until when
 local prefix = KEYS[1]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(ARGV[1])
 local lease_ttl, seat_cap, death_cap = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local arg = {unpack(ARGV, 5)}
+local arg = {unpack(ARGV, 10)}
 local CONTROL = 'control'
 
 local function wiped()
@@ -116,6 +125,11 @@ local function leave(id)
   end
 end
 
+-- The job has come to a step: nobody failed at it yet.
+local function enter(id)
+  set(id, 'entered_ms', now, 'held_mark', '')
+end
+
 -- Queue the job's step, free of any lease. `hinted` 0: nobody was told yet.
 local function wait(id, queue, hinted)
   redis.call('SADD', prefix .. 'queues', queue)
@@ -170,7 +184,7 @@ end
 -- The lease of a running job ran out.
 local function lease_died(id)
   local queue, holder, nonce, cancel = fields(id, 'queue', 'holder', 'nonce', 'cancel')
-  local message = string.gsub(cjson.encode('the worker on ' .. holder .. ' went silent'), '\\/', '/')
+  local message = string.gsub(cjson.encode('the worker ' .. holder .. ' went silent'), '\\/', '/')
   leave(id)
   tally('lease_deaths', queue)
   set(id, 'error', '{"boundary":"lease","message":' .. message .. ',"fix":""}')

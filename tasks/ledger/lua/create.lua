@@ -28,6 +28,7 @@ redis.call('ZADD', prefix .. 'owner:' .. owner, created, id)
 if status == 'queued' then
   if cancel == '1' then queue = CONTROL end
   activate(id)
+  enter(id)
   wait(id, queue, mode == 'create' and now or 0)
 else
   if ended == '0' then ended = now end

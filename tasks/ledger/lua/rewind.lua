@@ -20,5 +20,6 @@ if to == '' or (rewound_by and rewound_by ~= '') then
   return 'DEAD'
 end
 set(id, 'step', to, 'snapshot', snapshot, 'kind', kind, 'rewound', nonce, 'facts', summary)
+enter(id)
 wait(id, queue, now)
 return 'REWOUND'

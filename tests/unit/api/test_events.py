@@ -7,7 +7,7 @@ import pytest
 from api.app import Backends
 from api.events import EventId, EventStreams, Reader
 from api.service import Service
-from director.errors import StoreError
+from director.errors import Actor, StoreError
 from director.types import StopReason
 from tasks.entries import new_entry
 from tasks.ledger.types import Claim
@@ -158,7 +158,9 @@ def test_a_dead_letter_ends_the_stream_and_a_requeue_goes_on_behind_it(house: Ho
     for _ in range(3):
         claim = house.ledger.claim(id, 1, "w1")
         assert isinstance(claim, Claim)
-        house.ledger.fail(id, 1, claim.nonce, '{"boundary":"editor","message":"out of memory","fix":""}', True, 0)
+        house.ledger.fail(
+            id, 1, claim.nonce, '{"boundary":"editor","message":"out of memory","fix":""}', Actor.SEAT, "host-1", 0, 0
+        )
     events = sse(alice.get(f"/v1/jobs/{id}/events").text)
     assert [event["event"] for event in events] == ["extracted", "gated", "end"]
     assert json.loads(events[-1]["data"])["error"]["message"] == "out of memory"
@@ -173,7 +175,9 @@ def test_a_job_that_fails_before_any_snapshot_ends_without_an_id(house: House, a
     for _ in range(3):
         claim = house.ledger.claim(id, 0, "w1")
         assert isinstance(claim, Claim)
-        house.ledger.fail(id, 0, claim.nonce, '{"boundary":"planner","message":"no","fix":""}', True, 0)
+        house.ledger.fail(
+            id, 0, claim.nonce, '{"boundary":"planner","message":"no","fix":""}', Actor.SEAT, "host-1", 0, 0
+        )
     [end] = sse(alice.get(f"/v1/jobs/{id}/events").text)
     assert (end["event"], "id" in end) == ("end", False)
 

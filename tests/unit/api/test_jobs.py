@@ -1,9 +1,11 @@
 import httpx
 import pytest
 
+from director.errors import RULES, Actor, PlannerError
 from director.types import Outcome, StopReason
 from tasks.jobs import JobStatus
 from tasks.ledger.types import CONTROL, Claim
+from tasks.steps import error_json
 from tasks.store import Archive, FolderStore, image_hash
 from tasks.store.png_metadata import read_png_metadata
 from tests.support.api import (
@@ -55,7 +57,9 @@ def test_doing_says_what_a_job_does_or_waits_for(house: House, alice: httpx.Clie
     claim = house.ledger.claim(id, 0, "w1")
     assert isinstance(claim, Claim)
     assert doing() == "reading the brief"
-    house.ledger.fail(id, 0, claim.nonce, '{"boundary":"planner","message":"no JSON","fix":"retry"}', True, 60_000)
+    house.ledger.fail(
+        id, 0, claim.nonce, '{"boundary":"planner","message":"no JSON","fix":"retry"}', Actor.SEAT, "host-1", 0, 60_000
+    )
     assert doing() == "reading the brief: waiting to try again"
 
 
@@ -71,16 +75,40 @@ def test_errors_show_while_they_matter(house: House, alice: httpx.Client) -> Non
     for attempt in range(3):
         claim = house.ledger.claim(id, 0, "w1")
         assert isinstance(claim, Claim), attempt
-        house.ledger.fail(id, 0, claim.nonce, '{"boundary":"planner","message":"no JSON","fix":"ask again"}', True, 0)
+        house.ledger.fail(
+            id,
+            0,
+            claim.nonce,
+            '{"boundary":"planner","message":"no JSON","fix":"ask again"}',
+            Actor.SEAT,
+            "host-1",
+            0,
+            0,
+        )
     envelope = alice.get(f"/v1/jobs/{id}").json()
     assert envelope["status"] == "failed"
-    assert envelope["error"] == {"boundary": "planner", "message": "no JSON", "fix": "ask again"}
+    assert envelope["error"] == {
+        "boundary": "planner", "message": "no JSON", "fix": "ask again", "actor": None, "resource": "",
+    }  # fmt: skip
+
+
+def test_an_error_says_who_has_to_act_in_the_envelope_and_in_the_report(house: House, alice: httpx.Client) -> None:
+    id = submit(alice)
+    claim = house.ledger.claim(id, 0, "w1")
+    assert isinstance(claim, Claim)
+    failed = PlannerError("401", "mend the key", actor=Actor.OPERATOR, resource="http://vlm/v1 (m)")
+    house.ledger.fail(id, 0, claim.nonce, error_json(failed), Actor.OPERATOR, "w1")
+    error = {"boundary": "planner", "message": "401", "fix": "mend the key", "actor": "operator"}
+    assert alice.get(f"/v1/jobs/{id}").json()["error"] == error | {"resource": "http://vlm/v1 (m)"}
+    assert RULES[Actor.OPERATOR].then in alice.get(f"/v1/jobs/{id}/report").text
 
 
 def test_a_loop_that_failed_says_why(house: House, alice: httpx.Client) -> None:
     id = submit(alice)
     house.commit(id, stopped(StopReason.FAILED).model_copy(update={"why": "there is nothing to draw"}))
-    error = {"boundary": "director", "message": "there is nothing to draw", "fix": ""}
+    error = {
+        "boundary": "director", "message": "there is nothing to draw", "fix": "", "actor": "user", "resource": "",
+    }  # fmt: skip
     assert alice.get(f"/v1/jobs/{id}").json()["error"] == error
     house.wipe()
     assert alice.get(f"/v1/jobs/{id}").json()["error"] == error

@@ -3,6 +3,7 @@ import pytest
 from api.cli import transcript
 from api.client import Event, GoalCount, Job, JobError
 from director import types
+from director.errors import RULES, Actor
 from director.transcript import Transcript, plain
 from director.types import Candidate, Outcome, Planned, Rendered, Selected, StopReason
 from tests.support.api import decided, opening, planned, rendered, stopped, verified
@@ -83,3 +84,18 @@ def test_a_summary_of_a_failed_job() -> None:
         "cost        1 round, 4 renders",
         "error       editor: out of memory (use a smaller size)",
     ]
+
+
+@pytest.mark.parametrize("actor", list(Actor))
+def test_an_error_says_who_has_to_act(actor: Actor) -> None:
+    job = Job(id="j", status="failed", error=JobError(boundary="judge", message="no", actor=actor))
+    assert [str(line) for line in transcript.error_lines(job)] == [
+        "error       judge: no",
+        f"who         {RULES[actor].who}: {RULES[actor].then}",
+    ]
+
+
+@pytest.mark.parametrize("actor", [None, "", "the cat"])
+def test_an_actor_that_is_not_known_is_not_told(actor: str | None) -> None:
+    job = Job(id="j", status="failed", error=JobError(boundary="judge", message="no", actor=actor))
+    assert [str(line) for line in transcript.error_lines(job)] == ["error       judge: no"]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from justhtml import JustHTML
 
+from director.errors import RULES, Actor
 from director.report import Attempt, RunInfo, Trouble, policy, report
 from director.report.cost import shares
 from director.report.goals import difference
@@ -287,10 +288,25 @@ def test_a_dead_letter_says_where_it_failed_and_what_to_do():
     assert "visiondirector requeue the-job" in said
 
 
+@pytest.mark.parametrize("actor", list(Actor))
+@pytest.mark.parametrize("doing", ["", "waiting"])
+def test_a_failure_says_who_has_to_act(actor: Actor, doing: str):
+    trouble = Trouble(boundary="editor", message="broke", actor=actor)
+    said = words(read(report(opened(), Named(), RunInfo(job="j", doing=doing, trouble=trouble))).query(".state")[0])
+    assert f"Who has to act: {RULES[actor].who}. What happens: {RULES[actor].then}." in said
+
+
+def test_a_failure_of_an_older_worker_says_nothing_of_that():
+    trouble = Trouble.model_validate({"boundary": "editor", "message": "broke", "fix": ""})
+    page = read(report(opened(), Named(), RunInfo(job="j", trouble=trouble)))
+    assert "Who has to act" not in words(page.query(".state")[0])
+
+
 def test_a_failed_loop_is_not_to_be_requeued():
     over = opened(0).with_events(Stopped(reason=StopReason.FAILED, why="no goal in the brief"))
     said = words(read(report(over, Named(), RunInfo(job="j"))).query(".state")[0])
     assert "no goal in the brief" in said
+    assert "whoever wrote the brief" in said
     assert "submit it again" in said
     assert "requeue" not in said
 

@@ -159,7 +159,7 @@ def test_every_line_of_a_step_names_it(tmp_path: Path) -> None:
     assert len({line["nonce"] for line in tries}) == 3
     told = [line["msg"].partition(":")[0] for line in tries]
     assert told == ["step began", "loading weights", "from a thread", "step failed"] * 3
-    assert [(line["boundary"], line["then"]) for line in tries if "then" in line] == [
-        ("editor", "retry"), ("editor", "retry"), ("editor", "dead"),
+    assert [(line["boundary"], line["actor"], line["then"]) for line in tries if "then" in line] == [
+        ("editor", "seat", "retry"), ("editor", "seat", "retry"), ("editor", "seat", "dead"),
     ]  # fmt: skip
     assert "Traceback" in tries[3]["error"] and float(tries[3]["seconds"]) >= 0

@@ -63,7 +63,7 @@ class Broken(ScriptedStudio):
 def test_failures_are_counted_where_they_happened(tmp_path: Path) -> None:
     rig = make_step_rig(tmp_path, retry_base_s=0.000_001, retry_cap_s=0.000_001)
     counted = Counted()
-    assert counted("step_failures_total", kind="render", boundary="editor", then="retry") == 0
+    assert counted("step_failures_total", kind="render", boundary="editor", actor="seat", then="retry") == 0
     studio = Broken(script=iter(()))
     host = replace(rig.host(studio.studio()), observe=counted.meter.observe)
     job = rig.submit(brief_of(ABC), ONE)
@@ -72,9 +72,9 @@ def test_failures_are_counted_where_they_happened(tmp_path: Path) -> None:
         studio.error = error
         with pytest.raises(DirectorError):
             run_step(host, job, 1)
-    assert counted("step_failures_total", kind="render", boundary="editor", then="retry") == 2
-    assert counted("step_failures_total", kind="render", boundary="editor", then="dead") == 1
-    assert counted("step_failures_total", kind="render", boundary="store", then="retry") == 1
+    assert counted("step_failures_total", kind="render", boundary="editor", actor="seat", then="retry") == 2
+    assert counted("step_failures_total", kind="render", boundary="editor", actor="seat", then="dead") == 1
+    assert counted("step_failures_total", kind="render", boundary="store", actor="outage", then="retry") == 1
     assert counted("step_seconds_count", kind="render", end="failed") == 4
     assert counted("gpu_seconds_total") == 6
     assert counted("seat_work_total", what="denoising_steps") == 120

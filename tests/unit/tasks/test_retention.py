@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from director.errors import StoreError
+from director.errors import Actor, StoreError
 from director.types import Candidate, Rendered, StopReason, Trajectory
 from tasks.jobs import Job, JobStatus
 from tasks.ledger.ledger import Ledger
@@ -328,7 +328,7 @@ def die(place: Place, job: Job) -> None:
     for _ in range(3):
         claim = place.ledger.claim(job.id, 2, "w")
         assert isinstance(claim, Claim)
-        place.ledger.fail(job.id, 2, claim.nonce, "{}", True, 0)
+        place.ledger.fail(job.id, 2, claim.nonce, "{}", Actor.SEAT, "host-1", 0, 0)
 
 
 def digests(place: Place, job: str) -> set[str]:

@@ -1,12 +1,13 @@
 """`run_step` in process: every way in which a step can end, and that nothing is run or lost twice."""
 
+import json
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from director.errors import EditorError, StoreError
+from director.errors import Actor, DirectorError, EditorError, StoreError
 from director.loop import direct
 from director.seats import Context, ExtractRequest, RenderRequest, Studio, VerifyRequest
 from director.state import State
@@ -14,7 +15,7 @@ from director.types import Brief, Extracted, LoopSettings, Rendered, StopReason,
 from tasks.jobs import JobStatus
 from tasks.ledger.types import CONTROL
 from tasks.reconcile import entry_of
-from tasks.steps import StepEnd, run_step
+from tasks.steps import StepEnd, error_json, run_step
 from tasks.summary import Cost, GoalSummary
 from tests.support.contexts import PlainContext
 from tests.support.scripted_studio import ScriptedStudio, brief_of, goals_of, play
@@ -166,7 +167,7 @@ def test_a_brief_that_asks_for_nothing_fails_at_once_with_the_reason(rig: StepRi
 
 def test_a_refusal_that_is_final_is_not_tried_again(rig: StepRig):
     class TooLong(Exception):
-        final = True
+        actor = Actor.USER
 
     job = rig.submit(brief_of(ABC), ONE)
     studio = broken(1, TooLong("the prompt does not fit the model"))
@@ -175,6 +176,69 @@ def test_a_refusal_that_is_final_is_not_tried_again(rig: StepRig):
     assert (now.status, now.stop) == (JobStatus.FAILED, "failed")
     stop = rig.archive.load_snapshot(now.snapshot).trajectory.stop
     assert stop and stop.why == "editor: TooLong: the prompt does not fit the model"
+
+
+class Says(Exception):
+    """What a seat raises when it knows who has to act."""
+
+    resource = "http://vlm:30000/v1 (qwen)"
+    fix = "mend it"
+
+    def __init__(self, actor: Actor) -> None:
+        super().__init__("it does not work")
+        self.actor = actor
+
+
+@pytest.mark.parametrize("actor", [Actor.OPERATOR, Actor.OUTAGE])
+def test_what_the_job_is_not_to_blame_for_costs_no_attempt(tmp_path: Path, actor: Actor):
+    rig = quick(tmp_path)
+    job = rig.submit(brief_of(ABC), ONE)
+    studio = broken(20, Says(actor))
+    run_step(rig.host(studio.studio()), job, 0)
+    rig.hints.clear()
+    for _ in range(20):
+        with pytest.raises(EditorError, match="does not work") as failure:
+            retry(rig, job, studio.studio())
+        assert failure.value.actor is actor
+    now = record(rig, job)
+    assert (now.status, now.seat_failures) == (JobStatus.QUEUED, 0)
+    assert json.loads(now.error) == {
+        "boundary": "editor", "message": "Says: it does not work", "fix": "mend it", "actor": actor.value,
+        "resource": "http://vlm:30000/v1 (qwen)",
+    }  # fmt: skip
+    rig.hints.append(now.hint)
+    rig.drain(rig.host(studio.studio()))
+    assert record(rig, job).stop == "satisfied"
+
+
+def test_what_an_operator_must_mend_and_nothing_can_hold_is_not_tried_for_ever(tmp_path: Path):
+    rig = quick(tmp_path)
+    job = rig.submit(brief_of(ABC), ONE)
+    studio = broken(99, DirectorError("it can't be read")).studio()
+    run_step(rig.host(studio), job, 0)
+    rig.hints.clear()
+    for _ in range(3):
+        with pytest.raises(DirectorError, match="can't be read"):
+            retry(rig, job, studio)
+    assert record(rig, job).status is JobStatus.FAILED
+
+
+def test_an_error_without_a_resource_names_none():
+    assert json.loads(error_json(StoreError("S3 is away", "is it up?"))) == {
+        "boundary": "store", "message": "S3 is away", "fix": "is it up?", "actor": "outage",
+    }  # fmt: skip
+
+
+def test_an_attempt_record_says_who_has_to_act(tmp_path: Path):
+    rig = quick(tmp_path)
+    job = rig.submit(brief_of(ABC), ONE)
+    studio = broken(1, Says(Actor.OPERATOR))
+    run_step(rig.host(studio.studio()), job, 0)
+    with pytest.raises(EditorError):
+        retry(rig, job, studio.studio())
+    wait_for_records()
+    (error,) = [each["error"] for each in rig.archive.attempts(job) if each["error"]]
+    assert error["actor"] == "operator"
 
 
 def test_cancel_before_a_step_ends_it_without_the_seat(rig: StepRig):

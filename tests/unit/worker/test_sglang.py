@@ -11,7 +11,17 @@ from contextlib import ExitStack, contextmanager
 import pytest
 from PIL import Image
 
-from director.errors import Cancelled, DirectorError, JudgeError, PlannerError, SeatError, VerifierError, boundary
+from director.errors import (
+    RULES,
+    Actor,
+    Cancelled,
+    DirectorError,
+    JudgeError,
+    PlannerError,
+    SeatError,
+    VerifierError,
+    boundary,
+)
 from director.seats import ExtractRequest, PlanRequest, SelectRequest, VerifyRequest
 from director.types import Brief, Candidate, Goal, Outcome
 from tests.support.contexts import RecordingContext, plain_png
@@ -28,8 +38,8 @@ from tests.support.scripted_openai import (
     weighs,
 )
 from tests.support.scripted_studio import goals_of
-from worker.vlm.client import VlmRefused, VlmUnavailable
 from worker.vlm.config import Server, VlmConfig
+from worker.vlm.failures import VlmRefused, VlmUnavailable
 from worker.vlm.seats import VlmSeats, examine, open_vlm_seats
 
 BRIEF = Brief(text="A red cup stands on a table. Soft light comes from the left.")
@@ -123,7 +133,7 @@ def test_a_reply_that_stays_malformed_fails_the_attempt_after_two_re_asks(reply:
         with pytest.raises(PlannerError, match="ReplyError") as failure, boundary(PlannerError):
             at.seats.planner.extract(EXTRACT, at.context)
         assert len(at.server.requests) == 3
-        assert not failure.value.final
+        assert failure.value.actor is Actor.SEAT
         assert len(at.context.exchanges("extract")) == 3
 
 
@@ -144,12 +154,13 @@ def test_an_unreadable_verdict_is_an_error_and_never_a_zero():
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 413, 422])
-def test_a_refusal_is_final(status: int):
+def test_a_refusal_is_not_tried_again(status: int):
     with desk(fails(status, "too long for this model")) as at:
         with pytest.raises(PlannerError, match="too long for this model") as failure, boundary(PlannerError):
             at.seats.planner.extract(EXTRACT, at.context)
-        assert failure.value.final
-        assert pickle.loads(pickle.dumps(failure.value)).final
+        actor = Actor.USER if status in (400, 413, 422) else Actor.OPERATOR
+        assert failure.value.actor is actor
+        assert pickle.loads(pickle.dumps(failure.value)).actor is actor
         assert len(at.server.requests) == 1
 
 
@@ -167,7 +178,7 @@ def test_after_one_retry_the_queue_owns_it():
         with pytest.raises(PlannerError, match=r"VlmUnavailable.*scripted") as failure, boundary(PlannerError):
             at.seats.planner.extract(EXTRACT, at.context)
         assert len(at.server.requests) == 2
-        assert not failure.value.final
+        assert failure.value.actor is Actor.OUTAGE
         assert at.context.counts["vlm_calls"] == 2
 
 
@@ -179,9 +190,19 @@ def test_a_timeout_is_tried_once_more():
 
 
 def test_all_calls_of_a_step_share_one_deadline():
+    slow = weighs(yes=0.9, no=0.1)
+    with desk(Scripted(slow.body, wait=0.15), verifier_deadline_s=0.2) as at:
+        with pytest.raises(VlmUnavailable, match=r"timed out|are used") as failure:
+            at.seats.verifier.verify(at.verify(), at.context)
+        assert failure.value.actor is Actor.OUTAGE
+        assert len(at.server.requests) < 6
+
+
+def test_malformed_replies_that_use_up_the_deadline_are_the_seats():
     with desk(Scripted(says("no JSON").body, wait=0.15), planner_deadline_s=0.2) as at:
-        with pytest.raises(VlmUnavailable, match=r"timed out|are used"):
+        with pytest.raises(PlannerError, match="ReplyError") as failure, boundary(PlannerError):
             at.seats.planner.extract(EXTRACT, at.context)
+        assert failure.value.actor is Actor.SEAT
         assert len(at.server.requests) < 6
 
 
@@ -363,8 +384,14 @@ def test_probabilities_come_in_several_shapes(logprobs: dict[str, object]):
 
 @pytest.mark.parametrize("logprobs", [None, {"content": None}, {"content": []}])
 def test_a_server_without_probabilities_is_named_at_once(logprobs: object):
-    with desk(says("yes", logprobs=logprobs)) as at, pytest.raises(VlmRefused, match="verify=structured"):
-        at.seats.verifier.verify(at.verify(), at.context)
+    with desk(says("yes", logprobs=logprobs)) as at:
+        with pytest.raises(VlmRefused, match="no token probabilities") as failure:
+            at.seats.verifier.verify(at.verify(), at.context)
+        assert failure.value.actor is Actor.OPERATOR
+        assert (failure.value.resource, "verify=structured" in failure.value.fix) == (
+            f"{at.server.url} (scripted)",
+            True,
+        )
     assert len(at.server.requests) == 1
 
 
@@ -469,4 +496,4 @@ def test_what_a_verifier_saw_comes_to_the_planner_as_material():
 
 
 def test_a_seat_error_is_not_final_by_itself():
-    assert not SeatError("x").final
+    assert not RULES[SeatError("x").actor].final
