@@ -12,7 +12,6 @@ from director.errors import Actor
 from tasks.ledger.ledger import Ledger
 from tasks.tokens import Scope
 
-WORKER_LENGTH = 300
 router = APIRouter(prefix="/v1/machines")
 
 
@@ -69,8 +68,7 @@ def quarantine(
 ) -> Machines:
     """Let a worker take no more steps, until it is restored. The step that it runs ends as usual."""
     ledger = state.service.ledger
-    known = {name for workers in ledger.served().values() for name in workers}
-    if worker not in known | {sick.worker for sick in ledger.sick_workers()}:
+    if not _is_known(ledger, worker):
         raise _unknown(worker)
     ledger.quarantine(worker, why)
     return machines_of(ledger)
@@ -80,7 +78,7 @@ def quarantine(
 def restore(state: ApiState, worker: str) -> Machines:
     """Let a worker take steps again, whatever was noted about it."""
     ledger = state.service.ledger
-    if not ledger.restore_worker(worker):
+    if not ledger.restore_worker(worker) and not _is_known(ledger, worker):
         raise _unknown(worker)
     return machines_of(ledger)
 
@@ -107,6 +105,11 @@ def machines_of(ledger: Ledger) -> Machines:
         for one in ledger.sick_workers()
     ]  # fmt: skip
     return Machines(workers=dict(sorted(workers.items())), held=held, sick=sick)
+
+
+def _is_known(ledger: Ledger, worker: str) -> bool:
+    serve = any(worker in workers for workers in ledger.served().values())
+    return serve or any(worker == sick.worker for sick in ledger.sick_workers())
 
 
 def _unknown(worker: str) -> Problem:

@@ -15,6 +15,7 @@ from celery import Celery, bootsteps
 from celery.utils.nodenames import worker_direct
 from celery.worker.control import control_command
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from director.errors import StoreError
 from tasks.ledger.ledger import Ledger, connect
@@ -97,12 +98,15 @@ class Pulse:
 def tell_to_stand_back(app: Celery, worker: str) -> None:
     """From a child: its parent takes no other message from now on. It takes some again when the ledger says so."""
     try:
-        answers = app.control.broadcast(_STAND_BACK, destination=[worker], reply=True, timeout=_TELL_SECONDS, limit=1)
-    except OperationalError as unreachable:
-        answers = unreachable
-    if isinstance(answers, Exception) or not answers:
+        told = bool(
+            app.control.broadcast(_STAND_BACK, destination=[worker], reply=True, timeout=_TELL_SECONDS, limit=1)
+        )
+    except (OperationalError, RedisError, OSError) as unreachable:
+        log.warning("the broker is away: %s", unreachable, extra=fields(worker=worker))
+        told = False
+    if not told:
         # No harm: the parent asks the ledger by itself, and what it takes until then is refused.
-        log.warning("the worker was not told to stand back: %s", answers, extra=fields(worker=worker))
+        log.warning("the worker was not told to stand back", extra=fields(worker=worker))
 
 
 def _stand_back(state: Any) -> dict[str, str]:

@@ -103,8 +103,10 @@ def test_a_seat_that_fails_three_times_makes_a_dead_letter_and_is_red(client: Cl
     assert (done.status, done.stop) == ("failed", "failed")
     assert done.error and done.error.boundary == "editor"
     assert "broke on purpose" in done.error.message
-    states = [task["state"] for task in flower_tasks(stack, job.id) if task["name"] == "director.render"]
-    assert states.count("FAILURE") == 3
+    assert done.error.actor == "seat"
+    failed = [task for task in flower_tasks(stack, job.id) if task["state"] == "FAILURE"]
+    assert [task["name"] for task in failed] == ["director.render"] * 3
+    assert all(task["exception"].startswith("EditorError[seat](") for task in failed)
 
 
 def flower_tasks(stack: Stack, job: str) -> list[dict[str, str]]:
