@@ -159,10 +159,17 @@ class EventStreams:
     def _load_step(self, key: str) -> CommittedStep:
         snapshot = self.service.snapshot(key)
         events = snapshot.trajectory.events
-        base = len(self.service.snapshot(snapshot.previous).trajectory.events) if snapshot.previous else 0
+        base, previous = 0, snapshot.previous
+        if previous:
+            try:
+                base = len(self.service.snapshot(previous).trajectory.events)
+            except (Corrupt, NotFound) as hole:
+                # What came before is told as of this step: the newest snapshot holds all of it.
+                log.warning("told without the step before: %s", hole)
+                previous = ""
         said = "\n".join(event.model_dump_json() for event in events[base:])
         digest = hashlib.sha256(said.encode()).hexdigest()[:16]
-        return CommittedStep(snapshot.n, digest, len(events), snapshot.previous)
+        return CommittedStep(snapshot.n, digest, len(events), previous)
 
 
 class Reader:

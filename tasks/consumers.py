@@ -98,7 +98,9 @@ class Pulse:
 def tell_to_stand_back(app: Celery, worker: str) -> None:
     """From a child: its parent takes no other message from now on. It takes some again when the ledger says so."""
     try:
-        told = app.control.broadcast(_STAND_BACK, destination=[worker], reply=True, timeout=_TELL_SECONDS, limit=1)
+        told = bool(
+            app.control.broadcast(_STAND_BACK, destination=[worker], reply=True, timeout=_TELL_SECONDS, limit=1)
+        )
     except (OperationalError, RedisError, OSError) as unreachable:
         log.warning("the broker is away: %s", unreachable, extra=fields(worker=worker))
         told = False

@@ -95,8 +95,8 @@ class Reconciler:
         return all(done)
 
     def _parts(self) -> Sequence[Callable[[], None]]:
-        waiting = self.rehint, self.give_up_waiting, self.send_canaries
-        return self.compare, self.reap, *waiting, self.file_dead_letters, self.mend
+        parts = (self.compare, self.reap, self.rehint, self.give_up_waiting, self.file_dead_letters, self.mend)
+        return *parts, self.send_canaries
 
     def _tried(self, part: Callable[[], object]) -> bool:
         try:

@@ -46,9 +46,9 @@ class StepEnd(StrEnum):
     STALE = Refusal.STALE.value
     LEASED = Refusal.LEASED.value
     EARLY = Refusal.EARLY.value
+    REWOUND = "an object was lost: the job goes back to the step that makes it"
     RESTING = Refusal.RESTING.value
     HELD = Refusal.HELD.value
-    REWOUND = "an object was lost: the job goes back to the step that makes it"
 
 
 class StepTooLong(SeatError):
@@ -249,6 +249,7 @@ def _go_back(
     again = archive.controls(claim.job, "rewind-")
     way = way_back(archive, job, claim.n, trajectory, lost.key) if job and not again else None
     error = type(lost)(lost.message, BRING_BACK, lost.key)
+    error.actor = Actor.OPERATOR
     told = {"lost": lost.key, "from": claim.n, "to": way.to if way else None}
     if way and job:
         # Before the ledger: after a wipe nothing of what is void may count.

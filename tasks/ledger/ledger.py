@@ -11,21 +11,15 @@ win.
 
 import logging
 import secrets
-from collections.abc import Callable
-from functools import cache
-from importlib.resources import files
 from typing import Any, Self, TypeVar, cast
 
 from redis import Redis
-from redis.backoff import ExponentialBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-from redis.retry import Retry
+from redis.exceptions import ResponseError
 
 from director.errors import Actor, StoreError
+from director.types import Value
 from tasks.jobs import TERMINAL, JobStatus
-from tasks.ledger.text import cost_argument, entry_arguments, hint, or_empty, record, value
+from tasks.ledger.server import broker_queue_length, connect, reaching, sources, twice
 from tasks.ledger.types import (
     EVERY,
     REMOVING_MS,
@@ -55,6 +49,8 @@ from tasks.ledger.types import (
 from tasks.logs import fields
 from tasks.summary import NO_COST, NO_GOALS, Cost, GoalSummary
 
+__all__ = ["PREFIX", "Ledger", "broker_queue_length", "connect"]
+
 log = logging.getLogger(__name__)
 
 PREFIX = "vd:"
@@ -64,26 +60,12 @@ _KNOWN_LIMIT = 1000  # ids a call, for the same reason
 _LOOK_LIMIT = 500  # jobs that a list looks at a call
 _MOST_LOOKS = 10  # calls for one page of few matches
 _DEPTH_FIELDS = ("queue", "waiting", "leased", "delayed", "unhinted", "oldest_ms")
+_PLAIN_FIELDS = frozenset(Record.model_fields) - {"dead_letter", "labels", "summary", "cost"}
+_COST = "cost_"  # before the names of a cost in a job's hash
 
 Reply = Any  # what a script gives: a word, a number or (nested) lists of words
 T = TypeVar("T")
-
-
-def connect(url: str, timeout_s: float = 2.0, tries: int = 3) -> "Redis":
-    """A client that gives up on a silent server after about twice `timeout_s`, well within a lease.
-
-    A connection that breaks, or a server that still loads, is tried `tries` times; a server that is silent is asked
-    twice (`_twice`). So a script may run twice when an answer is lost; each is written so that this does no harm.
-    """
-    return Redis.from_url(  # pyright: ignore[reportUnknownMemberType]  (redis-py types its options as Unknown)
-        url,
-        decode_responses=True,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
-        socket_keepalive=True,
-        health_check_interval=25,
-        retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), tries - 1, supported_errors=(RedisConnectionError,)),
-    )
+V = TypeVar("V", bound=Value)
 
 
 class Ledger:
@@ -104,7 +86,7 @@ class Ledger:
         self.prefix = prefix
         self.clock_offset_ms = clock_offset_ms
         self._redis = redis
-        self._scripts = {name: redis.register_script(source) for name, source in _sources().items()}
+        self._scripts = {name: redis.register_script(source) for name, source in sources().items()}
 
     def __enter__(self) -> Self:
         return self
@@ -127,7 +109,7 @@ class Ledger:
 
     def create(self, entry: Entry) -> bool:
         """Insert the job if it is absent (True). Its hint counts as sent now. Raises Removing."""
-        reply = self._run("create", "create", "", *entry_arguments(entry))
+        reply = self._run("create", "create", "", *_entry_arguments(entry))
         if reply == "removing":
             raise Removing("this job is being deleted", "try again in a moment")
         return reply == "created"
@@ -142,7 +124,7 @@ class Ledger:
         records: list[Record] = []
         for _ in range(_MOST_LOOKS):
             cursor = behind or ("", "")
-            place = (query.owner or "", or_empty(query.after_ms), or_empty(query.before_ms), *cursor)
+            place = (query.owner or "", _or_empty(query.after_ms), _or_empty(query.before_ms), *cursor)
             wanted = (",".join(query.statuses), *query.labels)
             (created_ms, job), *found = self._run("jobs", *place, limit - len(records), _LOOK_LIMIT, *wanted)
             records += self._records(found)
@@ -202,7 +184,7 @@ class Ledger:
             raise ValueError(f"a commit gives a following step or a terminal status, not {following!r} with {status}")
         queue, kind = (following.queue, following.kind) if following else ("", "")
         end = (status.value, stop, int(acknowledge_cancel))
-        arguments = (snapshot, queue, kind, *end, summary.model_dump_json(), cost_argument(cost), int(performed))
+        arguments = (snapshot, queue, kind, *end, summary.model_dump_json(), _cost_argument(cost), int(performed))
         return CommitResult[self._run("commit", job, n, nonce, *arguments)]
 
     def fail(
@@ -218,7 +200,7 @@ class Ledger:
 
         A job that was asked to cancel goes to `control` at once instead of being retried or FAILED.
         """
-        arguments = (error, actor.value, worker, retry_after_ms, delay_ms, cost_argument(cost))
+        arguments = (error, actor.value, worker, retry_after_ms, delay_ms, _cost_argument(cost))
         return FailResult[self._run("fail", job, n, nonce, *arguments)]
 
     def rewind(
@@ -230,7 +212,7 @@ class Ledger:
         """
         queue, kind = (following.queue, following.kind) if following else ("", "")
         back = ("" if to is None else to, snapshot, queue, kind, summary.model_dump_json())
-        return RewindResult[self._run("rewind", job, n, nonce, error, cost_argument(cost), *back)]
+        return RewindResult[self._run("rewind", job, n, nonce, error, _cost_argument(cost), *back)]
 
     # --- orders and hints -------------------------------------------------------------------------
 
@@ -247,12 +229,12 @@ class Ledger:
         None: the holder will learn it when it renews, or the job has ended, or is unknown.
         """
         flat = self._run("cancel", job)
-        return hint(flat) if flat else None
+        return _hint(flat) if flat else None
 
     def requeue(self, job: str) -> Hint | None:
         """Bring a FAILED job back to QUEUED at the step where it died; counters start again. None: not FAILED."""
         flat = self._run("requeue", job)
-        return hint(flat) if flat else None
+        return _hint(flat) if flat else None
 
     def remove(self, job: str) -> bool:
         """Drop a job for good, unless it is active (False). True too when it is unknown.
@@ -292,7 +274,7 @@ class Ledger:
         Their hints count as sent now. After a failure the hint counts as never sent. Of a held queue at most one, when
         the next try is due.
         """
-        return [hint(flat) for flat in self._run("overdue", queue, older_than_ms, limit)]
+        return [_hint(flat) for flat in self._run("overdue", queue, older_than_ms, limit)]
 
     def announce(self, worker: str, queues: list[str], ttl_ms: int) -> Standing:
         """This worker serves these queues until `ttl_ms` from now (0: it says goodbye). Gives whether it may."""
@@ -312,7 +294,7 @@ class Ledger:
     def holds(self) -> list[Hold]:
         """The held queues, by name."""
         rows = [(flat, {"queue": queue, "waiting": waiting}) for queue, waiting, flat in self._run("list_holds")]
-        return sorted((value(Hold, *row) for row in rows), key=lambda hold: hold.queue)
+        return sorted((_value(Hold, *row) for row in rows), key=lambda hold: hold.queue)
 
     def expire_held(self, longest_ms: int, limit: int = 100) -> int:
         """Make dead letters of jobs that waited on a held queue for longer than that; how many."""
@@ -325,7 +307,7 @@ class Ledger:
     def sick_workers(self) -> list[SickWorker]:
         """Workers whose last steps failed, and those in quarantine, by name."""
         rows = [(flat, {"worker": worker}) for worker, flat in self._run("list_sick")]
-        return sorted((value(SickWorker, *row) for row in rows), key=lambda sick: sick.worker)
+        return sorted((_value(SickWorker, *row) for row in rows), key=lambda sick: sick.worker)
 
     def quarantine(self, worker: str, why: str) -> None:
         """The worker takes no step until `restore_worker`."""
@@ -375,7 +357,7 @@ class Ledger:
 
     def epoch(self) -> str | None:
         """None: this ledger was wiped (or is new) and must be rebuilt. Never raises Wiped."""
-        return _reaching(lambda: cast("str | None", self._redis.get(f"{self.prefix}epoch")))
+        return reaching(lambda: cast("str | None", self._redis.get(f"{self.prefix}epoch")))
 
     def lock_rebuild(self, holder: str, ttl_ms: int) -> bool:
         """True for one holder at a time; the same holder may call again to keep it. False too when an epoch is open."""
@@ -386,7 +368,7 @@ class Ledger:
 
         Raises StoreError if `holder` lost the lock or the epoch is open.
         """
-        reply = self._run("create", "restore", holder, *entry_arguments(entry))
+        reply = self._run("create", "restore", holder, *_entry_arguments(entry))
         if reply == "unlocked":
             raise StoreError(f"{holder} does not hold the rebuild lock")
         return reply == "created"
@@ -406,7 +388,7 @@ class Ledger:
         It changes at each start of the server and when a replica is promoted: what is remembered may be some time old.
         """
         server = self._server()
-        known = _reaching(lambda: cast("str | None", self._redis.get(f"{self.prefix}server")))
+        known = reaching(lambda: cast("str | None", self._redis.get(f"{self.prefix}server")))
         return server if server != (known or "") else None
 
     def settled(self, server: str) -> None:
@@ -415,7 +397,7 @@ class Ledger:
 
     def replace(self, entry: Entry, step: int) -> bool:
         """Put `entry` in place of a record that stands at `step`. False: it stands elsewhere, or is leased."""
-        return self._run("create", "behind", step, *entry_arguments(entry)) == "created"
+        return self._run("create", "behind", step, *_entry_arguments(entry)) == "created"
 
     def drop(self, job: str) -> bool:
         """Drop a job, whatever its status. False: somebody holds its lease."""
@@ -428,7 +410,7 @@ class Ledger:
     def _told(self, section: str) -> dict[str, Any]:
         """What the server tells of itself; nothing where it may not."""
         try:
-            return _reaching(lambda: self._redis.info(section))
+            return reaching(lambda: self._redis.info(section))
         except StoreError as error:
             if isinstance(error.__cause__, ResponseError):
                 return {}
@@ -439,7 +421,7 @@ class Ledger:
         records: list[Record] = []
         for flat in flats:
             try:
-                records.append(record(flat))
+                records.append(_record(flat))
             except (ValueError, KeyError) as unreadable:
                 job = flat[-1]  # `view` ends with it
                 log.error("a job's record can't be read and is set aside: %s", unreadable, extra=fields(job=job))
@@ -453,41 +435,53 @@ class Ledger:
             self.clock_offset_ms, limits.lease_ttl_ms, limits.seat_attempts, limits.lease_deaths,
             limits.rest_ms, limits.pause_ms, limits.pause_cap_ms, limits.canary_ms, limits.sick_after,
         )  # fmt: skip
-        reply = _reaching(lambda: _twice(lambda: self._scripts[script]([self.prefix], [*settings, *arguments])))
+        reply = reaching(lambda: twice(lambda: self._scripts[script]([self.prefix], [*settings, *arguments])))
         if reply == "wiped":
             raise Wiped("the ledger was wiped and is not rebuilt yet", "the reconciler rebuilds it: try again")
         return reply
 
 
-def broker_queue_length(broker: "Redis", queue: str, steps: tuple[int, ...] = (0, 3, 6, 9), sep: str = ":") -> int:
-    """Messages in the lists that kombu keeps for `queue`, one for each priority step. Raises StoreError."""
-    keys = [f"{queue}{sep}{step}" if step else queue for step in steps]
-    script = "local sum = 0 for _, key in ipairs(KEYS) do sum = sum + redis.call('LLEN', key) end return sum"
-    return _reaching(lambda: cast("int", broker.eval(script, len(keys), *keys)))
+def _entry_arguments(entry: Entry) -> tuple[str | int, ...]:
+    queue, kind = (entry.next.queue, entry.next.kind) if entry.next else ("", "")
+    return (
+        entry.job, entry.owner, entry.title, entry.created_ms, entry.priority, entry.step, entry.snapshot,
+        queue, kind, entry.status.value, entry.stop, int(entry.cancel), entry.error, entry.dead_letter,
+        ",".join(entry.labels), entry.summary.model_dump_json(), _cost_argument(entry.cost), entry.ended_ms,
+        entry.rewound,
+    )  # fmt: skip
 
 
-@cache
-def _sources() -> dict[str, str]:
-    """Each script's text, by its name."""
-    texts = {
-        file.name.removesuffix(".lua"): file.read_text()
-        for file in (files("tasks.ledger") / "lua").iterdir()
-        if file.name.endswith(".lua")
-    }
-    common = f"{texts.pop('common')}\n{texts.pop('holds')}"
-    return {name: f"{common}\n{text}" for name, text in texts.items()}
+def _cost_argument(cost: Cost) -> str:
+    """Only what is to be added; most steps count little."""
+    return cost.model_dump_json(exclude_defaults=True) if cost != NO_COST else ""
 
 
-def _twice(call: Callable[[], T]) -> T:
-    """Again when the answer did not come in time: the server may have been busy for a moment."""
-    try:
-        return call()
-    except RedisTimeoutError:
-        return call()
+def _or_empty(value: int | None) -> int | str:
+    return "" if value is None else value
 
 
-def _reaching(call: Callable[[], T]) -> T:
-    try:
-        return call()
-    except RedisError as error:
-        raise StoreError(f"Redis: {type(error).__name__}: {error}"[:500], "is the Redis server up?") from error
+def _row(flat: list[str]) -> dict[str, Any]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _value(kind: type[V], flat: list[str], more: dict[str, Any]) -> V:
+    """A value of what a hash says and `more`; the hash says other things too."""
+    row = _row(flat) | more
+    return kind.model_validate({name: row[name] for name in kind.model_fields if name in row})
+
+
+def _record(flat: list[str]) -> Record:
+    # Of a name that comes twice the later value holds: what a script shows in place of what is stored.
+    row = _row(flat)
+    values: dict[str, Any] = {name: value for name, value in row.items() if name in _PLAIN_FIELDS}
+    values["dead_letter"] = row["letter"]
+    if labels := row.get("labels"):
+        values["labels"] = labels.split(",")
+    if summary := row.get("facts"):
+        values["summary"] = GoalSummary.model_validate_json(summary)
+    values["cost"] = {name.removeprefix(_COST): value for name, value in row.items() if name.startswith(_COST)}
+    return Record.model_validate(values)
+
+
+def _hint(flat: list[str]) -> Hint:
+    return Hint.model_validate(dict(zip(Hint.model_fields, flat, strict=True)))

@@ -25,6 +25,7 @@ from tasks.settings import PREFIX, Settings
 from tasks.store import Archive
 from tests.support.queue import submit, until_ended
 from tests.support.scripted_openai import Scripted, fails, plays_all_seats, scripted
+from worker.checks.doctor import examine
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
 
@@ -160,11 +161,14 @@ def test_the_only_editor_that_fails_holds_its_queue(floor: Floor) -> None:
     [hold] = floor.until(floor.ledger.holds)
     assert (hold.queue, hold.actor.value) == ("editor.flux-krea", "operator")
     assert hold.why.startswith("every editor of this queue fails: RuntimeError: CUDA error")
-    time.sleep(2)
+    [check] = [check for check in examine(floor.settings) if check.name == "held"]
+    assert not check.ok
+    assert "editor.flux-krea is held" in check.found
     health.write_text("well")
     records = until_ended(floor.ledger, jobs, 60)
     assert {record.status for record in records} == {JobStatus.DONE}
     assert floor.ledger.holds() == []
+    assert ("held", True) in {(check.name, check.ok) for check in examine(floor.settings)}
 
 
 def profile(folder: Path, port: int) -> str:

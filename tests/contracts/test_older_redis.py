@@ -74,7 +74,7 @@ def die(site: Site, job: Job) -> None:
     for _ in range(LIMITS.seat_attempts):
         claim = site.ledger.claim(job.id, found(site, job).step, "worker")
         assert isinstance(claim, Claim)
-        site.ledger.fail(job.id, claim.n, claim.nonce, "{}", Actor.SEAT, "w1")
+        site.ledger.fail(job.id, claim.n, claim.nonce, "{}", Actor.SEAT, "worker", 0, 0)
     site.reconciler.file_dead_letters()
 
 

@@ -17,6 +17,10 @@
 -- <prefix>dead                  set: FAILED jobs that may be requeued
 -- <prefix>tallies               hash: "lease_deaths|<queue>" and "dead_letters|<queue>", how often so far
 -- <prefix>serving               zset: "<queue>|<worker>" by when the announcement ends
+-- <prefix>broken                hash: jobs whose record could not be used, by when it was set aside
+-- <prefix>broken:<id>           hash: such a record, for a while
+-- <prefix>server                string: the server's replication id when all jobs were last known to be right
+-- <prefix>ready                 string, for a while: written to see whether the server takes writes
 -- <prefix>successes             hash: queue, and how many steps were done on it
 -- <prefix>holds                 set: queues that are held, as what they need is away or broken
 -- <prefix>hold:<queue>          hash: since_ms, actor, boundary, why, fix, resource; pause_ms and next_ms of the probes, tries,
@@ -25,10 +29,6 @@
 -- <prefix>worker:<name>         hash: failures in a row, jobs (the first two), why, mark:<queue> (successes when they began);
 --                               pause_ms and rest_until_ms; quarantined_ms, canary_ms (when the next is due), canaries,
 --                               manual. Lapses a day after the worker was last seen, unless manual
--- <prefix>broken                hash: jobs whose record could not be used, by when it was set aside
--- <prefix>broken:<id>           hash: such a record, for a while
--- <prefix>server                string: the server's replication id when all jobs were last known to be right
--- <prefix>ready                 string, for a while: written to see whether the server takes writes
 -- <prefix>epoch                 string: absent means wiped
 -- <prefix>rebuild               hash: holder of the rebuild lock, and until when
 local prefix = KEYS[1]

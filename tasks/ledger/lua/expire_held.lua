@@ -9,7 +9,7 @@ for _, queue in ipairs(redis.call('SMEMBERS', prefix .. 'holds')) do
     local said = {boundary = boundary, message = why, actor = actor, fix = 'mend it, then requeue'}
     if resource ~= '' then said.resource = resource end
     for _, id in ipairs(redis.call('ZRANGE', prefix .. 'waiting:' .. queue, 0, -1)) do
-      if given_up < most and now - (fields(id, 'entered_ms') or since) >= longest then
+      if given_up < most and not broken(id) and now - (fields(id, 'entered_ms') or since) >= longest then
         leave(id)
         set(id, 'error', (string.gsub(cjson.encode(said), '\\/', '/')))
         bury(id, dead_letter)

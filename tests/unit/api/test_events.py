@@ -11,6 +11,7 @@ from director.errors import Actor, StoreError
 from director.types import StopReason
 from tasks.entries import new_entry
 from tasks.ledger.types import Claim
+from tasks.store import Archive, FolderStore
 from tests.support.api import ALICE, House, browse, decided, opening, planned, rendered, sse, stopped
 
 PICTURE = "ab" * 32
@@ -128,6 +129,18 @@ def test_a_step_that_was_redone_with_the_same_outcome_is_not_told_again(house: H
     house.ledger.open_epoch("test")
     house.commit(id, stopped())
     assert [event["event"] for event in sse(b"".join(reader.poll()).decode())] == ["stopped", "end"]
+
+
+def test_a_hole_behind_the_newest_snapshot_keeps_no_event_back(house: House, alice: httpx.Client) -> None:
+    id = submit(alice)
+    house.commit(id, *opening())
+    lost = house.commit(id, planned(), rendered(PICTURE))
+    house.commit(id, decided(PICTURE), stopped())
+    (house.folder / lost).unlink()
+    house.archive = Archive(FolderStore(house.folder))
+    told = [event["event"] for event in sse(b"".join(Reader(streams(house), "alice", id, None).poll()).decode())]
+    assert told[-5:] == ["planned", "rendered", "decided", "stopped", "end"]
+    assert len(told) == 7
 
 
 def test_a_reader_ahead_of_a_rebuilt_chain_goes_on_from_its_end(house: House, alice: httpx.Client) -> None:
