@@ -235,6 +235,7 @@ class Client:
     def _follow(self, id: str, after: str | None, deadline: float | None) -> Iterator[Event | None]:
         """Events, and None for each heartbeat. Raises TimeoutError past the deadline."""
         tries = _Tries(self._sleep)
+        told = set[str]()
         while True:
             left = float("inf") if deadline is None else deadline - time.monotonic()
             if left <= 0:
@@ -244,7 +245,8 @@ class Client:
                     for event in stream:
                         tries.reset(STREAM_RETRIES)
                         after = (event and event.id) or after
-                        yield event
+                        if not _comes_again(event, told):
+                            yield event
                         if event and event.kind == END:
                             return
                         if deadline and deadline - time.monotonic() < (0 if event else HEARTBEAT):
@@ -308,6 +310,15 @@ class _Tries:
         if self.made > self._most or lost.status not in {0, 503}:
             raise lost from error
         self._sleep(min(lost.retry_after or 0.25 * 2 ** (self.made - 1), LONGEST_PAUSE))
+
+
+def _comes_again(event: Event | None, told: set[str]) -> bool:
+    """True for an event that was told: the job went back over a lost object, and did the step again."""
+    if event is None or not event.id or event.kind == END:
+        return False
+    known = event.id in told
+    told.add(event.id)
+    return known
 
 
 def _path(id: str, *rest: str) -> str:

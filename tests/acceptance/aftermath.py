@@ -129,6 +129,13 @@ class Readiness(threading.Thread):
     def refused_between(self, begin: float, end: float) -> bool:
         return any(begin <= moment <= end for moment in self.refused)
 
+    def comes(self, seconds: float) -> bool:
+        """True when the API is ready within that time."""
+        end = time.monotonic() + seconds
+        while not (ready := self.ready()) and time.monotonic() < end:
+            time.sleep(0.25)
+        return ready
+
     def stop(self) -> None:
         self._over.set()
         self.join()

@@ -39,6 +39,7 @@ KILLS = 8
 CLIENTS = 50
 SLOW_SECONDS = 0.3  # what the slow client does with each event
 LONGEST_SECONDS = 600.0
+READY_SECONDS = 20.0
 EDITORS = 2
 TIMES = {True: Times(), False: Times(s3_away=3, s3_full=3, vlm_away=6)}  # by whether the storm is long
 LIMITS = {True: {}, False: {f"{PREFIX}RETRY_CAP_S": "2", f"{PREFIX}RETRY_BASE_S": "0.5"}}
@@ -82,7 +83,7 @@ def storm(var: Path, seed: int, jobs: int, long: bool, tell: Callable[[str], Non
         report.seconds = time.monotonic() - started
         weather.readiness.stop()
         report.asked, report.refused = weather.readiness.asked, len(weather.readiness.refused)
-        if not weather.readiness.ready():
+        if not weather.readiness.comes(READY_SECONDS):
             report.complain(Harm.WRONG, "-", "the API is not ready in the end")
         finals = {job: wanted[n] for n, job in enumerate(ids)}
         holed, images = weather.holed, Images(weather.store)

@@ -8,10 +8,11 @@ from api.app import Backends
 from api.events import EventId, EventStreams, Reader
 from api.service import Service
 from director.errors import Actor, StoreError
-from director.types import StopReason
+from director.types import Event, StopReason
 from tasks.entries import new_entry
-from tasks.ledger.types import Claim
+from tasks.ledger.types import Claim, Next
 from tasks.store import Archive, FolderStore
+from tasks.summary import NO_GOALS
 from tests.support.api import ALICE, House, browse, decided, opening, planned, rendered, sse, stopped
 
 PICTURE = "ab" * 32
@@ -141,6 +142,28 @@ def test_a_hole_behind_the_newest_snapshot_keeps_no_event_back(house: House, ali
     told = [event["event"] for event in sse(b"".join(Reader(streams(house), "alice", id, None).poll()).decode())]
     assert told[-5:] == ["planned", "rendered", "decided", "stopped", "end"]
     assert len(told) == 7
+
+
+@pytest.mark.parametrize("step", [0, 1])
+def test_a_job_that_went_back_tells_nothing_twice(house: House, alice: httpx.Client, step: int) -> None:
+    id = submit(alice)
+    reader = Reader(streams(house), "alice", id, None)
+    told: list[bytes] = []
+    steps: tuple[tuple[Event, ...], ...] = (opening(), (planned(), rendered(PICTURE), decided(PICTURE)), (stopped(),))
+    keys = [""]
+    for events in steps[:2]:
+        keys.append(house.commit(id, *events))
+        told += reader.poll()
+    claim = house.ledger.claim(id, 2, "worker-1")
+    assert isinstance(claim, Claim)
+    render = Next(queue="editor.flux-krea", kind="render")
+    house.ledger.rewind(id, 2, claim.nonce, step, keys[step], render, NO_GOALS, "{}")
+    assert reader.poll() == []
+    for events in steps[step:]:
+        house.commit(id, *events)
+        told += reader.poll()
+    names = [event["event"] for event in sse(b"".join(told).decode())]
+    assert names == ["extracted", "gated", "planned", "rendered", "decided", "stopped", "end"]
 
 
 def test_a_reader_ahead_of_a_rebuilt_chain_goes_on_from_its_end(house: House, alice: httpx.Client) -> None:
