@@ -233,9 +233,13 @@ class Client:
         return self.job(id)
 
     def _follow(self, id: str, after: str | None, deadline: float | None) -> Iterator[Event | None]:
-        """Events, and None for each heartbeat. Raises TimeoutError past the deadline."""
-        tries = _Tries(self._sleep)
+        """Events, each once, and None for each heartbeat. Raises TimeoutError past the deadline."""
         told = set[str]()
+        return (event for event in self._resumed(id, after, deadline) if not _comes_again(event, told))
+
+    def _resumed(self, id: str, after: str | None, deadline: float | None) -> Iterator[Event | None]:
+        """What the connections bring, one after the other."""
+        tries = _Tries(self._sleep)
         while True:
             left = float("inf") if deadline is None else deadline - time.monotonic()
             if left <= 0:
@@ -245,8 +249,7 @@ class Client:
                     for event in stream:
                         tries.reset(STREAM_RETRIES)
                         after = (event and event.id) or after
-                        if not _comes_again(event, told):
-                            yield event
+                        yield event
                         if event and event.kind == END:
                             return
                         if deadline and deadline - time.monotonic() < (0 if event else HEARTBEAT):
