@@ -149,12 +149,14 @@ def _weather(
 
 
 def _faults(weather: Weather, long: bool) -> list[Callable[[], None]]:
-    """Those that come between the kills. What is planted must come behind the wipe, which would forget it."""
+    """Those that come between the kills. What is planted must come behind the wipe, which would forget it, and objects
+    are spoiled while many jobs are under way.
+    """
     short = [
-        weather.vlm_away, weather.kill_redis, weather.wipe, weather.spoil, weather.kill_api, weather.older_redis,
-        weather.stop_s3, weather.full_s3,
+        weather.wipe, weather.spoil, weather.vlm_away, weather.older_redis, weather.full_s3, weather.kill_redis,
+        weather.kill_api, weather.stop_s3,
     ]  # fmt: skip
-    return [weather.sick_editor, *short] if long else short
+    return [*short[:2], weather.sick_editor, *short[2:]] if long else short
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
