@@ -87,7 +87,7 @@ doctor: $(RUNTIME) ## a line for each thing that the workers of the local stack 
 client: $(DEV) ## the wheel of visiondirector-client, in dist/
 	@$(RUN) infra.client_wheel dist
 
-storm: $(DEV) ## kill workers and servers while JOBS=100 jobs run, from SEED=1
+storm: $(DEV) ## kill, wipe, stop and spoil what JOBS=100 jobs run on, from SEED=1
 	@$(RUN) tests.acceptance.storm --seed $(SEED) --jobs $(JOBS)
 
 bench: $(DEV) ## what one step costs

@@ -18,7 +18,7 @@ from prometheus_client import disable_created_metrics
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import docs, metrics, problems
+from api import docs, machines, metrics, problems
 from api.auth import Authenticator
 from api.events import HEARTBEAT_SECONDS, POLL_SECONDS, EventStreams
 from api.pages.routes import pages
@@ -34,7 +34,6 @@ from tasks.logs import setup as setup_logging
 from tasks.settings import BadSettings, Settings, load_settings
 from tasks.store import Archive, Images, S3Store, Thumbnails
 
-_NO_JOB = "00000000-0000-0000-0000-000000000000"
 _JOB = re.compile(r"/v1/jobs/([0-9a-f-]{36})(?:/|$)")
 _POLLED = {"/healthz", "/readyz", "/metrics"}
 _HEADERS = {  # of every answer, for browsers and caches
@@ -123,6 +122,7 @@ def create_app(
     app.include_router(router)
     app.include_router(health)
     app.include_router(pages)
+    app.include_router(machines.router)
     app.include_router(metrics.router)
     app.state.requests = metrics.RequestMetrics()
     app.add_middleware(SecurityHeaders)
@@ -153,8 +153,8 @@ def open_backends(settings: Settings) -> Generator[Backends]:
 
 def _checks(backends: Backends) -> dict[str, Callable[[], bool]]:
     return {
-        "ledger": partial(_answers, lambda: backends.ledger.epoch() is not None),
-        "storage": partial(_answers, lambda: backends.archive.find_job(_NO_JOB) is None),
+        "ledger": partial(_answers, backends.ledger.ready),
+        "storage": partial(_answers, backends.archive.try_write),
         "broker": partial(_answers, backends.ping),
     }
 

@@ -50,27 +50,32 @@ OPERATIONS: dict[str, Operation] = {
         (400, 409, 413, 422, 429), examples.SUBMISSION,
     ),
     "get /v1/jobs": Operation({200: Answer("a page of jobs", "JobList", examples.JOBS)}, (422,)),
-    "get /v1/jobs/{id}": Operation({200: _ENVELOPE}),
+    "get /v1/jobs/{id}": Operation({200: _ENVELOPE}, (404, 410, 422)),
     "delete /v1/jobs/{id}": Operation({204: Answer("the job was deleted")}, (404, 409, 422)),
     "post /v1/jobs/{id}/cancel": Operation(
         {
             202: Answer("the job will stop", "Envelope", examples.CANCELLING),
             200: _ENVELOPE._replace(about="the job had ended"),
-        }
+        },
+        (404, 410, 422),
     ),
     "post /v1/jobs/{id}/requeue": Operation(
-        {202: Answer("the job continues", "Envelope", examples.SUBMITTED)}, (404, 409, 422, 429)
+        {202: Answer("the job continues", "Envelope", examples.SUBMITTED)}, (404, 409, 410, 422, 429)
     ),
     "get /v1/jobs/{id}/attempts": Operation({200: Answer("attempts and their cost", "Attempts", examples.ATTEMPTS)}),
-    "get /v1/jobs/{id}/trajectory": Operation({200: Answer("trajectory so far", "Trajectory", examples.TRAJECTORY)}),
+    "get /v1/jobs/{id}/trajectory": Operation(
+        {200: Answer("trajectory so far", "Trajectory", examples.TRAJECTORY)}, (404, 410, 422)
+    ),
     "get /v1/jobs/{id}/image": Operation(
-        {200: Answer("the best picture so far", _BYTES, media=_PNG), 304: Answer("the picture has not changed")}
+        {200: Answer("the best picture so far", _BYTES, media=_PNG), 304: Answer("the picture has not changed")},
+        (404, 410, 422),
     ),
     "get /v1/jobs/{id}/images/{image}": Operation(
         {
             200: Answer("a picture, or a thumbnail as image/webp", _BYTES, media=f"{_PNG} image/webp"),
             304: Answer("the picture has not changed"),
-        }
+        },
+        (404, 410, 422),
     ),
     "get /v1/jobs/{id}/events": Operation(
         {
@@ -79,8 +84,17 @@ OPERATIONS: dict[str, Operation] = {
         },
         (400, 404, 422),
     ),
-    "get /v1/jobs/{id}/report": Operation({200: Answer("an HTML page", _TEXT, "<!doctype html>…", _PAGE)}),
+    "get /v1/jobs/{id}/report": Operation(
+        {200: Answer("an HTML page", _TEXT, "<!doctype html>…", _PAGE)}, (404, 410, 422)
+    ),
     "put /v1/images": Operation({200: Answer("the picture is stored", "Uploaded", examples.UPLOADED)}, (413, 422)),
+    "get /v1/machines": Operation({200: Answer("what is held, and who is sick", "Machines", examples.MACHINES)}, ()),
+    "post /v1/machines/{worker}/quarantine": Operation(
+        {200: Answer("the worker takes no more steps", "Machines", examples.MACHINES)}
+    ),
+    "post /v1/machines/{worker}/restore": Operation(
+        {200: Answer("the worker takes steps again", "Machines", examples.MACHINES)}
+    ),
     "get /healthz": Operation({200: Answer("the process answers", _WORDS, {"status": "ok"})}, ()),
     "get /readyz": Operation(
         {200: Answer("ready", _WORDS, examples.READY), 503: Answer("not ready", _WORDS, examples.NOT_READY)}, ()

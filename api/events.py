@@ -159,10 +159,17 @@ class EventStreams:
     def _load_step(self, key: str) -> CommittedStep:
         snapshot = self.service.snapshot(key)
         events = snapshot.trajectory.events
-        base = len(self.service.snapshot(snapshot.previous).trajectory.events) if snapshot.previous else 0
+        base, previous = 0, snapshot.previous
+        if previous:
+            try:
+                base = len(self.service.snapshot(previous).trajectory.events)
+            except (Corrupt, NotFound) as hole:
+                # What came before is told as of this step: the newest snapshot holds all of it.
+                log.warning("told without the step before: %s", hole)
+                previous = ""
         said = "\n".join(event.model_dump_json() for event in events[base:])
         digest = hashlib.sha256(said.encode()).hexdigest()[:16]
-        return CommittedStep(snapshot.n, digest, len(events), snapshot.previous)
+        return CommittedStep(snapshot.n, digest, len(events), previous)
 
 
 class Reader:
@@ -175,6 +182,7 @@ class Reader:
         self._id = id
         self._after: EventId | None = after
         self._snapshot: str = ""  # the one that was sent last
+        self._sent: dict[int, str] = {}  # digests, by step
         self._doing = ""  # what was sent last
         self._next_progress = time.monotonic() + streams.progress_after
 
@@ -182,18 +190,25 @@ class Reader:
         """What is new, encoded. Blocks on ledger and storage; raises StoreError when they don't answer."""
         found = self._streams.service.find(self._owner, self._id)
         pieces: list[bytes] = []
+        events: list[tuple[EventId, Event]] = []
         after = self._after
-        if found.snapshot != self._snapshot:
-            pieces = [_encode(id, event) for id, event in self._streams.since(found.snapshot, after)]
+        if found.snapshot and found.snapshot != self._snapshot:
+            # A job that went back over a lost object does steps again that were sent.
+            events = [(id, event) for id, event in self._streams.since(found.snapshot, after) if not self._knows(id)]
+            pieces = [_encode(id, event) for id, event in events]
             after = self._streams.end_of(found.snapshot)
         if found.ended:
             pieces.append(self._streams.end_event(found))
         # Set last: if anything above fails, the next poll gives all of it.
         self._after, self._snapshot = after, found.snapshot
+        self._sent.update({id.step: id.digest for id, _ in events})
         self.over = found.ended
         if pieces:
             self._doing, self._next_progress = "", time.monotonic() + self._streams.progress_after
         return pieces or self._progress(found)
+
+    def _knows(self, id: EventId) -> bool:
+        return self._sent.get(id.step) == id.digest
 
     def _progress(self, found: Record) -> list[bytes]:
         now = time.monotonic()

@@ -67,8 +67,10 @@ ATTEMPTS: dict[str, Any] = {
             "n": 2, "nonce": NONCE, "kind": "render", "attempt": 1, "host": "gpu-3", "started": 1795455610.5,
             "seconds": 12.31, "renders": 4, "committed": True, "progress": "denoising 28/28",
             "counts": {"denoising_steps": 112, "gpu_ms": 11904}, "blobs": {}, "error": None,
+            "hole": [], "rewound": None,
         }
     ],
+    "unreadable": [],
     "cost": _COST,
 }  # fmt: skip
 
@@ -83,6 +85,23 @@ TRAJECTORY: dict[str, Any] = {
 }
 
 UPLOADED = {"image": IMAGE, "width": 1024, "height": 768}
+MACHINES: dict[str, Any] = {
+    "workers": {"editor-0@gpu-3": ["editor.flux-krea"], "thinker@gpu-3": ["judge", "planner", "verifier"]},
+    "held": [
+        {
+            "queue": "planner", "actor": "outage", "why": "http://gpu-3:30000/v1 (qwen3-vl): Connection refused",
+            "fix": "start the server, or wait until it answers", "resource": "http://gpu-3:30000/v1 (qwen3-vl)",
+            "since": 1795455610.5, "next_try": 1795455671.0, "tries": 7, "waiting": 12,
+        }
+    ],
+    "sick": [
+        {
+            "worker": "editor-0@gpu-3", "why": "RuntimeError: CUDA error: unspecified launch failure", "failures": 3,
+            "quarantined": 1795455610.5, "next_canary": 1795455910.5, "by_hand": False,
+        }
+    ],
+}  # fmt: skip
+
 READY = {"status": "ok", "ledger": "ok", "storage": "ok", "broker": "ok"}
 NOT_READY = {**READY, "status": "not ready", "broker": "does not answer"}
 
@@ -111,6 +130,10 @@ PROBLEMS: dict[int, dict[str, Any]] = {
     403: _problem(403, "scope", "This token may not do that", "It needs the scope write."),
     404: _problem(404, "unknown-job", "Unknown job", f"There is no job '{JOB}'."),
     409: _problem(409, "key-reused", "This Idempotency-Key stands for another request", "", _KEY),
+    410: _problem(
+        410, "lost", "Something that was stored is lost",
+        f"images/{IMAGE}.png is not stored any more. A job that still runs makes it again, if it can.",
+    ),
     413: _problem(413, "too-large", "Too large", f"image: {_SIZE['message']}", _SIZE),
     422: _problem(422, "invalid", "The request can't be used", "settings.candidats: there is no such field", _FIELD),
     429: _problem(

@@ -36,13 +36,14 @@ def add(add_parser: Add) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Exit code 0, 2 when the settings can't be used, 3 when storage or ledger are out of reach."""
+    """Exit code 0; 2: settings that can't be used, or no marker of ours; 3: storage or ledger are out of reach."""
+    from tasks.retention import NotOurs
     from tasks.settings import BadSettings, load_settings
 
     try:
         settings = load_settings(**({} if args.keep_days is None else {"keep_days": args.keep_days}))
         swept = sweep(settings, args.dry_run)
-    except BadSettings as error:
+    except (BadSettings, NotOurs) as error:
         print(error, file=sys.stderr)
         return 2
     except StoreError as error:
@@ -69,4 +70,8 @@ def listing(swept: "Swept", dry: bool) -> str:
     lines = [f"{job}  {why}" for job, why in sorted(swept.jobs.items())]
     lines += [f"{job}  stays: it is active again" for job in swept.active]
     counts = f"{len(swept.jobs)} jobs, {swept.images} pictures, {swept.blobs} blobs, {swept.bytes / 1e6:,.1f} MB"
+    if swept.foreign:
+        lines.append(f"{swept.foreign} objects are not ours: left")
+    if swept.without_job:
+        lines.append(f"{swept.without_job} jobs have lost their job.json and are not deleted: left")
     return "\n".join([*lines, f"{'would remove' if dry else 'removed'} {counts}"])

@@ -3,7 +3,7 @@
 No label takes an unbounded value: users choose the names of editor models, and so of queues.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from api.routes import ApiState, SomeCaller
 from director.errors import StoreError
 from tasks.ledger.ledger import Ledger
-from tasks.ledger.types import QueueDepth
+from tasks.ledger.types import Hold, QueueDepth, SickWorker
 from tasks.tokens import Scope
 
 MOST_QUEUES = 20
@@ -69,9 +69,11 @@ class LedgerCollector(Collector):
         yield _gauge("ready", "1 while this part answers the API, else 0", "part", ready)
         try:
             serving, depths, tallies = self._ledger.served(), self._ledger.depths(), self._ledger.tallies()
+            holds, sick = self._ledger.holds(), self._ledger.sick_workers()
         except StoreError:
             return
         yield from _queues(bounded(depths, serving), serving, tallies.dead)
+        yield from _health(holds, sick)
         for name, about, numbers in (
             ("lease_deaths", "Workers whose lease expired during a step", tallies.lease_deaths),
             ("dead_letters", "Jobs that failed after their last attempt", tallies.dead_letters),
@@ -103,6 +105,19 @@ def _queues(depths: list[QueueDepth], serving: Mapping[str, list[str]], dead: in
         "failed": dead,
     }
     yield _gauge("jobs", "Jobs that have not ended, and dead letters", "status", standing)
+
+
+def _health(holds: Sequence[Hold], sick: Iterable[SickWorker]) -> Iterable[Metric]:
+    """What is held and who is in quarantine. A queue or a worker comes here only when a worker of ours failed."""
+    about = "Jobs that wait on a queue whose server or model is away"
+    held = GaugeMetricFamily("visiondirector_queue_held", about, labels=["queue", "actor"])
+    for hold in holds[:MOST_QUEUES]:
+        held.add_metric([hold.queue, hold.actor.value], hold.waiting)
+    yield held
+    out = [one.worker for one in sick if one.quarantined_ms]
+    yield GaugeMetricFamily("visiondirector_workers_quarantined", "Workers that take no steps", value=len(out))
+    named = dict.fromkeys(out[:MOST_QUEUES], 1)
+    yield _gauge("worker_quarantined", "1 for a worker that takes no steps", "worker", named)
 
 
 def _gauge(name: str, about: str, label: str, values: Mapping[str, float]) -> Metric:

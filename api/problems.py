@@ -15,7 +15,7 @@ from director.complaints import complaint
 from director.errors import BriefError, StoreError
 from director.types import public_names
 from tasks.ledger.types import Wiped
-from tasks.store import NotFound
+from tasks.store import Corrupt, NotFound
 
 log = logging.getLogger("visiondirector.api")
 
@@ -84,8 +84,7 @@ def invalid(field: str, message: str, fix: str = "", status: int = 422) -> Probl
 def unavailable(error: StoreError) -> Problem:
     """The problem of a backend that does not answer, or of stored data that is missing."""
     if isinstance(error, NotFound):
-        log.error("missing %s", error)
-        return Problem(500, "missing", "Something that was stored is missing", "It has been logged.")
+        return lost(error)
     wiped = isinstance(error, Wiped)
     title = "The ledger is being rebuilt" if wiped else "Storage or the ledger is out of reach"
     # The text of the error may name hosts and keys: it is logged and not sent.
@@ -96,13 +95,23 @@ def unavailable(error: StoreError) -> Problem:
     )  # fmt: skip
 
 
+def lost(error: NotFound | Corrupt) -> Problem:
+    """The problem of a stored object that is gone, or is not what was written. A key holds ids and hashes only."""
+    what = "is not stored any more" if isinstance(error, NotFound) else "is not what was stored under this name"
+    log.error("lost: %s", error)
+    return Problem(
+        410, "lost", "Something that was stored is lost",
+        f"{error.key or 'an object'} {what}. A job that still runs makes it again, if it can.",
+    )  # fmt: skip
+
+
 def install(app: FastAPI) -> None:
     """Let the app answer every error with a problem document."""
 
     async def answer(request: Request, error: Exception) -> Response:
         return problem_of(error).response(request.url.path)
 
-    for kind in (Problem, RequestValidationError, StoreError, BriefError, HTTPException, Exception):
+    for kind in (Problem, RequestValidationError, StoreError, Corrupt, BriefError, HTTPException, Exception):
         app.add_exception_handler(kind, answer)
 
 
@@ -113,6 +122,8 @@ def problem_of(error: Exception) -> Problem:
             return error
         case StoreError():
             return unavailable(error)
+        case Corrupt():
+            return lost(error)
         case BriefError():
             return invalid(error.field, error.message, error.fix)
         case RequestValidationError():

@@ -233,7 +233,7 @@ async def healthz() -> dict[str, str]:
 
 @health.get("/readyz")
 def readyz(state: ApiState) -> JSONResponse:
-    """Ledger, storage and broker answer, too; 503 when something does not."""
+    """Ledger and storage take writes and the broker answers, too; 503 when something does not."""
     answers = {name: check() for name, check in state.checks.items()}
     ready = all(answers.values())
     lines = {name: "ok" if fine else "does not answer" for name, fine in answers.items()}

@@ -233,7 +233,11 @@ class JobList(BaseModel):
 
 
 class Attempt(BaseModel):
-    """One try of a step. `counts` are the seat's own; `blobs` name what was said and answered."""
+    """One try of a step. `counts` are the seat's own; `blobs` name what was said and answered.
+
+    `hole` lists steps whose snapshots are lost and not needed; `rewound` says which object was lost, and to which step
+    the job went back for it.
+    """
 
     n: int
     nonce: str
@@ -248,12 +252,15 @@ class Attempt(BaseModel):
     counts: dict[str, int] = {}
     blobs: dict[str, list[str]] = {}
     error: JobError | None = None
+    hole: list[int] = []
+    rewound: dict[str, str | int | None] | None = None
 
 
 class Attempts(BaseModel):
-    """Every attempt that left a record, by step, and their sum."""
+    """Every attempt that left a record, by step, and their sum. `unreadable` names records that are left out."""
 
     attempts: list[Attempt]
+    unreadable: list[str] = []
     cost: Cost
 
 

@@ -11,7 +11,9 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import lru_cache
+from typing import NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -36,13 +38,13 @@ from director.loop import begin
 from director.reading import Unread, unread
 from director.seats import STEP_KINDS
 from director.state import State
-from director.types import Goal, StopReason, Trajectory
+from director.types import Brief, Goal, StopReason, Trajectory
+from tasks.entries import new_entry
 from tasks.jobs import Job, JobId, JobStatus
 from tasks.ledger.ledger import Ledger
-from tasks.ledger.types import CONTROL, Cursor, Hint, Query, Record, Wiped
+from tasks.ledger.types import CONTROL, Cursor, Hint, Hold, Query, Record, Wiped
 from tasks.reconcile import entry_of, requeue
-from tasks.steps import new_entry
-from tasks.store import Archive, Images, clean_upload
+from tasks.store import Archive, Corrupt, Images, NotFound, clean_upload
 from tasks.store.png_metadata import metadata_text
 from tasks.summary import Cost as Counted
 
@@ -54,6 +56,16 @@ _RETRY_FULL_S = 10
 _EDITOR_QUEUE = "editor."
 
 _ID: TypeAdapter[str] = TypeAdapter(JobId)
+
+
+class Queues(NamedTuple):
+    """Which workers serve each queue, and why some queues are held."""
+
+    served: Mapping[str, Sequence[str]]
+    held: Mapping[str, Hold]
+
+
+NO_QUEUES = Queues({}, {})
 
 
 class Service:
@@ -138,30 +150,36 @@ class Service:
         return self.envelope(self.find(owner, id))
 
     def envelope(self, record: Record) -> Envelope:
-        job = self.archive.load_job(record.job, record.created_ms)
+        try:
+            job = self.archive.load_job(record.job, record.created_ms)
+        except (NotFound, Corrupt):
+            if not record.snapshot:
+                raise
+            job = self.snapshot(record.snapshot).trajectory  # it holds the same
         brief = BriefOut(text=job.brief.text, title=job.brief.title, source=job.brief.source)
-        served = {} if record.ended else self.ledger.served()
-        unread, told = self._read_of(record.job, record.created_ms, record.snapshot)
-        waits = [] if record.ended else _unserved(job.settings.editor, served)
+        queues = NO_QUEUES if record.ended else self.queues()
+        unread, told = self._read_of(job.brief, record.snapshot)
+        waits = [] if record.ended else _unserved(job.settings.editor, queues.served)
         return Envelope(
-            **dict(self.summary(record, served)), brief=brief, settings=job.settings, seed=job.seed,
+            **dict(self.summary(record, queues)), brief=brief, settings=job.settings, seed=job.seed,
             unread=list(unread), warnings=[*told, *waits],
         )  # fmt: skip
 
-    def _find_read_of(self, id: str, created_ms: int, snapshot: str) -> tuple[Sequence[Unread], Sequence[Caution]]:
+    def _find_read_of(self, brief: Brief, snapshot: str) -> tuple[Sequence[Unread], Sequence[Caution]]:
         """What was not read of the brief, and what its sender is told; the first snapshot brings the goals."""
-        brief, goals = self.archive.load_job(id, created_ms).brief, tuple[Goal, ...]()
-        with suppress(StoreError):  # a snapshot that is gone must not hide the job
+        goals: tuple[Goal, ...] = ()
+        with suppress(StoreError, NotFound, Corrupt):  # a snapshot that is gone must not hide the job
             goals = State.of(self.snapshot(snapshot).trajectory).goals if snapshot else brief.goals
         return unread(brief, goals), cautions(brief, goals)
 
     def list(self, query: Query, limit: int, cursor: str | None) -> JobList:
         """From the ledger only: jobs that it has forgotten are not listed."""
         page = self.ledger.jobs(query, limit, _parse_cursor(cursor) if cursor else None)
-        served = self.ledger.served() if any(not record.ended for record in page.records) else {}
+        active = any(not record.ended for record in page.records)
+        state = self.queues() if active else NO_QUEUES
         following = page.following
         return JobList(
-            jobs=[self.summary(record, served) for record in page.records],
+            jobs=[self.summary(record, state) for record in page.records],
             next=f"{following.created_ms}-{following.job}" if following else None,
         )
 
@@ -252,8 +270,12 @@ class Service:
             raise Problem(404, "no-picture-yet", "There is no picture yet", "The job has not drawn a picture so far.")
         return image, metadata_text(trajectory, image)
 
-    def summary(self, record: Record, served: Mapping[str, Sequence[str]] | None = None) -> JobSummary:
-        """`served` saves a call to the ledger, if it was called already."""
+    def queues(self) -> Queues:
+        """What the ledger knows of the queues now."""
+        return Queues(self.ledger.served(), {hold.queue: hold for hold in self.ledger.holds()})
+
+    def summary(self, record: Record, queues: Queues | None = None) -> JobSummary:
+        """`queues` saves two calls to the ledger, if they were made already."""
         path, goals = f"/v1/jobs/{record.job}", record.summary
         # A dead letter's trajectory has not stopped: requeue lets it go on.
         stop = record.stop or (StopReason.FAILED.value if record.status is JobStatus.FAILED else "")
@@ -264,7 +286,7 @@ class Service:
             status=record.status,
             stop=stop,
             step=record.step,
-            doing=self.doing(record, served),
+            doing=self.doing(record, queues),
             labels=list(record.labels),
             priority=record.priority,
             goals=GoalCount(met=goals.met, missed=goals.missed, unsure=goals.unsure, total=goals.total),
@@ -278,7 +300,7 @@ class Service:
             links={"self": path, **{name: f"{path}/{name}" for name in LINKS}},
         )
 
-    def doing(self, record: Record, served: Mapping[str, Sequence[str]] | None = None) -> str:
+    def doing(self, record: Record, queues: Queues | None = None) -> str:
         """What an active job does or waits for; "" when it has ended."""
         if record.ended:
             return ""
@@ -286,9 +308,12 @@ class Service:
         work = "cancelling" if record.cancel else kind.doing if kind else record.kind
         if record.status is JobStatus.RUNNING:
             return work
-        if not (self.ledger.served() if served is None else served).get(record.queue):
+        queues = queues or self.queues()
+        if not queues.served.get(record.queue):
             missing = "no worker is up" if record.queue == CONTROL else f"no worker serves {record.queue}"
             return f"waiting: {missing}"
+        if hold := queues.held.get(record.queue):
+            return held_words(hold)
         if record.not_before_ms > self._clock() * 1000:
             return f"{work}: waiting to try again"
         return f"{work}: waiting for {record.queue}"
@@ -296,10 +321,19 @@ class Service:
     def attempts(self, owner: str | None, id: str) -> Attempts:
         """The attempts in storage. The running one is not stored yet."""
         self.find(owner, id)
-        records = self.archive.attempts(id)
+        found = self.archive.read_attempts(id, lambda record: (Attempt.model_validate(record), Counted.of(record)))
         return Attempts(
-            attempts=[Attempt.model_validate(record) for record in records], cost=Cost.of(Counted.total(records))
+            attempts=[attempt for attempt, _ in found.records],
+            unreadable=found.unreadable,
+            cost=Cost.of(sum((cost for _, cost in found.records), Counted())),
         )
+
+
+def held_words(hold: Hold) -> str:
+    """Why a held queue's jobs wait, since when, and what mends it."""
+    since = datetime.fromtimestamp(hold.since_ms / 1000, UTC)
+    fix = f"; {hold.fix}" if hold.fix else ""
+    return f"waiting: {hold.why[:300]} since {since:%H:%M} UTC{fix}"
 
 
 def _unknown(id: str) -> Problem:

@@ -1,24 +1,26 @@
-"""The Celery app: its settings, its five thin tasks, and how a hint is sent.
+"""The Celery app: its settings, its thin tasks, and how messages are sent.
 
 `make_app(settings, open_studio)` is what a worker runs. The API and the reconciler pass no studio:
 they know no task, and only send by name.
 """
 
 import logging
-import os
-from collections.abc import Callable, Generator
+import math
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import cached_property
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from celery import Celery, bootsteps
-from celery.exceptions import Ignore
+from celery import Celery, current_task
 from celery.signals import worker_process_shutdown
+from celery.utils.nodenames import worker_direct
 from kombu.exceptions import OperationalError
 
-from director.errors import DirectorError, StoreError
+from director.errors import DirectorError
 from director.seats import STEP_KINDS, Studio
+from tasks import broker
+from tasks.canary import canary_fault
+from tasks.consumers import consumer_step, tell_to_stand_back
 from tasks.jobs import PRIORITIES
 from tasks.ledger.ledger import Ledger, broker_queue_length, connect
 from tasks.ledger.types import Hint
@@ -31,7 +33,8 @@ from tasks.store import Archive, Images, S3Store
 log = logging.getLogger(__name__)
 
 OpenStudio = Callable[[Settings, ExitStack], Studio]
-_BEAT_SECONDS = 5.0
+_CANARY = "director.canary"
+_CANARY_SECONDS = 60  # a canary that nobody took until then is dropped
 
 
 def make_app(
@@ -42,14 +45,16 @@ def make_app(
     The studio is opened in the worker's child at its first task, never in the parent: CUDA does not
     survive a fork.
     """
+    broker.install()
     app = Celery("visiondirector", broker=settings.broker_url, set_as_current=False)
     app.conf.update(celery_settings(settings))
     if open_studio:
         child = _Child(app, settings, open_studio, observe)
         for kind in STEP_KINDS:
             _add_task(app, kind, child)
+        _add_canary(app, child)
         worker_process_shutdown.connect(child.close, weak=False)
-        app.steps["consumer"].add(_beat(settings))
+        app.steps["consumer"].add(consumer_step(settings))
     return app
 
 
@@ -77,6 +82,8 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "task_send_sent_event": True,
         "worker_send_task_events": True,
         "worker_prefetch_multiplier": 1,
+        # A queue of its own for each worker: canaries come there.
+        "worker_direct": True,
         "worker_soft_shutdown_timeout": 20,
         "worker_hijack_root_logger": False,
         "worker_enable_remote_control": True,
@@ -99,6 +106,17 @@ def send_hint(app: Celery, hint: Hint) -> None:
         log.warning("hint not sent, left to the reconciler: %s", unreachable, extra=about)
 
 
+def send_canary(app: Celery, worker: str, models: Sequence[str]) -> None:
+    """Let a quarantined worker draw a small picture with each of its models. A lost message is no harm."""
+    try:
+        app.send_task(
+            _CANARY, args=(list(models),), argsrepr=f"canary · {worker}", queue=worker_direct(worker).name,
+            expires=_CANARY_SECONDS,
+        )  # fmt: skip
+    except OperationalError as unreachable:
+        log.warning("canary not sent: %s", unreachable, extra=fields(worker=worker))
+
+
 def story(hint: Hint) -> str:
     """What Flower and Celery's log show of a task: seat, step, brief, job."""
     title = "".join(c if c.isprintable() else " " for c in hint.title[:60])
@@ -118,13 +136,14 @@ def open_reconciler(settings: Settings, watch: Watch = UNWATCHED) -> Generator[R
     with ExitStack() as resources:
         ledger = resources.enter_context(Ledger(connect(settings.ledger_url), settings.limits))
         archive, _ = open_archive(settings)
-        broker = resources.enter_context(closing(connect(settings.broker_url)))
+        messages = resources.enter_context(closing(connect(settings.broker_url)))
         yield Reconciler(
             ledger,
             archive,
             settings,
             send=lambda hint: send_hint(app, hint),
-            queue_length=lambda queue: broker_queue_length(broker, queue),
+            send_canary=lambda worker, models: send_canary(app, worker, models),
+            queue_length=lambda queue: broker_queue_length(messages, queue),
             watch=watch,
         )
 
@@ -133,14 +152,27 @@ def _add_task(app: Celery, kind: str, child: "_Child") -> None:
     def step(job: str, n: int, title: str) -> str:
         with working(job=job, step=n):
             end = run_step(child.host, job, n)
-            if end is StepEnd.COMMITTED:
-                return end.value
-            log.info("hint dropped: %s", end.value)
-            raise Ignore(end.value)
+            if end not in {StepEnd.COMMITTED, StepEnd.REWOUND}:
+                log.info("hint dropped: %s", end.value)
+            # A dropped hint is a success, too: of one that is ignored no event is sent, and Flower shows it as STARTED.
+            return end.value
 
     step.__doc__ = f"Run {kind} step n of a job. The title is for people."
     # `run_step` has logged these errors with their job; Celery logs all others, which are defects.
     app.task(name=f"director.{kind}", throws=(DirectorError,))(step)
+
+
+def _add_canary(app: Celery, child: "_Child") -> None:
+    def canary(models: list[str]) -> str:
+        """Find out whether this quarantined worker can draw again."""
+        host = child.host
+        fault = canary_fault(host.studio, models)
+        host.ledger.canary(host.name, ok=not fault, why=fault)
+        log.info("canary %s", "failed" if fault else "went well", extra=fields(worker=host.name))
+        return fault or "well"
+
+    # One that hangs is killed, and the quarantine goes on.
+    app.task(name=_CANARY, time_limit=math.ceil(child.settings.max_step_s["render"]))(canary)
 
 
 class _Child:
@@ -151,56 +183,25 @@ class _Child:
     ) -> None:
         self._app = app
         self._observe = observe
-        self._settings = settings
+        self.settings = settings
         self._open_studio = open_studio
         self._resources = ExitStack()
 
     @cached_property
     def host(self) -> Host:
-        archive, images = open_archive(self._settings)
+        settings, worker = self.settings, str(current_task.request.hostname)
+        archive, images = open_archive(settings)
         return Host(
-            settings=self._settings,
-            ledger=self._resources.enter_context(Ledger(connect(self._settings.ledger_url), self._settings.limits)),
+            settings=settings,
+            ledger=self._resources.enter_context(Ledger(connect(settings.ledger_url), settings.limits)),
             archive=archive,
             images=images,
-            studio=self._open_studio(self._settings, self._resources),
+            studio=self._open_studio(settings, self._resources),
             send=lambda hint: send_hint(self._app, hint),
+            worker=worker,
             observe=self._observe,
+            stand_back=lambda: tell_to_stand_back(self._app, worker),
         )
 
     def close(self, **_: Any) -> None:
         self._resources.close()
-
-
-def _beat(settings: Settings) -> type[bootsteps.StartStopStep]:
-    """A consumer step whose timer shows that this worker lives and what it serves.
-
-    The file is for liveness probes (a broker outage must not fail it), the ledger's note for people
-    who ask why a job waits.
-    """
-
-    class Beat(bootsteps.StartStopStep):
-        # celery-types has `requires` as an instance variable; Celery's own steps set it on the class, as here.
-        requires: ClassVar[set[str]] = {"celery.worker.consumer.tasks:Tasks"}  # pyright: ignore[reportIncompatibleVariableOverride]
-
-        def start(self, parent: Any) -> None:
-            ledger = Ledger(connect(settings.ledger_url), settings.limits)
-            parent.timer.call_repeatedly(_BEAT_SECONDS, beat, (ledger, parent), priority=10)
-            beat(ledger, parent)
-
-    def beat(ledger: Ledger, consumer: Any) -> None:
-        queues = sorted(queue.name for queue in consumer.app.amqp.queues.consume_from.values())
-        touch(settings, consumer.hostname)
-        try:
-            ledger.announce(consumer.hostname, queues, int(3000 * _BEAT_SECONDS))
-        except StoreError as unreachable:
-            log.warning("not announced: %s", unreachable, extra=fields(worker=consumer.hostname))
-
-    return Beat
-
-
-def touch(settings: Settings, worker: str) -> None:
-    """Renew the liveness file of a worker: `run_dir/<worker>.alive`."""
-    folder = Path(settings.run_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{worker}.alive").write_text(f"{os.getpid()}\n")

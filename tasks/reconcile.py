@@ -1,27 +1,29 @@
 """Keeps ledger, messages and object storage in agreement: run one or more of these beside the workers.
 
-Each pass: rebuild the ledger if it was wiped; free leases that died; send lost hints again; file
-dead letters; and every minute compare storage with the ledger. Whatever is out of reach is logged
-and tried again in the next pass.
+Each pass: rebuild the ledger if it was wiped; free leases that died; send lost hints again, and probes of what is
+held; send canaries; file dead letters; and every minute compare storage with the ledger. Whatever is out of reach is
+logged and tried again in the next pass.
 """
 
 import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from director.errors import StoreError
+from tasks.entries import new_entry, status_of
 from tasks.jobs import TERMINAL, JobStatus
 from tasks.ledger.ledger import Ledger
-from tasks.ledger.types import Entry, Hint, Record
+from tasks.ledger.types import Entry, Hint, Query, Record
 from tasks.logs import fields
+from tasks.rewind import belongs
 from tasks.settings import Settings
-from tasks.steps import new_entry, status_of
 from tasks.store import Archive, Control, Corrupt
+from tasks.store.archive import job_key
 from tasks.summary import Cost, GoalSummary, end_of
 
 log = logging.getLogger(__name__)
@@ -29,7 +31,10 @@ log = logging.getLogger(__name__)
 LOCK_TTL_MS = 30_000
 _KEEP_LOCK_S = 5.0
 _READERS = 8  # jobs whose chains are read at once in a rebuild: the time goes into waiting for S3
+_COMPARE_S = 1.0  # a pass, so that the rest of it is not held up
+_IN_FLIGHT = Query(statuses=frozenset({JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.FAILED}))
 _MOST_HINTS = 1000  # a queue and pass
+_EDITOR = "editor."
 
 
 class Watch(Protocol):
@@ -51,9 +56,10 @@ UNWATCHED: Watch = _Unwatched()
 
 @dataclass
 class Reconciler:
-    """`send` tells workers that a step waits; `queue_length` counts the messages that wait on a queue.
+    """`send` tells workers that a step waits; `queue_length` counts the messages that wait on a queue; `send_canary`
+    lets a quarantined worker try its models.
 
-    Both raise StoreError when the broker is out of reach.
+    The first two raise StoreError when the broker is out of reach.
     """
 
     ledger: Ledger
@@ -62,9 +68,13 @@ class Reconciler:
     send: Callable[[Hint], None]
     queue_length: Callable[[str], int]
     watch: Watch = UNWATCHED
+    send_canary: Callable[[str, Sequence[str]], None] = lambda worker, models: None
     _holder: str = field(default_factory=lambda: secrets.token_hex(16))
     _missing: set[str] = field(default_factory=set[str])
     _next_audit: float = 0.0
+    _doubtful: set[str] = field(default_factory=set[str])  # not compared with storage yet
+    _server: str = ""
+    _marked: bool = False
 
     def run(self, stop: threading.Event) -> None:
         """Pass after pass until `stop` is set."""
@@ -76,11 +86,17 @@ class Reconciler:
         """One pass; False when a part of it could not be done now."""
         if not self._tried(self._ensure_epoch):
             return False
-        done = [self._tried(part) for part in (self.reap, self.rehint, self.file_dead_letters)]
+        if not self._marked:
+            self._marked = self._tried(self.archive.mark)
+        done = [self._tried(part) for part in self._parts()]
         if time.monotonic() >= self._next_audit:
             self._next_audit = time.monotonic() + self.settings.audit_every_s
             done.append(self._tried(self.audit))
         return all(done)
+
+    def _parts(self) -> Sequence[Callable[[], None]]:
+        parts = (self.compare, self.reap, self.rehint, self.give_up_waiting, self.file_dead_letters, self.mend)
+        return *parts, self.send_canaries
 
     def _tried(self, part: Callable[[], object]) -> bool:
         try:
@@ -135,10 +151,78 @@ class Reconciler:
             log.error("can't be restored: %s", broken, extra=fields(job=job))
             return None
         if entry is None:
-            # job.json is written before the mark and deleted before it: somebody began to delete it.
-            log.warning("marked live and has no job.json: no longer marked", extra=fields(job=job))
-            self.archive.unmark_live(job)
+            self._without_job(job)
         return entry
+
+    def _without_job(self, job: str) -> None:
+        if self.archive.left_over(job) and not self.archive.was_deleted(job):
+            log.error("can't be restored: there is no %s", job_key(job), extra=fields(job=job))
+            return
+        # job.json is written before the mark and deleted before it: somebody began to delete it.
+        log.warning("marked live and has no job.json: no longer marked", extra=fields(job=job))
+        self.archive.unmark_live(job)
+
+    # --- after a copy came back -----------------------------------------------------------------------
+
+    def compare(self) -> None:
+        """Bring jobs that the ledger remembers as they once were to where storage has them; a part of them each pass.
+
+        A server that was started again, or a promoted replica, may have forgotten the last seconds, and a copy hours.
+        """
+        server = self.ledger.unsettled()
+        if server is None:
+            return
+        if server != self._server:
+            self._doubtful = self._in_doubt()
+            live = self.archive.live()
+            self._missing = set(live) - self.ledger.known(live).keys()  # submitted since: entered by the next audit
+            self._server, self._next_audit = server, 0.0
+            log.warning("the ledger's server started again: comparing %d jobs with storage", len(self._doubtful))
+        end = time.monotonic() + _COMPARE_S
+        with ThreadPoolExecutor(_READERS, "compare") as readers:
+            while self._doubtful and time.monotonic() < end:
+                some = sorted(self._doubtful)[: 4 * _READERS]
+                settled = [job for job, done in zip(some, readers.map(self._compare, some), strict=True) if done]
+                self._doubtful.difference_update(settled)
+                if not settled:
+                    return  # all of these are leased: their workers will have told by the next pass
+        if not self._doubtful:
+            self.ledger.settled(server)
+            log.warning("the ledger agrees with storage again")
+
+    def _in_doubt(self) -> set[str]:
+        """What is in flight by the ledger, and what was deleted and is in it again."""
+        found, behind = set[str](), None
+        while True:
+            page = self.ledger.jobs(_IN_FLIGHT, 200, behind)
+            found |= {record.job for record in page.records}
+            if (behind := page.following) is None:
+                return found | self.ledger.known(self.archive.deleted()).keys()
+
+    def _compare(self, job: str) -> bool:
+        """False when somebody holds the job's lease: to be compared again."""
+        record = self.ledger.get(job)
+        if record is None:
+            return True
+        about = fields(job=job, step=record.step, status=record.status.value)
+        if self.archive.was_deleted(job, record.created_ms):
+            log.warning("was deleted, and is again", extra=about)
+            return self.ledger.drop(job)
+        try:
+            entry = None if record.stop else entry_of(self.archive, job)
+        except Corrupt as broken:
+            log.error("can't be compared: %s", broken, extra=about)
+            return True
+        if entry and _is_ahead(entry, record, self.archive):
+            log.warning("stands at step %d (%s) in storage: restored", entry.step, entry.status, extra=about)
+            if not self.ledger.replace(entry, record.step):
+                return False
+            if entry.next is None:
+                self.archive.unmark_live(job)
+        elif entry and entry.cancel and not record.cancel and (hint := self.ledger.cancel(job)):
+            log.warning("was cancelled before", extra=about)
+            self.send(hint)
+        return True
 
     # --- every pass ---------------------------------------------------------------------------------
 
@@ -169,6 +253,22 @@ class Reconciler:
             if hints:
                 self.watch.resent(depth.queue, len(hints))
 
+    def give_up_waiting(self) -> None:
+        """Make dead letters of jobs that waited too long for something that stayed away."""
+        if given_up := self.ledger.expire_held(int(self.settings.hold_s * 1000)):
+            log.error("gave up %d jobs: what they need was away too long", given_up)
+
+    def send_canaries(self) -> None:
+        """Let quarantined editors that are due draw a small picture."""
+        due = self.ledger.canaries_due()
+        served = self.ledger.served() if due else {}
+        for worker in due:
+            queues = [queue for queue, workers in served.items() if worker in workers and queue.startswith(_EDITOR)]
+            if queues:
+                models = [queue.removeprefix(_EDITOR) for queue in queues]
+                self.send_canary(worker, models)
+                log.info("canary sent", extra=fields(worker=worker))
+
     def file_dead_letters(self) -> None:
         """Write the dead letters of jobs that became FAILED, so that they outlive the ledger."""
         for record in self.ledger.dead_letters():
@@ -176,6 +276,11 @@ class Reconciler:
             about = {"n": record.step, "error": record.error, "at": record.ended_ms / 1000}
             self.archive.save_control(record.job, "dead", record.dead_letter, about)
             self.ledger.file_dead_letter(record.job, record.dead_letter)
+
+    def mend(self) -> None:
+        """Enter the jobs again whose record in the ledger could not be read."""
+        for job in self.ledger.broken():
+            self._adopt(job)
 
     def audit(self) -> None:
         """Compare storage and ledger: finish submits that broke off, and ends whose mark stayed."""
@@ -216,7 +321,10 @@ def entry_of(archive: Archive, job_id: str) -> Entry | None:
     if job is None:
         return None
     entry = _with_cost(archive, new_entry(job))
-    if key := archive.latest(job_id):
+    controls = archive.controls(job_id)
+    rewound = next((control.nonce for control in controls if control.kind == "rewind"), "")
+    entry = entry.model_copy(update={"rewound": rewound})
+    if key := archive.latest(job_id, fits=lambda snapshot: belongs(job, snapshot)):
         snapshot = archive.load_snapshot(key)
         stop = snapshot.trajectory.stop
         if (stop is None) == (snapshot.next is None):
@@ -225,18 +333,13 @@ def entry_of(archive: Archive, job_id: str) -> Entry | None:
         summary = GoalSummary.of(snapshot.trajectory)
         after = {"step": snapshot.n + 1, "snapshot": key, "next": snapshot.next, "summary": summary}
         entry = entry.model_copy(update={**after, "status": status_of(stop), "stop": reason})
-    return entry if entry.next is None else _ordered(entry, archive.controls(job_id))
+    return entry if entry.next is None else _ordered(entry, controls)
 
 
 def _with_cost(archive: Archive, entry: Entry) -> Entry:
-    try:
-        attempts = archive.attempts(entry.job)
-        told = {"cost": Cost.total(attempts), "ended_ms": int(1000 * end_of(attempts))}
-    except (Corrupt, TypeError, ValueError) as broken:
-        # A number is lost, and the job must not be.
-        log.error("its cost can't be read: %s", broken, extra=fields(job=entry.job))
-        return entry
-    return entry.model_copy(update=told)
+    # What can't be read is a number lost; the job must not be.
+    attempts = archive.attempts(entry.job)
+    return entry.model_copy(update={"cost": Cost.total(attempts), "ended_ms": int(1000 * end_of(attempts))})
 
 
 def _ordered(entry: Entry, controls: list[Control]) -> Entry:
@@ -251,6 +354,21 @@ def _ordered(entry: Entry, controls: list[Control]) -> Entry:
             told = {"dead_letter": control.nonce, "error": error, "ended_ms": ended_ms}
             return entry.model_copy(update={"status": JobStatus.FAILED, **told})
     return entry
+
+
+def _is_ahead(entry: Entry, record: Record, archive: Archive) -> bool:
+    """True when storage knows more of the job than the ledger."""
+    if entry.created_ms != record.created_ms or entry.step > record.step:
+        return True
+    if entry.rewound != record.rewound:
+        return entry.rewound != ""
+    if entry.step < record.step or (entry.status is JobStatus.FAILED) == (record.status is JobStatus.FAILED):
+        return False
+    if entry.status is JobStatus.FAILED:
+        return True
+    # Its dead letter may not be filed yet; what was requeued is queued again.
+    orders = archive.controls(record.job, "requeue-")
+    return any(order.nonce == record.dead_letter for order in orders)
 
 
 def requeue(ledger: Ledger, archive: Archive, record: Record) -> Hint | None:

@@ -1,6 +1,7 @@
 """Removes jobs that ended long ago, remains of work that broke off, and pictures that no job names.
 
-A sweep is correct beside a running service, and may break off anywhere: the next one finds what is left.
+A sweep touches only what lies behind our own marker (tasks/store/marker.py) and looks like ours; other objects are
+counted and left. It is correct beside a running service, and may break off anywhere: the next one finds what is left.
 
 1. Jobs. The ledger drops a job first, and only one that is not active; until its objects are gone nobody can submit
    it again. Its job.json goes before the rest: without it nobody sees it any more.
@@ -10,6 +11,7 @@ A sweep is correct beside a running service, and may break off anywhere: the nex
    First their owners' notes go, then the jobs that came meanwhile are read. A submit writes its job.json before it
    looks at the note, so either it finds no note and is refused, or it is read here.
    Last, each one's age is looked at again: a step may just have drawn the very same picture.
+4. Notes of deleted jobs, when no copy of a ledger is likely to be so old.
 """
 
 import re
@@ -19,15 +21,22 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from director.errors import StoreError
 from tasks.jobs import JobStatus
 from tasks.ledger.ledger import Ledger
 from tasks.store import Archive, Item, NotFound, Store
+from tasks.store.marker import MARKER, is_job
 
 _HASH = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 _STEP = re.compile(r"steps/(\d{4,})-[0-9a-f]+\.json")
 _SHARED = ("images/", "blobs/")
+_NOTE_S = 90 * 86_400.0
 _READERS = 16
 _DAY_S = 86_400.0
+
+
+class NotOurs(StoreError):
+    """There is no marker: nothing says that these objects are this service's."""
 
 
 @dataclass
@@ -39,6 +48,8 @@ class Swept:
     images: int = 0
     blobs: int = 0
     bytes: int = 0
+    foreign: int = 0  # objects among ours that are not: left
+    without_job: int = 0  # live jobs whose job.json is lost: left
 
 
 @dataclass
@@ -73,30 +84,48 @@ class Sweeper:
     clock: Callable[[], float] = time.time
 
     def sweep(self, dry: bool = False) -> Swept:
-        """Raises StoreError when storage or ledger are out of reach: what was not removed is left for the next time."""
+        """Raises StoreError when storage or ledger are out of reach: what was not removed is left for the next time.
+
+        Raises NotOurs when nothing says that the objects are this service's.
+        """
+        if not self.store.exists(MARKER):
+            raise NotOurs(
+                f"there is no {MARKER}: nothing says that these objects are ours, and nothing was removed",
+                "start the reconciler, which writes it; in a bucket that others use too, set VISIONDIRECTOR_S3_PREFIX",
+            )
         began = self.clock()
-        swept, folders = Swept(), self._folders()
-        for job, why in self._to_go(folders, began).items():
+        swept = Swept()
+        folders = self._folders(swept)
+        for job, why in self._to_go(folders, began, swept).items():
             if dry or self._remove(job):
                 swept.jobs[job] = why
                 swept.bytes += folders.pop(job).bytes
             else:
                 swept.active.append(job)
         named = self._named(_places(folders))
-        unnamed = [item for item in self._old(began) if _hash(item) not in named]
+        unnamed = [item for item in self._old(began, swept) if _hash(item) not in named]
         if not dry:
             unnamed = self._removed(unnamed, _places(folders), began)
         for item in unnamed:
             swept.images += item.key.startswith("images/")
             swept.blobs += item.key.startswith("blobs/")
             swept.bytes += item.size
+        if not dry:
+            self._drop_notes(began)
         return swept
 
-    def _folders(self) -> dict[str, _Folder]:
+    def _drop_notes(self, now: float) -> None:
+        for item in self.store.items("deleted/"):
+            if now - item.modified >= _NOTE_S:
+                self.store.delete(item.key)
+
+    def _folders(self, swept: Swept | None = None) -> dict[str, _Folder]:
         found: dict[str, _Folder] = {}
         for item in self.store.items("jobs/"):
             job, _, name = item.key.removeprefix("jobs/").partition("/")
-            if not name:
+            if not name or not is_job(job):
+                if swept:
+                    swept.foreign += 1
                 continue
             folder = found.setdefault(job, _Folder())
             folder.keys.append(name)
@@ -106,10 +135,12 @@ class Sweeper:
 
     # --- jobs -----------------------------------------------------------------------------------
 
-    def _to_go(self, folders: dict[str, _Folder], now: float) -> dict[str, str]:
-        live = set(self.archive.live())
+    def _to_go(self, folders: dict[str, _Folder], now: float, swept: Swept) -> dict[str, str]:
+        live, deleted = set(self.archive.live()), set(self.archive.deleted())
+        lost = {job for job in live - deleted if job in folders and not folders[job].whole}
+        swept.without_job = len(lost)
         reasons = {job: self._why(job, folder, job in live, now) for job, folder in folders.items()}
-        return {job: why for job, why in reasons.items() if why}
+        return {job: why for job, why in reasons.items() if why and job not in lost}
 
     def _why(self, job: str, folder: _Folder, live: bool, now: float) -> str:
         """The reason to remove a job; "" for one that stays."""
@@ -153,11 +184,13 @@ class Sweeper:
         except NotFound:  # deleted meanwhile: it names nothing
             return set()
 
-    def _old(self, now: float) -> Iterator[Item]:
+    def _old(self, now: float, swept: Swept) -> Iterator[Item]:
         """The pictures and blobs that were stored before the time of grace."""
         for prefix in _SHARED:
             for item in self.store.items(prefix):
-                if _hash(item) and now - item.modified >= self.grace_s:
+                if not _hash(item):
+                    swept.foreign += 1
+                elif now - item.modified >= self.grace_s:
                     yield item
 
     def _removed(self, unnamed: list[Item], read: set[str], began: float) -> list[Item]:
@@ -184,5 +217,9 @@ def _places(folders: dict[str, _Folder]) -> set[str]:
 
 def _hash(item: Item) -> bytes:
     """The hash in a key; b"" for what is no picture or blob of this service: it is left alone."""
-    name = item.key.rsplit("/", 1)[1].removesuffix(".png")
+    folder, name = item.key.rsplit("/", 1)
+    if folder == "images":
+        if not name.endswith(".png"):
+            return b""
+        name = name.removesuffix(".png")
     return bytes.fromhex(name) if _HASH.fullmatch(name.encode()) else b""

@@ -45,6 +45,14 @@ class Settings(BaseSettings):
     s3_bucket: Annotated[str, Field(min_length=3, max_length=63, description="bucket; made when missing")] = (
         "visiondirector"
     )
+    s3_prefix: Annotated[
+        str,
+        Field(
+            max_length=200,
+            pattern=r"^([A-Za-z0-9_-][A-Za-z0-9_.-]*/)*$",
+            description="start of all keys, e.g. drawings/: for a bucket that others use too",
+        ),
+    ] = ""
     s3_access_key: Annotated[str, Field(description="access key; empty: the usual AWS places")] = ""
     s3_secret_key: Annotated[SecretStr, Field(description="secret key; empty: the usual AWS places")] = SecretStr("")
     s3_region: Annotated[str, Field(min_length=1, description="region name")] = "us-east-1"
@@ -83,8 +91,17 @@ class Settings(BaseSettings):
     lease_deaths: Annotated[
         int, Field(ge=1, le=1000, description="workers that may die on a step before its job fails")
     ] = 10
-    retry_base_s: Annotated[Seconds, Field(description="wait before the second try of a step; doubles with each")] = 1.0
+    retry_base_s: Annotated[
+        Seconds, Field(description="wait before the second try of a step, or of what is held; doubles with each")
+    ] = 1.0
     retry_cap_s: Annotated[Seconds, Field(description="longest wait before another try")] = 60.0
+    rest_s: Annotated[Seconds, Field(description="rest of an editor that failed, if others go on; doubles")] = 5.0
+    canary_s: Annotated[
+        Seconds, Field(description="a quarantined worker is tried after this, then after 5 and each 30 times this")
+    ] = 60.0
+    hold_s: Annotated[
+        Seconds, Field(description="jobs that wait so long for what does not answer become dead letters")
+    ] = 86_400.0
 
     reconcile_every_s: Annotated[Seconds, Field(description="pause between two passes of the reconciler")] = 1.0
     hint_age_s: Annotated[Seconds, Field(description="a message younger than this is not sent again")] = 3.0
@@ -167,7 +184,15 @@ class Settings(BaseSettings):
     @property
     def limits(self) -> Limits:
         """What the ledger enforces."""
-        return Limits(math.ceil(self.lease_ttl_s * 1000), self.seat_attempts, self.lease_deaths)
+        return Limits(
+            lease_ttl_ms=math.ceil(self.lease_ttl_s * 1000),
+            seat_attempts=self.seat_attempts,
+            lease_deaths=self.lease_deaths,
+            rest_ms=math.ceil(self.rest_s * 1000),
+            pause_ms=math.ceil(self.retry_base_s * 1000),
+            pause_cap_ms=math.ceil(self.retry_cap_s * 1000),
+            canary_ms=math.ceil(self.canary_s * 1000),
+        )
 
     def grants(self) -> list[Grant]:
         """Every token, from `tokens` and `tokens_file`. Raises BadSettings when the file can't be used."""

@@ -21,15 +21,17 @@ from typing import Any
 
 from director.errors import RULES, Actor, BriefError, Cancelled, DirectorError, SeatError, StoreError
 from director.loop import advance, begin, next_step, perform
-from director.seats import Images, RenderRequest, Request, Seat, Studio
+from director.seats import Images, Request, Studio
 from director.types import Reply, Stopped, StopReason, Trajectory
+from tasks.entries import first_step, next_of, queue_of, status_of
 from tasks.jobs import Job, JobStatus
 from tasks.ledger.ledger import Ledger
-from tasks.ledger.types import Claim, CommitResult, Entry, FailResult, Hint, Next, Refusal, Renewal
+from tasks.ledger.types import Claim, CommitResult, FailResult, Hint, Refusal, Renewal, RewindResult
 from tasks.logs import fields, working
+from tasks.rewind import BRING_BACK, check_belongs, way_back
 from tasks.settings import Settings
-from tasks.store import Archive
-from tasks.summary import Cost, GoalSummary
+from tasks.store import Archive, Corrupt, NotFound
+from tasks.summary import NO_GOALS, Cost, GoalSummary
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +46,9 @@ class StepEnd(StrEnum):
     STALE = Refusal.STALE.value
     LEASED = Refusal.LEASED.value
     EARLY = Refusal.EARLY.value
+    REWOUND = "an object was lost: the job goes back to the step that makes it"
+    RESTING = Refusal.RESTING.value
+    HELD = Refusal.HELD.value
 
 
 class StepTooLong(SeatError):
@@ -60,47 +65,15 @@ class Host:
     images: Images
     studio: Studio
     send: Callable[[Hint], None]
+    worker: str = ""  # Celery's name of the program that this process belongs to; "": named after the machine
     observe: "Callable[[Attempt], None]" = lambda attempt: None  # counts what each try of a step was
+    stand_back: Callable[[], None] = lambda: None  # the worker takes no other message, until the ledger lets it
     die: Callable[[], None] = lambda: os.kill(os.getpid(), signal.SIGKILL)
 
-
-def queue_of(request: Request) -> str:
-    """The queue on which a request is served: its seat's, and for the editor its model's."""
-    return f"editor.{request.model}" if isinstance(request, RenderRequest) else request.seat.value
-
-
-def next_of(trajectory: Trajectory) -> Next | None:
-    """Where a trajectory's next step runs; None when it has stopped."""
-    request = next_step(trajectory)
-    return Next(queue=queue_of(request), kind=request.kind) if request else None
-
-
-def first_step(job: Job) -> Next:
-    """Where a job's step 0 runs."""
-    found = next_of(begin(job.brief, job.settings, job.seed))
-    return found or Next(queue=Seat.PLANNER.value, kind="extract")
-
-
-def new_entry(job: Job) -> Entry:
-    """What the ledger is told of a job that has not run yet."""
-    return Entry(
-        job=job.id,
-        owner=job.owner,
-        title=job.brief.name,
-        created_ms=int(job.created * 1000),
-        priority=job.priority,
-        labels=job.labels,
-        summary=GoalSummary.of(begin(job.brief, job.settings, job.seed)),
-        next=first_step(job),
-    )
-
-
-def status_of(stop: Stopped | None) -> JobStatus:
-    """The status of a job whose trajectory ended so (None: it goes on)."""
-    if stop is None:
-        return JobStatus.QUEUED
-    special = {StopReason.CANCELLED: JobStatus.CANCELLED, StopReason.FAILED: JobStatus.FAILED}
-    return special.get(stop.reason, JobStatus.DONE)
+    @property
+    def name(self) -> str:
+        """What the ledger knows its worker by."""
+        return self.worker or self.settings.host
 
 
 def run_step(host: Host, job_id: str, n: int) -> StepEnd:
@@ -110,11 +83,13 @@ def run_step(host: Host, job_id: str, n: int) -> StepEnd:
     task that called shows as failed.
     """
     try:
-        claim = host.ledger.claim(job_id, n, host.settings.host)
+        claim = host.ledger.claim(job_id, n, host.name)
     except StoreError as unreachable:
         log.warning("not claimed, to be hinted again: %s", unreachable, extra=fields(job=job_id, step=n))
         raise
     if isinstance(claim, Refusal):
+        if claim is Refusal.RESTING:
+            host.stand_back()
         return StepEnd(claim.value)
     with working(threads=True, job=job_id, step=n, nonce=claim.nonce):
         log.info("step began", extra=fields(kind=claim.kind, attempt=claim.attempt, died=claim.last_death or None))
@@ -122,7 +97,8 @@ def run_step(host: Host, job_id: str, n: int) -> StepEnd:
             try:
                 return _run_claimed(host, lease)
             except DirectorError as error:
-                _give_back(host, lease.attempt, error)
+                if lease.attempt.refused is None:  # otherwise the ledger was told
+                    _give_back(host, lease.attempt, error)
                 raise
 
 
@@ -139,11 +115,12 @@ class Attempt:
     seconds: float | None = None
     queue: str = ""  # known once the snapshot is loaded
     renders: int = 0
-    outcome: str = "lost"  # or committed, failed, broke; lost: to a cancel, a wipe or a faster worker
+    outcome: str = "lost"  # or committed, failed, broke, rewound; lost: to a cancel, a wipe or a faster worker
     after: Trajectory | None = None  # what was committed
     progress: str = ""
     counts: dict[str, int] = field(default_factory=dict[str, int])
     kept: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    notes: dict[str, Any] = field(default_factory=dict[str, Any])  # what was found of lost objects
     error: DirectorError | None = None
     refused: FailResult | None = None  # what became of the step after an error; None: the ledger was not told
 
@@ -176,25 +153,33 @@ class Attempt:
             "progress": self.progress,
             "blobs": self.kept,
             "error": json.loads(error_json(self.error)) if self.error else None,
+            **self.notes,
         }
 
 
 def _run_claimed(host: Host, lease: "Lease") -> StepEnd:
     claim, attempt = lease.claim, lease.attempt
-    job = host.archive.load_job(claim.job, claim.created_ms)
-    trajectory = _load(host, claim, job)
-    request = next_step(trajectory)
-    attempt.queue = queue_of(request) if request and not claim.cancel else ""
-    reply = _reply(host, lease, job, trajectory, request)
+    if claim.cancel:
+        return _cancel(host, attempt)
+    job, trajectory = None, None
+    try:
+        job = host.archive.load_job(claim.job, claim.created_ms)
+        trajectory = _load(host, claim, job)
+        request = next_step(trajectory)
+        attempt.queue = queue_of(request) if request else ""
+        reply = _reply(host, lease, job, trajectory, request)
+    except (NotFound, Corrupt) as lost:
+        return _go_back(host, attempt, job, trajectory, lost)
     if reply is None:
         return StepEnd.REFUSED
     attempt.renders = len(reply.candidates) if reply.kind == "rendered" else 0
     after = advance(trajectory, reply)
-    result = _commit(host, attempt, after, acknowledge=claim.cancel or reply.kind == "stopped")
+    performed = reply.kind != "stopped"
+    result = _commit(host, attempt, after, acknowledge=not performed, performed=performed)
     if result is CommitResult.CANCEL:
         # The cancel came while the step finished: keep its work, and stop behind it.
         after = advance(after, Stopped(reason=StopReason.CANCELLED, why=_CANCELLED))
-        result = _commit(host, attempt, after, acknowledge=True)
+        result = _commit(host, attempt, after, acknowledge=True, performed=performed)
     if result is CommitResult.REFUSED:
         return StepEnd.REFUSED
     attempt.outcome, attempt.after = "committed", after
@@ -209,17 +194,90 @@ _CANCELLED = "cancelled by its owner"
 
 
 def _load(host: Host, claim: Claim, job: Job) -> Trajectory:
-    if claim.snapshot:
-        return host.archive.load_snapshot(claim.snapshot).trajectory
-    return begin(job.brief, job.settings, job.seed)
+    if not claim.snapshot:
+        return begin(job.brief, job.settings, job.seed)
+    snapshot = host.archive.load_snapshot(claim.snapshot)
+    check_belongs(job, claim.snapshot, snapshot)
+    return snapshot.trajectory
+
+
+def _cancel(host: Host, attempt: Attempt) -> StepEnd:
+    """End a cancelled job with what can be read of it, down to nothing."""
+    claim, archive = attempt.claim, host.archive
+    before, after = _newest_whole(host, claim)
+    key, status, reason = "", JobStatus.CANCELLED, StopReason.CANCELLED.value
+    if after:
+        after = advance(after, Stopped(reason=StopReason.CANCELLED, why=_CANCELLED))
+        n = archive.load_snapshot(before).n + 1 if before else 0
+        key = archive.save_snapshot(claim.job, n, claim.nonce, before, None, after)
+        status, reason = status_of(after.stop), after.stop.reason.value if after.stop else reason
+    summary = GoalSummary.of(after) if after else NO_GOALS
+    result = host.ledger.commit(
+        claim.job, claim.n, claim.nonce, key, None, status, reason,
+        acknowledge_cancel=True, summary=summary, cost=attempt.cost(), performed=False,
+    )  # fmt: skip
+    if result is not CommitResult.OK:
+        return StepEnd.REFUSED
+    attempt.outcome, attempt.after = "committed", after
+    archive.unmark_live(claim.job)
+    return StepEnd.COMMITTED
+
+
+def _newest_whole(host: Host, claim: Claim) -> tuple[str, Trajectory | None]:
+    """The snapshot that the claim names, else the newest that is whole, else the job as it was submitted."""
+    archive = host.archive
+    try:
+        if claim.snapshot:
+            return claim.snapshot, archive.load_snapshot(claim.snapshot).trajectory
+    except (NotFound, Corrupt) as lost:
+        log.warning("cancelled without its newest snapshot: %s", lost)
+        if key := archive.latest(claim.job):
+            return key, archive.load_snapshot(key).trajectory
+    try:
+        job = archive.load_job(claim.job, claim.created_ms)
+    except (NotFound, Corrupt) as lost:
+        log.warning("cancelled without anything of it: %s", lost)
+        return "", None
+    return "", begin(job.brief, job.settings, job.seed)
+
+
+def _go_back(
+    host: Host, attempt: Attempt, job: Job | None, trajectory: Trajectory | None, lost: NotFound | Corrupt
+) -> StepEnd:
+    """An object that the step needs is lost: rewind the job, once, to the step that makes it. Raises if none does."""
+    claim, archive, result = attempt.claim, host.archive, None
+    again = archive.controls(claim.job, "rewind-")
+    way = way_back(archive, job, claim.n, trajectory, lost.key) if job and not again else None
+    error = type(lost)(lost.message, BRING_BACK, lost.key)
+    error.actor = Actor.OPERATOR
+    told = {"lost": lost.key, "from": claim.n, "to": way.to if way else None}
+    if way and job:
+        # Before the ledger: after a wipe nothing of what is void may count.
+        archive.save_control(claim.job, "rewind", claim.nonce, {**told, "void": way.void, "at": claim.now_ms / 1000})
+        then = next_of(way.trajectory) if way.trajectory else first_step(job)
+        summary = GoalSummary.of(way.trajectory or begin(job.brief, job.settings, job.seed))
+        back = (way.to, way.snapshot, then, summary)
+        result = host.ledger.rewind(claim.job, claim.n, claim.nonce, *back, error_json(error), attempt.cost())
+        if result is RewindResult.REWOUND and then:
+            log.warning("rewound to step %d: %s", way.to, lost)
+            attempt.outcome, attempt.notes = "rewound", {"rewound": told}
+            host.send(then.hint(job.id, way.to, job.brief.name, job.priority))
+            return StepEnd.REWOUND
+        archive.forget_control(claim.job, "rewind", claim.nonce)
+    else:
+        nowhere = (None, "", None, NO_GOALS)
+        result = host.ledger.rewind(claim.job, claim.n, claim.nonce, *nowhere, error_json(error), attempt.cost())
+    if result is not RewindResult.DEAD:
+        return StepEnd.REFUSED
+    attempt.outcome, attempt.error, attempt.refused = "failed", error, FailResult.DEAD
+    raise error from lost
 
 
 def _reply(host: Host, lease: "Lease", job: Job, trajectory: Trajectory, request: Request | None) -> Reply | None:
     """The seat's answer, or the stop that was ordered instead; None when the lease was lost."""
-    if lease.claim.cancel:
-        return Stopped(reason=StopReason.CANCELLED, why=_CANCELLED)
     limit = job.settings.max_seconds
-    if limit is not None and time.time() - job.created > limit:
+    # By the ledger's clock, which all workers share.
+    if limit is not None and lease.claim.now_ms / 1000 - job.created > limit:
         return Stopped(reason=StopReason.BUDGET, why=f"the {limit:g} seconds are used")
     if request is None:
         # A terminal snapshot whose commit was lost in a wipe: commit it again as it is.
@@ -237,7 +295,7 @@ def _reply(host: Host, lease: "Lease", job: Job, trajectory: Trajectory, request
         return Stopped(reason=StopReason.CANCELLED, why=_CANCELLED) if lease.cancel else None
 
 
-def _commit(host: Host, attempt: Attempt, after: Trajectory, acknowledge: bool) -> CommitResult:
+def _commit(host: Host, attempt: Attempt, after: Trajectory, acknowledge: bool, performed: bool) -> CommitResult:
     claim, then = attempt.claim, next_of(after)
     key = host.archive.save_snapshot(claim.job, claim.n, claim.nonce, claim.snapshot, then, after)
     return host.ledger.commit(
@@ -247,32 +305,32 @@ def _commit(host: Host, attempt: Attempt, after: Trajectory, acknowledge: bool) 
         acknowledge_cancel=acknowledge,
         summary=GoalSummary.of(after),
         cost=attempt.cost(),
+        performed=performed,
     )  # fmt: skip
 
 
 def _give_back(host: Host, attempt: Attempt, error: DirectorError) -> None:
-    """Record a failure. Who has to act decides whether it is charged."""
+    """Record a failure: the ledger decides who is charged and what is held. It may tell this worker to stand back."""
     claim, attempt.error = attempt.claim, error
     if attempt.outcome != "committed":  # it may fail behind its commit
         attempt.outcome = "failed"
-    counts = _charged(error)
-    delay = backoff_ms(host.settings, claim.attempt if counts else 1)
+    delay = backoff_ms(host.settings, 1 if isinstance(error, StoreError) else claim.attempt)
     # With the ledger out of reach too, the lease dies by itself and the step is hinted again.
     # The dead letter of a job that failed for good is filed by the reconciler.
     with suppress(StoreError):
-        cost = attempt.cost()
-        attempt.refused = host.ledger.fail(claim.job, claim.n, claim.nonce, error_json(error), counts, delay, cost)
-
-
-def _charged(error: DirectorError) -> bool:
-    rule = RULES[error.actor]
-    # Neither what is final nor what an operator must mend, with nothing to hold, may be tried for ever.
-    return rule.charged or rule.final or (error.actor is Actor.OPERATOR and not error.resource)
+        attempt.refused = host.ledger.fail(
+            claim.job, claim.n, claim.nonce, error_json(error), error.actor, host.name,
+            retry_after_ms=int(1000 * error.retry_after_s), delay_ms=delay, cost=attempt.cost(),
+        )  # fmt: skip
+        # Before the message is acknowledged, so that this worker takes no other one.
+        if isinstance(error, SeatError) and not host.ledger.standing(host.name).may_work:
+            host.stand_back()
 
 
 def backoff_ms(settings: Settings, attempt: int) -> int:
     """Milliseconds before the next attempt: doubling from the base, up to the cap."""
-    return int(1000 * min(settings.retry_cap_s, settings.retry_base_s * 2 ** (attempt - 1)))
+    doublings = min(attempt - 1, 30)  # a step that waited for an outage to end has many tries behind it
+    return int(1000 * min(settings.retry_cap_s, settings.retry_base_s * 2**doublings))
 
 
 def error_json(error: DirectorError) -> str:
@@ -336,9 +394,12 @@ class Lease:
         self._store_attempt()
 
     def _store_attempt(self) -> None:
-        claim = self.claim
+        claim, archive = self.claim, self._host.archive
         try:
-            self._host.archive.save_attempt(claim.job, claim.n, claim.nonce, self._record)
+            if self.attempt.outcome == "committed" and (hole := archive.hole(claim.job, claim.n)):
+                log.warning("the snapshots of these steps are lost, and nothing needs them: %s", hole)
+                self._record["hole"] = hole
+            archive.save_attempt(claim.job, claim.n, claim.nonce, self._record)
         except StoreError as unreachable:
             # It loses a number, not work: the step itself is committed, or will be repeated.
             log.warning("attempt record not stored: %s", unreachable)
@@ -395,8 +456,8 @@ def log_attempt(attempt: Attempt) -> None:
         then=attempt.refused.value if attempt.refused else None,
     )
     if error:
-        # What a seat raised is worth its traceback; storage that does not answer is not.
-        log.warning("step failed: %s", error, exc_info=None if isinstance(error, StoreError) else error, extra=about)
+        # What a seat raised is worth its traceback; what does not answer is not.
+        log.warning("step failed: %s", error, exc_info=None if error.actor is Actor.OUTAGE else error, extra=about)
     else:
         log.info("step %s", attempt.outcome, extra=about)
     if stop:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from director.cautions import cautions
-from director.errors import RULES, BriefError, DirectorError
+from director.errors import RULES, BriefError, DirectorError, StoreError
 from director.intake import assignments, loop_settings, read_brief
 from director.reading import unread
 from director.transcript import Line, Transcript, unread_line, warning_line
@@ -173,6 +173,7 @@ def _start(parsed: argparse.Namespace) -> int:
     from worker.studio import editor_models, open_studio
 
     setup_logging()
+    _check_ledger(settings)
     models = parsed.editor or editor_models(settings)
     queues = [seat for seat in seats if seat != "editor"]
     queues += [f"editor.{model}" for model in models if "editor" in seats]
@@ -187,6 +188,22 @@ def _start(parsed: argparse.Namespace) -> int:
         ]
     )  # fmt: skip
     return 0
+
+
+def _check_ledger(settings: Settings) -> None:
+    """Raises DirectorError when the ledger's server may drop jobs. One that is away is waited for."""
+    from tasks.ledger.ledger import Ledger, connect
+    from worker.checks.doctor import refuse_eviction
+
+    with Ledger(connect(settings.ledger_url), settings.limits) as ledger:
+        try:
+            keeping = ledger.keeping()
+        except StoreError as away:
+            log.warning("the ledger was not checked: %s", away)
+            return
+    refuse_eviction(keeping)
+    if keeping.warning:
+        log.warning("the ledger's Redis: %s", keeping.warning)
 
 
 def _seats(parsed: argparse.Namespace) -> list[str]:

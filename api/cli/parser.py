@@ -9,7 +9,7 @@ from collections.abc import Callable
 import shtab
 
 from api import gc
-from api.cli import bench, endpoint, follow, jobs, submit
+from api.cli import bench, endpoint, follow, jobs, machines, submit
 from api.cli.console import SATISFIED
 from director.types import STRATEGIES
 
@@ -26,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _submit(commands.add_parser)
     _about_jobs(commands.add_parser)
+    _machines(commands.add_parser)
     made = commands.add_parser(
         "bench", parents=[_common()], help="run the tasks of a benchmark as jobs, and grade the results"
     )
@@ -94,6 +95,18 @@ def _about_jobs(add: Add) -> None:
         ("delete", jobs.delete, "delete ended jobs; the next gc removes pictures that no other job uses"),
     ):
         add(name, parents=[_common(), _ids()], help=about).set_defaults(call=call)
+
+
+def _machines(add: Add) -> None:
+    held = add("holds", parents=[_common()], help="which queues are held and which workers are sick (operators)")
+    held.set_defaults(call=machines.holds)
+    out = add("quarantine", parents=[_common()], help="let a worker take no more steps (operators)")
+    out.set_defaults(call=machines.quarantine)
+    out.add_argument("--why", default="", help="shown to those who ask")
+    back = add("restore", parents=[_common()], help="let a worker take steps again (operators)")
+    back.set_defaults(call=machines.restore)
+    for made in (out, back):
+        made.add_argument("worker", metavar="WORKER", help="its name: holds and Flower show it")
 
 
 def _local(add: Add) -> None:

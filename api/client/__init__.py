@@ -9,7 +9,23 @@ with Client("http://127.0.0.1:8100") as director:
 
 from .client import Client
 from .errors import ApiError, BadRequest, Conflict, FieldError, NotFound, Unauthorized, Unavailable
-from .models import Attempt, Attempts, BriefSent, Cost, Event, Goal, GoalCount, Job, JobError, Unread, Uploaded, Warned
+from .models import (
+    Attempt,
+    Attempts,
+    BriefSent,
+    Cost,
+    Event,
+    Goal,
+    GoalCount,
+    HeldQueue,
+    Job,
+    JobError,
+    Machines,
+    SickWorker,
+    Unread,
+    Uploaded,
+    Warned,
+)
 
 __all__ = [
     "ApiError",
@@ -24,9 +40,12 @@ __all__ = [
     "FieldError",
     "Goal",
     "GoalCount",
+    "HeldQueue",
     "Job",
     "JobError",
+    "Machines",
     "NotFound",
+    "SickWorker",
     "Unauthorized",
     "Unavailable",
     "Unread",

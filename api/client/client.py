@@ -12,12 +12,13 @@ from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
 from .errors import ApiError, Conflict, NotFound, Unavailable, from_response
 from .goals import goals_of
-from .models import Attempts, Event, Goal, Job, JobPage, Uploaded
+from .models import Attempts, Event, Goal, Job, JobPage, Machines, Uploaded
 from .stream import lines, parse
 
 DEFAULT_URL = "http://127.0.0.1:8100"
@@ -187,6 +188,20 @@ class Client:
         """Store a picture, to be named as a brief's source."""
         return Uploaded.model_validate_json(self._send("PUT", "/v1/images", content=png).content)
 
+    def machines(self) -> Machines:
+        """The workers, what is held and who is sick. For tokens with the scope `operate`, as the two below."""
+        return Machines.model_validate_json(self._send("GET", "/v1/machines").content)
+
+    def quarantine(self, worker: str, why: str = "") -> Machines:
+        """Let a worker take no more steps. NotFound for one that does not serve."""
+        path = f"/v1/machines/{quote(worker, safe='')}/quarantine"
+        return Machines.model_validate_json(self._send("POST", path, params={"why": why} if why else None).content)
+
+    def restore(self, worker: str) -> Machines:
+        """Let a worker take steps again. NotFound for one that is not sick."""
+        path = f"/v1/machines/{quote(worker, safe='')}/restore"
+        return Machines.model_validate_json(self._send("POST", path).content)
+
     def events(self, id: str, after: str | None = None) -> Iterator[Event]:
         """The job's events, those after the id `after` only, until and including `end`.
 
@@ -219,7 +234,12 @@ class Client:
         return self.job(id)
 
     def _follow(self, id: str, after: str | None, deadline: float | None) -> Iterator[Event | None]:
-        """Events, and None for each heartbeat. Raises TimeoutError past the deadline."""
+        """Events, each once, and None for each heartbeat. Raises TimeoutError past the deadline."""
+        told = set[str]()
+        return (event for event in self._resumed(id, after, deadline) if not _comes_again(event, told))
+
+    def _resumed(self, id: str, after: str | None, deadline: float | None) -> Iterator[Event | None]:
+        """What the connections bring, one after the other."""
         tries = _Tries(str(self._http.base_url), self._sleep)
         while True:
             left = float("inf") if deadline is None else deadline - time.monotonic()
@@ -300,6 +320,15 @@ class _Tries:
 def _why(error: httpx.TransportError) -> str:
     """What happened, without the number that an operating system gives it."""
     return re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
+
+
+def _comes_again(event: Event | None, told: set[str]) -> bool:
+    """True for an event that was told: the job went back over a lost object, and did the step again."""
+    if event is None or not event.id or event.kind == END:
+        return False
+    known = event.id in told
+    told.add(event.id)
+    return known
 
 
 def _path(id: str, *rest: str) -> str:

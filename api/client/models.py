@@ -183,3 +183,36 @@ class Event:
     id: str
     kind: str
     data: dict[str, Any]
+
+
+class HeldQueue(BaseModel):
+    """A queue whose jobs wait for what it needs; one of them tries now and then."""
+
+    queue: str
+    actor: str = ""
+    why: str = ""
+    fix: str = ""
+    resource: str = ""
+    since: float
+    next_try: float = 0
+    tries: int = 0
+    waiting: int = 0
+
+
+class SickWorker(BaseModel):
+    """A worker whose last steps failed; `quarantined` is since when it takes none."""
+
+    worker: str
+    why: str = ""
+    failures: int = 0
+    quarantined: float | None = None
+    next_canary: float | None = None
+    by_hand: bool = False
+
+
+class Machines(BaseModel):
+    """All workers that serve, with their queues; what is held; who is sick."""
+
+    workers: dict[str, list[str]] = {}
+    held: list[HeldQueue] = []
+    sick: list[SickWorker] = []

@@ -62,7 +62,7 @@ def report(
     service = state.service
     found = service.find(owner, id)
     trajectory, summary = service.trajectory(found), service.summary(found)
-    attempts = tuple(Attempt.model_validate(each) for each in service.archive.attempts(id))
+    attempts = service.archive.read_attempts(id, Attempt.model_validate)
     every = REFRESH_SECONDS if summary.doing and refresh == "on" and not standalone_file else 0
     path = f"/v1/jobs/{id}"
     run = RunInfo(
@@ -71,7 +71,8 @@ def report(
         trouble=summary.error,
         created=summary.created,
         ended=summary.ended,
-        attempts=attempts,
+        attempts=tuple(attempts.records),
+        unreadable=len(attempts.unreadable),
         refresh=every,
         other="" if standalone_file else f"{path}/report?refresh=off" if every else f"{path}/report",
         home="" if standalone_file else "/jobs",

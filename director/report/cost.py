@@ -51,6 +51,8 @@ def section(state: State, run_info: RunInfo) -> Html:
         f"{usage.judge_calls} by the judge", f"{usage.verifier_calls} by the verifier",
     ]  # fmt: skip
     said = f"{calls[0]}, {calls[1]}. Calls: {', '.join(calls[2:])}."
+    if run_info.unreadable:
+        said += f" Left out: {count(run_info.unreadable, 'record')} of tries that can't be read."
     if not run_info.attempts:
         return html('<p>$said</p><p class="note">No times were recorded.</p>', said=said)
     parts = shares(run_info.attempts)

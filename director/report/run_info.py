@@ -44,6 +44,7 @@ class RunInfo(Value):
     created: float | None = None
     ended: float | None = None
     attempts: tuple[Attempt, ...] = ()
+    unreadable: int = 0  # records of attempts that can't be read
     refresh: int = 0  # the page is loaded again after so many seconds; 0: never
     other: str = ""  # where the same page is with the refresh switched the other way; "" if nowhere
     home: str = ""  # where the list of jobs is; "" if nowhere

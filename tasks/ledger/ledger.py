@@ -9,20 +9,17 @@ the keys. Redis runs a script as one step, so no two workers can both claim a st
 win.
 """
 
+import logging
 import secrets
-from collections.abc import Callable
-from functools import cache
-from importlib.resources import files
 from typing import Any, Self, TypeVar, cast
 
 from redis import Redis
-from redis.backoff import ExponentialBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
-from redis.retry import Retry
+from redis.exceptions import ResponseError
 
-from director.errors import StoreError
+from director.errors import Actor, StoreError
+from director.types import Value
 from tasks.jobs import TERMINAL, JobStatus
+from tasks.ledger.server import broker_queue_length, connect, reaching, sources, twice
 from tasks.ledger.types import (
     EVERY,
     REMOVING_MS,
@@ -32,6 +29,8 @@ from tasks.ledger.types import (
     Entry,
     FailResult,
     Hint,
+    Hold,
+    Keeping,
     Limits,
     Next,
     Page,
@@ -41,10 +40,18 @@ from tasks.ledger.types import (
     Refusal,
     Removing,
     Renewal,
+    RewindResult,
+    SickWorker,
+    Standing,
     Tallies,
     Wiped,
 )
+from tasks.logs import fields
 from tasks.summary import NO_COST, NO_GOALS, Cost, GoalSummary
+
+__all__ = ["PREFIX", "Ledger", "broker_queue_length", "connect"]
+
+log = logging.getLogger(__name__)
 
 PREFIX = "vd:"
 _LIMITS = Limits()
@@ -58,23 +65,7 @@ _COST = "cost_"  # before the names of a cost in a job's hash
 
 Reply = Any  # what a script gives: a word, a number or (nested) lists of words
 T = TypeVar("T")
-
-
-def connect(url: str, timeout_s: float = 2.0, tries: int = 3) -> "Redis":
-    """A client that gives up on a silent server after about `timeout_s`, well within a lease.
-
-    A connection that breaks, or a server that still loads, is tried `tries` times. So a script may
-    run twice when an answer is lost; each is written so that this does no harm.
-    """
-    return Redis.from_url(  # pyright: ignore[reportUnknownMemberType]  (redis-py types its options as Unknown)
-        url,
-        decode_responses=True,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
-        socket_keepalive=True,
-        health_check_interval=25,
-        retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), tries - 1, supported_errors=(RedisConnectionError,)),
-    )
+V = TypeVar("V", bound=Value)
 
 
 class Ledger:
@@ -95,7 +86,7 @@ class Ledger:
         self.prefix = prefix
         self.clock_offset_ms = clock_offset_ms
         self._redis = redis
-        self._scripts = {name: redis.register_script(source) for name, source in _sources().items()}
+        self._scripts = {name: redis.register_script(source) for name, source in sources().items()}
 
     def __enter__(self) -> Self:
         return self
@@ -124,8 +115,9 @@ class Ledger:
         return reply == "created"
 
     def get(self, job: str) -> Record | None:
+        """None too for a job whose record can't be read: it is set aside."""
         flat = self._run("get", job)
-        return _record(flat) if flat else None
+        return next(iter(self._records([flat])), None) if flat else None
 
     def jobs(self, query: Query = EVERY, limit: int = 100, behind: Cursor | None = None) -> Page:
         """The newest first; those with the same time by falling id."""
@@ -135,7 +127,7 @@ class Ledger:
             place = (query.owner or "", _or_empty(query.after_ms), _or_empty(query.before_ms), *cursor)
             wanted = (",".join(query.statuses), *query.labels)
             (created_ms, job), *found = self._run("jobs", *place, limit - len(records), _LOOK_LIMIT, *wanted)
-            records += [_record(flat) for flat in found]
+            records += self._records(found)
             behind = Cursor(int(created_ms), job) if job else None
             if behind is None or len(records) == limit:
                 break
@@ -143,13 +135,17 @@ class Ledger:
 
     # --- steps ----------------------------------------------------------------------------------
 
-    def claim(self, job: str, n: int, holder: str) -> Claim | Refusal:
-        """Take step n. An expired lease found here counts as a lease death."""
+    def claim(self, job: str, n: int, worker: str) -> Claim | Refusal:
+        """Take step n. An expired lease found here counts as a lease death.
+
+        A worker that rests takes nothing, and of a held queue only one job at a time may be tried, now and then;
+        neither holds for a cancelled job on `control`.
+        """
         nonce = secrets.token_hex(16)
-        reply = self._run("claim", job, n, holder, nonce)
+        reply = self._run("claim", job, n, worker, nonce)
         if isinstance(reply, str):
             return Refusal[reply]
-        _, kind, snapshot, created_ms, cancel, attempt, died = reply
+        _, kind, snapshot, created_ms, cancel, attempt, died, now_ms = reply
         return Claim(
             job=job,
             n=n,
@@ -160,6 +156,7 @@ class Ledger:
             cancel=cancel == "1",
             attempt=int(attempt),
             last_death=died == "1",
+            now_ms=int(now_ms),
         )
 
     def renew(self, job: str, n: int, nonce: str) -> Renewal:
@@ -168,12 +165,14 @@ class Ledger:
     def commit(
         self, job: str, n: int, nonce: str, snapshot: str, following: Next | None,
         status: JobStatus = JobStatus.QUEUED, stop: str = "", acknowledge_cancel: bool = False,
-        summary: GoalSummary = NO_GOALS, cost: Cost = NO_COST,
+        summary: GoalSummary = NO_GOALS, cost: Cost = NO_COST, performed: bool = True,
     ) -> CommitResult:  # fmt: skip
         """Step n is done and its snapshot stored. `following` None ends the job with `status` and `stop`.
 
         `summary` replaces that of the step before; `cost` is added, once for each nonce. So it is for a
         commit that is refused: then it counts as wasted.
+
+        `performed`: a seat did it. So what its queue needs works: a hold of the queue ends, and the worker is well.
 
         When cancel was asked for, only a commit that acknowledges it (a cancelled trajectory) applies.
         A commit resets the attempt counters and the error. A lease that ran out may still commit as
@@ -185,21 +184,35 @@ class Ledger:
             raise ValueError(f"a commit gives a following step or a terminal status, not {following!r} with {status}")
         queue, kind = (following.queue, following.kind) if following else ("", "")
         end = (status.value, stop, int(acknowledge_cancel))
-        arguments = (snapshot, queue, kind, *end, summary.model_dump_json(), _cost_argument(cost))
+        arguments = (snapshot, queue, kind, *end, summary.model_dump_json(), _cost_argument(cost), int(performed))
         return CommitResult[self._run("commit", job, n, nonce, *arguments)]
 
     def fail(
-        self, job: str, n: int, nonce: str, error: str, counts: bool, delay_ms: int, cost: Cost = NO_COST
-    ) -> FailResult:
-        """Give step n back after a failure, to be retried no sooner than `delay_ms` from now.
+        self, job: str, n: int, nonce: str, error: str, actor: Actor, worker: str,
+        retry_after_ms: int = 0, delay_ms: int = 0, cost: Cost = NO_COST,
+    ) -> FailResult:  # fmt: skip
+        """Give step n back after a failure. `cost` is added as wasted, once for each nonce, whatever the answer.
 
-        `cost` is added as wasted, once for each nonce, whatever the answer.
+        `actor` decides. SEAT and USER charge an attempt, and the step is retried after `delay_ms`; the last attempt
+        allowed makes the job FAILED. OUTAGE and OPERATOR charge nothing: if `error` names a `resource`, either the
+        worker rests or the queue is held, for `retry_after_ms` at least; otherwise (storage) the step is retried after
+        `delay_ms`. An editor that fails rests, and is quarantined if it goes on: see tasks/ledger/lua/holds.lua.
 
-        `counts` charges a seat attempt; the last one allowed makes the job FAILED. A job that was
-        asked to cancel goes to `control` at once instead of being retried or FAILED.
+        A job that was asked to cancel goes to `control` at once instead of being retried or FAILED.
         """
-        arguments = (error, int(counts), delay_ms, _cost_argument(cost))
+        arguments = (error, actor.value, worker, retry_after_ms, delay_ms, _cost_argument(cost))
         return FailResult[self._run("fail", job, n, nonce, *arguments)]
+
+    def rewind(
+        self, job: str, n: int, nonce: str, to: int | None, snapshot: str, following: Next | None,
+        summary: GoalSummary, error: str, cost: Cost = NO_COST,
+    ) -> RewindResult:  # fmt: skip
+        """An object that step n needs is lost. The job goes back to step `to`, which makes it again, behind `snapshot`;
+        once a job. `to` None, or a second time: it is a dead letter. Nobody is charged; the hint counts as sent now.
+        """
+        queue, kind = (following.queue, following.kind) if following else ("", "")
+        back = ("" if to is None else to, snapshot, queue, kind, summary.model_dump_json())
+        return RewindResult[self._run("rewind", job, n, nonce, error, _cost_argument(cost), *back)]
 
     # --- orders and hints -------------------------------------------------------------------------
 
@@ -208,7 +221,7 @@ class Ledger:
 
         A job past its lease-death cap becomes FAILED; one that was asked to cancel goes to `control`.
         """
-        return [_record(flat) for flat in self._run("reap", _REAP_LIMIT)]
+        return self._records(self._run("reap", _REAP_LIMIT))
 
     def cancel(self, job: str) -> Hint | None:
         """Ask for cancel. Without a live lease the step moves to the `control` queue: gives that hint.
@@ -230,6 +243,15 @@ class Ledger:
         """
         return bool(self._run("remove", job, REMOVING_MS))
 
+    def ready(self) -> bool:
+        """It has an epoch, and takes writes: a full server still answers questions."""
+        return bool(self._run("ready"))
+
+    def keeping(self) -> Keeping:
+        """How the server keeps what it is told; empty words where it does not tell."""
+        memory, persistence = self._told("memory"), self._told("persistence")
+        return Keeping(str(memory.get("maxmemory_policy", "")), str(persistence.get("aof_enabled", "1")) == "1")
+
     def removed(self, job: str) -> None:
         """The job's objects are gone: its id is free again."""
         self._run("removed", job)
@@ -249,13 +271,15 @@ class Ledger:
     def overdue(self, queue: str, older_than_ms: int, limit: int) -> list[Hint]:
         """Waiting steps whose hint is older than that and whose `not_before` has passed, oldest first.
 
-        Their hints count as sent now. After a failure the hint counts as never sent.
+        Their hints count as sent now. After a failure the hint counts as never sent. Of a held queue at most one, when
+        the next try is due.
         """
         return [_hint(flat) for flat in self._run("overdue", queue, older_than_ms, limit)]
 
-    def announce(self, worker: str, queues: list[str], ttl_ms: int) -> None:
-        """This worker serves these queues until `ttl_ms` from now (0: it says goodbye)."""
-        self._run("announce", worker, ttl_ms, *queues)
+    def announce(self, worker: str, queues: list[str], ttl_ms: int) -> Standing:
+        """This worker serves these queues until `ttl_ms` from now (0: it says goodbye). Gives whether it may."""
+        rest_ms, quarantined = self._run("announce", worker, ttl_ms, *queues)
+        return Standing(int(rest_ms), bool(quarantined))
 
     def served(self) -> dict[str, list[str]]:
         """Queue -> workers that serve it now."""
@@ -264,6 +288,42 @@ class Ledger:
             queue, _, worker = str(member).partition("|")
             serving.setdefault(queue, []).append(worker)
         return serving
+
+    # --- what is held, who is sick ------------------------------------------------------------------
+
+    def holds(self) -> list[Hold]:
+        """The held queues, by name."""
+        rows = [(flat, {"queue": queue, "waiting": waiting}) for queue, waiting, flat in self._run("list_holds")]
+        return sorted((_value(Hold, *row) for row in rows), key=lambda hold: hold.queue)
+
+    def expire_held(self, longest_ms: int, limit: int = 100) -> int:
+        """Make dead letters of jobs that waited on a held queue for longer than that; how many."""
+        return int(self._run("expire_held", longest_ms, limit, secrets.token_hex(16)))
+
+    def standing(self, worker: str) -> Standing:
+        rest_ms, quarantined = self._run("standing", worker)
+        return Standing(int(rest_ms), bool(quarantined))
+
+    def sick_workers(self) -> list[SickWorker]:
+        """Workers whose last steps failed, and those in quarantine, by name."""
+        rows = [(flat, {"worker": worker}) for worker, flat in self._run("list_sick")]
+        return sorted((_value(SickWorker, *row) for row in rows), key=lambda sick: sick.worker)
+
+    def quarantine(self, worker: str, why: str) -> None:
+        """The worker takes no step until `restore_worker`."""
+        self._run("quarantine", worker, why)
+
+    def restore_worker(self, worker: str) -> bool:
+        """The worker is well: it may take steps. False: nothing was noted about it."""
+        return bool(self._run("restore_worker", worker))
+
+    def canaries_due(self) -> list[str]:
+        """Quarantined workers that should try a canary now. Each is named once, until its next time."""
+        return sorted(self._run("canaries_due"))
+
+    def canary(self, worker: str, ok: bool, why: str = "") -> None:
+        """How the canary of a worker ended: a good one ends its quarantine."""
+        self._run("canary", worker, int(ok), why)
 
     # --- house-keeping ----------------------------------------------------------------------------
 
@@ -279,7 +339,7 @@ class Ledger:
 
     def dead_letters(self, limit: int = 100) -> list[Record]:
         """Jobs that became FAILED and whose dead letter is not filed yet."""
-        return [_record(flat) for flat in self._run("dead_letters", limit)]
+        return self._records(self._run("dead_letters", limit))
 
     def file_dead_letter(self, job: str, dead_letter: str) -> None:
         """The dead letter is in object storage."""
@@ -289,11 +349,15 @@ class Ledger:
         """Drop jobs whose trajectory ended more than that long ago; how many. Dead letters stay; S3 keeps all."""
         return int(self._run("forget", older_than_ms, limit))
 
+    def broken(self) -> list[str]:
+        """The jobs whose record could not be read and was set aside, until they are entered again from storage."""
+        return sorted(self._run("broken"))
+
     # --- after a wipe -----------------------------------------------------------------------------
 
     def epoch(self) -> str | None:
         """None: this ledger was wiped (or is new) and must be rebuilt. Never raises Wiped."""
-        return _reaching(lambda: cast("str | None", self._redis.get(f"{self.prefix}epoch")))
+        return reaching(lambda: cast("str | None", self._redis.get(f"{self.prefix}epoch")))
 
     def lock_rebuild(self, holder: str, ttl_ms: int) -> bool:
         """True for one holder at a time; the same holder may call again to keep it. False too when an epoch is open."""
@@ -312,44 +376,69 @@ class Ledger:
     def open_epoch(self, holder: str) -> str:
         """The rebuild is complete: serve again. Raises StoreError if `holder` lost the lock."""
         epoch = secrets.token_hex(16)
-        if not self._run("open_epoch", holder, epoch):
+        if not self._run("open_epoch", holder, epoch, self._server()):
             raise StoreError(f"{holder} does not hold the rebuild lock")
         return epoch
+
+    # --- after a copy came back ---------------------------------------------------------------------
+
+    def unsettled(self) -> str | None:
+        """The server's replication id, if the jobs were not compared with storage since it has that one.
+
+        It changes at each start of the server and when a replica is promoted: what is remembered may be some time old.
+        """
+        server = self._server()
+        known = reaching(lambda: cast("str | None", self._redis.get(f"{self.prefix}server")))
+        return server if server != (known or "") else None
+
+    def settled(self, server: str) -> None:
+        """All jobs were compared with storage."""
+        self._run("settled", server)
+
+    def replace(self, entry: Entry, step: int) -> bool:
+        """Put `entry` in place of a record that stands at `step`. False: it stands elsewhere, or is leased."""
+        return self._run("create", "behind", step, *_entry_arguments(entry)) == "created"
+
+    def drop(self, job: str) -> bool:
+        """Drop a job, whatever its status. False: somebody holds its lease."""
+        return bool(self._run("drop", job))
+
+    def _server(self) -> str:
+        """Its replication id; empty where it does not tell."""
+        return str(self._told("replication").get("master_replid", ""))
+
+    def _told(self, section: str) -> dict[str, Any]:
+        """What the server tells of itself; nothing where it may not."""
+        try:
+            return reaching(lambda: self._redis.info(section))
+        except StoreError as error:
+            if isinstance(error.__cause__, ResponseError):
+                return {}
+            raise
+
+    def _records(self, flats: list[list[str]]) -> list[Record]:
+        """Those that can be read; each of the others is set aside, so that it stops nothing but its own job."""
+        records: list[Record] = []
+        for flat in flats:
+            try:
+                records.append(_record(flat))
+            except (ValueError, KeyError) as unreadable:
+                job = flat[-1]  # `view` ends with it
+                log.error("a job's record can't be read and is set aside: %s", unreadable, extra=fields(job=job))
+                self._run("set_aside", job)
+        return records
 
     def _run(self, script: str, *arguments: str | int) -> Reply:
         """Run a script; raise Wiped when it says so."""
         limits = self.limits
-        settings = (self.clock_offset_ms, limits.lease_ttl_ms, limits.seat_attempts, limits.lease_deaths)
-        reply = _reaching(lambda: self._scripts[script]([self.prefix], [*settings, *arguments]))
+        settings = (
+            self.clock_offset_ms, limits.lease_ttl_ms, limits.seat_attempts, limits.lease_deaths,
+            limits.rest_ms, limits.pause_ms, limits.pause_cap_ms, limits.canary_ms, limits.sick_after,
+        )  # fmt: skip
+        reply = reaching(lambda: twice(lambda: self._scripts[script]([self.prefix], [*settings, *arguments])))
         if reply == "wiped":
             raise Wiped("the ledger was wiped and is not rebuilt yet", "the reconciler rebuilds it: try again")
         return reply
-
-
-def broker_queue_length(broker: "Redis", queue: str, steps: tuple[int, ...] = (0, 3, 6, 9), sep: str = ":") -> int:
-    """Messages in the lists that kombu keeps for `queue`, one for each priority step. Raises StoreError."""
-    keys = [f"{queue}{sep}{step}" if step else queue for step in steps]
-    script = "local sum = 0 for _, key in ipairs(KEYS) do sum = sum + redis.call('LLEN', key) end return sum"
-    return _reaching(lambda: cast("int", broker.eval(script, len(keys), *keys)))
-
-
-@cache
-def _sources() -> dict[str, str]:
-    """Each script's text, by its name."""
-    texts = {
-        file.name.removesuffix(".lua"): file.read_text()
-        for file in (files("tasks.ledger") / "lua").iterdir()
-        if file.name.endswith(".lua")
-    }
-    common = texts.pop("common")
-    return {name: f"{common}\n{text}" for name, text in texts.items()}
-
-
-def _reaching(call: Callable[[], T]) -> T:
-    try:
-        return call()
-    except RedisError as error:
-        raise StoreError(f"Redis: {type(error).__name__}: {error}"[:500], "is the Redis server up?") from error
 
 
 def _entry_arguments(entry: Entry) -> tuple[str | int, ...]:
@@ -358,6 +447,7 @@ def _entry_arguments(entry: Entry) -> tuple[str | int, ...]:
         entry.job, entry.owner, entry.title, entry.created_ms, entry.priority, entry.step, entry.snapshot,
         queue, kind, entry.status.value, entry.stop, int(entry.cancel), entry.error, entry.dead_letter,
         ",".join(entry.labels), entry.summary.model_dump_json(), _cost_argument(entry.cost), entry.ended_ms,
+        entry.rewound,
     )  # fmt: skip
 
 
@@ -370,9 +460,19 @@ def _or_empty(value: int | None) -> int | str:
     return "" if value is None else value
 
 
+def _row(flat: list[str]) -> dict[str, Any]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _value(kind: type[V], flat: list[str], more: dict[str, Any]) -> V:
+    """A value of what a hash says and `more`; the hash says other things too."""
+    row = _row(flat) | more
+    return kind.model_validate({name: row[name] for name in kind.model_fields if name in row})
+
+
 def _record(flat: list[str]) -> Record:
     # Of a name that comes twice the later value holds: what a script shows in place of what is stored.
-    row = dict(zip(flat[::2], flat[1::2], strict=True))
+    row = _row(flat)
     values: dict[str, Any] = {name: value for name, value in row.items() if name in _PLAIN_FIELDS}
     values["dead_letter"] = row["letter"]
     if labels := row.get("labels"):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pydantic import Field
 
-from director.errors import StoreError
+from director.errors import Actor, StoreError
 from director.types import Value
 from tasks.jobs import TERMINAL, JobStatus
 from tasks.summary import NO_COST, NO_GOALS, Cost, GoalSummary
@@ -31,11 +31,16 @@ class Removing(StoreError):
 
 @dataclass(frozen=True)
 class Limits:
-    """How long a lease lives, and how often a step may go wrong before its job is a dead letter."""
+    """How long a lease lives, how often a step may go wrong before its job is a dead letter, and who rests how long."""
 
     lease_ttl_ms: int = 10_000
     seat_attempts: int = 3
     lease_deaths: int = 10
+    rest_ms: int = 5_000  # how long an editor rests after a failure; doubles
+    pause_ms: int = 1_000  # before the next try of what is held; doubles
+    pause_cap_ms: int = 60_000  # the longest of both
+    canary_ms: int = 60_000  # until a quarantined worker tries a canary; then 5 times, then 30 times that
+    sick_after: int = 3  # failures in a row, on two jobs or more, that make an editor sick
 
 
 class Next(Value):
@@ -74,6 +79,7 @@ class Entry(Value):
     status: JobStatus = JobStatus.QUEUED
     stop: str = ""
     cancel: bool = False
+    rewound: str = ""  # nonce of the try that went back because an object was lost; "": none did
     error: str = ""
     dead_letter: str = ""  # FAILED only: nonce of the attempt that was the last one allowed
     labels: tuple[str, ...] = ()
@@ -103,12 +109,13 @@ class Record(Value):
     snapshot: str
     stop: str
     cancel: bool
-    error: str  # the last recorded failure as JSON {boundary, message, fix}, "" if none
+    error: str  # the last recorded failure as JSON {boundary, message, fix, actor, resource}, "" if none
     seat_failures: int
     lease_deaths: int
     not_before_ms: int
     hinted_ms: int
-    holder: str  # host of the live lease, "" if none
+    holder: str  # worker of the live lease, "" if none
+    rewound: str = ""  # nonce of the try that went back because an object was lost
     dead_letter: str  # FAILED only: names the control objects `dead-<dead_letter>` and `requeue-<dead_letter>`
     labels: tuple[str, ...] = ()
     summary: GoalSummary = NO_GOALS  # as of the snapshot
@@ -152,6 +159,22 @@ class Page(NamedTuple):
     following: Cursor | None
 
 
+class Keeping(NamedTuple):
+    """How a server keeps what it is told."""
+
+    policy: str  # what it drops when its memory is full; "" where it does not tell
+    appends: bool  # it writes each change to a file
+
+    @property
+    def evicts(self) -> bool:
+        """True when it may drop jobs."""
+        return self.policy not in {"", "noeviction"}
+
+    @property
+    def warning(self) -> str:
+        return "" if self.appends else "it keeps no append-only file: each restart forgets the last changes"
+
+
 class Claim(Value):
     """The right to run step `n`, until the lease dies."""
 
@@ -164,6 +187,7 @@ class Claim(Value):
     cancel: bool
     attempt: int  # 1 for the first try of this step
     last_death: bool  # the holder before this one died
+    now_ms: int  # the server's clock, which decides what time is up
 
 
 class Refusal(StrEnum):
@@ -174,6 +198,8 @@ class Refusal(StrEnum):
     STALE = "the job stands at another step"
     LEASED = "somebody else runs this step"
     EARLY = "the step waits before its next attempt"
+    RESTING = "this worker rests after failures"
+    HELD = "its queue is held until what it needs works again"
 
 
 class Renewal(StrEnum):
@@ -195,6 +221,13 @@ class FailResult(StrEnum):
     REFUSED = "refused"
 
 
+class RewindResult(StrEnum):
+    REWOUND = "rewound"
+    DEAD = "dead"  # nothing can make the object again, or the job went back once before
+    CANCEL = "cancel"  # cancel was asked for: it waits on `control`
+    REFUSED = "refused"
+
+
 class QueueDepth(Value):
     """Jobs on a queue: due without a live lease, being worked on, and waiting for their `not_before`."""
 
@@ -212,3 +245,40 @@ class Tallies(Value):
     dead: int = 0  # dead letters that stand now
     lease_deaths: dict[str, int] = Field(default_factory=dict)
     dead_letters: dict[str, int] = Field(default_factory=dict)
+
+
+class Hold(Value):
+    """A queue whose jobs wait: something that it needs does not answer or has to be mended. One job at a time tries."""
+
+    queue: str
+    since_ms: int
+    actor: Actor
+    why: str
+    fix: str = ""
+    resource: str = ""
+    tries: int
+    next_ms: int  # when the next may try
+    waiting: int  # jobs
+
+
+class Standing(NamedTuple):
+    """May a worker take steps now? `rest_ms`: so long it must not."""
+
+    rest_ms: int
+    quarantined: bool
+
+    @property
+    def may_work(self) -> bool:
+        return not self.quarantined and self.rest_ms <= 0
+
+
+class SickWorker(Value):
+    """A worker whose last steps failed, or that was quarantined."""
+
+    worker: str
+    why: str = ""
+    failures: int = 0  # in a row
+    rest_until_ms: int = 0
+    quarantined_ms: int = 0  # when; 0: it is not
+    canary_ms: int = 0  # when its next canary is due
+    manual: bool = False  # by an operator: no canary, only `restore` ends it

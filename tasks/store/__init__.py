@@ -1,14 +1,15 @@
 """Object storage, the system of record: pictures by hash, and everything that is known of a job."""
 
-from tasks.store.archive import Archive, Control, Corrupt, Snapshot
+from tasks.store.archive import Archive, Control, Snapshot
 from tasks.store.images import Images, clean_upload, image_hash
-from tasks.store.objects import FolderStore, Item, NotFound, S3Store, Store
+from tasks.store.objects import Corrupt, Damaged, FolderStore, Item, NotFound, S3Store, Store
 from tasks.store.thumbnails import Thumbnails
 
 __all__ = [
     "Archive",
     "Control",
     "Corrupt",
+    "Damaged",
     "FolderStore",
     "Images",
     "Item",

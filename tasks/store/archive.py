@@ -4,47 +4,45 @@
     jobs/<id>/steps/<n:04d>-<nonce>.json                  the trajectory after step n, linked to the one before
     jobs/<id>/attempts/<n:04d>-<nonce>.json               what a try of step n took
     jobs/<id>/control/{cancel,dead,requeue}-<nonce>.json  orders, written before the caller is answered
+    jobs/<id>/control/rewind-<nonce>.json                 an object was lost: which snapshots are void since
     live/<id>                                             there until the job ends
+    deleted/<id>                                          a job that was deleted, written before anything goes
     blobs/<sha256>                                        prompts, replies, evidence
 
 Several tries of one step may each leave a snapshot; the ledger says which one counts. Without it,
-`latest` decides by the links alone, the same way on every machine.
+`latest` decides by what is stored alone, the same way on every machine.
 """
 
 import hashlib
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, cast
 
 from pydantic import Field, ValidationError
 
-from director.errors import DirectorError
 from director.state import State
 from director.types import Trajectory, Value
 from tasks.jobs import CONTRACT, Contract, Job, contract_of
 from tasks.ledger.types import Next
 from tasks.logs import fields
-from tasks.store.objects import NotFound, Store
+from tasks.store.marker import mark
+from tasks.store.objects import Corrupt, NotFound, Store
 from tasks.store.recent import Recent
+from tasks.summary import Cost, end_of
 
 log = logging.getLogger(__name__)
 
 LARGE_SNAPSHOT = 100_000  # bytes; a larger one is stored, and a warning logged
 _READERS = 4  # attempt records at once
 V = TypeVar("V", bound=Value)
-ControlKind = Literal["cancel", "dead", "requeue"]
+T = TypeVar("T")
+ControlKind = Literal["cancel", "dead", "requeue", "rewind"]
 _STEP = re.compile(r"(\d{4,})-([0-9a-f]+)\.json")
-_CONTROL = re.compile(r"(cancel|dead|requeue)-([0-9a-f]+)\.json")
-
-
-class Corrupt(DirectorError):
-    """A stored object is not what was written, or a chain of snapshots is broken. Trying again won't help."""
-
-    boundary = "store"
+_CONTROL = re.compile(r"(cancel|dead|requeue|rewind)-([0-9a-f]+)\.json")
 
 
 class Snapshot(Value):
@@ -61,11 +59,19 @@ class Snapshot(Value):
 
 class Control(Value):
     """An order. `nonce` of `dead` and `requeue` is the dead letter of the job's Record, so that each `requeue`
-    answers one `dead`; that of `cancel` is random."""
+    answers one `dead`; that of `cancel` is random, that of `rewind` is the try's. `record` is empty when it can't
+    be read: the name alone gives the order."""
 
     kind: ControlKind
     nonce: str
     record: dict[str, Any]
+
+
+class Attempts(NamedTuple, Generic[T]):
+    """The attempt records of a job by step, and the keys of those that can't be read."""
+
+    records: list[T]
+    unreadable: list[str]
 
 
 class Archive:
@@ -82,12 +88,18 @@ class Archive:
         # A job.json is written once, and every step asks for it.
         self._known_job = lru_cache(maxsize=256)(self._load_job)
 
+    def mark(self) -> None:
+        """Say that what lies here is ours."""
+        mark(self._store)
+
+    def try_write(self) -> None:
+        """Raises StoreError when nothing can be written."""
+        self._store.put("ready/check.txt", b"ok\n")
+
     # --- jobs -----------------------------------------------------------------------------------
 
     def save_job(self, job: Job) -> None:
-        self._store.put(
-            f"jobs/{job.id}/job.json", _json(job.model_copy(update={"contract": contract_of(job.brief.goals)}))
-        )
+        self._store.put(job_key(job.id), _json(job.model_copy(update={"contract": contract_of(job.brief.goals)})))
 
     def find_job(self, job: str) -> Job | None:
         """As stored now; None: there is no such job."""
@@ -104,8 +116,11 @@ class Archive:
         return self._load_job(job) if created_ms is None else self._known_job(job, created_ms)
 
     def _load_job(self, job: str, _created_ms: int = 0) -> Job:
-        key = f"jobs/{job}/job.json"
-        return _parse(Job, key, self._store.get(key))
+        key = job_key(job)
+        found = _parse(Job, key, self._store.get(key))
+        if found.id != job:
+            raise Corrupt(f"{key} is of job {found.id}", key=key)
+        return found
 
     def mark_live(self, job: str) -> None:
         self._store.put(f"live/{job}", job.encode())
@@ -116,8 +131,10 @@ class Archive:
     def remove(self, job: str) -> None:
         """Delete all that is the job's own; pictures and blobs stay, which others may share.
 
-        Its job.json goes first: without it nobody knows the job, and what is left if this breaks off is swept up.
+        The note that it is deleted comes first, for a ledger that is brought back from a copy. Then its job.json
+        goes: without it nobody knows the job, and what is left if this breaks off is swept up.
         """
+        self._store.put(f"deleted/{job}", _dump({"created_ms": self._created_ms(job)}))
         self.forget(job)
         self.unmark_live(job)
         for key in self._store.list(f"jobs/{job}/"):
@@ -125,7 +142,33 @@ class Archive:
 
     def forget(self, job: str) -> None:
         """Delete the job.json of a job that was never entered."""
-        self._store.delete(f"jobs/{job}/job.json")
+        self._store.delete(job_key(job))
+
+    def _created_ms(self, job: str) -> int | None:
+        try:
+            found = self.find_job(job)
+        except Corrupt:
+            return None
+        return int(found.created * 1000) if found else None
+
+    def deleted(self) -> list[str]:
+        """The jobs that were deleted, until `visiondirector gc` drops the note."""
+        return [key.removeprefix("deleted/") for key in self._store.list("deleted/")]
+
+    def was_deleted(self, job: str, created_ms: int | None = None) -> bool:
+        """True for the job that was submitted then; another one of the same id may have come since."""
+        key = f"deleted/{job}"
+        try:
+            note = _parsed(key, self._store.get(key))
+        except NotFound:
+            return False
+        except Corrupt:
+            return True
+        return None in (created_ms, note.get("created_ms")) or note["created_ms"] == created_ms
+
+    def left_over(self, job: str) -> bool:
+        """True when anything of the job is stored."""
+        return bool(self._store.list(f"jobs/{job}/"))
 
     def live(self) -> list[str]:
         """The jobs that have not ended, dead letters among them."""
@@ -159,30 +202,82 @@ class Archive:
         """One GET, or none for one of the last that this archive wrote."""
         return self._written.get(key) or self._read_snapshot(key)
 
-    def _read_snapshot(self, key: str) -> Snapshot:
+    def _read_snapshot(self, key: str, linked_sha256: str = "") -> Snapshot:
+        """What storage holds, held against its key and against the link of a later snapshot, if one is known.
+
+        It is asked twice before an object counts as corrupt: an answer may be cut on its way.
+        """
+        try:
+            return self._checked_snapshot(key, linked_sha256)
+        except Corrupt:
+            return self._checked_snapshot(key, linked_sha256)
+
+    def _checked_snapshot(self, key: str, linked_sha256: str) -> Snapshot:
         data = self._store.get(key)
-        self._hashes.put(key, hashlib.sha256(data).digest())
-        return _parse(Snapshot, key, data)
+        digest = hashlib.sha256(data)
+        if linked_sha256 and digest.hexdigest() != linked_sha256:
+            raise Corrupt(f"{key} is not the snapshot that step {_step(key) + 1} was made from", key=key)
+        snapshot = _parse(Snapshot, key, data)
+        if key.partition("/steps/")[2] != f"{snapshot.n:04d}-{snapshot.nonce}.json":
+            raise Corrupt(f"{key} holds step {snapshot.n} of {snapshot.nonce}", key=key)
+        if snapshot.previous and snapshot.previous.partition("/steps/")[0] != key.partition("/steps/")[0]:
+            raise Corrupt(f"{key} goes on from another job's step, {snapshot.previous}", key=key)
+        self._hashes.put(key, digest.digest())
+        return snapshot
 
     def chain(self, job: str, key: str) -> list[Snapshot]:
         """The snapshots from the first to `key`. Raises Corrupt where a link is missing or does not match."""
-        return self._chain(job, key, {})
+        return self._chain(job, key)
 
-    def latest(self, job: str) -> str | None:
-        """Key of the snapshot to go on from: the highest n that links back to the first, else None.
+    def latest(
+        self, job: str, below: int | None = None, fits: Callable[[Snapshot], bool] = lambda found: True
+    ) -> str | None:
+        """Key of the snapshot to go on from: the newest that is whole, else None.
 
-        Of two tries of that step the smaller nonce. (A try that a whole later step links to is found
-        through that later step.)
+        Of two tries of that step the smaller nonce, unless a whole later step was made from the other. A snapshot
+        that a rewind made void never counts, nor does what was made from it. A hole behind the newest is logged.
         """
-        loaded: dict[str, Snapshot] = {}
-        for key in self._newest_first(job):
+        void, links = self._void(job), dict[str, str]()
+        keys = self._newest_first(job)
+        for key in keys:
+            if below is not None and _step(key) >= below:
+                continue
             try:
-                self._chain(job, key, loaded)
-            except Corrupt as broken:
+                snapshot = self._read_snapshot(key, links.get(key, ""))
+            except (Corrupt, NotFound) as broken:
                 log.warning("passing over a snapshot: %s", broken, extra=fields(job=job))
-            else:
+                continue
+            links[snapshot.previous] = snapshot.previous_sha256
+            if _follows(snapshot) and fits(snapshot) and not self._is_void(snapshot, key, void):
+                if hole := _missing(keys, snapshot.n):
+                    log.warning("steps are missing behind %s: %s", key, hole, extra=fields(job=job))
                 return key
         return None
+
+    def hole(self, job: str, n: int) -> list[int]:
+        """The steps below n of which no snapshot is stored."""
+        return _missing(self._newest_first(job), n)
+
+    def snapshots_from(self, job: str, n: int) -> list[str]:
+        """The keys of the snapshots of step n and later, the newest first."""
+        return [key for key in self._newest_first(job) if _step(key) >= n]
+
+    def _void(self, job: str) -> set[str]:
+        orders = self.controls(job, "rewind-")
+        return {str(key) for order in orders for key in order.record.get("void", ())}
+
+    def _is_void(self, snapshot: Snapshot, key: str, void: set[str]) -> bool:
+        """True when it or one that it was made from is void."""
+        while void and key not in void:
+            if not snapshot.previous:
+                return False
+            key = snapshot.previous
+            if key not in void:
+                try:
+                    snapshot = self._read_snapshot(key)
+                except (Corrupt, NotFound):
+                    return False
+        return bool(void)
 
     def _newest_first(self, job: str) -> list[str]:
         prefix = f"jobs/{job}/steps/"
@@ -190,30 +285,26 @@ class Archive:
         steps = [(-int(match[1]), match[2], match[0]) for name in names if (match := _STEP.fullmatch(name))]
         return [prefix + name for _, _, name in sorted(steps)]
 
-    def _chain(self, job: str, key: str, loaded: dict[str, Snapshot]) -> list[Snapshot]:
-        """`loaded` keeps what was read, for another walk over the same objects."""
+    def _chain(self, job: str, key: str) -> list[Snapshot]:
         backwards: list[Snapshot] = []
         sha256 = ""
         while key:
-            snapshot = loaded.get(key) or self._link(key)
-            loaded[key] = snapshot
-            if sha256 and self._sha256(key) != sha256:
-                raise Corrupt(f"{key} is not the snapshot that step {backwards[-1].n} was made from")
-            if key != f"jobs/{job}/steps/{snapshot.n:04d}-{snapshot.nonce}.json":
-                raise Corrupt(f"{key} holds step {snapshot.n} of {snapshot.nonce}")
+            if not key.startswith(f"jobs/{job}/steps/"):
+                raise Corrupt(f"{key} is no step of job {job}", key=key)
+            snapshot = self._link(key, sha256)
             if backwards and snapshot.n != backwards[-1].n - 1:
-                raise Corrupt(f"{key} stands before step {backwards[-1].n}")
+                raise Corrupt(f"{key} stands before step {backwards[-1].n}", key=key)
             backwards.append(snapshot)
             key, sha256 = snapshot.previous, snapshot.previous_sha256
         if backwards[-1].n:
             raise Corrupt(f"the chain of job {job} starts at step {backwards[-1].n}")
         return backwards[::-1]
 
-    def _link(self, key: str) -> Snapshot:
+    def _link(self, key: str, sha256: str) -> Snapshot:
         try:
-            return self._read_snapshot(key)  # what storage holds, not what was once written
+            return self._read_snapshot(key, sha256)  # what storage holds, not what was once written
         except NotFound as missing:
-            raise Corrupt(missing.message) from missing
+            raise Corrupt(missing.message, key=key) from missing
 
     def _sha256(self, key: str) -> str:
         digest = self._hashes.get(key)
@@ -239,11 +330,27 @@ class Archive:
         self._store.put(f"jobs/{job}/attempts/{n:04d}-{nonce}.json", _dump(record))
 
     def attempts(self, job: str) -> list[dict[str, Any]]:
-        """What `save_attempt` was given, by step."""
+        """The attempt records that can be read, by step."""
+        return self.read_attempts(job, dict[str, Any]).records
+
+    def read_attempts(self, job: str, parse: Callable[[dict[str, Any]], T]) -> Attempts[T]:
+        """What `save_attempt` was given. A record that can't be read is left out, and named."""
         keys = self._store.list(f"jobs/{job}/attempts/")
+        found = Attempts[T]([], [])
         # The time goes into waiting for S3.
         with ThreadPoolExecutor(_READERS, "attempts") as readers:
-            return [_parsed(key, record) for key, record in zip(keys, readers.map(self._record, keys), strict=True)]
+            for key, data in zip(keys, readers.map(self._record, keys), strict=True):
+                try:
+                    record = _parsed(key, data)
+                    Cost.total([record])
+                    end_of([record])
+                    parsed = parse(record)
+                except (Corrupt, AttributeError, TypeError, ValueError) as broken:
+                    log.error("an attempt record can't be read: %s: %s", key, broken, extra=fields(job=job))
+                    found.unreadable.append(key)
+                else:
+                    found.records.append(parsed)
+        return found
 
     def _record(self, key: str) -> bytes:
         """Attempt records never change, and a report that is looked at again wants the same ones."""
@@ -256,15 +363,26 @@ class Archive:
     def save_control(self, job: str, kind: ControlKind, nonce: str, record: Mapping[str, Any]) -> None:
         self._store.put(f"jobs/{job}/control/{kind}-{nonce}.json", _dump(record))
 
-    def controls(self, job: str) -> list[Control]:
-        """The job's orders, by kind and nonce."""
-        prefix = f"jobs/{job}/control/"
+    def forget_control(self, job: str, kind: ControlKind, nonce: str) -> None:
+        """Take back an order that did not come about."""
+        self._store.delete(f"jobs/{job}/control/{kind}-{nonce}.json")
+
+    def controls(self, job: str, prefix: str = "") -> list[Control]:
+        """The job's orders whose names start so, by kind and nonce."""
+        folder = f"jobs/{job}/control/"
         found: list[Control] = []
-        for key in self._store.list(prefix):
-            if match := _CONTROL.fullmatch(key.removeprefix(prefix)):
-                record = _parsed(key, self._store.get(key))
+        for key in self._store.list(folder + prefix):
+            if match := _CONTROL.fullmatch(key.removeprefix(folder)):
+                record = self._order(job, key)
                 found.append(Control.model_validate({"kind": match[1], "nonce": match[2], "record": record}))
         return found
+
+    def _order(self, job: str, key: str) -> dict[str, Any]:
+        try:
+            return _parsed(key, self._store.get(key))
+        except Corrupt as broken:
+            log.error("of an order only its name can be read: %s", broken, extra=fields(job=job))
+            return {}
 
     def save_blob(self, data: bytes) -> str:
         """Store bytes under their sha256 and give it."""
@@ -274,6 +392,24 @@ class Archive:
 
     def load_blob(self, sha256: str) -> bytes:
         return self._store.get(f"blobs/{sha256}")
+
+
+def job_key(job: str) -> str:
+    return f"jobs/{job}/job.json"
+
+
+def _step(key: str) -> int:
+    return int(key.rpartition("/")[2].partition("-")[0])
+
+
+def _follows(snapshot: Snapshot) -> bool:
+    """True when it says that it was made from the step before it."""
+    return _step(snapshot.previous) == snapshot.n - 1 if snapshot.previous else snapshot.n == 0
+
+
+def _missing(keys: list[str], n: int) -> list[int]:
+    """The steps below n that none of these keys is of."""
+    return sorted(set(range(n)) - {_step(key) for key in keys})
 
 
 def _owner_key(owner: str, image: str) -> str:
@@ -296,13 +432,16 @@ def _parse(kind: type[V], key: str, data: bytes) -> V:
     except ValidationError as error:
         if any(problem["loc"] == ("contract",) for problem in error.errors(include_url=False)):
             raise Corrupt(
-                f"{key} was stored by a newer version", f"this one reads up to contract {CONTRACT}: update it"
+                f"{key} was stored by a newer version", f"this one reads up to contract {CONTRACT}: update it", key=key
             ) from error
-        raise Corrupt(f"{key} is no {kind.__name__}: {error.error_count()} problems") from error
+        raise Corrupt(f"{key} is no {kind.__name__}: {error.error_count()} problems", key=key) from error
 
 
 def _parsed(key: str, data: bytes) -> dict[str, Any]:
     try:
-        return dict(json.loads(data))
+        found = json.loads(data)
     except ValueError as error:
-        raise Corrupt(f"{key} is no JSON: {error}") from error
+        raise Corrupt(f"{key} is no JSON: {error}", key=key) from error
+    if not isinstance(found, dict):
+        raise Corrupt(f"{key} holds no record", key=key)
+    return cast("dict[str, Any]", found)

@@ -4,6 +4,7 @@ import hashlib
 import io
 import re
 import struct
+import threading
 import zlib
 from collections.abc import Callable
 from functools import cache
@@ -15,7 +16,7 @@ from typing import Any, cast
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError, features
 
 from director.errors import BriefError
-from tasks.store.objects import Store
+from tasks.store.objects import Damaged, Store
 from tasks.store.recent import Recent
 
 MAX_PIXELS = 16_777_216
@@ -35,14 +36,35 @@ class Images:
         self._store = store
         self._max_pixels = max_pixels
         self._recent = Recent[bytes](cache_bytes, len)
+        # A decoded picture takes up to 70 MB.
+        self._checking = threading.BoundedSemaphore(2)
 
     def get(self, image: str) -> bytes:
-        """The PNG. Raises NotFound, and StoreError when the store is out of reach."""
+        """The PNG, which shows what its hash says.
+
+        Raises Damaged, NotFound, and StoreError when the store is out of reach.
+        """
         png = self._recent.get(image)
         if png is None:
-            png = self._store.get(_key(image))
+            png = self._fetched(image)
             self._recent.put(image, png)
         return png
+
+    def _fetched(self, image: str) -> bytes:
+        """From the store. It is asked twice before a picture counts as damaged: an answer may be cut on its way."""
+        key = _key(image)
+        for _ in range(2):
+            png = self._store.get(key)
+            with self._checking:
+                if self._shows(png, image):
+                    return png
+        raise Damaged(f"{key} is not the picture that was stored under this name", key=key)
+
+    def _shows(self, png: bytes, image: str) -> bool:
+        try:
+            return image_hash(png, max(self._max_pixels, MAX_PIXELS)) == image
+        except BriefError:
+            return False
 
     def put(self, png: bytes) -> str:
         """Store a PNG and give its hash. Raises BriefError when it is none."""

@@ -22,7 +22,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from director.errors import StoreError
+from director.errors import Actor, DirectorError, StoreError
 from tasks.files import write_whole
 from tasks.settings import Settings
 
@@ -36,7 +36,29 @@ _MISSING = frozenset({"NoSuchKey", "NotFound", "404"})
 
 
 class NotFound(StoreError):
-    """The store answered, and there is no such object."""
+    """The store answered, and there is no object `key`."""
+
+    actor = Actor.OPERATOR
+
+    def __init__(self, message: str, fix: str = "", key: str = "") -> None:
+        super().__init__(message, fix)
+        self.args = (message, fix, key)
+        self.key = key
+
+
+class Corrupt(DirectorError):
+    """The object `key` is not what was written. Trying again won't help: it is made again, or brought back."""
+
+    boundary = "store"
+
+    def __init__(self, message: str, fix: str = "", key: str = "") -> None:
+        super().__init__(message, fix)
+        self.args = (message, fix, key)
+        self.key = key
+
+
+class Damaged(Corrupt):
+    """The picture `key` does not show what its hash says."""
 
 
 class Item(NamedTuple):
@@ -74,10 +96,14 @@ class Store(Protocol):
 
 
 class S3Store:
-    """One bucket of an S3 service; it is made when missing. Safe for threads; make one in each process."""
+    """What lies under `s3_prefix` in one bucket of an S3 service; the bucket is made when missing.
+
+    Safe for threads; make one in each process.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.bucket = settings.s3_bucket
+        self._prefix = settings.s3_prefix
         self._region = settings.s3_region
         self._where = settings.s3_endpoint or "AWS S3"
         self._s3: S3Client = _session().client(  # pyright: ignore[reportUnknownMemberType]  (stubs know S3 only)
@@ -94,16 +120,17 @@ class S3Store:
         self._s3.close()
 
     def get(self, key: str) -> bytes:
-        return self._ask(key, lambda: self._s3.get_object(Bucket=self.bucket, Key=key)["Body"].read())
+        return self._ask(key, lambda: self._s3.get_object(Bucket=self.bucket, Key=self._prefix + key)["Body"].read())
 
     def put(self, key: str, data: bytes) -> None:
         _check(key)
         kind = mimetypes.guess_type(key)[0] or "application/octet-stream"
-        self._ask(key, lambda: self._s3.put_object(Bucket=self.bucket, Key=key, Body=data, ContentType=kind))
+        place = self._prefix + key
+        self._ask(key, lambda: self._s3.put_object(Bucket=self.bucket, Key=place, Body=data, ContentType=kind))
 
     def exists(self, key: str) -> bool:
         try:
-            self._ask(key, lambda: self._s3.head_object(Bucket=self.bucket, Key=key))
+            self._ask(key, lambda: self._s3.head_object(Bucket=self.bucket, Key=self._prefix + key))
         except NotFound:
             return False
         return True
@@ -116,18 +143,21 @@ class S3Store:
         while True:
             for found in page.get("Contents", []):
                 modified = found.get("LastModified")
-                yield Item(found.get("Key", ""), found.get("Size", 0), modified.timestamp() if modified else 0.0)
+                key = found.get("Key", "").removeprefix(self._prefix)
+                yield Item(key, found.get("Size", 0), modified.timestamp() if modified else 0.0)
             if not (token := page.get("NextContinuationToken", "")):
                 return
             page = self._page(prefix, token)
 
     def _page(self, prefix: str, token: str) -> "ListObjectsV2OutputTypeDef":
         more: Any = {"ContinuationToken": token} if token else {}
-        return self._ask(prefix, lambda: self._s3.list_objects_v2(Bucket=self.bucket, Prefix=prefix, **more))
+        return self._ask(
+            prefix, lambda: self._s3.list_objects_v2(Bucket=self.bucket, Prefix=self._prefix + prefix, **more)
+        )
 
     def delete(self, key: str) -> None:
         with suppress(NotFound):
-            self._ask(key, lambda: self._s3.delete_object(Bucket=self.bucket, Key=key))
+            self._ask(key, lambda: self._s3.delete_object(Bucket=self.bucket, Key=self._prefix + key))
 
     def _ask(self, key: str, call: Callable[[], T]) -> T:
         try:
@@ -140,7 +170,7 @@ class S3Store:
             return call()
         except ClientError as error:
             if _code(error) in _MISSING:
-                raise NotFound(f"there is no {key} in bucket {self.bucket}") from error
+                raise NotFound(f"there is no {key} in bucket {self.bucket}", key=key) from error
             raise StoreError(f"S3: {key}: {error}"[:500]) from error
         except BotoCoreError as error:
             raise StoreError(f"S3: {key}: {error}"[:500], f"is {self._where} up?") from error
@@ -167,7 +197,7 @@ class FolderStore:
         with self._reaching(key):
             path = self._path(key)
             if not path.is_file():
-                raise NotFound(f"there is no {key} in {self._root}")
+                raise NotFound(f"there is no {key} in {self._root}", key=key)
             return path.read_bytes()
 
     def put(self, key: str, data: bytes) -> None:
@@ -212,7 +242,7 @@ class FolderStore:
                 raise NotADirectoryError(errno.ENOTDIR, "not a folder", str(self._root))
             yield
         except FileNotFoundError as error:  # deleted between two looks at it
-            raise NotFound(f"there is no {key} in {self._root}") from error
+            raise NotFound(f"there is no {key} in {self._root}", key=key) from error
         except OSError as error:
             raise StoreError(f"{self._root}: {key}: {error.strerror}") from error
 

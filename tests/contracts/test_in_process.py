@@ -7,15 +7,29 @@ from typing import Any
 
 import pytest
 
+from director.errors import Actor
 from infra.servers import Running
 from tasks.jobs import JobStatus
-from tasks.ledger.types import CONTROL, Claim, Page, Query, QueueDepth, Record, Refusal
+from tasks.ledger.types import (
+    CONTROL,
+    Claim,
+    Hold,
+    Page,
+    Query,
+    QueueDepth,
+    Record,
+    Refusal,
+    SickWorker,
+    Standing,
+)  # fmt: skip
 from tasks.summary import Cost, GoalSummary
 from tests.support.ledgers import PLAN, RENDER, LedgerRig, entry, in_process, on_server
 
 JOBS = ("a", "b", "c")
+WORKERS = ("w1", "w2", "w3")
 QUEUES = (PLAN.queue, RENDER.queue, CONTROL)
-# No sum of these comes near the life of a lease (10 s), a delay or an age: the clocks are read one after the other.
+# No sum of these comes near the life of a lease (10 s), a delay, an age, a rest or a pause: clocks are read one after
+# the other.
 SHORT_MS, LONG_MS, DELAY_MS, AGE_MS = 1_300, 11_700, 5_000, 3_000
 
 
@@ -30,7 +44,8 @@ class Pair:
         self.actions: dict[Callable[[], None], int] = {
             self.create: 3, self.claim: 12, self.renew: 4, self.commit: 8, self.fail: 8, self.cancel: 2,
             self.requeue: 3, self.reap: 3, self.overdue: 3, self.file_dead_letters: 1, self.forget: 1,
-            self.wait: 8, self.wipe: 1, self.list: 3, self.admit: 3, self.remove: 1,
+            self.wait: 8, self.wipe: 1, self.list: 3, self.admit: 3, self.remove: 1, self.rewind: 2,
+            self.announce: 3, self.expire_held: 1, self.quarantine: 1, self.canary: 2,
         }  # fmt: skip
 
     def walk(self, steps: int) -> None:
@@ -39,6 +54,8 @@ class Pair:
             self.both("known", list(JOBS))
             self.both("depths")
             self.both("tallies")
+            self.both("holds")
+            self.both("sick_workers")
             for job in JOBS:
                 self.both("get", job)
 
@@ -49,7 +66,7 @@ class Pair:
             for side, rig in enumerate(self.rigs)
         ]
         local, remote = (_comparable(answer) for answer in answers)
-        if method not in {"known", "depths", "tallies", "get"}:
+        if method not in {"known", "depths", "tallies", "holds", "sick_workers", "get"}:
             self.history.append(f"{method}{arguments} -> {local}")
         assert local == remote, "\n".join([*self.history[-30:], f"{method}{arguments}"])
         return answers
@@ -75,7 +92,7 @@ class Pair:
 
     def claim(self) -> None:
         job = self.job()
-        answers = self.both("claim", job, self.step(job), "host")
+        answers = self.both("claim", job, self.step(job), self.choose.choice(WORKERS))
         if not isinstance(answers[0], Refusal):
             self.claims[job].append((answers[0].nonce, answers[1].nonce))
 
@@ -99,8 +116,28 @@ class Pair:
 
     def fail(self) -> None:
         job = self.job()
-        counts, delay = self.choose.random() < 0.7, self.choose.choice([0, DELAY_MS])
-        self.both("fail", job, self.step(job), self.held(job), '{"boundary":"seat"}', counts, delay, self.cost())
+        actor, delay = self.choose.choice(list(Actor)), self.choose.choice([0, DELAY_MS])
+        held = json.dumps({"boundary": "editor", "message": 'ü / "x"', "resource": "gpu"})
+        error = self.choose.choice(['{"boundary":"seat"}', held])
+        call = (job, self.step(job), self.held(job), error, actor, self.choose.choice(WORKERS))
+        self.both("fail", *call, self.choose.choice([0, 0, DELAY_MS]), delay, self.cost())
+
+    def announce(self) -> None:
+        worker = self.choose.choice(WORKERS)
+        self.both("announce", worker, [*QUEUES], LONG_MS)
+        self.both("standing", worker)
+
+    def expire_held(self) -> None:
+        self.both("expire_held", SHORT_MS)
+
+    def quarantine(self) -> None:
+        worker = self.choose.choice(WORKERS)
+        self.both("quarantine", worker, "by hand")
+        self.both("restore_worker", worker)
+
+    def canary(self) -> None:
+        self.both("canaries_due")
+        self.both("canary", self.choose.choice(WORKERS), self.choose.random() < 0.3, "?")
 
     def cost(self) -> Cost:
         return Cost(ms=self.choose.randrange(1000), vlm_calls=self.choose.randrange(3), attempts=1)
@@ -110,6 +147,13 @@ class Pair:
         labels = self.choose.choice([(), ("x",), ("y",)])
         query = Query(owner=self.choose.choice([None, "alice"]), statuses=statuses, labels=labels)
         self.both("jobs", query, self.choose.randint(1, 3))
+
+    def rewind(self) -> None:
+        job = self.job()
+        back = self.choose.choice([(0, "", PLAN), (None, "", None)])
+        call = (job, self.step(job), self.held(job), *back, GoalSummary(met=1), '{"boundary":"store"}', self.cost())
+        for _ in range(2):
+            self.both("rewind", *call)
 
     def admit(self) -> None:
         self.both("admit", "alice", self.choose.choice([*JOBS, "d"]), self.choose.randint(1, 3), DELAY_MS)
@@ -162,19 +206,26 @@ def _comparable(answer: Any) -> Any:
         return [_comparable(record) for record in answer.records], answer.following
     if isinstance(answer, list):
         return sorted((_comparable(one) for one in answer), key=str)
+    if isinstance(answer, Standing):
+        return answer.may_work, answer.quarantined
+    if isinstance(answer, Hold | SickWorker):
+        return {name: value for name, value in answer.model_dump().items() if not name.endswith("_ms")}
     if isinstance(answer, QueueDepth):
         return answer.model_dump(exclude={"oldest_ms"})
     if isinstance(answer, Claim):
-        return answer.model_dump(exclude={"nonce"})
+        return answer.model_dump(exclude={"nonce", "now_ms"})
     if isinstance(answer, Record):
-        values = answer.model_dump(exclude={"hinted_ms", "not_before_ms", "ended_ms", "dead_letter", "error"})
+        values = answer.model_dump(
+            exclude={"hinted_ms", "not_before_ms", "ended_ms", "dead_letter", "rewound", "error"}
+        )
         times = {
             "hinted": answer.hinted_ms > 0,
             "delayed": answer.not_before_ms > 0,
             "ended": answer.ended_ms > 0,
         }
         error = json.loads(answer.error) if answer.error else None
-        return {**values, **times, "dead_letter": bool(answer.dead_letter), "error": error}
+        letters = {"dead_letter": bool(answer.dead_letter), "rewound": bool(answer.rewound)}
+        return {**values, **times, **letters, "error": error}
     return answer
 
 

@@ -6,8 +6,21 @@ from threading import Barrier
 
 import pytest
 
+from director.errors import Actor
 from tasks.jobs import JobStatus
-from tasks.ledger.types import CONTROL, Claim, CommitResult, FailResult, Next, Page, Query, Refusal, Renewal
+from tasks.ledger.types import (
+    CONTROL,
+    Claim,
+    CommitResult,
+    FailResult,
+    Next,
+    Page,
+    Query,
+    Refusal,
+    Renewal,
+    RewindResult,
+)
+from tasks.summary import Cost, GoalSummary
 from tests.support.ledgers import PLAN, RENDER, LedgerRig, entry
 
 TTL = 10_000
@@ -187,7 +200,7 @@ class TestCommit:
         assert rig.ledger.commit("job-1", 0, zombie.nonce, "zombie", RENDER) is CommitResult.REFUSED
         claim = rig.claimed(holder="host-2")
         assert rig.ledger.renew("job-1", 0, zombie.nonce) is Renewal.LOST
-        assert rig.ledger.fail("job-1", 0, zombie.nonce, "{}", True, 0) is FailResult.REFUSED
+        assert rig.ledger.fail("job-1", 0, zombie.nonce, "{}", Actor.SEAT, "host-1", 0, 0) is FailResult.REFUSED
         assert rig.ledger.commit("job-1", 0, zombie.nonce, "zombie", RENDER) is CommitResult.REFUSED
         assert rig.ledger.commit("job-1", 0, claim.nonce, "key", RENDER) is CommitResult.OK
         assert rig.ledger.commit("job-1", 0, zombie.nonce, "zombie", RENDER) is CommitResult.REFUSED
@@ -200,7 +213,7 @@ class TestCommit:
 
     def test_it_resets_what_was_counted(self, rig: LedgerRig) -> None:
         rig.submit()
-        rig.ledger.fail("job-1", 0, rig.claimed().nonce, "{}", True, 0)
+        rig.ledger.fail("job-1", 0, rig.claimed().nonce, "{}", Actor.SEAT, "host-1", 0, 0)
         rig.claimed()
         rig.advance(TTL + 1)
         claim = rig.claimed()
@@ -223,7 +236,7 @@ class TestCommit:
 class TestFail:
     def test_a_retry_waits_its_delay(self, rig: LedgerRig) -> None:
         rig.submit()
-        assert rig.ledger.fail("job-1", 0, rig.claimed().nonce, SKY, True, 5_000) is FailResult.RETRY
+        assert rig.ledger.fail("job-1", 0, rig.claimed().nonce, SKY, Actor.SEAT, "host-1", 0, 5_000) is FailResult.RETRY
         record = rig.ledger.get("job-1")
         assert record
         assert (record.status, record.seat_failures, record.error) == (JobStatus.QUEUED, 1, SKY)
@@ -233,18 +246,22 @@ class TestFail:
 
     def test_the_last_attempt_makes_a_dead_letter(self, rig: LedgerRig) -> None:
         rig.submit()
-        results = [rig.ledger.fail("job-1", 0, (c := rig.claimed()).nonce, SKY, True, 0) for _ in range(3)]
+        results = [
+            rig.ledger.fail("job-1", 0, (c := rig.claimed()).nonce, SKY, Actor.SEAT, "host-1", 0, 0) for _ in range(3)
+        ]
         assert results == [FailResult.RETRY, FailResult.RETRY, FailResult.DEAD]
         record = rig.ledger.get("job-1")
         assert record
         assert (record.status, record.error, record.dead_letter) == (JobStatus.FAILED, SKY, c.nonce)
         assert rig.ledger.claim("job-1", 0, "h") is Refusal.ENDED
-        assert rig.ledger.fail("job-1", 0, c.nonce, SKY, True, 0) is FailResult.REFUSED
+        assert rig.ledger.fail("job-1", 0, c.nonce, SKY, Actor.SEAT, "host-1", 0, 0) is FailResult.REFUSED
 
     def test_what_is_not_the_seats_fault_costs_nothing(self, rig: LedgerRig) -> None:
         rig.submit()
         for _ in range(50):
-            assert rig.ledger.fail("job-1", 0, rig.claimed().nonce, "{}", False, 0) is FailResult.RETRY
+            assert (
+                rig.ledger.fail("job-1", 0, rig.claimed().nonce, "{}", Actor.OUTAGE, "host-1", 0, 0) is FailResult.RETRY
+            )
         record = rig.ledger.get("job-1")
         assert record
         assert (record.status, record.seat_failures) == (JobStatus.QUEUED, 0)
@@ -255,22 +272,22 @@ class TestFail:
         rig.advance(TTL + 1)
         claim = rig.claimed()
         assert claim.last_death
-        rig.ledger.fail("job-1", 0, claim.nonce, "{}", True, 0)
+        rig.ledger.fail("job-1", 0, claim.nonce, "{}", Actor.SEAT, "host-1", 0, 0)
         assert not rig.claimed().last_death
 
     def test_only_the_holder_gives_back(self, rig: LedgerRig) -> None:
         rig.submit()
         claim = rig.claimed()
-        assert rig.ledger.fail("job-1", 0, "0" * 32, "{}", True, 0) is FailResult.REFUSED
-        assert rig.ledger.fail("job-1", 1, claim.nonce, "{}", True, 0) is FailResult.REFUSED
-        assert rig.ledger.fail("nobody", 0, claim.nonce, "{}", True, 0) is FailResult.REFUSED
+        assert rig.ledger.fail("job-1", 0, "0" * 32, "{}", Actor.SEAT, "host-1", 0, 0) is FailResult.REFUSED
+        assert rig.ledger.fail("job-1", 1, claim.nonce, "{}", Actor.SEAT, "host-1", 0, 0) is FailResult.REFUSED
+        assert rig.ledger.fail("nobody", 0, claim.nonce, "{}", Actor.SEAT, "host-1", 0, 0) is FailResult.REFUSED
         assert rig.ledger.renew("job-1", 0, claim.nonce) is Renewal.FINE
 
     def test_a_cancelled_job_is_not_retried(self, rig: LedgerRig) -> None:
         rig.submit()
         claim = rig.claimed()
         rig.ledger.cancel("job-1")
-        assert rig.ledger.fail("job-1", 0, claim.nonce, "{}", True, 60_000) is FailResult.RETRY
+        assert rig.ledger.fail("job-1", 0, claim.nonce, "{}", Actor.SEAT, "host-1", 0, 60_000) is FailResult.RETRY
         record = rig.ledger.get("job-1")
         assert record
         assert (record.queue, record.not_before_ms, record.seat_failures) == (CONTROL, 0, 0)
@@ -290,7 +307,7 @@ class TestReap:
             "job-1", JobStatus.QUEUED, "planner", 1,
         )  # fmt: skip
         assert json.loads(record.error) == {
-            "boundary": "lease", "message": "the worker on host-1 went silent", "fix": "",
+            "boundary": "lease", "message": "the worker host-1 went silent", "fix": "",
         }  # fmt: skip
         assert rig.ledger.reap() == []
         assert rig.ledger.renew("job-1", 0, claim.nonce) is Renewal.LOST
@@ -303,7 +320,7 @@ class TestReap:
             rig.advance(TTL + 1)
             (record,) = rig.ledger.reap()
         assert (record.status, record.dead_letter, record.lease_deaths) == (JobStatus.FAILED, claim.nonce, 3)
-        assert json.loads(record.error)["message"] == 'the worker on gpu/3 "rack ü" went silent'
+        assert json.loads(record.error)["message"] == 'the worker gpu/3 "rack ü" went silent'
 
     def test_a_cancelled_job_goes_to_control(self, rig: LedgerRig) -> None:
         rig.submit()
@@ -339,7 +356,7 @@ class TestCancel:
 
     def test_it_waits_for_no_delay(self, rig: LedgerRig) -> None:
         rig.submit()
-        rig.ledger.fail("job-1", 0, rig.claimed().nonce, "{}", True, 60_000)
+        rig.ledger.fail("job-1", 0, rig.claimed().nonce, "{}", Actor.SEAT, "host-1", 0, 60_000)
         assert rig.ledger.cancel("job-1")
         assert rig.claimed().cancel
 
@@ -392,7 +409,7 @@ class TestRequeue:
     def test_a_dead_letter_comes_back_where_it_died(self, rig: LedgerRig) -> None:
         rig.submit(step=4, next=PLAN)
         for _ in range(3):
-            rig.ledger.fail("job-1", 4, rig.claimed(4).nonce, SKY, True, 0)
+            rig.ledger.fail("job-1", 4, rig.claimed(4).nonce, SKY, Actor.SEAT, "host-1", 0, 0)
         hint = rig.ledger.requeue("job-1")
         assert hint
         assert (hint.n, hint.queue) == (4, "planner")
@@ -410,3 +427,81 @@ class TestRequeue:
         assert rig.ledger.requeue("job-1") is None
         rig.ledger.commit("job-1", 0, claim.nonce, "key", None, JobStatus.FAILED, "failed")
         assert rig.ledger.requeue("job-1") is None  # its trajectory ended: there is no step to run
+
+
+class TestRewind:
+    """An object is lost: the job goes back to the step that makes it, once, and nobody is charged."""
+
+    ERROR = '{"boundary":"store","message":"there is no images/aa.png","fix":"bring it back"}'
+    COST = Cost(ms=500, attempts=1)
+
+    def back(self, rig: LedgerRig, claim: Claim, to: int | None = 1) -> RewindResult:
+        following = None if to is None else RENDER
+        return rig.ledger.rewind(
+            "job-1", claim.n, claim.nonce, to, "key-0", following, GoalSummary(met=1), self.ERROR, self.COST
+        )
+
+    def test_the_job_waits_at_the_earlier_step(self, rig: LedgerRig) -> None:
+        rig.submit(step=4, snapshot="key-3", next=PLAN)
+        claim = rig.claimed(4)
+        assert self.back(rig, claim) is RewindResult.REWOUND
+        record = rig.ledger.get("job-1")
+        assert record
+        assert (record.status, record.step, record.snapshot, record.queue, record.kind) == (
+            JobStatus.QUEUED, 1, "key-0", RENDER.queue, RENDER.kind,
+        )  # fmt: skip
+        assert (record.seat_failures, record.lease_deaths, record.summary.met) == (0, 0, 1)
+        assert (record.cost.ms, record.cost.wasted_attempts) == (500, 1)
+        assert rig.claimed(1).snapshot == "key-0"
+
+    def test_the_answer_may_be_lost(self, rig: LedgerRig) -> None:
+        rig.submit(step=4)
+        claim = rig.claimed(4)
+        assert [self.back(rig, claim) for _ in range(2)] == [RewindResult.REWOUND] * 2
+        record = rig.ledger.get("job-1")
+        assert record and record.cost.ms == 500
+
+    def test_only_the_holder_may(self, rig: LedgerRig) -> None:
+        rig.submit(step=4)
+        old = rig.claimed(4)
+        rig.advance(TTL + 1)
+        new = rig.claimed(4)
+        assert self.back(rig, old) is RewindResult.REFUSED
+        assert self.back(rig, new) is RewindResult.REWOUND
+        assert rig.ledger.commit("job-1", 4, old.nonce, "key-4", PLAN) is CommitResult.REFUSED
+        assert rig.ledger.commit("job-1", 4, new.nonce, "key-4", PLAN) is CommitResult.REFUSED
+
+    @pytest.mark.parametrize("restored", [False, True])
+    def test_a_second_time_it_is_a_dead_letter(self, rig: LedgerRig, restored: bool) -> None:
+        rig.submit(step=4, rewound="aa" if restored else "")
+        claim = rig.claimed(4)
+        if not restored:
+            assert self.back(rig, claim) is RewindResult.REWOUND
+            claim = rig.claimed(1)
+        assert self.back(rig, claim, 0) is RewindResult.DEAD
+        record = rig.ledger.get("job-1")
+        assert record
+        assert (record.status, record.dead_letter, record.error) == (JobStatus.FAILED, claim.nonce, self.ERROR)
+        assert rig.ledger.dead_letters() == [record]
+
+    def test_without_a_way_back_it_is_a_dead_letter_at_once(self, rig: LedgerRig) -> None:
+        rig.submit(step=4)
+        assert self.back(rig, rig.claimed(4), None) is RewindResult.DEAD
+        assert rig.ledger.requeue("job-1")
+        assert self.back(rig, rig.claimed(4)) is RewindResult.REWOUND
+
+    def test_a_cancel_comes_first(self, rig: LedgerRig) -> None:
+        rig.submit(step=4)
+        claim = rig.claimed(4)
+        rig.ledger.cancel("job-1")
+        assert self.back(rig, claim) is RewindResult.CANCEL
+        record = rig.ledger.get("job-1")
+        assert record
+        assert (record.step, record.queue) == (4, CONTROL)
+
+
+def test_a_claim_tells_the_time_of_the_server(rig: LedgerRig) -> None:
+    rig.submit()
+    first = rig.claimed()
+    rig.advance(TTL + 500)
+    assert TTL + 500 <= rig.claimed().now_ms - first.now_ms < TTL + 60_000

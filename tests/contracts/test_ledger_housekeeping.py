@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from director.errors import StoreError
+from director.errors import Actor, StoreError
 from tasks.jobs import JobStatus
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.types import CONTROL, CommitResult, FailResult, QueueDepth, Refusal, Renewal, Tallies, Wiped
@@ -19,7 +19,7 @@ def test_depths_tell_waiting_leased_and_delayed_apart(rig: LedgerRig) -> None:
     for i in range(4):
         rig.submit(f"job-{i}", next=RENDER)
     rig.claimed(job="job-0")
-    rig.ledger.fail("job-1", 0, rig.claimed(job="job-1").nonce, "{}", True, 5_000)
+    rig.ledger.fail("job-1", 0, rig.claimed(job="job-1").nonce, "{}", Actor.SEAT, "host-1", 0, 5_000)
     assert depth_and_age(rig)[0] == QueueDepth(queue="editor.flux", waiting=2, leased=1, delayed=1)
     rig.advance(5_001)
     depth, oldest_ms = depth_and_age(rig)
@@ -45,7 +45,7 @@ def test_tallies_count_deaths_and_dead_letters_by_queue(rig: LedgerRig) -> None:
         assert [record.job for record in rig.ledger.reap()] == ["dies"]
         assert rig.ledger.tallies().lease_deaths == {"planner": death}
     for _ in range(3):
-        rig.ledger.fail("fails", 0, rig.claimed(job="fails").nonce, "{}", True, 0)
+        rig.ledger.fail("fails", 0, rig.claimed(job="fails").nonce, "{}", Actor.SEAT, "host-1", 0, 0)
     dead_letters = {"planner": 1, "editor.flux": 1}
     assert rig.ledger.tallies() == Tallies(dead=2, lease_deaths={"planner": 3}, dead_letters=dead_letters)
     assert rig.ledger.requeue("fails")
@@ -86,7 +86,7 @@ class TestOverdue:
     def test_after_a_failure_the_hint_is_due_with_its_delay(self, rig: LedgerRig) -> None:
         rig.submit("job-0")
         rig.submit("job-1")
-        rig.ledger.fail("job-1", 0, rig.claimed().nonce, "{}", True, 5_000)
+        rig.ledger.fail("job-1", 0, rig.claimed().nonce, "{}", Actor.SEAT, "host-1", 0, 5_000)
         assert rig.ledger.overdue("planner", 60_000, 10) == []
         rig.advance(5_001)
         assert [hint.job for hint in rig.ledger.overdue("planner", 60_000, 10)] == ["job-1"]
@@ -140,7 +140,7 @@ def die(rig: LedgerRig) -> str:
     """Use up the attempts of job-1; gives its dead letter."""
     for _ in range(3):
         claim = rig.claimed()
-        result = rig.ledger.fail("job-1", 0, claim.nonce, "{}", True, 0)
+        result = rig.ledger.fail("job-1", 0, claim.nonce, "{}", Actor.SEAT, "host-1", 0, 0)
     assert result is FailResult.DEAD
     return claim.nonce
 
@@ -193,7 +193,7 @@ class TestWiped:
 
     def test_the_rest_goes_on(self, wiped: LedgerRig) -> None:
         assert wiped.ledger.renew("job-1", 0, "aa") is Renewal.UNKNOWN
-        assert wiped.ledger.fail("job-1", 0, "aa", "{}", True, 0) is FailResult.REFUSED
+        assert wiped.ledger.fail("job-1", 0, "aa", "{}", Actor.SEAT, "host-1", 0, 0) is FailResult.REFUSED
         assert wiped.ledger.known(["job-1"]) == {}
         wiped.ledger.announce("a@host", ["planner"], 1_000)
         assert wiped.ledger.served() == {"planner": ["a@host"]}

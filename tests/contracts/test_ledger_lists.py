@@ -5,6 +5,7 @@ from itertools import chain
 
 import pytest
 
+from director.errors import Actor
 from tasks.jobs import ACTIVE, JobStatus
 from tasks.ledger.types import Cursor, Page, Query, Removing
 from tasks.summary import NO_COST, Cost, GoalSummary
@@ -129,7 +130,7 @@ class TestFactsAndCost:
         claim = rig.claimed()
         for _ in range(3):
             rig.ledger.commit("job-1", 0, claim.nonce, "key", RENDER, cost=STEP)
-        rig.ledger.fail("job-1", 0, claim.nonce, "{}", True, 0, STEP)  # what broke after the commit
+        rig.ledger.fail("job-1", 0, claim.nonce, "{}", Actor.SEAT, "host-1", 0, 0, STEP)  # what broke after the commit
         record = rig.ledger.get("job-1")
         assert record
         assert record.cost == STEP
@@ -138,7 +139,7 @@ class TestFactsAndCost:
         rig.submit()
         claim = rig.claimed()
         for _ in range(2):
-            rig.ledger.fail("job-1", 0, claim.nonce, "{}", True, 0, ASKED)
+            rig.ledger.fail("job-1", 0, claim.nonce, "{}", Actor.SEAT, "host-1", 0, 0, ASKED)
         record = rig.ledger.get("job-1")
         assert record
         assert record.cost == ASKED + WASTED
@@ -192,7 +193,7 @@ class TestFactsAndCost:
             rig.submit(f"job-{i}")
         end(rig, "job-0")
         for _ in range(3):
-            rig.ledger.fail("job-1", 0, rig.claimed(job="job-1").nonce, "{}", True, 0)
+            rig.ledger.fail("job-1", 0, rig.claimed(job="job-1").nonce, "{}", Actor.SEAT, "host-1", 0, 0)
         records = {record.job: record.ended_ms for record in rig.ledger.jobs().records}
         assert abs(records["job-0"] - records["job-1"]) < 5_000
         assert records["job-0"] > 1_700_000_000_000
@@ -223,7 +224,7 @@ class TestAdmit:
         rig.submit("job-2")
         assert not self.admitted(rig, "job-3")
         for _ in range(3):
-            rig.ledger.fail("job-1", 0, rig.claimed(job="job-1").nonce, "{}", True, 0)
+            rig.ledger.fail("job-1", 0, rig.claimed(job="job-1").nonce, "{}", Actor.SEAT, "host-1", 0, 0)
         assert self.admitted(rig, "job-3")
         rig.ledger.requeue("job-1")
         rig.submit("job-3")
@@ -266,7 +267,7 @@ class TestRemove:
     def test_a_dead_letter_goes_and_is_filed_no_more(self, rig: LedgerRig) -> None:
         rig.submit()
         for _ in range(3):
-            rig.ledger.fail("job-1", 0, rig.claimed().nonce, "{}", True, 0)
+            rig.ledger.fail("job-1", 0, rig.claimed().nonce, "{}", Actor.SEAT, "host-1", 0, 0)
         assert rig.ledger.remove("job-1")
         assert rig.ledger.dead_letters() == []
         assert rig.ledger.requeue("job-1") is None

@@ -1,13 +1,15 @@
 """The reconciler over a ledger in process and on a server, with storage in a folder."""
 
+import json
 import threading
 from pathlib import Path
 
 import pytest
 
+from director.errors import Actor
 from director.types import StopReason
 from tasks.jobs import Job, JobStatus
-from tasks.ledger.types import CONTROL, CommitResult, Record, Refusal
+from tasks.ledger.types import CONTROL, CommitResult, Next, Record, Refusal
 from tasks.reconcile import Reconciler, entry_of, requeue
 from tasks.store import Archive, FolderStore
 from tests.contracts.sites import Site
@@ -257,7 +259,7 @@ class TestRehint:
     def test_a_failed_step_is_hinted_when_its_delay_is_over(self, open_site: Site) -> None:
         job = enter(open_site, recorded_jobs.job())
         open_site.broker.take()
-        open_site.ledger.fail(job.id, 0, open_site.rig.claimed(0, job.id).nonce, "{}", True, 5_000)
+        open_site.ledger.fail(job.id, 0, open_site.rig.claimed(0, job.id).nonce, "{}", Actor.SEAT, "host-1", 0, 5_000)
         assert open_site.reconciler.once()
         assert open_site.broker.sent == []
         open_site.rig.advance(5_001)
@@ -287,7 +289,7 @@ class TestAudit:
     def test_a_dead_letter_stays_live(self, open_site: Site) -> None:
         job = enter(open_site, recorded_jobs.job())
         for _ in range(3):
-            open_site.ledger.fail(job.id, 0, open_site.rig.claimed(0, job.id).nonce, "{}", True, 0)
+            open_site.ledger.fail(job.id, 0, open_site.rig.claimed(0, job.id).nonce, "{}", Actor.SEAT, "host-1", 0, 0)
         open_site.reconciler.audit()
         assert open_site.archive.live() == [job.id]
 
@@ -307,7 +309,7 @@ class TestOutages:
         """The broker is away: hints wait, dead letters are filed none the less."""
         job = enter(open_site, recorded_jobs.job())
         for _ in range(3):
-            open_site.ledger.fail(job.id, 0, open_site.rig.claimed(0, job.id).nonce, "{}", True, 0)
+            open_site.ledger.fail(job.id, 0, open_site.rig.claimed(0, job.id).nonce, "{}", Actor.SEAT, "host-1", 0, 0)
         other = enter(open_site, recorded_jobs.job("other"))
         open_site.broker.take()
         open_site.wait()
@@ -349,3 +351,60 @@ class TestOutages:
         thread.join(5)
         assert not thread.is_alive()
         assert site.ledger.epoch()
+
+
+class TestHeldAndSick:
+    def fail(self, site: Site, job: Job, worker: str, actor: Actor, resource: str) -> None:
+        error = json.dumps({"boundary": "planner", "message": "refused", "resource": resource})
+        claim = site.rig.claimed(found(site, job).step, job.id, worker)
+        site.ledger.fail(job.id, claim.n, claim.nonce, error, actor, worker)
+
+    def test_a_held_queue_is_probed_by_one_hint_at_a_time(self, open_site: Site) -> None:
+        jobs = [enter(open_site, recorded_jobs.job(f"{i}")) for i in range(5)]
+        open_site.broker.take()
+        self.fail(open_site, jobs[0], "w", Actor.OUTAGE, "http://vlm/v1")
+        assert open_site.reconciler.once()
+        assert open_site.broker.take() == []
+        for _ in range(3):
+            open_site.wait()
+            assert open_site.reconciler.once()
+            assert open_site.reconciler.once()
+            [job] = open_site.broker.take()
+            assert job != jobs[0].id
+        claim = open_site.rig.claimed(0, job, "w")
+        open_site.ledger.commit(job, 0, claim.nonce, "key", RENDER)
+        assert open_site.reconciler.once()
+        assert sorted(open_site.broker.take()) == sorted(one.id for one in jobs if one.id != job)
+
+    def test_who_waits_for_a_day_is_a_dead_letter_that_outlives_the_ledger(self, open_site: Site) -> None:
+        job = enter(open_site, recorded_jobs.job())
+        self.fail(open_site, job, "w", Actor.OPERATOR, "the key")
+        open_site.rig.advance(86_400_001)
+        assert open_site.reconciler.once()
+        assert found(open_site, job).status is JobStatus.FAILED
+        [order] = open_site.archive.controls(job.id)
+        assert order.kind == "dead"
+        assert "mend it, then requeue" in order.record["error"]
+        assert requeue(open_site.ledger, open_site.archive, found(open_site, job))
+        open_site.rig.wipe()
+        assert open_site.reconciler.once()
+        assert found(open_site, job).status is JobStatus.QUEUED
+
+    def test_a_quarantined_editor_gets_canaries_for_its_models(self, open_site: Site) -> None:
+        sent: list[tuple[str, tuple[str, ...]]] = []
+        open_site.reconciler.send_canary = lambda worker, models: sent.append((worker, tuple(models)))
+        serving = (("sick", ["editor.b", "editor.a", "planner"]), ("well", ["editor.a"]), ("fine", ["editor.a"]))
+        for worker, queues in serving:
+            open_site.ledger.announce(worker, queues, 10**7)
+        for i in range(3):
+            open_site.rig.submit(f"job-{i}", next=Next(queue="editor.a", kind="render"))
+            claim = open_site.rig.claimed(0, f"job-{i}", "sick")
+            open_site.ledger.fail(f"job-{i}", 0, claim.nonce, "{}", Actor.SEAT, "sick")
+            open_site.rig.advance(30_000)
+        assert open_site.ledger.standing("sick").quarantined
+        assert open_site.reconciler.once()
+        assert sent == []
+        open_site.rig.advance(60_000)
+        assert open_site.reconciler.once()
+        assert open_site.reconciler.once()
+        assert sent == [("sick", ("a", "b"))]

@@ -3,6 +3,7 @@
 import select
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -134,3 +135,46 @@ def test_a_queue_is_as_long_as_its_lists_of_all_priorities(redis_running: Runnin
         assert broker_queue_length(redis, queue) == 5
     with Redis.from_url(f"redis://127.0.0.1:{free_port()}/0") as away, pytest.raises(StoreError):
         broker_queue_length(away, queue)
+
+
+@pytest.mark.timeout(30)
+def test_a_server_that_is_slow_once_is_asked_again(redis_running: Running) -> None:
+    """A call whose answer comes too late takes effect once."""
+    with on_server(redis_running.url) as rig:
+        rig.open()
+        with Ledger(connect(redis_running.url, timeout_s=0.3), prefix=rig.ledger.prefix) as ledger:
+            ledger.create(entry())
+            with Redis.from_url(redis_running.url) as sleeper:
+                thread = threading.Thread(target=lambda: sleeper.execute_command("DEBUG", "SLEEP", "0.4"))
+                sleeper.ping()
+                thread.start()
+                time.sleep(0.05)
+                claim = ledger.claim("job-1", 0, "h")
+                thread.join()
+            assert isinstance(claim, Claim)
+            assert claim.attempt == 1
+            assert ledger.commit("job-1", 0, claim.nonce, "key", RENDER) is CommitResult.OK
+
+
+def test_a_full_server_is_not_ready(tmp_path: Path) -> None:
+    with redis_server(tmp_path, fsync="no") as running, open_ledger(running.url) as ledger:
+        assert not ledger.ready()
+        start(ledger)
+        assert ledger.ready()
+        with Redis.from_url(running.url) as redis:
+            redis.config_set("maxmemory", "100kb")
+        with pytest.raises(StoreError, match="maxmemory"):
+            ledger.ready()
+
+
+def test_a_server_tells_how_it_keeps_things(tmp_path: Path) -> None:
+    with redis_server(tmp_path) as running, open_ledger(running.url) as ledger, Redis.from_url(running.url) as redis:
+        assert (ledger.keeping(), ledger.keeping().evicts, ledger.keeping().warning) == (
+            ("noeviction", True),
+            False,
+            "",
+        )
+        redis.config_set("maxmemory-policy", "allkeys-lru")
+        redis.config_set("appendonly", "no")
+        assert ledger.keeping().evicts
+        assert "append-only" in ledger.keeping().warning

@@ -137,3 +137,19 @@ def test_a_folder_that_is_a_file_is_out_of_reach(tmp_path: Path) -> None:
         with pytest.raises(StoreError) as caught:
             call()
         assert not isinstance(caught.value, NotFound)
+
+
+def test_under_a_prefix_nothing_else_is_seen_or_touched(s3_settings: Settings) -> None:
+    ours, all_of_it = S3Store(s3_settings.model_copy(update={"s3_prefix": "art/drawings/"})), S3Store(s3_settings)
+    all_of_it.put("jobs/a/job.json", b"theirs")
+    ours.put("jobs/a/job.json", b"ours")
+    assert (ours.get("jobs/a/job.json"), ours.exists("jobs/b/job.json")) == (b"ours", False)
+    assert ours.list("") == ["jobs/a/job.json"]
+    assert [item.key for item in ours.items("jobs/")] == ["jobs/a/job.json"]
+    assert all_of_it.list("") == ["art/drawings/jobs/a/job.json", "jobs/a/job.json"]
+    ours.delete("jobs/a/job.json")
+    assert all_of_it.list("") == ["jobs/a/job.json"]
+    with pytest.raises(NotFound):
+        ours.get("jobs/a/job.json")
+    for store in (ours, all_of_it):
+        store.close()

@@ -36,11 +36,11 @@ from director.types import (
 )
 from infra.servers import free_port
 from tasks.app import make_app, open_archive, send_hint
+from tasks.entries import new_entry
 from tasks.jobs import Job, JobStatus, job_id
 from tasks.ledger.ledger import Ledger, connect
 from tasks.ledger.types import Entry
 from tasks.settings import PREFIX, Settings
-from tasks.steps import new_entry
 from tasks.store import Archive, FolderStore, Images
 from tasks.summary import Cost, GoalSummary
 from tests.perf import instant

@@ -33,10 +33,10 @@ from director.types import (
     Verdict,
     Verified,
 )
+from tasks.entries import status_of
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.types import Claim, CommitResult, Hint, Next
 from tasks.settings import Settings, load_settings
-from tasks.steps import status_of
 from tasks.store import Archive, FolderStore, Images
 from tasks.summary import NO_COST, Cost, GoalSummary
 from tests.support.ledgers import in_process

@@ -5,10 +5,10 @@ import uuid
 from collections.abc import Callable, Iterable
 
 from director.types import Brief, LoopSettings
+from tasks.entries import new_entry
 from tasks.jobs import TERMINAL, Job
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.types import Hint, Record
-from tasks.steps import new_entry
 from tasks.store import Archive
 
 

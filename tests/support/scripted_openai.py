@@ -1,7 +1,9 @@
 """A small OpenAI-compatible server that plays a script, for replies that a real model can't be made to give."""
 
+import hashlib
 import json
 import math
+import re
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -60,6 +62,7 @@ class ScriptedServer:
     models: tuple[str, ...] = ("scripted",)
     requests: list[Request] = field(default_factory=list[Request])
     url: str = ""
+    closed: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def answer(self, request: Request) -> Scripted:
@@ -70,7 +73,7 @@ class ScriptedServer:
 
 
 @contextmanager
-def scripted(*answers: Answer, models: tuple[str, ...] = ("scripted",)) -> Generator[ScriptedServer]:
+def scripted(*answers: Answer, models: tuple[str, ...] = ("scripted",), port: int = 0) -> Generator[ScriptedServer]:
     """The server, running."""
     script = ScriptedServer(list(answers), models)
 
@@ -89,6 +92,9 @@ def scripted(*answers: Answer, models: tuple[str, ...] = ("scripted",)) -> Gener
 
         def send(self, answer: Scripted) -> None:
             time.sleep(answer.wait)
+            if script.closed:  # connections that are kept open end with the server
+                self.close_connection = True
+                return
             try:
                 self.send_response(answer.status)
                 self.send_header("content-type", "application/json")
@@ -103,16 +109,54 @@ def scripted(*answers: Answer, models: tuple[str, ...] = ("scripted",)) -> Gener
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     script.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
         yield script
     finally:
+        script.closed = True
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def plays_all_seats(request: Request) -> Scripted:
+    """What a planner, a judge and a verifier without an opinion say: one goal, which every picture meets."""
+    schema = request["response_format"]["json_schema"]["schema"]
+    names = schema["properties"]
+    if "goals" in names:
+        goal = {"clauses": [1], "type": "add_object", "scope": "local", "region": None, "count": None, "parents": []}
+        return fills({"goals": [{**goal, "conflicts": [], "must_have": False, "feasibility": 80}]})
+    if "instruction" in names:
+        return fills({"instruction": "A red cup stands in the middle.", "region": None})
+    return fills({name: {"seen": "a red cup", "achieved": "yes", "confidence": 95} for name in names})
+
+
+def plays_with_opinions(request: Request) -> Scripted:
+    """As a planner, a judge and a verifier, always the same of the same request: a goal for each clause, some unmet."""
+    schema = request["response_format"]["json_schema"]["schema"]
+    names, text = schema["properties"], question(request)
+    if "goals" in names:
+        clauses = re.findall(r"^([0-9]+)\. .*\n(?: +string ([0-9]+):)?", text, re.MULTILINE)
+        return fills({"goals": [_goal(int(clause), int(string) if string else None) for clause, string in clauses]})
+    if "instruction" in names:
+        wanted = re.findall(r"^g[0-9]+ · \w+: (.*)$", text.split(">>>")[0], re.MULTILINE)
+        return fills({"instruction": ". ".join(wanted), "region": None})
+    digest = hashlib.sha256(json.dumps(request["messages"]).encode()).digest()
+    if "best" in names:
+        scores = [digest[n] % 101 for n in range(names["scores"]["minItems"])]
+        return fills({"best": scores.index(max(scores)) + 1, "scores": scores, "why": "it pleases more"})
+    unmet = {name for n, name in enumerate(names) if digest[n % 32] < 100}
+    said = {True: {"seen": "nothing", "achieved": "no"}, False: {"seen": "what was asked for", "achieved": "yes"}}
+    return fills({name: {**said[name in unmet], "confidence": 95} for name in names})
+
+
+def _goal(clause: int, string: int | None) -> dict[str, object]:
+    kind, scope = ("text", "text") if string else ("add_object", "local")
+    about = {"clauses": [clause], "type": kind, "string": string, "scope": scope, "region": None}
+    return {**about, "count": None, "parents": [], "conflicts": [], "must_have": False, "feasibility": 80}
 
 
 def question(request: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """What a worker depends on, examined one by one."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,9 +11,14 @@ from redis.exceptions import RedisError
 
 from director.errors import DirectorError
 from tasks.ledger.ledger import Ledger, connect
+from tasks.ledger.types import Keeping
+from tasks.reconcile import entry_of
 from tasks.settings import Settings
-from tasks.store import S3Store
+from tasks.store import Archive, Corrupt, S3Store
+from tasks.store.archive import job_key
 from worker.studio import editor_models, open_studio
+
+_MOST_READ = 200  # live jobs that the ledger lacks
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,9 @@ def examine(settings: Settings) -> list[Check]:
         "broker": _broker,
         "ledger": _ledger,
         "bucket": _bucket,
+        "records": _records,
         "workers": _workers,
+        "held": _held,
     }
     return [checked(name, partial(examination, settings)) for name, examination in examinations.items()]
 
@@ -64,9 +71,46 @@ def _ledger(settings: Settings) -> str:
             raise DirectorError(
                 "it has no epoch", "start `visiondirector-worker reconcile`, which builds it from storage"
             )
-        depths = ledger.depths()
+        depths, keeping, broken = ledger.depths(), ledger.keeping(), ledger.broken()
+    refuse_eviction(keeping)
+    if broken:
+        raise DirectorError(
+            f"the records of {len(broken)} jobs could not be read and were set aside: {', '.join(broken[:5])}",
+            "the reconciler enters them again from storage; what it can't read there stands in its log",
+        )
+    warning = f"; {keeping.warning}" if keeping.warning else ""
     waiting, leased = sum(d.waiting for d in depths), sum(d.leased for d in depths)
-    return f"epoch {epoch[:8]}, {waiting} steps waiting, {leased} running"
+    return f"epoch {epoch[:8]}, {waiting} steps waiting, {leased} running{warning}"
+
+
+def refuse_eviction(keeping: Keeping) -> None:
+    """Raises DirectorError when the ledger's server may drop jobs to make room."""
+    if keeping.evicts:
+        raise DirectorError(
+            f"its maxmemory-policy is {keeping.policy}: when its memory is full it drops jobs",
+            "set maxmemory-policy noeviction on the Redis of VISIONDIRECTOR_LEDGER_URL",
+        )
+
+
+def _records(settings: Settings) -> str:
+    """What storage holds of live jobs, as far as the ledger lacks them: what can't be read is why."""
+    store = S3Store(settings)
+    with Ledger(connect(settings.ledger_url), settings.limits) as ledger, closing(store):
+        archive = Archive(store)
+        live = archive.live()
+        found = [unreadable(archive, job) for job in sorted(set(live) - ledger.known(live).keys())[:_MOST_READ]]
+        if bad := [why for why in found if why]:
+            raise DirectorError("; ".join(bad), "bring the objects back, or delete live/<job> to give the job up")
+    return f"{len(live)} live jobs can be read"
+
+
+def unreadable(archive: Archive, job: str) -> str:
+    """Why a job can't be restored from storage; "" when it can."""
+    try:
+        found = entry_of(archive, job)
+    except Corrupt as broken:
+        return str(broken)
+    return "" if found else f"there is no {job_key(job)}"
 
 
 def _bucket(settings: Settings) -> str:
@@ -83,3 +127,14 @@ def _workers(settings: Settings) -> str:
     if missing := [queue for queue in queues if queue not in served]:
         raise DirectorError(f"nobody serves {', '.join(missing)}", "start a worker with those seats")
     return f"{len({worker for workers in served.values() for worker in workers})} workers serve {len(served)} queues"
+
+
+def _held(settings: Settings) -> str:
+    with Ledger(connect(settings.ledger_url), settings.limits) as ledger:
+        holds, sick = ledger.holds(), [one for one in ledger.sick_workers() if one.quarantined_ms]
+    found = [f"{hold.queue} is held, {hold.waiting} jobs wait: {hold.why}" for hold in holds]
+    found += [f"{one.worker} is quarantined: {one.why}" for one in sick]
+    if found:
+        fixes = [hold.fix for hold in holds if hold.fix] or ["`visiondirector holds` says since when"]
+        raise DirectorError("; ".join(found), "; ".join(dict.fromkeys(fixes)))
+    return "no queue is held, no worker quarantined"

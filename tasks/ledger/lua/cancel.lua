@@ -2,7 +2,7 @@
 if wiped() then return 'wiped' end
 local id = arg[1]
 local status, queue, lease = fields(id, 'status', 'queue', 'lease_ms')
-if status ~= 'queued' and status ~= 'running' then return {} end
+if (status ~= 'queued' and status ~= 'running') or broken(id) then return {} end
 set(id, 'cancel', 1)
 if status == 'running' then
   if tonumber(lease) > now then return {} end

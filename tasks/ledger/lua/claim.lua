@@ -1,8 +1,8 @@
--- arg: id, step, holder, nonce. Gives {'claim', kind, snapshot, created, cancel, attempt, died} or the name of a refusal.
+-- arg: id, step, worker, nonce. Gives {'claim', kind, snapshot, created, cancel, attempt, died, now} or the name of a refusal.
 if wiped() then return 'wiped' end
-local id, n, holder, nonce = unpack(arg)
+local id, n, worker, nonce = unpack(arg)
 local status, step, lease, owned_by, not_before = fields(id, 'status', 'step', 'lease_ms', 'nonce', 'not_before_ms')
-if not status then return 'UNKNOWN' end
+if not status or broken(id) then return 'UNKNOWN' end
 if status ~= 'queued' and status ~= 'running' then return 'ENDED' end
 if step ~= n then return 'STALE' end
 if status == 'running' and owned_by ~= nonce then
@@ -13,9 +13,21 @@ elseif tonumber(not_before) > now then
   return 'EARLY'
 end
 if owned_by ~= nonce then -- otherwise the answer to this very call was lost
+  local queue = fields(id, 'queue')
+  if queue ~= CONTROL then
+    if not may_work(worker) then
+      leave(id)
+      wait(id, queue, 0) -- others are told soon
+      return 'RESTING'
+    end
+    if is_closed(queue) then return 'HELD' end
+    begin_probe(queue, id, nonce)
+  end
   leave(id)
-  redis.call('ZADD', prefix .. 'leased:' .. fields(id, 'queue'), now + lease_ttl, id)
-  set(id, 'status', 'running', 'nonce', nonce, 'holder', holder, 'lease_ms', now + lease_ttl)
+  redis.call('ZADD', prefix .. 'leased:' .. queue, now + lease_ttl, id)
+  set(id, 'status', 'running', 'nonce', nonce, 'holder', worker, 'lease_ms', now + lease_ttl)
   redis.call('HINCRBY', job_key(id), 'attempts', 1)
 end
-return {'claim', fields(id, 'kind', 'snapshot', 'created_ms', 'cancel', 'attempts', 'died')}
+local told = {'claim', fields(id, 'kind', 'snapshot', 'created_ms', 'cancel', 'attempts', 'died')}
+told[#told + 1] = string.format('%.0f', now)
+return told

@@ -1,8 +1,9 @@
 -- arg: id, step, nonce, snapshot, next queue ('' when ended), next kind, status, stop, acknowledge_cancel,
--- summary, cost
+-- summary, cost, performed (1: by a seat)
 if wiped() then return 'wiped' end
-local id, n, nonce, snapshot, queue, kind, status, stop, acknowledged, summary, cost = unpack(arg)
-local step, owned_by, cancel, last_step, last_nonce = fields(id, 'step', 'nonce', 'cancel', 'last_step', 'last_nonce')
+local id, n, nonce, snapshot, queue, kind, status, stop, acknowledged, summary, cost, performed = unpack(arg)
+local step, owned_by, cancel, last_step, last_nonce, served_on, worker =
+  fields(id, 'step', 'nonce', 'cancel', 'last_step', 'last_nonce', 'queue', 'holder')
 if not step or nonce == '' then return 'REFUSED' end
 if last_step == n and last_nonce == nonce then return 'OK' end -- applied, and the answer was lost
 if step ~= n or owned_by ~= nonce then
@@ -11,6 +12,7 @@ if step ~= n or owned_by ~= nonce then
 end
 if cancel == '1' and acknowledged ~= '1' then return 'CANCEL' end
 leave(id)
+if performed == '1' then succeeded(served_on, worker) end
 reset_counters(id)
 charge(id, nonce, cost, false)
 set(id, 'step', n + 1, 'snapshot', snapshot, 'kind', kind, 'error', '', 'last_step', n, 'last_nonce', nonce,
@@ -20,6 +22,7 @@ if queue == '' then
   deactivate(id)
   set(id, 'queue', '', 'status', status, 'stop', stop, 'nonce', '', 'holder', '', 'lease_ms', 0, 'ended_ms', now)
 else
+  enter(id)
   wait(id, queue, now)
 end
 return 'OK'

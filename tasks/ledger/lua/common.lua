@@ -1,9 +1,10 @@
 -- Read before every other script. KEYS[1] is the prefix of all keys (the scripts build the rest, so
 -- this ledger is for one Redis server, not for a Redis Cluster).
 -- ARGV[1] ms added to the server's clock (0 outside tests), [2] lease ttl in ms, [3] seat attempts
--- and [4] lease deaths allowed; a script's own arguments follow in `arg`.
+-- and [4] lease deaths allowed; [5] to [9] are of holds.lua; a script's own arguments follow in `arg`.
 --
--- <prefix>job:<id>              hash: everything known of a job; `letter` is its dead letter, `facts` its summary (JSON)
+-- <prefix>job:<id>              hash: everything known of a job; `letter` is its dead letter, `facts` its summary (JSON),
+--                               `entered_ms` when it came to its step, `held_mark` see holds.lua
 -- <prefix>waiting:<queue>       zset: jobs that may be claimed, by the time of their hint (0: never sent)
 -- <prefix>delayed:<queue>       zset: jobs that failed, by the time of their next attempt
 -- <prefix>leased:<queue>        zset: jobs being worked on, by the end of their lease
@@ -16,13 +17,25 @@
 -- <prefix>dead                  set: FAILED jobs that may be requeued
 -- <prefix>tallies               hash: "lease_deaths|<queue>" and "dead_letters|<queue>", how often so far
 -- <prefix>serving               zset: "<queue>|<worker>" by when the announcement ends
+-- <prefix>broken                hash: jobs whose record could not be used, by when it was set aside
+-- <prefix>broken:<id>           hash: such a record, for a while
+-- <prefix>server                string: the server's replication id when all jobs were last known to be right
+-- <prefix>ready                 string, for a while: written to see whether the server takes writes
+-- <prefix>successes             hash: queue, and how many steps were done on it
+-- <prefix>holds                 set: queues that are held, as what they need is away or broken
+-- <prefix>hold:<queue>          hash: since_ms, actor, boundary, why, fix, resource; pause_ms and next_ms of the probes, tries,
+--                               job (failed last), probe and probe_job (nonce and job of the last probe), told_ms (its hint)
+-- <prefix>sick                  set: workers with a hash
+-- <prefix>worker:<name>         hash: failures in a row, jobs (the first two), why, mark:<queue> (successes when they began);
+--                               pause_ms and rest_until_ms; quarantined_ms, canary_ms (when the next is due), canaries,
+--                               manual. Lapses a day after the worker was last seen, unless manual
 -- <prefix>epoch                 string: absent means wiped
 -- <prefix>rebuild               hash: holder of the rebuild lock, and until when
 local prefix = KEYS[1]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(ARGV[1])
 local lease_ttl, seat_cap, death_cap = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local arg = {unpack(ARGV, 5)}
+local arg = {unpack(ARGV, 10)}
 local CONTROL = 'control'
 
 local function wiped()
@@ -47,12 +60,54 @@ local function set(id, ...)
   redis.call('HSET', job_key(id), ...)
 end
 
+-- Take a job out of everything that names it; its record stays.
+local function take_out(id)
+  local owner = fields(id, 'owner')
+  for _, queue in ipairs(redis.call('SMEMBERS', prefix .. 'queues')) do
+    for _, set_name in ipairs({'waiting:', 'delayed:', 'leased:'}) do
+      redis.call('ZREM', prefix .. set_name .. queue, id)
+    end
+  end
+  redis.call('ZREM', prefix .. 'created', id)
+  redis.call('ZREM', prefix .. 'ended', id)
+  redis.call('SREM', prefix .. 'unfiled', id)
+  redis.call('SREM', prefix .. 'dead', id)
+  if owner then
+    redis.call('ZREM', prefix .. 'owner:' .. owner, id)
+    redis.call('ZREM', prefix .. 'active:' .. owner, id)
+  end
+end
+
+-- The record can't be used. Storage knows the job: the reconciler enters it again.
+local function set_aside(id)
+  take_out(id)
+  if redis.call('EXISTS', job_key(id)) == 1 then
+    redis.call('RENAME', job_key(id), prefix .. 'broken:' .. id)
+    redis.call('EXPIRE', prefix .. 'broken:' .. id, 30 * 86400)
+  end
+  redis.call('HSET', prefix .. 'broken', id, now)
+end
+
+-- True for a job whose record is gone (evicted) or lacks what the scripts need; then it is set aside.
+local function broken(id)
+  local words = redis.call('HMGET', job_key(id), 'status', 'queue', 'kind', 'owner', 'nonce', 'holder', 'title')
+  local numbers = redis.call('HMGET', job_key(id), 'step', 'lease_ms', 'not_before_ms', 'created_ms', 'priority')
+  local sound = true
+  for _, word in ipairs(words) do sound = sound and word end
+  for _, number in ipairs(numbers) do sound = sound and number and tonumber(number) end
+  if not sound then set_aside(id) end
+  return not sound
+end
+
 -- A record as a flat list; a job whose lease ran out counts as queued.
 local function view(id)
   local flat = redis.call('HGETALL', job_key(id))
   local status, lease = fields(id, 'status', 'lease_ms')
-  if status == 'running' and tonumber(lease) <= now then
+  if status == 'running' and (tonumber(lease) or 0) <= now then
     for _, word in ipairs({'status', 'queued', 'holder', ''}) do flat[#flat + 1] = word end
+  end
+  if #flat > 0 then
+    flat[#flat + 1], flat[#flat + 2] = 'job', id
   end
   return flat
 end
@@ -68,6 +123,11 @@ local function leave(id)
   for _, set_name in ipairs({'waiting:', 'delayed:', 'leased:'}) do
     redis.call('ZREM', prefix .. set_name .. queue, id)
   end
+end
+
+-- The job has come to a step: nobody failed at it yet.
+local function enter(id)
+  set(id, 'entered_ms', now, 'held_mark', '')
 end
 
 -- Queue the job's step, free of any lease. `hinted` 0: nobody was told yet.
@@ -124,7 +184,7 @@ end
 -- The lease of a running job ran out.
 local function lease_died(id)
   local queue, holder, nonce, cancel = fields(id, 'queue', 'holder', 'nonce', 'cancel')
-  local message = string.gsub(cjson.encode('the worker on ' .. holder .. ' went silent'), '\\/', '/')
+  local message = string.gsub(cjson.encode('the worker ' .. holder .. ' went silent'), '\\/', '/')
   leave(id)
   tally('lease_deaths', queue)
   set(id, 'error', '{"boundary":"lease","message":' .. message .. ',"fix":""}')

@@ -1,11 +1,18 @@
--- arg: mode ('create' or 'restore'), rebuild holder, id, owner, title, created_ms, priority, step, snapshot,
--- queue ('' when ended), kind, status, stop, cancel, error, dead_letter, labels, summary, cost, ended_ms.
--- Gives created, present, wiped, removing or unlocked.
-local mode, holder, id, owner, title, created, priority, step, snapshot, queue, kind, status, stop, cancel, why,
-  dead_letter, labels, summary, cost, ended = unpack(arg)
+-- arg: mode, its condition, id, owner, title, created_ms, priority, step, snapshot,
+-- queue ('' when ended), kind, status, stop, cancel, error, dead_letter, labels, summary, cost, ended_ms, rewound.
+-- Modes: create; restore: by the holder of the rebuild lock; behind: in place of a record that nobody holds a lease of
+-- and that stands at the given step. Gives created, present, wiped, removing, unlocked or busy.
+local mode, condition, id, owner, title, created, priority, step, snapshot, queue, kind, status, stop, cancel, why,
+  dead_letter, labels, summary, cost, ended, rewound = unpack(arg)
 if mode == 'create' then
   if wiped() then return 'wiped' end
-elseif not wiped() or rebuilder() ~= holder then
+elseif mode == 'behind' then
+  if wiped() then return 'wiped' end
+  local standing, at, lease = fields(id, 'status', 'step', 'lease_ms')
+  if at ~= condition or (standing == 'running' and tonumber(lease) > now) then return 'busy' end
+  take_out(id)
+  redis.call('DEL', job_key(id))
+elseif not wiped() or rebuilder() ~= condition then
   return 'unlocked'
 end
 if redis.call('EXISTS', job_key(id)) == 1 then return 'present' end
@@ -13,7 +20,7 @@ if redis.call('EXISTS', prefix .. 'removing:' .. id) == 1 then return 'removing'
 set(id, 'job', id, 'owner', owner, 'title', title, 'created_ms', created, 'priority', priority, 'step', step,
   'snapshot', snapshot, 'queue', queue, 'kind', kind, 'status', status, 'stop', stop, 'cancel', cancel, 'error', why,
   'letter', dead_letter, 'labels', labels, 'facts', summary, 'ended_ms', 0, 'not_before_ms', 0, 'hinted_ms', 0,
-  'nonce', '', 'holder', '', 'lease_ms', 0, 'last_step', '', 'last_nonce', '', 'charged', '')
+  'nonce', '', 'holder', '', 'lease_ms', 0, 'last_step', '', 'last_nonce', '', 'charged', '', 'rewound', rewound)
 reset_counters(id)
 charge(id, 'restored', cost, false)
 redis.call('ZADD', prefix .. 'created', created, id)
@@ -21,6 +28,7 @@ redis.call('ZADD', prefix .. 'owner:' .. owner, created, id)
 if status == 'queued' then
   if cancel == '1' then queue = CONTROL end
   activate(id)
+  enter(id)
   wait(id, queue, mode == 'create' and now or 0)
 else
   if ended == '0' then ended = now end

@@ -35,7 +35,9 @@ for i = 1, #rows, 2 do
   local id, created = rows[i], rows[i + 1]
   if behind(created, id) then
     looked = looked + 1
-    if wanted(id) then found[#found + 1] = view(id) end
+    if broken(id) then
+      redis.call('ZREM', index, id)
+    elseif wanted(id) then found[#found + 1] = view(id) end
     if (#found > limit or looked == look) and i + 2 <= #rows then
       found[1] = {created, id}
     end

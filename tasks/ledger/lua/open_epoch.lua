@@ -1,5 +1,6 @@
--- arg: holder, name of the new epoch. 1 when it is open.
+-- arg: holder, name of the new epoch, the server's replication id. 1 when it is open.
 if not wiped() or rebuilder() ~= arg[1] then return 0 end
 redis.call('SET', prefix .. 'epoch', arg[2])
+redis.call('SET', prefix .. 'server', arg[3])
 redis.call('DEL', prefix .. 'rebuild')
 return 1

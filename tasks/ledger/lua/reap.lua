@@ -4,8 +4,10 @@ local records = {}
 for _, queue in ipairs(redis.call('SMEMBERS', prefix .. 'queues')) do
   local dead = redis.call('ZRANGEBYSCORE', prefix .. 'leased:' .. queue, '-inf', now, 'LIMIT', 0, arg[1])
   for _, id in ipairs(dead) do
-    lease_died(id)
-    records[#records + 1] = view(id)
+    if not broken(id) then
+      lease_died(id)
+      records[#records + 1] = view(id)
+    end
   end
 end
 return records

@@ -1,6 +1,7 @@
 -- arg: id, ttl_ms. 0 when the job is active; otherwise it is dropped, and can't be created for a while.
 if wiped() then return 'wiped' end
 local id, ttl = unpack(arg)
+if redis.call('EXISTS', job_key(id)) == 1 then broken(id) end
 local status, owner = fields(id, 'status', 'owner')
 if status == 'queued' or status == 'running' then return 0 end
 if status then
@@ -11,5 +12,6 @@ if status then
   redis.call('SREM', prefix .. 'dead', id)
   redis.call('DEL', job_key(id))
 end
+redis.call('HDEL', prefix .. 'broken', id)
 redis.call('SET', prefix .. 'removing:' .. id, now + ttl, 'PX', ttl)
 return 1

@@ -475,3 +475,24 @@ def test_a_picture_that_can_not_be_made_again(
     code, _, service = cli(line)
     assert (code, service.asked) == (USAGE, [])
     assert message in capsys.readouterr().err
+
+
+def test_operators_see_what_is_held_and_who_is_sick(cli: Cli) -> None:
+    hold = {
+        "queue": "planner", "actor": "outage", "why": "refused", "fix": "start it",
+        "since": 0, "tries": 3, "waiting": 9,
+    }  # fmt: skip
+    sick = {"worker": "e@g", "why": "CUDA error", "failures": 3, "quarantined": 60}
+    code, output, _ = cli("holds", httpx.Response(200, json={"held": [hold], "sick": [sick]}))
+    assert code == SATISFIED
+    assert output.splitlines() == [
+        "held        planner: refused since 1970-01-01 00:00 UTC; start it",
+        "            9 jobs wait, 3 tries failed, actor outage",
+        "sick        e@g: quarantined since 1970-01-01 00:01 UTC, 3 in a row: CUDA error",
+    ]
+    _, output, service = cli("quarantine e@g --why fan", httpx.Response(200, json={"workers": {"a": [], "b": []}}))
+    assert output.split() == ["well", "nothing", "is", "held,", "and", "none", "of", "2", "workers", "is", "sick"]
+    assert service.asked[0].url.path == "/v1/machines/e@g/quarantine"
+    _, output, service = cli("restore e@g --json", httpx.Response(200, json={}))
+    assert json.loads(output) == {"workers": {}, "held": [], "sick": []}
+    assert cli("restore e@g", problem(403, "no"))[0] == USAGE

@@ -7,10 +7,12 @@ import pytest
 from api.app import Backends
 from api.events import EventId, EventStreams, Reader
 from api.service import Service
-from director.errors import StoreError
-from director.types import StopReason
-from tasks.ledger.types import Claim
-from tasks.steps import new_entry
+from director.errors import Actor, StoreError
+from director.types import Event, StopReason
+from tasks.entries import new_entry
+from tasks.ledger.types import Claim, Next
+from tasks.store import Archive, FolderStore
+from tasks.summary import NO_GOALS
 from tests.support.api import ALICE, House, browse, decided, opening, planned, rendered, sse, stopped
 
 PICTURE = "ab" * 32
@@ -130,6 +132,40 @@ def test_a_step_that_was_redone_with_the_same_outcome_is_not_told_again(house: H
     assert [event["event"] for event in sse(b"".join(reader.poll()).decode())] == ["stopped", "end"]
 
 
+def test_a_hole_behind_the_newest_snapshot_keeps_no_event_back(house: House, alice: httpx.Client) -> None:
+    id = submit(alice)
+    house.commit(id, *opening())
+    lost = house.commit(id, planned(), rendered(PICTURE))
+    house.commit(id, decided(PICTURE), stopped())
+    (house.folder / lost).unlink()
+    house.archive = Archive(FolderStore(house.folder))
+    told = [event["event"] for event in sse(b"".join(Reader(streams(house), "alice", id, None).poll()).decode())]
+    assert told[-5:] == ["planned", "rendered", "decided", "stopped", "end"]
+    assert len(told) == 7
+
+
+@pytest.mark.parametrize("step", [0, 1])
+def test_a_job_that_went_back_tells_nothing_twice(house: House, alice: httpx.Client, step: int) -> None:
+    id = submit(alice)
+    reader = Reader(streams(house), "alice", id, None)
+    told: list[bytes] = []
+    steps: tuple[tuple[Event, ...], ...] = (opening(), (planned(), rendered(PICTURE), decided(PICTURE)), (stopped(),))
+    keys = [""]
+    for events in steps[:2]:
+        keys.append(house.commit(id, *events))
+        told += reader.poll()
+    claim = house.ledger.claim(id, 2, "worker-1")
+    assert isinstance(claim, Claim)
+    render = Next(queue="editor.flux-krea", kind="render")
+    house.ledger.rewind(id, 2, claim.nonce, step, keys[step], render, NO_GOALS, "{}")
+    assert reader.poll() == []
+    for events in steps[step:]:
+        house.commit(id, *events)
+        told += reader.poll()
+    names = [event["event"] for event in sse(b"".join(told).decode())]
+    assert names == ["extracted", "gated", "planned", "rendered", "decided", "stopped", "end"]
+
+
 def test_a_reader_ahead_of_a_rebuilt_chain_goes_on_from_its_end(house: House, alice: httpx.Client) -> None:
     id = submit(alice)
     house.commit(id, *opening())
@@ -145,7 +181,9 @@ def test_a_dead_letter_ends_the_stream_and_a_requeue_goes_on_behind_it(house: Ho
     for _ in range(3):
         claim = house.ledger.claim(id, 1, "w1")
         assert isinstance(claim, Claim)
-        house.ledger.fail(id, 1, claim.nonce, '{"boundary":"editor","message":"out of memory","fix":""}', True, 0)
+        house.ledger.fail(
+            id, 1, claim.nonce, '{"boundary":"editor","message":"out of memory","fix":""}', Actor.SEAT, "host-1", 0, 0
+        )
     events = sse(alice.get(f"/v1/jobs/{id}/events").text)
     assert [event["event"] for event in events] == ["extracted", "gated", "end"]
     assert json.loads(events[-1]["data"])["error"]["message"] == "out of memory"
@@ -160,7 +198,9 @@ def test_a_job_that_fails_before_any_snapshot_ends_without_an_id(house: House, a
     for _ in range(3):
         claim = house.ledger.claim(id, 0, "w1")
         assert isinstance(claim, Claim)
-        house.ledger.fail(id, 0, claim.nonce, '{"boundary":"planner","message":"no","fix":""}', True, 0)
+        house.ledger.fail(
+            id, 0, claim.nonce, '{"boundary":"planner","message":"no","fix":""}', Actor.SEAT, "host-1", 0, 0
+        )
     [end] = sse(alice.get(f"/v1/jobs/{id}/events").text)
     assert (end["event"], "id" in end) == ("end", False)
 

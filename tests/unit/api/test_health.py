@@ -3,6 +3,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from director.errors import StoreError
+from tasks.store import Archive, FolderStore
 from tests.support.api import House, browse
 
 
@@ -22,6 +24,16 @@ def test_ready_when_everything_answers(stranger: httpx.Client) -> None:
     response = stranger.get("/readyz")
     assert response.status_code == 200
     assert response.json() == {"status": "ok", "ledger": "ok", "storage": "ok", "broker": "ok"}
+
+
+def test_not_ready_when_storage_takes_no_writes(house: House) -> None:
+    class Full(FolderStore):
+        def put(self, key: str, data: bytes) -> None:
+            raise StoreError("no space left on device")
+
+    house.archive = Archive(Full(house.folder))
+    with browse(house.app()) as client:
+        assert client.get("/readyz").json()["storage"] == "does not answer"
 
 
 def test_not_ready_names_what_does_not_answer(house: House, stranger: httpx.Client) -> None:

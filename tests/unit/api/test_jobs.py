@@ -6,7 +6,7 @@ from director.types import Outcome, StopReason
 from tasks.jobs import JobStatus
 from tasks.ledger.types import CONTROL, Claim
 from tasks.steps import error_json
-from tasks.store import image_hash
+from tasks.store import Archive, FolderStore, image_hash
 from tasks.store.png_metadata import read_png_metadata
 from tests.support.api import (
     ALICE,
@@ -57,7 +57,9 @@ def test_doing_says_what_a_job_does_or_waits_for(house: House, alice: httpx.Clie
     claim = house.ledger.claim(id, 0, "w1")
     assert isinstance(claim, Claim)
     assert doing() == "reading the brief"
-    house.ledger.fail(id, 0, claim.nonce, '{"boundary":"planner","message":"no JSON","fix":"retry"}', True, 60_000)
+    house.ledger.fail(
+        id, 0, claim.nonce, '{"boundary":"planner","message":"no JSON","fix":"retry"}', Actor.SEAT, "host-1", 0, 60_000
+    )
     assert doing() == "reading the brief: waiting to try again"
 
 
@@ -97,7 +99,16 @@ def test_errors_show_while_they_matter(house: House, alice: httpx.Client) -> Non
     for attempt in range(3):
         claim = house.ledger.claim(id, 0, "w1")
         assert isinstance(claim, Claim), attempt
-        house.ledger.fail(id, 0, claim.nonce, '{"boundary":"planner","message":"no JSON","fix":"ask again"}', True, 0)
+        house.ledger.fail(
+            id,
+            0,
+            claim.nonce,
+            '{"boundary":"planner","message":"no JSON","fix":"ask again"}',
+            Actor.SEAT,
+            "host-1",
+            0,
+            0,
+        )
     envelope = alice.get(f"/v1/jobs/{id}").json()
     assert envelope["status"] == "failed"
     assert envelope["error"] == {
@@ -110,7 +121,7 @@ def test_an_error_says_who_has_to_act_in_the_envelope_and_in_the_report(house: H
     claim = house.ledger.claim(id, 0, "w1")
     assert isinstance(claim, Claim)
     failed = PlannerError("401", "mend the key", actor=Actor.OPERATOR, resource="http://vlm/v1 (m)")
-    house.ledger.fail(id, 0, claim.nonce, error_json(failed), False, 0)
+    house.ledger.fail(id, 0, claim.nonce, error_json(failed), Actor.OPERATOR, "w1")
     error = {"boundary": "planner", "message": "401", "fix": "mend the key", "actor": "operator"}
     assert alice.get(f"/v1/jobs/{id}").json()["error"] == error | {"resource": "http://vlm/v1 (m)"}
     assert RULES[Actor.OPERATOR].then in alice.get(f"/v1/jobs/{id}/report").text
@@ -242,8 +253,84 @@ def test_an_unknown_path_is_a_problem_too(alice: httpx.Client, path: str) -> Non
     assert alice.delete("/v1/jobs").status_code == 405
 
 
-def test_lost_bytes_are_a_fault_not_an_outage(house: House, alice: httpx.Client) -> None:
+@pytest.mark.parametrize("path", ["image", "report", "report?standalone=true"])
+@pytest.mark.parametrize("data", [None, b"", b"another"])
+def test_a_picture_that_is_lost_or_damaged_is_named(
+    house: House, alice: httpx.Client, path: str, data: bytes | None
+) -> None:
+    id, picture = submit(alice), "ab" * 32
+    house.commit(id, *opening(), planned(), rendered(picture), decided(picture))
+    if data is not None:
+        (house.folder / "images").mkdir()
+        (house.folder / "images" / f"{picture}.png").write_bytes(data)
+    response = alice.get(f"/v1/jobs/{id}/{path}")
+    if data is None and path != "image":
+        assert response.status_code == 200  # the page shows where it was
+        return
+    assert (response.status_code, response.json()["title"]) == (410, "Something that was stored is lost")
+    assert f"images/{picture}.png" in response.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["trajectory", "image", "report"])
+@pytest.mark.parametrize("data", [None, b"5"])
+def test_a_lost_snapshot_is_named(house: House, alice: httpx.Client, path: str, data: bytes | None) -> None:
     id = submit(alice)
-    house.commit(id, *opening(), planned(), rendered("ab" * 32), decided("ab" * 32))
-    response = alice.get(f"/v1/jobs/{id}/image")
-    assert (response.status_code, response.json()["title"]) == (500, "Something that was stored is missing")
+    key = house.commit(id, *opening())
+    lose(house, key, data)
+    with browse(house.app(), **ALICE) as another:
+        response = another.get(f"/v1/jobs/{id}/{path}")
+    assert (response.status_code, response.json()["type"]) == (410, "urn:visiondirector:problem:lost")
+    assert key in response.json()["detail"]
+
+
+def lose(house: House, key: str, data: bytes | None) -> None:
+    place = house.folder / key
+    place.unlink() if data is None else place.write_bytes(data)
+    house.archive = Archive(FolderStore(house.folder))  # as another process has it
+
+
+@pytest.mark.parametrize("data", [None, b"5"])
+@pytest.mark.parametrize("steps", [0, 1])
+def test_a_job_without_its_job_json_can_be_seen_cancelled_and_deleted(
+    house: House, data: bytes | None, steps: int
+) -> None:
+    with browse(house.app(), **ALICE) as alice:
+        id = submit(alice)
+        if steps:
+            house.commit(id, *opening())
+    lose(house, f"jobs/{id}/job.json", data)
+    with browse(house.app(), **ALICE) as alice:
+        assert len(alice.get("/v1/jobs").json()["jobs"]) == 1
+        assert alice.get(f"/v1/jobs/{id}").status_code == (200 if steps else 410)
+        assert alice.post(f"/v1/jobs/{id}/cancel").status_code == (202 if steps else 410)
+        assert alice.get("/v1/jobs").json()["jobs"][0]["doing"] == "waiting: no worker is up"
+        record = house.ledger.get(id)
+        assert record and record.cancel
+        make_end(house, id)
+        assert alice.delete(f"/v1/jobs/{id}").status_code == 204
+        assert alice.get("/v1/jobs").json()["jobs"] == []
+
+
+def make_end(house: House, id: str) -> None:
+    record = house.ledger.get(id)
+    assert record
+    claim = house.ledger.claim(id, record.step, "w")
+    assert isinstance(claim, Claim)
+    house.ledger.commit(id, claim.n, claim.nonce, "", None, JobStatus.CANCELLED, "cancelled", True)
+
+
+@pytest.mark.parametrize("data", [b"5", b"", b'{"seconds": 1}', b'{"n": "x"}'])
+def test_a_bad_attempt_record_is_left_out_and_said(house: House, alice: httpx.Client, data: bytes) -> None:
+    id = submit(alice)
+    house.commit(id, *opening())
+    record = {"n": 0, "nonce": "aa", "kind": "extract", "attempt": 1, "started": 1.0, "seconds": 2.0, "committed": True}
+    house.archive.save_attempt(id, 0, "aa", record)
+    house.archive.save_attempt(id, 0, "bb", {})
+    (house.folder / f"jobs/{id}/attempts/0000-bb.json").write_bytes(data)
+    found = alice.get(f"/v1/jobs/{id}/attempts").json()
+    assert [attempt["nonce"] for attempt in found["attempts"]] == ["aa"]
+    assert found["unreadable"] == [f"jobs/{id}/attempts/0000-bb.json"]
+    assert found["cost"]["seconds"] == 2.0
+    page = alice.get(f"/v1/jobs/{id}/report")
+    assert page.status_code == 200
+    assert "Left out: 1 record of tries" in page.text or data == b'{"seconds": 1}'

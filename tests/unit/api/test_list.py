@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
+from director.errors import Actor
 from tasks.ledger.types import Claim
 from tasks.summary import Cost
 from tests.support.api import BOB, House, opening, planned, png, rendered, stopped
@@ -108,7 +109,9 @@ def test_the_cost_is_that_of_all_attempts(house: House, alice: httpx.Client) -> 
     id = submit(alice)
     claim = house.ledger.claim(id, 0, "w1")
     assert isinstance(claim, Claim)
-    house.ledger.fail(id, 0, claim.nonce, "{}", True, 0, Cost(ms=500, vlm_calls=2, prompt_tokens=9, attempts=1))
+    house.ledger.fail(
+        id, 0, claim.nonce, "{}", Actor.SEAT, "host-1", 0, 0, Cost(ms=500, vlm_calls=2, prompt_tokens=9, attempts=1)
+    )
     house.commit(id, *opening(), cost=COST)
     shown = alice.get(f"/v1/jobs/{id}").json()["cost"]
     assert shown == {

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from api.metrics import MOST_QUEUES, bounded
-from director.errors import StoreError
+from director.errors import Actor, StoreError
 from tasks.ledger.types import Claim, QueueDepth
 from tests.support.api import ALICE, House, browse, opening, stopped
 
@@ -72,7 +72,7 @@ def test_queues_move_as_a_job_does(house: House, operator: httpx.Client) -> None
     now = Scrape(operator)
     assert (now["queue_waiting", "planner"], now["queue_leased", "planner"], now["jobs", "running"]) == (0, 1, 1)
     for _ in range(3):
-        house.ledger.fail(job, 0, claim.nonce, "{}", True, 0)
+        house.ledger.fail(job, 0, claim.nonce, "{}", Actor.SEAT, "host-1", 0, 0)
         again = house.ledger.claim(job, 0, "host")
         claim = again if isinstance(again, Claim) else claim
     now = Scrape(operator)

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from director.errors import Actor
 from tasks.ledger.types import Claim
 from tests.support.api import ALICE, BOB, House, browse, decided, opening, planned, png, rendered, stopped
 
@@ -44,7 +45,7 @@ def die(house: House, id: str) -> None:
     for _ in range(3):
         claim = house.ledger.claim(id, 0, "w1")
         assert isinstance(claim, Claim)
-        house.ledger.fail(id, 0, claim.nonce, '{"boundary":"planner","message":"no JSON"}', True, 0)
+        house.ledger.fail(id, 0, claim.nonce, '{"boundary":"planner","message":"no JSON"}', Actor.SEAT, "host-1", 0, 0)
 
 
 def everything(id: str) -> list[tuple[str, str]]:

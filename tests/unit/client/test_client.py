@@ -19,9 +19,22 @@ from tests.support.scripted_studio import play, run
 def test_the_surface() -> None:
     assert sorted(package.__all__) == [
         "ApiError", "Attempt", "Attempts", "BadRequest", "BriefSent", "Client", "Conflict", "Cost", "Event",
-        "FieldError", "Goal", "GoalCount", "Job", "JobError", "NotFound", "Unauthorized", "Unavailable", "Unread",
-        "Uploaded", "Warned",
+        "FieldError", "Goal", "GoalCount", "HeldQueue", "Job", "JobError", "Machines", "NotFound", "SickWorker",
+        "Unauthorized", "Unavailable", "Unread", "Uploaded", "Warned",
     ]  # fmt: skip
+
+
+def test_operators_ask_for_machines_and_take_one_out() -> None:
+    answer = {"workers": {"a@b": ["planner"]}, "sick": [{"worker": "a@b", "quarantined": 5.0}], "new": 1}
+    service = scripted(*[httpx.Response(200, json=answer)] * 3)
+    with service.client() as client:
+        found = [client.machines(), client.quarantine("a@b/..", "fan"), client.restore("a@b")]
+    assert [one.sick[0].worker for one in found] == ["a@b"] * 3
+    assert [(request.method, request.url.raw_path.decode()) for request in service.asked] == [
+        ("GET", "/v1/machines"),
+        ("POST", "/v1/machines/a%40b%2F../quarantine?why=fan"),
+        ("POST", "/v1/machines/a%40b/restore"),
+    ]
 
 
 def test_submit_sends_a_brief_with_its_own_key() -> None:

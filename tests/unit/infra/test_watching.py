@@ -11,10 +11,12 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from api.metrics import LedgerCollector, RequestMetrics
+from director.errors import Actor
 from infra.servers import CHECKOUT
+from tasks.ledger.types import Claim
 from tasks.metrics import ReconcilerMeter, StepMeter, WorkerMemory
 from tasks.settings import MAX_STEP_S
-from tests.support.ledgers import in_process
+from tests.support.ledgers import entry, in_process
 
 PROMETHEUS = CHECKOUT / "infra" / "prometheus"
 DASHBOARD = CHECKOUT / "infra" / "grafana" / "dashboards" / "visiondirector.json"
@@ -30,6 +32,13 @@ def exported() -> dict[str, set[str]]:
     registry.register(WorkerMemory())
     ledger = in_process().ledger
     ledger.announce("thinker@host", ["planner"], 1_000_000)
+    ledger.quarantine("editor-0@host", "a fan is loud")
+    assert ledger.lock_rebuild("me", 60_000)
+    ledger.open_epoch("me")
+    ledger.create(entry())
+    claim = ledger.claim("job-1", 0, "thinker@host")
+    assert isinstance(claim, Claim)
+    ledger.fail("job-1", 0, claim.nonce, '{"resource": "http://vlm/v1"}', Actor.OUTAGE, "thinker@host")
     registry.register(LedgerCollector(ledger, {"ledger": lambda: True}))
     found: dict[str, set[str]] = {}
     for name, collector in [(n, c) for c, names in registry._collector_to_names.items() for n in names]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import pickle
 from pathlib import Path
 
 import pytest
@@ -139,7 +140,7 @@ class TestChain:
 
     def test_a_chain_stays_within_its_job(self, archive: Archive) -> None:
         key = recorded_jobs.run(archive, recorded_jobs.job("a"), 1)
-        with pytest.raises(Corrupt, match="holds step 0"):
+        with pytest.raises(Corrupt, match="another job's step"):
             archive.chain(recorded_jobs.job("b").id, recorded_jobs.save_step(archive, recorded_jobs.job("b"), 1, key))
 
 
@@ -179,12 +180,49 @@ class TestLatest:
         assert archive.latest(job.id) == whole
         assert Archive(store).latest(job.id) == whole
 
-    def test_a_later_step_with_a_broken_past_does_not_count(self, store: FolderStore, archive: Archive) -> None:
+    def test_the_newest_whole_one_is_enough(self, store: FolderStore, archive: Archive) -> None:
         job = recorded_jobs.job()
-        recorded_jobs.run(archive, job, 3)
+        newest = recorded_jobs.run(archive, job, 3)
         broken = f"jobs/{job.id}/steps/0001-{recorded_jobs.nonce(1)}.json"
         store.put(broken, store.get(broken)[:-5])
-        assert archive.latest(job.id) == f"jobs/{job.id}/steps/0000-{recorded_jobs.nonce(0)}.json"
+        assert archive.latest(job.id) == newest
+
+    def test_a_hole_behind_the_newest_is_told(
+        self, store: FolderStore, archive: Archive, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        job = recorded_jobs.job()
+        newest = recorded_jobs.run(archive, job, 4)
+        store.delete(f"jobs/{job.id}/steps/0001-{recorded_jobs.nonce(1)}.json")
+        assert archive.latest(job.id) == newest
+        assert "steps are missing behind" in caplog.text
+        assert archive.hole(job.id, 4) == [1]
+
+    def test_one_that_is_not_what_the_next_was_made_from_is_passed_over(
+        self, store: FolderStore, archive: Archive
+    ) -> None:
+        """A later try that does not fit still knows what it was made from."""
+        job = recorded_jobs.job()
+        newest = recorded_jobs.run(archive, job, 3)
+        before = f"jobs/{job.id}/steps/0001-{recorded_jobs.nonce(1)}.json"
+        store.put(before, store.get(before).replace(b"step 1", b"step 9"))
+        assert Archive(store).latest(job.id) == newest
+        first = f"jobs/{job.id}/steps/0000-{recorded_jobs.nonce(0)}.json"
+        assert Archive(store).latest(job.id, fits=lambda snapshot: snapshot.n < 2) == first
+
+    @pytest.mark.parametrize("attempt", ["0", "f"])
+    def test_what_a_rewind_made_void_never_counts(self, store: FolderStore, archive: Archive, attempt: str) -> None:
+        """Whatever the order of the nonces; nor does what a slow worker still makes from it."""
+        job = recorded_jobs.job()
+        first = recorded_jobs.run(archive, job, 1)
+        lost = [recorded_jobs.save_step(archive, job, 1, first)]
+        lost.append(recorded_jobs.save_step(archive, job, 2, lost[0]))
+        archive.save_control(job.id, "rewind", "aa", {"from": 3, "to": 1, "void": lost})
+        assert archive.latest(job.id) == first
+        recorded_jobs.save_step(archive, job, 3, lost[1])
+        assert archive.latest(job.id) == first
+        again = recorded_jobs.save_step(archive, job, 1, first, attempt)
+        assert archive.latest(job.id) == again
+        assert Archive(store).latest(job.id) == again
 
     def test_steps_are_sorted_as_numbers(self, archive: Archive) -> None:
         job = recorded_jobs.job()
@@ -211,3 +249,56 @@ def test_attempts_orders_and_blobs(store: FolderStore, archive: Archive) -> None
     assert archive.load_blob(sha256) == b"a prompt"
     assert store.exists(f"jobs/{job.id}/control/dead-aa.json")
     assert store.exists(f"blobs/{hashlib.sha256(b'a prompt').hexdigest()}")
+
+
+class TestBadRecords:
+    """One that can't be read is set aside and named; the others count."""
+
+    @pytest.mark.parametrize("data", [b"5", b"", b"{", b"null", b'["a"]'])
+    def test_of_an_order_the_name_is_enough(self, store: FolderStore, archive: Archive, data: bytes) -> None:
+        job = recorded_jobs.job()
+        archive.save_control(job.id, "dead", "aa", {"n": 0})
+        store.put(f"jobs/{job.id}/control/cancel-bb.json", data)
+        assert [(order.kind, order.nonce, order.record) for order in archive.controls(job.id)] == [
+            ("cancel", "bb", {}),
+            ("dead", "aa", {"n": 0}),
+        ]
+
+    @pytest.mark.parametrize("data", [b"5", b"", b"{", b'{"seconds":"x"}', b'{"counts":5}', b'{"started":["x"]}'])
+    def test_an_attempt_is_left_out_and_named(self, store: FolderStore, archive: Archive, data: bytes) -> None:
+        job = recorded_jobs.job()
+        archive.save_attempt(job.id, 1, "bb", {"seconds": 1.5})
+        bad = f"jobs/{job.id}/attempts/0000-aa.json"
+        store.put(bad, data)
+        assert archive.read_attempts(job.id, dict) == ([{"seconds": 1.5}], [bad])
+        assert archive.attempts(job.id) == [{"seconds": 1.5}]
+
+    def test_the_job_json_of_another_job_is_corrupt(self, store: FolderStore, archive: Archive) -> None:
+        a, b = recorded_jobs.job("a"), recorded_jobs.job("b")
+        archive.save_job(a)
+        store.put(f"jobs/{b.id}/job.json", store.get(f"jobs/{a.id}/job.json"))
+        with pytest.raises(Corrupt, match="is of job") as caught:
+            archive.find_job(b.id)
+        assert caught.value.key == f"jobs/{b.id}/job.json"
+
+
+def test_a_deleted_job_is_remembered_until_one_of_its_id_comes_again(archive: Archive) -> None:
+    job, again = recorded_jobs.job(), recorded_jobs.job(created=2_000)
+    archive.save_job(job)
+    assert not archive.was_deleted(job.id, 1_000_500)
+    archive.remove(job.id)
+    assert archive.deleted() == [job.id]
+    assert archive.was_deleted(job.id, 1_000_500)
+    archive.save_job(again)
+    assert not archive.was_deleted(again.id, 2_000_000)
+
+
+def test_errors_name_their_object_and_survive_pickling(store: FolderStore, archive: Archive) -> None:
+    with pytest.raises(NotFound) as missing:
+        archive.load_snapshot("jobs/a/steps/0000-aa.json")
+    store.put("jobs/a/steps/0000-aa.json", b"{}")
+    with pytest.raises(Corrupt) as corrupt:
+        archive.load_snapshot("jobs/a/steps/0000-aa.json")
+    for error in (missing.value, corrupt.value):
+        copy = pickle.loads(pickle.dumps(error))
+        assert (type(copy), str(copy), copy.key) == (type(error), str(error), "jobs/a/steps/0000-aa.json")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, PngImagePlugin
 
 from director.errors import BriefError, StoreError
-from tasks.store import FolderStore, Images, NotFound, clean_upload, image_hash
+from tasks.store import Damaged, FolderStore, Images, NotFound, clean_upload, image_hash
 from tests.support.icc import cmyk_profile, gray_profile, rgb_profile
 
 MAX_BYTES, MAX_PIXELS = 1_000_000, 100_000
@@ -299,3 +299,29 @@ class TestImages:
         assert images.get(third) == pngs[2]
         with pytest.raises(StoreError):
             images.get(first)
+
+    @pytest.mark.parametrize(
+        "data",
+        [b"", b"hello", encoded(picture("L")), encoded(picture())[:-60]],
+        ids=["empty", "text", "another", "cut"],
+    )
+    def test_what_is_not_the_picture_of_its_hash_is_damaged(self, tmp_path: Path, data: bytes) -> None:
+        store = FolderStore(tmp_path)
+        image = Images(store).put(encoded(picture()))
+        store.put(f"images/{image}.png", data)
+        with pytest.raises(Damaged, match=image) as caught:
+            Images(store).get(image)
+        assert caught.value.key == f"images/{image}.png"
+
+    def test_a_reader_that_was_cut_short_asks_again(self, tmp_path: Path) -> None:
+        class CutOnce(FolderStore):
+            cut = True
+
+            def get(self, key: str) -> bytes:
+                data, cut = super().get(key), self.cut
+                self.cut = False
+                return data[:40] if cut else data
+
+        png = encoded(picture())
+        image = Images(FolderStore(tmp_path)).put(png)
+        assert Images(CutOnce(tmp_path)).get(image) == png

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from director.errors import StoreError
+from director.errors import Actor, StoreError
 from director.types import Candidate, Rendered, StopReason, Trajectory
 from tasks.jobs import Job, JobStatus
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.types import Claim, Removing
 from tasks.reconcile import entry_of, requeue
-from tasks.retention import Sweeper, Swept
+from tasks.retention import NotOurs, Sweeper, Swept
 from tasks.store import Archive, FolderStore, Images
+from tasks.store.marker import MARKER, mark
 from tests.support import recorded_jobs
 from tests.support.api import png
 from tests.support.ledgers import PLAN, in_process
@@ -34,6 +35,7 @@ class Place:
         self.rig = in_process()
         self.ledger = self.rig.ledger
         self.rig.open()
+        assert mark(self.store)
 
     def sweeper(self, keep_days: float = 0, store: FolderStore | None = None) -> Sweeper:
         store = store or self.store
@@ -50,7 +52,7 @@ class Place:
                 os.utime(path, (then, then))
 
     def keys(self, prefix: str = "") -> list[str]:
-        return self.store.list(prefix)
+        return [key for key in self.store.list(prefix) if key != MARKER and not key.startswith("deleted/")]
 
     def enter(self, job: Job) -> None:
         entry = entry_of(self.archive, job.id)
@@ -326,7 +328,7 @@ def die(place: Place, job: Job) -> None:
     for _ in range(3):
         claim = place.ledger.claim(job.id, 2, "w")
         assert isinstance(claim, Claim)
-        place.ledger.fail(job.id, 2, claim.nonce, "{}", True, 0)
+        place.ledger.fail(job.id, 2, claim.nonce, "{}", Actor.SEAT, "host-1", 0, 0)
 
 
 def digests(place: Place, job: str) -> set[str]:
@@ -357,3 +359,61 @@ def test_a_hash_is_found_wherever_it_stands() -> None:
 
     digest = hashlib.sha256(b"").hexdigest()
     assert _HASH.findall(f'{{"a":"{digest}","b":["x{digest}"],"c":"{digest}0"}}'.encode()) == [digest.encode()] * 2
+
+
+class TestWhatIsNotOurs:
+    """In a bucket that others use too."""
+
+    FOREIGN = ("jobs/2024/report.pdf", "images/cat.png", "images/holidays/beach.jpg", "blobs/notes.txt")
+
+    def test_it_is_counted_and_left(self, place: Place) -> None:
+        for key in self.FOREIGN:
+            place.store.put(key, b"theirs")
+        place.images.put(png())
+        place.age(400)
+        swept = place.sweep(keep_days=30)
+        assert (swept.foreign, swept.images) == (len(self.FOREIGN), 1)
+        assert place.keys() == sorted(self.FOREIGN)
+
+    def test_without_our_marker_nothing_goes(self, place: Place) -> None:
+        place.store.delete(MARKER)
+        place.ended("old", place.images.put(png()))
+        place.age(400)
+        before = place.keys()
+        with pytest.raises(NotOurs, match="nothing was removed"):
+            place.sweep(keep_days=30)
+        assert place.keys() == before
+
+    @pytest.mark.parametrize("theirs", ["report.pdf", "jobs/2024/report.pdf", "backups/a"])
+    def test_no_marker_is_written_among_others_objects(self, tmp_path: Path, theirs: str) -> None:
+        store = FolderStore(tmp_path / "bucket")
+        store.put(theirs, b"theirs")
+        assert not mark(store)
+        assert store.list("") == [theirs]
+
+    def test_an_installation_from_before_gets_one(self, tmp_path: Path) -> None:
+        store = FolderStore(tmp_path / "bucket")
+        recorded_jobs.run(Archive(store), recorded_jobs.job(), 1)
+        assert mark(store)
+        assert mark(store)
+
+    def test_a_live_job_that_lost_its_job_json_stays(self, place: Place) -> None:
+        lost, deleted = recorded_jobs.job("lost"), recorded_jobs.job("deleted")
+        for job in (lost, deleted):
+            recorded_jobs.run(place.archive, job, 2)
+        place.store.delete(f"jobs/{lost.id}/job.json")
+        place.store.put(f"deleted/{deleted.id}", b"{}")
+        place.store.delete(f"jobs/{deleted.id}/job.json")
+        place.age(400)
+        swept = place.sweep(keep_days=30)
+        assert (list(swept.jobs), swept.without_job) == ([deleted.id], 1)
+        assert {key.split("/")[1] for key in place.keys("jobs/")} == {lost.id}
+
+    def test_notes_of_deleted_jobs_go_in_time(self, place: Place) -> None:
+        place.archive.remove(recorded_jobs.job().id)
+        place.age(89)
+        place.sweep()
+        assert place.archive.deleted()
+        place.age(91)
+        place.sweep()
+        assert place.archive.deleted() == []

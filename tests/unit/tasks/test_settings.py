@@ -136,3 +136,10 @@ class TestTokensFile:
         with pytest.raises(BadSettings, match="line 2") as caught:
             load_settings(tokens_file=path).grants()
         assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("prefix", ["drawings", "/drawings/", "a//b/", ".hidden/", "../", "a b/"])
+def test_a_prefix_of_keys_ends_with_a_slash_and_holds_words(prefix: str) -> None:
+    with pytest.raises(BadSettings, match="S3_PREFIX"):
+        load_settings(s3_prefix=prefix)
+    assert load_settings(s3_prefix="art/drawings.v2/").s3_prefix == "art/drawings.v2/"

@@ -2,24 +2,27 @@
 
 import json
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from director.errors import Actor, DirectorError, EditorError, StoreError
 from director.loop import direct
-from director.seats import Context, ExtractRequest, RenderRequest, Studio, VerifyRequest
+from director.seats import Context, ExtractRequest, PlanRequest, RenderRequest, Studio, VerifyRequest
 from director.state import State
-from director.types import Brief, Extracted, LoopSettings, Rendered, StopReason, Verified
+from director.types import Brief, Extracted, LoopSettings, Planned, Rendered, StopReason, Verified
+from tasks.canary import canary_fault
 from tasks.jobs import JobStatus
 from tasks.ledger.types import CONTROL
 from tasks.reconcile import entry_of
-from tasks.steps import StepEnd, error_json, run_step
+from tasks.settings import Settings
+from tasks.steps import StepEnd, backoff_ms, error_json, run_step
 from tasks.summary import Cost, GoalSummary
 from tests.support.contexts import PlainContext
 from tests.support.scripted_studio import ScriptedStudio, brief_of, goals_of, play
 from tests.support.step_rig import StepRig, make_step_rig
+from worker.sketch import sketch_studio
 
 ABC = goals_of("a", "b", "c")
 SCRIPT = [{"a": "met"}, {"b": "met", "c": "met"}]
@@ -390,3 +393,70 @@ def test_counts_and_kept_words_are_in_the_attempt_record(rig: StepRig):
     (verify,) = [a for a in found if a["kind"] == "verify"]
     assert verify["counts"] == {"prompt_tokens": 42}
     assert rig.archive.load_blob(verify["blobs"]["prompt"][0]) == b"is it red?"
+
+
+class Away(Exception):
+    """What a seat raises when its server is away: `director.errors.boundary` looks for these."""
+
+    actor = Actor.OUTAGE
+    resource = "http://vlm/v1"
+    retry_after_s = 20.0
+
+
+def test_a_server_that_is_away_holds_the_queue_and_says_when_to_come_back(tmp_path: Path):
+    rig = quick(tmp_path)
+    job = rig.submit(brief_of(ABC), ONE)
+    studio = broken(1, Away("refused")).studio()
+    run_step(rig.host(studio), job, 0)
+    with pytest.raises(EditorError):
+        retry(rig, job, studio)
+    [hold] = rig.ledger.holds()
+    assert (hold.queue, hold.actor, hold.resource) == ("editor.flux-krea", Actor.OUTAGE, "http://vlm/v1")
+    assert record(rig, job).seat_failures == 0
+    assert run_step(rig.host(studio), job, 1) is StepEnd.HELD
+    rig.ledger.clock_offset_ms += 20_001
+    assert run_step(rig.host(studio), job, 1) is StepEnd.COMMITTED
+    assert rig.ledger.holds() == []
+
+
+def test_a_worker_that_fails_beside_others_stands_back_before_its_message_is_gone(tmp_path: Path):
+    rig, told = make_step_rig(tmp_path, retry_base_s=0.000_001), list[str]()
+    for worker in ("sick@a", "well@b"):
+        rig.ledger.announce(worker, ["editor.flux-krea"], 10**7)
+    job = rig.submit(brief_of(ABC), ONE)
+    studio = broken(1).studio()
+    host = replace(rig.host(studio), worker="sick@a", stand_back=lambda: told.append("stand back"))
+    run_step(host, job, 0)
+    assert told == []
+    with pytest.raises(EditorError):
+        run_step(host, job, 1)
+    assert told == ["stand back"]
+    assert run_step(host, job, 1) is StepEnd.RESTING
+    assert told == ["stand back"] * 2
+    assert [hint.job for hint in rig.ledger.overdue("editor.flux-krea", 60_000, 9)] == [job]  # others are told at once
+    assert run_step(replace(host, worker="well@b"), job, 1) is StepEnd.COMMITTED
+
+
+def test_the_holder_is_the_worker_of_the_machine(rig: StepRig):
+    job = rig.submit(brief_of(ABC), ONE)
+    seen: list[str] = []
+
+    class Looking(ScriptedStudio):
+        def plan(self, request: PlanRequest, context: Context) -> Planned:
+            seen.append(record(rig, job).holder)
+            return super().plan(request, context)
+
+    run_step(replace(rig.host(Looking(script=iter(SCRIPT)).studio()), worker="thinker@a"), job, 0)
+    assert seen == ["thinker@a"]
+
+
+def test_a_step_with_many_tries_behind_it_waits_no_longer_than_the_cap():
+    assert backoff_ms(Settings(), 100_000) == 60_000
+
+
+def test_a_canary_draws_with_each_model_and_stores_nothing():
+    studio = broken(0)
+    assert canary_fault(studio.studio(), ["perfect", "other"]) == ""
+    assert [call.model for call in studio.calls if isinstance(call, RenderRequest)] == ["perfect", "other"]
+    assert canary_fault(broken(1).studio(), ["perfect"]) == "RuntimeError: no more memory"
+    assert canary_fault(sketch_studio(), ["flux-krea"]) == ""

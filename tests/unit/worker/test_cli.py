@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from director.state import State
 from director.types import Trajectory
+from infra.servers import redis_server
 from tasks.store import image_hash
 from tasks.store.png_metadata import read_png_metadata
 from tests.support.servers import nowhere
@@ -125,7 +127,8 @@ def test_doctor_says_what_is_missing(capsys: pytest.CaptureFixture[str], monkeyp
     assert main(["doctor"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[:2] for line in lines] == [
-        ["ok", "studio"], ["FAIL", "broker"], ["FAIL", "ledger"], ["FAIL", "bucket"], ["FAIL", "workers"],
+        ["ok", "studio"], ["FAIL", "broker"], ["FAIL", "ledger"], ["FAIL", "bucket"], ["FAIL", "records"],
+        ["FAIL", "workers"], ["FAIL", "held"],
     ]  # fmt: skip
 
 
@@ -134,3 +137,17 @@ def test_start_refuses_seats_it_does_not_know(capsys: pytest.CaptureFixture[str]
     assert "planner" in capsys.readouterr().err
     assert main(["start", "--seats", "editor", "--concurrency", "4"]) == 2
     assert "each GPU" in capsys.readouterr().err
+
+
+def test_start_refuses_a_redis_that_may_drop_jobs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    with redis_server(tmp_path, fsync="no") as running, Redis.from_url(running.url) as redis:
+        redis.config_set("maxmemory-policy", "allkeys-lru")
+        monkeypatch.setenv("VISIONDIRECTOR_LEDGER_URL", running.url)
+        assert main(["start", "--seats", "control"]) == 1
+        assert "allkeys-lru: when its memory is full it drops jobs" in capsys.readouterr().err
+        redis.set("vd:epoch", "a")
+        monkeypatch.setenv("VISIONDIRECTOR_BROKER_URL", running.url)
+        main(["doctor"])
+        assert "FAIL  ledger       its maxmemory-policy is allkeys-lru" in capsys.readouterr().out

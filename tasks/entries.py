@@ -1,0 +1,47 @@
+"""Where a job stands, from its trajectory: what the ledger is told of it."""
+
+from director.loop import begin, next_step
+from director.seats import RenderRequest, Request, Seat
+from director.types import Stopped, StopReason, Trajectory
+from tasks.jobs import Job, JobStatus
+from tasks.ledger.types import Entry, Next
+from tasks.summary import GoalSummary
+
+
+def queue_of(request: Request) -> str:
+    """The queue on which a request is served: its seat's, and for the editor its model's."""
+    return f"editor.{request.model}" if isinstance(request, RenderRequest) else request.seat.value
+
+
+def next_of(trajectory: Trajectory) -> Next | None:
+    """Where a trajectory's next step runs; None when it has stopped."""
+    request = next_step(trajectory)
+    return Next(queue=queue_of(request), kind=request.kind) if request else None
+
+
+def first_step(job: Job) -> Next:
+    """Where a job's step 0 runs."""
+    found = next_of(begin(job.brief, job.settings, job.seed))
+    return found or Next(queue=Seat.PLANNER.value, kind="extract")
+
+
+def new_entry(job: Job) -> Entry:
+    """What the ledger is told of a job that has not run yet."""
+    return Entry(
+        job=job.id,
+        owner=job.owner,
+        title=job.brief.name,
+        created_ms=int(job.created * 1000),
+        priority=job.priority,
+        labels=job.labels,
+        summary=GoalSummary.of(begin(job.brief, job.settings, job.seed)),
+        next=first_step(job),
+    )
+
+
+def status_of(stop: Stopped | None) -> JobStatus:
+    """The status of a job whose trajectory ended so (None: it goes on)."""
+    if stop is None:
+        return JobStatus.QUEUED
+    special = {StopReason.CANCELLED: JobStatus.CANCELLED, StopReason.FAILED: JobStatus.FAILED}
+    return special.get(stop.reason, JobStatus.DONE)
