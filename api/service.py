@@ -38,7 +38,7 @@ from director.loop import begin
 from director.reading import Unread, unread
 from director.seats import STEP_KINDS
 from director.state import State
-from director.types import Brief, Goal, StopReason, Trajectory
+from director.types import Goal, StopReason, Trajectory
 from tasks.entries import new_entry
 from tasks.jobs import Job, JobId, JobStatus
 from tasks.ledger.ledger import Ledger
@@ -150,24 +150,28 @@ class Service:
         return self.envelope(self.find(owner, id))
 
     def envelope(self, record: Record) -> Envelope:
-        try:
-            job = self.archive.load_job(record.job, record.created_ms)
-        except (NotFound, Corrupt):
-            if not record.snapshot:
-                raise
-            job = self.snapshot(record.snapshot).trajectory  # it holds the same
+        job = self._asked(record.job, record.created_ms, record.snapshot)
         brief = BriefOut(text=job.brief.text, title=job.brief.title, source=job.brief.source)
         queues = NO_QUEUES if record.ended else self.queues()
-        unread, told = self._read_of(job.brief, record.snapshot)
+        unread, told = self._read_of(record.job, record.created_ms, record.snapshot)
         waits = [] if record.ended else _unserved(job.settings.editor, queues.served)
         return Envelope(
             **dict(self.summary(record, queues)), brief=brief, settings=job.settings, seed=job.seed,
             unread=list(unread), warnings=[*told, *waits],
         )  # fmt: skip
 
-    def _find_read_of(self, brief: Brief, snapshot: str) -> tuple[Sequence[Unread], Sequence[Caution]]:
+    def _asked(self, id: str, created_ms: int, snapshot: str) -> Job | Trajectory:
+        """What was submitted: brief, settings, seed. Where job.json is lost, a snapshot holds the same."""
+        try:
+            return self.archive.load_job(id, created_ms)
+        except (NotFound, Corrupt):
+            if not snapshot:
+                raise
+            return self.snapshot(snapshot).trajectory
+
+    def _find_read_of(self, id: str, created_ms: int, snapshot: str) -> tuple[Sequence[Unread], Sequence[Caution]]:
         """What was not read of the brief, and what its sender is told; the first snapshot brings the goals."""
-        goals: tuple[Goal, ...] = ()
+        brief, goals = self._asked(id, created_ms, snapshot).brief, tuple[Goal, ...]()
         with suppress(StoreError, NotFound, Corrupt):  # a snapshot that is gone must not hide the job
             goals = State.of(self.snapshot(snapshot).trajectory).goals if snapshot else brief.goals
         return unread(brief, goals), cautions(brief, goals)
