@@ -14,7 +14,6 @@ from worker.sketch.layout import CLEAR, holds, middle
 from worker.sketch.lexicon import nouns
 from worker.sketch.read_text import read
 from worker.sketch.segment import Segments, Thing
-from worker.sketch.silhouette import Stamp, repeats, stamp
 
 
 class Finding(NamedTuple):
@@ -103,52 +102,23 @@ def _thing(segments: Segments, wanted: Drawable) -> Finding:
     if len(placed) < max(wanted.count, 1):
         there = found(segments, wanted.name, wanted.colours or (nouns()[wanted.name].colour,))
         tinted, placed = _as_asked(segments, wanted, there)
-    stamps = [_stamped(segments, t, wanted.name) for t in there]
-    if stamps and not any(one.whole for one in stamps) and wanted.verb == "add":
-        broken = all(one.broken for one in stamps)
-        return Finding(0.06 if broken else 0.5, f"something like {label}, but not whole")
     if there and not tinted:
         return Finding(0.05, f"{wanted.name.replace('_', ' ')} found, but not {' or '.join(wanted.colours)}")
-    whole = [t for t, one in zip(there, stamps, strict=True) if one.whole and t in placed]
-    return _counted(segments, wanted, there, whole, anywhere=bool(tinted))
-
-
-def _counted(segments: Segments, wanted: Drawable, there: list[Thing], placed: list[Thing], anywhere: bool) -> Finding:
-    """Whether there are as many as asked. `anywhere`: some are of the right colour, wherever they stand."""
-    number, label = len(placed), _label(wanted)
+    number = len(placed)
     if wanted.count == 0:
         return Finding(0.95 if number >= 2 else 0.06, f"found {number} {label}")
     if wanted.count == 1:
         best = max((t.like(wanted.name) for t in placed), default=0.0)
-        instead = f"found {label}, but not where or as large as asked" if anywhere else f"no {label} found"
+        instead = f"found {label}, but not where or as large as asked" if tinted else f"no {label} found"
         return Finding(_sure(best, LIKE - 0.06, 0.1) if placed else 0.05, f"found {label}" if placed else instead)
-    if number == wanted.count:
-        number += _unseen(segments, wanted.name, there)
     return Finding(0.95 if number == wanted.count else 0.05, f"found {number} of {wanted.count} {label}")
-
-
-def _unseen(segments: Segments, noun: str, there: list[Thing]) -> int:
-    """Things just like those that were found, which no segment shows: one that touches another, say."""
-    stamps = [_stamped(segments, t, noun) for t in there]
-    best = max(stamps, key=lambda one: one.share)
-    return repeats(segments, best, noun, [one.box for one in stamps])
 
 
 def _as_asked(segments: Segments, wanted: Drawable, there: list[Thing]) -> tuple[list[Thing], list[Thing]]:
     """Those of the right colour, and of them those in the right place and size."""
-    tinted = [t for t in there if not wanted.colours or _filled_as(segments, t, wanted)]
+    tinted = [t for t in there if not wanted.colours or any(tinted_as(t, c) for c in wanted.colours)]
     anchors = found(segments, wanted.anchor) if wanted.anchor and wanted.relation in _RELATED else []
     return tinted, [t for t in tinted if _is_placed(segments, wanted, t, anchors)]
-
-
-def _filled_as(segments: Segments, thing: Thing, wanted: Drawable) -> bool:
-    """Whether the fill of a thing, without its lines, passes for one of the colours."""
-    one = _stamped(segments, thing, wanted.name)
-    return any(close(one.fill, c) if one.whole else tinted_as(thing, c) for c in wanted.colours)
-
-
-def _stamped(segments: Segments, thing: Thing, noun: str) -> Stamp:
-    return stamp(segments, thing.box, noun)
 
 
 def _is_placed(segments: Segments, wanted: Drawable, thing: Thing, anchors: list[Thing]) -> bool:
