@@ -167,8 +167,11 @@ def test_control_tokens_in_the_material_are_only_text(bench: Bench):
 
 def test_a_brief_that_is_too_long_for_the_model_is_refused_once(bench: Bench):
     brief = Brief(text="A cup stands. " * 1400)
+    request = PlanRequest.model_validate(
+        {"brief": brief, "mode": "one-shot", "whole": True, "everything": True, "targets": goals_of("a")}
+    )
     with pytest.raises(PlannerError, match=r"400.*context length|longer than") as failure, boundary(PlannerError):
-        bench.seats().planner.extract(ExtractRequest(brief=brief), bench.context)
+        bench.seats().planner.plan(request, bench.context)
     assert failure.value.actor is Actor.USER
     assert bench.context.counts["vlm_calls"] == 1
 
