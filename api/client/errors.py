@@ -76,8 +76,9 @@ def from_response(response: httpx.Response) -> ApiError:
         document = _Document()
     message = document.title or f"HTTP {response.status_code}"
     if document.detail and not document.errors:
-        # The service's own detail speaks of headers.
-        detail = "set VISIONDIRECTOR_TOKEN" if response.status_code == 401 else document.detail
+        # A person at a command line sends no headers by hand.
+        of_headers = response.status_code == 401 and "Authorization" in document.detail
+        detail = "set VISIONDIRECTOR_TOKEN" if of_headers else document.detail
         message = f"{message}: {detail}"
     if response.status_code >= 500:
         error = Unavailable(message, response.status_code, document.errors)

@@ -22,6 +22,7 @@ from tasks.ledger.ledger import Ledger, connect
 from tasks.ledger.types import CONTROL
 from tasks.settings import Settings
 from tasks.store import Archive, Images, S3Store
+from tasks.store.marker import mark
 from tests.support.api import commit, decided, opening, planned, png, rendered, stopped, verified
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -309,6 +310,11 @@ def test_a_sweep_beside_the_running_service(served: Place) -> None:
 
     with served.client() as alice:
         id = alice.submit("A lamp and a chair", source=png()).id
+        unmarked = gc("--json")
+        assert (unmarked.returncode, unmarked.stdout) == (2, "")
+        assert "start the reconciler" in unmarked.stderr
+        with closing(S3Store(served.settings)) as store:
+            assert mark(store)  # as the reconciler does at its first start
         told = gc("--dry-run", "--keep-days", "1")
         assert (told.returncode, told.stdout) == (0, "would remove 0 jobs, 0 pictures, 0 blobs, 0.0 MB\n"), told.stderr
         assert gc("--json").returncode == 0
