@@ -27,7 +27,9 @@ def parser() -> argparse.ArgumentParser:
     _submit(commands.add_parser)
     _about_jobs(commands.add_parser)
     _machines(commands.add_parser)
-    made = commands.add_parser("bench", help="run the tasks of a benchmark as jobs, and grade the results")
+    made = commands.add_parser(
+        "bench", parents=[_common()], help="run the tasks of a benchmark as jobs, and grade the results"
+    )
     bench.add_arguments(made, _common())
     _local(commands.add_parser)
     return parser

@@ -83,7 +83,8 @@ class ServiceRunner:
         if job.status != "done":
             return Delivery(failed_run(work, f"{job.error.boundary}: {job.error.message}" if job.error else job.status))
         trajectory = Trajectory.model_validate(self.client.trajectory(job.id))
-        cost = self.client.attempts(job.id).cost
+        # From the ledger: the record of the last attempt may still be on its way to storage.
+        cost = job.cost or self.client.attempts(job.id).cost
         names = ("denoising_steps", "prompt_tokens", "completion_tokens")
         counts = {name: value for name in names if (value := getattr(cost, name))}
         return Delivery(run_of(work, trajectory, counts, cost.seconds), self._picture(job))

@@ -14,15 +14,21 @@ LONG = {"Prefer": "wait=60"}
 def test_a_wait_ends_with_the_job(house: House, alice: httpx.Client) -> None:
     id = alice.post("/v1/jobs", json={"brief": "A lamp"}).json()["id"]
     answers: list[httpx.Response] = []
+    ready = threading.Semaphore(0)
 
     def ask() -> None:
         with browse(house.app(), **ALICE) as client:
+            ready.release()
             answers.append(client.get(f"/v1/jobs/{id}", headers=LONG))
 
     waiting = [threading.Thread(target=ask) for _ in range(3)]
     for thread in waiting:
         thread.start()
+    for _ in waiting:
+        assert ready.acquire(timeout=30)
     house.commit(id, *opening())
+    # While this one waits its second, the others have long begun to.
+    assert alice.get(f"/v1/jobs/{id}", headers={"Prefer": "wait=1"}).json()["status"] == "queued"
     assert all(thread.is_alive() for thread in waiting)
     house.commit(id, stopped())
     for thread in waiting:
