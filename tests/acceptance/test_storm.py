@@ -10,7 +10,7 @@ from tests.acceptance.storm import KILLS, storm
 @pytest.mark.acceptance
 @pytest.mark.timeout(900)
 def test_nothing_is_lost_in_a_storm(tmp_path: Path):
-    report = storm(tmp_path, seed=1, jobs=16, long=False)
+    report = storm(tmp_path, seed=1, jobs=12, long=False)
     print("\n".join(report.table()))
     assert report.faults == []
     assert report.kills == KILLS
