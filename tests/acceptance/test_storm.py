@@ -15,3 +15,12 @@ def test_nothing_is_lost_in_a_storm(tmp_path: Path):
     assert report.faults == []
     assert report.kills == KILLS
     assert report.rewinds >= 3
+
+
+@pytest.mark.acceptance
+@pytest.mark.storm_long
+@pytest.mark.timeout(1800)
+def test_nothing_is_lost_in_a_long_storm(tmp_path: Path):
+    report = storm(tmp_path, seed=2, jobs=20, long=True)
+    print("\n".join(report.table()))
+    assert report.faults == []
