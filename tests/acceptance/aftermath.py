@@ -164,11 +164,9 @@ def until_ended(ledger: Ledger, ids: Sequence[str], end: float, report: Report) 
 
 
 def _ended_before(job: str) -> Record:
-    blank = dict.fromkeys(Record.model_fields, "")
-    numbers = dict.fromkeys(
-        ("created_ms", "priority", "step", "seat_failures", "lease_deaths", "not_before_ms", "hinted_ms"), 0
-    )
-    return Record.model_validate({**blank, **numbers, "job": job, "status": JobStatus.DONE, "cancel": False})
+    required = {name: field.annotation for name, field in Record.model_fields.items() if field.is_required()}
+    blank = {name: "" if kind is str else 0 for name, kind in required.items()}
+    return Record.model_validate({**blank, "job": job, "status": JobStatus.DONE, "cancel": False})
 
 
 def examine(
