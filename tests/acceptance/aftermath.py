@@ -11,11 +11,12 @@ from enum import StrEnum
 import httpx
 
 from api.client import Client
+from director.errors import StoreError
 from director.state import State
 from infra.stack import Stack
 from tasks.jobs import TERMINAL, JobStatus
 from tasks.ledger.ledger import Ledger
-from tasks.ledger.types import Record, Wiped
+from tasks.ledger.types import Record
 from tasks.store import Archive, Images, NotFound
 from tasks.store.archive import job_key
 
@@ -147,7 +148,7 @@ def until_ended(ledger: Ledger, ids: Sequence[str], end: float, report: Report) 
     for job in ids:
         record: Record | None = None
         while time.monotonic() < end:
-            with suppress(Wiped):
+            with suppress(StoreError):  # wiped, or slow to answer under all this
                 record = ledger.get(job)
                 # A job that ended before the wipe is in storage only.
                 if record is None or record.status in TERMINAL:

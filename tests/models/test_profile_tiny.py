@@ -101,7 +101,7 @@ def test_the_doctor_finds_all_that_runs(stack: Stack, profile: Path):
     checks = json.loads(done.stdout)
     assert [check for check in checks if not check["ok"]] == []
     assert {"profile", "queues", "endpoints", "memory", "sglang", "libraries", "port", "server", "clock", "studio",
-            "broker", "ledger", "bucket", "workers"} == {check["name"] for check in checks}  # fmt: skip
+            "broker", "held", "records", "ledger", "bucket", "workers"} == {check["name"] for check in checks}  # fmt: skip
 
 
 def until_rendering(client: Client, job: str) -> None:
