@@ -100,8 +100,10 @@ def test_the_doctor_finds_all_that_runs(stack: Stack, profile: Path):
     assert done.stdout, done.stderr
     checks = json.loads(done.stdout)
     assert [check for check in checks if not check["ok"]] == []
-    assert {"profile", "queues", "endpoints", "memory", "sglang", "libraries", "port", "server", "clock", "studio",
-            "broker", "held", "records", "ledger", "bucket", "workers"} == {check["name"] for check in checks}  # fmt: skip
+    assert {check["name"] for check in checks} == {
+        "profile", "queues", "endpoints", "memory", "sglang", "libraries", "port", "server", "clock", "studio",
+        "broker", "ledger", "records", "bucket", "workers", "held",
+    }  # fmt: skip
 
 
 def until_rendering(client: Client, job: str) -> None:
