@@ -1,6 +1,5 @@
 """What a command works with: the service and its output."""
 
-import argparse
 import json
 import re
 import time
@@ -88,6 +87,3 @@ class Console:
             raise BriefError(f"there is no job {named!r}", hint, "ID")
         ids = ", ".join(job.id[: _SHORTEST + 5] for job in matching[:3])
         raise BriefError(f"{len(matching)} jobs have the id or title {named!r}", f"give one of their ids: {ids}", "ID")
-
-
-Command = Callable[[argparse.Namespace, Console], int]
