@@ -8,7 +8,8 @@ import pytest
 
 from api import client as package
 from api.client import ApiError, BadRequest, Client, Conflict, NotFound, Unauthorized, Unavailable
-from api.client.client import LONGEST_PAUSE, LOST, RETRIES, STREAM_RETRIES
+from api.client.client import LOST, STREAM_RETRIES
+from api.client.connection import LONGEST_PAUSE, RETRIES
 from api.client.goals import goals_of
 from director.state import State
 from director.types import AcceptRule, LoopSettings
