@@ -94,6 +94,18 @@ class Client(BatchCalls):
         Those of any such `status` that have every such `label`. Times are datetimes with a time zone,
         or seconds since the epoch.
         """
+        for found in self.job_pages(status, label, created_after, created_before, page):
+            yield from found.jobs
+
+    def job_pages(
+        self,
+        status: str | Sequence[str] = (),
+        label: str | Sequence[str] = (),
+        created_after: float | datetime | None = None,
+        created_before: float | datetime | None = None,
+        page: int = 100,
+    ) -> Iterator[JobPage]:
+        """The same page by page, for those who stop early and want to know whether there is more."""
         asked: dict[str, Any] = {
             "status": status or None,
             "label": label or None,
@@ -104,7 +116,7 @@ class Client(BatchCalls):
         params = {name: value for name, value in asked.items() if value is not None}
         while True:
             found = JobPage.model_validate_json(self._send("GET", "/v1/jobs", params=params).content)
-            yield from found.jobs
+            yield found
             if not found.next:
                 return
             params["cursor"] = found.next

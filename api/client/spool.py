@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 CHUNK = 65_536
+BOM = b"\xef\xbb\xbf"
 
 
 class Spool:
@@ -36,11 +37,15 @@ class Spool:
             yield chunk
 
     def chain(self, size: int) -> str:
-        """The chain hash of the lines in the first `size` bytes, as the service computes it."""
+        """The hash of the lines in the first `size` bytes as the service chains them: each with the hash before it.
+
+        Empty lines, white space at the ends of lines and a byte order mark do not count.
+        """
         self._file.seek(0)
         link = b""
         while size > 0 and (line := self._file.readline(size)):
-            link = hashlib.sha256(link + line).digest()
+            if data := (line.removeprefix(BOM) if self._file.tell() == len(line) else line).strip():
+                link = hashlib.sha256(link + data).digest()
             size -= len(line)
         return link.hex()
 
@@ -48,4 +53,4 @@ class Spool:
 def _as_line(line: bytes | Mapping[str, Any]) -> bytes:
     if isinstance(line, bytes):
         return line if line.endswith(b"\n") else line + b"\n"
-    return json.dumps(dict(line), ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return json.dumps(dict(line), separators=(",", ":")).encode() + b"\n"
