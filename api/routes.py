@@ -20,8 +20,8 @@ from api.schemas import Attempts, Envelope, JobFilter, JobList, Uploaded
 from api.service import Service
 from api.waiting import JobWaiter, preference_applied, preferred_wait
 from tasks.jobs import ACTIVE
+from tasks.png_metadata import with_metadata
 from tasks.store import Thumbnails
-from tasks.store.png_metadata import with_metadata
 from tasks.tokens import Scope
 
 MAX_JSON_BYTES = 1_000_000

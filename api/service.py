@@ -43,9 +43,9 @@ from tasks.entries import new_entry
 from tasks.jobs import Job, JobId, JobStatus
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.types import CONTROL, Cursor, Hint, Hold, Query, Record, Wiped
+from tasks.png_metadata import metadata_text
 from tasks.reconcile import entry_of, requeue
 from tasks.store import Archive, Corrupt, Images, NotFound, clean_upload
-from tasks.store.png_metadata import metadata_text
 from tasks.summary import Cost as Counted
 
 MAX_KEY = 200

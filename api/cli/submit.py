@@ -18,6 +18,7 @@ from director import intake
 from director.errors import BriefError
 from director.transcript import Line, plain
 from tasks.files import read_named
+from tasks.png_metadata import read_png_metadata
 
 MAX_FILE = 200_000_000
 MAX_TITLE = 120
@@ -101,8 +102,6 @@ def _read_metadata(args: argparse.Namespace) -> JobRequest:
         raise BriefError(
             "brief, goals and strategy come from the picture", "leave them out, or leave --from out", "--from"
         )
-    from tasks.store.png_metadata import read_png_metadata  # Pillow is only needed here
-
     png = read_named(Path(args.again), "--from", MAX_FILE)
     try:
         found = read_png_metadata(png)

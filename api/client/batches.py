@@ -137,13 +137,13 @@ class BatchCalls(Connection):
     # --- the upload -------------------------------------------------------------------------------
 
     def _upload(self, spool: Spool, key: str, on_pause: Callable[[str], None] | None) -> Batch:
-        tries, best = self._tries(), -1
+        tries, offset, lost = self._tries(), self._received(key, spool), False
+        tries.reset(UPLOAD_RETRIES)
         while True:
             try:
-                offset = self._received(key, spool)
-                if offset > best:  # it gets on: the pauses begin anew
-                    tries.reset(UPLOAD_RETRIES)
-                    best = offset
+                if lost and (now := self._received(key, spool)) > offset:
+                    offset = now
+                    tries.reset(UPLOAD_RETRIES)  # it gets on: the pauses begin anew
                 return self._send_from(offset, spool, key)
             except (httpx.TransportError, Unavailable, TooMany, Conflict) as error:
                 if isinstance(error, Conflict) and error.retry_after is None:
@@ -151,6 +151,7 @@ class BatchCalls(Connection):
                 if on_pause:
                     on_pause(str(error) or type(error).__name__)
                 tries.failed(error)
+                lost = True
 
     def _received(self, key: str, spool: Spool) -> int:
         """How many bytes the service has of these very lines."""
