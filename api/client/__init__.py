@@ -7,7 +7,7 @@ with Client("http://127.0.0.1:8100") as director:
     goals = director.goals(job.id)
 """
 
-from .batch_models import Batch, BatchItem, BatchResult, Drawing, ItemCounts
+from .batch_models import Batch, BatchItem, BatchResult, BatchWarning, Drawing, ItemCounts
 from .client import Client
 from .errors import ApiError, BadRequest, Conflict, FieldError, NotFound, TooMany, Unauthorized, Unavailable
 from .models import (
@@ -36,6 +36,7 @@ __all__ = [
     "Batch",
     "BatchItem",
     "BatchResult",
+    "BatchWarning",
     "BriefSent",
     "Client",
     "Conflict",

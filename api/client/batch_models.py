@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import BaseModel, ConfigDict, Field
 
-from .models import Cost, GoalCount
+from .models import Cost, GoalCount, Warned
 
 
 class ItemCounts(BaseModel):
@@ -33,6 +31,13 @@ class Drawing(BaseModel):
     goals: GoalCount = GoalCount()
 
 
+class BatchWarning(Warned):
+    """What is likely not meant, in how many lines, and in which first."""
+
+    count: int = 1
+    lines: tuple[int, ...] = ()
+
+
 class Batch(BaseModel):
     """Many briefs under one id. `status` is open, paused, cancelled or ended.
 
@@ -54,7 +59,7 @@ class Batch(BaseModel):
     ended_at: float | None = Field(default=None, alias="ended")
     max_in_flight: int | None = None
     drawing: tuple[Drawing, ...] = ()
-    warnings: tuple[dict[str, Any], ...] = ()
+    warnings: tuple[BatchWarning, ...] = ()
     links: dict[str, str] = {}
     repeated: bool = Field(default=False, exclude=True)
 
@@ -114,8 +119,8 @@ class BatchResult(BaseModel):
     renders: int = 0
     image: str | None = None
     error: str = ""
-    created: float = 0.0
-    ended: float = 0.0
+    created: float | None = None
+    ended: float | None = None
 
 
 class Received(BaseModel):

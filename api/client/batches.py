@@ -141,9 +141,10 @@ class BatchCalls(Connection):
         tries.reset(UPLOAD_RETRIES)
         while True:
             try:
-                if lost and (now := self._received(key, spool)) > offset:
-                    offset = now
-                    tries.reset(UPLOAD_RETRIES)  # it gets on: the pauses begin anew
+                if lost:
+                    before, offset = offset, self._received(key, spool)
+                    if offset > before:
+                        tries.reset(UPLOAD_RETRIES)  # it gets on: the pauses begin anew
                 return self._send_from(offset, spool, key)
             except (httpx.TransportError, Unavailable, TooMany, Conflict) as error:
                 if isinstance(error, Conflict) and error.retry_after is None:

@@ -1,8 +1,8 @@
 """The command `visiondirector`, as the wheel brings it: a program beside the library, which imports nothing of it.
 
 `infra/client_wheel.py` puts the program's modules into the folder `program`. They keep the names that they have in a
-checkout, so the folder is a place to import from in this process only: `api` and `director` are no names for everybody's
-site-packages.
+checkout, so the folder is a place to import from in this process only: `api` and `director` are no names for what all
+programs of an environment share.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ DEFAULT_URL = "http://127.0.0.1:8100"
 URL_NAME, TOKEN_NAME = "VISIONDIRECTOR_URL", "VISIONDIRECTOR_TOKEN"
 RETRIES = 5
 LONGEST_PAUSE = 8.0
-AGAIN = frozenset({0, 503, 429, 409})
+AGAIN = frozenset({0, 408, 409, 429, 503})
 """Status of what may be asked again, 0 for no answer. Callers try 409 and 429 again only where that can help."""
 
 

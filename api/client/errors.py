@@ -6,7 +6,7 @@ ApiError
 ├── NotFound       no such job, or no picture yet
 ├── Conflict       the job, or the idempotency key, is in a state that forbids it
 ├── TooMany        as much is under way as this token may have; `retry_after` says when to ask again
-└── Unavailable    no answer, or 5xx; for the bounded retries that were made
+└── Unavailable    no answer, 408 or 5xx; for the bounded retries that were made
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class FieldError(BaseModel):
     message: str
     fix: str = ""
     line: int | None = None
-    custom_id: str = ""
+    custom_id: str | None = None
 
     def __str__(self) -> str:
         where = f"line {self.line}: " if self.line is not None else ""
@@ -92,7 +92,8 @@ def from_response(response: httpx.Response) -> ApiError:
         message = f"{message}: {detail}"
     status = response.status_code
     kinds = {401: Unauthorized, 403: Unauthorized, 404: NotFound, 409: Conflict, 429: TooMany}
-    kind = Unavailable if status >= 500 else kinds.get(status, BadRequest)
+    # 408: the service heard nothing for a while, and keeps what came.
+    kind = Unavailable if status >= 500 or status == 408 else kinds.get(status, BadRequest)
     error = kind(message, status, document.errors)
     asked = response.headers.get("Retry-After", "")
     error.retry_after = float(asked) if asked.isdigit() else None

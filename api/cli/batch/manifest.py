@@ -9,13 +9,17 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from api.cli.batch.entries import MAX_LINE, Complaint, Entry, Place, checked_picture, entry
 from director import intake
 from director.errors import BriefError
 from tasks.files import read_named
+
+if TYPE_CHECKING:
+    from _csv import Reader as Rows
 
 Found = Iterator[Entry | Complaint]
 BRIEFS = (".txt", ".md", ".json")
@@ -134,25 +138,24 @@ class Manifest:
     def _csv(self, path: Path, file: BinaryIO) -> Found:
         csv.field_size_limit(MAX_LINE)
         # A byte that is no UTF-8 becomes a surrogate, so that the row which has it can be named.
-        text = io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline="")
-        first = text.readline(MAX_LINE)
-        rows = csv.reader(_chained(first, text), delimiter=_delimiter(path, first), strict=True)
+        with io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline="") as text:
+            first = text.readline(MAX_LINE)
+            rows = csv.reader(chain([first], text), delimiter=_delimiter(path, first), strict=True)
+            yield from self._rows(path, _numbered(path, rows))
+
+    def _rows(self, path: Path, rows: Iterator[tuple[Place, list[str]] | Complaint]) -> Found:
         head: list[str] | None = None
-        line = 1
-        try:
-            for row in rows:
-                place, line = Place(str(path), line), rows.line_num + 1
-                if not any(cell.strip() for cell in row):
-                    continue
-                if head is None:
-                    head = [name.strip() for name in row]
-                    if problem := _broken_text(place, head) or _head_problem(place, head):
-                        yield problem
-                        return
-                else:
-                    yield self._of_row(place, path, head, row)
-        except csv.Error as error:
-            yield Complaint(Place(str(path), line), f"the row can't be read: {error}", "look at its quotation marks")
+        for found in rows:
+            if isinstance(found, Complaint):
+                yield found
+            elif head is None:
+                place, cells = found
+                head = [name.strip() for name in cells]
+                if problem := _broken_text(place, head) or _head_problem(place, head):
+                    yield problem
+                    return
+            else:
+                yield self._of_row(found[0], path, head, found[1])
         if head is None:
             yield Complaint(Place(str(path)), "it is empty", "write a first row with the names of the columns")
 
@@ -194,9 +197,16 @@ def _json_object(place: Place, line: bytes) -> dict[str, Any] | Complaint:
     return cast(dict[str, Any], read)
 
 
-def _chained(first: str, rest: Iterator[str]) -> Iterator[str]:
-    yield first
-    yield from rest
+def _numbered(path: Path, rows: "Rows") -> Iterator[tuple[Place, list[str]] | Complaint]:
+    """The rows that are not empty, each with the line where it begins; then what ends a broken table."""
+    line = 1
+    try:
+        for row in rows:
+            place, line = Place(str(path), line), rows.line_num + 1
+            if any(cell.strip() for cell in row):
+                yield place, row
+    except csv.Error as error:
+        yield Complaint(Place(str(path), line), f"the row can't be read: {error}", "look at its quotation marks")
 
 
 def _delimiter(path: Path, head: str) -> str:

@@ -33,6 +33,8 @@ class Out(Protocol):
 
 def results(args: argparse.Namespace, console: Console) -> int:
     """To standard output, or with -o into a folder; with --images the pictures, too, those that are there excepted."""
+    if args.images and args.all:
+        raise BriefError("--images saves the picture of each item's newest take", "leave --all out", "--all")
     id = full_id(console, args.batch)
     folder = Path(args.output) if args.output else Path() if args.images else None
     told = console.client.batch_results(id, args.all)
@@ -106,7 +108,8 @@ class Pictures:
             self.missing += 1
             return None
         path = self._folder / f"{file_stem(result.custom_id)}.png"
-        if path.is_file() and abs(path.stat().st_mtime - result.ended) < _CLOCK_S:
+        ended = result.ended or 0.0
+        if path.is_file() and abs(path.stat().st_mtime - ended) < _CLOCK_S:
             self.kept += 1
             return None
         try:
@@ -114,7 +117,7 @@ class Pictures:
         except NotFound:
             self.missing += 1
             return None
-        os.utime(path, (result.ended, result.ended))
+        os.utime(path, (ended, ended))
         self.fetched += 1
         self._console.screen.data({"custom_id": result.custom_id, "status": result.status, "saved": str(path)})
         return path

@@ -37,7 +37,7 @@ def submit(args: argparse.Namespace, console: Console) -> int:
         )
     except BadRequest as error:
         raise _placed(error, places) from error
-    _print_submitted(console, made)
+    _print_submitted(console, made, places)
     if not args.watch:
         return SATISFIED
     return follow(console, made.id, Path(args.output) if args.output else None, args.metadata)
@@ -145,18 +145,23 @@ def _placed(error: BadRequest, places: Places) -> BriefError | BadRequest:
 
 
 def _told(field: FieldError, places: Places) -> str:
-    """The first line that was sent is the header, which is made of options."""
-    number = (field.line or 1) - 2
-    where = str(places[number]) if 0 <= number < len(places) else "--set, --matrix and the other options"
-    return f"{where}: {field.model_copy(update={'line': None})}"
+    return f"{_place(field.line or 1, places)}: {field.model_copy(update={'line': None})}"
 
 
-def _print_submitted(console: Console, made: Batch) -> None:
+def _place(line: int, places: Places) -> str:
+    """Where line number `line` of what was sent came from. The first is the header, which is made of options."""
+    number = line - 2
+    return str(places[number]) if 0 <= number < len(places) else "--set, --matrix and the other options"
+
+
+def _print_submitted(console: Console, made: Batch, places: Places) -> None:
     screen = console.screen
     verb = "sent before" if made.repeated else "submitted"
     screen.line(Line(verb, f"{made.id}  {plain(made.title)}: {count(made.total, 'picture')} to draw", "bold"))
     for told in made.warnings:
-        screen.line(warning_line(str(told.get("message", "")), str(told.get("fix", ""))))
+        first = f"{_place(told.lines[0], places)}: " if told.lines else ""
+        more = f", and {count(told.count - 1, 'brief')} more like it" if told.count > 1 else ""
+        screen.line(warning_line(first + told.message + more, told.fix))
     if made.waits.startswith(transcript.NOBODY):
         screen.line(transcript.progress_line(made.waits))
     screen.data(made.model_dump(mode="json", by_alias=True))
