@@ -104,7 +104,7 @@ class _Follower:
         self._clock = clock
         self._told: str | None = None
         self._told_at = self._read_at = clock()
-        self._read = -1  # how many had ended when the results were read last
+        self._read = 0  # how many had ended when the results were read last
 
     def to_the_end(self) -> Batch:
         screen = self._console.screen
