@@ -11,6 +11,7 @@ win.
 
 import logging
 import secrets
+from collections.abc import Mapping
 from typing import Any, Self, TypeVar, cast
 
 from redis import Redis
@@ -57,6 +58,7 @@ PREFIX = "vd:"
 _LIMITS = Limits()
 _REAP_LIMIT = 200  # leases a queue and pass: bounds the time that one script holds the server
 _KNOWN_LIMIT = 1000  # ids a call, for the same reason
+_COSTS_LIMIT = 500  # attempts a call
 _LOOK_LIMIT = 500  # jobs that a list looks at a call
 _MOST_LOOKS = 10  # calls for one page of few matches
 _DEPTH_FIELDS = ("queue", "waiting", "leased", "delayed", "unhinted", "oldest_ms")
@@ -369,6 +371,21 @@ class Ledger:
         if reply == "unlocked":
             raise StoreError(f"{holder} does not hold the rebuild lock")
         return reply == "created"
+
+    def uncosted(self, limit: int = 100) -> list[str]:
+        """Jobs that were restored without what they cost before: some of them, in no order."""
+        return [str(job) for job in self._run("uncosted", limit)]
+
+    def restore_cost(self, job: str, costs: Mapping[str, Cost]) -> None:
+        """Add what the attempts of an `uncosted` job took, by nonce: those that were not counted since the rebuild.
+
+        Safe to repeat, and beside commits.
+        """
+        pairs = list(costs.items())
+        for start in range(0, len(pairs) or 1, _COSTS_LIMIT):
+            part = pairs[start : start + _COSTS_LIMIT]
+            words = [word for nonce, cost in part for word in (nonce, cost_argument(cost))]
+            self._run("restore_cost", job, int(start + _COSTS_LIMIT >= len(pairs)), *words)
 
     def open_epoch(self, holder: str) -> str:
         """The rebuild is complete: serve again. Raises StoreError if `holder` lost the lock."""

@@ -82,11 +82,11 @@ class Store(Protocol):
 
     def exists(self, key: str) -> bool: ...
 
-    def list(self, prefix: str) -> list[str]:
-        """The keys that start with `prefix`, sorted."""
+    def list(self, prefix: str, after: str = "") -> list[str]:
+        """The keys that start with `prefix` and sort behind `after`, sorted."""
         ...
 
-    def items(self, prefix: str) -> Iterator[Item]:
+    def items(self, prefix: str, after: str = "") -> Iterator[Item]:
         """The objects whose keys start with `prefix`, in any order; what changes meanwhile may be among them."""
         ...
 
@@ -135,22 +135,24 @@ class S3Store:
             return False
         return True
 
-    def list(self, prefix: str) -> list[str]:
-        return sorted(item.key for item in self.items(prefix))
+    def list(self, prefix: str, after: str = "") -> list[str]:
+        return sorted(item.key for item in self.items(prefix, after))
 
-    def items(self, prefix: str) -> Iterator[Item]:
-        page = self._page(prefix, "")
+    def items(self, prefix: str, after: str = "") -> Iterator[Item]:
+        page = self._page(prefix, after, "")
         while True:
             for found in page.get("Contents", []):
                 modified = found.get("LastModified")
                 key = found.get("Key", "").removeprefix(self._prefix)
-                yield Item(key, found.get("Size", 0), modified.timestamp() if modified else 0.0)
+                if key > after:  # a server may not know StartAfter
+                    yield Item(key, found.get("Size", 0), modified.timestamp() if modified else 0.0)
             if not (token := page.get("NextContinuationToken", "")):
                 return
-            page = self._page(prefix, token)
+            page = self._page(prefix, after, token)
 
-    def _page(self, prefix: str, token: str) -> "ListObjectsV2OutputTypeDef":
-        more: Any = {"ContinuationToken": token} if token else {}
+    def _page(self, prefix: str, after: str, token: str) -> "ListObjectsV2OutputTypeDef":
+        more: Any = {"StartAfter": self._prefix + after} if after else {}
+        more |= {"ContinuationToken": token} if token else {}
         return self._ask(
             prefix, lambda: self._s3.list_objects_v2(Bucket=self.bucket, Prefix=self._prefix + prefix, **more)
         )
@@ -209,13 +211,13 @@ class FolderStore:
         with self._reaching(key):
             return self._path(key).is_file()
 
-    def items(self, prefix: str) -> Iterator[Item]:
-        for key in self.list(prefix):
+    def items(self, prefix: str, after: str = "") -> Iterator[Item]:
+        for key in self.list(prefix, after):
             with self._reaching(key), suppress(FileNotFoundError):
                 found = self._path(key).stat()
                 yield Item(key, found.st_size, found.st_mtime)
 
-    def list(self, prefix: str) -> list[str]:
+    def list(self, prefix: str, after: str = "") -> list[str]:
         folder = prefix.rpartition("/")[0]
         if folder and not _KEY.fullmatch(folder):
             return []
@@ -225,7 +227,7 @@ class FolderStore:
                 folders[:] = [name for name in folders if not name.startswith(".")]
                 here = Path(place).relative_to(self._root)
                 found += [(here / name).as_posix() for name in names]
-        return sorted(key for key in found if key.startswith(prefix))
+        return sorted(key for key in found if key.startswith(prefix) and key > after)
 
     def delete(self, key: str) -> None:
         with self._reaching(key), suppress(NotADirectoryError):

@@ -1,9 +1,10 @@
 -- arg: mode, its condition, id, owner, title, created_ms, priority, step, snapshot,
--- queue ('' when ended), kind, status, stop, cancel, error, dead_letter, labels, summary, cost, ended_ms, rewound.
+-- queue ('' when ended), kind, status, stop, cancel, error, dead_letter, labels, summary, cost, ended_ms, rewound,
+-- cost_later (1: restore_cost adds it).
 -- Modes: create; restore: by the holder of the rebuild lock; behind: in place of a record that nobody holds a lease of
 -- and that stands at the given step. Gives created, present, wiped, removing, unlocked or busy.
 local mode, condition, id, owner, title, created, priority, step, snapshot, queue, kind, status, stop, cancel, why,
-  dead_letter, labels, summary, cost, ended, rewound = unpack(arg)
+  dead_letter, labels, summary, cost, ended, rewound, cost_later = unpack(arg)
 if mode == 'create' then
   if wiped() then return 'wiped' end
 elseif mode == 'behind' then
@@ -22,7 +23,11 @@ set(id, 'job', id, 'owner', owner, 'title', title, 'created_ms', created, 'prior
   'letter', dead_letter, 'labels', labels, 'facts', summary, 'ended_ms', 0, 'not_before_ms', 0, 'hinted_ms', 0,
   'nonce', '', 'holder', '', 'lease_ms', 0, 'last_step', '', 'last_nonce', '', 'charged', '', 'rewound', rewound)
 reset_counters(id)
-charge(id, 'restored', cost, false)
+add_cost(id, cost)
+if cost_later == '1' then
+  redis.call('SADD', prefix .. 'counted:' .. id, '')
+  redis.call('SADD', prefix .. 'uncosted', id)
+end
 redis.call('ZADD', prefix .. 'created', created, id)
 redis.call('ZADD', prefix .. 'owner:' .. owner, created, id)
 if status == 'queued' then
