@@ -28,6 +28,7 @@ SHARE = 0.05
 """Of the time that may go into reading results: those of a large batch take a while, and are read less often."""
 CALM = 30.0
 """Seconds between two lines in a pipe, unless the batch begins or ceases to wait."""
+LAST_LOOKS = 5
 _NEWEST = 4
 
 
@@ -107,13 +108,16 @@ class _Follower:
         self._read = 0  # how many had ended when the results were read last
 
     def to_the_end(self) -> Batch:
-        screen = self._console.screen
+        screen, looks = self._console.screen, 0
         with Live(self._view, console=screen.output, refresh_per_second=4) if screen.is_live else nullcontext():
             while True:
                 batch = self._view.batch
-                self._tell(batch)
                 self._save(batch)
-                if batch.ended:
+                # The sum of all costs comes a moment after the last item.
+                looks = looks + 1 if batch.ended else 0
+                over = batch.ended and (batch.ended_at is not None or looks > LAST_LOOKS)
+                self._tell(batch, over)
+                if over:
                     return batch
                 self._console.sleep(PAUSE)
                 self._view.batch = self._look()
@@ -127,15 +131,15 @@ class _Follower:
                 self._console.screen.note(f"{error}: trying again")
         return self._console.client.batch(self._view.batch.id)
 
-    def _tell(self, batch: Batch) -> None:
+    def _tell(self, batch: Batch, over: bool) -> None:
         screen, now = self._console.screen, self._clock()
         why = batch.waits or ("paused" if batch.status == "paused" else "")
-        news = batch.ended or why != self._told or now - self._told_at >= CALM
+        news = over or why != self._told or now - self._told_at >= CALM
         if screen.is_live or not news:
             return
         self._told, self._told_at = why, now
         screen.data(batch.model_dump(mode="json", by_alias=True))
-        if batch.ended:
+        if over:
             return  # the summary follows
         now_drawn = "; ".join(now_words(each.custom_id, each.doing) for each in batch.drawing[:3])
         words = f"{batch.counts.ended:,} of {batch.total:,} ended ({counted(batch.counts)})"

@@ -324,7 +324,7 @@ def test_a_watch_in_a_pipe_is_calm_and_saves_as_items_end(cli: Cli) -> None:
     one = answer(done=1, running=1)
     code, output, service = cli(
         f"batch watch {BATCH} -o out", running, running, running, one, results(result("a", 0)), png(),
-        answer("ended", done=2, cost={"renders": 4}), results(result("a", 0), result("b", 1)), png(),
+        answer("ended", done=2, cost={"renders": 4}, ended=9.0), results(result("a", 0), result("b", 1)), png(),
     )  # fmt: skip
     assert code == SATISFIED
     assert output.splitlines() == [
@@ -342,7 +342,11 @@ def test_a_watch_in_a_pipe_is_calm_and_saves_as_items_end(cli: Cli) -> None:
 def test_a_watch_says_why_it_waits_and_how_to_go_on(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:
     paused = answer("paused", done=1, waiting=1, waits="paused")
     code, output, _ = cli(
-        f"batch watch {BATCH}", paused, httpx.ConnectError("refused"), paused, answer(done=1, failed=1)
+        f"batch watch {BATCH}",
+        paused,
+        httpx.ConnectError("refused"),
+        paused,
+        answer("ended", done=1, failed=1, ended=9.0),
     )
     assert code == SHORT
     assert output.splitlines()[:2] == ["paused      1 of 2 ended (1 done, 1 waiting)", "waits       paused"]
@@ -351,9 +355,14 @@ def test_a_watch_says_why_it_waits_and_how_to_go_on(cli: Cli, capsys: pytest.Cap
 
 def test_a_submitted_batch_can_be_watched_as_json(cli: Cli) -> None:
     folder("a.txt")
-    answers = NOTHING, answer(code=202, waiting=1), answer("ended", done=1)
+    answers = NOTHING, answer(code=202, waiting=1), answer("ended", done=1, ended=9.0)
     _, output, _ = cli("batch submit briefs --watch --json", *answers)
     assert [json.loads(line)["status"] for line in output.splitlines()] == ["open", "ended"]
+
+
+def test_a_watch_waits_a_moment_for_the_sum_and_no_longer(cli: Cli) -> None:
+    code, _, service = cli(f"batch watch {BATCH}", *[answer(done=2)] * 6)
+    assert (code, len(service.asked)) == (SATISFIED, 6)
 
 
 def test_the_bar_is_whole_however_items_stand() -> None:
