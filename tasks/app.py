@@ -15,6 +15,7 @@ from celery import Celery, current_task
 from celery.signals import worker_process_shutdown
 from celery.utils.nodenames import worker_direct
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from director.errors import DirectorError
 from director.seats import STEP_KINDS, Studio
@@ -23,7 +24,7 @@ from tasks.canary import canary_fault
 from tasks.consumers import consumer_step, tell_to_stand_back
 from tasks.jobs import PRIORITIES
 from tasks.ledger.ledger import Ledger, broker_queue_length, connect
-from tasks.ledger.types import Hint
+from tasks.ledger.types import NO_MESSAGE, Hint, HintMessage
 from tasks.logs import fields, working
 from tasks.reconcile import UNWATCHED, Reconciler, Watch
 from tasks.settings import Settings
@@ -94,16 +95,44 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
 def send_hint(app: Celery, hint: Hint) -> None:
     """Tell the workers of a queue that a step waits. A lost hint is no harm: the reconciler sends it again."""
     try:
-        app.send_task(
-            f"director.{hint.kind}",
-            args=(hint.job, hint.n, hint.title),
-            argsrepr=story(hint),
-            queue=hint.queue,
-            priority=hint.priority,
-        )
+        _send(app, hint)
     except OperationalError as unreachable:
         about = fields(job=hint.job, step=hint.n, queue=hint.queue)
         log.warning("hint not sent, left to the reconciler: %s", unreachable, extra=about)
+
+
+def message_writer(app: Celery, settings: Settings) -> Callable[[Hint], HintMessage]:
+    """What gives the message of a hint to the ledger's scripts: they write it together with what it tells of.
+
+    It gives NO_MESSAGE where broker and ledger are two servers: then `send_hint` sends the hint behind the script.
+    """
+    if not broker.one_server(settings.broker_url, settings.ledger_url):
+        return lambda hint: NO_MESSAGE
+    return lambda hint: _message(app, hint)
+
+
+def _message(app: Celery, hint: Hint) -> HintMessage:
+    """What `_send` would write, by Celery's and kombu's code: the message, and the event that shows it in Flower."""
+    try:
+        with app.producer_or_acquire() as producer, producer.channel.keeping() as kept:
+            _send(app, hint, producer=producer, retry=False)
+            return tuple(kept)
+    except (OperationalError, RedisError, OSError) as unreachable:
+        log.warning("no message for the script: %s", unreachable, extra=fields(job=hint.job, step=hint.n))
+        return NO_MESSAGE
+
+
+def _send(app: Celery, hint: Hint, **options: Any) -> None:
+    app.send_task(
+        f"director.{hint.kind}",
+        args=(hint.job, hint.n, hint.title),
+        argsrepr=story(hint),
+        queue=hint.queue,
+        priority=hint.priority,
+        # Work in hand goes first: a job that has begun is finished before another one begins.
+        **({broker.AHEAD: True} if hint.n else {}),
+        **options,
+    )
 
 
 def send_canary(app: Celery, worker: str, models: Sequence[str]) -> None:
@@ -198,6 +227,7 @@ class _Child:
             images=images,
             studio=self._open_studio(settings, self._resources),
             send=lambda hint: send_hint(self._app, hint),
+            message=message_writer(self._app, settings),
             worker=worker,
             observe=self._observe,
             stand_back=lambda: tell_to_stand_back(self._app, worker),

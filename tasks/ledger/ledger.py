@@ -22,6 +22,7 @@ from tasks.jobs import TERMINAL, JobStatus
 from tasks.ledger.server import broker_queue_length, connect, reaching, sources, twice
 from tasks.ledger.types import (
     EVERY,
+    NO_MESSAGE,
     REMOVING_MS,
     Claim,
     CommitResult,
@@ -29,6 +30,7 @@ from tasks.ledger.types import (
     Entry,
     FailResult,
     Hint,
+    HintMessage,
     Hold,
     Keeping,
     Limits,
@@ -107,9 +109,9 @@ class Ledger:
         """
         return bool(self._run("admit", owner, job, most, ttl_ms))
 
-    def create(self, entry: Entry) -> bool:
-        """Insert the job if it is absent (True). Its hint counts as sent now. Raises Removing."""
-        reply = self._run("create", "create", "", *_entry_arguments(entry))
+    def create(self, entry: Entry, message: HintMessage = NO_MESSAGE) -> bool:
+        """Insert the job if it is absent (True), and write `message`. Its hint counts as sent now. Raises Removing."""
+        reply = self._run("create", "create", "", *_entry_arguments(entry), *message)
         if reply == "removing":
             raise Removing("this job is being deleted", "try again in a moment")
         return reply == "created"
@@ -166,6 +168,7 @@ class Ledger:
         self, job: str, n: int, nonce: str, snapshot: str, following: Next | None,
         status: JobStatus = JobStatus.QUEUED, stop: str = "", acknowledge_cancel: bool = False,
         summary: GoalSummary = NO_GOALS, cost: Cost = NO_COST, performed: bool = True,
+        message: HintMessage = NO_MESSAGE,
     ) -> CommitResult:  # fmt: skip
         """Step n is done and its snapshot stored. `following` None ends the job with `status` and `stop`.
 
@@ -176,7 +179,7 @@ class Ledger:
 
         When cancel was asked for, only a commit that acknowledges it (a cancelled trajectory) applies.
         A commit resets the attempt counters and the error. A lease that ran out may still commit as
-        long as nobody reaped or reclaimed it. The hint for the following step counts as sent now.
+        long as nobody reaped or reclaimed it. The hint for the following step counts as sent now; `message` is written.
 
         Raises ValueError unless the job either goes on or ends with a terminal status.
         """
@@ -185,7 +188,7 @@ class Ledger:
         queue, kind = (following.queue, following.kind) if following else ("", "")
         end = (status.value, stop, int(acknowledge_cancel))
         arguments = (snapshot, queue, kind, *end, summary.model_dump_json(), _cost_argument(cost), int(performed))
-        return CommitResult[self._run("commit", job, n, nonce, *arguments)]
+        return CommitResult[self._run("commit", job, n, nonce, *arguments, *message)]
 
     def fail(
         self, job: str, n: int, nonce: str, error: str, actor: Actor, worker: str,

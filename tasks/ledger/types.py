@@ -65,6 +65,13 @@ class Hint(Value):
     priority: int
 
 
+HintMessage = tuple[str, ...]
+"""The message of a hint, for a script to write: Redis commands of three words each (command, key, value)."""
+
+NO_MESSAGE: HintMessage = ()
+"""The caller sends the hint itself."""
+
+
 class Entry(Value):
     """What creates a job in the ledger, at submit (step 0) or at a rebuild (step n, its snapshot)."""
 

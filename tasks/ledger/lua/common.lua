@@ -138,6 +138,13 @@ local function wait(id, queue, hinted)
     'nonce', '', 'holder', '', 'lease_ms', 0)
 end
 
+-- Write the message of the job's step: from place `first` of arg on, command, key and value, again and again.
+local function write_message(id, first)
+  if redis.call('ZSCORE', prefix .. 'waiting:' .. fields(id, 'queue'), id) then
+    for i = first, #arg, 3 do redis.call(arg[i], arg[i + 1], arg[i + 2]) end
+  end
+end
+
 local function activate(id)
   redis.call('ZADD', prefix .. 'active:' .. fields(id, 'owner'), '+inf', id)
 end

@@ -1,9 +1,9 @@
 -- arg: mode, its condition, id, owner, title, created_ms, priority, step, snapshot,
--- queue ('' when ended), kind, status, stop, cancel, error, dead_letter, labels, summary, cost, ended_ms, rewound.
+-- queue ('' when ended), kind, status, stop, cancel, error, dead_letter, labels, summary, cost, ended_ms, rewound, message ...
 -- Modes: create; restore: by the holder of the rebuild lock; behind: in place of a record that nobody holds a lease of
 -- and that stands at the given step. Gives created, present, wiped, removing, unlocked or busy.
 local mode, condition, id, owner, title, created, priority, step, snapshot, queue, kind, status, stop, cancel, why,
-  dead_letter, labels, summary, cost, ended, rewound = unpack(arg)
+  dead_letter, labels, summary, cost, ended, rewound = unpack(arg, 1, 21)
 if mode == 'create' then
   if wiped() then return 'wiped' end
 elseif mode == 'behind' then
@@ -30,6 +30,7 @@ if status == 'queued' then
   activate(id)
   enter(id)
   wait(id, queue, mode == 'create' and now or 0)
+  write_message(id, 22)
 else
   if ended == '0' then ended = now end
   set(id, 'ended_ms', ended)
