@@ -293,7 +293,7 @@ class Service:
             id=record.job,
             owner=record.owner,
             title=record.title,
-            status=record.status,
+            status=record.shown,
             stop=stop,
             step=record.step,
             doing=self.doing(record, queues),

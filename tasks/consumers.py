@@ -18,6 +18,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from director.errors import StoreError
+from tasks.entries import serving_order
 from tasks.ledger.ledger import Ledger, connect
 from tasks.ledger.types import CONTROL
 from tasks.logs import fields
@@ -66,7 +67,8 @@ class Pulse:
         self._consumer = consumer
         self._ledger = Ledger(connect(settings.ledger_url), settings.limits)
         self._name: str = consumer.hostname
-        self._queues = sorted(set(consumer.app.amqp.queues.consume_from) - {worker_direct(self._name).name})
+        own = worker_direct(self._name).name
+        self._queues = serving_order(queue for queue in consumer.app.amqp.queues.consume_from if queue != own)
         self._next_beat = 0.0
 
     def beat(self) -> None:

@@ -134,13 +134,18 @@ class Record(Value):
         return self.status in TERMINAL
 
     @property
+    def shown(self) -> JobStatus:
+        """The status that people see: a job that waits between two steps is running."""
+        return JobStatus.RUNNING if self.status is JobStatus.QUEUED and self.step else self.status
+
+    @property
     def hint(self) -> Hint:
         """The message that its present step waits for."""
         return Next(queue=self.queue, kind=self.kind).hint(self.job, self.step, self.title, self.priority)
 
 
 class Query(Value):
-    """Which jobs to list. Times are of their creation: `after_ms` or later, and before `before_ms`."""
+    """Which jobs to list. `statuses` are those that people see (`Record.shown`). Times are of their creation: `after_ms` or later, and before `before_ms`."""
 
     owner: str | None = None  # None: everybody's
     statuses: frozenset[JobStatus] = frozenset()  # empty: any
