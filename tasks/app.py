@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 from director.errors import DirectorError
 from director.seats import STEP_KINDS, Studio
 from tasks import broker
+from tasks.affinity import SwapTimes
 from tasks.canary import canary_fault
 from tasks.consumers import consumer_step, tell_to_stand_back
 from tasks.jobs import PRIORITIES
@@ -50,12 +51,13 @@ def make_app(
     app = Celery("visiondirector", broker=settings.broker_url, set_as_current=False)
     app.conf.update(celery_settings(settings))
     if open_studio:
-        child = _Child(app, settings, open_studio, observe)
+        times = SwapTimes(settings.swap_renders)
+        child = _Child(app, settings, open_studio, _all_of(observe, times))
         for kind in STEP_KINDS:
             _add_task(app, kind, child)
         _add_canary(app, child)
         worker_process_shutdown.connect(child.close, weak=False)
-        app.steps["consumer"].add(consumer_step(settings))
+        app.steps["consumer"].add(consumer_step(settings, times))
     return app
 
 
@@ -67,7 +69,6 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
             "health_check_interval": 25,
             "socket_timeout": 30,
             "socket_keepalive": True,
-            "queue_order_strategy": "priority",
             "priority_steps": list(PRIORITIES),
             "sep": ":",
         },
@@ -175,6 +176,15 @@ def open_reconciler(settings: Settings, watch: Watch = UNWATCHED) -> Generator[R
             queue_length=lambda queue: broker_queue_length(messages, queue),
             watch=watch,
         )
+
+
+def _all_of(observe: Callable[[Attempt], None], times: SwapTimes) -> Callable[[Attempt], None]:
+    def observed(attempt: Attempt) -> None:
+        if attempt.claim.kind == "render" and attempt.renders and attempt.seconds is not None:
+            times.rendered(attempt.queue, attempt.seconds, attempt.counts.get("load_ms", 0) / 1000)
+        observe(attempt)
+
+    return observed
 
 
 def _add_task(app: Celery, kind: str, child: "_Child") -> None:

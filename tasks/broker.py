@@ -1,14 +1,15 @@
-"""kombu's Redis transport with three changes.
+"""kombu's Redis transport with four changes.
 
 - What is no message is dropped: kombu lets it end the whole program.
 - A message may go to the head of its list, so that it is taken next (AHEAD).
+- Of several editors' queues the one goes first that was taken from last (EditorsInTurn).
 - What a message writes may be kept instead of written, for a script that writes it together with other things.
 """
 
 import json
 import logging
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from queue import Empty
 from typing import Any
@@ -16,6 +17,8 @@ from urllib.parse import urlsplit
 
 from kombu.transport import TRANSPORT_ALIASES, redis, virtual
 from kombu.utils.json import dumps
+
+from tasks.entries import EDITOR
 
 log = logging.getLogger(__name__)
 
@@ -62,11 +65,44 @@ class Message(virtual.Message):
             raise NoMessage(f"{type(error).__name__}: {error}") from error
 
 
+class EditorsInTurn:
+    """Queues in the order of `serving_order`, and of the editors' that one first that was taken from last.
+
+    So a worker that serves several models goes on with one as long as something waits for it. kombu asks it as it asks
+    its own orders (kombu/utils/scheduling.py).
+    """
+
+    def __init__(self) -> None:
+        self.first = ""
+        self._queues: list[str] = []
+
+    def put_first(self, queue: str) -> None:
+        self.first = queue
+        self.update(self._queues)
+
+    def update(self, it: Iterable[str]) -> None:
+        self._queues = sorted(it, key=lambda queue: (queue.startswith(EDITOR), queue != self.first))
+
+    def consume(self, n: int) -> list[str]:
+        return self._queues[:n]
+
+    def rotate(self, last_used: str) -> None:
+        if last_used.startswith(EDITOR):
+            self.put_first(last_used)
+
+
 class Channel(redis.Channel):
     """Reads and writes queues as kombu does. One thread uses it at a time."""
 
     Message = Message
+    queue_order_strategy = f"{__name__}:EditorsInTurn"
     _kept: list[str] | None = None
+
+    @property
+    def editors(self) -> EditorsInTurn:
+        """The order of its queues."""
+        kombus: Any = self
+        return kombus._queue_cycle
 
     @contextmanager
     def keeping(self) -> Generator[list[str]]:

@@ -9,12 +9,14 @@ from tasks.jobs import Job, JobStatus
 from tasks.ledger.types import CONTROL, Entry, Next
 from tasks.summary import GoalSummary
 
+EDITOR = "editor."
+"""Before a model's name: the name of its queue."""
 _ORDER = (CONTROL, Seat.VERIFIER.value, Seat.JUDGE.value, Seat.PLANNER.value)
 
 
 def queue_of(request: Request) -> str:
     """The queue on which a request is served: its seat's, and for the editor its model's."""
-    return f"editor.{request.model}" if isinstance(request, RenderRequest) else request.seat.value
+    return f"{EDITOR}{request.model}" if isinstance(request, RenderRequest) else request.seat.value
 
 
 def serving_order(queues: Iterable[str]) -> list[str]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from director.errors import StoreError
-from tasks.entries import new_entry, status_of
+from tasks.entries import EDITOR, new_entry, status_of
 from tasks.jobs import TERMINAL, JobStatus
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.types import Entry, Hint, Query, Record
@@ -34,7 +34,6 @@ _READERS = 8  # jobs whose chains are read at once in a rebuild: the time goes i
 _COMPARE_S = 1.0  # a pass, so that the rest of it is not held up
 _IN_FLIGHT = Query(statuses=frozenset({JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.FAILED}))
 _MOST_HINTS = 1000  # a queue and pass
-_EDITOR = "editor."
 
 
 class Watch(Protocol):
@@ -263,9 +262,9 @@ class Reconciler:
         due = self.ledger.canaries_due()
         served = self.ledger.served() if due else {}
         for worker in due:
-            queues = [queue for queue, workers in served.items() if worker in workers and queue.startswith(_EDITOR)]
+            queues = [queue for queue, workers in served.items() if worker in workers and queue.startswith(EDITOR)]
             if queues:
-                models = [queue.removeprefix(_EDITOR) for queue in queues]
+                models = [queue.removeprefix(EDITOR) for queue in queues]
                 self.send_canary(worker, models)
                 log.info("canary sent", extra=fields(worker=worker))
 

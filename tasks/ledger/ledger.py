@@ -292,6 +292,15 @@ class Ledger:
             serving.setdefault(queue, []).append(worker)
         return serving
 
+    def backlogs(self, worker: str, drawing: str, queues: list[str], ttl_ms: int) -> dict[str, tuple[int, int]]:
+        """Editors' queue -> renders that wait, workers that draw from it now. This one draws from `drawing`."""
+        found = self._run("backlogs", worker, ttl_ms, drawing, *queues)
+        return {queue: (waiting, workers) for queue, (waiting, workers) in zip(queues, found, strict=True)}
+
+    def turn(self, worker: str, queue: str, ttl_ms: int) -> bool:
+        """The worker goes on with this queue. False: another one turns to it just now."""
+        return bool(self._run("turn", worker, queue, ttl_ms))
+
     # --- what is held, who is sick ------------------------------------------------------------------
 
     def holds(self) -> list[Hold]:

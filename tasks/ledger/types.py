@@ -145,7 +145,8 @@ class Record(Value):
 
 
 class Query(Value):
-    """Which jobs to list. `statuses` are those that people see (`Record.shown`). Times are of their creation: `after_ms` or later, and before `before_ms`."""
+    """Which jobs to list. `statuses` are those that people see (`Record.shown`). Times are of their creation:
+    `after_ms` or later, and before `before_ms`."""
 
     owner: str | None = None  # None: everybody's
     statuses: frozenset[JobStatus] = frozenset()  # empty: any
