@@ -262,7 +262,7 @@ class Service:
     def trajectory(self, record: Record) -> Trajectory:
         """The trajectory of the newest snapshot; without events before the first snapshot."""
         if record.snapshot:
-            return self.snapshot(record.snapshot).trajectory
+            return self.snapshot(record.snapshot, record.snapshot_sha256).trajectory
         job = self.archive.load_job(record.job, record.created_ms)
         return begin(job.brief, job.settings, job.seed)
 

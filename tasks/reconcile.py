@@ -331,8 +331,10 @@ def entry_of(archive: Archive, job_id: str) -> Entry | None:
             raise Corrupt(f"{key} must either go on or have stopped")
         reason = stop.reason.value if stop else ""
         summary = GoalSummary.of(snapshot.trajectory)
-        after = {"step": snapshot.n + 1, "snapshot": key, "next": snapshot.next, "summary": summary}
-        entry = entry.model_copy(update={**after, "status": status_of(stop), "stop": reason})
+        # From now on it is held to what it is now.
+        after = {"step": snapshot.n + 1, "snapshot": key, "snapshot_sha256": archive.sha256_of(key)}
+        then = {"next": snapshot.next, "summary": summary}
+        entry = entry.model_copy(update={**after, **then, "status": status_of(stop), "stop": reason})
     return entry if entry.next is None else _ordered(entry, controls)
 
 

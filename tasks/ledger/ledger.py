@@ -145,7 +145,7 @@ class Ledger:
         reply = self._run("claim", job, n, worker, nonce)
         if isinstance(reply, str):
             return Refusal[reply]
-        _, kind, snapshot, created_ms, cancel, attempt, died, now_ms = reply
+        _, kind, snapshot, created_ms, cancel, attempt, died, sha256, now_ms = reply
         return Claim(
             job=job,
             n=n,
@@ -156,6 +156,7 @@ class Ledger:
             cancel=cancel == "1",
             attempt=int(attempt),
             last_death=died == "1",
+            snapshot_sha256=sha256 or "",
             now_ms=int(now_ms),
         )
 
@@ -165,9 +166,11 @@ class Ledger:
     def commit(
         self, job: str, n: int, nonce: str, snapshot: str, following: Next | None,
         status: JobStatus = JobStatus.QUEUED, stop: str = "", acknowledge_cancel: bool = False,
-        summary: GoalSummary = NO_GOALS, cost: Cost = NO_COST, performed: bool = True,
+        summary: GoalSummary = NO_GOALS, cost: Cost = NO_COST, performed: bool = True, sha256: str = "",
     ) -> CommitResult:  # fmt: skip
         """Step n is done and its snapshot stored. `following` None ends the job with `status` and `stop`.
+
+        `sha256` is of the snapshot's bytes: whoever claims the next step checks what it reads.
 
         `summary` replaces that of the step before; `cost` is added, once for each nonce. So it is for a
         commit that is refused: then it counts as wasted.
@@ -184,8 +187,8 @@ class Ledger:
             raise ValueError(f"a commit gives a following step or a terminal status, not {following!r} with {status}")
         queue, kind = (following.queue, following.kind) if following else ("", "")
         end = (status.value, stop, int(acknowledge_cancel))
-        arguments = (snapshot, queue, kind, *end, summary.model_dump_json(), _cost_argument(cost), int(performed))
-        return CommitResult[self._run("commit", job, n, nonce, *arguments)]
+        told = (summary.model_dump_json(), _cost_argument(cost), int(performed), sha256)
+        return CommitResult[self._run("commit", job, n, nonce, snapshot, queue, kind, *end, *told)]
 
     def fail(
         self, job: str, n: int, nonce: str, error: str, actor: Actor, worker: str,
@@ -205,13 +208,13 @@ class Ledger:
 
     def rewind(
         self, job: str, n: int, nonce: str, to: int | None, snapshot: str, following: Next | None,
-        summary: GoalSummary, error: str, cost: Cost = NO_COST,
+        summary: GoalSummary, error: str, cost: Cost = NO_COST, sha256: str = "",
     ) -> RewindResult:  # fmt: skip
         """An object that step n needs is lost. The job goes back to step `to`, which makes it again, behind `snapshot`;
         once a job. `to` None, or a second time: it is a dead letter. Nobody is charged; the hint counts as sent now.
         """
         queue, kind = (following.queue, following.kind) if following else ("", "")
-        back = ("" if to is None else to, snapshot, queue, kind, summary.model_dump_json())
+        back = ("" if to is None else to, snapshot, queue, kind, summary.model_dump_json(), sha256)
         return RewindResult[self._run("rewind", job, n, nonce, error, _cost_argument(cost), *back)]
 
     # --- orders and hints -------------------------------------------------------------------------
@@ -447,7 +450,7 @@ def _entry_arguments(entry: Entry) -> tuple[str | int, ...]:
         entry.job, entry.owner, entry.title, entry.created_ms, entry.priority, entry.step, entry.snapshot,
         queue, kind, entry.status.value, entry.stop, int(entry.cancel), entry.error, entry.dead_letter,
         ",".join(entry.labels), entry.summary.model_dump_json(), _cost_argument(entry.cost), entry.ended_ms,
-        entry.rewound,
+        entry.rewound, entry.snapshot_sha256,
     )  # fmt: skip
 
 

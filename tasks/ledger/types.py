@@ -75,6 +75,7 @@ class Entry(Value):
     priority: int
     step: int = 0
     snapshot: str = ""  # key of the snapshot after step - 1
+    snapshot_sha256: str = ""  # of its bytes; "": not known
     next: Next | None = None  # None: already ended
     status: JobStatus = JobStatus.QUEUED
     stop: str = ""
@@ -116,6 +117,7 @@ class Record(Value):
     hinted_ms: int
     holder: str  # worker of the live lease, "" if none
     rewound: str = ""  # nonce of the try that went back because an object was lost
+    snapshot_sha256: str = ""  # of the snapshot's bytes; "": not known
     dead_letter: str  # FAILED only: names the control objects `dead-<dead_letter>` and `requeue-<dead_letter>`
     labels: tuple[str, ...] = ()
     summary: GoalSummary = NO_GOALS  # as of the snapshot
@@ -187,6 +189,7 @@ class Claim(Value):
     cancel: bool
     attempt: int  # 1 for the first try of this step
     last_death: bool  # the holder before this one died
+    snapshot_sha256: str  # of the snapshot's bytes; "": not known
     now_ms: int  # the server's clock, which decides what time is up
 
 

@@ -57,6 +57,10 @@ class Corrupt(DirectorError):
         self.key = key
 
 
+class Newer(Corrupt):
+    """The object `key` is whole, and this program is too old to read it. Nothing is lost."""
+
+
 class Damaged(Corrupt):
     """The picture `key` does not show what its hash says."""
 

@@ -1,4 +1,4 @@
--- arg: id, step, worker, nonce. Gives {'claim', kind, snapshot, created, cancel, attempt, died, now} or the name of a refusal.
+-- arg: id, step, worker, nonce. Gives {'claim', kind, snapshot, created, cancel, attempt, died, sha256, now} or the name of a refusal.
 if wiped() then return 'wiped' end
 local id, n, worker, nonce = unpack(arg)
 local status, step, lease, owned_by, not_before = fields(id, 'status', 'step', 'lease_ms', 'nonce', 'not_before_ms')
@@ -28,6 +28,6 @@ if owned_by ~= nonce then -- otherwise the answer to this very call was lost
   set(id, 'status', 'running', 'nonce', nonce, 'holder', worker, 'lease_ms', now + lease_ttl)
   redis.call('HINCRBY', job_key(id), 'attempts', 1)
 end
-local told = {'claim', fields(id, 'kind', 'snapshot', 'created_ms', 'cancel', 'attempts', 'died')}
+local told = {'claim', fields(id, 'kind', 'snapshot', 'created_ms', 'cancel', 'attempts', 'died', 'snapshot_sha256')}
 told[#told + 1] = string.format('%.0f', now)
 return told

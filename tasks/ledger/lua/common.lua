@@ -4,6 +4,7 @@
 -- and [4] lease deaths allowed; [5] to [9] are of holds.lua; a script's own arguments follow in `arg`.
 --
 -- <prefix>job:<id>              hash: everything known of a job; `letter` is its dead letter, `facts` its summary (JSON),
+--                               `snapshot_sha256` is of the snapshot's bytes ('' where they were not known),
 --                               `entered_ms` when it came to its step, `held_mark` see holds.lua
 -- <prefix>waiting:<queue>       zset: jobs that may be claimed, by the time of their hint (0: never sent)
 -- <prefix>delayed:<queue>       zset: jobs that failed, by the time of their next attempt

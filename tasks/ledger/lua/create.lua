@@ -1,9 +1,9 @@
 -- arg: mode, its condition, id, owner, title, created_ms, priority, step, snapshot,
--- queue ('' when ended), kind, status, stop, cancel, error, dead_letter, labels, summary, cost, ended_ms, rewound.
+-- queue ('' when ended), kind, status, stop, cancel, error, dead_letter, labels, summary, cost, ended_ms, rewound, sha256.
 -- Modes: create; restore: by the holder of the rebuild lock; behind: in place of a record that nobody holds a lease of
 -- and that stands at the given step. Gives created, present, wiped, removing, unlocked or busy.
 local mode, condition, id, owner, title, created, priority, step, snapshot, queue, kind, status, stop, cancel, why,
-  dead_letter, labels, summary, cost, ended, rewound = unpack(arg)
+  dead_letter, labels, summary, cost, ended, rewound, sha256 = unpack(arg)
 if mode == 'create' then
   if wiped() then return 'wiped' end
 elseif mode == 'behind' then
@@ -20,7 +20,8 @@ if redis.call('EXISTS', prefix .. 'removing:' .. id) == 1 then return 'removing'
 set(id, 'job', id, 'owner', owner, 'title', title, 'created_ms', created, 'priority', priority, 'step', step,
   'snapshot', snapshot, 'queue', queue, 'kind', kind, 'status', status, 'stop', stop, 'cancel', cancel, 'error', why,
   'letter', dead_letter, 'labels', labels, 'facts', summary, 'ended_ms', 0, 'not_before_ms', 0, 'hinted_ms', 0,
-  'nonce', '', 'holder', '', 'lease_ms', 0, 'last_step', '', 'last_nonce', '', 'charged', '', 'rewound', rewound)
+  'nonce', '', 'holder', '', 'lease_ms', 0, 'last_step', '', 'last_nonce', '', 'charged', '', 'rewound', rewound,
+  'snapshot_sha256', sha256)
 reset_counters(id)
 charge(id, 'restored', cost, false)
 redis.call('ZADD', prefix .. 'created', created, id)
