@@ -42,7 +42,7 @@ from director.types import Goal, StopReason, Trajectory
 from tasks.entries import new_entry
 from tasks.jobs import Job, JobId, JobStatus
 from tasks.ledger.ledger import Ledger
-from tasks.ledger.types import CONTROL, Cursor, Hint, Hold, Query, Record, Wiped
+from tasks.ledger.types import CONTROL, Cursor, Hint, Hold, Query, Record, SickWorker, Wiped
 from tasks.reconcile import entry_of, requeue
 from tasks.store import Archive, Corrupt, Images, NotFound, clean_upload
 from tasks.store.png_metadata import metadata_text
@@ -59,13 +59,14 @@ _ID: TypeAdapter[str] = TypeAdapter(JobId)
 
 
 class Queues(NamedTuple):
-    """Which workers serve each queue, and why some queues are held."""
+    """Which workers serve each queue, why some queues are held, and which workers failed last."""
 
     served: Mapping[str, Sequence[str]]
     held: Mapping[str, Hold]
+    sick: Mapping[str, SickWorker]
 
 
-NO_QUEUES = Queues({}, {})
+NO_QUEUES = Queues({}, {}, {})
 
 
 class Service:
@@ -276,7 +277,8 @@ class Service:
 
     def queues(self) -> Queues:
         """What the ledger knows of the queues now."""
-        return Queues(self.ledger.served(), {hold.queue: hold for hold in self.ledger.holds()})
+        held = {hold.queue: hold for hold in self.ledger.holds()}
+        return Queues(self.ledger.served(), held, {sick.worker: sick for sick in self.ledger.sick_workers()})
 
     def summary(self, record: Record, queues: Queues | None = None) -> JobSummary:
         """`queues` saves two calls to the ledger, if they were made already."""
@@ -318,6 +320,8 @@ class Service:
             return f"waiting: {missing}"
         if hold := queues.held.get(record.queue):
             return held_words(hold)
+        if record.queue != CONTROL and (out := _all_out(record.queue, queues, 1000 * self._clock())):
+            return out
         if record.not_before_ms > self._clock() * 1000:
             return f"{work}: waiting to try again"
         return f"{work}: waiting for {record.queue}"
@@ -338,6 +342,25 @@ def held_words(hold: Hold) -> str:
     since = datetime.fromtimestamp(hold.since_ms / 1000, UTC)
     fix = f"; {hold.fix}" if hold.fix else ""
     return f"waiting: {hold.why[:300]} since {since:%H:%M} UTC{fix}"
+
+
+def _all_out(queue: str, queues: Queues, now_ms: float) -> str:
+    """Why a job waits if none of the queue's workers takes steps now; "" if one does."""
+    workers = queues.served[queue]
+    sick = [queues.sick[name] for name in workers if name in queues.sick]
+    out = [one for one in sick if one.quarantined_ms or one.rest_until_ms > now_ms]
+    if len(out) < len(workers):
+        return ""
+    who = f"the only worker of {queue}" if len(out) == 1 else f"each of the {len(out)} workers of {queue}"
+    last = max(out, key=lambda one: one.quarantined_ms)
+    why = f": {last.why[:300]}" if last.why else ""
+    if not last.quarantined_ms:
+        until = datetime.fromtimestamp(min(one.rest_until_ms for one in out) / 1000, UTC)
+        return f"waiting: {who} rests after failures until {until:%H:%M:%S} UTC{why}"
+    since = datetime.fromtimestamp(last.quarantined_ms / 1000, UTC)
+    tries = "" if all(one.manual for one in out if one.quarantined_ms) else ", or a picture that it draws as a trial"
+    fix = f"an operator mends it: `visiondirector holds`, then `restore`{tries}"
+    return f"waiting: {who} takes no steps since {since:%H:%M} UTC{why}; {fix}"
 
 
 def _unknown(id: str) -> Problem:

@@ -8,6 +8,7 @@ one of the tries is committed.
 import contextvars
 import json
 import logging
+import math
 import os
 import signal
 import threading
@@ -332,7 +333,7 @@ def _give_back(host: Host, attempt: Attempt, error: DirectorError) -> None:
     with suppress(StoreError):
         attempt.refused = host.ledger.fail(
             claim.job, claim.n, claim.nonce, error_json(error), actor, host.name,
-            retry_after_ms=int(1000 * error.retry_after_s), delay_ms=delay, cost=attempt.cost(),
+            retry_after_ms=math.ceil(1000 * error.retry_after_s), delay_ms=delay, cost=attempt.cost(),
         )  # fmt: skip
         # Before the message is acknowledged, so that this worker takes no other one.
         if isinstance(error, SeatError) and not host.ledger.standing(host.name).may_work:
