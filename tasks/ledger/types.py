@@ -248,6 +248,7 @@ class Tallies(Value):
     dead: int = 0  # dead letters that stand now
     lease_deaths: dict[str, int] = Field(default_factory=dict)
     dead_letters: dict[str, int] = Field(default_factory=dict)
+    set_aside: dict[str, int] = Field(default_factory=dict)  # records that could not be used: "all"
 
 
 class Hold(Value):

@@ -16,7 +16,8 @@
 -- <prefix>removing:<id>         string, for a while: the job's objects are being deleted
 -- <prefix>unfiled               set: FAILED jobs whose dead letter is not in object storage yet
 -- <prefix>dead                  set: FAILED jobs that may be requeued
--- <prefix>tallies               hash: "lease_deaths|<queue>" and "dead_letters|<queue>", how often so far
+-- <prefix>tallies               hash: "lease_deaths|<queue>" and "dead_letters|<queue>", how often so far;
+--                               "set_aside|all", how many records
 -- <prefix>serving               zset: "<queue>|<worker>" by when the announcement ends
 -- <prefix>broken                hash: jobs whose record could not be used, by when it was set aside
 -- <prefix>broken:<id>           hash: such a record, for a while
@@ -86,7 +87,9 @@ local function set_aside(id)
     redis.call('RENAME', job_key(id), prefix .. 'broken:' .. id)
     redis.call('EXPIRE', prefix .. 'broken:' .. id, 30 * 86400)
   end
-  redis.call('HSET', prefix .. 'broken', id, now)
+  if redis.call('HSET', prefix .. 'broken', id, now) == 1 then
+    redis.call('HINCRBY', prefix .. 'tallies', 'set_aside|all', 1)
+  end
 end
 
 -- True for a job whose record is gone (evicted) or lacks what the scripts need; then it is set aside.
