@@ -116,7 +116,7 @@ class S3Store:
             aws_access_key_id=settings.s3_access_key or None,
             aws_secret_access_key=settings.s3_secret_key.get_secret_value() or None,
             region_name=settings.s3_region,
-            config=_config(settings.s3_endpoint),
+            config=_config(settings),
         )
 
     def close(self) -> None:
@@ -282,11 +282,11 @@ def _timestamp(text: str) -> datetime:
         return parsedate_to_datetime(text)
 
 
-def _config(endpoint: str) -> Config:
-    local = (urlsplit(endpoint).hostname or "") in {"127.0.0.1", "::1", "localhost"}
+def _config(settings: Settings) -> Config:
+    local = (urlsplit(settings.s3_endpoint).hostname or "") in {"127.0.0.1", "::1", "localhost"}
     return Config(
         signature_version="s3v4",
-        s3={"addressing_style": "path"},
+        s3={"addressing_style": settings.s3_addressing},
         # Checksum trailers are not understood by every server, and break range reads on some.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
