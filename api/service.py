@@ -18,7 +18,7 @@ from typing import NamedTuple
 from pydantic import TypeAdapter, ValidationError
 
 from api.auth import Caller
-from api.problems import Problem, invalid
+from api.problems import Problem, invalid, unavailable
 from api.schemas import (
     Attempt,
     Attempts,
@@ -42,7 +42,7 @@ from director.types import Goal, StopReason, Trajectory
 from tasks.entries import new_entry
 from tasks.jobs import Job, JobId, JobStatus
 from tasks.ledger.ledger import Ledger
-from tasks.ledger.types import CONTROL, Cursor, Hint, Hold, Query, Record, SickWorker, Wiped
+from tasks.ledger.types import CONTROL, Cursor, Hint, Hold, OtherBody, Query, Record, SickWorker, Wiped
 from tasks.reconcile import entry_of, requeue
 from tasks.store import Archive, Corrupt, Images, NotFound, clean_upload
 from tasks.store.png_metadata import metadata_text
@@ -103,15 +103,19 @@ class Service:
         submission, sha = Submission.parse(body)
         if (size := len(submission.brief.text.encode())) > (most := caller.max_brief_bytes):
             raise invalid("brief.text", f"the text has {size} bytes; the most for this token is {most}", "shorten it")
-        job = submission.job(caller.owner, key or str(uuid.uuid4()), round(self._clock(), 3), sha)
-        # One at a time for each key: S3 alone can't decide which of two bodies came first.
+        key = key or str(uuid.uuid4())
+        job = submission.job(caller.owner, key, round(self._clock(), 3), sha)
+        try:
+            return self._submitted(caller, job)
+        except StoreError as error:
+            raise _repeat_with(key, error) from error
+
+    def _submitted(self, caller: Caller, job: Job) -> tuple[Envelope, bool]:
+        # One at a time for each key: S3 can't tell which of two bodies came first. Of two APIs the ledger lets in one.
         with self._key_locks[hash(job.id) % len(self._key_locks)]:
             stored = self.archive.find_job(job.id)
-            if stored and stored.body_sha256 != sha:
-                raise Problem(
-                    409, "key-reused", "This Idempotency-Key stands for another request",
-                    errors=[invalid("Idempotency-Key", "was used with another body", "send a new key").errors[0]],
-                )  # fmt: skip
+            if stored and stored.body_sha256 != job.body_sha256:
+                raise _key_reused()
             # A submit may have broken off after it wrote job.json. A job that ran must not start again.
             if not stored or not (self.ledger.get(job.id) or self.archive.latest(job.id)):
                 self._create(caller, stored or job, fresh=stored is None)
@@ -119,7 +123,7 @@ class Service:
 
     def _create(self, caller: Caller, job: Job, fresh: bool) -> None:
         self._check_source(job)
-        self._admit(caller, job.id)
+        self._admit(caller, job.id, job.body_sha256)
         if fresh:
             self.archive.save_job(job)
         try:
@@ -138,9 +142,13 @@ class Service:
         if source and not self.archive.owns(job.owner, source):
             raise invalid("brief.source", "you have no picture with this hash", "PUT it to /v1/images first")
 
-    def _admit(self, caller: Caller, id: str) -> None:
+    def _admit(self, caller: Caller, id: str, body_sha256: str = "") -> None:
         most = caller.max_in_flight
-        if not self.ledger.admit(caller.owner, id, most, _ADMISSION_MS):
+        try:
+            admitted = self.ledger.admit(caller.owner, id, most, _ADMISSION_MS, body_sha256)
+        except OtherBody as error:
+            raise _key_reused() from error
+        if not admitted:
             raise Problem(
                 429, "too-many-jobs", "Too many jobs in flight",
                 f"{most} of your jobs are waiting or running: send this again when one of them has ended.",
@@ -361,6 +369,22 @@ def _all_out(queue: str, queues: Queues, now_ms: float) -> str:
     tries = "" if all(one.manual for one in out if one.quarantined_ms) else ", or a picture that it draws as a trial"
     fix = f"an operator mends it: `visiondirector holds`, then `restore`{tries}"
     return f"waiting: {who} takes no steps since {since:%H:%M} UTC{why}; {fix}"
+
+
+def _key_reused() -> Problem:
+    return Problem(
+        409, "key-reused", "This Idempotency-Key stands for another request",
+        errors=[invalid("Idempotency-Key", "was used with another body", "send a new key").errors[0]],
+    )  # fmt: skip
+
+
+def _repeat_with(key: str, error: StoreError) -> Problem:
+    """The problem of a submit that broke off. It may be stored already: under another key it would be a second job."""
+    problem = unavailable(error)
+    if problem.status == 503:
+        problem.headers["Idempotency-Key"] = key
+        problem.detail = f"{problem.detail} Send it with the header Idempotency-Key: {key}, or it may run twice."
+    return problem
 
 
 def _unknown(id: str) -> Problem:

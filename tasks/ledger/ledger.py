@@ -21,6 +21,7 @@ from director.types import Value
 from tasks.jobs import TERMINAL, JobStatus
 from tasks.ledger.server import broker_queue_length, connect, reaching, sources, twice
 from tasks.ledger.types import (
+    BODY_MS,
     EVERY,
     REMOVING_MS,
     Claim,
@@ -33,6 +34,7 @@ from tasks.ledger.types import (
     Keeping,
     Limits,
     Next,
+    OtherBody,
     Page,
     Query,
     QueueDepth,
@@ -100,12 +102,16 @@ class Ledger:
 
     # --- jobs -----------------------------------------------------------------------------------
 
-    def admit(self, owner: str, job: str, most: int, ttl_ms: int) -> bool:
+    def admit(self, owner: str, job: str, most: int, ttl_ms: int, body_sha256: str = "") -> bool:
         """May `owner` have this job too? At most `most` at once are active or, for `ttl_ms`, admitted.
 
-        True for one that is active or admitted already.
+        True for one that is active or admitted already. For BODY_MS the id stands for the body that was admitted under
+        it first: raises OtherBody for another one, so that of two that come at once only one is stored.
         """
-        return bool(self._run("admit", owner, job, most, ttl_ms))
+        reply = self._run("admit", owner, job, most, ttl_ms, body_sha256, BODY_MS)
+        if reply == -1:
+            raise OtherBody("another request was sent under this id")
+        return bool(reply)
 
     def create(self, entry: Entry) -> bool:
         """Insert the job if it is absent (True). Its hint counts as sent now. Raises Removing."""

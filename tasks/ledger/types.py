@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pydantic import Field
 
-from director.errors import Actor, StoreError
+from director.errors import Actor, DirectorError, StoreError
 from director.types import Value
 from tasks.jobs import TERMINAL, JobStatus
 from tasks.summary import NO_COST, NO_GOALS, Cost, GoalSummary
@@ -27,6 +27,14 @@ class Wiped(StoreError):
 
 class Removing(StoreError):
     """A job of this id is being deleted; in a moment the id is free again."""
+
+
+BODY_MS = 600_000
+"""A submit that takes longer has died; by then storage knows what it asked for."""
+
+
+class OtherBody(DirectorError):
+    """Another request was sent under this id."""
 
 
 @dataclass(frozen=True)

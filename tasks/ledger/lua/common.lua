@@ -12,6 +12,7 @@
 -- <prefix>queues                set: every queue that was used
 -- <prefix>created, owner:<o>    zsets: jobs by the time of their submit
 -- <prefix>active:<o>            zset: an owner's jobs that have not ended, at +inf, and those admitted, by when that ends
+-- <prefix>body:<id>             string, for a while: sha256 of the body that asked for the job
 -- <prefix>ended                 zset: jobs whose trajectory ended, by when
 -- <prefix>removing:<id>         string, for a while: the job's objects are being deleted
 -- <prefix>unfiled               set: FAILED jobs whose dead letter is not in object storage yet
