@@ -92,8 +92,6 @@ class Service:
         # Neither does a job that the ledger has forgotten. If it is submitted again, it has another time.
         self._ended = lru_cache(maxsize=256)(self._read_ended)
         self._max_image_pixels = max_image_pixels
-        # The largest picture takes some hundred MB once it is decoded.
-        self._decoding = threading.BoundedSemaphore(2)
         self._key_locks = tuple(threading.Lock() for _ in range(64))
 
     def submit(self, caller: Caller, body: bytes, key: str | None) -> tuple[Envelope, bool]:
@@ -261,9 +259,8 @@ class Service:
 
     def upload(self, caller: Caller, data: bytes) -> Uploaded:
         """Store a picture. Raises BriefError for other data, or a picture that is too large."""
-        with self._decoding:
-            png = clean_upload(data, caller.max_image_bytes, self._max_image_pixels)
-            image = self.images.put(png)
+        png = clean_upload(data, caller.max_image_bytes, self._max_image_pixels)
+        image = self.images.put(png)
         self.archive.own(caller.owner, image)
         width, height = struct.unpack_from(">II", png, 16)  # PNG's first chunk, IHDR
         return Uploaded(image=image, width=width, height=height)
