@@ -13,6 +13,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from fastapi.sse import EventSourceResponse
+from starlette.requests import ClientDisconnect
 
 from api.auth import Authenticator, Caller
 from api.events import EventId, EventStreams
@@ -99,10 +100,13 @@ async def _read(request: Request, most: int, field: str) -> bytes:
     if announced.isdigit() and int(announced) > most:
         raise too_large
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > most:
-            raise too_large
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > most:
+                raise too_large
+    except ClientDisconnect as left:  # nobody reads the answer
+        raise invalid(field, "ended before it was whole", "send it again", 400) from left
     return bytes(body)
 
 

@@ -61,6 +61,17 @@ def test_three_hundred_half_open_requests_keep_nobody_out(place: Place, tmp_path
     assert len(log.read_text().splitlines()) < 100
 
 
+@pytest.mark.parametrize("path", ["PUT /v1/images", "POST /v1/jobs"])
+def test_a_client_that_leaves_in_its_body_is_no_fault_of_the_service(place: Place, tmp_path: Path, path: str) -> None:
+    log = tmp_path / "api.log"
+    with crowded(place, log, 256):
+        with socket.create_connection(("127.0.0.1", place.settings.api_port), timeout=20) as connection:
+            head = f"{path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer secret\r\nContent-Length: 1000\r\n\r\nx"
+            connection.sendall(head.encode())
+        until(lambda: path.partition(" ")[2] in log.read_text())
+    assert "Traceback" not in log.read_text()
+
+
 @pytest.fixture
 def hanging(place: Place) -> Iterator[Place]:
     """The API, over a storage that takes every request and answers none."""
