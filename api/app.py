@@ -24,6 +24,8 @@ from api.events import HEARTBEAT_SECONDS, POLL_SECONDS, EventStreams
 from api.pages.routes import pages
 from api.routes import AppState, health, router
 from api.service import Service
+from api.sockets import BACKLOG, BoundedProtocol
+from api.uploads import Uploads
 from api.waiting import JobWaiter
 from director.errors import StoreError
 from tasks.app import make_app, message_writer, send_hint
@@ -76,6 +78,8 @@ def main() -> int:
         log_config=None,
         access_log=False,  # AccessLog writes it
         server_header=False,
+        http=BoundedProtocol,
+        backlog=BACKLOG,
         # Event streams don't end by themselves; their readers resume at the next process.
         timeout_graceful_shutdown=3,
     )
@@ -102,6 +106,7 @@ def create_app(
             service=service,
             streams=EventStreams(service, poll, heartbeat),
             waiter=JobWaiter(service, poll),
+            uploads=Uploads(service),
             thumbnails=Thumbnails(images),
             authenticator=authenticator,
             checks=_checks(backends),

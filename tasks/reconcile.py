@@ -375,7 +375,9 @@ def _standing(archive: Archive, job: Job, folder: Folder) -> Entry:
     stop = snapshot.trajectory.stop
     if (stop is None) == (snapshot.next is None):
         raise Corrupt(f"{key} must either go on or have stopped")
-    return entry_after(job, key, snapshot.n, snapshot.trajectory, snapshot.next)
+    entry = entry_after(job, key, snapshot.n, snapshot.trajectory, snapshot.next)
+    # From now on it is held to what it is now.
+    return entry.model_copy(update={"snapshot_sha256": archive.sha256_of(key)})
 
 
 def _ordered(entry: Entry, controls: list[Control]) -> Entry:
