@@ -68,7 +68,10 @@ class Shelf:
 
     def put_part(self, id: str, folder: int, part: int, lines: Sequence[Item]) -> None:
         """The lines of one part: all that a folder has of them, PART unless it is the last."""
-        data = b"".join(item.model_dump_json(exclude_defaults=True).encode() + b"\n" for item in lines)
+        self.put_lines(id, folder, part, b"".join(map(line_of, lines)))
+
+    def put_lines(self, id: str, folder: int, part: int, data: bytes) -> None:
+        """The lines of one part, each as `line_of` gives it."""
         self._store.put(_part_key(id, folder, part), data)
 
     def part(self, id: str, folder: int, part: int) -> list[Item]:
@@ -187,6 +190,11 @@ class Shelf:
     def forget_summary(self, id: str) -> None:
         """The batch goes on."""
         self._store.delete(f"batches/{id}/summary.json")
+
+
+def line_of(item: Item) -> bytes:
+    """The item as a line of a part."""
+    return item.model_dump_json(exclude_defaults=True).encode() + b"\n"
 
 
 def shard_of(custom_id: str, lines: int) -> int:

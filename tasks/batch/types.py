@@ -3,8 +3,8 @@
 A batch is an ordered set of items. An item is a line in object storage until its turn; then it is a job, the item's
 child. When the child has ended, its result is a line in object storage and the job leaves the ledger.
 
-Each try of an item is a *take*, counted from 0. Each job of an item is a *generation*: a take that goes on with a failed
-job has that job's generation, a take that begins another job has the next one.
+Each try of an item is a *take*, counted from 0. Each job of an item is a *generation*: a take that goes on with a
+failed job has that job's generation, a take that begins another job has the next one.
 """
 
 import uuid
@@ -15,6 +15,7 @@ from pydantic import Field
 
 from director.types import Brief, ImageHash, LoopSettings, ModelName, Seed, Share, Value
 from tasks.jobs import MAX_LABELS, Job, JobId, JobStatus, Label, Place, implied_seed
+from tasks.submission import SettingsIn
 from tasks.summary import NO_COST, Cost
 
 MAX_LINE = 262_144
@@ -273,7 +274,7 @@ def job_of(batch: Batch, item: Item, place: Place, created: float) -> Job:
 
 def merged_settings(batch: Batch, item: Item, combo: Combo) -> LoopSettings:
     """The batch's, then the line's, then the matrix' settings. Raises ValidationError."""
-    return LoopSettings.model_validate({**batch.settings, **item.settings, **combo.settings})
+    return SettingsIn.model_validate({**batch.settings, **item.settings, **combo.settings}).plain()
 
 
 def status_of_item(status: JobStatus, stop: str) -> ItemStatus:
