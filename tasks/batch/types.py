@@ -54,7 +54,8 @@ LETTERS = {
     "d": ItemStatus.DONE,
     "u": ItemStatus.UNMET,
     "x": ItemStatus.FAILED,
-    "c": ItemStatus.CANCELLED,
+    "c": ItemStatus.CANCELLED,  # before its turn
+    "k": ItemStatus.CANCELLED,  # after that
 }
 
 
