@@ -14,7 +14,7 @@ from director.reading import Unread
 from director.report import Trouble
 from director.state import GoalCounts
 from director.types import Brief, Goal, LoopSettings, Region, Seed, Value
-from tasks.jobs import MAX_LABELS, Job, JobStatus, Label, implied_seed, job_id
+from tasks.jobs import MAX_LABELS, Job, JobId, JobStatus, Label, implied_seed, job_id
 from tasks.ledger.types import Query
 from tasks.submission import BriefIn, SettingsIn, parsed
 from tasks.summary import Cost as Counted
@@ -100,6 +100,13 @@ class JobError(Trouble):
     resource: str = ""
 
 
+class BatchPlace(BaseModel):
+    """The batch that a job belongs to, and its item there."""
+
+    id: str
+    custom_id: str
+
+
 class JobSummary(BaseModel):
     """A job as lists show it. `doing` says what happens now, or what it waits for; "" once it has ended.
 
@@ -116,6 +123,7 @@ class JobSummary(BaseModel):
     doing: str
     labels: list[str]
     priority: int
+    batch: BatchPlace | None
     goals: GoalCount
     coverage: float | None
     rounds: int
@@ -137,6 +145,9 @@ class JobFilter(BaseModel):
     owner: Annotated[str | None, Field(max_length=200, description="for operators; others see their own only")] = None
     created_after: Annotated[Seconds | None, Field(description="or at that very time")] = None
     created_before: Seconds | None = None
+    batch: Annotated[
+        JobId | None, Field(description="the jobs of this batch that are in flight or ended a moment ago, by index")
+    ] = None
     limit: Annotated[int, Field(ge=1, le=200)] = 50
     cursor: Annotated[str | None, Field(pattern=CURSOR, description="`next` of the page before")] = None
 
@@ -180,10 +191,14 @@ class Envelope(JobSummary):
 
 
 class JobList(BaseModel):
-    """The newest first. A page may be short, even empty: only `next` null is the end."""
+    """The newest first. A page may be short, even empty: only `next` null is the end.
+
+    Of a batch most items have no job at a time; `links` says where all are listed.
+    """
 
     jobs: list[JobSummary]
     next: str | None
+    links: dict[str, str] = {}
 
 
 class Attempt(BaseModel):
