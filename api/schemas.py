@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from operator import not_
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -198,7 +199,7 @@ class JobList(BaseModel):
 
     jobs: list[JobSummary]
     next: str | None
-    links: dict[str, str] = {}
+    links: Annotated[dict[str, str], Field(exclude_if=not_)] = {}
 
 
 class Attempt(BaseModel):

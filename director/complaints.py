@@ -85,6 +85,7 @@ _MESSAGES = {
     "model_attributes_type": "must be an object",
     "dict_type": "must be an object",
     "tuple_type": "must be a list",
+    "list_type": "must be a list",
 }
 
 _PATTERNS = {
