@@ -23,7 +23,7 @@ from tasks.store import Corrupt
 
 CHECKPOINT_LINES = 5 * PART
 CHECKPOINT_BYTES = 8 * 2**20
-MAX_CAUTIONED = 2_000
+MAX_CAUTIONED = 1_000
 """Lines whose words are looked at for warnings; it takes a millisecond each."""
 _TOLD_LINES = 5
 _IN_MEMORY = 256 * 1024  # bytes of a folder's last part; the rest of it lies on disk
