@@ -22,6 +22,7 @@ from api.problems import Problem, invalid, unavailable
 from api.schemas import (
     Attempt,
     Attempts,
+    BatchPlace,
     BriefOut,
     Cost,
     Envelope,
@@ -203,7 +204,7 @@ class Service:
 
     def list(self, query: Query, limit: int, cursor: str | None) -> JobList:
         """From the ledger only: jobs that it has forgotten are not listed."""
-        page = self.ledger.jobs(query, limit, _parse_cursor(cursor) if cursor else None)
+        page = self.ledger.jobs(query, limit, parse_cursor(cursor) if cursor else None)
         active = any(not record.ended for record in page.records)
         state = self.queues() if active else NO_QUEUES
         following = page.following
@@ -237,8 +238,11 @@ class Service:
         entry = entry_of(self.archive, id)
         if not entry or not entry.stop:
             raise Wiped("this job is stored, but the ledger does not know it yet")
+        known = {name: value for name, value in dict(entry).items() if name in Record.model_fields}
+        if place := entry.place:
+            known |= {"batch": place.batch, "item": place.index, "custom_id": place.custom_id}
         return Record(
-            **{name: value for name, value in dict(entry).items() if name in Record.model_fields},
+            **known,
             queue="", kind="", seat_failures=0, lease_deaths=0, not_before_ms=0, hinted_ms=0, holder="",
         )  # fmt: skip
 
@@ -318,6 +322,7 @@ class Service:
             doing=self.doing(record, queues),
             labels=list(record.labels),
             priority=record.priority,
+            batch=BatchPlace(id=record.batch, custom_id=record.custom_id) if record.batch else None,
             goals=GoalCount(met=goals.met, missed=goals.missed, unsure=goals.unsure, total=goals.total),
             coverage=goals.coverage,
             rounds=goals.rounds,
@@ -423,7 +428,7 @@ def _unserved(editor: str, served: Mapping[str, object]) -> list[Caution]:
     ]
 
 
-def _parse_cursor(cursor: str) -> Cursor:
+def parse_cursor(cursor: str) -> Cursor:
     created_ms, _, job = cursor.partition("-")
     return Cursor(int(created_ms), job)
 
