@@ -15,13 +15,17 @@ from infra.stack import Stack
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 
-LINES = 40_000
+LINES = 20_000
+WORDS = "and a desk, " * 160
+"""Long briefs: the buffers of both sides must not hold them all when the sender is killed."""
 KEY = "an upload that is killed"
 
 
 def send(client: Client) -> Batch:
     """Nobody serves the editor, so nothing is drawn."""
-    lines: Iterator[dict[str, str]] = ({"custom_id": f"poster-{n}", "brief": f"A lamp, {n}"} for n in range(LINES))
+    lines: Iterator[dict[str, str]] = (
+        {"custom_id": f"poster-{n}", "brief": f"Lamp {n}, {WORDS}"} for n in range(LINES)
+    )
     return client.submit_batch(lines, {"title": "many", "settings": {"editor": "nobody"}}, KEY)
 
 
