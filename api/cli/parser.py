@@ -58,7 +58,7 @@ def _submit(add: Add) -> None:
     made.add_argument("--title", default="", help="shown in lists (default: the name of the file)")
     made.add_argument("--label", action="append", default=[], metavar="WORD", help="a word to find the job by; repeat")
     made.add_argument("--priority", type=int, metavar="0-9", help="0 goes first; default 6")
-    made.add_argument("--key", help="submitting again under the same key gives the same job")
+    made.add_argument("--key", type=options.key, help="submitting again under the same key gives the same job")
     made.add_argument("--new", action="store_true", help="draw again what was sent before with these very options")
 
 

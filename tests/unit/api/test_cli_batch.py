@@ -102,6 +102,13 @@ def test_the_same_batch_is_told_to_be_the_same(cli: Cli) -> None:
     assert service.asked[1].headers["Idempotency-Key"] == "again"
 
 
+@pytest.mark.parametrize("command", ["submit", "batch submit"])
+def test_a_key_that_no_header_can_carry_is_refused(cli: Cli, command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli(f"{command} a.txt --key ö")
+    assert "a key is a word of letters, digits and signs of ASCII" in capsys.readouterr().err
+
+
 def test_the_options_go_over_the_first_line_of_a_manifest(cli: Cli) -> None:
     header = {"title": "old", "labels": ["x"], "settings": {"rounds": 2, "candidates": 2}, "max_in_flight": 9, "new": 1}
     Path("list.jsonl").write_text(json.dumps({"batch": header}) + '\n{"brief": "A lamp"}\n')
