@@ -56,9 +56,9 @@ from tasks.ledger.types import (
     SickWorker,
     Wiped,
 )
+from tasks.png_metadata import metadata_text
 from tasks.reconcile import entry_of, requeue
 from tasks.store import Archive, Corrupt, Images, NotFound, clean_upload
-from tasks.store.png_metadata import metadata_text
 from tasks.summary import Cost as Counted
 
 MAX_KEY = 200
