@@ -48,6 +48,8 @@ def _entry(job: Job, trajectory: Trajectory, following: Next | None) -> Entry:
         labels=job.labels,
         summary=GoalSummary.of(trajectory),
         next=following,
+        model=job.settings.editor,
+        place=job.batch,
     )
 
 

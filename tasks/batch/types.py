@@ -3,8 +3,8 @@
 A batch is an ordered set of items. An item is a line in object storage until its turn; then it is a job, the item's
 child. When the child has ended, its result is a line in object storage and the job leaves the ledger.
 
-Each try of an item is a *take*, counted from 0. Each job of an item is a *generation*: a take that goes on with a failed
-job has that job's generation, a take that begins another job has the next one.
+Each try of an item is a *take*, counted from 0. Each job of an item is a *generation*: a take that goes on with a
+failed job has that job's generation, a take that begins another job has the next one.
 """
 
 import uuid
@@ -53,7 +53,8 @@ LETTERS = {
     "d": ItemStatus.DONE,
     "u": ItemStatus.UNMET,
     "x": ItemStatus.FAILED,
-    "c": ItemStatus.CANCELLED,
+    "c": ItemStatus.CANCELLED,  # before its turn
+    "k": ItemStatus.CANCELLED,  # after that
 }
 
 

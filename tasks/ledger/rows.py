@@ -3,6 +3,7 @@
 from typing import Any, TypeVar
 
 from director.types import Value
+from tasks.jobs import Place
 from tasks.ledger.types import Entry, Hint, Record
 from tasks.summary import NO_COST, Cost, GoalSummary
 
@@ -17,8 +18,12 @@ def entry_arguments(entry: Entry) -> tuple[str | int, ...]:
         entry.job, entry.owner, entry.title, entry.created_ms, entry.priority, entry.step, entry.snapshot,
         queue, kind, entry.status.value, entry.stop, int(entry.cancel), entry.error, entry.dead_letter,
         ",".join(entry.labels), entry.summary.model_dump_json(), cost_argument(entry.cost), entry.ended_ms,
-        entry.rewound, int(entry.cost_later),
+        entry.rewound, int(entry.cost_later), entry.model, int(entry.paused), *_place_arguments(entry.place),
     )  # fmt: skip
+
+
+def _place_arguments(place: Place | None) -> tuple[str | int, ...]:
+    return (place.batch, place.index, place.take, place.generation, place.custom_id) if place else ("", 0, 0, 0, "")
 
 
 def cost_argument(cost: Cost) -> str:

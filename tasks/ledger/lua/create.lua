@@ -1,10 +1,12 @@
 -- arg: mode, its condition, id, owner, title, created_ms, priority, step, snapshot,
 -- queue ('' when ended), kind, status, stop, cancel, error, dead_letter, labels, summary, cost, ended_ms, rewound,
--- cost_later (1: restore_cost adds it).
+-- cost_later (1: restore_cost adds it), model, paused, batch ('' for none), item, take, generation, custom_id.
 -- Modes: create; restore: by the holder of the rebuild lock; behind: in place of a record that nobody holds a lease of
--- and that stands at the given step. Gives created, present, wiped, removing, unlocked or busy.
+-- and that stands at the given step. Gives created, present, wiped, removing, unlocked, busy or unwanted: the item has another
+-- take now, or has ended.
 local mode, condition, id, owner, title, created, priority, step, snapshot, queue, kind, status, stop, cancel, why,
-  dead_letter, labels, summary, cost, ended, rewound, cost_later = unpack(arg)
+  dead_letter, labels, summary, cost, ended, rewound, cost_later, model, is_paused, batch, item, take, generation, custom_id =
+  unpack(arg)
 if mode == 'create' then
   if wiped() then return 'wiped' end
 elseif mode == 'behind' then
@@ -17,11 +19,23 @@ elseif not wiped() or rebuilder() ~= condition then
   return 'unlocked'
 end
 if redis.call('EXISTS', job_key(id)) == 1 then return 'present' end
+if batch ~= '' and redis.call('EXISTS', batch_key(batch)) == 1 then
+  local letter = letter_of(batch, item)
+  if mode == 'create' and (try_of(batch, item) ~= tonumber(take) or string.find('wpf', letter, 1, true) == nil) then
+    return 'unwanted'
+  end
+end
 if redis.call('EXISTS', prefix .. 'removing:' .. id) == 1 then return 'removing' end
 set(id, 'job', id, 'owner', owner, 'title', title, 'created_ms', created, 'priority', priority, 'step', step,
   'snapshot', snapshot, 'queue', queue, 'kind', kind, 'status', status, 'stop', stop, 'cancel', cancel, 'error', why,
   'letter', dead_letter, 'labels', labels, 'facts', summary, 'ended_ms', 0, 'not_before_ms', 0, 'hinted_ms', 0,
-  'nonce', '', 'holder', '', 'lease_ms', 0, 'last_step', '', 'last_nonce', '', 'charged', '', 'rewound', rewound)
+  'nonce', '', 'holder', '', 'lease_ms', 0, 'last_step', '', 'last_nonce', '', 'charged', '', 'rewound', rewound, 'model', model, 'paused', is_paused)
+if batch ~= '' then
+  set(id, 'batch', batch, 'item', item, 'take', take, 'generation', generation, 'custom_id', custom_id)
+  admitted(id)
+  local _, told = try_of(batch, item)
+  if told ~= tonumber(generation) then set_try(batch, item, take, generation, 0, 's') end
+end
 reset_counters(id)
 add_cost(id, cost)
 if cost_later == '1' then
@@ -33,15 +47,17 @@ redis.call('ZADD', prefix .. 'owner:' .. owner, created, id)
 if status == 'queued' then
   if cancel == '1' then queue = CONTROL end
   activate(id)
+  child_starts(id)
   enter(id)
   wait(id, queue, mode == 'create' and now or 0)
 else
   if ended == '0' then ended = now end
   set(id, 'ended_ms', ended)
   if queue == '' then
-    redis.call('ZADD', prefix .. 'ended', ended, id)
+    if batch == '' then redis.call('ZADD', prefix .. 'ended', ended, id) end
   else
     redis.call('SADD', prefix .. 'dead', id)
   end
+  child_ends(id)
 end
 return 'created'
