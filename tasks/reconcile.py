@@ -32,7 +32,7 @@ LOCK_TTL_MS = 30_000
 _KEEP_LOCK_S = 5.0
 _READERS = 8  # jobs that are read at once in a rebuild: the time goes into waiting for S3
 _COMPARE_S = 1.0  # a pass, so that the rest of it is not held up
-_COSTS_S = 1.0  # a pass
+_COSTS_S = _INDEX_S = 1.0  # a pass
 _IN_FLIGHT = Query(statuses=frozenset({JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.FAILED}))
 _MOST_HINTS = 1000  # a queue and pass
 _EDITOR = "editor."
@@ -89,6 +89,7 @@ class Reconciler:
     _doubtful: set[str] = field(default_factory=set[str])  # not compared with storage yet
     _server: str = ""
     _marked: bool = False
+    _index_at: str | None = "0"  # where the index goes on; None: it is whole
 
     def run(self, stop: threading.Event) -> None:
         """Pass after pass until `stop` is set."""
@@ -111,7 +112,7 @@ class Reconciler:
     def _parts(self) -> Sequence[Callable[[], None]]:
         parts = (self.compare, self.reap, self.rehint, self.give_up_waiting, self.file_dead_letters, self.mend)
         of_batches = self.batches.parts() if self.batches else ()
-        return *parts, self.send_canaries, self.restore_costs, *of_batches
+        return *parts, self.send_canaries, self.restore_costs, self.index, *of_batches
 
     def _tried(self, part: Callable[[], object]) -> bool:
         try:
@@ -251,6 +252,14 @@ class Reconciler:
             self.send(hint)
         return True
 
+    def index(self) -> None:
+        """List every job by label and standing, once after the start, a part of them each pass: an older program that
+        wrote to the ledger knew no such lists."""
+        end = time.monotonic() + _INDEX_S
+        while self._index_at is not None and time.monotonic() < end:
+            cursor = self.ledger.index(self._index_at)
+            self._index_at = None if cursor == "0" else cursor
+
     # --- every pass ---------------------------------------------------------------------------------
 
     def reap(self) -> None:
@@ -321,6 +330,8 @@ class Reconciler:
         for job in sorted(missing & self._missing):
             self._adopt(job)
         self._missing = missing
+        if self._index_at is None and not self.ledger.indexed():  # wiped since
+            self._index_at = "0"
         self.ledger.forget(int(self.settings.keep_ended_s * 1000))
         if self.batches:
             self.batches.audit()

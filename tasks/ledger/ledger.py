@@ -60,6 +60,7 @@ _LIMITS = Limits()
 _REAP_LIMIT = 200  # leases a queue and pass: bounds the time that one script holds the server
 _KNOWN_LIMIT = 1000  # ids a call, for the same reason
 _COSTS_LIMIT = 500  # attempts a call
+_INDEX_LIMIT = 500  # jobs a call, about
 _LOOK_LIMIT = 500  # jobs that a list looks at a call
 _MOST_LOOKS = 10  # calls for one page of few matches
 _DEPTH_FIELDS = ("queue", "waiting", "leased", "delayed", "unhinted", "oldest_ms")
@@ -353,6 +354,16 @@ class Ledger:
     def forget(self, older_than_ms: int, limit: int = 100) -> int:
         """Drop jobs whose trajectory ended more than that long ago; how many. Dead letters stay; S3 keeps all."""
         return int(self.run("forget", older_than_ms, limit))
+
+    def index(self, cursor: str = "0") -> str:
+        """List some more jobs under their labels and how they stand; gives the next cursor, "0" at the end.
+
+        Lists use this index once it is whole; until then, and of a ledger from before it, they look at every job.
+        """
+        return str(self.run("index", cursor, _INDEX_LIMIT))
+
+    def indexed(self) -> bool:
+        return bool(self.run("indexed"))
 
     def broken(self) -> list[str]:
         """The jobs whose record could not be read and was set aside, until they are entered again from storage."""

@@ -20,7 +20,7 @@ set(id, 'step', n + 1, 'snapshot', snapshot, 'kind', kind, 'error', '', 'last_st
   'facts', summary)
 if queue == '' then
   if not fields(id, 'batch') then redis.call('ZADD', prefix .. 'ended', now, id) end
-  deactivate(id)
+  deactivate(id, status)
   set(id, 'queue', '', 'status', status, 'stop', stop, 'nonce', '', 'holder', '', 'lease_ms', 0, 'ended_ms', now)
   child_ends(id)
 else
