@@ -111,8 +111,8 @@ class Reconciler:
 
     def _parts(self) -> Sequence[Callable[[], None]]:
         parts = (self.compare, self.reap, self.rehint, self.give_up_waiting, self.file_dead_letters, self.mend)
-        of_batches = self.batches.parts() if self.batches else ()
-        return *parts, self.send_canaries, self.restore_costs, self.index, *of_batches
+        parts = (*parts, self.send_canaries, self.restore_costs, self.index)
+        return *parts, *(self.batches.parts() if self.batches else ())
 
     def _tried(self, part: Callable[[], object]) -> bool:
         try:

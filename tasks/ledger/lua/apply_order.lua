@@ -37,8 +37,10 @@ local function cancel_waiting()
       if here > 0 then redis.call('SETRANGE', states_key(batch), first, part) end
       count = count + here
     end
-    redis.call('HINCRBY', key, 'n_' .. letter, -count)
-    redis.call('HINCRBY', key, 'n_c', count)
+    if count > 0 then
+      redis.call('HINCRBY', key, 'n_' .. letter, -count)
+      redis.call('HINCRBY', key, 'n_c', count)
+    end
   end
 end
 

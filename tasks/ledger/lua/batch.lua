@@ -221,7 +221,7 @@ local function put_back(lane, batch, index, take)
   end_pick(lane, batch, index, take)
   if letter_of(batch, index) == 'p' then
     turn(batch, index, 'w')
-    look_again(batch, index)
+    look_again(batch, tonumber(index))
     join_lanes(batch)
   end
 end

@@ -5,8 +5,8 @@
 -- and that stands at the given step. Gives created, present, wiped, removing, unlocked, busy or unwanted: the item has another
 -- take now, or has ended.
 local mode, condition, id, owner, title, created, priority, step, snapshot, queue, kind, status, stop, cancel, why,
-  dead_letter, labels, summary, cost, ended, rewound, cost_later, model, is_paused, batch, item, take, generation, custom_id =
-  unpack(arg)
+  dead_letter, labels, summary, cost, ended, rewound, cost_later,
+  model, is_paused, batch, item, take, generation, custom_id = unpack(arg)
 if mode == 'create' then
   if wiped() then return 'wiped' end
 elseif mode == 'behind' then
