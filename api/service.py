@@ -39,13 +39,14 @@ from director.reading import Unread, unread
 from director.seats import STEP_KINDS
 from director.state import State
 from director.types import Goal, StopReason, Trajectory
-from tasks.entries import new_entry
-from tasks.jobs import Job, JobId, JobStatus
+from tasks.entries import ended_record, new_entry
+from tasks.jobs import TERMINAL, Job, JobId, JobStatus
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.types import CONTROL, Cursor, Hint, Hold, Query, Record, Wiped
 from tasks.reconcile import entry_of, requeue
 from tasks.store import Archive, Corrupt, Images, NotFound, clean_upload
 from tasks.store.png_metadata import metadata_text
+from tasks.store.recent import Recent
 from tasks.summary import Cost as Counted
 
 MAX_KEY = 200
@@ -88,8 +89,9 @@ class Service:
         # A committed snapshot never changes, and all readers of a job need the same ones.
         self.snapshot = lru_cache(maxsize=64)(archive.load_snapshot)
         self._read_of = lru_cache(maxsize=256)(self._find_read_of)
-        # Neither does a job that the ledger has forgotten. If it is submitted again, it has another time.
-        self._ended = lru_cache(maxsize=256)(self._read_ended)
+        # Neither does a job whose loop ended and that the ledger has forgotten. If it is submitted again, it has
+        # another time.
+        self._ended = Recent[Record](256)
         self._max_image_pixels = max_image_pixels
         # The largest picture takes some hundred MB once it is decoded.
         self._decoding = threading.BoundedSemaphore(2)
@@ -112,9 +114,13 @@ class Service:
                     errors=[invalid("Idempotency-Key", "was used with another body", "send a new key").errors[0]],
                 )  # fmt: skip
             # A submit may have broken off after it wrote job.json. A job that ran must not start again.
-            if not stored or not (self.ledger.get(job.id) or self.archive.latest(job.id)):
+            if not stored or not (self.ledger.get(job.id) or self._has_run(job.id)):
                 self._create(caller, stored or job, fresh=stored is None)
         return self.show(caller.owner, job.id), stored is None
+
+    def _has_run(self, id: str) -> bool:
+        """True when storage knows more of the job than its submit; a dead letter may have no snapshot."""
+        return bool(self.archive.latest(id) or self.archive.controls(id, "dead-"))
 
     def _create(self, caller: Caller, job: Job, fresh: bool) -> None:
         self._check_source(job)
@@ -205,17 +211,20 @@ class Service:
         job = self.archive.find_job(id)
         if not job or owner not in (None, job.owner):
             raise _unknown(id)
-        return self._ended(id, job.created)
+        return self._find_ended(job)
 
-    def _read_ended(self, id: str, _created: float) -> Record:
-        """The record of an ended job, from storage only."""
-        entry = entry_of(self.archive, id)
-        if not entry or not entry.stop:
+    def _find_ended(self, job: Job) -> Record:
+        """The record of a job that has left the ledger: its loop has ended, or it is a dead letter."""
+        about = f"{job.id} {job.created}"
+        if known := self._ended.get(about):
+            return known
+        entry = entry_of(self.archive, job.id)
+        if not entry or entry.status not in TERMINAL:
             raise Wiped("this job is stored, but the ledger does not know it yet")
-        return Record(
-            **{name: value for name, value in dict(entry).items() if name in Record.model_fields},
-            queue="", kind="", seat_failures=0, lease_deaths=0, not_before_ms=0, hinted_ms=0, holder="",
-        )  # fmt: skip
+        found = ended_record(entry)
+        if found.stop:  # a dead letter may be requeued, and die again
+            self._ended.put(about, found)
+        return found
 
     def cancel(self, caller: Caller, id: str) -> Envelope:
         record = self.find(caller.reach, id)
@@ -232,6 +241,11 @@ class Service:
         if record.status is JobStatus.FAILED and not record.stop:
             if record.owner == caller.owner:
                 self._admit(caller, id)
+            if record.batch and not self.ledger.get(id):
+                raise Problem(
+                    409, "of-a-batch", "This job belongs to a batch",
+                    f"Its result is stored. Try the item {record.custom_id!r} of batch {record.batch} again instead.",
+                )  # fmt: skip
             if hint := requeue(self.ledger, self.archive, record):
                 self._send(hint)
                 return self.show(caller.reach, id)

@@ -420,7 +420,14 @@ def _is_ahead(entry: Entry, record: Record, archive: Archive) -> bool:
 
 
 def requeue(ledger: Ledger, archive: Archive, record: Record) -> Hint | None:
-    """Bring a dead letter back, for good: the order is stored first. Gives the hint to send; None: not FAILED."""
+    """Bring a dead letter back, for good: the order is stored first. Gives the hint to send; None: not FAILED.
+
+    One that has left the ledger is entered again.
+    """
     if record.status is JobStatus.FAILED and record.dead_letter:
         archive.save_control(record.job, "requeue", record.dead_letter, {"n": record.step})
-    return ledger.requeue(record.job)
+    if (hint := ledger.requeue(record.job)) or ledger.get(record.job):
+        return hint
+    archive.mark_live(record.job)
+    entry = entry_of(archive, record.job, with_cost=False)
+    return entry.hint if entry and entry.next and ledger.create(entry) else None
