@@ -5,6 +5,7 @@ broke off half-way) is never called unknown.
 """
 
 import difflib
+import logging
 import struct
 import threading
 import time
@@ -42,12 +43,14 @@ from director.types import Goal, StopReason, Trajectory
 from tasks.entries import ended_record, new_entry
 from tasks.jobs import TERMINAL, Job, JobId, JobStatus
 from tasks.ledger.ledger import Ledger
-from tasks.ledger.types import CONTROL, Cursor, Hint, Hold, Query, Record, Wiped
+from tasks.ledger.types import CONTROL, Cursor, Hint, Hold, Page, Query, Record, Wiped
 from tasks.reconcile import entry_of, requeue
 from tasks.store import Archive, Corrupt, Images, NotFound, clean_upload
 from tasks.store.png_metadata import metadata_text
 from tasks.store.recent import Recent
 from tasks.summary import Cost as Counted
+
+log = logging.getLogger("visiondirector.api")
 
 MAX_KEY = 200
 LINKS = ("events", "image", "trajectory", "attempts", "report", "cancel", "requeue")
@@ -55,6 +58,7 @@ LINKS = ("events", "image", "trajectory", "attempts", "report", "cancel", "reque
 _ADMISSION_MS = 60_000  # a submit that takes longer has failed
 _RETRY_FULL_S = 10
 _EDITOR_QUEUE = "editor."
+_NEWEST = Cursor(10**14, str(uuid.UUID(int=2**128 - 1)))  # before every job
 
 _ID: TypeAdapter[str] = TypeAdapter(JobId)
 
@@ -183,15 +187,36 @@ class Service:
         return unread(brief, goals), cautions(brief, goals)
 
     def list(self, query: Query, limit: int, cursor: str | None) -> JobList:
-        """From the ledger only: jobs that it has forgotten are not listed."""
-        page = self.ledger.jobs(query, limit, _parse_cursor(cursor) if cursor else None)
+        """What the ledger knows, and behind that the ended jobs that it has forgotten, from storage. Of batches the
+        ledger's children only: their batch lists them all."""
+        forgotten, behind = _parse_cursor(cursor)
+        page = Page([], None) if forgotten else self.ledger.jobs(query, limit, behind)
+        following = _cursor("", page.following)
+        if page.following is None:
+            page, following = self._list_forgotten(query, limit, page.records, behind if forgotten else None)
         active = any(not record.ended for record in page.records)
         state = self.queues() if active else NO_QUEUES
-        following = page.following
-        return JobList(
-            jobs=[self.summary(record, state) for record in page.records],
-            next=f"{following.created_ms}-{following.job}" if following else None,
-        )
+        return JobList(jobs=[self.summary(record, state) for record in page.records], next=following)
+
+    def _list_forgotten(
+        self, query: Query, limit: int, records: Sequence[Record], behind: Cursor | None
+    ) -> tuple[Page, str | None]:
+        """The page that starts with these records, filled up from storage."""
+        if query.statuses and not query.statuses & TERMINAL:
+            return Page([*records], None), None
+        room = limit - len(records)
+        try:
+            more = self.archive.ended.page(query, max(room, 1), behind)
+        except StoreError as unreachable:
+            if not records:
+                raise
+            log.warning("the list goes on in storage: %s", unreachable)
+            return Page([*records], None), _cursor("ended-", _NEWEST)
+        if not room:  # to know whether there is more
+            return Page([*records], None), _cursor("ended-", _NEWEST if more.records or more.following else None)
+        known = self.ledger.known([record.job for record in more.records])
+        found = [record for record in more.records if record.job not in known]
+        return Page([*records, *found], None), _cursor("ended-", more.following)
 
     def find(self, owner: str | None, id: str) -> Record:
         """The job of `owner` (None: of any owner), from the ledger or, once that has forgotten it, from storage.
@@ -261,6 +286,7 @@ class Service:
             raise Problem(409, "active", "This job is active", "Cancel it first, and delete it when it has ended.")
         try:
             self.archive.remove(id)
+            self.archive.ended.drop(record.owner, record.created_ms, id)
         finally:
             self.ledger.removed(id)
 
@@ -375,9 +401,17 @@ def _unserved(editor: str, served: Mapping[str, object]) -> list[Caution]:
     ]
 
 
-def _parse_cursor(cursor: str) -> Cursor:
-    created_ms, _, job = cursor.partition("-")
-    return Cursor(int(created_ms), job)
+def _parse_cursor(cursor: str | None) -> tuple[bool, Cursor | None]:
+    """Whether it is a place among the jobs that the ledger has forgotten, and the place."""
+    if not cursor:
+        return False, None
+    word = cursor.removeprefix("ended-")
+    created_ms, _, job = word.partition("-")
+    return word != cursor, Cursor(int(created_ms), job)
+
+
+def _cursor(where: str, place: Cursor | None) -> str | None:
+    return f"{where}{place.created_ms}-{place.job}" if place else None
 
 
 def _error(record: Record) -> JobError | None:

@@ -332,9 +332,25 @@ class Reconciler:
         self._missing = missing
         if self._index_at is None and not self.ledger.indexed():  # wiped since
             self._index_at = "0"
-        self.ledger.forget(int(self.settings.keep_ended_s * 1000))
         if self.batches:
             self.batches.audit()
+        self.list_ended()
+
+    def list_ended(self) -> None:
+        """Have storage list what has ended, and then let the ledger forget it. One reconciler at a time."""
+        if not self.ledger.run("lock", "ended", self._holder, LOCK_TTL_MS):
+            return
+        end = time.monotonic() + LOCK_TTL_MS / 2000
+        while time.monotonic() < end and (records := self.ledger.unlisted()):
+            self.archive.ended.add(records)
+            gone = set(self.ledger.listed([record.job for record in records]))
+            for record in records:
+                if record.job in gone:  # deleted while it was listed
+                    self.archive.ended.drop(record.owner, record.created_ms, record.job)
+        # What is not listed yet stays: it is the newest.
+        while time.monotonic() < end:
+            if not self.ledger.forget(int(self.settings.keep_ended_s * 1000), self.settings.keep_ended):
+                return
 
     def _has_stopped(self, job: str, status: JobStatus) -> bool:
         # A dead letter stays live: its trajectory goes on once it is requeued. So does a child until its result lies

@@ -351,9 +351,20 @@ class Ledger:
         """The dead letter is in object storage."""
         self.run("file_dead_letter", job, dead_letter)
 
-    def forget(self, older_than_ms: int, limit: int = 100) -> int:
-        """Drop jobs whose trajectory ended more than that long ago; how many. Dead letters stay; S3 keeps all."""
-        return int(self.run("forget", older_than_ms, limit))
+    def unlisted(self, limit: int = 100) -> list[Record]:
+        """Jobs that ended and that storage does not list yet; children of batches are none of them."""
+        return self.records(self.run("unlisted", limit))
+
+    def listed(self, jobs: list[str]) -> list[str]:
+        """Storage lists these; gives those that were dropped meanwhile."""
+        return [str(job) for job in self.run("listed", *jobs)] if jobs else []
+
+    def forget(self, older_than_ms: int, most: int = 10**9, limit: int = 100) -> int:
+        """Drop jobs whose trajectory ended more than that long ago, and the oldest of more than `most`; how many.
+
+        Dead letters stay; S3 keeps all.
+        """
+        return int(self.run("forget", older_than_ms, most, limit))
 
     def index(self, cursor: str = "0") -> str:
         """List some more jobs under their labels and how they stand; gives the next cursor, "0" at the end.

@@ -6,6 +6,7 @@
     jobs/<id>/control/{cancel,dead,requeue}-<nonce>.json  orders, written before the caller is answered
     jobs/<id>/control/rewind-<nonce>.json                 an object was lost: which snapshots are void since
     live/<id>                                             there until the job ends
+    ended/<hour>/<owner>-<nonce>.jsonl                    lists of jobs that ended, see tasks/store/ended.py
     deleted/<id>                                          a job that was deleted, written before anything goes
     blobs/<sha256>                                        prompts, replies, evidence
 
@@ -30,6 +31,7 @@ from director.types import Trajectory, Value
 from tasks.jobs import CONTRACT, Contract, Job, contract_of
 from tasks.ledger.types import Next
 from tasks.logs import fields
+from tasks.store.ended import EndedJobs
 from tasks.store.marker import mark
 from tasks.store.objects import Corrupt, NotFound, Store
 from tasks.store.recent import Recent
@@ -97,6 +99,7 @@ class Archive:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.ended = EndedJobs(store)
         self._hashes = Recent[bytes](64 * 1024, len)  # sha256 by key of the snapshots last seen here
         self._records = Recent[bytes](4 * 2**20, len)
         self._written = Recent[Snapshot](32)  # the process that ran a step is often asked for the next one
@@ -258,12 +261,9 @@ class Archive:
         return found.key if found else None
 
     def newest(
-        self,
-        job: str,
-        below: int | None = None,
-        fits: Callable[[Snapshot], bool] = lambda found: True,
+        self, job: str, below: int | None = None, fits: Callable[[Snapshot], bool] = lambda found: True,
         folder: Folder | None = None,
-    ) -> Found | None:
+    ) -> Found | None:  # fmt: skip
         """The snapshot to go on from: the newest that is whole, else None. `folder` saves a LIST.
 
         Of two tries of that step the smaller nonce, unless a whole later step was made from the other. A snapshot

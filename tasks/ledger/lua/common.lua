@@ -15,6 +15,7 @@
 -- <prefix>indexed               string: every job is in these
 -- <prefix>active:<o>            zset: an owner's jobs that have not ended, at +inf, and those admitted, by when that ends
 -- <prefix>ended                 zset: jobs whose trajectory ended, by when
+-- <prefix>unlisted              zset: those of them that storage does not list yet
 -- <prefix>removing:<id>         string, for a while: the job's objects are being deleted
 -- <prefix>unfiled               set: FAILED jobs whose dead letter is not in object storage yet
 -- <prefix>uncosted              set: jobs that were restored without what they cost before
@@ -110,11 +111,19 @@ local function label(id)
   end
 end
 
+-- The job's trajectory has ended; a batch keeps its children's results itself.
+local function has_ended(id, at)
+  if fields(id, 'batch') then return end
+  redis.call('ZADD', prefix .. 'ended', at, id)
+  redis.call('ZADD', prefix .. 'unlisted', at, id)
+end
+
 -- Take a job out of the lists, and drop what is noted of it beside its record.
 local function unlist(id)
   local owner, labels = fields(id, 'owner', 'labels')
   redis.call('ZREM', prefix .. 'created', id)
   redis.call('ZREM', prefix .. 'ended', id)
+  redis.call('ZREM', prefix .. 'unlisted', id)
   redis.call('SREM', prefix .. 'unfiled', id)
   redis.call('SREM', prefix .. 'dead', id)
   redis.call('SREM', prefix .. 'uncosted', id)

@@ -56,7 +56,7 @@ else
   set(id, 'ended_ms', ended)
   stand(id, status)
   if queue == '' then
-    if batch == '' then redis.call('ZADD', prefix .. 'ended', ended, id) end
+    has_ended(id, ended)
   else
     redis.call('SADD', prefix .. 'dead', id)
   end

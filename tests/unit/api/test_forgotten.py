@@ -1,6 +1,7 @@
 """Jobs that ended and have left the ledger: every route answers from storage, as it did before."""
 
 import json
+from typing import Any
 
 import httpx
 import pytest
@@ -52,6 +53,71 @@ def forget(house: House, id: str) -> None:
     house.archive.unmark_live(id)
     assert house.ledger.drop(id)
     assert house.ledger.get(id) is None
+
+
+def leave(house: House, *ids: str) -> None:
+    """What the reconciler does with jobs that ended long ago: storage lists them, and the ledger forgets them."""
+    records = [record for record in house.ledger.unlisted() if record.job in ids]
+    house.archive.ended.add(records)
+    house.ledger.listed(list(ids))
+    for id in ids:
+        forget(house, id)
+
+
+def listed(client: httpx.Client, limit: int = 50, **params: Any) -> list[str]:
+    found: list[str] = []
+    params["limit"] = limit
+    while True:
+        page = client.get("/v1/jobs", params=params).json()
+        assert len(page["jobs"]) <= limit
+        found += [job["id"] for job in page["jobs"]]
+        if page["next"] is None:
+            return found
+        params["cursor"] = page["next"]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 50])
+def test_lists_go_on_in_storage(house: House, alice: httpx.Client, limit: int) -> None:
+    ids = [ended(house, alice) for _ in range(5)]
+    active = submit(alice)
+    before = {job["id"]: job for job in alice.get("/v1/jobs").json()["jobs"]}
+    leave(house, *ids[:3])
+    assert listed(alice, limit) == [active, *reversed(ids)]
+    assert listed(alice, limit, status="done") == [*reversed(ids)]
+    assert listed(alice, limit, status=["queued", "running"]) == [active]
+    assert listed(alice, limit, label="none") == []
+    with browse(house.app(), **BOB) as bob:
+        assert listed(bob, limit) == []
+    page = alice.get("/v1/jobs").json()["jobs"]
+    assert [job == before[job["id"]] for job in page] == [True] * 6
+    assert alice.get("/jobs?status=done").text.count("<img") == 5
+
+
+def test_what_was_deleted_is_listed_no_more(house: House, alice: httpx.Client) -> None:
+    ids = [ended(house, alice) for _ in range(3)]
+    leave(house, *ids)
+    assert alice.delete(f"/v1/jobs/{ids[1]}").status_code == 204
+    assert listed(alice) == [ids[2], ids[0]]
+
+
+def test_a_job_in_both_lists_comes_once(house: House, alice: httpx.Client) -> None:
+    id = ended(house, alice)
+    house.archive.ended.add(house.ledger.unlisted())
+    assert listed(alice) == [id]
+
+
+def test_while_storage_is_away_the_ledger_still_lists(house: House, alice: httpx.Client) -> None:
+    ids = [ended(house, alice) for _ in range(2)]
+    leave(house, ids[0])
+    hidden = house.folder.with_name("away")
+    house.folder.rename(hidden)
+    house.folder.write_text("no folder")
+    page = alice.get("/v1/jobs").json()
+    assert [job["id"] for job in page["jobs"]] == [ids[1]]
+    assert alice.get("/v1/jobs", params={"cursor": page["next"]}).status_code == 503
+    house.folder.unlink()
+    hidden.rename(house.folder)
+    assert [job["id"] for job in alice.get("/v1/jobs", params={"cursor": page["next"]}).json()["jobs"]] == [ids[0]]
 
 
 def test_every_route_answers_as_before(house: House, alice: httpx.Client) -> None:
