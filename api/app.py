@@ -24,11 +24,13 @@ from api.events import HEARTBEAT_SECONDS, POLL_SECONDS, EventStreams
 from api.pages.routes import pages
 from api.routes import AppState, health, router
 from api.service import Service
+from api.sockets import BACKLOG, BoundedProtocol
+from api.uploads import Uploads
 from api.waiting import JobWaiter
 from director.errors import StoreError
-from tasks.app import make_app, send_hint
+from tasks.app import make_app, message_writer, send_hint
 from tasks.ledger.ledger import Ledger, connect
-from tasks.ledger.types import Hint
+from tasks.ledger.types import NO_MESSAGE, Hint, HintMessage
 from tasks.logs import fields, working
 from tasks.logs import setup as setup_logging
 from tasks.settings import BadSettings, Settings, load_settings
@@ -55,6 +57,7 @@ class Backends:
     images: Images
     send: Callable[[Hint], None]
     ping: Callable[[], None]
+    message: Callable[[Hint], HintMessage] = lambda hint: NO_MESSAGE
 
 
 def main() -> int:
@@ -75,6 +78,8 @@ def main() -> int:
         log_config=None,
         access_log=False,  # AccessLog writes it
         server_header=False,
+        http=BoundedProtocol,
+        backlog=BACKLOG,
         # Event streams don't end by themselves; their readers resume at the next process.
         timeout_graceful_shutdown=3,
     )
@@ -96,11 +101,12 @@ def create_app(
 
     def state_over(backends: Backends) -> AppState:
         ledger, archive, images = backends.ledger, backends.archive, backends.images
-        service = Service(ledger, archive, images, backends.send, settings.max_image_pixels)
+        service = Service(ledger, archive, images, backends.send, settings.max_image_pixels, message=backends.message)
         return AppState(
             service=service,
             streams=EventStreams(service, poll, heartbeat),
             waiter=JobWaiter(service, poll),
+            uploads=Uploads(service),
             thumbnails=Thumbnails(images),
             authenticator=authenticator,
             checks=_checks(backends),
@@ -148,7 +154,8 @@ def open_backends(settings: Settings) -> Generator[Backends]:
                 raise StoreError("the broker does not answer") from error
 
         images = Images(store, settings.max_image_pixels)
-        yield Backends(ledger, Archive(store), images, lambda hint: send_hint(celery, hint), ping)
+        message = message_writer(celery, settings)
+        yield Backends(ledger, Archive(store), images, lambda hint: send_hint(celery, hint), ping, message)
 
 
 def _checks(backends: Backends) -> dict[str, Callable[[], bool]]:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from pydantic import TypeAdapter, ValidationError
 
 from api.auth import Caller
-from api.problems import Problem, invalid
+from api.problems import Problem, invalid, unavailable
 from api.schemas import (
     Attempt,
     Attempts,
@@ -43,7 +43,20 @@ from director.types import Goal, StopReason, Trajectory
 from tasks.entries import ended_record, new_entry
 from tasks.jobs import TERMINAL, Job, JobId, JobStatus
 from tasks.ledger.ledger import Ledger
-from tasks.ledger.types import CONTROL, Cursor, Hint, Hold, Page, Query, Record, Wiped
+from tasks.ledger.types import (
+    CONTROL,
+    NO_MESSAGE,
+    Cursor,
+    Hint,
+    HintMessage,
+    Hold,
+    OtherBody,
+    Page,
+    Query,
+    Record,
+    SickWorker,
+    Wiped,
+)
 from tasks.reconcile import entry_of, requeue
 from tasks.store import Archive, Corrupt, Images, NotFound, clean_upload
 from tasks.store.png_metadata import metadata_text
@@ -64,17 +77,21 @@ _ID: TypeAdapter[str] = TypeAdapter(JobId)
 
 
 class Queues(NamedTuple):
-    """Which workers serve each queue, and why some queues are held."""
+    """Which workers serve each queue, why some queues are held, and which workers failed last."""
 
     served: Mapping[str, Sequence[str]]
     held: Mapping[str, Hold]
+    sick: Mapping[str, SickWorker]
 
 
-NO_QUEUES = Queues({}, {})
+NO_QUEUES = Queues({}, {}, {})
 
 
 class Service:
-    """Jobs in ledger and storage. `send` tells workers that a step waits; a lost message is sent again later."""
+    """Jobs in ledger and storage. `send` tells workers that a step waits; a lost message is sent again later.
+
+    `message` gives what the ledger writes in place of that when it enters a job, if it can.
+    """
 
     def __init__(
         self,
@@ -84,11 +101,13 @@ class Service:
         send: Callable[[Hint], None],
         max_image_pixels: int,
         clock: Callable[[], float] = time.time,
+        message: Callable[[Hint], HintMessage] = lambda hint: NO_MESSAGE,
     ) -> None:
         self.ledger = ledger
         self.archive = archive
         self.images = images
         self._send = send
+        self._message = message
         self._clock = clock
         # A committed snapshot never changes, and all readers of a job need the same ones.
         self.snapshot = lru_cache(maxsize=64)(archive.load_snapshot)
@@ -97,8 +116,6 @@ class Service:
         # another time.
         self._ended = Recent[Record](256)
         self._max_image_pixels = max_image_pixels
-        # The largest picture takes some hundred MB once it is decoded.
-        self._decoding = threading.BoundedSemaphore(2)
         self._key_locks = tuple(threading.Lock() for _ in range(64))
 
     def submit(self, caller: Caller, body: bytes, key: str | None) -> tuple[Envelope, bool]:
@@ -108,15 +125,19 @@ class Service:
         submission, sha = Submission.parse(body)
         if (size := len(submission.brief.text.encode())) > (most := caller.max_brief_bytes):
             raise invalid("brief.text", f"the text has {size} bytes; the most for this token is {most}", "shorten it")
-        job = submission.job(caller.owner, key or str(uuid.uuid4()), round(self._clock(), 3), sha)
-        # One at a time for each key: S3 alone can't decide which of two bodies came first.
+        key = key or str(uuid.uuid4())
+        job = submission.job(caller.owner, key, round(self._clock(), 3), sha)
+        try:
+            return self._submitted(caller, job)
+        except StoreError as error:
+            raise _repeat_with(key, error) from error
+
+    def _submitted(self, caller: Caller, job: Job) -> tuple[Envelope, bool]:
+        # One at a time for each key: S3 can't tell which of two bodies came first. Of two APIs the ledger lets in one.
         with self._key_locks[hash(job.id) % len(self._key_locks)]:
             stored = self.archive.find_job(job.id)
-            if stored and stored.body_sha256 != sha:
-                raise Problem(
-                    409, "key-reused", "This Idempotency-Key stands for another request",
-                    errors=[invalid("Idempotency-Key", "was used with another body", "send a new key").errors[0]],
-                )  # fmt: skip
+            if stored and stored.body_sha256 != job.body_sha256:
+                raise _key_reused()
             # A submit may have broken off after it wrote job.json. A job that ran must not start again.
             if not stored or not (self.ledger.get(job.id) or self._has_run(job.id)):
                 self._create(caller, stored or job, fresh=stored is None)
@@ -128,7 +149,7 @@ class Service:
 
     def _create(self, caller: Caller, job: Job, fresh: bool) -> None:
         self._check_source(job)
-        self._admit(caller, job.id)
+        self._admit(caller, job.id, job.body_sha256)
         if fresh:
             self.archive.save_job(job)
         try:
@@ -139,7 +160,8 @@ class Service:
             raise
         entry = new_entry(job)
         self.archive.mark_live(job.id)
-        if self.ledger.create(entry):
+        message = self._message(entry.hint)
+        if self.ledger.create(entry, message) and not message:
             self._send(entry.hint)
 
     def _check_source(self, job: Job) -> None:
@@ -147,9 +169,13 @@ class Service:
         if source and not self.archive.owns(job.owner, source):
             raise invalid("brief.source", "you have no picture with this hash", "PUT it to /v1/images first")
 
-    def _admit(self, caller: Caller, id: str) -> None:
+    def _admit(self, caller: Caller, id: str, body_sha256: str = "") -> None:
         most = caller.max_in_flight
-        if not self.ledger.admit(caller.owner, id, most, _ADMISSION_MS):
+        try:
+            admitted = self.ledger.admit(caller.owner, id, most, _ADMISSION_MS, body_sha256)
+        except OtherBody as error:
+            raise _key_reused() from error
+        if not admitted:
             raise Problem(
                 429, "too-many-jobs", "Too many jobs in flight",
                 f"{most} of your jobs are waiting or running: send this again when one of them has ended.",
@@ -292,9 +318,8 @@ class Service:
 
     def upload(self, caller: Caller, data: bytes) -> Uploaded:
         """Store a picture. Raises BriefError for other data, or a picture that is too large."""
-        with self._decoding:
-            png = clean_upload(data, caller.max_image_bytes, self._max_image_pixels)
-            image = self.images.put(png)
+        png = clean_upload(data, caller.max_image_bytes, self._max_image_pixels)
+        image = self.images.put(png)
         self.archive.own(caller.owner, image)
         width, height = struct.unpack_from(">II", png, 16)  # PNG's first chunk, IHDR
         return Uploaded(image=image, width=width, height=height)
@@ -302,7 +327,7 @@ class Service:
     def trajectory(self, record: Record) -> Trajectory:
         """The trajectory of the newest snapshot; without events before the first snapshot."""
         if record.snapshot:
-            return self.snapshot(record.snapshot).trajectory
+            return self.snapshot(record.snapshot, record.snapshot_sha256).trajectory
         job = self.archive.load_job(record.job, record.created_ms)
         return begin(job.brief, job.settings, job.seed)
 
@@ -316,7 +341,8 @@ class Service:
 
     def queues(self) -> Queues:
         """What the ledger knows of the queues now."""
-        return Queues(self.ledger.served(), {hold.queue: hold for hold in self.ledger.holds()})
+        held = {hold.queue: hold for hold in self.ledger.holds()}
+        return Queues(self.ledger.served(), held, {sick.worker: sick for sick in self.ledger.sick_workers()})
 
     def summary(self, record: Record, queues: Queues | None = None) -> JobSummary:
         """`queues` saves two calls to the ledger, if they were made already."""
@@ -327,7 +353,7 @@ class Service:
             id=record.job,
             owner=record.owner,
             title=record.title,
-            status=record.status,
+            status=record.shown,
             stop=stop,
             step=record.step,
             doing=self.doing(record, queues),
@@ -358,6 +384,8 @@ class Service:
             return f"waiting: {missing}"
         if hold := queues.held.get(record.queue):
             return held_words(hold)
+        if record.queue != CONTROL and (out := _all_out(record.queue, queues, 1000 * self._clock())):
+            return out
         if record.not_before_ms > self._clock() * 1000:
             return f"{work}: waiting to try again"
         return f"{work}: waiting for {record.queue}"
@@ -378,6 +406,41 @@ def held_words(hold: Hold) -> str:
     since = datetime.fromtimestamp(hold.since_ms / 1000, UTC)
     fix = f"; {hold.fix}" if hold.fix else ""
     return f"waiting: {hold.why[:300]} since {since:%H:%M} UTC{fix}"
+
+
+def _all_out(queue: str, queues: Queues, now_ms: float) -> str:
+    """Why a job waits if none of the queue's workers takes steps now; "" if one does."""
+    workers = queues.served[queue]
+    sick = [queues.sick[name] for name in workers if name in queues.sick]
+    out = [one for one in sick if one.quarantined_ms or one.rest_until_ms > now_ms]
+    if len(out) < len(workers):
+        return ""
+    who = f"the only worker of {queue}" if len(out) == 1 else f"each of the {len(out)} workers of {queue}"
+    last = max(out, key=lambda one: one.quarantined_ms)
+    why = f": {last.why[:300]}" if last.why else ""
+    if not last.quarantined_ms:
+        until = datetime.fromtimestamp(min(one.rest_until_ms for one in out) / 1000, UTC)
+        return f"waiting: {who} rests after failures until {until:%H:%M:%S} UTC{why}"
+    since = datetime.fromtimestamp(last.quarantined_ms / 1000, UTC)
+    tries = "" if all(one.manual for one in out if one.quarantined_ms) else ", or a picture that it draws as a trial"
+    fix = f"an operator mends it: `visiondirector holds`, then `restore`{tries}"
+    return f"waiting: {who} takes no steps since {since:%H:%M} UTC{why}; {fix}"
+
+
+def _key_reused() -> Problem:
+    return Problem(
+        409, "key-reused", "This Idempotency-Key stands for another request",
+        errors=[invalid("Idempotency-Key", "was used with another body", "send a new key").errors[0]],
+    )  # fmt: skip
+
+
+def _repeat_with(key: str, error: StoreError) -> Problem:
+    """The problem of a submit that broke off. It may be stored already: under another key it would be a second job."""
+    problem = unavailable(error)
+    if problem.status == 503:
+        problem.headers["Idempotency-Key"] = key
+        problem.detail = f"{problem.detail} Send it with the header Idempotency-Key: {key}, or it may run twice."
+    return problem
 
 
 def _unknown(id: str) -> Problem:

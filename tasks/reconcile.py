@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from director.errors import StoreError
-from tasks.entries import entry_after, new_entry
+from tasks.entries import EDITOR, entry_after, new_entry
 from tasks.jobs import TERMINAL, Job, JobStatus
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.types import Entered, Entry, Hint, Query, Record
@@ -35,7 +35,6 @@ _COMPARE_S = 1.0  # a pass, so that the rest of it is not held up
 _COSTS_S = _INDEX_S = 1.0  # a pass
 _IN_FLIGHT = Query(statuses=frozenset({JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.FAILED}))
 _MOST_HINTS = 1000  # a queue and pass
-_EDITOR = "editor."
 
 
 class Watch(Protocol):
@@ -299,9 +298,9 @@ class Reconciler:
         due = self.ledger.canaries_due()
         served = self.ledger.served() if due else {}
         for worker in due:
-            queues = [queue for queue, workers in served.items() if worker in workers and queue.startswith(_EDITOR)]
+            queues = [queue for queue, workers in served.items() if worker in workers and queue.startswith(EDITOR)]
             if queues:
-                models = [queue.removeprefix(_EDITOR) for queue in queues]
+                models = [queue.removeprefix(EDITOR) for queue in queues]
                 self.send_canary(worker, models)
                 log.info("canary sent", extra=fields(worker=worker))
 
@@ -403,7 +402,9 @@ def _standing(archive: Archive, job: Job, folder: Folder) -> Entry:
     stop = snapshot.trajectory.stop
     if (stop is None) == (snapshot.next is None):
         raise Corrupt(f"{key} must either go on or have stopped")
-    return entry_after(job, key, snapshot.n, snapshot.trajectory, snapshot.next)
+    entry = entry_after(job, key, snapshot.n, snapshot.trajectory, snapshot.next)
+    # From now on it is held to what it is now.
+    return entry.model_copy(update={"snapshot_sha256": archive.sha256_of(key)})
 
 
 def _ordered(entry: Entry, controls: list[Control]) -> Entry:

@@ -8,6 +8,7 @@ one of the tries is committed.
 import contextvars
 import json
 import logging
+import math
 import os
 import signal
 import threading
@@ -26,11 +27,22 @@ from director.types import Reply, Stopped, StopReason, Trajectory
 from tasks.entries import first_step, next_of, queue_of, status_of
 from tasks.jobs import Job, JobStatus
 from tasks.ledger.ledger import Ledger
-from tasks.ledger.types import Claim, CommitResult, FailResult, Hint, Refusal, Renewal, RewindResult
+from tasks.ledger.types import (
+    NO_MESSAGE,
+    Claim,
+    CommitResult,
+    FailResult,
+    Hint,
+    HintMessage,
+    Next,
+    Refusal,
+    Renewal,
+    RewindResult,
+)
 from tasks.logs import fields, working
 from tasks.rewind import BRING_BACK, check_belongs, way_back
 from tasks.settings import Settings
-from tasks.store import Archive, Corrupt, NotFound
+from tasks.store import Archive, Corrupt, Newer, NotFound
 from tasks.summary import NO_GOALS, Cost, GoalSummary
 
 log = logging.getLogger(__name__)
@@ -66,6 +78,7 @@ class Host:
     images: Images
     studio: Studio
     send: Callable[[Hint], None]
+    message: Callable[[Hint], HintMessage] = lambda hint: NO_MESSAGE  # for the commit, which then sends the hint
     worker: str = ""  # Celery's name of the program that this process belongs to; "": named after the machine
     observe: "Callable[[Attempt], None]" = lambda attempt: None  # counts what each try of a step was
     stand_back: Callable[[], None] = lambda: None  # the worker takes no other message, until the ledger lets it
@@ -169,6 +182,8 @@ def _run_claimed(host: Host, lease: "Lease") -> StepEnd:
         request = next_step(trajectory)
         attempt.queue = queue_of(request) if request else ""
         reply = _reply(host, lease, job, trajectory, request)
+    except Newer:
+        raise  # whole, and no matter of this job
     except (NotFound, Corrupt) as lost:
         return _go_back(host, attempt, job, trajectory, lost)
     if reply is None:
@@ -176,18 +191,21 @@ def _run_claimed(host: Host, lease: "Lease") -> StepEnd:
     attempt.renders = len(reply.candidates) if reply.kind == "rendered" else 0
     after = advance(trajectory, reply)
     performed = reply.kind != "stopped"
-    result = _commit(host, attempt, after, acknowledge=not performed, performed=performed)
+    then = next_of(after)
+    hint = then.hint(job.id, claim.n + 1, job.brief.name, claim.priority) if then else None
+    message = host.message(hint) if hint else NO_MESSAGE
+    result = _commit(host, attempt, after, then, message, acknowledge=not performed, performed=performed)
     if result is CommitResult.CANCEL:
         # The cancel came while the step finished: keep its work, and stop behind it.
         after = advance(after, Stopped(reason=StopReason.CANCELLED, why=_CANCELLED))
-        result = _commit(host, attempt, after, acknowledge=True, performed=performed)
+        result = _commit(host, attempt, after, None, NO_MESSAGE, acknowledge=True, performed=performed)
     if result is CommitResult.REFUSED:
         return StepEnd.REFUSED
     attempt.outcome, attempt.after = "committed", after
     if after.stop:
         _has_ended(host, claim)
-    elif then := next_of(after):
-        host.send(then.hint(job.id, claim.n + 1, job.brief.name, job.priority))
+    elif hint and not message:
+        host.send(hint)
     return StepEnd.COMMITTED
 
 
@@ -197,7 +215,7 @@ _CANCELLED = "cancelled by its owner"
 def _load(host: Host, claim: Claim, job: Job) -> Trajectory:
     if not claim.snapshot:
         return begin(job.brief, job.settings, job.seed)
-    snapshot = host.archive.load_snapshot(claim.snapshot)
+    snapshot = host.archive.load_snapshot(claim.snapshot, claim.snapshot_sha256)
     check_belongs(job, claim.snapshot, snapshot)
     return snapshot.trajectory
 
@@ -216,6 +234,7 @@ def _cancel(host: Host, attempt: Attempt) -> StepEnd:
     result = host.ledger.commit(
         claim.job, claim.n, claim.nonce, key, None, status, reason,
         acknowledge_cancel=True, summary=summary, cost=attempt.cost(), performed=False,
+        sha256=archive.sha256_of(key) if key else "",
     )  # fmt: skip
     if result is not CommitResult.OK:
         return StepEnd.REFUSED
@@ -235,13 +254,17 @@ def _newest_whole(host: Host, claim: Claim) -> tuple[str, Trajectory | None]:
     archive = host.archive
     try:
         if claim.snapshot:
-            return claim.snapshot, archive.load_snapshot(claim.snapshot).trajectory
+            return claim.snapshot, archive.load_snapshot(claim.snapshot, claim.snapshot_sha256).trajectory
+    except Newer:
+        raise
     except (NotFound, Corrupt) as lost:
         log.warning("cancelled without its newest snapshot: %s", lost)
-        if key := archive.latest(claim.job):
+        if key := archive.latest(claim.job, lost=lost.key):
             return key, archive.load_snapshot(key).trajectory
     try:
         job = archive.load_job(claim.job, claim.created_ms)
+    except Newer:
+        raise
     except (NotFound, Corrupt) as lost:
         log.warning("cancelled without anything of it: %s", lost)
         return "", None
@@ -263,12 +286,14 @@ def _go_back(
         archive.save_control(claim.job, "rewind", claim.nonce, {**told, "void": way.void, "at": claim.now_ms / 1000})
         then = next_of(way.trajectory) if way.trajectory else first_step(job)
         summary = GoalSummary.of(way.trajectory or begin(job.brief, job.settings, job.seed))
-        back = (way.to, way.snapshot, then, summary)
-        result = host.ledger.rewind(claim.job, claim.n, claim.nonce, *back, error_json(error), attempt.cost())
+        result = host.ledger.rewind(
+            claim.job, claim.n, claim.nonce, way.to, way.snapshot, then, summary, error_json(error), attempt.cost(),
+            sha256=archive.sha256_of(way.snapshot) if way.snapshot else "",
+        )  # fmt: skip
         if result is RewindResult.REWOUND and then:
             log.warning("rewound to step %d: %s", way.to, lost)
             attempt.outcome, attempt.notes = "rewound", {"rewound": told}
-            host.send(then.hint(job.id, way.to, job.brief.name, job.priority))
+            host.send(then.hint(job.id, way.to, job.brief.name, claim.priority))
             return StepEnd.REWOUND
         archive.forget_control(claim.job, "rewind", claim.nonce)
     else:
@@ -302,8 +327,11 @@ def _reply(host: Host, lease: "Lease", job: Job, trajectory: Trajectory, request
         return Stopped(reason=StopReason.CANCELLED, why=_CANCELLED) if lease.cancel else None
 
 
-def _commit(host: Host, attempt: Attempt, after: Trajectory, acknowledge: bool, performed: bool) -> CommitResult:
-    claim, then = attempt.claim, next_of(after)
+def _commit(
+    host: Host, attempt: Attempt, after: Trajectory, then: Next | None, message: HintMessage,
+    acknowledge: bool, performed: bool,
+) -> CommitResult:  # fmt: skip
+    claim = attempt.claim
     key = host.archive.save_snapshot(claim.job, claim.n, claim.nonce, claim.snapshot, then, after)
     return host.ledger.commit(
         claim.job, claim.n, claim.nonce, key, then,
@@ -313,6 +341,8 @@ def _commit(host: Host, attempt: Attempt, after: Trajectory, acknowledge: bool, 
         summary=GoalSummary.of(after),
         cost=attempt.cost(),
         performed=performed,
+        sha256=host.archive.sha256_of(key),
+        message=message,
     )  # fmt: skip
 
 
@@ -322,12 +352,14 @@ def _give_back(host: Host, attempt: Attempt, error: DirectorError) -> None:
     if attempt.outcome != "committed":  # it may fail behind its commit
         attempt.outcome = "failed"
     delay = backoff_ms(host.settings, 1 if isinstance(error, StoreError) else claim.attempt)
+    # A newer worker can do the step: it waits for one, as for storage that is away.
+    actor = Actor.OUTAGE if isinstance(error, Newer) else error.actor
     # With the ledger out of reach too, the lease dies by itself and the step is hinted again.
     # The dead letter of a job that failed for good is filed by the reconciler.
     with suppress(StoreError):
         attempt.refused = host.ledger.fail(
-            claim.job, claim.n, claim.nonce, error_json(error), error.actor, host.name,
-            retry_after_ms=int(1000 * error.retry_after_s), delay_ms=delay, cost=attempt.cost(),
+            claim.job, claim.n, claim.nonce, error_json(error), actor, host.name,
+            retry_after_ms=math.ceil(1000 * error.retry_after_s), delay_ms=delay, cost=attempt.cost(),
         )  # fmt: skip
         # Before the message is acknowledged, so that this worker takes no other one.
         if isinstance(error, SeatError) and not host.ledger.standing(host.name).may_work:

@@ -15,14 +15,15 @@ from collections.abc import Mapping
 from typing import Any, Self, TypeVar, cast
 
 from redis import Redis
-from redis.exceptions import ResponseError
 
 from director.errors import Actor, StoreError
 from tasks.jobs import TERMINAL, JobStatus
 from tasks.ledger.rows import cost_argument, entry_arguments, hint_of, or_empty, record_of, value_of
-from tasks.ledger.server import broker_queue_length, connect, reaching, sources, twice
+from tasks.ledger.server import broker_queue_length, connect, reaching, sources, told, twice
 from tasks.ledger.types import (
+    BODY_MS,
     EVERY,
+    NO_MESSAGE,
     REMOVING_MS,
     Claim,
     CommitResult,
@@ -31,10 +32,12 @@ from tasks.ledger.types import (
     Entry,
     FailResult,
     Hint,
+    HintMessage,
     Hold,
     Keeping,
     Limits,
     Next,
+    OtherBody,
     Page,
     Query,
     QueueDepth,
@@ -101,20 +104,24 @@ class Ledger:
 
     # --- jobs -----------------------------------------------------------------------------------
 
-    def admit(self, owner: str, job: str, most: int, ttl_ms: int) -> bool:
+    def admit(self, owner: str, job: str, most: int, ttl_ms: int, body_sha256: str = "") -> bool:
         """May `owner` have this job too? At most `most` at once are active or, for `ttl_ms`, admitted.
 
-        True for one that is active or admitted already.
+        True for one that is active or admitted already. For BODY_MS the id stands for the body that was admitted under
+        it first: raises OtherBody for another one, so that of two that come at once only one is stored.
         """
-        return bool(self.run("admit", owner, job, most, ttl_ms))
+        reply = self.run("admit", owner, job, most, ttl_ms, body_sha256, BODY_MS)
+        if reply == -1:
+            raise OtherBody("another request was sent under this id")
+        return bool(reply)
 
-    def create(self, entry: Entry) -> bool:
-        """Insert the job if it is absent (True). Its hint counts as sent now. Raises Removing."""
-        return self.enter(entry) is Entered.CREATED
+    def create(self, entry: Entry, message: HintMessage = NO_MESSAGE) -> bool:
+        """Insert the job if it is absent (True), and write `message`. Its hint counts as sent now. Raises Removing."""
+        return self.enter(entry, message) is Entered.CREATED
 
-    def enter(self, entry: Entry) -> Entered:
+    def enter(self, entry: Entry, message: HintMessage = NO_MESSAGE) -> Entered:
         """As `create`, and says why not."""
-        reply = self.run("create", "create", "", *entry_arguments(entry))
+        reply = self.run("create", "create", "", *entry_arguments(entry), *message)
         if reply == "removing":
             raise Removing("this job is being deleted", "try again in a moment")
         return Entered(reply)
@@ -150,7 +157,7 @@ class Ledger:
         reply = self.run("claim", job, n, worker, nonce)
         if isinstance(reply, str):
             return Refusal[reply]
-        _, kind, snapshot, created_ms, cancel, attempt, died, now_ms, batch = reply
+        _, kind, snapshot, created_ms, cancel, attempt, died, sha256, now_ms, batch, priority = reply
         return Claim(
             job=job,
             n=n,
@@ -161,8 +168,10 @@ class Ledger:
             cancel=cancel == "1",
             attempt=int(attempt),
             last_death=died == "1",
+            snapshot_sha256=sha256 or "",
             now_ms=int(now_ms),
             batch=batch,
+            priority=int(priority),
         )
 
     def renew(self, job: str, n: int, nonce: str) -> Renewal:
@@ -171,9 +180,12 @@ class Ledger:
     def commit(
         self, job: str, n: int, nonce: str, snapshot: str, following: Next | None,
         status: JobStatus = JobStatus.QUEUED, stop: str = "", acknowledge_cancel: bool = False,
-        summary: GoalSummary = NO_GOALS, cost: Cost = NO_COST, performed: bool = True,
+        summary: GoalSummary = NO_GOALS, cost: Cost = NO_COST, performed: bool = True, sha256: str = "",
+        message: HintMessage = NO_MESSAGE,
     ) -> CommitResult:  # fmt: skip
         """Step n is done and its snapshot stored. `following` None ends the job with `status` and `stop`.
+
+        `sha256` is of the snapshot's bytes: whoever claims the next step checks what it reads.
 
         `summary` replaces that of the step before; `cost` is added, once for each nonce. So it is for a
         commit that is refused: then it counts as wasted.
@@ -182,7 +194,7 @@ class Ledger:
 
         When cancel was asked for, only a commit that acknowledges it (a cancelled trajectory) applies.
         A commit resets the attempt counters and the error. A lease that ran out may still commit as
-        long as nobody reaped or reclaimed it. The hint for the following step counts as sent now.
+        long as nobody reaped or reclaimed it. The hint for the following step counts as sent now; `message` is written.
 
         Raises ValueError unless the job either goes on or ends with a terminal status.
         """
@@ -190,8 +202,8 @@ class Ledger:
             raise ValueError(f"a commit gives a following step or a terminal status, not {following!r} with {status}")
         queue, kind = (following.queue, following.kind) if following else ("", "")
         end = (status.value, stop, int(acknowledge_cancel))
-        arguments = (snapshot, queue, kind, *end, summary.model_dump_json(), cost_argument(cost), int(performed))
-        return CommitResult[self.run("commit", job, n, nonce, *arguments)]
+        told = (summary.model_dump_json(), cost_argument(cost), int(performed), sha256)
+        return CommitResult[self.run("commit", job, n, nonce, snapshot, queue, kind, *end, *told, *message)]
 
     def fail(
         self, job: str, n: int, nonce: str, error: str, actor: Actor, worker: str,
@@ -211,13 +223,13 @@ class Ledger:
 
     def rewind(
         self, job: str, n: int, nonce: str, to: int | None, snapshot: str, following: Next | None,
-        summary: GoalSummary, error: str, cost: Cost = NO_COST,
+        summary: GoalSummary, error: str, cost: Cost = NO_COST, sha256: str = "",
     ) -> RewindResult:  # fmt: skip
         """An object that step n needs is lost. The job goes back to step `to`, which makes it again, behind `snapshot`;
         once a job. `to` None, or a second time: it is a dead letter. Nobody is charged; the hint counts as sent now.
         """
         queue, kind = (following.queue, following.kind) if following else ("", "")
-        back = ("" if to is None else to, snapshot, queue, kind, summary.model_dump_json())
+        back = ("" if to is None else to, snapshot, queue, kind, summary.model_dump_json(), sha256)
         return RewindResult[self.run("rewind", job, n, nonce, error, cost_argument(cost), *back)]
 
     # --- orders and hints -------------------------------------------------------------------------
@@ -255,7 +267,7 @@ class Ledger:
 
     def keeping(self) -> Keeping:
         """How the server keeps what it is told; empty words where it does not tell."""
-        memory, persistence = self._told("memory"), self._told("persistence")
+        memory, persistence = told(self._redis, "memory"), told(self._redis, "persistence")
         return Keeping(str(memory.get("maxmemory_policy", "")), str(persistence.get("aof_enabled", "1")) == "1")
 
     def removed(self, job: str) -> None:
@@ -294,6 +306,15 @@ class Ledger:
             queue, _, worker = str(member).partition("|")
             serving.setdefault(queue, []).append(worker)
         return serving
+
+    def backlogs(self, worker: str, drawing: str, queues: list[str], ttl_ms: int) -> dict[str, tuple[int, int]]:
+        """Editors' queue -> renders that wait, workers that draw from it now. This one draws from `drawing`."""
+        found = self.run("backlogs", worker, ttl_ms, drawing, *queues)
+        return {queue: (waiting, workers) for queue, (waiting, workers) in zip(queues, found, strict=True)}
+
+    def turn(self, worker: str, queue: str, ttl_ms: int) -> bool:
+        """The worker goes on with this queue. False: another one turns to it just now."""
+        return bool(self.run("turn", worker, queue, ttl_ms))
 
     # --- what is held, who is sick ------------------------------------------------------------------
 
@@ -447,16 +468,7 @@ class Ledger:
 
     def _server(self) -> str:
         """Its replication id; empty where it does not tell."""
-        return str(self._told("replication").get("master_replid", ""))
-
-    def _told(self, section: str) -> dict[str, Any]:
-        """What the server tells of itself; nothing where it may not."""
-        try:
-            return reaching(lambda: self._redis.info(section))
-        except StoreError as error:
-            if isinstance(error.__cause__, ResponseError):
-                return {}
-            raise
+        return str(told(self._redis, "replication").get("master_replid", ""))
 
     def records(self, flats: list[list[str]]) -> list[Record]:
         """Those that can be read; each of the others is set aside, so that it stops nothing but its own job."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pydantic import Field
 
-from director.errors import Actor, StoreError
+from director.errors import Actor, DirectorError, StoreError
 from director.types import Value
 from tasks.jobs import TERMINAL, JobStatus, Place
 from tasks.summary import NO_COST, NO_GOALS, Cost, GoalSummary
@@ -27,6 +27,14 @@ class Wiped(StoreError):
 
 class Removing(StoreError):
     """A job of this id is being deleted; in a moment the id is free again."""
+
+
+BODY_MS = 600_000
+"""A submit that takes longer has died; by then storage knows what it asked for."""
+
+
+class OtherBody(DirectorError):
+    """Another request was sent under this id."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,13 @@ class Hint(Value):
     priority: int
 
 
+HintMessage = tuple[str, ...]
+"""The message of a hint, for a script to write: Redis commands of three words each (command, key, value)."""
+
+NO_MESSAGE: HintMessage = ()
+"""The caller sends the hint itself."""
+
+
 class Entry(Value):
     """What creates a job in the ledger, at submit (step 0) or at a rebuild (step n, its snapshot)."""
 
@@ -75,6 +90,7 @@ class Entry(Value):
     priority: int
     step: int = 0
     snapshot: str = ""  # key of the snapshot after step - 1
+    snapshot_sha256: str = ""  # of its bytes; "": not known
     next: Next | None = None  # None: already ended
     status: JobStatus = JobStatus.QUEUED
     stop: str = ""
@@ -128,6 +144,7 @@ class Record(Value):
     hinted_ms: int
     holder: str  # worker of the live lease, "" if none
     rewound: str = ""  # nonce of the try that went back because an object was lost
+    snapshot_sha256: str = ""  # of the snapshot's bytes; "": not known
     dead_letter: str  # FAILED only: names the control objects `dead-<dead_letter>` and `requeue-<dead_letter>`
     labels: tuple[str, ...] = ()
     summary: GoalSummary = NO_GOALS  # as of the snapshot
@@ -147,13 +164,19 @@ class Record(Value):
         return self.status in TERMINAL
 
     @property
+    def shown(self) -> JobStatus:
+        """The status that people see: a job that waits between two steps is running."""
+        return JobStatus.RUNNING if self.status is JobStatus.QUEUED and self.step else self.status
+
+    @property
     def hint(self) -> Hint:
         """The message that its present step waits for."""
         return Next(queue=self.queue, kind=self.kind).hint(self.job, self.step, self.title, self.priority)
 
 
 class Query(Value):
-    """Which jobs to list. Times are of their creation: `after_ms` or later, and before `before_ms`."""
+    """Which jobs to list. `statuses` are those that people see (`Record.shown`). Times are of their creation:
+    `after_ms` or later, and before `before_ms`."""
 
     owner: str | None = None  # None: everybody's
     statuses: frozenset[JobStatus] = frozenset()  # empty: any
@@ -207,8 +230,10 @@ class Claim(Value):
     cancel: bool
     attempt: int  # 1 for the first try of this step
     last_death: bool  # the holder before this one died
+    snapshot_sha256: str  # of the snapshot's bytes; "": not known
     now_ms: int  # the server's clock, which decides what time is up
     batch: str = ""  # "": of none
+    priority: int = 6  # now: it may be patched
 
 
 class Refusal(StrEnum):
@@ -267,6 +292,7 @@ class Tallies(Value):
     dead: int = 0  # dead letters that stand now
     lease_deaths: dict[str, int] = Field(default_factory=dict)
     dead_letters: dict[str, int] = Field(default_factory=dict)
+    set_aside: dict[str, int] = Field(default_factory=dict)  # records that could not be used: "all"
 
 
 class Hold(Value):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from redis import Redis
 
+from director.errors import StoreError
 from director.types import Rendered
 from infra.servers import CHECKOUT, s3_command, s3_environment
 from infra.stack import Stack
@@ -27,7 +28,7 @@ from tests.support.scripted_openai import Answer, Scripted, ScriptedServer, fail
 EVERY_SECONDS = 2.0
 SPOIL_SECONDS = 60.0
 OLD_SECONDS = 4.0
-_WAITING = Query(statuses=frozenset({JobStatus.QUEUED}))
+_AT_WORK = Query(statuses=frozenset({JobStatus.RUNNING}))
 THINKER = "thinker"
 
 
@@ -38,7 +39,7 @@ class Times:
     s3_away: float = 10.0
     s3_full: float = 10.0
     vlm_away: float = 30.0  # a quarter of it in each way
-    sick: float = 15.0
+    sick: float = 60.0  # at most: until it is quarantined
 
 
 class VlmServer:
@@ -170,8 +171,17 @@ class Weather:
             worker = subprocess.Popen(command, cwd=CHECKOUT, env=environment, stdout=log, stderr=log)
         self.resources.callback(worker.wait, 60)
         self.resources.callback(worker.terminate)
-        time.sleep(self.times.sick)
+        end = time.monotonic() + self.times.sick
+        while not (sick := self._quarantined()) and time.monotonic() < end:
+            time.sleep(0.2)
+        if not sick:
+            self.report.complain(Harm.WRONG, "-", "the editor that fails every render was not quarantined")
         health.write_text("well")
+
+    def _quarantined(self) -> bool:
+        with suppress(StoreError):
+            return any(sick.quarantined_ms for sick in self.ledger.sick_workers())
+        return False
 
     def spoil(self) -> None:
         """Objects are deleted and overwritten, each of another job, while the thinker is away."""
@@ -199,7 +209,8 @@ class Weather:
         end = time.monotonic() + SPOIL_SECONDS
         while len(found) < 4 and time.monotonic() < end:
             time.sleep(0.2)
-            waiting = [one for one in self.ledger.jobs(_WAITING, 1000).records if one.job != self.planted]
+            waiting = [one for one in self.ledger.jobs(_AT_WORK, 1000).records if one.status is JobStatus.QUEUED]
+            waiting = [one for one in waiting if one.job != self.planted]
             found = [one for one in waiting if one.queue in ("judge", "verifier") and one.step > 2 and one.snapshot]
             found = [one for one in found if self._drawn(one) and not self.archive.controls(one.job, "rewind-")]
         return found[:4]
