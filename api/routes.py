@@ -153,7 +153,7 @@ async def submit(
 async def jobs(state: ApiState, owner: Owner, filters: Annotated[JobFilter, Query()]) -> JobList:
     """The newest jobs first. All filters must hold; `next` is the `cursor` of the page that follows."""
     if filters.batch:
-        return await to_thread.run_sync(state.batches.jobs, state.batches.find(owner, filters.batch), filters)
+        return await to_thread.run_sync(state.batches.jobs, owner, filters)
     return await listed(state, filters.query(owner), filters.limit, filters.cursor)
 
 

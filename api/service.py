@@ -5,6 +5,7 @@ broke off half-way) is never called unknown.
 """
 
 import difflib
+import logging
 import struct
 import threading
 import time
@@ -40,8 +41,8 @@ from director.reading import Unread, unread
 from director.seats import STEP_KINDS
 from director.state import State
 from director.types import Goal, StopReason, Trajectory
-from tasks.entries import new_entry
-from tasks.jobs import Job, JobId, JobStatus
+from tasks.entries import ended_record, new_entry
+from tasks.jobs import TERMINAL, Job, JobId, JobStatus
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.types import (
     CONTROL,
@@ -51,6 +52,7 @@ from tasks.ledger.types import (
     HintMessage,
     Hold,
     OtherBody,
+    Page,
     Query,
     Record,
     SickWorker,
@@ -59,7 +61,10 @@ from tasks.ledger.types import (
 from tasks.png_metadata import metadata_text
 from tasks.reconcile import entry_of, requeue
 from tasks.store import Archive, Corrupt, Images, NotFound, clean_upload
+from tasks.store.recent import Recent
 from tasks.summary import Cost as Counted
+
+log = logging.getLogger("visiondirector.api")
 
 MAX_KEY = 200
 LINKS = ("events", "image", "trajectory", "attempts", "report", "cancel", "requeue")
@@ -67,6 +72,7 @@ LINKS = ("events", "image", "trajectory", "attempts", "report", "cancel", "reque
 _ADMISSION_MS = 60_000  # a submit that takes longer has failed
 _RETRY_FULL_S = 10
 _EDITOR_QUEUE = "editor."
+_NEWEST = Cursor(10**14, str(uuid.UUID(int=2**128 - 1)))  # before every job
 
 _ID: TypeAdapter[str] = TypeAdapter(JobId)
 
@@ -107,8 +113,9 @@ class Service:
         # A committed snapshot never changes, and all readers of a job need the same ones.
         self.snapshot = lru_cache(maxsize=64)(archive.load_snapshot)
         self._read_of = lru_cache(maxsize=256)(self._find_read_of)
-        # Neither does a job that the ledger has forgotten. If it is submitted again, it has another time.
-        self._ended = lru_cache(maxsize=256)(self._read_ended)
+        # Neither does a job whose loop ended and that the ledger has forgotten. If it is submitted again, it has
+        # another time.
+        self._ended = Recent[Record](256)
         self._max_image_pixels = max_image_pixels
         self._key_locks = tuple(threading.Lock() for _ in range(64))
 
@@ -133,9 +140,13 @@ class Service:
             if stored and stored.body_sha256 != job.body_sha256:
                 raise _key_reused()
             # A submit may have broken off after it wrote job.json. A job that ran must not start again.
-            if not stored or not (self.ledger.get(job.id) or self.archive.latest(job.id)):
+            if not stored or not (self.ledger.get(job.id) or self._has_run(job.id)):
                 self._create(caller, stored or job, fresh=stored is None)
         return self.show(caller.owner, job.id), stored is None
+
+    def _has_run(self, id: str) -> bool:
+        """True when storage knows more of the job than its submit; a dead letter may have no snapshot."""
+        return bool(self.archive.latest(id) or self.archive.controls(id, "dead-"))
 
     def _create(self, caller: Caller, job: Job, fresh: bool) -> None:
         self._check_source(job)
@@ -203,15 +214,36 @@ class Service:
         return unread(brief, goals), cautions(brief, goals)
 
     def list(self, query: Query, limit: int, cursor: str | None) -> JobList:
-        """From the ledger only: jobs that it has forgotten are not listed."""
-        page = self.ledger.jobs(query, limit, parse_cursor(cursor) if cursor else None)
+        """What the ledger knows, and behind that the ended jobs that it has forgotten, from storage. Of batches the
+        ledger's children only: their batch lists them all."""
+        forgotten, behind = _parse_cursor(cursor)
+        page = Page([], None) if forgotten else self.ledger.jobs(query, limit, behind)
+        following = _cursor("", page.following)
+        if page.following is None:
+            page, following = self._list_forgotten(query, limit, page.records, behind if forgotten else None)
         active = any(not record.ended for record in page.records)
         state = self.queues() if active else NO_QUEUES
-        following = page.following
-        return JobList(
-            jobs=[self.summary(record, state) for record in page.records],
-            next=f"{following.created_ms}-{following.job}" if following else None,
-        )
+        return JobList(jobs=[self.summary(record, state) for record in page.records], next=following)
+
+    def _list_forgotten(
+        self, query: Query, limit: int, records: Sequence[Record], behind: Cursor | None
+    ) -> tuple[Page, str | None]:
+        """The page that starts with these records, filled up from storage."""
+        if query.statuses and not query.statuses & TERMINAL:
+            return Page([*records], None), None
+        room = limit - len(records)
+        try:
+            more = self.archive.ended.page(query, max(room, 1), behind)
+        except StoreError as unreachable:
+            if not records:
+                raise
+            log.warning("the list goes on in storage: %s", unreachable)
+            return Page([*records], None), _cursor("ended-", _NEWEST)
+        if not room:  # to know whether there is more
+            return Page([*records], None), _cursor("ended-", _NEWEST if more.records or more.following else None)
+        known = self.ledger.known([record.job for record in more.records])
+        found = [record for record in more.records if record.job not in known]
+        return Page([*records, *found], None), _cursor("ended-", more.following)
 
     def find(self, owner: str | None, id: str) -> Record:
         """The job of `owner` (None: of any owner), from the ledger or, once that has forgotten it, from storage.
@@ -231,20 +263,20 @@ class Service:
         job = self.archive.find_job(id)
         if not job or owner not in (None, job.owner):
             raise _unknown(id)
-        return self._ended(id, job.created)
+        return self._find_ended(job)
 
-    def _read_ended(self, id: str, _created: float) -> Record:
-        """The record of an ended job, from storage only."""
-        entry = entry_of(self.archive, id)
-        if not entry or not entry.stop:
+    def _find_ended(self, job: Job) -> Record:
+        """The record of a job that has left the ledger: its loop has ended, or it is a dead letter."""
+        about = f"{job.id} {job.created}"
+        if known := self._ended.get(about):
+            return known
+        entry = entry_of(self.archive, job.id)
+        if not entry or entry.status not in TERMINAL:
             raise Wiped("this job is stored, but the ledger does not know it yet")
-        known = {name: value for name, value in dict(entry).items() if name in Record.model_fields}
-        if place := entry.place:
-            known |= {"batch": place.batch, "item": place.index, "custom_id": place.custom_id}
-        return Record(
-            **known,
-            queue="", kind="", seat_failures=0, lease_deaths=0, not_before_ms=0, hinted_ms=0, holder="",
-        )  # fmt: skip
+        found = ended_record(entry)
+        if found.stop:  # a dead letter may be requeued, and die again
+            self._ended.put(about, found)
+        return found
 
     def cancel(self, caller: Caller, id: str) -> Envelope:
         record = self.find(caller.reach, id)
@@ -261,6 +293,11 @@ class Service:
         if record.status is JobStatus.FAILED and not record.stop:
             if record.owner == caller.owner:
                 self._admit(caller, id)
+            if record.batch and not self.ledger.get(id):
+                raise Problem(
+                    409, "of-a-batch", "This job belongs to a batch",
+                    f"Its result is stored. Try the item {record.custom_id!r} of batch {record.batch} again instead.",
+                )  # fmt: skip
             if hint := requeue(self.ledger, self.archive, record):
                 self._send(hint)
                 return self.show(caller.reach, id)
@@ -276,6 +313,7 @@ class Service:
             raise Problem(409, "active", "This job is active", "Cancel it first, and delete it when it has ended.")
         try:
             self.archive.remove(id)
+            self.archive.ended.drop(record.owner, record.created_ms, id)
         finally:
             self.ledger.removed(id)
 
@@ -431,6 +469,19 @@ def _unserved(editor: str, served: Mapping[str, object]) -> list[Caution]:
 def parse_cursor(cursor: str) -> Cursor:
     created_ms, _, job = cursor.partition("-")
     return Cursor(int(created_ms), job)
+
+
+def _parse_cursor(cursor: str | None) -> tuple[bool, Cursor | None]:
+    """Whether it is a place among the jobs that the ledger has forgotten, and the place."""
+    if not cursor:
+        return False, None
+    word = cursor.removeprefix("ended-")
+    created_ms, _, job = word.partition("-")
+    return word != cursor, Cursor(int(created_ms), job)
+
+
+def _cursor(where: str, place: Cursor | None) -> str | None:
+    return f"{where}{place.created_ms}-{place.job}" if place else None
 
 
 def _error(record: Record) -> JobError | None:

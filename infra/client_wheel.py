@@ -50,9 +50,8 @@ def program() -> Iterator[Path]:
     # Packages of others are not found in this path, and so are not followed.
     finder = ModuleFinder([str(CHECKOUT)], excludes=NOT_CARRIED)
     finder.run_script(str(CHECKOUT / "api" / "cli" / "__main__.py"))
-    # A module's file has no declared type, and is None for a folder without __init__.py.
-    names: list[str | None] = [getattr(found, "__file__", None) for found in finder.modules.values()]
-    return (Path(name) for name in sorted(filter(None, names)))
+    files = (getattr(found, "__file__", None) for found in finder.modules.values())
+    return (Path(name) for name in sorted(str(file) for file in files if file))
 
 
 def _setuptools() -> int:
