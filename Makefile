@@ -94,7 +94,7 @@ bench: $(DEV) ## what one step costs
 	@$(RUN) tests.perf
 
 env-example: $(RUNTIME) ## renew infra/env.example from the settings
-	@$(RUN) infra.env > .cache/env.example && mv .cache/env.example infra/env.example
+	@mkdir -p .cache && $(RUN) infra.env > .cache/env.example && mv .cache/env.example infra/env.example
 
 gpu-pack: $(VENV)/bin/python ## what a bare GPU machine lacks, into .gpu-carry; then run.sh there: docs/gpu.md
 	@PYTHON=$(VENV)/bin/python tests/perf/gpu/pack.sh

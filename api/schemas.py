@@ -14,7 +14,7 @@ from director.reading import Unread
 from director.report import Trouble
 from director.state import GoalCounts
 from director.types import MAX_BRIEF_BYTES, STRATEGIES, Brief, Goal, LoopSettings, Region, Seed, Value
-from tasks.jobs import MAX_LABELS, Job, JobStatus, Label, job_id
+from tasks.jobs import MAX_LABELS, Job, JobStatus, Label, implied_seed, job_id
 from tasks.ledger.types import Query
 from tasks.summary import Cost as Counted
 
@@ -93,14 +93,12 @@ class Submission(Value):
     def job(self, owner: str, key: str, created: float, body_sha256: str) -> Job:
         """The job of this submission. Without a seed it gets one from its id."""
         id_ = job_id(owner, key)
-        # 53 bits: a number that JavaScript reads back unchanged.
-        implied = int.from_bytes(hashlib.blake2b(id_.encode(), digest_size=8).digest()) >> 11
         return Job(
             id=id_,
             owner=owner,
             brief=Brief.model_validate(self.brief.model_dump()),
             settings=LoopSettings.model_validate(self.settings.model_dump(exclude={"strategy"})),
-            seed=implied if self.seed is None else self.seed,
+            seed=implied_seed(id_) if self.seed is None else self.seed,
             priority=self.priority,
             labels=tuple(dict.fromkeys(self.labels)),
             created=created,

@@ -21,6 +21,9 @@ from director.errors import DirectorError
 from director.seats import STEP_KINDS, Studio
 from tasks import broker
 from tasks.affinity import SwapTimes
+from tasks.batch.batches import Batches
+from tasks.batch.dispatch import Dispatcher
+from tasks.batch.shelf import Shelf
 from tasks.canary import canary_fault
 from tasks.consumers import consumer_step, tell_to_stand_back
 from tasks.jobs import PRIORITIES
@@ -165,13 +168,20 @@ def open_reconciler(settings: Settings, watch: Watch = UNWATCHED) -> Generator[R
     app = make_app(settings)
     with ExitStack() as resources:
         ledger = resources.enter_context(Ledger(connect(settings.ledger_url), settings.limits))
-        archive, _ = open_archive(settings)
+        store = S3Store(settings)
+        archive = Archive(store)
         messages = resources.enter_context(closing(connect(settings.broker_url)))
+
+        def send(hint: Hint) -> None:
+            send_hint(app, hint)
+
+        batches = Batches(ledger, Shelf(store), archive, send)
         yield Reconciler(
             ledger,
             archive,
             settings,
-            send=lambda hint: send_hint(app, hint),
+            send=send,
+            batches=Dispatcher(batches, ledger, archive, settings, send),
             send_canary=lambda worker, models: send_canary(app, worker, models),
             queue_length=lambda queue: broker_queue_length(messages, queue),
             watch=watch,

@@ -50,6 +50,8 @@ def new_entry(job: Job) -> Entry:
         labels=job.labels,
         summary=GoalSummary.of(begin(job.brief, job.settings, job.seed)),
         next=first_step(job),
+        model=job.settings.editor,
+        place=job.batch,
     )
 
 

@@ -1,5 +1,6 @@
 """A job as users submit it, and the states it can be in."""
 
+import hashlib
 import uuid
 from collections.abc import Iterable
 from enum import StrEnum
@@ -42,6 +43,17 @@ ACTIVE = frozenset({JobStatus.QUEUED, JobStatus.RUNNING})
 TERMINAL = frozenset(JobStatus) - ACTIVE
 
 
+class Place(Value):
+    """Where a job belongs in a batch (tasks/batch/types.py). `order` is the batch's last order when it was admitted."""
+
+    batch: JobId
+    index: Annotated[int, Field(ge=0)]
+    custom_id: str
+    generation: Annotated[int, Field(ge=0)] = 0
+    take: Annotated[int, Field(ge=0)] = 0
+    order: Annotated[int, Field(ge=0)] = 0
+
+
 class Job(Value):
     """What `jobs/<id>/job.json` holds: written once, before the ledger hears of the job.
 
@@ -59,8 +71,14 @@ class Job(Value):
     labels: Annotated[tuple[Label, ...], Field(max_length=MAX_LABELS)] = ()
     created: float
     body_sha256: str = ""
+    batch: Annotated[Place | None, Field(exclude_if=lambda place: place is None)] = None
 
 
 def job_id(owner: str, key: str) -> str:
     """The id of the job that `owner` submits under `key`: the same for a repeated submit, even after a wipe."""
     return str(uuid.uuid5(_NAMESPACE, f"{owner}\n{key}"))
+
+
+def implied_seed(id: str) -> int:
+    """The seed of a job that names none: 53 bits of its id, a number that JavaScript reads back unchanged."""
+    return int.from_bytes(hashlib.blake2b(id.encode(), digest_size=8).digest()) >> 11

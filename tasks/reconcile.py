@@ -18,7 +18,7 @@ from director.errors import StoreError
 from tasks.entries import EDITOR, new_entry, status_of
 from tasks.jobs import TERMINAL, JobStatus
 from tasks.ledger.ledger import Ledger
-from tasks.ledger.types import Entry, Hint, Query, Record
+from tasks.ledger.types import Entered, Entry, Hint, Query, Record
 from tasks.logs import fields
 from tasks.rewind import belongs
 from tasks.settings import Settings
@@ -53,6 +53,18 @@ class _Unwatched:
 UNWATCHED: Watch = _Unwatched()
 
 
+class BatchWork(Protocol):
+    """What is done for batches: tasks/batch/dispatch.py."""
+
+    def parts(self) -> Sequence[Callable[[], None]]: ...
+
+    def audit(self) -> None: ...
+
+    def restore(self, holder: str) -> None: ...
+
+    def ordered(self, entry: Entry) -> Entry: ...
+
+
 @dataclass
 class Reconciler:
     """`send` tells workers that a step waits; `queue_length` counts the messages that wait on a queue; `send_canary`
@@ -68,6 +80,7 @@ class Reconciler:
     queue_length: Callable[[str], int]
     watch: Watch = UNWATCHED
     send_canary: Callable[[str, Sequence[str]], None] = lambda worker, models: None
+    batches: BatchWork | None = None
     _holder: str = field(default_factory=lambda: secrets.token_hex(16))
     _missing: set[str] = field(default_factory=set[str])
     _next_audit: float = 0.0
@@ -95,7 +108,7 @@ class Reconciler:
 
     def _parts(self) -> Sequence[Callable[[], None]]:
         parts = (self.compare, self.reap, self.rehint, self.give_up_waiting, self.file_dead_letters, self.mend)
-        return *parts, self.send_canaries
+        return *parts, self.send_canaries, *(self.batches.parts() if self.batches else ())
 
     def _tried(self, part: Callable[[], object]) -> bool:
         try:
@@ -121,6 +134,9 @@ class Reconciler:
         live = self.archive.live()
         known = self.ledger.known(live)
         log.warning("rebuilding the ledger: %d live jobs, %d of them restored before", len(live), len(known))
+        if self.batches:
+            self.batches.restore(self._holder)
+            self._keep_lock()
         kept = time.monotonic()
         with ThreadPoolExecutor(_READERS, "rebuild") as readers:
             for entry in readers.map(self._entry, [job for job in live if job not in known]):
@@ -138,8 +154,9 @@ class Reconciler:
             raise StoreError("the rebuild lock was lost")
 
     def _restore(self, entry: Entry) -> None:
+        entry = self.batches.ordered(entry) if self.batches else entry
         self.ledger.restore(entry, self._holder)
-        if entry.next is None:
+        if entry.next is None and not entry.place:
             self.archive.unmark_live(entry.job)
 
     def _entry(self, job: str) -> Entry | None:
@@ -216,7 +233,7 @@ class Reconciler:
             log.warning("stands at step %d (%s) in storage: restored", entry.step, entry.status, extra=about)
             if not self.ledger.replace(entry, record.step):
                 return False
-            if entry.next is None:
+            if entry.next is None and not entry.place:
                 self.archive.unmark_live(job)
         elif entry and entry.cancel and not record.cancel and (hint := self.ledger.cancel(job)):
             log.warning("was cancelled before", extra=about)
@@ -294,17 +311,23 @@ class Reconciler:
             self._adopt(job)
         self._missing = missing
         self.ledger.forget(int(self.settings.keep_ended_s * 1000))
+        if self.batches:
+            self.batches.audit()
 
     def _has_stopped(self, job: str, status: JobStatus) -> bool:
-        if status is not JobStatus.FAILED:
-            return True
-        # A dead letter stays live: its trajectory goes on once it is requeued.
+        # A dead letter stays live: its trajectory goes on once it is requeued. So does a child until its result lies
+        # in storage.
         record = self.ledger.get(job)
-        return record is not None and record.stop != ""
+        return record is not None and not record.batch and (status is not JobStatus.FAILED or record.stop != "")
 
     def _adopt(self, job: str) -> None:
         entry = self._entry(job)
-        if entry and self.ledger.create(entry):
+        if not entry:
+            return
+        entered = self.ledger.enter(entry)
+        if entered is Entered.UNWANTED:  # its result is stored, or its item was cancelled
+            self.archive.unmark_live(job)
+        elif entered is Entered.CREATED:
             log.warning("was in storage only and is now in the ledger", extra=fields(job=job))
             record = self.ledger.get(job)
             if record and record.status is JobStatus.QUEUED:

@@ -115,6 +115,9 @@ class Settings(BaseSettings):
     reconcile_every_s: Annotated[Seconds, Field(description="pause between two passes of the reconciler")] = 1.0
     hint_age_s: Annotated[Seconds, Field(description="a message younger than this is not sent again")] = 3.0
     audit_every_s: Annotated[Seconds, Field(description="how often storage and ledger are compared")] = 60.0
+    report_every_s: Annotated[
+        Seconds, Field(description="how long the result of a batch's item may wait for others to be stored with")
+    ] = 15.0
     keep_ended_s: Annotated[
         Seconds, Field(description="how long the ledger lists a job after its end; S3 keeps it")
     ] = 7 * 86_400.0

@@ -60,6 +60,7 @@ class StepEnd(StrEnum):
     REWOUND = "an object was lost: the job goes back to the step that makes it"
     RESTING = Refusal.RESTING.value
     HELD = Refusal.HELD.value
+    PARKED = Refusal.PARKED.value
 
 
 class StepTooLong(SeatError):
@@ -199,7 +200,7 @@ def _run_claimed(host: Host, lease: "Lease") -> StepEnd:
         return StepEnd.REFUSED
     attempt.outcome, attempt.after = "committed", after
     if after.stop:
-        host.archive.unmark_live(claim.job)
+        _has_ended(host, claim)
     elif hint and not message:
         host.send(hint)
     return StepEnd.COMMITTED
@@ -234,8 +235,14 @@ def _cancel(host: Host, attempt: Attempt) -> StepEnd:
     if result is not CommitResult.OK:
         return StepEnd.REFUSED
     attempt.outcome, attempt.after = "committed", after
-    archive.unmark_live(claim.job)
+    _has_ended(host, claim)
     return StepEnd.COMMITTED
+
+
+def _has_ended(host: Host, claim: Claim) -> None:
+    """A child of a batch stays marked live until its result is stored (tasks/batch/dispatch.py)."""
+    if not claim.batch:
+        host.archive.unmark_live(claim.job)
 
 
 def _newest_whole(host: Host, claim: Claim) -> tuple[str, Trajectory | None]:

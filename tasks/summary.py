@@ -4,25 +4,27 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 from director.state import GoalCounts, State, coverage
-from director.types import Share, StopReason, Trajectory, Value
+from director.types import ImageHash, Share, StopReason, Trajectory, Value
 
 
 class GoalSummary(GoalCounts):
     """Goals by their standing on the best picture (those not looked at yet are in `total` only), and what was done.
 
     `coverage` is the share of the goals' weight that is met; None before the first picture was accepted.
-    `failed` says why the loop itself ended in failure.
+    `image` is the best picture. `failed` says why the loop itself ended in failure.
     """
 
     coverage: Share | None = None
     rounds: int = 0
     renders: int = 0
     failed: str = ""
+    image: ImageHash | None = None
 
     @classmethod
     def of(cls, trajectory: Trajectory) -> Self:
         state, stop = State.of(trajectory), trajectory.stop
         return cls(
+            image=state.deliverable,
             **state.counts.model_dump(),
             coverage=coverage(state.goals, state.standing) if state.standing else None,
             rounds=len(state.rounds),

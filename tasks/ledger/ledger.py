@@ -18,7 +18,7 @@ from redis.exceptions import ResponseError
 
 from director.errors import Actor, StoreError
 from director.types import Value
-from tasks.jobs import TERMINAL, JobStatus
+from tasks.jobs import TERMINAL, JobStatus, Place
 from tasks.ledger.server import broker_queue_length, connect, reaching, sources, twice
 from tasks.ledger.types import (
     EVERY,
@@ -27,6 +27,7 @@ from tasks.ledger.types import (
     Claim,
     CommitResult,
     Cursor,
+    Entered,
     Entry,
     FailResult,
     Hint,
@@ -107,19 +108,23 @@ class Ledger:
 
         True for one that is active or admitted already.
         """
-        return bool(self._run("admit", owner, job, most, ttl_ms))
+        return bool(self.run("admit", owner, job, most, ttl_ms))
 
     def create(self, entry: Entry, message: HintMessage = NO_MESSAGE) -> bool:
         """Insert the job if it is absent (True), and write `message`. Its hint counts as sent now. Raises Removing."""
-        reply = self._run("create", "create", "", *_entry_arguments(entry), *message)
+        return self.enter(entry, message) is Entered.CREATED
+
+    def enter(self, entry: Entry, message: HintMessage = NO_MESSAGE) -> Entered:
+        """As `create`, and says why not."""
+        reply = self.run("create", "create", "", *_entry_arguments(entry), *message)
         if reply == "removing":
             raise Removing("this job is being deleted", "try again in a moment")
-        return reply == "created"
+        return Entered(reply)
 
     def get(self, job: str) -> Record | None:
         """None too for a job whose record can't be read: it is set aside."""
-        flat = self._run("get", job)
-        return next(iter(self._records([flat])), None) if flat else None
+        flat = self.run("get", job)
+        return next(iter(self.records([flat])), None) if flat else None
 
     def jobs(self, query: Query = EVERY, limit: int = 100, behind: Cursor | None = None) -> Page:
         """The newest first; those with the same time by falling id."""
@@ -128,8 +133,8 @@ class Ledger:
             cursor = behind or ("", "")
             place = (query.owner or "", _or_empty(query.after_ms), _or_empty(query.before_ms), *cursor)
             wanted = (",".join(query.statuses), *query.labels)
-            (created_ms, job), *found = self._run("jobs", *place, limit - len(records), _LOOK_LIMIT, *wanted)
-            records += self._records(found)
+            (created_ms, job), *found = self.run("jobs", *place, limit - len(records), _LOOK_LIMIT, *wanted)
+            records += self.records(found)
             behind = Cursor(int(created_ms), job) if job else None
             if behind is None or len(records) == limit:
                 break
@@ -144,10 +149,10 @@ class Ledger:
         neither holds for a cancelled job on `control`.
         """
         nonce = secrets.token_hex(16)
-        reply = self._run("claim", job, n, worker, nonce)
+        reply = self.run("claim", job, n, worker, nonce)
         if isinstance(reply, str):
             return Refusal[reply]
-        _, kind, snapshot, created_ms, cancel, attempt, died, now_ms = reply
+        _, kind, snapshot, created_ms, cancel, attempt, died, now_ms, batch = reply
         return Claim(
             job=job,
             n=n,
@@ -159,10 +164,11 @@ class Ledger:
             attempt=int(attempt),
             last_death=died == "1",
             now_ms=int(now_ms),
+            batch=batch,
         )
 
     def renew(self, job: str, n: int, nonce: str) -> Renewal:
-        return Renewal[self._run("renew", job, n, nonce)]
+        return Renewal[self.run("renew", job, n, nonce)]
 
     def commit(
         self, job: str, n: int, nonce: str, snapshot: str, following: Next | None,
@@ -188,7 +194,7 @@ class Ledger:
         queue, kind = (following.queue, following.kind) if following else ("", "")
         end = (status.value, stop, int(acknowledge_cancel))
         arguments = (snapshot, queue, kind, *end, summary.model_dump_json(), _cost_argument(cost), int(performed))
-        return CommitResult[self._run("commit", job, n, nonce, *arguments, *message)]
+        return CommitResult[self.run("commit", job, n, nonce, *arguments, *message)]
 
     def fail(
         self, job: str, n: int, nonce: str, error: str, actor: Actor, worker: str,
@@ -204,7 +210,7 @@ class Ledger:
         A job that was asked to cancel goes to `control` at once instead of being retried or FAILED.
         """
         arguments = (error, actor.value, worker, retry_after_ms, delay_ms, _cost_argument(cost))
-        return FailResult[self._run("fail", job, n, nonce, *arguments)]
+        return FailResult[self.run("fail", job, n, nonce, *arguments)]
 
     def rewind(
         self, job: str, n: int, nonce: str, to: int | None, snapshot: str, following: Next | None,
@@ -215,7 +221,7 @@ class Ledger:
         """
         queue, kind = (following.queue, following.kind) if following else ("", "")
         back = ("" if to is None else to, snapshot, queue, kind, summary.model_dump_json())
-        return RewindResult[self._run("rewind", job, n, nonce, error, _cost_argument(cost), *back)]
+        return RewindResult[self.run("rewind", job, n, nonce, error, _cost_argument(cost), *back)]
 
     # --- orders and hints -------------------------------------------------------------------------
 
@@ -224,19 +230,19 @@ class Ledger:
 
         A job past its lease-death cap becomes FAILED; one that was asked to cancel goes to `control`.
         """
-        return self._records(self._run("reap", _REAP_LIMIT))
+        return self.records(self.run("reap", _REAP_LIMIT))
 
     def cancel(self, job: str) -> Hint | None:
         """Ask for cancel. Without a live lease the step moves to the `control` queue: gives that hint.
 
         None: the holder will learn it when it renews, or the job has ended, or is unknown.
         """
-        flat = self._run("cancel", job)
+        flat = self.run("cancel", job)
         return _hint(flat) if flat else None
 
     def requeue(self, job: str) -> Hint | None:
         """Bring a FAILED job back to QUEUED at the step where it died; counters start again. None: not FAILED."""
-        flat = self._run("requeue", job)
+        flat = self.run("requeue", job)
         return _hint(flat) if flat else None
 
     def remove(self, job: str) -> bool:
@@ -244,11 +250,11 @@ class Ledger:
 
         While its objects are deleted nobody can create it again: until `removed`, or for REMOVING_MS.
         """
-        return bool(self._run("remove", job, REMOVING_MS))
+        return bool(self.run("remove", job, REMOVING_MS))
 
     def ready(self) -> bool:
         """It has an epoch, and takes writes: a full server still answers questions."""
-        return bool(self._run("ready"))
+        return bool(self.run("ready"))
 
     def keeping(self) -> Keeping:
         """How the server keeps what it is told; empty words where it does not tell."""
@@ -257,14 +263,14 @@ class Ledger:
 
     def removed(self, job: str) -> None:
         """The job's objects are gone: its id is free again."""
-        self._run("removed", job)
+        self.run("removed", job)
 
     def depths(self) -> list[QueueDepth]:
-        rows = sorted(self._run("depths"))
+        rows = sorted(self.run("depths"))
         return [QueueDepth(**dict(zip(_DEPTH_FIELDS, row, strict=True))) for row in rows]
 
     def tallies(self) -> Tallies:
-        dead, flat = self._run("tallies")
+        dead, flat = self.run("tallies")
         found: dict[str, dict[str, int]] = {}
         for name, number in zip(flat[::2], flat[1::2], strict=True):
             what, _, queue = str(name).partition("|")
@@ -277,65 +283,56 @@ class Ledger:
         Their hints count as sent now. After a failure the hint counts as never sent. Of a held queue at most one, when
         the next try is due.
         """
-        return [_hint(flat) for flat in self._run("overdue", queue, older_than_ms, limit)]
+        return [_hint(flat) for flat in self.run("overdue", queue, older_than_ms, limit)]
 
     def announce(self, worker: str, queues: list[str], ttl_ms: int) -> Standing:
         """This worker serves these queues until `ttl_ms` from now (0: it says goodbye). Gives whether it may."""
-        rest_ms, quarantined = self._run("announce", worker, ttl_ms, *queues)
+        rest_ms, quarantined = self.run("announce", worker, ttl_ms, *queues)
         return Standing(int(rest_ms), bool(quarantined))
 
     def served(self) -> dict[str, list[str]]:
         """Queue -> workers that serve it now."""
         serving: dict[str, list[str]] = {}
-        for member in sorted(self._run("served")):
+        for member in sorted(self.run("served")):
             queue, _, worker = str(member).partition("|")
             serving.setdefault(queue, []).append(worker)
         return serving
-
-    def backlogs(self, worker: str, drawing: str, queues: list[str], ttl_ms: int) -> dict[str, tuple[int, int]]:
-        """Editors' queue -> renders that wait, workers that draw from it now. This one draws from `drawing`."""
-        found = self._run("backlogs", worker, ttl_ms, drawing, *queues)
-        return {queue: (waiting, workers) for queue, (waiting, workers) in zip(queues, found, strict=True)}
-
-    def turn(self, worker: str, queue: str, ttl_ms: int) -> bool:
-        """The worker goes on with this queue. False: another one turns to it just now."""
-        return bool(self._run("turn", worker, queue, ttl_ms))
 
     # --- what is held, who is sick ------------------------------------------------------------------
 
     def holds(self) -> list[Hold]:
         """The held queues, by name."""
-        rows = [(flat, {"queue": queue, "waiting": waiting}) for queue, waiting, flat in self._run("list_holds")]
+        rows = [(flat, {"queue": queue, "waiting": waiting}) for queue, waiting, flat in self.run("list_holds")]
         return sorted((_value(Hold, *row) for row in rows), key=lambda hold: hold.queue)
 
     def expire_held(self, longest_ms: int, limit: int = 100) -> int:
         """Make dead letters of jobs that waited on a held queue for longer than that; how many."""
-        return int(self._run("expire_held", longest_ms, limit, secrets.token_hex(16)))
+        return int(self.run("expire_held", longest_ms, limit, secrets.token_hex(16)))
 
     def standing(self, worker: str) -> Standing:
-        rest_ms, quarantined = self._run("standing", worker)
+        rest_ms, quarantined = self.run("standing", worker)
         return Standing(int(rest_ms), bool(quarantined))
 
     def sick_workers(self) -> list[SickWorker]:
         """Workers whose last steps failed, and those in quarantine, by name."""
-        rows = [(flat, {"worker": worker}) for worker, flat in self._run("list_sick")]
+        rows = [(flat, {"worker": worker}) for worker, flat in self.run("list_sick")]
         return sorted((_value(SickWorker, *row) for row in rows), key=lambda sick: sick.worker)
 
     def quarantine(self, worker: str, why: str) -> None:
         """The worker takes no step until `restore_worker`."""
-        self._run("quarantine", worker, why)
+        self.run("quarantine", worker, why)
 
     def restore_worker(self, worker: str) -> bool:
         """The worker is well: it may take steps. False: nothing was noted about it."""
-        return bool(self._run("restore_worker", worker))
+        return bool(self.run("restore_worker", worker))
 
     def canaries_due(self) -> list[str]:
         """Quarantined workers that should try a canary now. Each is named once, until its next time."""
-        return sorted(self._run("canaries_due"))
+        return sorted(self.run("canaries_due"))
 
     def canary(self, worker: str, ok: bool, why: str = "") -> None:
         """How the canary of a worker ended: a good one ends its quarantine."""
-        self._run("canary", worker, int(ok), why)
+        self.run("canary", worker, int(ok), why)
 
     # --- house-keeping ----------------------------------------------------------------------------
 
@@ -345,25 +342,25 @@ class Ledger:
         for start in range(0, len(jobs), _KNOWN_LIMIT):
             part = jobs[start : start + _KNOWN_LIMIT]
             found |= {
-                job: JobStatus(status) for job, status in zip(part, self._run("known", *part), strict=True) if status
+                job: JobStatus(status) for job, status in zip(part, self.run("known", *part), strict=True) if status
             }
         return found
 
     def dead_letters(self, limit: int = 100) -> list[Record]:
         """Jobs that became FAILED and whose dead letter is not filed yet."""
-        return self._records(self._run("dead_letters", limit))
+        return self.records(self.run("dead_letters", limit))
 
     def file_dead_letter(self, job: str, dead_letter: str) -> None:
         """The dead letter is in object storage."""
-        self._run("file_dead_letter", job, dead_letter)
+        self.run("file_dead_letter", job, dead_letter)
 
     def forget(self, older_than_ms: int, limit: int = 100) -> int:
         """Drop jobs whose trajectory ended more than that long ago; how many. Dead letters stay; S3 keeps all."""
-        return int(self._run("forget", older_than_ms, limit))
+        return int(self.run("forget", older_than_ms, limit))
 
     def broken(self) -> list[str]:
         """The jobs whose record could not be read and was set aside, until they are entered again from storage."""
-        return sorted(self._run("broken"))
+        return sorted(self.run("broken"))
 
     # --- after a wipe -----------------------------------------------------------------------------
 
@@ -373,14 +370,14 @@ class Ledger:
 
     def lock_rebuild(self, holder: str, ttl_ms: int) -> bool:
         """True for one holder at a time; the same holder may call again to keep it. False too when an epoch is open."""
-        return bool(self._run("lock_rebuild", holder, ttl_ms))
+        return bool(self.run("lock_rebuild", holder, ttl_ms))
 
     def restore(self, entry: Entry, holder: str) -> bool:
         """Insert if absent, while there is no epoch. Hints of restored jobs count as never sent.
 
         Raises StoreError if `holder` lost the lock or the epoch is open.
         """
-        reply = self._run("create", "restore", holder, *_entry_arguments(entry))
+        reply = self.run("create", "restore", holder, *_entry_arguments(entry))
         if reply == "unlocked":
             raise StoreError(f"{holder} does not hold the rebuild lock")
         return reply == "created"
@@ -388,7 +385,7 @@ class Ledger:
     def open_epoch(self, holder: str) -> str:
         """The rebuild is complete: serve again. Raises StoreError if `holder` lost the lock."""
         epoch = secrets.token_hex(16)
-        if not self._run("open_epoch", holder, epoch, self._server()):
+        if not self.run("open_epoch", holder, epoch, self._server()):
             raise StoreError(f"{holder} does not hold the rebuild lock")
         return epoch
 
@@ -405,15 +402,15 @@ class Ledger:
 
     def settled(self, server: str) -> None:
         """All jobs were compared with storage."""
-        self._run("settled", server)
+        self.run("settled", server)
 
     def replace(self, entry: Entry, step: int) -> bool:
         """Put `entry` in place of a record that stands at `step`. False: it stands elsewhere, or is leased."""
-        return self._run("create", "behind", step, *_entry_arguments(entry)) == "created"
+        return self.run("create", "behind", step, *_entry_arguments(entry)) == "created"
 
     def drop(self, job: str) -> bool:
         """Drop a job, whatever its status. False: somebody holds its lease."""
-        return bool(self._run("drop", job))
+        return bool(self.run("drop", job))
 
     def _server(self) -> str:
         """Its replication id; empty where it does not tell."""
@@ -428,7 +425,7 @@ class Ledger:
                 return {}
             raise
 
-    def _records(self, flats: list[list[str]]) -> list[Record]:
+    def records(self, flats: list[list[str]]) -> list[Record]:
         """Those that can be read; each of the others is set aside, so that it stops nothing but its own job."""
         records: list[Record] = []
         for flat in flats:
@@ -437,10 +434,10 @@ class Ledger:
             except (ValueError, KeyError) as unreadable:
                 job = flat[-1]  # `view` ends with it
                 log.error("a job's record can't be read and is set aside: %s", unreadable, extra=fields(job=job))
-                self._run("set_aside", job)
+                self.run("set_aside", job)
         return records
 
-    def _run(self, script: str, *arguments: str | int) -> Reply:
+    def run(self, script: str, *arguments: str | int) -> Reply:
         """Run a script; raise Wiped when it says so."""
         limits = self.limits
         settings = (
@@ -459,8 +456,12 @@ def _entry_arguments(entry: Entry) -> tuple[str | int, ...]:
         entry.job, entry.owner, entry.title, entry.created_ms, entry.priority, entry.step, entry.snapshot,
         queue, kind, entry.status.value, entry.stop, int(entry.cancel), entry.error, entry.dead_letter,
         ",".join(entry.labels), entry.summary.model_dump_json(), _cost_argument(entry.cost), entry.ended_ms,
-        entry.rewound,
+        entry.rewound, entry.model, int(entry.paused), *_place_arguments(entry.place),
     )  # fmt: skip
+
+
+def _place_arguments(place: Place | None) -> tuple[str | int, ...]:
+    return (place.batch, place.index, place.take, place.generation, place.custom_id) if place else ("", 0, 0, 0, "")
 
 
 def _cost_argument(cost: Cost) -> str:

@@ -64,5 +64,5 @@ def sources() -> dict[str, str]:
         for file in (files("tasks.ledger") / "lua").iterdir()
         if file.name.endswith(".lua")
     }
-    common = f"{texts.pop('common')}\n{texts.pop('holds')}"
+    common = "\n".join(texts.pop(name) for name in ("common", "holds", "batch"))
     return {name: f"{common}\n{text}" for name, text in texts.items()}

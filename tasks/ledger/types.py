@@ -11,7 +11,7 @@ from pydantic import Field
 
 from director.errors import Actor, StoreError
 from director.types import Value
-from tasks.jobs import TERMINAL, JobStatus
+from tasks.jobs import TERMINAL, JobStatus, Place
 from tasks.summary import NO_COST, NO_GOALS, Cost, GoalSummary
 
 CONTROL = "control"
@@ -93,12 +93,23 @@ class Entry(Value):
     summary: GoalSummary = NO_GOALS
     cost: Cost = NO_COST
     ended_ms: int = 0  # ended only; 0: now
+    model: str = ""  # of its editor
+    paused: bool = False
+    place: Place | None = None  # in its batch
 
     @property
     def hint(self) -> Hint:
         """The message that starts it; for an entry that has not ended."""
         assert self.next, "a job that has ended waits for nothing"
         return self.next.hint(self.job, self.step, self.title, self.priority)
+
+
+class Entered(StrEnum):
+    """What became of an entry."""
+
+    CREATED = "created"
+    PRESENT = "present"
+    UNWANTED = "unwanted"  # the batch's item has another take now, or has ended
 
 
 class Record(Value):
@@ -128,6 +139,14 @@ class Record(Value):
     summary: GoalSummary = NO_GOALS  # as of the snapshot
     cost: Cost = NO_COST  # of the attempts that came back; a worker that died took its numbers with it
     ended_ms: int = 0  # 0: active
+    model: str = ""
+    paused: bool = False  # by itself; its batch may be paused, too
+    batch: str = ""  # "": of none
+    item: int = 0  # its index in the batch
+    take: int = 0
+    generation: int = 0
+    custom_id: str = ""
+    under: int = 0  # number of the batch's last order when it ended
 
     @property
     def ended(self) -> bool:
@@ -201,6 +220,7 @@ class Claim(Value):
     attempt: int  # 1 for the first try of this step
     last_death: bool  # the holder before this one died
     now_ms: int  # the server's clock, which decides what time is up
+    batch: str = ""  # "": of none
 
 
 class Refusal(StrEnum):
@@ -213,6 +233,7 @@ class Refusal(StrEnum):
     EARLY = "the step waits before its next attempt"
     RESTING = "this worker rests after failures"
     HELD = "its queue is held until what it needs works again"
+    PARKED = "the job or its batch is paused"
 
 
 class Renewal(StrEnum):

@@ -1,7 +1,7 @@
--- arg: id, step, worker, nonce. Gives {'claim', kind, snapshot, created, cancel, attempt, died, now} or the name of a refusal.
+-- arg: id, step, worker, nonce. Gives {'claim', kind, snapshot, created, cancel, attempt, died, now, batch} or the name of a refusal.
 if wiped() then return 'wiped' end
 local id, n, worker, nonce = unpack(arg)
-local status, step, lease, owned_by, not_before = fields(id, 'status', 'step', 'lease_ms', 'nonce', 'not_before_ms')
+local status, step, lease, owned_by = fields(id, 'status', 'step', 'lease_ms', 'nonce')
 if not status or broken(id) then return 'UNKNOWN' end
 if status ~= 'queued' and status ~= 'running' then return 'ENDED' end
 if step ~= n then return 'STALE' end
@@ -9,25 +9,30 @@ if status == 'running' and owned_by ~= nonce then
   if tonumber(lease) > now then return 'LEASED' end
   lease_died(id)
   if fields(id, 'status') == 'failed' then return 'ENDED' end
-elseif tonumber(not_before) > now then
-  return 'EARLY'
 end
 if owned_by ~= nonce then -- otherwise the answer to this very call was lost
-  local queue = fields(id, 'queue')
+  local queue, why_not = fields(id, 'queue'), due(id)
+  if why_not == 'PARKED' then
+    leave(id)
+    wait(id, queue, 0)
+  end
+  if why_not == 'PARKED' or why_not == 'EARLY' then return why_not end
   if queue ~= CONTROL then
     if not may_work(worker) then
       leave(id)
       wait(id, queue, 0) -- others are told soon
       return 'RESTING'
     end
-    if is_closed(queue) then return 'HELD' end
+    if why_not then return why_not end
     begin_probe(queue, id, nonce)
   end
   leave(id)
   redis.call('ZADD', prefix .. 'leased:' .. queue, now + lease_ttl, id)
-  set(id, 'status', 'running', 'nonce', nonce, 'holder', worker, 'lease_ms', now + lease_ttl)
+  set(id, 'status', 'running', 'nonce', nonce, 'holder', worker, 'lease_ms', now + lease_ttl,
+    'claimed_ms', now)
   redis.call('HINCRBY', job_key(id), 'attempts', 1)
 end
 local told = {'claim', fields(id, 'kind', 'snapshot', 'created_ms', 'cancel', 'attempts', 'died')}
 told[#told + 1] = string.format('%.0f', now)
+told[#told + 1] = fields(id, 'batch') or ''
 return told

@@ -12,15 +12,17 @@ if step ~= n or owned_by ~= nonce then
 end
 if cancel == '1' and acknowledged ~= '1' then return 'CANCEL' end
 leave(id)
+measure(id, served_on)
 if performed == '1' then succeeded(served_on, worker) end
 reset_counters(id)
 charge(id, nonce, cost, false)
 set(id, 'step', n + 1, 'snapshot', snapshot, 'kind', kind, 'error', '', 'last_step', n, 'last_nonce', nonce,
   'facts', summary)
 if queue == '' then
-  redis.call('ZADD', prefix .. 'ended', now, id)
+  if not fields(id, 'batch') then redis.call('ZADD', prefix .. 'ended', now, id) end
   deactivate(id)
   set(id, 'queue', '', 'status', status, 'stop', stop, 'nonce', '', 'holder', '', 'lease_ms', 0, 'ended_ms', now)
+  child_ends(id)
 else
   enter(id)
   wait(id, queue, now)

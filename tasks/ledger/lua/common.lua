@@ -54,6 +54,8 @@ local function job_key(id)
   return prefix .. 'job:' .. id
 end
 
+local child_ends -- of batch.lua
+
 local function fields(id, ...)
   return unpack(redis.call('HMGET', job_key(id), ...))
 end
@@ -62,9 +64,23 @@ local function set(id, ...)
   redis.call('HSET', job_key(id), ...)
 end
 
+-- Where the job is kept while it must not go on.
+local function parking(id)
+  return prefix .. 'parked:' .. (fields(id, 'batch') or 'jobs')
+end
+
+-- Somebody paused the job or its batch.
+local function paused(id)
+  local batch, by_itself = fields(id, 'batch', 'paused')
+  return by_itself == '1' or (batch and redis.call('HGET', prefix .. 'batch:' .. batch, 'state') == 'paused') or false
+end
+
 -- Take a job out of everything that names it; its record stays.
 local function take_out(id)
-  local owner = fields(id, 'owner')
+  local owner, batch, index = fields(id, 'owner', 'batch', 'item')
+  redis.call('SREM', parking(id), id)
+  redis.call('ZREM', prefix .. 'unreported', id)
+  if batch and index then redis.call('HDEL', prefix .. 'children:' .. batch, index) end
   for _, queue in ipairs(redis.call('SMEMBERS', prefix .. 'queues')) do
     for _, set_name in ipairs({'waiting:', 'delayed:', 'leased:'}) do
       redis.call('ZREM', prefix .. set_name .. queue, id)
@@ -125,6 +141,7 @@ local function leave(id)
   for _, set_name in ipairs({'waiting:', 'delayed:', 'leased:'}) do
     redis.call('ZREM', prefix .. set_name .. queue, id)
   end
+  redis.call('SREM', parking(id), id)
 end
 
 -- The job has come to a step: nobody failed at it yet.
@@ -132,22 +149,22 @@ local function enter(id)
   set(id, 'entered_ms', now, 'held_mark', '')
 end
 
--- Queue the job's step, free of any lease. `hinted` 0: nobody was told yet.
+-- Queue the job's step, free of any lease. `hinted` 0: nobody was told yet. A job that must not go on is parked instead.
 local function wait(id, queue, hinted)
   redis.call('SADD', prefix .. 'queues', queue)
-  redis.call('ZADD', prefix .. 'waiting:' .. queue, hinted, id)
+  if queue ~= CONTROL and paused(id) then
+    redis.call('SADD', parking(id), id)
+    hinted = 0
+  else
+    redis.call('ZADD', prefix .. 'waiting:' .. queue, hinted, id)
+  end
   set(id, 'status', 'queued', 'queue', queue, 'hinted_ms', hinted, 'not_before_ms', 0,
     'nonce', '', 'holder', '', 'lease_ms', 0)
 end
 
--- Write the message of the job's step: from place `first` of arg on, command, key and value, again and again.
-local function write_message(id, first)
-  if redis.call('ZSCORE', prefix .. 'waiting:' .. fields(id, 'queue'), id) then
-    for i = first, #arg, 3 do redis.call(arg[i], arg[i + 1], arg[i + 2]) end
-  end
-end
-
+-- Children of batches don't count: the dispatcher says how many there are.
 local function activate(id)
+  if fields(id, 'batch') then return end
   redis.call('ZADD', prefix .. 'active:' .. fields(id, 'owner'), '+inf', id)
 end
 
@@ -188,6 +205,7 @@ local function bury(id, dead_letter)
   redis.call('SADD', prefix .. 'unfiled', id)
   redis.call('SADD', prefix .. 'dead', id)
   tally('dead_letters', fields(id, 'queue'))
+  child_ends(id)
 end
 
 -- The lease of a running job ran out.

@@ -1,9 +1,11 @@
 -- arg: mode, its condition, id, owner, title, created_ms, priority, step, snapshot,
--- queue ('' when ended), kind, status, stop, cancel, error, dead_letter, labels, summary, cost, ended_ms, rewound, message ...
+-- queue ('' when ended), kind, status, stop, cancel, error, dead_letter, labels, summary, cost, ended_ms, rewound, model,
+-- paused, batch ('' for none), item, take, generation, custom_id, message ...
 -- Modes: create; restore: by the holder of the rebuild lock; behind: in place of a record that nobody holds a lease of
--- and that stands at the given step. Gives created, present, wiped, removing, unlocked or busy.
+-- and that stands at the given step. Gives created, present, wiped, removing, unlocked, busy or unwanted: the item has another
+-- take now, or has ended.
 local mode, condition, id, owner, title, created, priority, step, snapshot, queue, kind, status, stop, cancel, why,
-  dead_letter, labels, summary, cost, ended, rewound = unpack(arg, 1, 21)
+  dead_letter, labels, summary, cost, ended, rewound, model, is_paused, batch, item, take, generation, custom_id = unpack(arg, 1, 28)
 if mode == 'create' then
   if wiped() then return 'wiped' end
 elseif mode == 'behind' then
@@ -16,11 +18,23 @@ elseif not wiped() or rebuilder() ~= condition then
   return 'unlocked'
 end
 if redis.call('EXISTS', job_key(id)) == 1 then return 'present' end
+if batch ~= '' and redis.call('EXISTS', batch_key(batch)) == 1 then
+  local letter = letter_of(batch, item)
+  if mode == 'create' and (try_of(batch, item) ~= tonumber(take) or string.find('wpf', letter, 1, true) == nil) then
+    return 'unwanted'
+  end
+end
 if redis.call('EXISTS', prefix .. 'removing:' .. id) == 1 then return 'removing' end
 set(id, 'job', id, 'owner', owner, 'title', title, 'created_ms', created, 'priority', priority, 'step', step,
   'snapshot', snapshot, 'queue', queue, 'kind', kind, 'status', status, 'stop', stop, 'cancel', cancel, 'error', why,
   'letter', dead_letter, 'labels', labels, 'facts', summary, 'ended_ms', 0, 'not_before_ms', 0, 'hinted_ms', 0,
-  'nonce', '', 'holder', '', 'lease_ms', 0, 'last_step', '', 'last_nonce', '', 'charged', '', 'rewound', rewound)
+  'nonce', '', 'holder', '', 'lease_ms', 0, 'last_step', '', 'last_nonce', '', 'charged', '', 'rewound', rewound, 'model', model, 'paused', is_paused)
+if batch ~= '' then
+  set(id, 'batch', batch, 'item', item, 'take', take, 'generation', generation, 'custom_id', custom_id)
+  admitted(id)
+  local _, told = try_of(batch, item)
+  if told ~= tonumber(generation) then set_try(batch, item, take, generation, 0, 's') end
+end
 reset_counters(id)
 charge(id, 'restored', cost, false)
 redis.call('ZADD', prefix .. 'created', created, id)
@@ -28,16 +42,18 @@ redis.call('ZADD', prefix .. 'owner:' .. owner, created, id)
 if status == 'queued' then
   if cancel == '1' then queue = CONTROL end
   activate(id)
+  child_starts(id)
   enter(id)
   wait(id, queue, mode == 'create' and now or 0)
-  write_message(id, 22)
+  write_message(id, 29)
 else
   if ended == '0' then ended = now end
   set(id, 'ended_ms', ended)
   if queue == '' then
-    redis.call('ZADD', prefix .. 'ended', ended, id)
+    if batch == '' then redis.call('ZADD', prefix .. 'ended', ended, id) end
   else
     redis.call('SADD', prefix .. 'dead', id)
   end
+  child_ends(id)
 end
 return 'created'

@@ -3,7 +3,7 @@ if wiped() then return 'wiped' end
 local id, ttl = unpack(arg)
 if redis.call('EXISTS', job_key(id)) == 1 then broken(id) end
 local status, owner = fields(id, 'status', 'owner')
-if status == 'queued' or status == 'running' then return 0 end
+if status == 'queued' or status == 'running' or redis.call('ZSCORE', prefix .. 'unreported', id) then return 0 end
 if status then
   redis.call('ZREM', prefix .. 'owner:' .. owner, id)
   redis.call('ZREM', prefix .. 'created', id)

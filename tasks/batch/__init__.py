@@ -1,0 +1,1 @@
+"""Batches: many briefs as one object. Read `types.py`, then `dispatch.py`."""

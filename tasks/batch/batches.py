@@ -1,0 +1,226 @@
+"""What the API and the dispatcher do with batches: begin one, order something, tell how it stands."""
+
+import logging
+import secrets
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+
+from director.errors import StoreError
+from tasks.batch.ledger import BatchLedger, ItemState
+from tasks.batch.recall import Newest, recall
+from tasks.batch.shelf import Shelf
+from tasks.batch.types import (
+    Batch,
+    BatchStatus,
+    Item,
+    ItemStatus,
+    Order,
+    OrderKind,
+    Position,
+    Result,
+    Standing,
+    custom_id_of,
+    status_of_item,
+)
+from tasks.ledger.ledger import Ledger
+from tasks.ledger.types import Cursor, Hint, Record, Wiped
+from tasks.logs import fields
+from tasks.store import Archive
+
+log = logging.getLogger(__name__)
+
+_PATIENCE_S = 10.0  # for another order of the same batch
+_MOST_UNREPORTED = 1000
+
+
+class Busy(StoreError):
+    """Another order of the batch is being carried out."""
+
+
+class Batches:
+    """`send` tells workers that a step waits. Raises StoreError, Corrupt, and Wiped while the ledger is rebuilt."""
+
+    def __init__(self, ledger: Ledger, shelf: Shelf, archive: Archive, send: Callable[[Hint], None]) -> None:
+        self.ledger = BatchLedger(ledger)
+        self.shelf = shelf
+        self.archive = archive
+        self._send = send
+
+    def start(self, batch: Batch) -> bool:
+        """The items are stored: let the batch begin. False: it had begun before."""
+        fresh = self.shelf.find_batch(batch.id) is None
+        self.shelf.mark_live(batch.id)
+        if fresh:
+            self.shelf.put_batch(batch)
+        self.ledger.add(batch)
+        self.shelf.forget_upload(batch.id)
+        return fresh
+
+    def find(self, id: str) -> Batch | None:
+        return self.shelf.find_batch(id)
+
+    def standing(self, id: str) -> Standing | None:
+        """None: there is no such batch. One that the ledger has forgotten stands as it ended."""
+        if found := self.ledger.standing(id) or self.shelf.summary(id):
+            return found
+        if self.find(id) is None:
+            return None
+        raise Wiped("this batch is stored, but the ledger does not know it yet", "try again in a moment")
+
+    def listed(self, owner: str | None, limit: int, behind: Cursor | None = None) -> list[Standing]:
+        """Those that the ledger knows, the newest first."""
+        return self.ledger.listed(owner, limit, behind)
+
+    # --- orders -----------------------------------------------------------------------------------
+
+    def order(self, id: str, kind: OrderKind, **what: object) -> Standing:
+        """Carry out an order; `what` are fields of Order. It is stored before it is applied, and outlives a wipe.
+
+        Raises Busy when another order of the batch takes too long, and ValidationError.
+        """
+        batch = self.shelf.load_batch(id)
+        with self._alone(id):
+            self.enter(batch)
+            applied = self.catch_up(id)
+            order = Order.model_validate(
+                {"number": applied + 1, "kind": kind, "at_ms": int(1000 * time.time()), **what}
+            )
+            if kind == "retry":  # it may go on
+                self.shelf.mark_live(id)
+                self.shelf.forget_summary(id)
+            self.shelf.put_order(id, order)
+            self._apply(id, order)
+        found = self.standing(id)
+        assert found, "it was entered above"
+        return found
+
+    def enter(self, batch: Batch) -> bool:
+        """Bring a batch into the ledger that it has forgotten, or never heard of (True)."""
+        return self.ledger.standing(batch.id) is None and self.ledger.add(batch, recall(self.shelf, batch))
+
+    def catch_up(self, id: str) -> int:
+        """Apply the orders that are stored and that the ledger does not know; the number of the last one."""
+        standing = self.ledger.standing(id)
+        number = standing.order if standing else 0
+        for order in self.shelf.orders(id, above=number):
+            log.warning("order applied again: %s", order.kind, extra=fields(batch=id))
+            self._apply(id, order)
+            number = order.number
+        return number
+
+    def _apply(self, id: str, order: Order) -> None:
+        for hint in self.ledger.apply(id, order) or ():
+            self._send(hint)
+
+    @contextmanager
+    def _alone(self, id: str) -> Generator[None]:
+        end = time.monotonic() + _PATIENCE_S
+        while not (holder := self.lock(id)):
+            if time.monotonic() > end:
+                raise Busy("another order of this batch is being carried out", "try again in a moment")
+            time.sleep(0.05)
+        try:
+            yield
+        finally:
+            self.unlock(id, holder)
+
+    def lock(self, id: str) -> str:
+        """The right to change the batch, for a while; "" when somebody else has it."""
+        holder = secrets.token_hex(8)
+        return holder if self.ledger.lock(f"batch:{id}", holder) else ""
+
+    def unlock(self, id: str, holder: str) -> None:
+        self.ledger.unlock(f"batch:{id}", holder)
+
+    # --- items ------------------------------------------------------------------------------------
+
+    def index_of(self, batch: Batch, custom_id: str) -> int | None:
+        """The index of the item of this custom_id; None: there is none."""
+        line, combo = custom_id, 0
+        if batch.combos[0].name:
+            line, _, name = custom_id.rpartition("@")
+            names = {found.name: number for number, found in enumerate(batch.combos)}
+            if name not in names:
+                return None
+            combo = names[name]
+        place = self.shelf.row_of(batch, line)
+        return None if place is None else batch.index(Position(*place, combo))
+
+    def custom_id(self, batch: Batch, index: int) -> str:
+        position = batch.at(index)
+        return custom_id_of(self.item(batch, index), batch.combos[position.combo])
+
+    def item(self, batch: Batch, index: int) -> Item:
+        return self.shelf.item(batch.id, batch.at(index))
+
+    def items(
+        self, batch: Batch, status: ItemStatus | None, first: int, limit: int
+    ) -> tuple[list[ItemState], int | None]:
+        """Those from index `first` on, and where the list goes on; None at its end. It may be short, even empty."""
+        self.enter(batch)
+        return self.ledger.items(batch.id, status, first, limit)
+
+    def results(self, batch: Batch, every: bool = False) -> Iterator[Result]:
+        """The current result of each item that has ended, in about the order of their ends; or `every` take's.
+
+        Those cancelled before their turn come last. Memory is ten bytes an item; what is stored is read twice.
+        """
+        waiting = [result_of(record) for record in self.unreported(batch.id)]
+
+        def stored() -> Iterator[Result]:
+            yield from self.shelf.results(batch.id)
+            yield from waiting
+
+        newest = Newest(batch.total)
+        if every:
+            yield from newest.seen_first(stored())
+        else:
+            for _ in newest.seen_first(stored()):
+                pass
+            yield from (result for result in stored() if newest.is_newest(result))
+        yield from self._never_drawn(batch)
+
+    def unreported(self, id: str) -> Iterable[Record]:
+        """Children that have ended and whose result is still in the ledger."""
+        return [record for record in self.ledger.unreported(_MOST_UNREPORTED, 0) if record.batch == id]
+
+    def _never_drawn(self, batch: Batch) -> Iterator[Result]:
+        standing, first = self.standing(batch.id), 0
+        if not standing or not standing.counts.cancelled:
+            return
+        while first is not None:
+            found, first = self.items(batch, ItemStatus.CANCELLED, first, 1000)
+            for item in found:
+                if not item.drawn:
+                    name = self.custom_id(batch, item.index)
+                    yield Result(
+                        batch=batch.id, index=item.index, take=item.take, generation=item.generation, custom_id=name,
+                        title=self.item(batch, item.index).brief.title or name, status=ItemStatus.CANCELLED,
+                        stop="cancelled",
+                    )  # fmt: skip
+
+
+def result_of(record: Record) -> Result:
+    """How a child ended."""
+    goals = record.summary
+    return Result(
+        batch=record.batch, index=record.item, take=record.take, generation=record.generation,
+        custom_id=record.custom_id, job=record.job, title=record.title,
+        status=status_of_item(record.status, record.stop), stop=record.stop, met=goals.met, total=goals.total,
+        coverage=goals.coverage, rounds=goals.rounds, renders=goals.renders, image=goals.image,
+        error=record.error or goals.failed, cost=record.cost, created=record.created_ms / 1000,
+        ended=record.ended_ms / 1000, order=record.under,
+    )  # fmt: skip
+
+
+def waits(standing: Standing, served: Iterable[str], batch: Batch) -> str:
+    """Why nothing new of the batch is begun; "" when it is, or has ended."""
+    if standing.status is BatchStatus.PAUSED:
+        return "paused: resume it"
+    if standing.status is not BatchStatus.OPEN or not standing.counts.waiting:
+        return ""
+    missing = sorted({span.model for span in batch.spans} - set(served))
+    if len(missing) == len({span.model for span in batch.spans}):
+        return f"waiting: no worker serves editor.{missing[0]}"
+    return ""

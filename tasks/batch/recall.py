@@ -1,0 +1,168 @@
+"""How a batch stands, from what is stored of it alone: its results, and its orders between them."""
+
+from array import array
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from tasks.batch.shelf import Shelf
+from tasks.batch.types import MAX_TAKES, Batch, BatchStatus, Counts, ItemStatus, Order, Result, Standing
+from tasks.summary import NO_COST
+
+_FIRST = 33  # a number is kept as the character that is so far behind this one: see takes: in batch.lua
+_LETTERS = {ItemStatus.DONE: b"d", ItemStatus.UNMET: b"u", ItemStatus.FAILED: b"x"}
+
+
+class Recalled(NamedTuple):
+    """A batch as it stood; `states` and `takes` in the form of tasks/ledger/lua/batch.lua, "" when all items wait."""
+
+    standing: Standing
+    states: str = ""
+    takes: str = ""
+
+
+def standing_of(batch: Batch) -> Standing:
+    """How a batch stands that has just come."""
+    return Standing(
+        batch=batch.id, owner=batch.owner, title=batch.title, labels=batch.labels, priority=batch.priority,
+        status=BatchStatus.OPEN, counts=Counts(waiting=batch.total), total=batch.total, most=batch.most,
+        created=batch.created,
+    )  # fmt: skip
+
+
+def recall(shelf: Shelf, batch: Batch) -> Recalled:
+    """How it stands by storage. An item whose job is in flight counts as waiting, or as cancelled if it is to be."""
+    replay = _Replay(batch)
+    for result in Newest(batch.total).seen_first(shelf.results(batch.id)):
+        replay.take_in(result)
+    for order in shelf.orders(batch.id):
+        replay.results_before(order.number)
+        replay.obey(order)
+    return replay.end()
+
+
+def cancelled_since(orders: Iterable[Order], index: int, order: int) -> bool:
+    """True when an order later than `order` cancels this item."""
+    return any(
+        found.kind == "cancel" and found.number > order and (not found.items or index in found.items)
+        for found in orders
+    )
+
+
+class Newest:
+    """Which result of each item counts: that of its last take. Ten bytes an item."""
+
+    def __init__(self, total: int) -> None:
+        self._takes = array("b", bytes(total))
+        self._ended = array("d", bytes(8 * total))
+
+    def seen_first(self, results: Iterable[Result]) -> Iterable[Result]:
+        """Those that were not seen before, and are no older than what was seen of the item."""
+        for result in results:
+            if 0 <= result.index < len(self._takes) and self._key(result.index) < (result.take, result.ended):
+                self._takes[result.index], self._ended[result.index] = result.take, result.ended
+                yield result
+
+    def is_newest(self, result: Result) -> bool:
+        """Whether it counts, of all that were seen. The first to ask is told so; who asks again is told no."""
+        if self._key(result.index) != (result.take, result.ended):
+            return False
+        self._ended[result.index] = -1.0
+        return True
+
+    def _key(self, index: int) -> tuple[int, float]:
+        return self._takes[index], self._ended[index]
+
+
+@dataclass
+class _Replay:
+    batch: Batch
+    states: bytearray = field(init=False)
+    takes: bytearray = field(default_factory=bytearray)
+    later: dict[int, "array[int]"] = field(default_factory=lambda: defaultdict(lambda: array("q")))
+
+    def __post_init__(self) -> None:
+        self.states = bytearray(b"w") * self.batch.total
+        self.standing = standing_of(self.batch)
+        self.cost = NO_COST
+
+    def take_in(self, result: Result) -> None:
+        letter = _LETTERS.get(result.status, b"k" if result.job else b"c")[0]
+        packed = result.index << 32 | result.take << 16 | result.generation << 8 | letter
+        self.later[result.order].append(packed)
+        self.cost += result.cost
+
+    def results_before(self, number: int | None) -> None:
+        """Let the items end whose end came before that order; None: all."""
+        for order in sorted(order for order in self.later if number is None or order < number):
+            for packed in self.later.pop(order):
+                index, take, generation = packed >> 32, packed >> 16 & 255, packed >> 8 & 255
+                self.states[index] = packed & 255
+                if take:
+                    self._set_try(index, take, generation, 0, "s")
+
+    def obey(self, order: Order) -> None:
+        """As apply_order.lua does."""
+        acts: dict[str, Callable[[Order], None]] = {
+            "pause": lambda _: self._become(BatchStatus.PAUSED, BatchStatus.OPEN),
+            "resume": lambda _: self._become(BatchStatus.OPEN, BatchStatus.PAUSED),
+            "cancel": self._cancel,
+            "retry": self._retry,
+            "patch": self._patch,
+        }
+        acts[order.kind](order)
+        self.standing = self.standing.model_copy(update={"order": order.number})
+
+    def end(self) -> Recalled:
+        self.results_before(None)
+        standing = self.standing.model_copy(update={"cost": self.cost})
+        return Recalled(standing, self.states.decode(), self.takes.decode("latin-1"))
+
+    def _become(self, status: BatchStatus, before: BatchStatus) -> None:
+        if self.standing.status is before:
+            self.standing = self.standing.model_copy(update={"status": status})
+
+    def _cancel(self, order: Order) -> None:
+        if order.items:
+            for index in order.items:
+                if self._letter(index) == "w":
+                    self.states[index] = ord("c")
+        else:
+            self.states = self.states.replace(b"w", b"c")
+            self.standing = self.standing.model_copy(update={"status": BatchStatus.CANCELLED})
+
+    def _retry(self, order: Order) -> None:
+        wanted = {ItemStatus.FAILED: "x", ItemStatus.UNMET: "u", ItemStatus.CANCELLED: "ck"}
+        letters = "".join(wanted.get(status, "") for status in order.what)
+        found = False
+        for index in order.items or range(self.batch.total):
+            letter = self._letter(index)
+            take, generation = self._try(index)
+            if letter and letter in letters and take < MAX_TAKES:
+                mode = {"x": "r", "c": "s"}.get(letter, "u")
+                more, goes_on = (order.rounds or 0, 1) if mode == "u" else (0, 0)
+                self._set_try(index, take + 1, generation + goes_on, more, mode)
+                self.states[index], found = ord("w"), True
+        if found:
+            self._become(BatchStatus.OPEN, BatchStatus.CANCELLED)
+
+    def _patch(self, order: Order) -> None:
+        told = {"title": order.title, "priority": order.priority}
+        change: dict[str, object] = {name: value for name, value in told.items() if value is not None}
+        if order.most is not None:
+            change["most"] = order.most or None
+        self.standing = self.standing.model_copy(update=change)
+
+    def _letter(self, index: int) -> str:
+        """Empty outside the batch."""
+        return self.states[index : index + 1].decode()
+
+    def _try(self, index: int) -> tuple[int, int]:
+        chars = self.takes[4 * index : 4 * index + 2]
+        return (chars[0] - _FIRST, chars[1] - _FIRST) if len(chars) == 2 and chars[0] else (0, 0)
+
+    def _set_try(self, index: int, take: int, generation: int, rounds: int, mode: str) -> None:
+        if not self.takes:
+            self.takes = bytearray(4 * self.batch.total)
+        self.takes[4 * index : 4 * index + 4] = bytes((_FIRST + take, _FIRST + generation, _FIRST + rounds, ord(mode)))

@@ -1,0 +1,203 @@
+"""What object storage holds of batches. The layout:
+
+batches/<id>/upload.json                        how far an upload came, while it is not complete
+batches/<id>/items/<folder>/<part>.jsonl          the items, 1,000 lines each
+batches/<id>/names/<shard>.jsonl                which item has which custom_id, by a hash of it
+batches/<id>/batch.json                         written last: the batch exists
+batches/<id>/control/<number>-<kind>.json       orders, written before the caller is answered
+batches/<id>/results/<ended ms>-<nonce>.jsonl   how items ended; a line may come twice
+batches/<id>/summary.json                       how it stood when it ended
+batches-live/<id>                               there until the batch ends
+"""
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from tasks.batch.types import PART, Batch, Item, Order, Position, Result, Standing
+from tasks.logs import fields
+from tasks.store import Corrupt, NotFound, Store
+from tasks.store.recent import Recent
+
+log = logging.getLogger(__name__)
+
+NAMES = 4000  # of a shard, about
+_ORDER = re.compile(r"(\d{8})-[a-z]+\.json")
+_KEPT_PARTS = 64
+
+
+class Shelf:
+    """The objects of all batches, over a store. Safe for threads.
+
+    Reading raises NotFound, StoreError when the store is out of reach, and Corrupt; writing StoreError.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._parts = Recent[list[Item]](_KEPT_PARTS)
+        self._batches = Recent[Batch](256)
+
+    # --- what was sent ----------------------------------------------------------------------------
+
+    def put_batch(self, batch: Batch) -> None:
+        self._store.put(f"batches/{batch.id}/batch.json", batch.model_dump_json().encode())
+
+    def find_batch(self, id: str) -> Batch | None:
+        """None: there is no such batch, or its upload is not complete."""
+        if found := self._batches.get(id):
+            return found
+        key = f"batches/{id}/batch.json"
+        try:
+            found = Batch.model_validate_json(self._store.get(key))
+        except NotFound:
+            return None
+        except ValidationError as error:
+            raise Corrupt(f"{key} is no Batch: {error.error_count()} problems", key=key) from error
+        self._batches.put(id, found)
+        return found
+
+    def load_batch(self, id: str) -> Batch:
+        if found := self.find_batch(id):
+            return found
+        raise NotFound(f"there is no batches/{id}/batch.json", key=f"batches/{id}/batch.json")
+
+    def put_part(self, id: str, folder: int, part: int, lines: Sequence[Item]) -> None:
+        """The lines of one part: all that a folder has of them, PART unless it is the last."""
+        data = b"".join(item.model_dump_json(exclude_defaults=True).encode() + b"\n" for item in lines)
+        self._store.put(_part_key(id, folder, part), data)
+
+    def part(self, id: str, folder: int, part: int) -> list[Item]:
+        key = _part_key(id, folder, part)
+        found = self._parts.get(key)
+        if found is None:
+            found = self.read_part(id, folder, part)
+            self._parts.put(key, found)
+        return found
+
+    def read_part(self, id: str, folder: int, part: int) -> list[Item]:
+        """As stored now: an upload writes its last part again and again."""
+        key = _part_key(id, folder, part)
+        try:
+            return [Item.model_validate_json(line) for line in self._store.get(key).splitlines()]
+        except ValidationError as error:
+            raise Corrupt(f"{key} holds a line that is no item", key=key) from error
+
+    def item(self, id: str, position: Position) -> Item:
+        part, line = divmod(position.row, PART)
+        lines = self.part(id, position.folder, part)
+        if line >= len(lines):
+            key = _part_key(id, position.folder, part)
+            raise Corrupt(f"{key} has {len(lines)} lines; line {line + 1} is missing", key=key)
+        return lines[line]
+
+    def put_names(self, id: str, shard: int, names: Iterable[tuple[str, int, int]]) -> None:
+        """Custom_id, folder and row of the lines whose custom_id is of this shard (`shard_of`)."""
+        data = b"".join(json.dumps(name, ensure_ascii=False).encode() + b"\n" for name in names)
+        self._store.put(_names_key(id, shard), data)
+
+    def row_of(self, batch: Batch, custom_id: str) -> tuple[int, int] | None:
+        """Folder and row of the line that has this custom_id (without the name of a combo)."""
+        try:
+            data = self._store.get(_names_key(batch.id, shard_of(custom_id, batch.lines)))
+        except NotFound:
+            return None
+        for line in data.splitlines():
+            name, folder, row = json.loads(line)
+            if name == custom_id:
+                return folder, row
+        return None
+
+    def remove_items(self, id: str) -> None:
+        """Delete what an upload left that was refused."""
+        for folder in ("items", "names"):
+            for key in self._store.list(f"batches/{id}/{folder}/"):
+                self._store.delete(key)
+        self.forget_upload(id)
+
+    def put_upload(self, id: str, state: Mapping[str, Any]) -> None:
+        self._store.put(f"batches/{id}/upload.json", json.dumps(state).encode())
+
+    def upload(self, id: str) -> dict[str, Any] | None:
+        try:
+            return dict(json.loads(self._store.get(f"batches/{id}/upload.json")))
+        except (NotFound, ValueError, TypeError):
+            return None
+
+    def forget_upload(self, id: str) -> None:
+        self._store.delete(f"batches/{id}/upload.json")
+
+    # --- what became of it ------------------------------------------------------------------------
+
+    def mark_live(self, id: str) -> None:
+        self._store.put(f"batches-live/{id}", id.encode())
+
+    def unmark_live(self, id: str) -> None:
+        self._store.delete(f"batches-live/{id}")
+
+    def live(self) -> list[str]:
+        """The batches that have not ended."""
+        return [key.removeprefix("batches-live/") for key in self._store.list("batches-live/")]
+
+    def put_order(self, id: str, order: Order) -> None:
+        key = f"batches/{id}/control/{order.number:08d}-{order.kind}.json"
+        self._store.put(key, order.model_dump_json(exclude_defaults=True).encode())
+
+    def orders(self, id: str, above: int = 0) -> list[Order]:
+        """Those with a higher number, by number. One that can't be read is left out, and logged."""
+        folder, found = f"batches/{id}/control/", list[Order]()
+        for key in self._store.list(folder):
+            match = _ORDER.fullmatch(key.removeprefix(folder))
+            if match and int(match[1]) > above:
+                try:
+                    found.append(Order.model_validate_json(self._store.get(key)))
+                except ValidationError:
+                    log.error("an order can't be read and is left out: %s", key, extra=fields(batch=id))
+        return sorted(found, key=lambda order: order.number)
+
+    def put_results(self, id: str, nonce: str, results: Sequence[Result]) -> None:
+        """One part of results; not empty."""
+        first = int(1000 * min(result.ended for result in results))
+        data = b"".join(result.model_dump_json(exclude_defaults=True).encode() + b"\n" for result in results)
+        self._store.put(f"batches/{id}/results/{first:013d}-{nonce}.jsonl", data)
+
+    def results(self, id: str) -> Iterator[Result]:
+        """Every stored line, the parts by time. A line may come twice, and an item's earlier takes come, too."""
+        for key in self._store.list(f"batches/{id}/results/"):
+            for line in self._store.get(key).splitlines():
+                try:
+                    yield Result.model_validate_json(line)
+                except ValidationError:
+                    log.error("a result can't be read and is left out: %s", key, extra=fields(batch=id))
+
+    def put_summary(self, standing: Standing) -> None:
+        self._store.put(f"batches/{standing.batch}/summary.json", standing.model_dump_json().encode())
+
+    def summary(self, id: str) -> Standing | None:
+        """How the batch stood when it ended; None: it never did, or it can't be read."""
+        try:
+            return Standing.model_validate_json(self._store.get(f"batches/{id}/summary.json"))
+        except (NotFound, ValidationError):
+            return None
+
+    def forget_summary(self, id: str) -> None:
+        """The batch goes on."""
+        self._store.delete(f"batches/{id}/summary.json")
+
+
+def shard_of(custom_id: str, lines: int) -> int:
+    """In which shard of a batch of so many lines the custom_id of a line stands."""
+    shards = max(1, lines // NAMES)
+    return int.from_bytes(hashlib.sha256(custom_id.encode()).digest()[:8]) % shards
+
+
+def _part_key(id: str, folder: int, part: int) -> str:
+    return f"batches/{id}/items/{folder:03d}/{part:06d}.jsonl"
+
+
+def _names_key(id: str, shard: int) -> str:
+    return f"batches/{id}/names/{shard:06d}.jsonl"

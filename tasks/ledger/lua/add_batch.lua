@@ -1,0 +1,27 @@
+-- arg: mode (create, or restore by the holder of the rebuild lock), holder, id, owner, title, labels, priority, created_ms,
+-- spans, total, most, weight, state, order, states ('' when all items wait), takes, cost. Gives created, present or unlocked.
+local mode, holder, id, owner, title, labels, priority, created, spans, total, most, weight, state, order, states, takes, cost =
+  unpack(arg)
+if mode == 'create' then
+  if wiped() then return 'wiped' end
+elseif not wiped() or rebuilder() ~= holder then
+  return 'unlocked'
+end
+if redis.call('EXISTS', batch_key(id)) == 1 then return 'present' end
+redis.call('HSET', batch_key(id), 'owner', owner, 'title', title, 'labels', labels, 'priority', priority,
+  'created_ms', created, 'spans', spans, 'total', total, 'most', most, 'weight', weight, 'state', state, 'order', order,
+  'ended_ms', 0)
+if states == '' then states = string.rep('w', tonumber(total)) end
+redis.call('SET', states_key(id), states)
+if takes ~= '' then redis.call('SET', prefix .. 'takes:' .. id, takes) end
+for letter in string.gmatch('wpfduxck', '.') do
+  local _, count = string.gsub(states, letter, '')
+  redis.call('HSET', batch_key(id), 'n_' .. letter, count)
+end
+for k, span in ipairs(cjson.decode(spans)) do redis.call('HSET', batch_key(id), 'cursor:' .. k, span[2]) end
+for name, amount in pairs(cjson.decode(cost)) do redis.call('HSET', batch_key(id), 'cost_' .. name, amount) end
+redis.call('ZADD', prefix .. 'batches', created, id)
+redis.call('ZADD', prefix .. 'batches:' .. owner, created, id)
+join_lanes(id)
+may_close(id)
+return 'created'

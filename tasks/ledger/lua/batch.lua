@@ -1,0 +1,308 @@
+-- Batches (tasks/batch/types.py): which items wait, who draws next, and what may run. Read after common.lua and holds.lua.
+--
+-- <prefix>batch:<id>            hash: owner, title, labels (JSON), priority, created_ms, total, spans (JSON: [[model, first, items], ...]),
+--                               state (open, paused, cancelled), order (number of the last one applied), most (children in
+--                               flight, 0: no cap), weight, front (its place before others), n_<letter> (items that stand so),
+--                               cursor:<span> (no item of the span waits before it), cost_<name>, ended_ms
+-- <prefix>batches, batches:<o>  zsets: batches by when they were created
+-- <prefix>states:<id>           string: a letter for each item. w waits, p is picked, f is in flight, d every goal is met,
+--                               u ended with goals unmet, x failed, c cancelled before its turn, k cancelled after that
+-- <prefix>takes:<id>            string: four characters for each item, once one was tried again: take, generation, rounds (as
+--                               characters from '!' on) and mode: r its job goes on where it failed, s its job starts,
+--                               u a new job goes on from its picture
+-- <prefix>children:<id>         hash: job in the ledger by index
+-- <prefix>parked:<id>           set: jobs whose step must not run; parked:jobs has those of no batch
+-- <prefix>lanes:<lane>          zset: owners with something to pick, by virtual time. A lane is an editor's model, or that
+--                               and '!' for batches of priority 0
+-- <prefix>lane:<lane>:<owner>   zset: their batches, by score
+-- <prefix>clock:<lane>          zset: virtual times of owners who have left the lane; tide:<lane> is that of the last pick
+-- <prefix>admitting             zset: "<lane>|<batch>|<index>|<take>" by the end of the lease on the pick
+-- <prefix>picks, flying         hashes: by model, how many items are picked and how many children are in flight
+-- <prefix>unreported            zset: children whose result is not stored yet, by when they ended
+-- <prefix>closing               set: batches all of whose results are stored, and whose summary is not
+-- <prefix>past                  zset: ended batches, by when
+-- <prefix>speeds                hash: "<model>|step", "|other", "|brief": ms that an editor's step took, that the other steps
+--                               beside each took, and that a job took of an editor; moving averages
+local STATE_PART = 65536
+local HOUR = 3600000
+
+local function batch_key(batch)
+  return prefix .. 'batch:' .. batch
+end
+
+local function states_key(batch)
+  return prefix .. 'states:' .. batch
+end
+
+local function letter_of(batch, index)
+  return redis.call('GETRANGE', states_key(batch), index, index)
+end
+
+-- Let the item stand otherwise; gives how it stood.
+local function turn(batch, index, to)
+  local was = letter_of(batch, index)
+  if was ~= to and was ~= '' then
+    redis.call('SETRANGE', states_key(batch), index, to)
+    redis.call('HINCRBY', batch_key(batch), 'n_' .. was, -1)
+    redis.call('HINCRBY', batch_key(batch), 'n_' .. to, 1)
+  end
+  return was
+end
+
+-- Take, generation, rounds and mode of an item's present try.
+local function try_of(batch, index)
+  local chars = redis.call('GETRANGE', prefix .. 'takes:' .. batch, 4 * index, 4 * index + 3)
+  if #chars < 4 or string.byte(chars) == 0 then return 0, 0, 0, 's' end
+  return string.byte(chars, 1) - 33, string.byte(chars, 2) - 33, string.byte(chars, 3) - 33, string.sub(chars, 4)
+end
+
+local function set_try(batch, index, take, generation, rounds, mode)
+  local chars = string.char(33 + take, 33 + generation, 33 + rounds) .. mode
+  redis.call('SETRANGE', prefix .. 'takes:' .. batch, 4 * index, chars)
+end
+
+local function spans_of(batch)
+  return cjson.decode(redis.call('HGET', batch_key(batch), 'spans'))
+end
+
+-- --- lanes -------------------------------------------------------------------------------------
+
+local function lane_of(batch, model)
+  return redis.call('HGET', batch_key(batch), 'priority') == '0' and model .. '!' or model
+end
+
+-- Smaller goes first: an hour of waiting weighs as much as a class of priority.
+local function score_of(batch)
+  local created, priority, front = unpack(redis.call('HMGET', batch_key(batch), 'created_ms', 'priority', 'front'))
+  if front then return tonumber(front) end
+  return tonumber(created) + math.floor(tonumber(priority) / 3) * HOUR
+end
+
+local function capped(batch)
+  local most, flying, picked = unpack(redis.call('HMGET', batch_key(batch), 'most', 'n_f', 'n_p'))
+  return tonumber(most) > 0 and flying + picked >= tonumber(most)
+end
+
+-- An owner who was away starts at the present minimum.
+local function join_lane(batch, lane)
+  local owner = redis.call('HGET', batch_key(batch), 'owner')
+  redis.call('ZADD', prefix .. 'lane:' .. lane .. ':' .. owner, score_of(batch), batch)
+  if redis.call('ZSCORE', prefix .. 'lanes:' .. lane, owner) then return end
+  local tide = redis.call('GET', prefix .. 'tide:' .. lane) or '0'
+  redis.call('ZREMRANGEBYSCORE', prefix .. 'clock:' .. lane, '-inf', tide)
+  local own = redis.call('ZSCORE', prefix .. 'clock:' .. lane, owner) or tide
+  redis.call('ZREM', prefix .. 'clock:' .. lane, owner)
+  redis.call('ZADD', prefix .. 'lanes:' .. lane, own, owner)
+end
+
+local function leave_lane(batch, lane)
+  local owner = redis.call('HGET', batch_key(batch), 'owner')
+  redis.call('ZREM', prefix .. 'lane:' .. lane .. ':' .. owner, batch)
+  if redis.call('EXISTS', prefix .. 'lane:' .. lane .. ':' .. owner) == 1 then return end
+  local own = redis.call('ZSCORE', prefix .. 'lanes:' .. lane, owner)
+  if own then
+    redis.call('ZADD', prefix .. 'clock:' .. lane, own, owner)
+    redis.call('ZREM', prefix .. 'lanes:' .. lane, owner)
+  end
+end
+
+local function leave_lanes(batch)
+  for _, span in ipairs(spans_of(batch)) do leave_lane(batch, lane_of(batch, span[1])) end
+end
+
+-- Stand in the lanes of all models of which items may wait, if anything of the batch may be picked.
+local function join_lanes(batch)
+  if redis.call('HGET', batch_key(batch), 'state') ~= 'open' or capped(batch) then return end
+  for k, span in ipairs(spans_of(batch)) do
+    local cursor = tonumber(redis.call('HGET', batch_key(batch), 'cursor:' .. k) or span[2])
+    if cursor < span[2] + span[3] then join_lane(batch, lane_of(batch, span[1])) end
+  end
+end
+
+-- Items from `index` on may wait again.
+local function look_again(batch, index)
+  for k, span in ipairs(spans_of(batch)) do
+    if index >= span[2] and index < span[2] + span[3] then
+      local cursor = redis.call('HGET', batch_key(batch), 'cursor:' .. k)
+      if cursor and tonumber(cursor) > index then redis.call('HSET', batch_key(batch), 'cursor:' .. k, index) end
+    end
+  end
+end
+
+-- The first item of this model that waits, or nil. The cursors move up to it.
+local function next_waiting(batch, model)
+  for k, span in ipairs(spans_of(batch)) do
+    if span[1] == model then
+      local last = span[2] + span[3]
+      local cursor = tonumber(redis.call('HGET', batch_key(batch), 'cursor:' .. k) or span[2])
+      while cursor < last do
+        local stop = math.min(cursor + STATE_PART, last)
+        local found = string.find(redis.call('GETRANGE', states_key(batch), cursor, stop - 1), 'w', 1, true)
+        cursor = found and cursor + found - 1 or stop
+        if found then break end
+      end
+      redis.call('HSET', batch_key(batch), 'cursor:' .. k, cursor)
+      if cursor < last then return cursor end
+    end
+  end
+end
+
+-- --- time --------------------------------------------------------------------------------------
+
+-- An owner used so many ms of an editor.
+local function used(owner, lane, ms, weight)
+  local delta = ms / weight
+  if redis.call('ZSCORE', prefix .. 'lanes:' .. lane, owner) then
+    redis.call('ZINCRBY', prefix .. 'lanes:' .. lane, delta, owner)
+    return
+  end
+  local own = redis.call('ZSCORE', prefix .. 'clock:' .. lane, owner) or redis.call('GET', prefix .. 'tide:' .. lane) or 0
+  redis.call('ZADD', prefix .. 'clock:' .. lane, own + delta, owner)
+end
+
+local function average(name, ms)
+  local before = redis.call('HGET', prefix .. 'speeds', name)
+  redis.call('HSET', prefix .. 'speeds', name, before and 0.8 * before + 0.2 * ms or ms)
+end
+
+-- A claimed step was done: note how long it took.
+local function measure(id, queue)
+  local claimed = fields(id, 'claimed_ms')
+  if not claimed then return end
+  local ms = math.max(0, now - claimed)
+  if string.sub(queue, 1, 7) == 'editor.' then
+    redis.call('HINCRBYFLOAT', job_key(id), 'editor_ms', ms)
+    redis.call('HINCRBY', job_key(id), 'editor_steps', 1)
+  elseif queue ~= CONTROL then
+    redis.call('HINCRBYFLOAT', job_key(id), 'other_ms', ms)
+  end
+end
+
+-- The job has ended: what its owner owes for it, and what the next may take.
+local function settle(id)
+  local model, owner, editor_ms, steps, other_ms, owed, lane =
+    fields(id, 'model', 'owner', 'editor_ms', 'editor_steps', 'other_ms', 'owed', 'lane')
+  local ms, count, batch = tonumber(editor_ms or 0), tonumber(steps or 0), fields(id, 'batch')
+  if not model or model == '' or (ms == 0 and not owed) then return end
+  local weight = batch and tonumber(redis.call('HGET', batch_key(batch), 'weight') or 1) or 1
+  if count > 0 then
+    average(model .. '|step', ms / count)
+    average(model .. '|other', tonumber(other_ms or 0) / count)
+    average(model .. '|brief', ms)
+  end
+  used(owner, lane or model, ms - tonumber(owed or 0), weight)
+  redis.call('HSET', job_key(id), 'owed', ms) -- so that a job that goes on later pays for the rest only
+end
+
+-- --- children ----------------------------------------------------------------------------------
+
+-- All its items have ended and all their results are stored.
+local function may_close(batch)
+  local waiting, picked, flying = unpack(redis.call('HMGET', batch_key(batch), 'n_w', 'n_p', 'n_f'))
+  if waiting and waiting + picked + flying == 0 and redis.call('EXISTS', prefix .. 'children:' .. batch) == 0 then
+    redis.call('SADD', prefix .. 'closing', batch)
+  end
+end
+
+-- A member of `admitting`: which pick of which item.
+local function pick_of(lane, batch, index, take)
+  return table.concat({lane, batch, index, take}, '|')
+end
+
+-- The pick of an item has come to its end; gives whether it was still leased.
+local function end_pick(lane, batch, index, take)
+  if redis.call('ZREM', prefix .. 'admitting', pick_of(lane, batch, index, take)) == 0 then return false end
+  redis.call('HINCRBY', prefix .. 'picks', (string.gsub(lane, '!', '')), -1)
+  return true
+end
+
+-- The item of a pick waits again.
+local function put_back(lane, batch, index, take)
+  end_pick(lane, batch, index, take)
+  if letter_of(batch, index) == 'p' then
+    turn(batch, index, 'w')
+    look_again(batch, tonumber(index))
+    join_lanes(batch)
+  end
+end
+
+-- The job of a pick is entered: its owner was charged then what a job is likely to take.
+local function admitted(id)
+  local batch, index, take, model = fields(id, 'batch', 'item', 'take', 'model')
+  for _, lane in ipairs({model, model .. '!'}) do
+    if end_pick(lane, batch, index, take) then
+      set(id, 'lane', lane, 'owed', redis.call('HGET', prefix .. 'speeds', model .. '|brief') or 1000)
+    end
+  end
+end
+
+-- The job is in flight: admitted, or back.
+local function child_starts(id)
+  local batch, index, model = fields(id, 'batch', 'item', 'model')
+  if not batch then return end
+  redis.call('HSET', prefix .. 'children:' .. batch, index, id)
+  redis.call('ZREM', prefix .. 'unreported', id)
+  if turn(batch, index, 'f') ~= 'f' then redis.call('HINCRBY', prefix .. 'flying', model, 1) end
+  redis.call('SREM', prefix .. 'closing', batch)
+end
+
+local function ended_letter(id)
+  local status, stop = fields(id, 'status', 'stop')
+  if status == 'failed' then return 'x' end
+  if status == 'cancelled' then return 'k' end
+  return stop == 'satisfied' and 'd' or 'u'
+end
+
+child_ends = function(id)
+  settle(id)
+  local batch, index, model = fields(id, 'batch', 'item', 'model')
+  if not batch or redis.call('EXISTS', batch_key(batch)) == 0 then return end
+  if turn(batch, index, ended_letter(id)) == 'f' then redis.call('HINCRBY', prefix .. 'flying', model, -1) end
+  redis.call('HSET', prefix .. 'children:' .. batch, index, id)
+  redis.call('ZADD', prefix .. 'unreported', now, id)
+  set(id, 'under', redis.call('HGET', batch_key(batch), 'order'))
+  join_lanes(batch) -- it may have been at its cap
+end
+
+-- Why the step of a job must not run now, or nil: the one place where this is decided. On `control`, where cancelled jobs
+-- end, nothing has to wait.
+local function due(id)
+  local queue, not_before = fields(id, 'queue', 'not_before_ms')
+  if queue == CONTROL then return nil end
+  if paused(id) then return 'PARKED' end
+  if tonumber(not_before) > now then return 'EARLY' end
+  if is_closed(queue) then return 'HELD' end
+end
+
+-- Write the message of the job's step, if that is due: from place `first` of arg on, command, key and value, again and again.
+local function write_message(id, first)
+  if due(id) then return end
+  for i = first, #arg, 3 do redis.call(arg[i], arg[i + 1], arg[i + 2]) end
+end
+
+-- Let the parked jobs of a batch (or 'jobs') go on, as far as they may; those that nobody must pause any more.
+local function unpark(which)
+  for _, id in ipairs(redis.call('SMEMBERS', prefix .. 'parked:' .. which)) do
+    if not paused(id) and not broken(id) then
+      local queue, not_before = fields(id, 'queue', 'not_before_ms')
+      redis.call('SREM', prefix .. 'parked:' .. which, id)
+      wait(id, queue, 0)
+    end
+  end
+end
+
+-- Ask a job to cancel. Gives the hint to send, or nil.
+local function cancel_job(id)
+  local status, lease = fields(id, 'status', 'lease_ms')
+  if (status ~= 'queued' and status ~= 'running') or broken(id) then return nil end
+  set(id, 'cancel', 1)
+  if status == 'running' then
+    if tonumber(lease) > now then return nil end
+    lease_died(id)
+    if fields(id, 'status') ~= 'queued' then return nil end
+  else
+    leave(id)
+    to_control(id, now)
+  end
+  return hint(id)
+end

@@ -1,0 +1,6 @@
+-- arg: batch. It has ended, unless something of it waits again. Gives its hash as a flat list, or {}.
+if wiped() then return 'wiped' end
+local batch = arg[1]
+if redis.call('SISMEMBER', prefix .. 'closing', batch) == 0 then return {} end
+if redis.call('HGET', batch_key(batch), 'ended_ms') == '0' then redis.call('HSET', batch_key(batch), 'ended_ms', now) end
+return redis.call('HGETALL', batch_key(batch))

@@ -1,0 +1,372 @@
+"""Batches over a ledger in process and on a server, with storage in a folder."""
+
+from pathlib import Path
+
+import pytest
+
+from tasks.batch.types import BatchStatus, ItemStatus, child_id
+from tasks.jobs import JobStatus
+from tests.support.batches import BatchRig
+from tests.support.ledgers import LedgerRig
+
+
+@pytest.fixture
+def night(wiped: LedgerRig, tmp_path: Path) -> BatchRig:
+    made = BatchRig(wiped, tmp_path / "objects")
+    assert made.reconciler.once()
+    made.serve()
+    return made
+
+
+class TestALife:
+    def test_every_item_is_drawn_once_and_has_a_result(self, night: BatchRig) -> None:
+        batch = night.start(items=12)
+        night.finish()
+        standing = night.standing(batch)
+        assert (standing.status, standing.counts.done, standing.total) == (BatchStatus.ENDED, 12, 12)
+        assert sorted(night.drawn) == sorted(f"t{n}" for n in range(12))
+        results = night.results(batch)
+        assert results.keys() == {f"a{n}" for n in range(12)}
+        assert {result.status for result in results.values()} == {ItemStatus.DONE}
+        assert all(result.image and night.images.get(result.image) for result in results.values())
+
+    def test_what_has_ended_leaves_the_ledger_and_the_list_of_live_jobs(self, night: BatchRig) -> None:
+        batch = night.start(items=3)
+        night.finish()
+        assert night.ledger.jobs().records == []
+        assert (night.archive.live(), night.shelf.live()) == ([], [])
+        assert night.archive.find_job(child_id(batch.id, 0, 0))
+        assert [key for key in night.rig.redis.scan_iter("*children*")] == []
+
+    def test_few_are_in_flight(self, night: BatchRig) -> None:
+        batch = night.start(items=50)
+        night.passes(3)
+        assert night.standing(batch).counts.running == 4  # ceil(1.5 x 1 editor) + 2
+        assert len(night.archive.live()) == 4
+
+    def test_a_cap_holds(self, night: BatchRig) -> None:
+        batch = night.start(items=5, most=1)
+        for _ in range(40):
+            night.passes()
+            assert night.standing(batch).counts.running <= 1
+            night.work(1)
+        night.finish()
+        assert night.standing(batch).counts.done == 5
+
+    def test_a_matrix_is_not_expanded(self, night: BatchRig) -> None:
+        batch = night.start(items=2, seeds=(3, 4, 5))
+        night.finish()
+        assert night.results(batch).keys() == {f"a{n}@seed={seed}" for n in range(2) for seed in (3, 4, 5)}
+        job = night.archive.load_job(child_id(batch.id, 4, 0))
+        assert (job.seed, job.brief.title, job.batch and job.batch.custom_id) == (4, "t1 · seed=4", "a1@seed=4")
+
+    def test_nobody_serves_the_editor(self, night: BatchRig) -> None:
+        night.model = "flux"
+        batch = night.start(items=2)
+        night.passes(3)
+        assert night.standing(batch).counts.waiting == 2
+
+    def test_a_line_that_is_lost_fails_alone(self, night: BatchRig) -> None:
+        batch = night.stored("b", 2)
+        night.shelf.put_part(batch.id, 0, 0, night.shelf.read_part(batch.id, 0, 0)[:1])
+        night.batches.start(batch)
+        night.finish()
+        results = night.results(batch)
+        assert (results["a0"].status, results["item 1"].status) == (ItemStatus.DONE, ItemStatus.FAILED)
+        assert "line 2 is missing" in results["item 1"].error
+
+    def test_the_same_batch_again_is_the_same_batch(self, night: BatchRig) -> None:
+        batch = night.start(items=2)
+        assert not night.batches.start(batch)
+        night.finish()
+        assert not night.batches.start(batch)
+        night.finish()
+        assert len(night.drawn) == 2
+
+
+class TestOrders:
+    def test_a_paused_batch_begins_nothing_and_finishes_steps_only(self, night: BatchRig) -> None:
+        batch = night.start(items=20)
+        night.passes()
+        night.batches.order(batch.id, "pause")
+        done = night.work()
+        assert done <= 4, "hints that were out already"
+        night.passes(5)
+        assert night.work() == 0
+        assert night.standing(batch).status is BatchStatus.PAUSED
+        night.batches.order(batch.id, "resume")
+        night.finish()
+        assert night.standing(batch).counts.done == 20
+        assert len(night.drawn) == 20
+
+    def test_a_step_in_hand_is_committed_and_then_waits(self, night: BatchRig) -> None:
+        batch = night.start(items=1)
+        night.passes()
+        claim = night.ledger.claim(child_id(batch.id, 0, 0), 0, "editor-0@test")
+        night.batches.order(batch.id, "pause")
+        night.rig.advance(20_000)
+        night.passes(2)  # its lease dies
+        night.hints.clear()
+        night.passes(2)
+        assert not night.hints
+        assert claim
+        night.batches.order(batch.id, "resume")
+        night.finish()
+        assert night.standing(batch).counts.done == 1
+
+    def test_cancel_ends_all(self, night: BatchRig) -> None:
+        batch = night.start(items=30)
+        night.passes()
+        night.work(3)
+        night.batches.order(batch.id, "cancel")
+        night.finish()
+        standing = night.standing(batch)
+        assert (standing.status, standing.counts.cancelled + standing.counts.done) == (BatchStatus.CANCELLED, 30)
+        assert night.shelf.live() == []
+        assert len(night.results(batch)) == 30
+
+    def test_one_item_is_skipped_and_brought_back(self, night: BatchRig) -> None:
+        batch = night.start(items=10)
+        index = night.batches.index_of(batch, "a7")
+        night.batches.order(batch.id, "cancel", items=(index,))
+        night.finish()
+        assert night.results(batch)["a7"].status is ItemStatus.CANCELLED
+        assert "t7" not in night.drawn
+        night.batches.order(batch.id, "retry", what=(ItemStatus.CANCELLED,), items=(index,))
+        night.finish()
+        assert night.results(batch)["a7"].status is ItemStatus.DONE
+        assert len(night.drawn) == 10
+        assert night.standing(batch).status is BatchStatus.ENDED
+
+    def test_a_cancelled_batch_can_be_brought_back(self, night: BatchRig) -> None:
+        batch = night.start(items=10)
+        night.passes()
+        night.batches.order(batch.id, "cancel")
+        night.finish()
+        night.batches.order(batch.id, "retry", what=(ItemStatus.CANCELLED,))
+        night.finish()
+        assert night.standing(batch).counts.done == 10
+
+    def test_failed_ones_go_on_from_the_failed_step(self, night: BatchRig) -> None:
+        batch = night.start(items=3)
+        night.outcomes["t1"] = {"fails": True}
+        failing = child_id(batch.id, 1, 0)
+        night.finish()
+        assert night.results(batch)["a1"].status is ItemStatus.FAILED
+        assert "no good" in night.results(batch)["a1"].error
+        assert night.standing(batch).status is BatchStatus.ENDED
+        assert night.ledger.get(failing) is None
+        night.outcomes.clear()
+        night.batches.order(batch.id, "retry", what=(ItemStatus.FAILED,))
+        night.finish()
+        current = night.results(batch)["a1"]
+        assert (current.status, current.take, current.generation, current.job) == (ItemStatus.DONE, 1, 0, failing)
+        assert [one.take for one in night.batches.results(batch, every=True) if one.custom_id == "a1"] == [0, 1]
+        assert night.drawn.count("t1") == 4, "three tries that failed, and the one that did not"
+
+    def test_unmet_ones_go_on_from_their_picture(self, night: BatchRig) -> None:
+        batch = night.start(items=2)
+        night.outcomes["t1"] = {"a": "missed"}
+        night.finish()
+        before = night.results(batch)["a1"]
+        assert before.status is ItemStatus.UNMET
+        night.outcomes.clear()
+        night.batches.order(batch.id, "retry", what=(ItemStatus.UNMET,), rounds=2)
+        night.finish()
+        current = night.results(batch)["a1"]
+        assert (current.status, current.take, current.generation) == (ItemStatus.DONE, 1, 1)
+        job = night.archive.load_job(child_id(batch.id, 1, 1))
+        assert (job.brief.source, job.settings.rounds) == (before.image, 3)
+        assert night.results(batch)["a0"].take == 0
+
+    def test_a_patch_changes_what_is_in_flight_too(self, night: BatchRig) -> None:
+        batch = night.start(items=30)
+        night.passes()
+        night.batches.order(batch.id, "patch", priority=0, title="now", most=9)
+        standing = night.standing(batch)
+        assert (standing.priority, standing.title, standing.most) == (0, "now", 9)
+        record = night.ledger.get(child_id(batch.id, 0, 0))
+        assert record and record.priority == 0
+        night.finish()
+        assert night.standing(batch).counts.done == 30
+
+    def test_the_front_goes_first(self, night: BatchRig) -> None:
+        night.start("first", items=10, created=1000.0)
+        second = night.start("second", items=3, created=2000.0)
+        night.batches.order(second.id, "patch", front=True)
+        night.passes()
+        assert night.standing(second).counts.running == 3
+
+    def test_an_order_that_broke_off_is_applied_by_the_next_audit(self, night: BatchRig) -> None:
+        batch = night.start(items=3)
+        order = night.batches.order(batch.id, "pause").order
+        stored = night.shelf.orders(batch.id)[0].model_copy(update={"number": order + 1, "kind": "resume"})
+        night.shelf.put_order(batch.id, stored)  # and its process dies
+        night.reconciler.audit()
+        assert night.standing(batch).status is BatchStatus.OPEN
+
+
+class TestFairness:
+    def test_owners_share_by_weight(self, night: BatchRig) -> None:
+        light = night.start("l", items=400, owner="light", weight=1.0)
+        heavy = night.start("h", items=400, owner="heavy", weight=3.0)
+        night.editors = 4
+        night.serve()
+        while night.standing(heavy).counts.done < 150:
+            night.passes()
+            night.work(12)
+        share = night.standing(light).counts.done / night.standing(heavy).counts.done
+        assert share == pytest.approx(1 / 3, abs=0.08)
+
+    def test_who_was_away_gets_no_credit_for_it(self, night: BatchRig) -> None:
+        early = night.start("e", items=100, owner="early")
+        for _ in range(30):
+            night.passes()
+            night.work(6)
+        done = night.standing(early).counts.done
+        assert 20 < done < 90
+        late = night.start("l", items=100, owner="late")
+        while night.standing(late).counts.done < 10:
+            night.passes()
+            night.work(12)
+        assert night.standing(early).counts.done - done >= 5
+
+    def test_a_batch_goes_before_the_next_one(self, night: BatchRig) -> None:
+        first, second = night.start("1", items=30), night.start("2", items=30, created=2000.0)
+        while night.standing(first).counts.waiting:
+            night.passes()
+            night.work(5)
+            assert not night.standing(first).counts.waiting or night.standing(second).counts.running == 0
+
+    def test_what_is_urgent_has_a_reserve(self, night: BatchRig) -> None:
+        night.start("slow", items=30)
+        night.passes(2)
+        urgent = night.start("now", items=3, priority=0)
+        night.passes()
+        assert night.standing(urgent).counts.running == 1
+
+
+class TestDispatchersThatDie:
+    def test_a_pick_that_became_no_job_waits_again(self, night: BatchRig) -> None:
+        batch = night.start(items=3)
+        picks = night.batches.ledger.pick("sketch", 2, 30_000)
+        assert [pick.index for pick in picks] == [0, 1]
+        night.passes(3)
+        assert night.standing(batch).counts.running == 1
+        night.rig.advance(30_001)
+        night.serve()
+        night.finish()
+        assert sorted(night.drawn) == ["t0", "t1", "t2"]
+
+    def test_two_that_make_the_same_job(self, night: BatchRig) -> None:
+        batch = night.start(items=1)
+        (pick,) = night.batches.ledger.pick("sketch", 1, 30_000)
+        night.rig.advance(30_001)
+        night.serve()
+        night.passes()  # another one made it
+        night.reconciler.batches._make(pick)  # type: ignore[union-attr]
+        night.finish()
+        assert night.drawn == ["t0"]
+        assert night.standing(batch).counts.done == 1
+
+    def test_a_job_whose_item_was_cancelled_meanwhile_is_not_entered(self, night: BatchRig) -> None:
+        batch = night.start(items=2)
+        night.batches.ledger.pick("sketch", 1, 30_000)
+        night.batches.order(batch.id, "cancel")
+        night.rig.advance(30_001)
+        night.finish()
+        assert (night.standing(batch).counts.cancelled, night.drawn) == (2, [])
+
+
+class TestAWipe:
+    def test_everything_goes_on(self, night: BatchRig) -> None:
+        batch = night.start(items=30)
+        for _ in range(8):
+            night.passes()
+            night.work(4)
+        before = night.standing(batch).counts
+        assert before.ended and before.waiting and before.running
+        night.rig.wipe()
+        night.hints.clear()
+        night.passes()
+        night.serve()
+        after = night.standing(batch).counts
+        assert (after.done, after.running) >= (before.done, 1)
+        night.finish()
+        assert night.standing(batch).counts.done == 30
+        assert len(night.results(batch)) == 30
+        assert len(night.drawn) == 30, "a render that was committed is not drawn again"
+
+    def test_orders_hold(self, night: BatchRig) -> None:
+        batch = night.start(items=12)
+        night.passes()
+        night.work(2)
+        night.batches.order(batch.id, "cancel", items=(11,))
+        night.batches.order(batch.id, "pause")
+        night.rig.wipe()
+        night.hints.clear()
+        night.passes(3)
+        night.serve()
+        night.passes(3)
+        assert (night.standing(batch).status, night.work()) == (BatchStatus.PAUSED, 0)
+        night.batches.order(batch.id, "resume")
+        night.finish()
+        assert (night.standing(batch).counts.done, night.standing(batch).counts.cancelled) == (11, 1)
+
+    def test_a_cancelled_batch_stays_cancelled(self, night: BatchRig) -> None:
+        batch = night.start(items=12)
+        night.passes()
+        night.work(3)
+        night.batches.order(batch.id, "cancel")
+        night.rig.wipe()
+        night.hints.clear()
+        night.passes()
+        night.serve()
+        night.finish()
+        counts = night.standing(batch).counts
+        assert (counts.cancelled + counts.done, counts.running, counts.waiting) == (12, 0, 0)
+
+    def test_an_ended_batch_is_known_and_can_be_tried_again(self, night: BatchRig) -> None:
+        batch = night.start(items=3)
+        night.outcomes["t2"] = {"a": "missed"}
+        night.finish()
+        night.rig.wipe()
+        night.passes()
+        night.serve()
+        assert night.standing(batch).counts.unmet == 1
+        night.outcomes.clear()
+        night.batches.order(batch.id, "retry", what=(ItemStatus.UNMET,), rounds=1)
+        night.finish()
+        assert night.standing(batch).counts.done == 3
+        assert night.results(batch)["a2"].take == 1
+
+    def test_takes_are_counted_on(self, night: BatchRig) -> None:
+        batch = night.start(items=2)
+        night.outcomes["t0"] = {"a": "missed"}
+        night.finish()
+        night.batches.order(batch.id, "retry", what=(ItemStatus.UNMET,), rounds=1)
+        night.rig.wipe()
+        night.passes()
+        night.serve()
+        night.finish()
+        night.batches.order(batch.id, "retry", what=(ItemStatus.UNMET,), rounds=1)
+        night.finish()
+        takes = [result.take for result in night.batches.results(batch, every=True) if result.custom_id == "a0"]
+        assert takes == [0, 1, 2]
+
+
+class TestAnOlderRedis:
+    def test_an_item_that_was_drawn_is_not_drawn_again(self, night: BatchRig) -> None:
+        batch = night.start(items=2)
+        copy = {key: night.rig.redis.dump(key) for key in night.rig.redis.scan_iter("*")}
+        night.finish()
+        assert len(night.drawn) == 2
+        night.rig.wipe()
+        for key, value in copy.items():
+            night.rig.redis.restore(key, 0, value)  # pyright: ignore[reportArgumentType]
+        night.serve()
+        night.finish()
+        assert len(night.drawn) == 2
+        assert night.standing(batch).counts.done == 2
+        assert {result.status for result in night.results(batch).values()} == {ItemStatus.DONE}
+        assert night.ledger.jobs().records == [] or night.ledger.jobs().records[0].status is not JobStatus.RUNNING
