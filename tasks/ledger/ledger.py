@@ -152,7 +152,7 @@ class Ledger:
         reply = self.run("claim", job, n, worker, nonce)
         if isinstance(reply, str):
             return Refusal[reply]
-        _, kind, snapshot, created_ms, cancel, attempt, died, now_ms, batch = reply
+        _, kind, snapshot, created_ms, cancel, attempt, died, now_ms, batch, priority = reply
         return Claim(
             job=job,
             n=n,
@@ -165,6 +165,7 @@ class Ledger:
             last_death=died == "1",
             now_ms=int(now_ms),
             batch=batch,
+            priority=int(priority),
         )
 
     def renew(self, job: str, n: int, nonce: str) -> Renewal:
@@ -238,6 +239,18 @@ class Ledger:
         None: the holder will learn it when it renews, or the job has ended, or is unknown.
         """
         flat = self.run("cancel", job)
+        return _hint(flat) if flat else None
+
+    def order_number(self, job: str) -> int:
+        """For an order that is to be stored: higher than those before, also after a wipe. 0: unknown job."""
+        return int(self.run("number_order", job))
+
+    def order(self, job: str, number: int, kind: str, priority: int = 0) -> Hint | None:
+        """`pause`, `resume` or `priority`; gives the hint to send. Void after an order of a higher number.
+
+        A pause acts between steps: the step that runs now is committed, and the job parked behind it.
+        """
+        flat = self.run("order", job, number, kind, priority)
         return _hint(flat) if flat else None
 
     def requeue(self, job: str) -> Hint | None:
@@ -457,6 +470,7 @@ def _entry_arguments(entry: Entry) -> tuple[str | int, ...]:
         queue, kind, entry.status.value, entry.stop, int(entry.cancel), entry.error, entry.dead_letter,
         ",".join(entry.labels), entry.summary.model_dump_json(), _cost_argument(entry.cost), entry.ended_ms,
         entry.rewound, entry.model, int(entry.paused), *_place_arguments(entry.place),
+        entry.pause_order, entry.priority_order,
     )  # fmt: skip
 
 
