@@ -41,6 +41,18 @@ def first_step(job: Job) -> Next:
 
 def new_entry(job: Job) -> Entry:
     """What the ledger is told of a job that has not run yet."""
+    return _entry(job, begin(job.brief, job.settings, job.seed), first_step(job))
+
+
+def entry_after(job: Job, key: str, n: int, trajectory: Trajectory, following: Next | None) -> Entry:
+    """What the ledger is told of a job after its step n, whose snapshot has this key."""
+    stop = trajectory.stop
+    ended = {"status": status_of(stop), "stop": stop.reason.value if stop else ""}
+    entry = _entry(job, trajectory, following)
+    return entry.model_copy(update={"step": n + 1, "snapshot": key, **ended})
+
+
+def _entry(job: Job, trajectory: Trajectory, following: Next | None) -> Entry:
     return Entry(
         job=job.id,
         owner=job.owner,
@@ -48,8 +60,8 @@ def new_entry(job: Job) -> Entry:
         created_ms=int(job.created * 1000),
         priority=job.priority,
         labels=job.labels,
-        summary=GoalSummary.of(begin(job.brief, job.settings, job.seed)),
-        next=first_step(job),
+        summary=GoalSummary.of(trajectory),
+        next=following,
         model=job.settings.editor,
         place=job.batch,
     )

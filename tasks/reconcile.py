@@ -15,23 +15,24 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from director.errors import StoreError
-from tasks.entries import EDITOR, new_entry, status_of
-from tasks.jobs import TERMINAL, JobStatus
+from tasks.entries import EDITOR, entry_after, new_entry
+from tasks.jobs import TERMINAL, Job, JobStatus
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.types import Entered, Entry, Hint, Query, Record
 from tasks.logs import fields
 from tasks.rewind import belongs
 from tasks.settings import Settings
 from tasks.store import Archive, Control, Corrupt
-from tasks.store.archive import job_key
-from tasks.summary import Cost, GoalSummary, end_of
+from tasks.store.archive import Folder, job_key
+from tasks.summary import Cost, end_of
 
 log = logging.getLogger(__name__)
 
 LOCK_TTL_MS = 30_000
 _KEEP_LOCK_S = 5.0
-_READERS = 8  # jobs whose chains are read at once in a rebuild: the time goes into waiting for S3
+_READERS = 8  # jobs that are read at once in a rebuild: the time goes into waiting for S3
 _COMPARE_S = 1.0  # a pass, so that the rest of it is not held up
+_COSTS_S = 1.0  # a pass
 _IN_FLIGHT = Query(statuses=frozenset({JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.FAILED}))
 _MOST_HINTS = 1000  # a queue and pass
 
@@ -108,7 +109,8 @@ class Reconciler:
 
     def _parts(self) -> Sequence[Callable[[], None]]:
         parts = (self.compare, self.reap, self.rehint, self.give_up_waiting, self.file_dead_letters, self.mend)
-        return *parts, self.send_canaries, *(self.batches.parts() if self.batches else ())
+        parts = (*parts, self.send_canaries, self.restore_costs)
+        return *parts, *(self.batches.parts() if self.batches else ())
 
     def _tried(self, part: Callable[[], object]) -> bool:
         try:
@@ -159,10 +161,18 @@ class Reconciler:
         if entry.next is None and not entry.place:
             self.archive.unmark_live(entry.job)
 
+    def restore_costs(self) -> None:
+        """Add what jobs cost before a rebuild, which did not wait for it; some of them each pass."""
+        end = time.monotonic() + _COSTS_S
+        with ThreadPoolExecutor(_READERS, "costs") as readers:
+            while time.monotonic() < end and (jobs := self.ledger.uncosted(4 * _READERS)):
+                for job, costs in zip(jobs, readers.map(self.archive.costs, jobs), strict=True):
+                    self.ledger.restore_cost(job, costs)
+
     def _entry(self, job: str) -> Entry | None:
         """What storage says of a job; a job that can't be read must not keep the others from running."""
         try:
-            entry = entry_of(self.archive, job)
+            entry = entry_of(self.archive, job, with_cost=False)
         except Corrupt as broken:
             log.error("can't be restored: %s", broken, extra=fields(job=job))
             return None
@@ -225,7 +235,7 @@ class Reconciler:
             log.warning("was deleted, and is again", extra=about)
             return self.ledger.drop(job)
         try:
-            entry = None if record.stop else entry_of(self.archive, job)
+            entry = None if record.stop else entry_of(self.archive, job, with_cost=False)
         except Corrupt as broken:
             log.error("can't be compared: %s", broken, extra=about)
             return True
@@ -334,34 +344,38 @@ class Reconciler:
                 self.send(record.hint)
 
 
-def entry_of(archive: Archive, job_id: str) -> Entry | None:
+def entry_of(archive: Archive, job_id: str, with_cost: bool = True) -> Entry | None:
     """What the ledger should know of a job, from storage alone; None: no such job.
 
+    Without its cost it takes a LIST, and a GET of job.json and of the newest snapshot: the cost is one GET an attempt.
     Raises Corrupt, and StoreError when storage is out of reach.
     """
     job = archive.find_job(job_id)
     if job is None:
         return None
-    entry = _with_cost(archive, new_entry(job))
-    controls = archive.controls(job_id)
+    folder = archive.folder(job_id)
+    controls = archive.controls(job_id, folder=folder)
     rewound = next((control.nonce for control in controls if control.kind == "rewind"), "")
-    entry = entry.model_copy(update={"rewound": rewound})
-    if key := archive.latest(job_id, fits=lambda snapshot: belongs(job, snapshot)):
-        snapshot = archive.load_snapshot(key)
-        stop = snapshot.trajectory.stop
-        if (stop is None) == (snapshot.next is None):
-            raise Corrupt(f"{key} must either go on or have stopped")
-        reason = stop.reason.value if stop else ""
-        summary = GoalSummary.of(snapshot.trajectory)
-        after = {"step": snapshot.n + 1, "snapshot": key, "next": snapshot.next, "summary": summary}
-        entry = entry.model_copy(update={**after, "status": status_of(stop), "stop": reason})
+    entry = _standing(archive, job, folder).model_copy(update={"rewound": rewound})
+    if with_cost or entry.next is None:
+        # What can't be read is a number lost; the job must not be.
+        attempts = archive.attempts(job_id)
+        entry = entry.model_copy(update={"cost": Cost.total(attempts), "ended_ms": int(1000 * end_of(attempts))})
+    else:
+        entry = entry.model_copy(update={"cost_later": True})
     return entry if entry.next is None else _ordered(entry, controls)
 
 
-def _with_cost(archive: Archive, entry: Entry) -> Entry:
-    # What can't be read is a number lost; the job must not be.
-    attempts = archive.attempts(entry.job)
-    return entry.model_copy(update={"cost": Cost.total(attempts), "ended_ms": int(1000 * end_of(attempts))})
+def _standing(archive: Archive, job: Job, folder: Folder) -> Entry:
+    """Where the newest whole snapshot leaves the job."""
+    found = archive.newest(job.id, fits=lambda snapshot: belongs(job, snapshot), folder=folder)
+    if found is None:
+        return new_entry(job)
+    key, snapshot = found
+    stop = snapshot.trajectory.stop
+    if (stop is None) == (snapshot.next is None):
+        raise Corrupt(f"{key} must either go on or have stopped")
+    return entry_after(job, key, snapshot.n, snapshot.trajectory, snapshot.next)
 
 
 def _ordered(entry: Entry, controls: list[Control]) -> Entry:

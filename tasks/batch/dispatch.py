@@ -93,7 +93,7 @@ class Dispatcher:
             elif lane == model:  # the urgent ones took some
                 free = slots(editors[model], self.batches.ledger.lanes([lane])[0]) if free else 0
             for pick in self.batches.ledger.pick(lane, free, LEASE_MS):
-                self._make(pick)
+                self.make(pick)
 
     def _editors(self) -> Mapping[str, int]:
         """Models, and how many workers serve each and may work."""
@@ -105,7 +105,8 @@ class Dispatcher:
         }
         return {model: workers for model, workers in serving.items() if workers}
 
-    def _make(self, pick: Pick) -> None:
+    def make(self, pick: Pick) -> None:
+        """Make the job of a pick, however far somebody came with it before."""
         about = fields(batch=pick.batch, item=pick.index)
         try:
             batch = self.batches.shelf.load_batch(pick.batch)

@@ -12,6 +12,7 @@ from director.errors import StoreError
 from tasks.batch.recall import Recalled, standing_of
 from tasks.batch.types import LETTERS, Batch, BatchStatus, Counts, ItemStatus, Order, Standing
 from tasks.ledger.ledger import Ledger
+from tasks.ledger.rows import hint_of, or_empty
 from tasks.ledger.types import Cursor, Hint, Record
 from tasks.summary import Cost
 
@@ -112,11 +113,11 @@ class BatchLedger:
         letters = "".join(letter for letter, status in LETTERS.items() if status in order.what and letter not in "pf")
         reply: Any = self._run(
             "apply_order", batch, order.number, order.kind, json.dumps(order.items), letters, order.rounds or 0,
-            _or_empty(order.priority), int(order.front), _or_empty(order.most), order.title or "",
+            or_empty(order.priority), int(order.front), or_empty(order.most), order.title or "",
         )  # fmt: skip
         if reply == "unknown":
             raise StoreError(f"the ledger does not know batch {batch}")
-        return None if reply == "old" else [_hint(flat) for flat in reply]
+        return None if reply == "old" else [hint_of(flat) for flat in reply]
 
     def lock(self, name: str, holder: str, ttl_ms: int = 30_000) -> bool:
         """True for one holder at a time, until `unlock` or for that long."""
@@ -200,11 +201,3 @@ def _standing(batch: str, flat: Sequence[str]) -> Standing:
 
 def _ms(word: str) -> float | None:
     return float(word) if word else None
-
-
-def _or_empty(value: int | None) -> int | str:
-    return "" if value is None else value
-
-
-def _hint(flat: Sequence[str]) -> Hint:
-    return Hint.model_validate(dict(zip(Hint.model_fields, flat, strict=True)))

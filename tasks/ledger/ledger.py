@@ -11,14 +11,15 @@ win.
 
 import logging
 import secrets
+from collections.abc import Mapping
 from typing import Any, Self, TypeVar, cast
 
 from redis import Redis
 from redis.exceptions import ResponseError
 
 from director.errors import Actor, StoreError
-from director.types import Value
-from tasks.jobs import TERMINAL, JobStatus, Place
+from tasks.jobs import TERMINAL, JobStatus
+from tasks.ledger.rows import cost_argument, entry_arguments, hint_of, or_empty, record_of, value_of
 from tasks.ledger.server import broker_queue_length, connect, reaching, sources, twice
 from tasks.ledger.types import (
     EVERY,
@@ -60,15 +61,13 @@ PREFIX = "vd:"
 _LIMITS = Limits()
 _REAP_LIMIT = 200  # leases a queue and pass: bounds the time that one script holds the server
 _KNOWN_LIMIT = 1000  # ids a call, for the same reason
+_COSTS_LIMIT = 500  # attempts a call
 _LOOK_LIMIT = 500  # jobs that a list looks at a call
 _MOST_LOOKS = 10  # calls for one page of few matches
 _DEPTH_FIELDS = ("queue", "waiting", "leased", "delayed", "unhinted", "oldest_ms")
-_PLAIN_FIELDS = frozenset(Record.model_fields) - {"dead_letter", "labels", "summary", "cost"}
-_COST = "cost_"  # before the names of a cost in a job's hash
 
 Reply = Any  # what a script gives: a word, a number or (nested) lists of words
 T = TypeVar("T")
-V = TypeVar("V", bound=Value)
 
 
 class Ledger:
@@ -116,7 +115,7 @@ class Ledger:
 
     def enter(self, entry: Entry, message: HintMessage = NO_MESSAGE) -> Entered:
         """As `create`, and says why not."""
-        reply = self.run("create", "create", "", *_entry_arguments(entry), *message)
+        reply = self.run("create", "create", "", *entry_arguments(entry), *message)
         if reply == "removing":
             raise Removing("this job is being deleted", "try again in a moment")
         return Entered(reply)
@@ -131,7 +130,7 @@ class Ledger:
         records: list[Record] = []
         for _ in range(_MOST_LOOKS):
             cursor = behind or ("", "")
-            place = (query.owner or "", _or_empty(query.after_ms), _or_empty(query.before_ms), *cursor)
+            place = (query.owner or "", or_empty(query.after_ms), or_empty(query.before_ms), *cursor)
             wanted = (",".join(query.statuses), *query.labels)
             (created_ms, job), *found = self.run("jobs", *place, limit - len(records), _LOOK_LIMIT, *wanted)
             records += self.records(found)
@@ -194,7 +193,7 @@ class Ledger:
             raise ValueError(f"a commit gives a following step or a terminal status, not {following!r} with {status}")
         queue, kind = (following.queue, following.kind) if following else ("", "")
         end = (status.value, stop, int(acknowledge_cancel))
-        arguments = (snapshot, queue, kind, *end, summary.model_dump_json(), _cost_argument(cost), int(performed))
+        arguments = (snapshot, queue, kind, *end, summary.model_dump_json(), cost_argument(cost), int(performed))
         return CommitResult[self.run("commit", job, n, nonce, *arguments, *message)]
 
     def fail(
@@ -210,7 +209,7 @@ class Ledger:
 
         A job that was asked to cancel goes to `control` at once instead of being retried or FAILED.
         """
-        arguments = (error, actor.value, worker, retry_after_ms, delay_ms, _cost_argument(cost))
+        arguments = (error, actor.value, worker, retry_after_ms, delay_ms, cost_argument(cost))
         return FailResult[self.run("fail", job, n, nonce, *arguments)]
 
     def rewind(
@@ -222,7 +221,7 @@ class Ledger:
         """
         queue, kind = (following.queue, following.kind) if following else ("", "")
         back = ("" if to is None else to, snapshot, queue, kind, summary.model_dump_json())
-        return RewindResult[self.run("rewind", job, n, nonce, error, _cost_argument(cost), *back)]
+        return RewindResult[self.run("rewind", job, n, nonce, error, cost_argument(cost), *back)]
 
     # --- orders and hints -------------------------------------------------------------------------
 
@@ -239,7 +238,7 @@ class Ledger:
         None: the holder will learn it when it renews, or the job has ended, or is unknown.
         """
         flat = self.run("cancel", job)
-        return _hint(flat) if flat else None
+        return hint_of(flat) if flat else None
 
     def order_number(self, job: str) -> int:
         """For an order that is to be stored: higher than those before, also after a wipe. 0: unknown job."""
@@ -251,12 +250,12 @@ class Ledger:
         A pause acts between steps: the step that runs now is committed, and the job parked behind it.
         """
         flat = self.run("order", job, number, kind, priority)
-        return _hint(flat) if flat else None
+        return hint_of(flat) if flat else None
 
     def requeue(self, job: str) -> Hint | None:
         """Bring a FAILED job back to QUEUED at the step where it died; counters start again. None: not FAILED."""
         flat = self.run("requeue", job)
-        return _hint(flat) if flat else None
+        return hint_of(flat) if flat else None
 
     def remove(self, job: str) -> bool:
         """Drop a job for good, unless it is active (False). True too when it is unknown.
@@ -296,7 +295,7 @@ class Ledger:
         Their hints count as sent now. After a failure the hint counts as never sent. Of a held queue at most one, when
         the next try is due.
         """
-        return [_hint(flat) for flat in self.run("overdue", queue, older_than_ms, limit)]
+        return [hint_of(flat) for flat in self.run("overdue", queue, older_than_ms, limit)]
 
     def announce(self, worker: str, queues: list[str], ttl_ms: int) -> Standing:
         """This worker serves these queues until `ttl_ms` from now (0: it says goodbye). Gives whether it may."""
@@ -316,7 +315,7 @@ class Ledger:
     def holds(self) -> list[Hold]:
         """The held queues, by name."""
         rows = [(flat, {"queue": queue, "waiting": waiting}) for queue, waiting, flat in self.run("list_holds")]
-        return sorted((_value(Hold, *row) for row in rows), key=lambda hold: hold.queue)
+        return sorted((value_of(Hold, *row) for row in rows), key=lambda hold: hold.queue)
 
     def expire_held(self, longest_ms: int, limit: int = 100) -> int:
         """Make dead letters of jobs that waited on a held queue for longer than that; how many."""
@@ -329,7 +328,7 @@ class Ledger:
     def sick_workers(self) -> list[SickWorker]:
         """Workers whose last steps failed, and those in quarantine, by name."""
         rows = [(flat, {"worker": worker}) for worker, flat in self.run("list_sick")]
-        return sorted((_value(SickWorker, *row) for row in rows), key=lambda sick: sick.worker)
+        return sorted((value_of(SickWorker, *row) for row in rows), key=lambda sick: sick.worker)
 
     def quarantine(self, worker: str, why: str) -> None:
         """The worker takes no step until `restore_worker`."""
@@ -390,10 +389,25 @@ class Ledger:
 
         Raises StoreError if `holder` lost the lock or the epoch is open.
         """
-        reply = self.run("create", "restore", holder, *_entry_arguments(entry))
+        reply = self.run("create", "restore", holder, *entry_arguments(entry))
         if reply == "unlocked":
             raise StoreError(f"{holder} does not hold the rebuild lock")
         return reply == "created"
+
+    def uncosted(self, limit: int = 100) -> list[str]:
+        """Jobs that were restored without what they cost before: some of them, in no order."""
+        return [str(job) for job in self.run("uncosted", limit)]
+
+    def restore_cost(self, job: str, costs: Mapping[str, Cost]) -> None:
+        """Add what the attempts of an `uncosted` job took, by nonce: those that were not counted since the rebuild.
+
+        Safe to repeat, and beside commits.
+        """
+        pairs = list(costs.items())
+        for start in range(0, len(pairs) or 1, _COSTS_LIMIT):
+            part = pairs[start : start + _COSTS_LIMIT]
+            words = [word for nonce, cost in part for word in (nonce, cost_argument(cost))]
+            self.run("restore_cost", job, int(start + _COSTS_LIMIT >= len(pairs)), *words)
 
     def open_epoch(self, holder: str) -> str:
         """The rebuild is complete: serve again. Raises StoreError if `holder` lost the lock."""
@@ -419,7 +433,7 @@ class Ledger:
 
     def replace(self, entry: Entry, step: int) -> bool:
         """Put `entry` in place of a record that stands at `step`. False: it stands elsewhere, or is leased."""
-        return self.run("create", "behind", step, *_entry_arguments(entry)) == "created"
+        return self.run("create", "behind", step, *entry_arguments(entry)) == "created"
 
     def drop(self, job: str) -> bool:
         """Drop a job, whatever its status. False: somebody holds its lease."""
@@ -443,7 +457,7 @@ class Ledger:
         records: list[Record] = []
         for flat in flats:
             try:
-                records.append(_record(flat))
+                records.append(record_of(flat))
             except (ValueError, KeyError) as unreadable:
                 job = flat[-1]  # `view` ends with it
                 log.error("a job's record can't be read and is set aside: %s", unreadable, extra=fields(job=job))
@@ -461,54 +475,3 @@ class Ledger:
         if reply == "wiped":
             raise Wiped("the ledger was wiped and is not rebuilt yet", "the reconciler rebuilds it: try again")
         return reply
-
-
-def _entry_arguments(entry: Entry) -> tuple[str | int, ...]:
-    queue, kind = (entry.next.queue, entry.next.kind) if entry.next else ("", "")
-    return (
-        entry.job, entry.owner, entry.title, entry.created_ms, entry.priority, entry.step, entry.snapshot,
-        queue, kind, entry.status.value, entry.stop, int(entry.cancel), entry.error, entry.dead_letter,
-        ",".join(entry.labels), entry.summary.model_dump_json(), _cost_argument(entry.cost), entry.ended_ms,
-        entry.rewound, entry.model, int(entry.paused), *_place_arguments(entry.place),
-        entry.pause_order, entry.priority_order,
-    )  # fmt: skip
-
-
-def _place_arguments(place: Place | None) -> tuple[str | int, ...]:
-    return (place.batch, place.index, place.take, place.generation, place.custom_id) if place else ("", 0, 0, 0, "")
-
-
-def _cost_argument(cost: Cost) -> str:
-    """Only what is to be added; most steps count little."""
-    return cost.model_dump_json(exclude_defaults=True) if cost != NO_COST else ""
-
-
-def _or_empty(value: int | None) -> int | str:
-    return "" if value is None else value
-
-
-def _row(flat: list[str]) -> dict[str, Any]:
-    return dict(zip(flat[::2], flat[1::2], strict=True))
-
-
-def _value(kind: type[V], flat: list[str], more: dict[str, Any]) -> V:
-    """A value of what a hash says and `more`; the hash says other things too."""
-    row = _row(flat) | more
-    return kind.model_validate({name: row[name] for name in kind.model_fields if name in row})
-
-
-def _record(flat: list[str]) -> Record:
-    # Of a name that comes twice the later value holds: what a script shows in place of what is stored.
-    row = _row(flat)
-    values: dict[str, Any] = {name: value for name, value in row.items() if name in _PLAIN_FIELDS}
-    values["dead_letter"] = row["letter"]
-    if labels := row.get("labels"):
-        values["labels"] = labels.split(",")
-    if summary := row.get("facts"):
-        values["summary"] = GoalSummary.model_validate_json(summary)
-    values["cost"] = {name.removeprefix(_COST): value for name, value in row.items() if name.startswith(_COST)}
-    return Record.model_validate(values)
-
-
-def _hint(flat: list[str]) -> Hint:
-    return Hint.model_validate(dict(zip(Hint.model_fields, flat, strict=True)))

@@ -92,6 +92,7 @@ class Entry(Value):
     labels: tuple[str, ...] = ()
     summary: GoalSummary = NO_GOALS
     cost: Cost = NO_COST
+    cost_later: bool = False  # `restore_cost` will add what its attempts before this took
     ended_ms: int = 0  # ended only; 0: now
     model: str = ""  # of its editor
     paused: bool = False

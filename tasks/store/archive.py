@@ -20,6 +20,7 @@ import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, cast
 
 from pydantic import Field, ValidationError
@@ -41,7 +42,7 @@ _READERS = 4  # attempt records at once
 V = TypeVar("V", bound=Value)
 T = TypeVar("T")
 ControlKind = Literal["cancel", "dead", "requeue", "rewind"]
-_STEP = re.compile(r"(\d{4,})-([0-9a-f]+)\.json")
+_STEP = re.compile(r"jobs/[^/]+/steps/(\d{4,})-([0-9a-f]+)\.json")
 _CONTROL = re.compile(r"(cancel|dead|requeue|rewind)-([0-9a-f]+)\.json")
 
 
@@ -65,6 +66,20 @@ class Control(Value):
     kind: ControlKind
     nonce: str
     record: dict[str, Any]
+
+
+class Found(NamedTuple):
+    """A snapshot and its key."""
+
+    key: str
+    snapshot: Snapshot
+
+
+class Folder(NamedTuple):
+    """The keys of a job's snapshots, the newest step first, and of its orders, as of one LIST."""
+
+    steps: list[str]
+    controls: list[str]
 
 
 class Attempts(NamedTuple, Generic[T]):
@@ -174,6 +189,12 @@ class Archive:
         """The jobs that have not ended, dead letters among them."""
         return [key.removeprefix("live/") for key in self._store.list("live/")]
 
+    def folder(self, job: str) -> Folder:
+        """One LIST for up to a thousand objects."""
+        # "0" comes behind "/": the attempts, which sort first, are left out.
+        keys = self._store.list(f"jobs/{job}/", after=f"jobs/{job}/attempts0")
+        return Folder(_newest_first(keys), [key for key in keys if key.startswith(f"jobs/{job}/control/")])
+
     # --- snapshots ------------------------------------------------------------------------------
 
     def save_snapshot(
@@ -232,14 +253,25 @@ class Archive:
     def latest(
         self, job: str, below: int | None = None, fits: Callable[[Snapshot], bool] = lambda found: True
     ) -> str | None:
-        """Key of the snapshot to go on from: the newest that is whole, else None.
+        """Key of the snapshot to go on from, or None."""
+        found = self.newest(job, below, fits)
+        return found.key if found else None
+
+    def newest(
+        self,
+        job: str,
+        below: int | None = None,
+        fits: Callable[[Snapshot], bool] = lambda found: True,
+        folder: Folder | None = None,
+    ) -> Found | None:
+        """The snapshot to go on from: the newest that is whole, else None. `folder` saves a LIST.
 
         Of two tries of that step the smaller nonce, unless a whole later step was made from the other. A snapshot
         that a rewind made void never counts, nor does what was made from it. A hole behind the newest is logged.
         """
-        void, links = self._void(job), dict[str, str]()
-        keys = self._newest_first(job)
-        for key in keys:
+        folder = folder or self.folder(job)
+        void, links = self._void(job, folder), dict[str, str]()
+        for key in folder.steps:
             if below is not None and _step(key) >= below:
                 continue
             try:
@@ -249,21 +281,24 @@ class Archive:
                 continue
             links[snapshot.previous] = snapshot.previous_sha256
             if _follows(snapshot) and fits(snapshot) and not self._is_void(snapshot, key, void):
-                if hole := _missing(keys, snapshot.n):
+                if hole := _missing(folder.steps, snapshot.n):
                     log.warning("steps are missing behind %s: %s", key, hole, extra=fields(job=job))
-                return key
+                return Found(key, snapshot)
         return None
 
     def hole(self, job: str, n: int) -> list[int]:
         """The steps below n of which no snapshot is stored."""
-        return _missing(self._newest_first(job), n)
+        return _missing(self._steps(job), n)
 
     def snapshots_from(self, job: str, n: int) -> list[str]:
         """The keys of the snapshots of step n and later, the newest first."""
-        return [key for key in self._newest_first(job) if _step(key) >= n]
+        return [key for key in self._steps(job) if _step(key) >= n]
 
-    def _void(self, job: str) -> set[str]:
-        orders = self.controls(job, "rewind-")
+    def _steps(self, job: str) -> list[str]:
+        return _newest_first(self._store.list(f"jobs/{job}/steps/"))
+
+    def _void(self, job: str, folder: Folder) -> set[str]:
+        orders = self.controls(job, "rewind-", folder)
         return {str(key) for order in orders for key in order.record.get("void", ())}
 
     def _is_void(self, snapshot: Snapshot, key: str, void: set[str]) -> bool:
@@ -278,12 +313,6 @@ class Archive:
                 except (Corrupt, NotFound):
                     return False
         return bool(void)
-
-    def _newest_first(self, job: str) -> list[str]:
-        prefix = f"jobs/{job}/steps/"
-        names = [key.removeprefix(prefix) for key in self._store.list(prefix)]
-        steps = [(-int(match[1]), match[2], match[0]) for name in names if (match := _STEP.fullmatch(name))]
-        return [prefix + name for _, _, name in sorted(steps)]
 
     def _chain(self, job: str, key: str) -> list[Snapshot]:
         backwards: list[Snapshot] = []
@@ -341,15 +370,23 @@ class Archive:
         with ThreadPoolExecutor(_READERS, "attempts") as readers:
             for key, data in zip(keys, readers.map(self._record, keys), strict=True):
                 try:
-                    record = _parsed(key, data)
-                    Cost.total([record])
-                    end_of([record])
+                    record = _attempt(key, data)
                     parsed = parse(record)
                 except (Corrupt, AttributeError, TypeError, ValueError) as broken:
                     log.error("an attempt record can't be read: %s: %s", key, broken, extra=fields(job=job))
                     found.unreadable.append(key)
                 else:
                     found.records.append(parsed)
+        return found
+
+    def costs(self, job: str) -> dict[str, Cost]:
+        """What each attempt took, by its nonce: one GET each. What can't be read is a number lost."""
+        found: dict[str, Cost] = {}
+        for key in self._store.list(f"jobs/{job}/attempts/"):
+            try:
+                found[PurePosixPath(key).stem.partition("-")[2]] = Cost.of(_attempt(key, self._store.get(key)))
+            except (Corrupt, NotFound, AttributeError, TypeError, ValueError) as broken:
+                log.error("an attempt's cost can't be read: %s: %s", key, broken, extra=fields(job=job))
         return found
 
     def _record(self, key: str) -> bytes:
@@ -367,12 +404,14 @@ class Archive:
         """Take back an order that did not come about."""
         self._store.delete(f"jobs/{job}/control/{kind}-{nonce}.json")
 
-    def controls(self, job: str, prefix: str = "") -> list[Control]:
-        """The job's orders whose names start so, by kind and nonce."""
-        folder = f"jobs/{job}/control/"
+    def controls(self, job: str, prefix: str = "", folder: Folder | None = None) -> list[Control]:
+        """The job's orders whose names start so, by kind and nonce. `folder` saves a LIST."""
+        place = f"jobs/{job}/control/"
+        keys = self._store.list(place + prefix) if folder is None else folder.controls
         found: list[Control] = []
-        for key in self._store.list(folder + prefix):
-            if match := _CONTROL.fullmatch(key.removeprefix(folder)):
+        for key in keys:
+            match = _CONTROL.fullmatch(key.removeprefix(place))
+            if match and key.startswith(place + prefix):
                 record = self._order(job, key)
                 found.append(Control.model_validate({"kind": match[1], "nonce": match[2], "record": record}))
         return found
@@ -400,6 +439,12 @@ def job_key(job: str) -> str:
 
 def _step(key: str) -> int:
     return int(key.rpartition("/")[2].partition("-")[0])
+
+
+def _newest_first(keys: list[str]) -> list[str]:
+    """The snapshots among these keys: the newest step first, of one step the smallest nonce."""
+    steps = [(-int(match[1]), match[2], key) for key in keys if (match := _STEP.fullmatch(key))]
+    return [key for _, _, key in sorted(steps)]
 
 
 def _follows(snapshot: Snapshot) -> bool:
@@ -435,6 +480,14 @@ def _parse(kind: type[V], key: str, data: bytes) -> V:
                 f"{key} was stored by a newer version", f"this one reads up to contract {CONTRACT}: update it", key=key
             ) from error
         raise Corrupt(f"{key} is no {kind.__name__}: {error.error_count()} problems", key=key) from error
+
+
+def _attempt(key: str, data: bytes) -> dict[str, Any]:
+    """An attempt record whose numbers are numbers. Raises Corrupt, AttributeError, TypeError or ValueError."""
+    record = _parsed(key, data)
+    Cost.total([record])
+    end_of([record])
+    return record
 
 
 def _parsed(key: str, data: bytes) -> dict[str, Any]:

@@ -11,27 +11,28 @@ import re
 import secrets
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import boto3
 import botocore.session
 from botocore.config import Config
+from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.utils import get_environ_proxies
 
 from director.errors import Actor, DirectorError, StoreError
 from tasks.files import write_whole
 from tasks.settings import Settings
+from tasks.store.plain import Item, Page, PlainReader
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
-    from types_boto3_s3.type_defs import ListObjectsV2OutputTypeDef
 
 T = TypeVar("T")
 _KEY = re.compile(r"(?!.*(?:^|/)\.)[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*")
+_CONNECT_S, _READ_S, _CONNECTIONS = 2, 20, 32
 _MISSING = frozenset({"NoSuchKey", "NotFound", "404"})
 
 
@@ -61,14 +62,6 @@ class Damaged(Corrupt):
     """The picture `key` does not show what its hash says."""
 
 
-class Item(NamedTuple):
-    """An object in a list. `modified` is the store's own clock, in seconds since the epoch."""
-
-    key: str
-    size: int
-    modified: float
-
-
 class Store(Protocol):
     """Keys are words of letters, digits, `_`, `-` and `.` between slashes; no word starts with a dot."""
 
@@ -82,11 +75,11 @@ class Store(Protocol):
 
     def exists(self, key: str) -> bool: ...
 
-    def list(self, prefix: str) -> list[str]:
-        """The keys that start with `prefix`, sorted."""
+    def list(self, prefix: str, after: str = "") -> list[str]:
+        """The keys that start with `prefix` and sort behind `after`, sorted."""
         ...
 
-    def items(self, prefix: str) -> Iterator[Item]:
+    def items(self, prefix: str, after: str = "") -> Iterator[Item]:
         """The objects whose keys start with `prefix`, in any order; what changes meanwhile may be among them."""
         ...
 
@@ -106,20 +99,39 @@ class S3Store:
         self._prefix = settings.s3_prefix
         self._region = settings.s3_region
         self._where = settings.s3_endpoint or "AWS S3"
-        self._s3: S3Client = _session().client(  # pyright: ignore[reportUnknownMemberType]  (stubs know S3 only)
+        core = botocore.session.get_session()
+        key, secret = settings.s3_access_key, settings.s3_secret_key.get_secret_value()
+        self._s3: S3Client = boto3.Session(botocore_session=core).client(  # pyright: ignore[reportUnknownMemberType]  (stubs know S3 only)
             "s3",
             endpoint_url=settings.s3_endpoint or None,
-            aws_access_key_id=settings.s3_access_key or None,
-            aws_secret_access_key=settings.s3_secret_key.get_secret_value() or None,
+            aws_access_key_id=key or None,
+            aws_secret_access_key=secret or None,
             region_name=settings.s3_region,
             config=_config(settings.s3_endpoint),
         )
+        credentials = Credentials(key, secret) if key and secret else core.get_credentials()
+        self._plain = self._plain_reader(credentials, core) if credentials else None
+
+    def _plain_reader(self, credentials: Credentials, core: botocore.session.Session) -> PlainReader:
+        endpoint = self._s3.meta.endpoint_url
+        options: dict[str, Any] = {
+            "verify": core.get_config_variable("ca_bundle") or True,
+            "proxies": {} if _is_local(endpoint) else get_environ_proxies(endpoint),
+            "timeout": (_CONNECT_S, _READ_S),
+            "max_pool_connections": _CONNECTIONS,
+        }
+        return PlainReader(endpoint, self.bucket, self._region, credentials, options)
 
     def close(self) -> None:
         """Give the connections back."""
         self._s3.close()
+        if self._plain:
+            self._plain.close()
 
     def get(self, key: str) -> bytes:
+        data = self._plain.get(self._prefix + key) if self._plain and _KEY.fullmatch(key) else None
+        if data is not None:
+            return data
         return self._ask(key, lambda: self._s3.get_object(Bucket=self.bucket, Key=self._prefix + key)["Body"].read())
 
     def put(self, key: str, data: bytes) -> None:
@@ -135,25 +147,30 @@ class S3Store:
             return False
         return True
 
-    def list(self, prefix: str) -> list[str]:
-        return sorted(item.key for item in self.items(prefix))
+    def list(self, prefix: str, after: str = "") -> list[str]:
+        return sorted(item.key for item in self.items(prefix, after))
 
-    def items(self, prefix: str) -> Iterator[Item]:
-        page = self._page(prefix, "")
-        while True:
-            for found in page.get("Contents", []):
-                modified = found.get("LastModified")
-                key = found.get("Key", "").removeprefix(self._prefix)
-                yield Item(key, found.get("Size", 0), modified.timestamp() if modified else 0.0)
-            if not (token := page.get("NextContinuationToken", "")):
-                return
-            page = self._page(prefix, token)
+    def items(self, prefix: str, after: str = "") -> Iterator[Item]:
+        token, first = "", True
+        while token or first:
+            (found, token), first = self._page(prefix, after, token), False
+            for item in found:
+                key = item.key.removeprefix(self._prefix)
+                if key > after:  # a server may not know StartAfter
+                    yield item._replace(key=key)
 
-    def _page(self, prefix: str, token: str) -> "ListObjectsV2OutputTypeDef":
-        more: Any = {"ContinuationToken": token} if token else {}
-        return self._ask(
-            prefix, lambda: self._s3.list_objects_v2(Bucket=self.bucket, Prefix=self._prefix + prefix, **more)
-        )
+    def _page(self, prefix: str, after: str, token: str) -> Page:
+        place, behind = self._prefix + prefix, self._prefix + after if after else ""
+        if self._plain and (page := self._plain.page(place, behind, token)):
+            return page
+        more: Any = {"StartAfter": behind} if behind else {}
+        more |= {"ContinuationToken": token} if token else {}
+        page = self._ask(prefix, lambda: self._s3.list_objects_v2(Bucket=self.bucket, Prefix=place, **more))
+        items: list[Item] = []
+        for found in page.get("Contents", []):
+            modified = found.get("LastModified")
+            items.append(Item(found.get("Key", ""), found.get("Size", 0), modified.timestamp() if modified else 0.0))
+        return Page(items, page.get("NextContinuationToken", ""))
 
     def delete(self, key: str) -> None:
         with suppress(NotFound):
@@ -209,13 +226,13 @@ class FolderStore:
         with self._reaching(key):
             return self._path(key).is_file()
 
-    def items(self, prefix: str) -> Iterator[Item]:
-        for key in self.list(prefix):
+    def items(self, prefix: str, after: str = "") -> Iterator[Item]:
+        for key in self.list(prefix, after):
             with self._reaching(key), suppress(FileNotFoundError):
                 found = self._path(key).stat()
                 yield Item(key, found.st_size, found.st_mtime)
 
-    def list(self, prefix: str) -> list[str]:
+    def list(self, prefix: str, after: str = "") -> list[str]:
         folder = prefix.rpartition("/")[0]
         if folder and not _KEY.fullmatch(folder):
             return []
@@ -225,7 +242,7 @@ class FolderStore:
                 folders[:] = [name for name in folders if not name.startswith(".")]
                 here = Path(place).relative_to(self._root)
                 found += [(here / name).as_posix() for name in names]
-        return sorted(key for key in found if key.startswith(prefix))
+        return sorted(key for key in found if key.startswith(prefix) and key > after)
 
     def delete(self, key: str) -> None:
         with self._reaching(key), suppress(NotADirectoryError):
@@ -263,23 +280,11 @@ def _code(error: ClientError) -> str:
     return str(response.get("Error", {}).get("Code", ""))
 
 
-def _session() -> boto3.Session:
-    """One that reads dates itself: to have dateutil guess their form is a quarter of what a list costs."""
-    core = botocore.session.get_session()
-    core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
-    return boto3.Session(botocore_session=core)
-
-
-def _timestamp(text: str) -> datetime:
-    """S3 writes dates as ISO 8601 in a body, and as RFC 5322 in a header."""
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        return parsedate_to_datetime(text)
+def _is_local(endpoint: str) -> bool:
+    return (urlsplit(endpoint).hostname or "") in {"127.0.0.1", "::1", "localhost"}
 
 
 def _config(endpoint: str) -> Config:
-    local = (urlsplit(endpoint).hostname or "") in {"127.0.0.1", "::1", "localhost"}
     return Config(
         signature_version="s3v4",
         s3={"addressing_style": "path"},
@@ -287,11 +292,11 @@ def _config(endpoint: str) -> Config:
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         retries={"mode": "standard", "total_max_attempts": 3},
-        connect_timeout=2,
-        read_timeout=20,
+        connect_timeout=_CONNECT_S,
+        read_timeout=_READ_S,
         user_agent="visiondirector",  # or it is put together anew for each request
-        max_pool_connections=32,
+        max_pool_connections=_CONNECTIONS,
         tcp_keepalive=True,
         # An explicit empty mapping: a proxy in the environment must not see loopback traffic.
-        proxies={} if local else None,
+        proxies={} if _is_local(endpoint) else None,
     )

@@ -36,7 +36,7 @@ class TestALife:
         assert night.ledger.jobs().records == []
         assert (night.archive.live(), night.shelf.live()) == ([], [])
         assert night.archive.find_job(child_id(batch.id, 0, 0))
-        assert [key for key in night.rig.redis.scan_iter("*children*")] == []
+        assert not night.rig.redis.keys("*children*")
 
     def test_few_are_in_flight(self, night: BatchRig) -> None:
         batch = night.start(items=50)
@@ -264,7 +264,7 @@ class TestDispatchersThatDie:
         night.rig.advance(30_001)
         night.serve()
         night.passes()  # another one made it
-        night.reconciler.batches._make(pick)  # type: ignore[union-attr]
+        night.dispatcher.make(pick)
         night.finish()
         assert night.drawn == ["t0"]
         assert night.standing(batch).counts.done == 1
@@ -358,12 +358,11 @@ class TestAWipe:
 class TestAnOlderRedis:
     def test_an_item_that_was_drawn_is_not_drawn_again(self, night: BatchRig) -> None:
         batch = night.start(items=2)
-        copy = {key: night.rig.redis.dump(key) for key in night.rig.redis.scan_iter("*")}
+        copy = night.rig.dump()
         night.finish()
         assert len(night.drawn) == 2
         night.rig.wipe()
-        for key, value in copy.items():
-            night.rig.redis.restore(key, 0, value)  # pyright: ignore[reportArgumentType]
+        night.rig.load(copy)
         night.serve()
         night.finish()
         assert len(night.drawn) == 2

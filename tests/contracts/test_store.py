@@ -56,6 +56,20 @@ def test_a_list_is_sorted_and_by_prefix(store: Store) -> None:
     assert store.list("nothing/here/") == []
 
 
+def test_a_list_starts_behind_a_key(store: Store) -> None:
+    keys = [
+        "jobs/b/attempts/0001-aa.json",
+        "jobs/b/control/dead-aa.json",
+        "jobs/b/job.json",
+        "jobs/b/steps/0001-aa.json",
+    ]
+    for key in keys:
+        store.put(key, b"1")
+    assert store.list("jobs/b/", after="jobs/b/attempts0") == keys[1:]
+    assert store.list("jobs/b/", after="jobs/b/job.json") == keys[3:]
+    assert [item.key for item in store.items("jobs/b/", "jobs/b/steps/0001-aa.json")] == []
+
+
 def test_items_tell_size_and_time(store: Store) -> None:
     store.put("live/a", b"123")
     store.put("live/b", b"")

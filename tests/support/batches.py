@@ -49,10 +49,10 @@ class BatchRig:
 
     def another(self) -> Reconciler:
         """As a second machine runs it."""
-        dispatcher = Dispatcher(self.batches, self.ledger, self.archive, self.settings, self.hints.append)
+        self.dispatcher = Dispatcher(self.batches, self.ledger, self.archive, self.settings, self.hints.append)
         return Reconciler(
             self.ledger, self.archive, self.settings, send=self.hints.append,
-            queue_length=lambda queue: sum(hint.queue == queue for hint in self.hints), batches=dispatcher,
+            queue_length=lambda queue: sum(hint.queue == queue for hint in self.hints), batches=self.dispatcher,
         )  # fmt: skip
 
     def serve(self) -> None:

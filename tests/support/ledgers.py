@@ -23,6 +23,7 @@ class LedgerRig:
 
     ledger: Ledger
     redis: "Redis"
+    server: FakeServer | None = None
 
     def open(self) -> None:
         """Rebuild from nothing."""
@@ -32,6 +33,22 @@ class LedgerRig:
     def wipe(self) -> None:
         if keys := list(self.redis.scan_iter(f"{self.ledger.prefix}*", count=1000)):
             self.redis.delete(*keys)
+
+    def dump(self) -> dict[str, bytes]:
+        """A copy of all keys, for `load`."""
+        keys = [str(key) for key in self.redis.scan_iter(f"{self.ledger.prefix}*", count=1000)]
+        return {key: cast("bytes", self._raw().dump(key)) for key in keys}
+
+    def load(self, copy: dict[str, bytes]) -> None:
+        for key, value in copy.items():
+            self._raw().restore(key, 0, value)
+
+    def _raw(self) -> "Redis":
+        """What `dump` gives is no text."""
+        if isinstance(self.redis, FakeRedis):
+            return cast("Redis", FakeRedis(server=self.server))
+        where = self.redis.connection_pool.connection_kwargs
+        return Redis(host=where["host"], port=where["port"], db=where.get("db", 0))
 
     def advance(self, ms: int) -> None:
         """Move the ledger's clock."""
@@ -53,8 +70,9 @@ def entry(job: str = "job-1", **fields: object) -> Entry:
 
 def in_process(limits: Limits = LIMITS) -> LedgerRig:
     """New and without an epoch, on a Redis in this process."""
-    redis = cast("Redis", FakeRedis(server=FakeServer(), decode_responses=True))
-    return LedgerRig(Ledger(redis, limits), redis)
+    server = FakeServer()
+    redis = cast("Redis", FakeRedis(server=server, decode_responses=True))
+    return LedgerRig(Ledger(redis, limits), redis, server)
 
 
 @contextmanager

@@ -15,6 +15,8 @@
 -- <prefix>ended                 zset: jobs whose trajectory ended, by when
 -- <prefix>removing:<id>         string, for a while: the job's objects are being deleted
 -- <prefix>unfiled               set: FAILED jobs whose dead letter is not in object storage yet
+-- <prefix>uncosted              set: jobs that were restored without what they cost before
+-- <prefix>counted:<id>          set, of a job that was or is among them: nonces of the attempts whose cost was added
 -- <prefix>dead                  set: FAILED jobs that may be requeued
 -- <prefix>tallies               hash: "lease_deaths|<queue>" and "dead_letters|<queue>", how often so far
 -- <prefix>serving               zset: "<queue>|<worker>" by when the announcement ends
@@ -91,6 +93,8 @@ local function take_out(id)
   redis.call('ZREM', prefix .. 'ended', id)
   redis.call('SREM', prefix .. 'unfiled', id)
   redis.call('SREM', prefix .. 'dead', id)
+  redis.call('SREM', prefix .. 'uncosted', id)
+  redis.call('DEL', prefix .. 'counted:' .. id)
   if owner then
     redis.call('ZREM', prefix .. 'owner:' .. owner, id)
     redis.call('ZREM', prefix .. 'active:' .. owner, id)
@@ -174,12 +178,24 @@ local function deactivate(id)
   redis.call('ZREM', prefix .. 'active:' .. fields(id, 'owner'), id)
 end
 
--- Add what an attempt cost: flat JSON of whole numbers, or ''. Once for each nonce, as any call may be repeated.
-local function charge(id, nonce, cost, wasted)
-  if cost == '' or nonce == '' or nonce == fields(id, 'charged') then return end
+-- Add to the job's cost: flat JSON of whole numbers, or ''.
+local function add_cost(id, cost)
+  if cost == '' then return end
   for name, amount in pairs(cjson.decode(cost)) do
     redis.call('HINCRBY', job_key(id), 'cost_' .. name, amount)
   end
+end
+
+-- True the first time for each attempt of a job that was restored without its cost; of other jobs nothing is noted.
+local function uncounted(id, nonce)
+  local counted = prefix .. 'counted:' .. id
+  return redis.call('EXISTS', counted) == 0 or redis.call('SADD', counted, nonce) == 1
+end
+
+-- Add what an attempt cost. Once for each nonce, as any call may be repeated.
+local function charge(id, nonce, cost, wasted)
+  if cost == '' or nonce == '' or nonce == fields(id, 'charged') or not uncounted(id, nonce) then return end
+  add_cost(id, cost)
   if wasted then redis.call('HINCRBY', job_key(id), 'cost_wasted_attempts', 1) end
   set(id, 'charged', nonce)
 end

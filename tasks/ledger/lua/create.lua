@@ -1,12 +1,14 @@
 -- arg: mode, its condition, id, owner, title, created_ms, priority, step, snapshot,
--- queue ('' when ended), kind, status, stop, cancel, error, dead_letter, labels, summary, cost, ended_ms, rewound, model,
--- paused, batch ('' for none), item, take, generation, custom_id, pause_order, priority_order, message ...
+-- queue ('' when ended), kind, status, stop, cancel, error, dead_letter, labels, summary, cost, ended_ms, rewound,
+-- cost_later (1: restore_cost adds it), model, paused, batch ('' for none), item, take, generation, custom_id,
+-- pause_order, priority_order, message ...
 -- Modes: create; restore: by the holder of the rebuild lock; behind: in place of a record that nobody holds a lease of
 -- and that stands at the given step. Gives created, present, wiped, removing, unlocked, busy or unwanted: the item has another
 -- take now, or has ended.
 local mode, condition, id, owner, title, created, priority, step, snapshot, queue, kind, status, stop, cancel, why,
-  dead_letter, labels, summary, cost, ended, rewound, model, is_paused, batch, item, take, generation, custom_id,
-  pause_order, priority_order = unpack(arg, 1, 30)
+  dead_letter, labels, summary, cost, ended, rewound, cost_later,
+  model, is_paused, batch, item, take, generation, custom_id,
+  pause_order, priority_order = unpack(arg, 1, 31)
 if mode == 'create' then
   if wiped() then return 'wiped' end
 elseif mode == 'behind' then
@@ -38,7 +40,11 @@ if batch ~= '' then
   if told ~= tonumber(generation) then set_try(batch, item, take, generation, 0, 's') end
 end
 reset_counters(id)
-charge(id, 'restored', cost, false)
+add_cost(id, cost)
+if cost_later == '1' then
+  redis.call('SADD', prefix .. 'counted:' .. id, '')
+  redis.call('SADD', prefix .. 'uncosted', id)
+end
 redis.call('ZADD', prefix .. 'created', created, id)
 redis.call('ZADD', prefix .. 'owner:' .. owner, created, id)
 if status == 'queued' then
@@ -47,7 +53,7 @@ if status == 'queued' then
   child_starts(id)
   enter(id)
   wait(id, queue, mode == 'create' and now or 0)
-  write_message(id, 31)
+  write_message(id, 32)
 else
   if ended == '0' then ended = now end
   set(id, 'ended_ms', ended)

@@ -8,7 +8,7 @@ for _, id in ipairs(ids) do
   local batch, ended = fields(id, 'batch', 'ended_ms')
   if broken(id) then
     redis.call('ZREM', prefix .. 'unreported', id)
-  else
+  elseif redis.call('SISMEMBER', prefix .. 'uncosted', id) == 0 then -- what it cost is not known yet
     local waiting, picked, flying = unpack(redis.call('HMGET', batch_key(batch), 'n_w', 'n_p', 'n_f'))
     urgent = urgent or now - ended >= age or not waiting or waiting + picked + flying == 0
     records[#records + 1] = view(id)

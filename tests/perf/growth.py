@@ -1,0 +1,129 @@
+"""What grows with the jobs in flight, and with those that ended: `python -m tests.perf.growth [JOBS_IN_FLIGHT [JOBS]]`.
+
+A rebuild after a wipe, with Redis and S3 on real servers: CPU a job of the process that rebuilds. Then lists by a rare
+label and a rare status among many jobs. Prints a table and writes out/bench/growth.json.
+"""
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from director.loop import advance, begin, next_step
+from director.seats import ExtractRequest, PlanRequest, RenderRequest, Request, SelectRequest, VerifyRequest
+from director.types import (
+    Action,
+    Brief,
+    Candidate,
+    Goal,
+    Outcome,
+    Planned,
+    Rendered,
+    Reply,
+    Selected,
+    Trajectory,
+    Verdict,
+    Verified,
+)
+from tasks.app import open_reconciler
+from tasks.entries import next_of
+from tasks.jobs import Job, job_id
+from tasks.settings import Settings
+from tasks.store import Archive, FolderStore
+from tests.perf import instant
+from tests.perf.__main__ import servers
+from tests.perf.door import attempt
+
+STEPS = 20
+OUT = Path("out/bench/growth.json")
+_GOALS = tuple(Goal(id=f"g{n}", text=f"a boat with the number {n} on its side near the pier") for n in range(18))
+_SETTINGS = instant.SETTINGS.model_copy(update={"candidates": 4, "rounds": 6, "patience": 6})
+
+
+def main() -> int:
+    in_flight = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        in_flight_jobs(Archive(FolderStore(folder / "s3" / "objects" / "visiondirector")), in_flight)
+        with servers(folder) as settings:
+            result = rebuilt(settings, in_flight)
+    OUT.parent.mkdir(parents=True, exist_ok=True)
+    OUT.write_text(json.dumps(result, indent=1) + "\n")
+    return 0
+
+
+def in_flight_jobs(archive: Archive, jobs: int) -> None:
+    """Jobs of twenty steps, each with a snapshot and an attempt record."""
+    trajectories = list(_trajectories())[:STEPS]
+    for i in range(jobs):
+        brief, seed = trajectories[0].brief, trajectories[0].seed
+        job = Job(id=job_id("o", str(i)), owner="o", brief=brief, settings=_SETTINGS, seed=seed, created=time.time())
+        archive.save_job(job)
+        archive.mark_live(job.id)
+        previous = ""
+        for n, trajectory in enumerate(trajectories):
+            nonce = f"{i * 100 + n:032x}"
+            previous = archive.save_snapshot(job.id, n, nonce, previous, next_of(trajectory), trajectory)
+            archive.save_attempt(job.id, n, nonce, attempt(n))
+
+
+def rebuilt(settings: Settings, jobs: int) -> dict[str, Any]:
+    """CPU and wall milliseconds a job, of the process that rebuilds."""
+    process = psutil.Process()
+    with open_reconciler(settings) as reconciler:
+        before, began = _cpu(process), time.perf_counter()
+        assert reconciler.rebuild()
+        cpu, wall = _cpu(process) - before, time.perf_counter() - began
+        began = time.perf_counter()
+        reconciler.audit()
+        audit = time.perf_counter() - began
+    row = {"jobs": jobs, "cpu_ms_a_job": round(1000 * cpu / jobs, 2), "wall_ms_a_job": round(1000 * wall / jobs, 2)}
+    print(
+        f"rebuild of {jobs:,} jobs of {STEPS} steps: {row['cpu_ms_a_job']} ms CPU a job, {row['wall_ms_a_job']} ms wall"
+    )
+    print(f"audit of {jobs:,} jobs in flight: {audit:.2f} s")
+    return {"rebuild": row, "audit_s": round(audit, 2)}
+
+
+def _cpu(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+def _trajectories() -> Iterator[Trajectory]:
+    """The trajectory of one job after each of its steps."""
+    trajectory = begin(Brief(text="A harbour at dusk. " * 100, title="a night", goals=_GOALS), _SETTINGS, 1)
+    while request := next_step(trajectory):
+        trajectory = advance(trajectory, _reply(request))
+        yield trajectory
+
+
+def _reply(request: Request) -> Reply:
+    match request:
+        case PlanRequest():
+            targets = tuple(goal.id for goal in request.targets)
+            words = "draw the harbour with a red boat and the sign " * 8
+            action = Action(kind=request.action, instruction=words, targets=targets)
+            return Planned(action=action, base=request.base, by="i")
+        case RenderRequest():
+            pictures = tuple(Candidate(image=f"{seed:064x}", seed=seed) for seed in request.seeds)
+            return Rendered(candidates=pictures, by="i")
+        case SelectRequest():
+            return Selected(image=request.candidates[0].image, by="i")
+        case VerifyRequest():
+            verdicts = tuple(
+                Verdict(goal=goal.id, outcome=Outcome.MISSED, score=0.2, confidence=0.9, evidence="unread", by="i")
+                for goal in request.goals
+            )
+            return Verified(image=request.image, verdicts=verdicts, again=request.again, by="i")
+        case ExtractRequest():
+            raise AssertionError("the brief has goals")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
