@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from api import examples
 from api.problems import ProblemDocument
-from api.schemas import Submission
+from api.schemas import JobPatch, Submission
 from director.types import Trajectory
 
 _JSON, _PROBLEM, _PNG, _PAGE = "application/json", "application/problem+json", "image/png", "text/html"
@@ -37,6 +37,7 @@ class Operation(NamedTuple):
     answers: dict[int, Answer]
     problems: tuple[int, ...] = (404, 422)
     body: Any = None  # example of the body of the request
+    takes: str = Submission.__name__  # its schema
 
 
 _ENVELOPE = Answer("the job", "Envelope", examples.ENVELOPE)
@@ -58,6 +59,16 @@ OPERATIONS: dict[str, Operation] = {
             200: _ENVELOPE._replace(about="the job had ended"),
         },
         (404, 410, 422),
+    ),
+    "post /v1/jobs/{id}/pause": Operation(
+        {202: Answer("the job will wait", "Envelope", examples.PAUSED)}, (404, 409, 410, 422)
+    ),
+    "post /v1/jobs/{id}/resume": Operation(
+        {202: Answer("the job goes on", "Envelope", examples.SUBMITTED)}, (404, 409, 410, 422)
+    ),
+    "patch /v1/jobs/{id}": Operation(
+        {200: _ENVELOPE._replace(example=examples.SUBMITTED)}, (404, 409, 410, 413, 422),
+        {"priority": 3}, JobPatch.__name__,
     ),
     "post /v1/jobs/{id}/requeue": Operation(
         {202: Answer("the job continues", "Envelope", examples.SUBMITTED)}, (404, 409, 410, 422, 429)
@@ -124,7 +135,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
     parts = found["components"]
     for name in ("HTTPValidationError", "ValidationError"):
         parts["schemas"].pop(name, None)
-    for model in (Submission, Trajectory, ProblemDocument):
+    for model in (Submission, JobPatch, Trajectory, ProblemDocument):
         parts["schemas"] |= _schemas(model)
     # BriefIn accepts a plain string, too.
     brief = parts["schemas"]["Submission"]["properties"]["brief"]
@@ -157,7 +168,7 @@ def _describe(name: str, described: dict[str, Any]) -> None:
         described["security"] = [{"token": []}, {"password": []}] if name.startswith("get") else [{"token": []}]
     if operation.body:
         content = described["requestBody"]["content"][_JSON]
-        content |= {"schema": _schema(Submission.__name__), "example": operation.body}
+        content |= {"schema": _schema(operation.takes), "example": operation.body}
     for parameter in described.get("parameters", ()):
         if parameter["name"] == "id":
             parameter["example"] = examples.JOB

@@ -144,6 +144,22 @@ class JobError(Trouble):
     resource: str = ""
 
 
+class JobPatch(BaseModel):
+    """What changes of a job that was sent."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    priority: Annotated[int, Field(ge=0, le=9, strict=True, description="0 goes first")]
+
+    @classmethod
+    def parse(cls, body: bytes) -> Self:
+        """Raises Problem 422 that names the field."""
+        try:
+            return cls.model_validate_json(body)
+        except ValidationError as error:
+            raise from_pydantic(error.errors(include_url=False), {(): cls}) from None
+
+
 class JobSummary(BaseModel):
     """A job as lists show it. `doing` says what happens now, or what it waits for; "" once it has ended.
 
@@ -160,6 +176,7 @@ class JobSummary(BaseModel):
     doing: str
     labels: list[str]
     priority: int
+    paused: bool
     goals: GoalCount
     coverage: float | None
     rounds: int

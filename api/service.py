@@ -43,13 +43,14 @@ from tasks.entries import new_entry
 from tasks.jobs import Job, JobId, JobStatus
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.types import CONTROL, NO_MESSAGE, Cursor, Hint, HintMessage, Hold, Query, Record, Wiped
+from tasks.orders import OrderKind, order
 from tasks.reconcile import entry_of, requeue
 from tasks.store import Archive, Corrupt, Images, NotFound, clean_upload
 from tasks.store.png_metadata import metadata_text
 from tasks.summary import Cost as Counted
 
 MAX_KEY = 200
-LINKS = ("events", "image", "trajectory", "attempts", "report", "cancel", "requeue")
+LINKS = ("events", "image", "trajectory", "attempts", "report", "cancel", "pause", "resume", "requeue")
 """The paths below that of a job."""
 _ADMISSION_MS = 60_000  # a submit that takes longer has failed
 _RETRY_FULL_S = 10
@@ -232,6 +233,18 @@ class Service:
                 self._send(hint)
         return self.show(caller.reach, id)
 
+    def order(self, caller: Caller, id: str, kind: OrderKind, **more: int) -> Envelope:
+        """Pause or resume the job, or give it a `priority`. Raises Problem 409 for one that has ended."""
+        record = self.find(caller.reach, id)
+        if record.ended:
+            raise Problem(
+                409, "ended", "This job has ended", "Only a job that waits or runs takes this order. See its status.",
+            )  # fmt: skip
+        about = {"by": caller.owner, "at": round(self._clock(), 3), **more}
+        if hint := order(self.ledger, self.archive, id, kind, about):
+            self._send(hint)
+        return self.show(caller.reach, id)
+
     def requeue(self, caller: Caller, id: str) -> Envelope:
         """Raises Problem 409 for a job that is not a dead letter."""
         record = self.find(caller.reach, id)
@@ -299,6 +312,7 @@ class Service:
             doing=self.doing(record, queues),
             labels=list(record.labels),
             priority=record.priority,
+            paused=record.paused,
             goals=GoalCount(met=goals.met, missed=goals.missed, unsure=goals.unsure, total=goals.total),
             coverage=goals.coverage,
             rounds=goals.rounds,
@@ -316,8 +330,11 @@ class Service:
             return ""
         kind = STEP_KINDS.get(record.kind)
         work = "cancelling" if record.cancel else kind.doing if kind else record.kind
+        stops = record.paused and not record.cancel
         if record.status is JobStatus.RUNNING:
-            return work
+            return f"{work}: pauses behind this step" if stops else work
+        if record.parked:
+            return "paused: resume it to go on" if stops else "paused with its batch"
         queues = queues or self.queues()
         if not queues.served.get(record.queue):
             missing = "no worker is up" if record.queue == CONTROL else f"no worker serves {record.queue}"

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from director.errors import StoreError
+from tasks import orders
 from tasks.entries import EDITOR, entry_after, new_entry
 from tasks.jobs import TERMINAL, Job, JobStatus
 from tasks.ledger.ledger import Ledger
@@ -248,6 +249,9 @@ class Reconciler:
         elif entry and entry.cancel and not record.cancel and (hint := self.ledger.cancel(job)):
             log.warning("was cancelled before", extra=about)
             self.send(hint)
+        elif entry:
+            for hint in orders.order_again(self.ledger, entry, record):
+                self.send(hint)
         return True
 
     # --- every pass ---------------------------------------------------------------------------------
@@ -382,7 +386,8 @@ def _ordered(entry: Entry, controls: list[Control]) -> Entry:
     """The entry with what was ordered: a cancel holds until a snapshot acknowledges it, a dead letter until
     its requeue. A dead letter about an earlier step is void: the step was done after all."""
     answered = {control.nonce for control in controls if control.kind == "requeue"}
-    entry = entry.model_copy(update={"cancel": any(control.kind == "cancel" for control in controls)})
+    cancelled = any(control.kind == "cancel" for control in controls)
+    entry = orders.ordered(entry, controls).model_copy(update={"cancel": cancelled})
     for control in controls:
         dead = control.kind == "dead" and control.nonce not in answered
         if dead and control.record.get("n", entry.step) == entry.step:
@@ -403,8 +408,8 @@ def _is_ahead(entry: Entry, record: Record, archive: Archive) -> bool:
     if entry.status is JobStatus.FAILED:
         return True
     # Its dead letter may not be filed yet; what was requeued is queued again.
-    orders = archive.controls(record.job, "requeue-")
-    return any(order.nonce == record.dead_letter for order in orders)
+    requeues = archive.controls(record.job, "requeue-")
+    return any(requeue.nonce == record.dead_letter for requeue in requeues)
 
 
 def requeue(ledger: Ledger, archive: Archive, record: Record) -> Hint | None:

@@ -189,7 +189,7 @@ def _run_claimed(host: Host, lease: "Lease") -> StepEnd:
     after = advance(trajectory, reply)
     performed = reply.kind != "stopped"
     then = next_of(after)
-    hint = then.hint(job.id, claim.n + 1, job.brief.name, job.priority) if then else None
+    hint = then.hint(job.id, claim.n + 1, job.brief.name, claim.priority) if then else None
     message = host.message(hint) if hint else NO_MESSAGE
     result = _commit(host, attempt, after, then, message, acknowledge=not performed, performed=performed)
     if result is CommitResult.CANCEL:
@@ -283,7 +283,7 @@ def _go_back(
         if result is RewindResult.REWOUND and then:
             log.warning("rewound to step %d: %s", way.to, lost)
             attempt.outcome, attempt.notes = "rewound", {"rewound": told}
-            host.send(then.hint(job.id, way.to, job.brief.name, job.priority))
+            host.send(then.hint(job.id, way.to, job.brief.name, claim.priority))
             return StepEnd.REWOUND
         archive.forget_control(claim.job, "rewind", claim.nonce)
     else:

@@ -40,7 +40,7 @@ def test_an_envelope_tells_how_a_job_stands(house: House, alice: httpx.Client) -
     assert (envelope["step"], envelope["rounds"], envelope["renders"]) == (2, 1, 1)
     assert envelope["coverage"] == 0.5
     assert sorted(envelope["links"]) == [
-        "attempts", "cancel", "events", "image", "report", "requeue", "self", "trajectory",
+        "attempts", "cancel", "events", "image", "pause", "report", "requeue", "resume", "self", "trajectory",
     ]  # fmt: skip
     house.commit(id, stopped())
     envelope = alice.get(f"/v1/jobs/{id}").json()
