@@ -186,8 +186,8 @@ def resume(state: ApiState, caller: Orderer, id: str) -> Response:
 )
 async def patch(state: ApiState, caller: Orderer, id: str, body: Annotated[bytes, Depends(_order_body)]) -> Response:
     """Change the job's priority. A higher one counts at once, a lower one from the job's next step on."""
-    priority = JobPatch.parse(body).priority
-    order = partial(state.service.order, priority=priority)
+    await run_in_threadpool(state.service.find, caller.reach, id)  # of an unknown job nobody is told more
+    order = partial(state.service.order, priority=JobPatch.parse(body).priority)
     return _envelope(await run_in_threadpool(order, caller, id, "priority"))
 
 
