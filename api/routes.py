@@ -4,28 +4,34 @@ A handler that blocks on ledger or storage is a plain function, so that it runs 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from typing import Annotated, Any, cast
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from fastapi.sse import EventSourceResponse
+from starlette.requests import ClientDisconnect
 
 from api.auth import Authenticator, Caller
+from api.batch_service import BatchService
 from api.events import EventId, EventStreams
 from api.problems import invalid
 from api.schemas import Attempts, Envelope, JobFilter, JobList, JobPatch, Uploaded
 from api.service import Service
+from api.uploads import Uploads
 from api.waiting import JobWaiter, preference_applied, preferred_wait
 from tasks.jobs import ACTIVE
+from tasks.ledger.types import Query as LedgerQuery
+from tasks.png_metadata import with_metadata
 from tasks.store import Thumbnails
-from tasks.store.png_metadata import with_metadata
 from tasks.tokens import Scope
 
 MAX_JSON_BYTES = 1_000_000
+_LEDGER_THREADS = 8
 
 
 @dataclass(frozen=True)
@@ -33,15 +39,19 @@ class AppState:
     """What the routes use. `checks` tell by name whether a backend answers."""
 
     service: Service
+    batches: BatchService
     streams: EventStreams
     waiter: JobWaiter
+    uploads: Uploads
     thumbnails: Thumbnails
     authenticator: Authenticator
     checks: Mapping[str, Callable[[], bool]]
     image_metadata: bool
+    ledger_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_LEDGER_THREADS))
 
 
-def _state(request: Request) -> AppState:
+# A dependency that is no coroutine would wait for one of the threads that a hanging storage uses up.
+async def _state(request: Request) -> AppState:
     return cast(AppState, request.app.state.api)
 
 
@@ -68,6 +78,13 @@ def _with(*scopes: Scope) -> Any:
     return Depends(allowed)
 
 
+async def listed(state: AppState, query: LedgerQuery | None, limit: int, cursor: str | None) -> JobList:
+    """A page of jobs. The ledger alone answers, in threads that a hanging storage can't use up."""
+    if query is None:
+        return JobList(jobs=[], next=None)
+    return await to_thread.run_sync(state.service.list, query, limit, cursor, limiter=state.ledger_threads)
+
+
 Owner = Annotated[str | None, Depends(_owner)]
 """The owner whose jobs the caller may see; None: of all owners."""
 Writer = Annotated[Caller, _with(Scope.WRITE)]
@@ -76,33 +93,33 @@ Orderer = Annotated[Caller, _with(Scope.WRITE, Scope.OPERATE)]
 
 async def _json_body(request: Request, caller: Writer) -> bytes:
     # `caller` comes first, so that the body of an unknown caller is not read.
-    return await _read(request, MAX_JSON_BYTES, "body")
+    return await read_body(request, MAX_JSON_BYTES, "body")
 
 
 async def _order_body(request: Request, caller: Orderer) -> bytes:
-    return await _read(request, MAX_JSON_BYTES, "body")
+    return await read_body(request, MAX_JSON_BYTES, "body")
 
 
-async def _image_body(request: Request, caller: Writer) -> bytes:
-    return await _read(request, caller.max_image_bytes, "image")
-
-
-async def _read(request: Request, most: int, field: str) -> bytes:
+async def read_body(request: Request, most: int, field: str) -> bytes:
     """The whole body. Raises Problem 413 as soon as it is known to be too large."""
     too_large = invalid(field, f"must have at most {most} bytes", "send less", 413)
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > most:
         raise too_large
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > most:
-            raise too_large
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > most:
+                raise too_large
+    except ClientDisconnect as left:  # nobody reads the answer
+        raise invalid(field, "ended before it was whole", "send it again", 400) from left
     return bytes(body)
 
 
-def _body(media_type: str, schema: dict[str, Any]) -> dict[str, Any]:
-    return {"requestBody": {"required": True, "content": {media_type: {"schema": schema}}}}
+def body_of(media_type: str, schema: dict[str, Any], required: bool = True) -> dict[str, Any]:
+    """The body of a request, for the OpenAPI document."""
+    return {"requestBody": {"required": required, "content": {media_type: {"schema": schema}}}}
 
 
 Prefer = Annotated[list[str] | None, Header(description="wait=N: answer when the job has ended, or after N seconds")]
@@ -115,7 +132,7 @@ health = APIRouter()
     "/jobs",
     status_code=202,
     response_model=Envelope,
-    openapi_extra=_body("application/json", {}),  # api/docs.py has the schema
+    openapi_extra=body_of("application/json", {}),  # api/docs.py has the schema
 )
 async def submit(
     request: Request,
@@ -138,10 +155,11 @@ async def submit(
 
 
 @router.get("/jobs", response_model=JobList)
-def jobs(state: ApiState, owner: Owner, filters: Annotated[JobFilter, Query()]) -> JobList:
+async def jobs(state: ApiState, owner: Owner, filters: Annotated[JobFilter, Query()]) -> JobList:
     """The newest jobs first. All filters must hold; `next` is the `cursor` of the page that follows."""
-    query = filters.query(owner)
-    return state.service.list(query, filters.limit, filters.cursor) if query else JobList(jobs=[], next=None)
+    if filters.batch:
+        return await to_thread.run_sync(state.batches.jobs, owner, filters)
+    return await listed(state, filters.query(owner), filters.limit, filters.cursor)
 
 
 @router.get("/jobs/{id}", response_model=Envelope)
@@ -182,7 +200,7 @@ def resume(state: ApiState, caller: Orderer, id: str) -> Response:
 @router.patch(
     "/jobs/{id}",
     response_model=Envelope,
-    openapi_extra=_body("application/json", {}),  # api/docs.py has the schema
+    openapi_extra=body_of("application/json", {}),  # api/docs.py has the schema
 )
 async def patch(state: ApiState, caller: Orderer, id: str, body: Annotated[bytes, Depends(_order_body)]) -> Response:
     """Change the job's priority. A higher one counts at once, a lower one from the job's next step on."""
@@ -244,14 +262,14 @@ async def events(
 @router.put(
     "/images",
     response_model=Uploaded,
-    openapi_extra=_body("application/octet-stream", {"type": "string", "format": "binary"}),
+    openapi_extra=body_of("application/octet-stream", {"type": "string", "format": "binary"}),
 )
-def upload(state: ApiState, caller: Writer, body: Annotated[bytes, Depends(_image_body)]) -> Uploaded:
+async def upload(request: Request, state: ApiState, caller: Writer) -> Uploaded:
     """Store a picture to start from: PNG, JPEG, WebP, GIF, TIFF or AVIF, and of several frames the first.
 
     It is stored as plain PNG pixels in sRGB, converted from its own colour profile, and yours to name in briefs.
     """
-    return state.service.upload(caller, body)
+    return await state.uploads.take(caller, lambda: read_body(request, caller.max_image_bytes, "image"))
 
 
 @health.get("/healthz")

@@ -18,10 +18,11 @@ from typing import NamedTuple
 from pydantic import TypeAdapter, ValidationError
 
 from api.auth import Caller
-from api.problems import Problem, invalid
+from api.problems import Problem, invalid, unavailable
 from api.schemas import (
     Attempt,
     Attempts,
+    BatchPlace,
     BriefOut,
     Cost,
     Envelope,
@@ -42,11 +43,23 @@ from director.types import Goal, StopReason, Trajectory
 from tasks.entries import new_entry
 from tasks.jobs import Job, JobId, JobStatus
 from tasks.ledger.ledger import Ledger
-from tasks.ledger.types import CONTROL, NO_MESSAGE, Cursor, Hint, HintMessage, Hold, Query, Record, Wiped
+from tasks.ledger.types import (
+    CONTROL,
+    NO_MESSAGE,
+    Cursor,
+    Hint,
+    HintMessage,
+    Hold,
+    OtherBody,
+    Query,
+    Record,
+    SickWorker,
+    Wiped,
+)
 from tasks.orders import OrderKind, order
+from tasks.png_metadata import metadata_text
 from tasks.reconcile import entry_of, requeue
 from tasks.store import Archive, Corrupt, Images, NotFound, clean_upload
-from tasks.store.png_metadata import metadata_text
 from tasks.summary import Cost as Counted
 
 MAX_KEY = 200
@@ -60,13 +73,14 @@ _ID: TypeAdapter[str] = TypeAdapter(JobId)
 
 
 class Queues(NamedTuple):
-    """Which workers serve each queue, and why some queues are held."""
+    """Which workers serve each queue, why some queues are held, and which workers failed last."""
 
     served: Mapping[str, Sequence[str]]
     held: Mapping[str, Hold]
+    sick: Mapping[str, SickWorker]
 
 
-NO_QUEUES = Queues({}, {})
+NO_QUEUES = Queues({}, {}, {})
 
 
 class Service:
@@ -97,8 +111,6 @@ class Service:
         # Neither does a job that the ledger has forgotten. If it is submitted again, it has another time.
         self._ended = lru_cache(maxsize=256)(self._read_ended)
         self._max_image_pixels = max_image_pixels
-        # The largest picture takes some hundred MB once it is decoded.
-        self._decoding = threading.BoundedSemaphore(2)
         self._key_locks = tuple(threading.Lock() for _ in range(64))
 
     def submit(self, caller: Caller, body: bytes, key: str | None) -> tuple[Envelope, bool]:
@@ -108,15 +120,19 @@ class Service:
         submission, sha = Submission.parse(body)
         if (size := len(submission.brief.text.encode())) > (most := caller.max_brief_bytes):
             raise invalid("brief.text", f"the text has {size} bytes; the most for this token is {most}", "shorten it")
-        job = submission.job(caller.owner, key or str(uuid.uuid4()), round(self._clock(), 3), sha)
-        # One at a time for each key: S3 alone can't decide which of two bodies came first.
+        key = key or str(uuid.uuid4())
+        job = submission.job(caller.owner, key, round(self._clock(), 3), sha)
+        try:
+            return self._submitted(caller, job)
+        except StoreError as error:
+            raise _repeat_with(key, error) from error
+
+    def _submitted(self, caller: Caller, job: Job) -> tuple[Envelope, bool]:
+        # One at a time for each key: S3 can't tell which of two bodies came first. Of two APIs the ledger lets in one.
         with self._key_locks[hash(job.id) % len(self._key_locks)]:
             stored = self.archive.find_job(job.id)
-            if stored and stored.body_sha256 != sha:
-                raise Problem(
-                    409, "key-reused", "This Idempotency-Key stands for another request",
-                    errors=[invalid("Idempotency-Key", "was used with another body", "send a new key").errors[0]],
-                )  # fmt: skip
+            if stored and stored.body_sha256 != job.body_sha256:
+                raise _key_reused()
             # A submit may have broken off after it wrote job.json. A job that ran must not start again.
             if not stored or not (self.ledger.get(job.id) or self.archive.latest(job.id)):
                 self._create(caller, stored or job, fresh=stored is None)
@@ -124,7 +140,7 @@ class Service:
 
     def _create(self, caller: Caller, job: Job, fresh: bool) -> None:
         self._check_source(job)
-        self._admit(caller, job.id)
+        self._admit(caller, job.id, job.body_sha256)
         if fresh:
             self.archive.save_job(job)
         try:
@@ -144,9 +160,13 @@ class Service:
         if source and not self.archive.owns(job.owner, source):
             raise invalid("brief.source", "you have no picture with this hash", "PUT it to /v1/images first")
 
-    def _admit(self, caller: Caller, id: str) -> None:
+    def _admit(self, caller: Caller, id: str, body_sha256: str = "") -> None:
         most = caller.max_in_flight
-        if not self.ledger.admit(caller.owner, id, most, _ADMISSION_MS):
+        try:
+            admitted = self.ledger.admit(caller.owner, id, most, _ADMISSION_MS, body_sha256)
+        except OtherBody as error:
+            raise _key_reused() from error
+        if not admitted:
             raise Problem(
                 429, "too-many-jobs", "Too many jobs in flight",
                 f"{most} of your jobs are waiting or running: send this again when one of them has ended.",
@@ -185,7 +205,7 @@ class Service:
 
     def list(self, query: Query, limit: int, cursor: str | None) -> JobList:
         """From the ledger only: jobs that it has forgotten are not listed."""
-        page = self.ledger.jobs(query, limit, _parse_cursor(cursor) if cursor else None)
+        page = self.ledger.jobs(query, limit, parse_cursor(cursor) if cursor else None)
         active = any(not record.ended for record in page.records)
         state = self.queues() if active else NO_QUEUES
         following = page.following
@@ -219,8 +239,11 @@ class Service:
         entry = entry_of(self.archive, id)
         if not entry or not entry.stop:
             raise Wiped("this job is stored, but the ledger does not know it yet")
+        known = {name: value for name, value in dict(entry).items() if name in Record.model_fields}
+        if place := entry.place:
+            known |= {"batch": place.batch, "item": place.index, "custom_id": place.custom_id}
         return Record(
-            **{name: value for name, value in dict(entry).items() if name in Record.model_fields},
+            **known,
             queue="", kind="", seat_failures=0, lease_deaths=0, not_before_ms=0, hinted_ms=0, holder="",
         )  # fmt: skip
 
@@ -271,9 +294,8 @@ class Service:
 
     def upload(self, caller: Caller, data: bytes) -> Uploaded:
         """Store a picture. Raises BriefError for other data, or a picture that is too large."""
-        with self._decoding:
-            png = clean_upload(data, caller.max_image_bytes, self._max_image_pixels)
-            image = self.images.put(png)
+        png = clean_upload(data, caller.max_image_bytes, self._max_image_pixels)
+        image = self.images.put(png)
         self.archive.own(caller.owner, image)
         width, height = struct.unpack_from(">II", png, 16)  # PNG's first chunk, IHDR
         return Uploaded(image=image, width=width, height=height)
@@ -281,7 +303,7 @@ class Service:
     def trajectory(self, record: Record) -> Trajectory:
         """The trajectory of the newest snapshot; without events before the first snapshot."""
         if record.snapshot:
-            return self.snapshot(record.snapshot).trajectory
+            return self.snapshot(record.snapshot, record.snapshot_sha256).trajectory
         job = self.archive.load_job(record.job, record.created_ms)
         return begin(job.brief, job.settings, job.seed)
 
@@ -295,7 +317,8 @@ class Service:
 
     def queues(self) -> Queues:
         """What the ledger knows of the queues now."""
-        return Queues(self.ledger.served(), {hold.queue: hold for hold in self.ledger.holds()})
+        held = {hold.queue: hold for hold in self.ledger.holds()}
+        return Queues(self.ledger.served(), held, {sick.worker: sick for sick in self.ledger.sick_workers()})
 
     def summary(self, record: Record, queues: Queues | None = None) -> JobSummary:
         """`queues` saves two calls to the ledger, if they were made already."""
@@ -313,6 +336,7 @@ class Service:
             labels=list(record.labels),
             priority=record.priority,
             paused=record.paused,
+            batch=BatchPlace(id=record.batch, custom_id=record.custom_id) if record.batch else None,
             goals=GoalCount(met=goals.met, missed=goals.missed, unsure=goals.unsure, total=goals.total),
             coverage=goals.coverage,
             rounds=goals.rounds,
@@ -330,17 +354,21 @@ class Service:
             return ""
         kind = STEP_KINDS.get(record.kind)
         work = "cancelling" if record.cancel else kind.doing if kind else record.kind
-        stops = record.paused and not record.cancel
         if record.status is JobStatus.RUNNING:
-            return f"{work}: pauses behind this step" if stops else work
+            return f"{work}: pauses behind this step" if record.paused and not record.cancel else work
         if record.parked:
-            return "paused: resume it to go on" if stops else "paused with its batch"
-        queues = queues or self.queues()
+            return "paused: resume it to go on" if record.paused else "paused with its batch"
+        return self._waits(record, work, queues or self.queues())
+
+    def _waits(self, record: Record, work: str, queues: Queues) -> str:
+        """What a job that is not paused waits for."""
         if not queues.served.get(record.queue):
             missing = "no worker is up" if record.queue == CONTROL else f"no worker serves {record.queue}"
             return f"waiting: {missing}"
         if hold := queues.held.get(record.queue):
             return held_words(hold)
+        if record.queue != CONTROL and (out := _all_out(record.queue, queues, 1000 * self._clock())):
+            return out
         if record.not_before_ms > self._clock() * 1000:
             return f"{work}: waiting to try again"
         return f"{work}: waiting for {record.queue}"
@@ -361,6 +389,41 @@ def held_words(hold: Hold) -> str:
     since = datetime.fromtimestamp(hold.since_ms / 1000, UTC)
     fix = f"; {hold.fix}" if hold.fix else ""
     return f"waiting: {hold.why[:300]} since {since:%H:%M} UTC{fix}"
+
+
+def _all_out(queue: str, queues: Queues, now_ms: float) -> str:
+    """Why a job waits if none of the queue's workers takes steps now; "" if one does."""
+    workers = queues.served[queue]
+    sick = [queues.sick[name] for name in workers if name in queues.sick]
+    out = [one for one in sick if one.quarantined_ms or one.rest_until_ms > now_ms]
+    if len(out) < len(workers):
+        return ""
+    who = f"the only worker of {queue}" if len(out) == 1 else f"each of the {len(out)} workers of {queue}"
+    last = max(out, key=lambda one: one.quarantined_ms)
+    why = f": {last.why[:300]}" if last.why else ""
+    if not last.quarantined_ms:
+        until = datetime.fromtimestamp(min(one.rest_until_ms for one in out) / 1000, UTC)
+        return f"waiting: {who} rests after failures until {until:%H:%M:%S} UTC{why}"
+    since = datetime.fromtimestamp(last.quarantined_ms / 1000, UTC)
+    tries = "" if all(one.manual for one in out if one.quarantined_ms) else ", or a picture that it draws as a trial"
+    fix = f"an operator mends it: `visiondirector holds`, then `restore`{tries}"
+    return f"waiting: {who} takes no steps since {since:%H:%M} UTC{why}; {fix}"
+
+
+def _key_reused() -> Problem:
+    return Problem(
+        409, "key-reused", "This Idempotency-Key stands for another request",
+        errors=[invalid("Idempotency-Key", "was used with another body", "send a new key").errors[0]],
+    )  # fmt: skip
+
+
+def _repeat_with(key: str, error: StoreError) -> Problem:
+    """The problem of a submit that broke off. It may be stored already: under another key it would be a second job."""
+    problem = unavailable(error)
+    if problem.status == 503:
+        problem.headers["Idempotency-Key"] = key
+        problem.detail = f"{problem.detail} Send it with the header Idempotency-Key: {key}, or it may run twice."
+    return problem
 
 
 def _unknown(id: str) -> Problem:
@@ -384,7 +447,7 @@ def _unserved(editor: str, served: Mapping[str, object]) -> list[Caution]:
     ]
 
 
-def _parse_cursor(cursor: str) -> Cursor:
+def parse_cursor(cursor: str) -> Cursor:
     created_ms, _, job = cursor.partition("-")
     return Cursor(int(created_ms), job)
 

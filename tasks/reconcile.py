@@ -246,13 +246,17 @@ class Reconciler:
                 return False
             if entry.next is None and not entry.place:
                 self.archive.unmark_live(job)
-        elif entry and entry.cancel and not record.cancel and (hint := self.ledger.cancel(job)):
-            log.warning("was cancelled before", extra=about)
-            self.send(hint)
         elif entry:
-            for hint in orders.order_again(self.ledger, entry, record):
-                self.send(hint)
+            self._order_again(entry, record)
         return True
+
+    def _order_again(self, entry: Entry, record: Record) -> None:
+        """Repeat the orders that the ledger has forgotten."""
+        for hint in orders.order_again(self.ledger, entry, record):
+            self.send(hint)
+        if entry.cancel and not record.cancel and (hint := self.ledger.cancel(entry.job)):
+            log.warning("was cancelled before", extra=fields(job=entry.job, step=record.step))
+            self.send(hint)
 
     # --- every pass ---------------------------------------------------------------------------------
 
@@ -379,7 +383,9 @@ def _standing(archive: Archive, job: Job, folder: Folder) -> Entry:
     stop = snapshot.trajectory.stop
     if (stop is None) == (snapshot.next is None):
         raise Corrupt(f"{key} must either go on or have stopped")
-    return entry_after(job, key, snapshot.n, snapshot.trajectory, snapshot.next)
+    entry = entry_after(job, key, snapshot.n, snapshot.trajectory, snapshot.next)
+    # From now on it is held to what it is now.
+    return entry.model_copy(update={"snapshot_sha256": archive.sha256_of(key)})
 
 
 def _ordered(entry: Entry, controls: list[Control]) -> Entry:

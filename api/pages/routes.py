@@ -9,8 +9,8 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from api.pages.answers import HEADERS, PageRoute, page
 from api.pages.listing import ListView, jobs_page
 from api.problems import Problem
-from api.routes import ApiState, Owner
-from api.schemas import CURSOR, JobFilter, JobList
+from api.routes import ApiState, Owner, listed
+from api.schemas import CURSOR, JobFilter
 from director.report import Attempt, RunInfo
 from director.state import State
 from tasks.jobs import ACTIVE, MAX_LABELS, JobStatus, Label
@@ -30,7 +30,7 @@ def home() -> RedirectResponse:
 
 
 @pages.get("/jobs", include_in_schema=False)
-def jobs(
+async def jobs(
     request: Request,
     state: ApiState,
     owner: Owner,
@@ -42,7 +42,7 @@ def jobs(
     """The newest jobs first. The page reloads itself, more often while a job is active."""
     view = ListView(tuple(status), tuple(label), cursor, refresh == "on")
     query = JobFilter(status=status, label=label, limit=PAGE).query(owner)
-    found = state.service.list(query, PAGE, cursor or None) if query else JobList(jobs=[], next=None)
+    found = await listed(state, query, PAGE, cursor or None)
     every = (
         (REFRESH_SECONDS if any(job.status in ACTIVE for job in found.jobs) else IDLE_SECONDS) if view.refresh else 0
     )

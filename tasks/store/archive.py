@@ -32,7 +32,7 @@ from tasks.jobs import CONTRACT, Contract, Job, contract_of
 from tasks.ledger.types import Next
 from tasks.logs import fields
 from tasks.store.marker import mark
-from tasks.store.objects import Corrupt, NotFound, Store
+from tasks.store.objects import Corrupt, Newer, NotFound, Store
 from tasks.store.recent import Recent
 from tasks.summary import Cost, end_of
 
@@ -208,7 +208,7 @@ class Archive:
             n=n,
             nonce=nonce,
             previous=previous,
-            previous_sha256=self._sha256(previous) if previous else "",
+            previous_sha256=self.sha256_of(previous) if previous else "",
             next=following,
             trajectory=trajectory,
         )
@@ -221,24 +221,34 @@ class Archive:
         self._written.put(key, snapshot)
         return key
 
-    def load_snapshot(self, key: str) -> Snapshot:
-        """One GET, or none for one of the last that this archive wrote."""
-        return self._written.get(key) or self._read_snapshot(key)
+    def load_snapshot(self, key: str, sha256: str = "") -> Snapshot:
+        """One GET, or none for one of the last that this archive wrote. `sha256`: what its bytes must have."""
+        return self._written.get(key) or self._read_snapshot(key, sha256)
 
-    def _read_snapshot(self, key: str, linked_sha256: str = "") -> Snapshot:
-        """What storage holds, held against its key and against the link of a later snapshot, if one is known.
+    def sha256_of(self, key: str) -> str:
+        """The sha256 of a snapshot's bytes as they were written or last read here."""
+        digest = self._hashes.get(key)
+        if digest is None:
+            digest = hashlib.sha256(self._store.get(key)).digest()
+            self._hashes.put(key, digest)
+        return digest.hex()
+
+    def _read_snapshot(self, key: str, sha256: str = "") -> Snapshot:
+        """What storage holds, held against its key and its sha256, if a later snapshot or the ledger tells that.
 
         It is asked twice before an object counts as corrupt: an answer may be cut on its way.
         """
         try:
-            return self._checked_snapshot(key, linked_sha256)
+            return self._checked_snapshot(key, sha256)
+        except Newer:
+            raise
         except Corrupt:
-            return self._checked_snapshot(key, linked_sha256)
+            return self._checked_snapshot(key, sha256)
 
-    def _checked_snapshot(self, key: str, linked_sha256: str) -> Snapshot:
+    def _checked_snapshot(self, key: str, sha256: str) -> Snapshot:
         data = self._store.get(key)
         digest = hashlib.sha256(data)
-        if linked_sha256 and digest.hexdigest() != linked_sha256:
+        if sha256 and digest.hexdigest() != sha256:
             raise Corrupt(f"{key} is not the snapshot that step {_step(key) + 1} was made from", key=key)
         snapshot = _parse(Snapshot, key, data)
         if key.partition("/steps/")[2] != f"{snapshot.n:04d}-{snapshot.nonce}.json":
@@ -253,10 +263,10 @@ class Archive:
         return self._chain(job, key)
 
     def latest(
-        self, job: str, below: int | None = None, fits: Callable[[Snapshot], bool] = lambda found: True
+        self, job: str, below: int | None = None, fits: Callable[[Snapshot], bool] = lambda found: True, lost: str = ""
     ) -> str | None:
         """Key of the snapshot to go on from, or None."""
-        found = self.newest(job, below, fits)
+        found = self.newest(job, below, fits, lost=lost)
         return found.key if found else None
 
     def newest(
@@ -265,19 +275,23 @@ class Archive:
         below: int | None = None,
         fits: Callable[[Snapshot], bool] = lambda found: True,
         folder: Folder | None = None,
+        lost: str = "",
     ) -> Found | None:
         """The snapshot to go on from: the newest that is whole, else None. `folder` saves a LIST.
 
         Of two tries of that step the smaller nonce, unless a whole later step was made from the other. A snapshot
-        that a rewind made void never counts, nor does what was made from it. A hole behind the newest is logged.
+        that a rewind made void never counts, nor does what was made from it, nor `lost`. A hole behind the newest is
+        logged. Raises Newer rather than go back behind what a newer version stored.
         """
         folder = folder or self.folder(job)
         void, links = self._void(job, folder), dict[str, str]()
         for key in folder.steps:
-            if below is not None and _step(key) >= below:
+            if key == lost or (below is not None and _step(key) >= below):
                 continue
             try:
                 snapshot = self._read_snapshot(key, links.get(key, ""))
+            except Newer:
+                raise
             except (Corrupt, NotFound) as broken:
                 log.warning("passing over a snapshot: %s", broken, extra=fields(job=job))
                 continue
@@ -336,13 +350,6 @@ class Archive:
             return self._read_snapshot(key, sha256)  # what storage holds, not what was once written
         except NotFound as missing:
             raise Corrupt(missing.message, key=key) from missing
-
-    def _sha256(self, key: str) -> str:
-        digest = self._hashes.get(key)
-        if digest is None:
-            digest = hashlib.sha256(self._store.get(key)).digest()
-            self._hashes.put(key, digest)
-        return digest.hex()
 
     # --- owners ---------------------------------------------------------------------------------
 
@@ -477,10 +484,10 @@ def _parse(kind: type[V], key: str, data: bytes) -> V:
     try:
         return kind.model_validate_json(data)
     except ValidationError as error:
-        if any(problem["loc"] == ("contract",) for problem in error.errors(include_url=False)):
-            raise Corrupt(
-                f"{key} was stored by a newer version", f"this one reads up to contract {CONTRACT}: update it", key=key
-            ) from error
+        problems = error.errors(include_url=False)
+        if any((problem["loc"], problem["type"]) == (("contract",), "less_than_equal") for problem in problems):
+            fix = f"this program reads up to contract {CONTRACT}: update this worker"
+            raise Newer(f"{key} was stored by a newer version", fix, key=key) from error
         raise Corrupt(f"{key} is no {kind.__name__}: {error.error_count()} problems", key=key) from error
 
 

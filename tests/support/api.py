@@ -33,6 +33,7 @@ from director.types import (
     Verdict,
     Verified,
 )
+from tasks.batch.shelf import Shelf
 from tasks.entries import status_of
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.types import Claim, CommitResult, Hint, Next
@@ -59,6 +60,7 @@ class House:
         self._rig = in_process()
         self.ledger = self._rig.ledger
         self.archive = Archive(store)
+        self.shelf = Shelf(store)
         self.images = Images(store)
         self.rebuild()
 
@@ -74,7 +76,7 @@ class House:
         return load_settings(tokens=self.tokens, **more)
 
     def app(self, **settings: Any) -> FastAPI:
-        machines = Backends(self.ledger, self.archive, self.images, self.sent.append, self._ping)
+        machines = Backends(self.ledger, self.archive, self.shelf, self.images, self.sent.append, self._ping)
         return create_app(self.settings(**settings), machines, poll=0.001)
 
     def _ping(self) -> None:
@@ -104,6 +106,7 @@ def commit(ledger: Ledger, archive: Archive, job: str, *events: Event, cost: Cos
     result = ledger.commit(
         job, claim.n, claim.nonce, key, following,
         status=status_of(stop), stop=stop.reason.value if stop else "", summary=GoalSummary.of(after), cost=cost,
+        sha256=archive.sha256_of(key),
     )  # fmt: skip
     assert result is CommitResult.OK
     return key

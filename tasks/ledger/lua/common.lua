@@ -4,6 +4,7 @@
 -- and [4] lease deaths allowed; [5] to [9] are of holds.lua; a script's own arguments follow in `arg`.
 --
 -- <prefix>job:<id>              hash: everything known of a job; `letter` is its dead letter, `facts` its summary (JSON),
+--                               `snapshot_sha256` is of the snapshot's bytes ('' where they were not known),
 --                               `entered_ms` when it came to its step, `held_mark` see holds.lua,
 --                               `order` the last number given to an order, `pause_order` and `priority_order` those applied
 -- <prefix>waiting:<queue>       zset: jobs that may be claimed, by the time of their hint (0: never sent)
@@ -12,13 +13,15 @@
 -- <prefix>queues                set: every queue that was used
 -- <prefix>created, owner:<o>    zsets: jobs by the time of their submit
 -- <prefix>active:<o>            zset: an owner's jobs that have not ended, at +inf, and those admitted, by when that ends
+-- <prefix>body:<id>             string, for a while: sha256 of the body that asked for the job
 -- <prefix>ended                 zset: jobs whose trajectory ended, by when
 -- <prefix>removing:<id>         string, for a while: the job's objects are being deleted
 -- <prefix>unfiled               set: FAILED jobs whose dead letter is not in object storage yet
 -- <prefix>uncosted              set: jobs that were restored without what they cost before
 -- <prefix>counted:<id>          set, of a job that was or is among them: nonces of the attempts whose cost was added
 -- <prefix>dead                  set: FAILED jobs that may be requeued
--- <prefix>tallies               hash: "lease_deaths|<queue>" and "dead_letters|<queue>", how often so far
+-- <prefix>tallies               hash: "lease_deaths|<queue>" and "dead_letters|<queue>", how often so far;
+--                               "set_aside|all", how many records
 -- <prefix>serving               zset: "<queue>|<worker>" by when the announcement ends
 -- <prefix>drawing               zset: "<queue>|<worker>" of editors that serve several models, by when that ends
 -- <prefix>turning:<queue>       string, for a moment: an editor turns to this queue
@@ -108,7 +111,9 @@ local function set_aside(id)
     redis.call('RENAME', job_key(id), prefix .. 'broken:' .. id)
     redis.call('EXPIRE', prefix .. 'broken:' .. id, 30 * 86400)
   end
-  redis.call('HSET', prefix .. 'broken', id, now)
+  if redis.call('HSET', prefix .. 'broken', id, now) == 1 then
+    redis.call('HINCRBY', prefix .. 'tallies', 'set_aside|all', 1)
+  end
 end
 
 -- True for a job whose record is gone (evicted) or lacks what the scripts need; then it is set aside.
