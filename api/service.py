@@ -5,19 +5,19 @@ broke off half-way) is never called unknown.
 """
 
 import difflib
+import logging
 import struct
 import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from functools import lru_cache
-from typing import NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
 from api.auth import Caller
+from api.doing import NO_QUEUES, Queues, waits
 from api.problems import Problem, invalid, unavailable
 from api.schemas import (
     Attempt,
@@ -40,27 +40,28 @@ from director.reading import Unread, unread
 from director.seats import STEP_KINDS
 from director.state import State
 from director.types import Goal, StopReason, Trajectory
-from tasks.entries import new_entry
-from tasks.jobs import Job, JobId, JobStatus
+from tasks.entries import ended_record, new_entry
+from tasks.jobs import TERMINAL, Job, JobId, JobStatus
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.types import (
-    CONTROL,
     NO_MESSAGE,
     Cursor,
     Hint,
     HintMessage,
-    Hold,
     OtherBody,
+    Page,
     Query,
     Record,
-    SickWorker,
     Wiped,
 )
 from tasks.orders import OrderKind, order
 from tasks.png_metadata import metadata_text
 from tasks.reconcile import entry_of, requeue
 from tasks.store import Archive, Corrupt, Images, NotFound, clean_upload
+from tasks.store.recent import Recent
 from tasks.summary import Cost as Counted
+
+log = logging.getLogger("visiondirector.api")
 
 MAX_KEY = 200
 LINKS = ("events", "image", "trajectory", "attempts", "report", "cancel", "pause", "resume", "requeue")
@@ -68,19 +69,9 @@ LINKS = ("events", "image", "trajectory", "attempts", "report", "cancel", "pause
 _ADMISSION_MS = 60_000  # a submit that takes longer has failed
 _RETRY_FULL_S = 10
 _EDITOR_QUEUE = "editor."
+_NEWEST = Cursor(10**14, str(uuid.UUID(int=2**128 - 1)))  # before every job
 
 _ID: TypeAdapter[str] = TypeAdapter(JobId)
-
-
-class Queues(NamedTuple):
-    """Which workers serve each queue, why some queues are held, and which workers failed last."""
-
-    served: Mapping[str, Sequence[str]]
-    held: Mapping[str, Hold]
-    sick: Mapping[str, SickWorker]
-
-
-NO_QUEUES = Queues({}, {}, {})
 
 
 class Service:
@@ -108,8 +99,9 @@ class Service:
         # A committed snapshot never changes, and all readers of a job need the same ones.
         self.snapshot = lru_cache(maxsize=64)(archive.load_snapshot)
         self._read_of = lru_cache(maxsize=256)(self._find_read_of)
-        # Neither does a job that the ledger has forgotten. If it is submitted again, it has another time.
-        self._ended = lru_cache(maxsize=256)(self._read_ended)
+        # Neither does a job whose loop ended and that the ledger has forgotten. If it is submitted again, it has
+        # another time.
+        self._ended = Recent[Record](256)
         self._max_image_pixels = max_image_pixels
         self._key_locks = tuple(threading.Lock() for _ in range(64))
 
@@ -134,9 +126,13 @@ class Service:
             if stored and stored.body_sha256 != job.body_sha256:
                 raise _key_reused()
             # A submit may have broken off after it wrote job.json. A job that ran must not start again.
-            if not stored or not (self.ledger.get(job.id) or self.archive.latest(job.id)):
+            if not stored or not (self.ledger.get(job.id) or self._has_run(job.id)):
                 self._create(caller, stored or job, fresh=stored is None)
         return self.show(caller.owner, job.id), stored is None
+
+    def _has_run(self, id: str) -> bool:
+        """True when storage knows more of the job than its submit; a dead letter may have no snapshot."""
+        return bool(self.archive.latest(id) or self.archive.controls(id, "dead-"))
 
     def _create(self, caller: Caller, job: Job, fresh: bool) -> None:
         self._check_source(job)
@@ -204,15 +200,36 @@ class Service:
         return unread(brief, goals), cautions(brief, goals)
 
     def list(self, query: Query, limit: int, cursor: str | None) -> JobList:
-        """From the ledger only: jobs that it has forgotten are not listed."""
-        page = self.ledger.jobs(query, limit, parse_cursor(cursor) if cursor else None)
+        """What the ledger knows, and behind that the ended jobs that it has forgotten, from storage. Of batches the
+        ledger's children only: their batch lists them all."""
+        forgotten, behind = _parse_cursor(cursor)
+        page = Page([], None) if forgotten else self.ledger.jobs(query, limit, behind)
+        following = _cursor("", page.following)
+        if page.following is None:
+            page, following = self._list_forgotten(query, limit, page.records, behind if forgotten else None)
         active = any(not record.ended for record in page.records)
         state = self.queues() if active else NO_QUEUES
-        following = page.following
-        return JobList(
-            jobs=[self.summary(record, state) for record in page.records],
-            next=f"{following.created_ms}-{following.job}" if following else None,
-        )
+        return JobList(jobs=[self.summary(record, state) for record in page.records], next=following)
+
+    def _list_forgotten(
+        self, query: Query, limit: int, records: Sequence[Record], behind: Cursor | None
+    ) -> tuple[Page, str | None]:
+        """The page that starts with these records, filled up from storage."""
+        if query.statuses and not query.statuses & TERMINAL:
+            return Page([*records], None), None
+        room = limit - len(records)
+        try:
+            more = self.archive.ended.page(query, max(room, 1), behind)
+        except StoreError as unreachable:
+            if not records:
+                raise
+            log.warning("the list goes on in storage: %s", unreachable)
+            return Page([*records], None), _cursor("ended-", _NEWEST)
+        if not room:  # to know whether there is more
+            return Page([*records], None), _cursor("ended-", _NEWEST if more.records or more.following else None)
+        known = self.ledger.known([record.job for record in more.records])
+        found = [record for record in more.records if record.job not in known]
+        return Page([*records, *found], None), _cursor("ended-", more.following)
 
     def find(self, owner: str | None, id: str) -> Record:
         """The job of `owner` (None: of any owner), from the ledger or, once that has forgotten it, from storage.
@@ -232,20 +249,20 @@ class Service:
         job = self.archive.find_job(id)
         if not job or owner not in (None, job.owner):
             raise _unknown(id)
-        return self._ended(id, job.created)
+        return self._find_ended(job)
 
-    def _read_ended(self, id: str, _created: float) -> Record:
-        """The record of an ended job, from storage only."""
-        entry = entry_of(self.archive, id)
-        if not entry or not entry.stop:
+    def _find_ended(self, job: Job) -> Record:
+        """The record of a job that has left the ledger: its loop has ended, or it is a dead letter."""
+        about = f"{job.id} {job.created}"
+        if known := self._ended.get(about):
+            return known
+        entry = entry_of(self.archive, job.id)
+        if not entry or entry.status not in TERMINAL:
             raise Wiped("this job is stored, but the ledger does not know it yet")
-        known = {name: value for name, value in dict(entry).items() if name in Record.model_fields}
-        if place := entry.place:
-            known |= {"batch": place.batch, "item": place.index, "custom_id": place.custom_id}
-        return Record(
-            **known,
-            queue="", kind="", seat_failures=0, lease_deaths=0, not_before_ms=0, hinted_ms=0, holder="",
-        )  # fmt: skip
+        found = ended_record(entry)
+        if found.stop:  # a dead letter may be requeued, and die again
+            self._ended.put(about, found)
+        return found
 
     def cancel(self, caller: Caller, id: str) -> Envelope:
         record = self.find(caller.reach, id)
@@ -274,6 +291,11 @@ class Service:
         if record.status is JobStatus.FAILED and not record.stop:
             if record.owner == caller.owner:
                 self._admit(caller, id)
+            if record.batch and not self.ledger.get(id):
+                raise Problem(
+                    409, "of-a-batch", "This job belongs to a batch",
+                    f"Its result is stored. Try the item {record.custom_id!r} of batch {record.batch} again instead.",
+                )  # fmt: skip
             if hint := requeue(self.ledger, self.archive, record):
                 self._send(hint)
                 return self.show(caller.reach, id)
@@ -289,6 +311,7 @@ class Service:
             raise Problem(409, "active", "This job is active", "Cancel it first, and delete it when it has ended.")
         try:
             self.archive.remove(id)
+            self.archive.ended.drop(record.owner, record.created_ms, id)
         finally:
             self.ledger.removed(id)
 
@@ -358,20 +381,7 @@ class Service:
             return f"{work}: pauses behind this step" if record.paused and not record.cancel else work
         if record.parked:
             return "paused: resume it to go on" if record.paused else "paused with its batch"
-        return self._waits(record, work, queues or self.queues())
-
-    def _waits(self, record: Record, work: str, queues: Queues) -> str:
-        """What a job that is not paused waits for."""
-        if not queues.served.get(record.queue):
-            missing = "no worker is up" if record.queue == CONTROL else f"no worker serves {record.queue}"
-            return f"waiting: {missing}"
-        if hold := queues.held.get(record.queue):
-            return held_words(hold)
-        if record.queue != CONTROL and (out := _all_out(record.queue, queues, 1000 * self._clock())):
-            return out
-        if record.not_before_ms > self._clock() * 1000:
-            return f"{work}: waiting to try again"
-        return f"{work}: waiting for {record.queue}"
+        return waits(record, work, queues or self.queues(), 1000 * self._clock())
 
     def attempts(self, owner: str | None, id: str) -> Attempts:
         """The attempts in storage. The running one is not stored yet."""
@@ -382,32 +392,6 @@ class Service:
             unreadable=found.unreadable,
             cost=Cost.of(sum((cost for _, cost in found.records), Counted())),
         )
-
-
-def held_words(hold: Hold) -> str:
-    """Why a held queue's jobs wait, since when, and what mends it."""
-    since = datetime.fromtimestamp(hold.since_ms / 1000, UTC)
-    fix = f"; {hold.fix}" if hold.fix else ""
-    return f"waiting: {hold.why[:300]} since {since:%H:%M} UTC{fix}"
-
-
-def _all_out(queue: str, queues: Queues, now_ms: float) -> str:
-    """Why a job waits if none of the queue's workers takes steps now; "" if one does."""
-    workers = queues.served[queue]
-    sick = [queues.sick[name] for name in workers if name in queues.sick]
-    out = [one for one in sick if one.quarantined_ms or one.rest_until_ms > now_ms]
-    if len(out) < len(workers):
-        return ""
-    who = f"the only worker of {queue}" if len(out) == 1 else f"each of the {len(out)} workers of {queue}"
-    last = max(out, key=lambda one: one.quarantined_ms)
-    why = f": {last.why[:300]}" if last.why else ""
-    if not last.quarantined_ms:
-        until = datetime.fromtimestamp(min(one.rest_until_ms for one in out) / 1000, UTC)
-        return f"waiting: {who} rests after failures until {until:%H:%M:%S} UTC{why}"
-    since = datetime.fromtimestamp(last.quarantined_ms / 1000, UTC)
-    tries = "" if all(one.manual for one in out if one.quarantined_ms) else ", or a picture that it draws as a trial"
-    fix = f"an operator mends it: `visiondirector holds`, then `restore`{tries}"
-    return f"waiting: {who} takes no steps since {since:%H:%M} UTC{why}; {fix}"
 
 
 def _key_reused() -> Problem:
@@ -450,6 +434,19 @@ def _unserved(editor: str, served: Mapping[str, object]) -> list[Caution]:
 def parse_cursor(cursor: str) -> Cursor:
     created_ms, _, job = cursor.partition("-")
     return Cursor(int(created_ms), job)
+
+
+def _parse_cursor(cursor: str | None) -> tuple[bool, Cursor | None]:
+    """Whether it is a place among the jobs that the ledger has forgotten, and the place."""
+    if not cursor:
+        return False, None
+    word = cursor.removeprefix("ended-")
+    created_ms, _, job = word.partition("-")
+    return word != cursor, Cursor(int(created_ms), job)
+
+
+def _cursor(where: str, place: Cursor | None) -> str | None:
+    return f"{where}{place.created_ms}-{place.job}" if place else None
 
 
 def _error(record: Record) -> JobError | None:

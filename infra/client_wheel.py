@@ -50,8 +50,8 @@ def program() -> Iterator[Path]:
     # Packages of others are not found in this path, and so are not followed.
     finder = ModuleFinder([str(CHECKOUT)], excludes=NOT_CARRIED)
     finder.run_script(str(CHECKOUT / "api" / "cli" / "__main__.py"))
-    names = sorted(found.__file__ for found in finder.modules.values() if found.__file__)
-    return (Path(name) for name in names)
+    files = (getattr(found, "__file__", None) for found in finder.modules.values())
+    return (Path(name) for name in sorted(str(file) for file in files if file))
 
 
 def _setuptools() -> int:

@@ -134,8 +134,11 @@ class Settings(BaseSettings):
         Seconds, Field(description="how long the result of a batch's item may wait for others to be stored with")
     ] = 15.0
     keep_ended_s: Annotated[
-        Seconds, Field(description="how long the ledger lists a job after its end; S3 keeps it")
-    ] = 7 * 86_400.0
+        Seconds, Field(description="how long the ledger keeps a job after its end; S3 keeps it, and lists go on there")
+    ] = 86_400.0
+    keep_ended: Annotated[int, Field(ge=0, description="and how many such jobs at most, about 4 kB of Redis each")] = (
+        10_000
+    )
     keep_days: Annotated[
         float, Field(ge=0, le=36_500, description="`visiondirector gc` removes jobs that ended so long ago; 0: none")
     ] = 0

@@ -15,12 +15,11 @@ from collections.abc import Mapping
 from typing import Any, Self, TypeVar, cast
 
 from redis import Redis
-from redis.exceptions import ResponseError
 
 from director.errors import Actor, StoreError
 from tasks.jobs import TERMINAL, JobStatus
 from tasks.ledger.rows import cost_argument, entry_arguments, hint_of, or_empty, record_of, value_of
-from tasks.ledger.server import broker_queue_length, connect, reaching, sources, twice
+from tasks.ledger.server import broker_queue_length, connect, reaching, sources, told, twice
 from tasks.ledger.types import (
     BODY_MS,
     EVERY,
@@ -64,6 +63,7 @@ _LIMITS = Limits()
 _REAP_LIMIT = 200  # leases a queue and pass: bounds the time that one script holds the server
 _KNOWN_LIMIT = 1000  # ids a call, for the same reason
 _COSTS_LIMIT = 500  # attempts a call
+_INDEX_LIMIT = 500  # jobs a call, about
 _LOOK_LIMIT = 500  # jobs that a list looks at a call
 _MOST_LOOKS = 10  # calls for one page of few matches
 _DEPTH_FIELDS = ("queue", "waiting", "leased", "delayed", "unhinted", "oldest_ms")
@@ -279,7 +279,7 @@ class Ledger:
 
     def keeping(self) -> Keeping:
         """How the server keeps what it is told; empty words where it does not tell."""
-        memory, persistence = self._told("memory"), self._told("persistence")
+        memory, persistence = told(self._redis, "memory"), told(self._redis, "persistence")
         return Keeping(str(memory.get("maxmemory_policy", "")), str(persistence.get("aof_enabled", "1")) == "1")
 
     def removed(self, job: str) -> None:
@@ -375,9 +375,30 @@ class Ledger:
         """The dead letter is in object storage."""
         self.run("file_dead_letter", job, dead_letter)
 
-    def forget(self, older_than_ms: int, limit: int = 100) -> int:
-        """Drop jobs whose trajectory ended more than that long ago; how many. Dead letters stay; S3 keeps all."""
-        return int(self.run("forget", older_than_ms, limit))
+    def unlisted(self, limit: int = 100) -> list[Record]:
+        """Jobs that ended and that storage does not list yet; children of batches are none of them."""
+        return self.records(self.run("unlisted", limit))
+
+    def listed(self, jobs: list[str]) -> list[str]:
+        """Storage lists these; gives those that were dropped meanwhile."""
+        return [str(job) for job in self.run("listed", *jobs)] if jobs else []
+
+    def forget(self, older_than_ms: int, most: int = 10**9, limit: int = 100) -> int:
+        """Drop jobs whose trajectory ended more than that long ago, and the oldest of more than `most`; how many.
+
+        Dead letters stay; S3 keeps all.
+        """
+        return int(self.run("forget", older_than_ms, most, limit))
+
+    def index(self, cursor: str = "0") -> str:
+        """List some more jobs under their labels and how they stand; gives the next cursor, "0" at the end.
+
+        Lists use this index once it is whole; until then, and of a ledger from before it, they look at every job.
+        """
+        return str(self.run("index", cursor, _INDEX_LIMIT))
+
+    def indexed(self) -> bool:
+        return bool(self.run("indexed"))
 
     def broken(self) -> list[str]:
         """The jobs whose record could not be read and was set aside, until they are entered again from storage."""
@@ -450,16 +471,7 @@ class Ledger:
 
     def _server(self) -> str:
         """Its replication id; empty where it does not tell."""
-        return str(self._told("replication").get("master_replid", ""))
-
-    def _told(self, section: str) -> dict[str, Any]:
-        """What the server tells of itself; nothing where it may not."""
-        try:
-            return reaching(lambda: self._redis.info(section))
-        except StoreError as error:
-            if isinstance(error.__cause__, ResponseError):
-                return {}
-            raise
+        return str(told(self._redis, "replication").get("master_replid", ""))
 
     def records(self, flats: list[list[str]]) -> list[Record]:
         """Those that can be read; each of the others is set aside, so that it stops nothing but its own job."""

@@ -20,11 +20,12 @@ charge(id, nonce, cost, false)
 set(id, 'step', n + 1, 'snapshot', snapshot, 'kind', kind, 'error', '', 'last_step', n, 'last_nonce', nonce,
   'facts', summary, 'snapshot_sha256', sha256)
 if queue == '' then
-  if not fields(id, 'batch') then redis.call('ZADD', prefix .. 'ended', now, id) end
-  deactivate(id)
+  has_ended(id, now)
+  deactivate(id, status)
   set(id, 'queue', '', 'status', status, 'stop', stop, 'nonce', '', 'holder', '', 'lease_ms', 0, 'ended_ms', now)
   child_ends(id)
 else
+  if n == '0' then stand(id, begun(id)) end
   enter(id)
   wait(id, queue, now)
   write_message(id, 14)

@@ -48,6 +48,7 @@ if cost_later == '1' then
 end
 redis.call('ZADD', prefix .. 'created', created, id)
 redis.call('ZADD', prefix .. 'owner:' .. owner, created, id)
+label(id)
 if status == 'queued' then
   if cancel == '1' then queue = CONTROL end
   activate(id)
@@ -58,8 +59,9 @@ if status == 'queued' then
 else
   if ended == '0' then ended = now end
   set(id, 'ended_ms', ended)
+  stand(id, status)
   if queue == '' then
-    if batch == '' then redis.call('ZADD', prefix .. 'ended', ended, id) end
+    has_ended(id, ended)
   else
     redis.call('SADD', prefix .. 'dead', id)
   end
