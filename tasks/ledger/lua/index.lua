@@ -7,7 +7,7 @@ for i = 1, #rows, 2 do
   if not broken(id) then
     local status = fields(id, 'status')
     label(id)
-    stand(id, (status == 'queued' or status == 'running') and 'active' or status)
+    stand(id, (status == 'queued' or status == 'running') and begun(id) or status)
   end
 end
 if cursor == '0' then redis.call('SET', prefix .. 'indexed', now) end

@@ -5,21 +5,21 @@ if wiped() then return 'wiped' end
 local owner, low, before, cursor_ms, cursor_id, limit, look, statuses = unpack(arg, 1, 8)
 limit, look = tonumber(limit), tonumber(look)
 
--- The keys of lists of which every wanted job stands in one.
+-- The keys of lists of which every wanted job stands in one, but for those whose first step runs: they stand as queued.
 local function of_statuses()
-  local keys, seen = {}, {}
-  for status in string.gmatch(statuses, '[^,]+') do
-    local standing = (status == 'queued' or status == 'running') and 'active' or status
-    if not seen[standing] then keys[#keys + 1] = standing_key(standing, owner) end
-    seen[standing] = true
-  end
+  local keys = {}
+  for status in string.gmatch(statuses, '[^,]+') do keys[#keys + 1] = standing_key(status, owner) end
   return keys
 end
 
--- The shortest of such lists.
+local function asks_for(status)
+  return string.find(',' .. statuses .. ',', ',' .. status .. ',', 1, true) ~= nil
+end
+
+-- The shortest of such lists, and whether jobs whose first step runs have to be added.
 local function shortest()
   local all = {prefix .. (owner == '' and 'created' or 'owner:' .. owner)}
-  if redis.call('EXISTS', prefix .. 'indexed') == 0 then return all end
+  if redis.call('EXISTS', prefix .. 'indexed') == 0 then return all, false end
   local choices, best, least = {all}, nil, nil
   if statuses ~= '' then choices[2] = of_statuses() end
   for i = 9, #arg do choices[#choices + 1] = {label_key(arg[i], owner)} end
@@ -28,7 +28,7 @@ local function shortest()
     for _, key in ipairs(keys) do size = size + redis.call('ZCARD', key) end
     if not least or size < least then best, least = keys, size end
   end
-  return best
+  return best, best == choices[2] and asks_for('running') and not asks_for('queued')
 end
 
 local function newer(a, b)
@@ -51,15 +51,14 @@ local function newest(keys)
   return rows
 end
 
--- What runs, of every queue: few among many that wait.
-local function running()
-  local rows = {}
+-- Add the jobs whose first step runs, of every queue: few among many that wait.
+local function add_beginners(rows)
   for _, queue in ipairs(redis.call('SMEMBERS', prefix .. 'queues')) do
     for _, id in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'leased:' .. queue, '(' .. string.format('%.0f', now), '+inf')) do
-      local whose, created = fields(id, 'owner', 'created_ms')
+      local whose, created, step = fields(id, 'owner', 'created_ms', 'step')
       local early = created and before ~= '' and tonumber(created) >= tonumber(before)
       local late = created and low ~= '' and tonumber(created) < tonumber(low)
-      if created and (owner == '' or owner == whose) and not early and not late then rows[#rows + 1] = {created, id} end
+      if created and step == '0' and (owner == '' or owner == whose) and not early and not late then rows[#rows + 1] = {created, id} end
     end
   end
   table.sort(rows, newer)
@@ -77,15 +76,16 @@ local function wanted(id)
   local status, lease, step, labels = fields(id, 'status', 'lease_ms', 'step', 'labels')
   if status == 'running' and tonumber(lease) <= now then status = 'queued' end
   if status == 'queued' and tonumber(step) > 0 then status = 'running' end -- it waits between two steps
-  if statuses ~= '' and not string.find(',' .. statuses .. ',', ',' .. status .. ',', 1, true) then return false end
+  if statuses ~= '' and not asks_for(status) then return false end
   for i = 9, #arg do
     if not string.find(',' .. (labels or '') .. ',', ',' .. arg[i] .. ',', 1, true) then return false end
   end
   return true
 end
 
-local keys = shortest()
-local rows = statuses == 'running' and running() or newest(keys)
+local keys, with_beginners = shortest()
+local rows = newest(keys)
+if with_beginners then add_beginners(rows) end
 local found, looked = {{'', ''}}, 0
 for i, row in ipairs(rows) do
   local created, id = row[1], row[2]
