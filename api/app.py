@@ -18,8 +18,9 @@ from prometheus_client import disable_created_metrics
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import docs, machines, metrics, problems
+from api import batches, docs, machines, metrics, problems
 from api.auth import Authenticator
+from api.batch_service import BatchService
 from api.events import HEARTBEAT_SECONDS, POLL_SECONDS, EventStreams
 from api.pages.routes import pages
 from api.routes import AppState, health, router
@@ -29,6 +30,8 @@ from api.uploads import Uploads
 from api.waiting import JobWaiter
 from director.errors import StoreError
 from tasks.app import make_app, message_writer, send_hint
+from tasks.batch.batches import Batches
+from tasks.batch.shelf import Shelf
 from tasks.ledger.ledger import Ledger, connect
 from tasks.ledger.types import NO_MESSAGE, Hint, HintMessage
 from tasks.logs import fields, working
@@ -54,6 +57,7 @@ class Backends:
 
     ledger: Ledger
     archive: Archive
+    shelf: Shelf
     images: Images
     send: Callable[[Hint], None]
     ping: Callable[[], None]
@@ -104,6 +108,7 @@ def create_app(
         service = Service(ledger, archive, images, backends.send, settings.max_image_pixels, message=backends.message)
         return AppState(
             service=service,
+            batches=BatchService(service, Batches(ledger, backends.shelf, archive, backends.send)),
             streams=EventStreams(service, poll, heartbeat),
             waiter=JobWaiter(service, poll),
             uploads=Uploads(service),
@@ -126,6 +131,7 @@ def create_app(
     if backends:
         app.state.api = state_over(backends)
     app.include_router(router)
+    app.include_router(batches.router)
     app.include_router(health)
     app.include_router(pages)
     app.include_router(machines.router)
@@ -155,7 +161,11 @@ def open_backends(settings: Settings) -> Generator[Backends]:
 
         images = Images(store, settings.max_image_pixels)
         message = message_writer(celery, settings)
-        yield Backends(ledger, Archive(store), images, lambda hint: send_hint(celery, hint), ping, message)
+
+        def send(hint: Hint) -> None:
+            send_hint(celery, hint)
+
+        yield Backends(ledger, Archive(store), Shelf(store), images, send, ping, message)
 
 
 def _checks(backends: Backends) -> dict[str, Callable[[], bool]]:

@@ -11,6 +11,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
 from api import examples
+from api.batch_schemas import Cancelling, ItemResult, Patching, Retrying
 from api.problems import ProblemDocument
 from api.schemas import Submission
 from director.types import Trajectory
@@ -37,9 +38,13 @@ class Operation(NamedTuple):
     answers: dict[int, Answer]
     problems: tuple[int, ...] = (404, 422)
     body: Any = None  # example of the body of the request
+    takes: str | dict[str, Any] = Submission.__name__  # its schema
 
 
+_BODIES = (Submission, Cancelling, Retrying, Patching)
+_BATCH = Answer("the batch", "BatchEnvelope", examples.BATCH)
 _ENVELOPE = Answer("the job", "Envelope", examples.ENVELOPE)
+_ORDER_PROBLEMS = (400, 404, 410, 413, 422)
 OPERATIONS: dict[str, Operation] = {
     "post /v1/jobs": Operation(
         {
@@ -49,7 +54,7 @@ OPERATIONS: dict[str, Operation] = {
         },
         (400, 409, 413, 422, 429), examples.SUBMISSION,
     ),
-    "get /v1/jobs": Operation({200: Answer("a page of jobs", "JobList", examples.JOBS)}, (422,)),
+    "get /v1/jobs": Operation({200: Answer("a page of jobs", "JobList", examples.JOBS)}, (404, 410, 422)),
     "get /v1/jobs/{id}": Operation({200: _ENVELOPE}, (404, 410, 422)),
     "delete /v1/jobs/{id}": Operation({204: Answer("the job was deleted")}, (404, 409, 422)),
     "post /v1/jobs/{id}/cancel": Operation(
@@ -87,6 +92,27 @@ OPERATIONS: dict[str, Operation] = {
     "get /v1/jobs/{id}/report": Operation(
         {200: Answer("an HTML page", _TEXT, "<!doctype html>…", _PAGE)}, (404, 410, 422)
     ),
+    "post /v1/batches": Operation(
+        {
+            202: Answer("the new batch", "BatchEnvelope", examples.NEW_BATCH),
+            200: _BATCH._replace(about="the batch of an earlier upload"),
+        },
+        (408, 409, 422), examples.MANIFEST, _TEXT,
+    ),
+    "get /v1/batches/uploads/{key}": Operation({200: Answer("what was received", "Received", examples.RECEIVED)}),
+    "get /v1/batches": Operation({200: Answer("a page of batches", "BatchList", examples.BATCHES)}, (422,)),
+    "get /v1/batches/{id}": Operation({200: _BATCH}, (404, 410, 422)),
+    "patch /v1/batches/{id}": Operation({200: _BATCH}, _ORDER_PROBLEMS, examples.PATCHING, "Patching"),
+    "get /v1/batches/{id}/items": Operation(
+        {200: Answer("a page of items", "ItemList", examples.ITEMS)}, (404, 410, 422)
+    ),
+    "get /v1/batches/{id}/results": Operation(
+        {200: Answer("an ItemResult on each line", _TEXT, examples.RESULTS, "application/x-ndjson")}, (404, 410, 422)
+    ),
+    "post /v1/batches/{id}/pause": Operation({200: _BATCH}, (404, 410, 422)),
+    "post /v1/batches/{id}/resume": Operation({200: _BATCH}, (404, 410, 422)),
+    "post /v1/batches/{id}/cancel": Operation({200: _BATCH}, _ORDER_PROBLEMS, examples.CANCELLING_ITEMS, "Cancelling"),
+    "post /v1/batches/{id}/retry": Operation({200: _BATCH}, _ORDER_PROBLEMS, examples.RETRYING, "Retrying"),
     "put /v1/images": Operation({200: Answer("the picture is stored", "Uploaded", examples.UPLOADED)}, (413, 422)),
     "get /v1/machines": Operation({200: Answer("what is held, and who is sick", "Machines", examples.MACHINES)}, ()),
     "post /v1/machines/{worker}/quarantine": Operation(
@@ -124,7 +150,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
     parts = found["components"]
     for name in ("HTTPValidationError", "ValidationError"):
         parts["schemas"].pop(name, None)
-    for model in (Submission, Trajectory, ProblemDocument):
+    for model in (*_BODIES, Trajectory, ItemResult, ProblemDocument):
         parts["schemas"] |= _schemas(model)
     # BriefIn accepts a plain string, too.
     brief = parts["schemas"]["Submission"]["properties"]["brief"]
@@ -140,7 +166,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
 
 
 def _schemas(model: type[BaseModel]) -> dict[str, Any]:
-    mode = "validation" if model is Submission else "serialization"
+    mode = "validation" if model in _BODIES else "serialization"
     schema = model.model_json_schema(mode=mode, ref_template=_REF)
     return {**schema.pop("$defs", {}), model.__name__: schema}
 
@@ -156,11 +182,11 @@ def _describe(name: str, described: dict[str, Any]) -> None:
     if name not in OPEN:
         described["security"] = [{"token": []}, {"password": []}] if name.startswith("get") else [{"token": []}]
     if operation.body:
-        content = described["requestBody"]["content"][_JSON]
-        content |= {"schema": _schema(Submission.__name__), "example": operation.body}
+        [content] = described["requestBody"]["content"].values()
+        content |= {"schema": _schema(operation.takes), "example": operation.body}
     for parameter in described.get("parameters", ()):
         if parameter["name"] == "id":
-            parameter["example"] = examples.JOB
+            parameter["example"] = examples.BATCH["id"] if "/batches/" in name else examples.JOB
 
 
 def _answer(answer: Answer) -> dict[str, Any]:

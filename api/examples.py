@@ -1,7 +1,9 @@
 """The examples of the OpenAPI document: one job at three moments, and a problem for each status."""
 
+import json
 from typing import Any
 
+from api.batch_service import LINKS as BATCH_LINKS
 from api.service import LINKS
 
 JOB = "4f2c1d0a-7b7e-5b3c-9a51-0c6d1f2e3a4b"
@@ -23,7 +25,7 @@ _COST: dict[str, Any] = {
 
 SUMMARY: dict[str, Any] = {
     "id": JOB, "owner": "alice", "title": "Harbour poster", "status": "done", "stop": "satisfied", "step": 15,
-    "doing": "", "labels": ["night", "posters"], "priority": 3,
+    "doing": "", "labels": ["night", "posters"], "priority": 3, "batch": None,
     "goals": {"met": 2, "missed": 0, "unsure": 0, "total": 2}, "coverage": 1.0, "rounds": 3, "renders": 10,
     "cost": _COST, "error": None, "created": 1795455600.25, "ended": 1795455690.5,
     "links": {
@@ -60,6 +62,57 @@ _UNSERVED = {
 SUBMITTED = {**ENVELOPE, **_FRESH, "unread": ENVELOPE["unread"][:1], "warnings": [_UNSERVED]}
 CANCELLING = {**SUBMITTED, "step": 4, "status": "running", "doing": "cancelling"}
 JOBS = {"jobs": [SUMMARY], "next": f"1795455600250-{JOB}"}
+
+BATCH_ID = "0d9b6f0e-3c55-5a8e-8f0e-7a1b2c3d4e5f"
+MANIFEST = """\
+{"batch": {"title": "Harbours", "labels": ["night"], "settings": {"rounds": 4}, "matrix": {"seed": [1, 2]}}}
+{"custom_id": "dusk", "brief": "A lighthouse at dusk. The sign says 'HARBOUR'."}
+{"custom_id": "dawn", "brief": {"text": "A harbour at dawn, with two boats."}, "settings": {"width": 768}}
+"""
+_BATCH_SUMMARY: dict[str, Any] = {
+    "id": BATCH_ID, "owner": "alice", "title": "Harbours", "labels": ["night"], "priority": 9, "status": "open",
+    "counts": {"waiting": 0, "running": 1, "done": 2, "unmet": 1, "failed": 0, "cancelled": 0}, "total": 4,
+    "waits": "", "max_in_flight": None, "cost": _COST, "created": 1795455600.25, "ended": None,
+    "links": {
+        "self": f"/v1/batches/{BATCH_ID}",
+        **{name: f"/v1/batches/{BATCH_ID}/{name}" for name in BATCH_LINKS},
+    },
+}  # fmt: skip
+_DRAWING: dict[str, Any] = {
+    "custom_id": "dawn@seed=2", "job": JOB, "doing": "rendering",
+    "goals": {"met": 1, "missed": 1, "unsure": 0, "total": 2},
+}  # fmt: skip
+BATCH: dict[str, Any] = {**_BATCH_SUMMARY, "drawing": [_DRAWING], "warnings": [], "looked_at": 0}
+NEW_BATCH: dict[str, Any] = {
+    **BATCH, "counts": {**dict.fromkeys(BATCH["counts"], 0), "waiting": 4}, "cost": dict.fromkeys(_COST, 0),
+    "waits": "waiting: no worker serves editor.flux-krea", "drawing": [], "looked_at": 2,
+    "warnings": [
+        {
+            "kind": "no-source", "count": 1, "lines": [2],
+            "message": "“Remove the car” changes a picture, but no picture was sent: everything is drawn new",
+            "fix": "send the picture with the brief (--source IMG, or brief.source)",
+        }
+    ],
+}  # fmt: skip
+BATCHES = {"batches": [_BATCH_SUMMARY], "next": f"1795455600250-{BATCH_ID}"}
+ITEMS = {
+    "items": [
+        {"custom_id": "dawn@seed=2", "index": 3, "status": "running", "job": JOB, "take": 0},
+        {"custom_id": "dusk@seed=1", "index": 0, "status": "waiting", "job": None, "take": 0},
+    ],
+    "next": "4",
+}
+RESULTS = json.dumps(
+    {
+        "custom_id": "dusk@seed=1", "index": 0, "take": 0, "generation": 0, "status": "done", "job": JOB,
+        "title": "dusk · seed=1", "stop": "satisfied", "met": 2, "total": 2, "coverage": 1.0, "rounds": 3,
+        "renders": 10, "image": IMAGE, "error": "", "cost": _COST, "created": 1795455600.25, "ended": 1795455690.5,
+    }
+) + "\n"  # fmt: skip
+RECEIVED = {"bytes": 4182311, "lines": 5000, "sha256": IMAGE, "batch": None}
+CANCELLING_ITEMS = {"items": ["dusk@seed=1", "dawn@seed=1"]}
+RETRYING = {"what": ["unmet"], "items": ["dawn@seed=2"], "rounds": 3}
+PATCHING = {"priority": 3, "front": True, "max_in_flight": 8}
 
 ATTEMPTS: dict[str, Any] = {
     "attempts": [
@@ -129,6 +182,9 @@ PROBLEMS: dict[int, dict[str, Any]] = {
     401: _problem(401, "unauthorized", "The token is unknown", "Send the header Authorization: Bearer TOKEN."),
     403: _problem(403, "scope", "This token may not do that", "It needs the scope write."),
     404: _problem(404, "unknown-job", "Unknown job", f"There is no job '{JOB}'."),
+    408: _problem(
+        408, "timeout", "No more lines came", "What came is kept: go on with the same Idempotency-Key."
+    ),
     409: _problem(409, "key-reused", "This Idempotency-Key stands for another request", "", _KEY),
     410: _problem(
         410, "lost", "Something that was stored is lost",

@@ -1,19 +1,17 @@
 """Errors as RFC 9457 problem documents that name the field and say what to do."""
 
-import difflib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from director.complaints import complaint
+from director.complaints import fault
 from director.errors import BriefError, StoreError
-from director.types import public_names
 from tasks.ledger.types import Wiped
 from tasks.store import Corrupt, Newer, NotFound
 
@@ -23,12 +21,21 @@ MAX_ERRORS = 20
 RETRY_SECONDS = 2
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class FieldError(BaseModel):
-    """`field` is dotted, e.g. `settings.candidates`; for headers it is the header's name."""
+    """`field` is dotted, e.g. `settings.candidates`; for headers it is the header's name.
+
+    Of a batch, `line` is the line of what was sent, and `custom_id` its name, if it could be read.
+    """
 
     field: str
     message: str
     fix: str = ""
+    line: Annotated[int | None, Field(exclude_if=_is_none)] = None
+    custom_id: Annotated[str | None, Field(exclude_if=_is_none)] = None
 
 
 class ProblemDocument(BaseModel):
@@ -153,34 +160,5 @@ def from_pydantic(details: Sequence[Any], models: Mapping[tuple[str, ...], type[
 
     `models` maps the path of a field (without list indexes) to its model, to suggest names.
     """
-    errors = [_field_error(detail, models) for detail in details[:MAX_ERRORS]]
+    errors = [FieldError(**fault(detail, models)._asdict()) for detail in details[:MAX_ERRORS]]
     return Problem(422, *_UNUSABLE[422], errors=errors)
-
-
-def _field_error(detail: Any, models: Mapping[tuple[str, ...], type[BaseModel]]) -> FieldError:
-    path = tuple(str(part) for part in detail["loc"])
-    kind, context = str(detail["type"]), detail.get("ctx", {})
-    if kind == "extra_forbidden":
-        model = models.get(tuple(str(p) for p in detail["loc"][:-1] if isinstance(p, str)))
-        known = public_names(model) if model else []
-        return FieldError(field=_dotted(path), message="there is no such field", fix=_suggest(path[-1], known))
-    if kind == "value_error":
-        message, _, fix = str(context["error"]).partition(": ")
-        model = models.get(tuple(str(p) for p in detail["loc"] if isinstance(p, str)))
-        # The message of a rule over a whole model starts with the name of a field.
-        subject = message.split(" ", 1)[0]
-        if model and subject in public_names(model):
-            path = (*path, subject)
-        return FieldError(field=_dotted(path), message=message, fix=fix)
-    return FieldError(field=_dotted(path), message=complaint(detail))
-
-
-def _suggest(name: str, known: Iterable[str]) -> str:
-    names = list(known)
-    if close := difflib.get_close_matches(name, names, n=3, cutoff=0.5):
-        return f"did you mean {' or '.join(close)}?"
-    return f"leave it out; known here: {', '.join(names)}" if names else "leave it out"
-
-
-def _dotted(path: Sequence[str]) -> str:
-    return ".".join(part[:64] for part in path) or "body"

@@ -16,6 +16,7 @@ from fastapi.sse import EventSourceResponse
 from starlette.requests import ClientDisconnect
 
 from api.auth import Authenticator, Caller
+from api.batch_service import BatchService
 from api.events import EventId, EventStreams
 from api.problems import invalid
 from api.schemas import Attempts, Envelope, JobFilter, JobList, Uploaded
@@ -24,8 +25,8 @@ from api.uploads import Uploads
 from api.waiting import JobWaiter, preference_applied, preferred_wait
 from tasks.jobs import ACTIVE
 from tasks.ledger.types import Query as LedgerQuery
+from tasks.png_metadata import with_metadata
 from tasks.store import Thumbnails
-from tasks.store.png_metadata import with_metadata
 from tasks.tokens import Scope
 
 MAX_JSON_BYTES = 1_000_000
@@ -37,6 +38,7 @@ class AppState:
     """What the routes use. `checks` tell by name whether a backend answers."""
 
     service: Service
+    batches: BatchService
     streams: EventStreams
     waiter: JobWaiter
     uploads: Uploads
@@ -90,10 +92,10 @@ Orderer = Annotated[Caller, _with(Scope.WRITE, Scope.OPERATE)]
 
 async def _json_body(request: Request, caller: Writer) -> bytes:
     # `caller` comes first, so that the body of an unknown caller is not read.
-    return await _read(request, MAX_JSON_BYTES, "body")
+    return await read_body(request, MAX_JSON_BYTES, "body")
 
 
-async def _read(request: Request, most: int, field: str) -> bytes:
+async def read_body(request: Request, most: int, field: str) -> bytes:
     """The whole body. Raises Problem 413 as soon as it is known to be too large."""
     too_large = invalid(field, f"must have at most {most} bytes", "send less", 413)
     announced = request.headers.get("content-length", "")
@@ -110,8 +112,9 @@ async def _read(request: Request, most: int, field: str) -> bytes:
     return bytes(body)
 
 
-def _body(media_type: str, schema: dict[str, Any]) -> dict[str, Any]:
-    return {"requestBody": {"required": True, "content": {media_type: {"schema": schema}}}}
+def body_of(media_type: str, schema: dict[str, Any], required: bool = True) -> dict[str, Any]:
+    """The body of a request, for the OpenAPI document."""
+    return {"requestBody": {"required": required, "content": {media_type: {"schema": schema}}}}
 
 
 Prefer = Annotated[list[str] | None, Header(description="wait=N: answer when the job has ended, or after N seconds")]
@@ -124,7 +127,7 @@ health = APIRouter()
     "/jobs",
     status_code=202,
     response_model=Envelope,
-    openapi_extra=_body("application/json", {}),  # api/docs.py has the schema
+    openapi_extra=body_of("application/json", {}),  # api/docs.py has the schema
 )
 async def submit(
     request: Request,
@@ -149,6 +152,8 @@ async def submit(
 @router.get("/jobs", response_model=JobList)
 async def jobs(state: ApiState, owner: Owner, filters: Annotated[JobFilter, Query()]) -> JobList:
     """The newest jobs first. All filters must hold; `next` is the `cursor` of the page that follows."""
+    if filters.batch:
+        return await to_thread.run_sync(state.batches.jobs, owner, filters)
     return await listed(state, filters.query(owner), filters.limit, filters.cursor)
 
 
@@ -228,14 +233,14 @@ async def events(
 @router.put(
     "/images",
     response_model=Uploaded,
-    openapi_extra=_body("application/octet-stream", {"type": "string", "format": "binary"}),
+    openapi_extra=body_of("application/octet-stream", {"type": "string", "format": "binary"}),
 )
 async def upload(request: Request, state: ApiState, caller: Writer) -> Uploaded:
     """Store a picture to start from: PNG, JPEG, WebP, GIF, TIFF or AVIF, and of several frames the first.
 
     It is stored as plain PNG pixels in sRGB, converted from its own colour profile, and yours to name in briefs.
     """
-    return await state.uploads.take(caller, lambda: _read(request, caller.max_image_bytes, "image"))
+    return await state.uploads.take(caller, lambda: read_body(request, caller.max_image_bytes, "image"))
 
 
 @health.get("/healthz")

@@ -2,64 +2,26 @@
 
 import hashlib
 import json
-from typing import Annotated, Any, Self, cast
+from operator import not_
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_core import from_json
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api.client import models
 from api.problems import from_pydantic, invalid
 from director.cautions import Caution
+from director.errors import BriefError
 from director.reading import Unread
 from director.report import Trouble
 from director.state import GoalCounts
-from director.types import MAX_BRIEF_BYTES, STRATEGIES, Brief, Goal, LoopSettings, Region, Seed, Value
-from tasks.jobs import MAX_LABELS, Job, JobStatus, Label, implied_seed, job_id
+from director.types import Brief, Goal, LoopSettings, Region, Seed, Value
+from tasks.jobs import MAX_LABELS, Job, JobId, JobStatus, Label, implied_seed, job_id
 from tasks.ledger.types import Query
+from tasks.submission import BriefIn, SettingsIn, parsed
 from tasks.summary import Cost as Counted
 
 CURSOR = r"^(ended-)?\d{1,15}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 Seconds = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
-
-
-def _known_strategy(name: str) -> str:
-    if name not in STRATEGIES:
-        raise ValueError(f"there is no strategy {name[:64]!r}: choose one of {', '.join(STRATEGIES)}")
-    return name
-
-
-class BriefIn(Brief):
-    """A brief as sent: an object, or just its text."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _plain_text(cls, given: Any) -> Any:
-        return {"text": given} if isinstance(given, str) else given
-
-    @field_validator("text", mode="before")
-    @classmethod
-    def _usable_text(cls, text: Any) -> Any:
-        # The same limits as Brief's own, checked at the field so that the error names it.
-        if isinstance(text, str) and not text.strip():
-            raise ValueError("the text of the brief is empty: write what the picture must show")
-        if isinstance(text, str) and (size := len(text.encode())) > MAX_BRIEF_BYTES:
-            raise ValueError(f"the text of the brief has {size} bytes; the most is {MAX_BRIEF_BYTES}: shorten it")
-        return text
-
-
-class SettingsIn(LoopSettings):
-    """Settings as sent. `strategy` names a set of values; settings that are given beside it replace them."""
-
-    strategy: Annotated[str, AfterValidator(_known_strategy)] = "ours"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _with_strategy(cls, given: Any) -> Any:
-        if not isinstance(given, dict):
-            return given
-        explicit = cast(dict[str, Any], given)
-        strategy = explicit.get("strategy")
-        return {**STRATEGIES.get(strategy, {}), **explicit} if isinstance(strategy, str) else explicit
 
 
 class Submission(Value):
@@ -75,14 +37,9 @@ class Submission(Value):
     def parse(cls, body: bytes) -> tuple[Self, str]:
         """The submission, and the sha256 by which a repeated body is recognised."""
         try:
-            raw = from_json(body, allow_inf_nan=False)
-        except ValueError as error:
-            try:
-                body.decode()
-            except UnicodeDecodeError as broken:
-                where = f"the byte at {broken.start} breaks it"
-                raise invalid("body", "is not valid UTF-8", f"{where}: send UTF-8", 400) from None
-            raise invalid("body", f"is not valid JSON: {error}", "send one JSON object", 400) from None
+            raw = parsed(body, "body")
+        except BriefError as error:
+            raise invalid(error.field, error.message, error.fix, 400) from None
         try:
             read = cls.model_validate(raw)
         except ValidationError as error:
@@ -97,7 +54,7 @@ class Submission(Value):
             id=id_,
             owner=owner,
             brief=Brief.model_validate(self.brief.model_dump()),
-            settings=LoopSettings.model_validate(self.settings.model_dump(exclude={"strategy"})),
+            settings=self.settings.plain(),
             seed=implied_seed(id_) if self.seed is None else self.seed,
             priority=self.priority,
             labels=tuple(dict.fromkeys(self.labels)),
@@ -144,6 +101,13 @@ class JobError(Trouble):
     resource: str = ""
 
 
+class BatchPlace(BaseModel):
+    """The batch that a job belongs to, and its item there."""
+
+    id: str
+    custom_id: str
+
+
 class JobSummary(BaseModel):
     """A job as lists show it. `doing` says what happens now, or what it waits for; "" once it has ended.
 
@@ -160,6 +124,7 @@ class JobSummary(BaseModel):
     doing: str
     labels: list[str]
     priority: int
+    batch: BatchPlace | None
     goals: GoalCount
     coverage: float | None
     rounds: int
@@ -181,6 +146,9 @@ class JobFilter(BaseModel):
     owner: Annotated[str | None, Field(max_length=200, description="for operators; others see their own only")] = None
     created_after: Annotated[Seconds | None, Field(description="or at that very time")] = None
     created_before: Seconds | None = None
+    batch: Annotated[
+        JobId | None, Field(description="the jobs of this batch that are in flight or ended a moment ago, by index")
+    ] = None
     limit: Annotated[int, Field(ge=1, le=200)] = 50
     cursor: Annotated[str | None, Field(pattern=CURSOR, description="`next` of the page before")] = None
 
@@ -224,10 +192,14 @@ class Envelope(JobSummary):
 
 
 class JobList(BaseModel):
-    """The newest first. A page may be short, even empty: only `next` null is the end."""
+    """The newest first. A page may be short, even empty: only `next` null is the end.
+
+    Of a batch most items have no job at a time; `links` says where all are listed.
+    """
 
     jobs: list[JobSummary]
     next: str | None
+    links: Annotated[dict[str, str], Field(exclude_if=not_)] = {}
 
 
 class Attempt(BaseModel):

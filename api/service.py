@@ -23,6 +23,7 @@ from api.problems import Problem, invalid, unavailable
 from api.schemas import (
     Attempt,
     Attempts,
+    BatchPlace,
     BriefOut,
     Cost,
     Envelope,
@@ -57,9 +58,9 @@ from tasks.ledger.types import (
     SickWorker,
     Wiped,
 )
+from tasks.png_metadata import metadata_text
 from tasks.reconcile import entry_of, requeue
 from tasks.store import Archive, Corrupt, Images, NotFound, clean_upload
-from tasks.store.png_metadata import metadata_text
 from tasks.store.recent import Recent
 from tasks.summary import Cost as Counted
 
@@ -359,6 +360,7 @@ class Service:
             doing=self.doing(record, queues),
             labels=list(record.labels),
             priority=record.priority,
+            batch=BatchPlace(id=record.batch, custom_id=record.custom_id) if record.batch else None,
             goals=GoalCount(met=goals.met, missed=goals.missed, unsure=goals.unsure, total=goals.total),
             coverage=goals.coverage,
             rounds=goals.rounds,
@@ -462,6 +464,11 @@ def _unserved(editor: str, served: Mapping[str, object]) -> list[Caution]:
             fix=f"{fix}the job waits until one does; cancel it to send another",
         )
     ]
+
+
+def parse_cursor(cursor: str) -> Cursor:
+    created_ms, _, job = cursor.partition("-")
+    return Cursor(int(created_ms), job)
 
 
 def _parse_cursor(cursor: str | None) -> tuple[bool, Cursor | None]:

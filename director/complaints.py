@@ -1,7 +1,53 @@
 """What is wrong with a value, in words: pydantic's complaints as people read them."""
 
-from collections.abc import Mapping
-from typing import Any
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+
+from director.types import public_names
+
+
+class Fault(NamedTuple):
+    """What is wrong with a field (dotted, e.g. `settings.candidates`), and what mends it."""
+
+    field: str
+    message: str
+    fix: str = ""
+
+
+def fault(detail: Mapping[str, Any], models: Mapping[tuple[str, ...], type[BaseModel]]) -> Fault:
+    """One of pydantic's `ValidationError.errors()`, with its field and a fix.
+
+    `models` maps the path of a field (without list indexes) to its model, to suggest names.
+    """
+    path = tuple(str(part) for part in detail["loc"])
+    kind, context = str(detail["type"]), detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        model = models.get(tuple(str(p) for p in detail["loc"][:-1] if isinstance(p, str)))
+        known = public_names(model) if model else []
+        return Fault(_dotted(path), "there is no such field", _suggest(path[-1], known))
+    if kind == "value_error":
+        message, _, fix = str(context["error"]).partition(": ")
+        model = models.get(tuple(str(p) for p in detail["loc"] if isinstance(p, str)))
+        # The message of a rule over a whole model starts with the name of a field.
+        subject = message.split(" ", 1)[0]
+        if model and subject in public_names(model):
+            path = (*path, subject)
+        return Fault(_dotted(path), message, fix)
+    return Fault(_dotted(path), complaint(detail))
+
+
+def _suggest(name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    if close := difflib.get_close_matches(name, names, n=3, cutoff=0.5):
+        return f"did you mean {' or '.join(close)}?"
+    return f"leave it out; known here: {', '.join(names)}" if names else "leave it out"
+
+
+def _dotted(path: Sequence[str]) -> str:
+    return ".".join(part[:64] for part in path) or "body"
 
 
 def complaint(detail: Mapping[str, Any]) -> str:
@@ -22,6 +68,7 @@ _MESSAGES = {
     "multiple_of": "must be a multiple of {multiple_of}",
     "string_too_short": "must not be empty",
     "string_too_long": "must have at most {max_length} characters",
+    "too_short": "must not be empty",
     "too_long": "must have at most {max_length} items",
     "literal_error": "must be {expected}",
     "enum": "must be {expected}",
@@ -38,6 +85,7 @@ _MESSAGES = {
     "model_attributes_type": "must be an object",
     "dict_type": "must be an object",
     "tuple_type": "must be a list",
+    "list_type": "must be a list",
 }
 
 _PATTERNS = {
@@ -45,6 +93,7 @@ _PATTERNS = {
     r"^[A-Za-z0-9_-]{1,32}$": "must be 1 to 32 letters, digits, _ or -, without spaces",
     r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$": "must be the name of a model: letters, digits, . _ or -, without spaces",
     r"^[a-z][a-z0-9_]{0,31}$": "must be a word of lower-case letters, digits and _",
+    r"^[^\x00-\x1f\x7f]{1,128}$": "must have 1 to 128 characters, on one line",
     r"^[A-Za-z0-9._:-]{1,64}$": "must be one word: 1 to 64 letters, digits, . _ : or -, without spaces",
     r"^\d{1,15}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$": "must be `next` of the page before",
 }

@@ -108,6 +108,11 @@ class BatchLedger:
         ]
         return rows, int(found[0]) if found[0] != "" else None
 
+    def children(self, batch: str, first: int, limit: int) -> tuple[list[Record], int | None]:
+        """The jobs of its items in the ledger, from index `first` on, and where the list goes on; None at its end."""
+        following, *flats = self._run("children_of_batch", batch, first, limit)
+        return self._ledger.records(flats), int(following) if following != "" else None
+
     def apply(self, batch: str, order: Order) -> list[Hint] | None:
         """Do what was ordered; the hints of cancelled children. None: it was done before."""
         letters = "".join(letter for letter, status in LETTERS.items() if status in order.what and letter not in "pf")

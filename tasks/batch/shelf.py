@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 NAMES = 4000  # of a shard, about
 _ORDER = re.compile(r"(\d{8})-[a-z]+\.json")
 _KEPT_PARTS = 64
+_KEPT_SHARDS = 16
 
 
 class Shelf:
@@ -40,6 +41,7 @@ class Shelf:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._parts = Recent[list[Item]](_KEPT_PARTS)
+        self._names = Recent[dict[str, tuple[int, int]]](_KEPT_SHARDS)
         self._batches = Recent[Batch](256)
 
     # --- what was sent ----------------------------------------------------------------------------
@@ -68,7 +70,10 @@ class Shelf:
 
     def put_part(self, id: str, folder: int, part: int, lines: Sequence[Item]) -> None:
         """The lines of one part: all that a folder has of them, PART unless it is the last."""
-        data = b"".join(item.model_dump_json(exclude_defaults=True).encode() + b"\n" for item in lines)
+        self.put_lines(id, folder, part, b"".join(map(line_of, lines)))
+
+    def put_lines(self, id: str, folder: int, part: int, data: bytes) -> None:
+        """The lines of one part, each as `line_of` gives it."""
         self._store.put(_part_key(id, folder, part), data)
 
     def part(self, id: str, folder: int, part: int) -> list[Item]:
@@ -102,15 +107,16 @@ class Shelf:
 
     def row_of(self, batch: Batch, custom_id: str) -> tuple[int, int] | None:
         """Folder and row of the line that has this custom_id (without the name of a combo)."""
-        try:
-            data = self._store.get(_names_key(batch.id, shard_of(custom_id, batch.lines)))
-        except NotFound:
-            return None
-        for line in data.splitlines():
-            name, folder, row = json.loads(line)
-            if name == custom_id:
-                return folder, row
-        return None
+        key = _names_key(batch.id, shard_of(custom_id, batch.lines))
+        names = self._names.get(key)
+        if names is None:
+            try:
+                rows = map(json.loads, self._store.get(key).splitlines())
+            except NotFound:
+                return None
+            names = {name: (folder, row) for name, folder, row in rows}
+            self._names.put(key, names)
+        return names.get(custom_id)
 
     def remove_items(self, id: str) -> None:
         """Delete what an upload left that was refused."""
@@ -187,6 +193,11 @@ class Shelf:
     def forget_summary(self, id: str) -> None:
         """The batch goes on."""
         self._store.delete(f"batches/{id}/summary.json")
+
+
+def line_of(item: Item) -> bytes:
+    """The item as a line of a part."""
+    return item.model_dump_json(exclude_defaults=True).encode() + b"\n"
 
 
 def shard_of(custom_id: str, lines: int) -> int:

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from director.types import Brief, ImageHash, LoopSettings, ModelName, Seed, Share, Value
 from tasks.jobs import MAX_LABELS, Job, JobId, JobStatus, Label, Place, implied_seed
+from tasks.submission import SettingsIn
 from tasks.summary import NO_COST, Cost
 
 MAX_LINE = 262_144
@@ -274,7 +275,7 @@ def job_of(batch: Batch, item: Item, place: Place, created: float) -> Job:
 
 def merged_settings(batch: Batch, item: Item, combo: Combo) -> LoopSettings:
     """The batch's, then the line's, then the matrix' settings. Raises ValidationError."""
-    return LoopSettings.model_validate({**batch.settings, **item.settings, **combo.settings})
+    return SettingsIn.model_validate({**batch.settings, **item.settings, **combo.settings}).plain()
 
 
 def status_of_item(status: JobStatus, stop: str) -> ItemStatus:

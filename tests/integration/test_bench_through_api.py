@@ -45,7 +45,7 @@ def service(folder: Path, studio: Studio) -> Generator[Client]:
     house, hints = House(folder), Queue[Hint | None]()
     settings = house.settings(renew_every_s=0.05)
     host = Host(settings, house.ledger, house.archive, house.images, studio, hints.put)
-    machines = Backends(house.ledger, house.archive, house.images, hints.put, lambda: None)
+    machines = Backends(house.ledger, house.archive, house.shelf, house.images, hints.put, lambda: None)
 
     def work() -> None:
         while hint := hints.get():

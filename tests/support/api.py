@@ -33,6 +33,7 @@ from director.types import (
     Verdict,
     Verified,
 )
+from tasks.batch.shelf import Shelf
 from tasks.entries import status_of
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.types import Claim, CommitResult, Hint, Next
@@ -59,6 +60,7 @@ class House:
         self._rig = in_process()
         self.ledger = self._rig.ledger
         self.archive = Archive(store)
+        self.shelf = Shelf(store)
         self.images = Images(store)
         self.rebuild()
 
@@ -74,7 +76,7 @@ class House:
         return load_settings(tokens=self.tokens, **more)
 
     def app(self, **settings: Any) -> FastAPI:
-        machines = Backends(self.ledger, self.archive, self.images, self.sent.append, self._ping)
+        machines = Backends(self.ledger, self.archive, self.shelf, self.images, self.sent.append, self._ping)
         return create_app(self.settings(**settings), machines, poll=0.001)
 
     def _ping(self) -> None:

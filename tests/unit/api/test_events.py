@@ -330,7 +330,7 @@ def test_walking_back_stops_at_what_is_known(house: House, alice: httpx.Client) 
             reads.append(key)
             return load(key)
 
-    machines = Backends(house.ledger, Counting(), house.images, house.sent.append, lambda: None)  # pyright: ignore[reportArgumentType]
+    machines = Backends(house.ledger, Counting(), house.shelf, house.images, house.sent.append, lambda: None)  # pyright: ignore[reportArgumentType]
     service = Service(machines.ledger, machines.archive, machines.images, machines.send, 1)
     reader = Reader(EventStreams(service), "alice", id, None)
     for _ in range(20):

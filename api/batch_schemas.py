@@ -1,0 +1,176 @@
+"""The bodies and parameters of batches over HTTP. A batch and its items: tasks/batch/types.py."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.schemas import CURSOR, Cost, GoalCount
+from tasks.batch.types import BatchStatus, Counts, CustomId, ItemStatus
+from tasks.batch.upload import Warned
+from tasks.jobs import MAX_LABELS, Label
+
+INDEX = r"^\d{1,9}$"
+MAX_NAMED = 10_000
+
+
+class BatchSummary(BaseModel):
+    """A batch as lists show it. `waits` says why nothing of it is begun; "" while something is, or nothing waits.
+
+    `counts` are its items: done have every goal met, unmet ended by themselves with a goal that is not. `created` and
+    `ended` are seconds since the epoch; a retry lets an ended batch go on.
+    """
+
+    id: str
+    owner: str
+    title: str
+    labels: list[str]
+    priority: int
+    status: BatchStatus
+    counts: Counts
+    total: int
+    waits: str
+    max_in_flight: int | None
+    cost: Cost
+    created: float
+    ended: float | None
+    links: dict[str, str]
+
+
+class Drawing(BaseModel):
+    """An item whose job is in flight."""
+
+    custom_id: str
+    job: str
+    doing: str
+    goals: GoalCount
+
+
+class BatchEnvelope(BatchSummary):
+    """A batch as its owner sees it. `drawing` are at most twenty of the items in flight.
+
+    `warnings` say what is likely not meant, in the answer to the lines only: by kind, with how many lines are
+    concerned of the first `looked_at`, and the first of them.
+    """
+
+    drawing: list[Drawing]
+    warnings: list[Warned] = []
+    looked_at: int = 0
+
+
+class BatchList(BaseModel):
+    """The newest first. A page may be short, even empty: only `next` null is the end."""
+
+    batches: list[BatchSummary]
+    next: str | None
+
+
+class BatchFilter(BaseModel):
+    """Which batches to list."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: Annotated[list[BatchStatus], Field(max_length=4, description="any of these")] = []
+    label: Annotated[list[Label], Field(max_length=MAX_LABELS, description="all of these")] = []
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+    cursor: Annotated[str | None, Field(pattern=CURSOR, description="`next` of the page before")] = None
+
+
+class BatchItem(BaseModel):
+    """`job` is null before its turn. `take` counts its tries, from 0."""
+
+    custom_id: str
+    index: int
+    status: ItemStatus
+    job: str | None
+    take: int
+
+
+class ItemList(BaseModel):
+    """Items by index. A page may be short, even empty: only `next` null is the end."""
+
+    items: list[BatchItem]
+    next: str | None
+
+
+class ItemFilter(BaseModel):
+    """Which items to list."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: Annotated[list[ItemStatus], Field(max_length=6, description="any of these")] = []
+    limit: Annotated[int, Field(ge=1, le=1000)] = 200
+    cursor: Annotated[str | None, Field(pattern=INDEX, description="`next` of the page before")] = None
+
+
+class ItemResult(BaseModel):
+    """How a take of an item ended: one line of the results. The newest take of an item is its current result.
+
+    `job` is null for an item that was cancelled before its turn; `image` is the final picture, at
+    /v1/jobs/{job}/images/{image}. `met` of `total` goals are met.
+    """
+
+    custom_id: str
+    index: int
+    take: int
+    generation: int
+    status: ItemStatus
+    job: str | None
+    title: str
+    stop: str
+    met: int
+    total: int
+    coverage: float | None
+    rounds: int
+    renders: int
+    image: str | None
+    error: str
+    cost: Cost
+    created: float | None
+    ended: float | None
+
+
+class Received(BaseModel):
+    """How far an upload came: `bytes` and `lines` that need not come again, and the chained hash of these lines.
+
+    The hash starts empty; with each line that is not empty it becomes sha256(hash before + line), where a line has no
+    white space at its ends, and no byte order mark. `batch` is the batch, once the upload was complete: then the hash
+    is of all lines, and nothing need be sent.
+    """
+
+    bytes: int
+    lines: int
+    sha256: str
+    batch: str | None
+
+
+_Items = Annotated[list[CustomId], Field(max_length=MAX_NAMED, description="custom_ids; none: all items")]
+
+
+class Cancelling(BaseModel):
+    """Which items to cancel."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    items: _Items = []
+
+
+class Retrying(BaseModel):
+    """Which items to take up again. Failed ones go on at the step that failed, unmet ones from their final picture,
+    cancelled ones from where they were."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    what: Annotated[list[Literal["failed", "unmet", "cancelled"]], Field(min_length=1, max_length=3)] = ["failed"]
+    items: _Items = []
+    rounds: Annotated[int | None, Field(ge=1, le=20, description="rounds more for each unmet item")] = None
+
+
+class Patching(BaseModel):
+    """What to change. `front` lets it go before all batches of its owner; `max_in_flight` 0 takes the cap away."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: Annotated[str | None, Field(max_length=120)] = None
+    priority: Annotated[int | None, Field(ge=0, le=9, description="0 goes first")] = None
+    front: bool = False
+    max_in_flight: Annotated[int | None, Field(ge=0, le=1_000_000)] = None
