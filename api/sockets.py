@@ -48,9 +48,16 @@ class BoundedProtocol(H11Protocol):
             return
         self._drop_deadline()
         self._awaited = state
-        if state in (h11.IDLE, h11.SEND_BODY):
-            seconds = self.headers_s if state is h11.IDLE else self.body_s
-            self._deadline = self.loop.call_later(seconds, self.transport.abort)
+        if state is h11.IDLE:
+            self._deadline = self.loop.call_later(self.headers_s, self.transport.abort)
+        elif state is h11.SEND_BODY:
+            self._deadline = self.loop.call_later(self.body_s, self._end_body)
+
+    def _end_body(self) -> None:
+        if self.flow.read_paused:  # nobody reads it yet, as an upload that waits for its turn: the client is not slow
+            self._deadline = self.loop.call_later(self.body_s, self._end_body)
+        else:
+            self.transport.abort()
 
     def _drop_deadline(self) -> None:
         if self._deadline:

@@ -43,6 +43,7 @@ class Lane(NamedTuple):
     other_ms: float | None  # the steps of other seats beside each of these
     brief_ms: float | None  # of editors, for a whole job
     owners: int  # who have something to pick
+    queued: int = 0  # jobs that wait for other seats, whatever their model
 
 
 @dataclass(frozen=True)
@@ -137,8 +138,8 @@ class BatchLedger:
         """How these lanes stand, in order. A lane is a model's name, with `!` behind it for urgent batches."""
         rows: list[Any] = self._run("lanes", *lanes) if lanes else []
         return [
-            Lane(int(picked), int(flying), _ms(step), _ms(other), _ms(brief), int(owners))
-            for picked, flying, step, other, brief, owners in rows
+            Lane(int(picked), int(flying), _ms(step), _ms(other), _ms(brief), int(owners), int(queued))
+            for picked, flying, step, other, brief, owners, queued in rows
         ]
 
     def pick(self, lane: str, count: int, lease_ms: int) -> list[Pick]:

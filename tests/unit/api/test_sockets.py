@@ -25,8 +25,10 @@ class Narrow(BoundedProtocol):
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """Answers with the size of the body, and to /slow half a second later than it may take to send a request."""
+    """Answers with the size of the body. /slow answers, and /later reads, later than a request may take to come."""
     size, more = 0, True
+    if scope["path"] == "/later":
+        await asyncio.sleep(0.8)
     while more:
         message = await receive()
         size, more = size + len(message.get("body", b"")), message.get("more_body", False)
@@ -101,6 +103,11 @@ def test_an_answer_may_take_its_time(quick: int) -> None:
     with httpx.Client(base_url=f"http://127.0.0.1:{quick}", trust_env=False) as client:
         for path in ("/slow", "/slow", "/"):
             assert client.post(path, content=b"x" * 300_000).text == "300000"
+
+
+def test_a_body_that_nobody_reads_yet_is_not_slow(quick: int) -> None:
+    answer = httpx.post(f"http://127.0.0.1:{quick}/later", content=b"x" * 9_000_000, trust_env=False)
+    assert answer.text == "9000000"
 
 
 def test_beyond_so_many_connections_the_slowest_goes() -> None:
