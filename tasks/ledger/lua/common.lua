@@ -12,9 +12,8 @@
 -- <prefix>leased:<queue>        zset: jobs being worked on, by the end of their lease
 -- <prefix>queues                set: every queue that was used
 -- <prefix>created, owner:<o>    zsets: jobs by the time of their submit
--- <prefix>label:<l>|<o>, standing:<s>|<o>  the same, of the jobs with a label, and of those that stand so: queued,
---                               running (its first step was committed), done,
---                               cancelled, failed; each also of everybody's jobs (<o> empty)
+-- <prefix>label:<l>|<o>, standing:<s>|<o>  the same, of the jobs with a label, and of those that stand so: fresh (at step 0),
+--                               begun, done, cancelled, failed; each also of everybody's jobs (<o> empty)
 -- <prefix>indexed               string: every job is in these
 -- <prefix>active:<o>            zset: an owner's jobs that have not ended, at +inf, and those admitted, by when that ends
 -- <prefix>body:<id>             string, for a while: sha256 of the body that asked for the job
@@ -86,7 +85,7 @@ local function paused(id)
   return by_itself == '1' or (batch and redis.call('HGET', prefix .. 'batch:' .. batch, 'state') == 'paused') or false
 end
 
-local STANDINGS = {'queued', 'running', 'done', 'cancelled', 'failed'}
+local STANDINGS = {'fresh', 'begun', 'done', 'cancelled', 'failed'}
 
 local function label_key(label, owner)
   return prefix .. 'label:' .. label .. '|' .. owner
@@ -96,9 +95,11 @@ local function standing_key(standing, owner)
   return prefix .. 'standing:' .. standing .. '|' .. owner
 end
 
--- List the job under how it stands now, and nowhere else.
-local function stand(id, now_standing)
-  local owner, created = fields(id, 'owner', 'created_ms')
+-- List the job under how it stands now, and nowhere else: at a step, or ended with this status.
+local function stand(id, status)
+  local owner, created, step = fields(id, 'owner', 'created_ms', 'step')
+  local now_standing = status
+  if status == 'queued' or status == 'running' then now_standing = step == '0' and 'fresh' or 'begun' end
   for _, whose in ipairs({'', owner}) do
     for _, standing in ipairs(STANDINGS) do
       if standing == now_standing then
@@ -108,11 +109,6 @@ local function stand(id, now_standing)
       end
     end
   end
-end
-
--- How an active job is listed: as running once its first step was committed.
-local function begun(id)
-  return tonumber(fields(id, 'step')) > 0 and 'running' or 'queued'
 end
 
 -- List the job under its labels.
@@ -234,7 +230,7 @@ end
 
 -- Children of batches don't count: the dispatcher says how many there are.
 local function activate(id)
-  stand(id, begun(id))
+  stand(id, 'queued')
   if fields(id, 'batch') then return end
   redis.call('ZADD', prefix .. 'active:' .. fields(id, 'owner'), '+inf', id)
 end
