@@ -27,11 +27,11 @@ from api.routes import AppState, health, router
 from api.service import Service
 from api.waiting import JobWaiter
 from director.errors import StoreError
-from tasks.app import make_app, send_hint
+from tasks.app import make_app, message_writer, send_hint
 from tasks.batch.batches import Batches
 from tasks.batch.shelf import Shelf
 from tasks.ledger.ledger import Ledger, connect
-from tasks.ledger.types import Hint
+from tasks.ledger.types import NO_MESSAGE, Hint, HintMessage
 from tasks.logs import fields, working
 from tasks.logs import setup as setup_logging
 from tasks.settings import BadSettings, Settings, load_settings
@@ -59,6 +59,7 @@ class Backends:
     images: Images
     send: Callable[[Hint], None]
     ping: Callable[[], None]
+    message: Callable[[Hint], HintMessage] = lambda hint: NO_MESSAGE
 
 
 def main() -> int:
@@ -100,7 +101,7 @@ def create_app(
 
     def state_over(backends: Backends) -> AppState:
         ledger, archive, images = backends.ledger, backends.archive, backends.images
-        service = Service(ledger, archive, images, backends.send, settings.max_image_pixels)
+        service = Service(ledger, archive, images, backends.send, settings.max_image_pixels, message=backends.message)
         return AppState(
             service=service,
             batches=BatchService(service, Batches(ledger, backends.shelf, archive, backends.send)),
@@ -154,7 +155,9 @@ def open_backends(settings: Settings) -> Generator[Backends]:
                 raise StoreError("the broker does not answer") from error
 
         images = Images(store, settings.max_image_pixels)
-        yield Backends(ledger, Archive(store), Shelf(store), images, lambda hint: send_hint(celery, hint), ping)
+        message = message_writer(celery, settings)
+        send = partial(send_hint, celery)
+        yield Backends(ledger, Archive(store), Shelf(store), images, send, ping, message)
 
 
 def _checks(backends: Backends) -> dict[str, Callable[[], bool]]:

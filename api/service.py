@@ -43,7 +43,7 @@ from director.types import Goal, StopReason, Trajectory
 from tasks.entries import new_entry
 from tasks.jobs import Job, JobId, JobStatus
 from tasks.ledger.ledger import Ledger
-from tasks.ledger.types import CONTROL, Cursor, Hint, Hold, Query, Record, Wiped
+from tasks.ledger.types import CONTROL, NO_MESSAGE, Cursor, Hint, HintMessage, Hold, Query, Record, Wiped
 from tasks.reconcile import entry_of, requeue
 from tasks.store import Archive, Corrupt, Images, NotFound, clean_upload
 from tasks.store.png_metadata import metadata_text
@@ -70,7 +70,10 @@ NO_QUEUES = Queues({}, {})
 
 
 class Service:
-    """Jobs in ledger and storage. `send` tells workers that a step waits; a lost message is sent again later."""
+    """Jobs in ledger and storage. `send` tells workers that a step waits; a lost message is sent again later.
+
+    `message` gives what the ledger writes in place of that when it enters a job, if it can.
+    """
 
     def __init__(
         self,
@@ -80,11 +83,13 @@ class Service:
         send: Callable[[Hint], None],
         max_image_pixels: int,
         clock: Callable[[], float] = time.time,
+        message: Callable[[Hint], HintMessage] = lambda hint: NO_MESSAGE,
     ) -> None:
         self.ledger = ledger
         self.archive = archive
         self.images = images
         self._send = send
+        self._message = message
         self._clock = clock
         # A committed snapshot never changes, and all readers of a job need the same ones.
         self.snapshot = lru_cache(maxsize=64)(archive.load_snapshot)
@@ -130,7 +135,8 @@ class Service:
             raise
         entry = new_entry(job)
         self.archive.mark_live(job.id)
-        if self.ledger.create(entry):
+        message = self._message(entry.hint)
+        if self.ledger.create(entry, message) and not message:
             self._send(entry.hint)
 
     def _check_source(self, job: Job) -> None:
@@ -291,7 +297,7 @@ class Service:
             id=record.job,
             owner=record.owner,
             title=record.title,
-            status=record.status,
+            status=record.shown,
             stop=stop,
             step=record.step,
             doing=self.doing(record, queues),

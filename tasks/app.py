@@ -15,10 +15,12 @@ from celery import Celery, current_task
 from celery.signals import worker_process_shutdown
 from celery.utils.nodenames import worker_direct
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from director.errors import DirectorError
 from director.seats import STEP_KINDS, Studio
 from tasks import broker
+from tasks.affinity import SwapTimes
 from tasks.batch.batches import Batches
 from tasks.batch.dispatch import Dispatcher
 from tasks.batch.shelf import Shelf
@@ -26,7 +28,7 @@ from tasks.canary import canary_fault
 from tasks.consumers import consumer_step, tell_to_stand_back
 from tasks.jobs import PRIORITIES
 from tasks.ledger.ledger import Ledger, broker_queue_length, connect
-from tasks.ledger.types import Hint
+from tasks.ledger.types import NO_MESSAGE, Hint, HintMessage
 from tasks.logs import fields, working
 from tasks.reconcile import UNWATCHED, Reconciler, Watch
 from tasks.settings import Settings
@@ -52,12 +54,13 @@ def make_app(
     app = Celery("visiondirector", broker=settings.broker_url, set_as_current=False)
     app.conf.update(celery_settings(settings))
     if open_studio:
-        child = _Child(app, settings, open_studio, observe)
+        times = SwapTimes(settings.swap_renders)
+        child = _Child(app, settings, open_studio, _all_of(observe, times))
         for kind in STEP_KINDS:
             _add_task(app, kind, child)
         _add_canary(app, child)
         worker_process_shutdown.connect(child.close, weak=False)
-        app.steps["consumer"].add(consumer_step(settings))
+        app.steps["consumer"].add(consumer_step(settings, times))
     return app
 
 
@@ -69,7 +72,6 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
             "health_check_interval": 25,
             "socket_timeout": 30,
             "socket_keepalive": True,
-            "queue_order_strategy": "priority",
             "priority_steps": list(PRIORITIES),
             "sep": ":",
         },
@@ -97,16 +99,44 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
 def send_hint(app: Celery, hint: Hint) -> None:
     """Tell the workers of a queue that a step waits. A lost hint is no harm: the reconciler sends it again."""
     try:
-        app.send_task(
-            f"director.{hint.kind}",
-            args=(hint.job, hint.n, hint.title),
-            argsrepr=story(hint),
-            queue=hint.queue,
-            priority=hint.priority,
-        )
+        _send(app, hint)
     except OperationalError as unreachable:
         about = fields(job=hint.job, step=hint.n, queue=hint.queue)
         log.warning("hint not sent, left to the reconciler: %s", unreachable, extra=about)
+
+
+def message_writer(app: Celery, settings: Settings) -> Callable[[Hint], HintMessage]:
+    """What gives the message of a hint to the ledger's scripts: they write it together with what it tells of.
+
+    It gives NO_MESSAGE where broker and ledger are two servers: then `send_hint` sends the hint behind the script.
+    """
+    if not broker.one_server(settings.broker_url, settings.ledger_url):
+        return lambda hint: NO_MESSAGE
+    return lambda hint: _message(app, hint)
+
+
+def _message(app: Celery, hint: Hint) -> HintMessage:
+    """What `_send` would write, by Celery's and kombu's code: the message, and the event that shows it in Flower."""
+    try:
+        with app.producer_or_acquire() as producer, producer.channel.keeping() as kept:
+            _send(app, hint, producer=producer, retry=False)
+            return tuple(kept)
+    except (OperationalError, RedisError, OSError) as unreachable:
+        log.warning("no message for the script: %s", unreachable, extra=fields(job=hint.job, step=hint.n))
+        return NO_MESSAGE
+
+
+def _send(app: Celery, hint: Hint, **options: Any) -> None:
+    app.send_task(
+        f"director.{hint.kind}",
+        args=(hint.job, hint.n, hint.title),
+        argsrepr=story(hint),
+        queue=hint.queue,
+        priority=hint.priority,
+        # Work in hand goes first: a job that has begun is finished before another one begins.
+        **({broker.AHEAD: True} if hint.n else {}),
+        **options,
+    )
 
 
 def send_canary(app: Celery, worker: str, models: Sequence[str]) -> None:
@@ -156,6 +186,15 @@ def open_reconciler(settings: Settings, watch: Watch = UNWATCHED) -> Generator[R
             queue_length=lambda queue: broker_queue_length(messages, queue),
             watch=watch,
         )
+
+
+def _all_of(observe: Callable[[Attempt], None], times: SwapTimes) -> Callable[[Attempt], None]:
+    def observed(attempt: Attempt) -> None:
+        if attempt.claim.kind == "render" and attempt.renders and attempt.seconds is not None:
+            times.rendered(attempt.queue, attempt.seconds, attempt.counts.get("load_ms", 0) / 1000)
+        observe(attempt)
+
+    return observed
 
 
 def _add_task(app: Celery, kind: str, child: "_Child") -> None:
@@ -208,6 +247,7 @@ class _Child:
             images=images,
             studio=self._open_studio(settings, self._resources),
             send=lambda hint: send_hint(self._app, hint),
+            message=message_writer(self._app, settings),
             worker=worker,
             observe=self._observe,
             stand_back=lambda: tell_to_stand_back(self._app, worker),

@@ -8,6 +8,7 @@ the ledger again and again, and consumes when the rest is over. The queue of the
 import logging
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +19,9 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from director.errors import StoreError
+from tasks.affinity import Backlog, SwapTimes, other_queue
+from tasks.broker import EditorsInTurn
+from tasks.entries import EDITOR, serving_order
 from tasks.ledger.ledger import Ledger, connect
 from tasks.ledger.types import CONTROL
 from tasks.logs import fields
@@ -29,9 +33,10 @@ BEAT_SECONDS = 5.0
 _LOOK_SECONDS = 1.0  # how often a worker that rests asks whether the rest is over
 _TELL_SECONDS = 2.0
 _STAND_BACK = "stand_back"
+_DRAWS_MS = 15_000  # so long an editor counts as at work on a model after it said so
 
 
-def consumer_step(settings: Settings) -> type[bootsteps.StartStopStep]:
+def consumer_step(settings: Settings, times: SwapTimes) -> type[bootsteps.StartStopStep]:
     """The step of Celery's consumer whose timer does the above.
 
     The file is for liveness probes (a broker outage must not fail it), the ledger's note for people who ask why a job
@@ -47,7 +52,7 @@ def consumer_step(settings: Settings) -> type[bootsteps.StartStopStep]:
 
         def start(self, parent: Any) -> None:
             # Started again with each new connection: by then some queues may not be consumed.
-            self.pulse = self.pulse or Pulse(settings, parent)
+            self.pulse = self.pulse or Pulse(settings, parent, times)
             self.timer = parent.timer.call_repeatedly(_LOOK_SECONDS, self.pulse.beat, (), priority=10)
             self.pulse.beat()
 
@@ -61,16 +66,20 @@ def consumer_step(settings: Settings) -> type[bootsteps.StartStopStep]:
 class Pulse:
     """Of one worker program; `consumer` is Celery's."""
 
-    def __init__(self, settings: Settings, consumer: Any) -> None:
+    def __init__(self, settings: Settings, consumer: Any, times: SwapTimes) -> None:
         self._settings = settings
         self._consumer = consumer
         self._ledger = Ledger(connect(settings.ledger_url), settings.limits)
         self._name: str = consumer.hostname
-        self._queues = sorted(set(consumer.app.amqp.queues.consume_from) - {worker_direct(self._name).name})
+        own = worker_direct(self._name).name
+        self._queues = serving_order(queue for queue in consumer.app.amqp.queues.consume_from if queue != own)
         self._next_beat = 0.0
+        editors = [queue for queue in self._queues if queue.startswith(EDITOR)]
+        self._turns = Turns(self._ledger, self._name, editors, times, settings.model_wait_s)
 
     def beat(self) -> None:
-        """Every five seconds; every second while the worker rests."""
+        """Every five seconds; every second while the worker rests, or if it serves several models."""
+        self._turns.look(self._consumer.task_consumer.channel.editors)
         if time.monotonic() < self._next_beat and not self._idle():
             return
         self._next_beat = time.monotonic() + BEAT_SECONDS
@@ -93,6 +102,45 @@ class Pulse:
         for queue in self._idle():
             self._consumer.add_task_queue(queue)
             log.info("takes steps again", extra=fields(worker=self._name, queue=queue))
+
+
+class Turns:
+    """Turns a worker that serves several models to another one's queue when that is worth it."""
+
+    def __init__(self, ledger: Ledger, worker: str, queues: list[str], times: SwapTimes, longest_s: float) -> None:
+        self._ledger = ledger
+        self._worker = worker
+        self._queues = queues
+        self._times = times
+        self._longest_s = longest_s
+        self._at, self._since, self._next = "", 0.0, 0.0
+        self._alone: dict[str, float] = {}  # since when nobody draws what waits there
+
+    def look(self, editors: EditorsInTurn) -> None:
+        """`editors` has the queue at which the worker is first."""
+        now = time.monotonic()
+        if len(self._queues) < 2 or now < self._next:
+            return
+        if editors.first != self._at:
+            self._at, self._since = editors.first, now
+        try:
+            counts = self._ledger.backlogs(self._worker, self._at, self._queues, _DRAWS_MS)
+            other = self._other(counts, now)
+            if other and self._ledger.turn(self._worker, other, _DRAWS_MS):
+                editors.put_first(other)
+                log.info("draws another model", extra=fields(worker=self._worker, queue=other))
+        except StoreError as unreachable:
+            self._next = now + BEAT_SECONDS
+            log.warning("backlogs not asked: %s", unreachable, extra=fields(worker=self._worker))
+
+    def _other(self, counts: Mapping[str, tuple[int, int]], now: float) -> str:
+        alone = {queue for queue, (waiting, drawing) in counts.items() if waiting and not drawing}
+        self._alone = {queue: self._alone.get(queue, now) for queue in alone}
+        backlogs = {
+            queue: Backlog(waiting, drawing, now - self._alone.get(queue, now))
+            for queue, (waiting, drawing) in counts.items()
+        }
+        return other_queue(self._at, backlogs, now - self._since, self._times.swap, self._longest_s)
 
 
 def tell_to_stand_back(app: Celery, worker: str) -> None:

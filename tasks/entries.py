@@ -1,16 +1,30 @@
 """Where a job stands, from its trajectory: what the ledger is told of it."""
 
+from collections.abc import Iterable
+
 from director.loop import begin, next_step
 from director.seats import RenderRequest, Request, Seat
 from director.types import Stopped, StopReason, Trajectory
 from tasks.jobs import Job, JobStatus
-from tasks.ledger.types import Entry, Next
+from tasks.ledger.types import CONTROL, Entry, Next
 from tasks.summary import GoalSummary
+
+EDITOR = "editor."
+"""Before a model's name: the name of its queue."""
+_ORDER = (CONTROL, Seat.VERIFIER.value, Seat.JUDGE.value, Seat.PLANNER.value)
 
 
 def queue_of(request: Request) -> str:
     """The queue on which a request is served: its seat's, and for the editor its model's."""
-    return f"editor.{request.model}" if isinstance(request, RenderRequest) else request.seat.value
+    return f"{EDITOR}{request.model}" if isinstance(request, RenderRequest) else request.seat.value
+
+
+def serving_order(queues: Iterable[str]) -> list[str]:
+    """The order in which a worker takes from several queues: what is nearest to its end goes first, editors last.
+
+    Ending a cancelled job takes no time. The lists of the users' priorities outrank this order (`PRIORITIES`).
+    """
+    return sorted(queues, key=lambda queue: _ORDER.index(queue) if queue in _ORDER else len(_ORDER))
 
 
 def next_of(trajectory: Trajectory) -> Next | None:

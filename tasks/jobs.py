@@ -30,6 +30,8 @@ def contract_of(goals: Iterable[Goal]) -> int:
 
 
 class JobStatus(StrEnum):
+    """People are told RUNNING from the first step on, also while the job waits for the next one (`Record.shown`)."""
+
     QUEUED = "queued"  # no step of it is running
     RUNNING = "running"  # a worker holds its lease
     DONE = "done"  # ended by itself: satisfied, unverified, budget or stalled

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from director.errors import StoreError
-from tasks.entries import entry_after, new_entry
+from tasks.entries import EDITOR, entry_after, new_entry
 from tasks.jobs import TERMINAL, Job, JobStatus
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.types import Entered, Entry, Hint, Query, Record
@@ -35,7 +35,6 @@ _COMPARE_S = 1.0  # a pass, so that the rest of it is not held up
 _COSTS_S = 1.0  # a pass
 _IN_FLIGHT = Query(statuses=frozenset({JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.FAILED}))
 _MOST_HINTS = 1000  # a queue and pass
-_EDITOR = "editor."
 
 
 class Watch(Protocol):
@@ -290,9 +289,9 @@ class Reconciler:
         due = self.ledger.canaries_due()
         served = self.ledger.served() if due else {}
         for worker in due:
-            queues = [queue for queue, workers in served.items() if worker in workers and queue.startswith(_EDITOR)]
+            queues = [queue for queue, workers in served.items() if worker in workers and queue.startswith(EDITOR)]
             if queues:
-                models = [queue.removeprefix(_EDITOR) for queue in queues]
+                models = [queue.removeprefix(EDITOR) for queue in queues]
                 self.send_canary(worker, models)
                 log.info("canary sent", extra=fields(worker=worker))
 

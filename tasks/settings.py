@@ -103,6 +103,15 @@ class Settings(BaseSettings):
         Seconds, Field(description="jobs that wait so long for what does not answer become dead letters")
     ] = 86_400.0
 
+    swap_renders: Annotated[
+        float,
+        Field(ge=0, le=10_000, description="what a change of model costs an editor, in renders, until it is measured"),
+    ] = 3.0
+    model_wait_s: Annotated[
+        Seconds,
+        Field(description="an editor of several models lets none wait longer than this, if nobody draws it"),
+    ] = 300.0
+
     reconcile_every_s: Annotated[Seconds, Field(description="pause between two passes of the reconciler")] = 1.0
     hint_age_s: Annotated[Seconds, Field(description="a message younger than this is not sent again")] = 3.0
     audit_every_s: Annotated[Seconds, Field(description="how often storage and ledger are compared")] = 60.0

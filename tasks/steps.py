@@ -26,7 +26,18 @@ from director.types import Reply, Stopped, StopReason, Trajectory
 from tasks.entries import first_step, next_of, queue_of, status_of
 from tasks.jobs import Job, JobStatus
 from tasks.ledger.ledger import Ledger
-from tasks.ledger.types import Claim, CommitResult, FailResult, Hint, Refusal, Renewal, RewindResult
+from tasks.ledger.types import (
+    NO_MESSAGE,
+    Claim,
+    CommitResult,
+    FailResult,
+    Hint,
+    HintMessage,
+    Next,
+    Refusal,
+    Renewal,
+    RewindResult,
+)
 from tasks.logs import fields, working
 from tasks.rewind import BRING_BACK, check_belongs, way_back
 from tasks.settings import Settings
@@ -66,6 +77,7 @@ class Host:
     images: Images
     studio: Studio
     send: Callable[[Hint], None]
+    message: Callable[[Hint], HintMessage] = lambda hint: NO_MESSAGE  # for the commit, which then sends the hint
     worker: str = ""  # Celery's name of the program that this process belongs to; "": named after the machine
     observe: "Callable[[Attempt], None]" = lambda attempt: None  # counts what each try of a step was
     stand_back: Callable[[], None] = lambda: None  # the worker takes no other message, until the ledger lets it
@@ -176,18 +188,21 @@ def _run_claimed(host: Host, lease: "Lease") -> StepEnd:
     attempt.renders = len(reply.candidates) if reply.kind == "rendered" else 0
     after = advance(trajectory, reply)
     performed = reply.kind != "stopped"
-    result = _commit(host, attempt, after, acknowledge=not performed, performed=performed)
+    then = next_of(after)
+    hint = then.hint(job.id, claim.n + 1, job.brief.name, claim.priority) if then else None
+    message = host.message(hint) if hint else NO_MESSAGE
+    result = _commit(host, attempt, after, then, message, acknowledge=not performed, performed=performed)
     if result is CommitResult.CANCEL:
         # The cancel came while the step finished: keep its work, and stop behind it.
         after = advance(after, Stopped(reason=StopReason.CANCELLED, why=_CANCELLED))
-        result = _commit(host, attempt, after, acknowledge=True, performed=performed)
+        result = _commit(host, attempt, after, None, NO_MESSAGE, acknowledge=True, performed=performed)
     if result is CommitResult.REFUSED:
         return StepEnd.REFUSED
     attempt.outcome, attempt.after = "committed", after
     if after.stop:
         _has_ended(host, claim)
-    elif then := next_of(after):
-        host.send(then.hint(job.id, claim.n + 1, job.brief.name, job.priority))
+    elif hint and not message:
+        host.send(hint)
     return StepEnd.COMMITTED
 
 
@@ -268,7 +283,7 @@ def _go_back(
         if result is RewindResult.REWOUND and then:
             log.warning("rewound to step %d: %s", way.to, lost)
             attempt.outcome, attempt.notes = "rewound", {"rewound": told}
-            host.send(then.hint(job.id, way.to, job.brief.name, job.priority))
+            host.send(then.hint(job.id, way.to, job.brief.name, claim.priority))
             return StepEnd.REWOUND
         archive.forget_control(claim.job, "rewind", claim.nonce)
     else:
@@ -302,8 +317,11 @@ def _reply(host: Host, lease: "Lease", job: Job, trajectory: Trajectory, request
         return Stopped(reason=StopReason.CANCELLED, why=_CANCELLED) if lease.cancel else None
 
 
-def _commit(host: Host, attempt: Attempt, after: Trajectory, acknowledge: bool, performed: bool) -> CommitResult:
-    claim, then = attempt.claim, next_of(after)
+def _commit(
+    host: Host, attempt: Attempt, after: Trajectory, then: Next | None, message: HintMessage,
+    acknowledge: bool, performed: bool,
+) -> CommitResult:  # fmt: skip
+    claim = attempt.claim
     key = host.archive.save_snapshot(claim.job, claim.n, claim.nonce, claim.snapshot, then, after)
     return host.ledger.commit(
         claim.job, claim.n, claim.nonce, key, then,
@@ -313,6 +331,7 @@ def _commit(host: Host, attempt: Attempt, after: Trajectory, acknowledge: bool, 
         summary=GoalSummary.of(after),
         cost=attempt.cost(),
         performed=performed,
+        message=message,
     )  # fmt: skip
 
 

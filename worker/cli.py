@@ -170,12 +170,13 @@ def _start(parsed: argparse.Namespace) -> int:
     name = parsed.name or "-".join(seats) + (f"-gpu{parsed.gpu}" if parsed.gpu is not None else "")
     observe = _meter(settings, name)
     from tasks.app import make_app
+    from tasks.entries import serving_order
     from worker.studio import editor_models, open_studio
 
     setup_logging()
     _check_ledger(settings)
     models = parsed.editor or editor_models(settings)
-    queues = [seat for seat in seats if seat != "editor"]
+    queues = serving_order(seat for seat in seats if seat != "editor")
     queues += [f"editor.{model}" for model in models if "editor" in seats]
     app = make_app(settings, open_studio, observe)
     log.info("serving", extra=fields(worker=name, queues=",".join(queues), processes=parsed.concurrency))

@@ -95,7 +95,8 @@ class Warned(BaseModel):
 
 
 class Job(BaseModel):
-    """A job. `status` is queued, running, done, cancelled or failed; `stop` says why it ended.
+    """A job. `status` is queued, running, done, cancelled or failed; `stop` says why it ended. A job is running
+    from its first step on; `doing` says what it does or waits for.
 
     `coverage` is the share of the goals' weight that is met, None before the first picture was
     accepted. Times are seconds since the epoch. `brief`, `settings` and `seed` are None in lists,

@@ -23,6 +23,7 @@ from tasks.ledger.rows import cost_argument, entry_arguments, hint_of, or_empty,
 from tasks.ledger.server import broker_queue_length, connect, reaching, sources, twice
 from tasks.ledger.types import (
     EVERY,
+    NO_MESSAGE,
     REMOVING_MS,
     Claim,
     CommitResult,
@@ -31,6 +32,7 @@ from tasks.ledger.types import (
     Entry,
     FailResult,
     Hint,
+    HintMessage,
     Hold,
     Keeping,
     Limits,
@@ -107,13 +109,13 @@ class Ledger:
         """
         return bool(self.run("admit", owner, job, most, ttl_ms))
 
-    def create(self, entry: Entry) -> bool:
-        """Insert the job if it is absent (True). Its hint counts as sent now. Raises Removing."""
-        return self.enter(entry) is Entered.CREATED
+    def create(self, entry: Entry, message: HintMessage = NO_MESSAGE) -> bool:
+        """Insert the job if it is absent (True), and write `message`. Its hint counts as sent now. Raises Removing."""
+        return self.enter(entry, message) is Entered.CREATED
 
-    def enter(self, entry: Entry) -> Entered:
+    def enter(self, entry: Entry, message: HintMessage = NO_MESSAGE) -> Entered:
         """As `create`, and says why not."""
-        reply = self.run("create", "create", "", *entry_arguments(entry))
+        reply = self.run("create", "create", "", *entry_arguments(entry), *message)
         if reply == "removing":
             raise Removing("this job is being deleted", "try again in a moment")
         return Entered(reply)
@@ -149,7 +151,7 @@ class Ledger:
         reply = self.run("claim", job, n, worker, nonce)
         if isinstance(reply, str):
             return Refusal[reply]
-        _, kind, snapshot, created_ms, cancel, attempt, died, now_ms, batch = reply
+        _, kind, snapshot, created_ms, cancel, attempt, died, now_ms, batch, priority = reply
         return Claim(
             job=job,
             n=n,
@@ -162,6 +164,7 @@ class Ledger:
             last_death=died == "1",
             now_ms=int(now_ms),
             batch=batch,
+            priority=int(priority),
         )
 
     def renew(self, job: str, n: int, nonce: str) -> Renewal:
@@ -171,6 +174,7 @@ class Ledger:
         self, job: str, n: int, nonce: str, snapshot: str, following: Next | None,
         status: JobStatus = JobStatus.QUEUED, stop: str = "", acknowledge_cancel: bool = False,
         summary: GoalSummary = NO_GOALS, cost: Cost = NO_COST, performed: bool = True,
+        message: HintMessage = NO_MESSAGE,
     ) -> CommitResult:  # fmt: skip
         """Step n is done and its snapshot stored. `following` None ends the job with `status` and `stop`.
 
@@ -181,7 +185,7 @@ class Ledger:
 
         When cancel was asked for, only a commit that acknowledges it (a cancelled trajectory) applies.
         A commit resets the attempt counters and the error. A lease that ran out may still commit as
-        long as nobody reaped or reclaimed it. The hint for the following step counts as sent now.
+        long as nobody reaped or reclaimed it. The hint for the following step counts as sent now; `message` is written.
 
         Raises ValueError unless the job either goes on or ends with a terminal status.
         """
@@ -190,7 +194,7 @@ class Ledger:
         queue, kind = (following.queue, following.kind) if following else ("", "")
         end = (status.value, stop, int(acknowledge_cancel))
         arguments = (snapshot, queue, kind, *end, summary.model_dump_json(), cost_argument(cost), int(performed))
-        return CommitResult[self.run("commit", job, n, nonce, *arguments)]
+        return CommitResult[self.run("commit", job, n, nonce, *arguments, *message)]
 
     def fail(
         self, job: str, n: int, nonce: str, error: str, actor: Actor, worker: str,
@@ -293,6 +297,15 @@ class Ledger:
             queue, _, worker = str(member).partition("|")
             serving.setdefault(queue, []).append(worker)
         return serving
+
+    def backlogs(self, worker: str, drawing: str, queues: list[str], ttl_ms: int) -> dict[str, tuple[int, int]]:
+        """Editors' queue -> renders that wait, workers that draw from it now. This one draws from `drawing`."""
+        found = self.run("backlogs", worker, ttl_ms, drawing, *queues)
+        return {queue: (waiting, workers) for queue, (waiting, workers) in zip(queues, found, strict=True)}
+
+    def turn(self, worker: str, queue: str, ttl_ms: int) -> bool:
+        """The worker goes on with this queue. False: another one turns to it just now."""
+        return bool(self.run("turn", worker, queue, ttl_ms))
 
     # --- what is held, who is sick ------------------------------------------------------------------
 

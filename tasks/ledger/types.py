@@ -65,6 +65,13 @@ class Hint(Value):
     priority: int
 
 
+HintMessage = tuple[str, ...]
+"""The message of a hint, for a script to write: Redis commands of three words each (command, key, value)."""
+
+NO_MESSAGE: HintMessage = ()
+"""The caller sends the hint itself."""
+
+
 class Entry(Value):
     """What creates a job in the ledger, at submit (step 0) or at a rebuild (step n, its snapshot)."""
 
@@ -147,13 +154,19 @@ class Record(Value):
         return self.status in TERMINAL
 
     @property
+    def shown(self) -> JobStatus:
+        """The status that people see: a job that waits between two steps is running."""
+        return JobStatus.RUNNING if self.status is JobStatus.QUEUED and self.step else self.status
+
+    @property
     def hint(self) -> Hint:
         """The message that its present step waits for."""
         return Next(queue=self.queue, kind=self.kind).hint(self.job, self.step, self.title, self.priority)
 
 
 class Query(Value):
-    """Which jobs to list. Times are of their creation: `after_ms` or later, and before `before_ms`."""
+    """Which jobs to list. `statuses` are those that people see (`Record.shown`). Times are of their creation:
+    `after_ms` or later, and before `before_ms`."""
 
     owner: str | None = None  # None: everybody's
     statuses: frozenset[JobStatus] = frozenset()  # empty: any
@@ -209,6 +222,7 @@ class Claim(Value):
     last_death: bool  # the holder before this one died
     now_ms: int  # the server's clock, which decides what time is up
     batch: str = ""  # "": of none
+    priority: int = 6  # now: it may be patched
 
 
 class Refusal(StrEnum):

@@ -27,7 +27,7 @@ from tests.support.scripted_openai import Answer, Scripted, ScriptedServer, fail
 EVERY_SECONDS = 2.0
 SPOIL_SECONDS = 60.0
 OLD_SECONDS = 4.0
-_WAITING = Query(statuses=frozenset({JobStatus.QUEUED}))
+_AT_WORK = Query(statuses=frozenset({JobStatus.RUNNING}))
 THINKER = "thinker"
 
 
@@ -199,7 +199,8 @@ class Weather:
         end = time.monotonic() + SPOIL_SECONDS
         while len(found) < 4 and time.monotonic() < end:
             time.sleep(0.2)
-            waiting = [one for one in self.ledger.jobs(_WAITING, 1000).records if one.job != self.planted]
+            waiting = [one for one in self.ledger.jobs(_AT_WORK, 1000).records if one.status is JobStatus.QUEUED]
+            waiting = [one for one in waiting if one.job != self.planted]
             found = [one for one in waiting if one.queue in ("judge", "verifier") and one.step > 2 and one.snapshot]
             found = [one for one in found if self._drawn(one) and not self.archive.controls(one.job, "rewind-")]
         return found[:4]

@@ -108,7 +108,7 @@ def test_the_doctor_finds_all_that_runs(stack: Stack, profile: Path):
 
 def until_rendering(client: Client, job: str) -> None:
     end = time.monotonic() + 180
-    while not ((now := client.job(job)).status == "running" and "render" in now.doing):
+    while "render" not in (now := client.job(job)).doing or "waiting" in now.doing:
         assert time.monotonic() < end, now
         assert now.status in ("queued", "running"), now
         time.sleep(0.02)

@@ -77,6 +77,16 @@ class DiffusersEditor:
         free_memory()
         return Rendered(candidates=tuple(candidates), by=f"diffusers:{request.model}:{job.pipeline}"[:64])
 
+    def _load(self, name: str, context: Context) -> Loaded:
+        """The pipeline; the seconds that it took to load count as such."""
+        if name in self._pipelines:
+            return self._pipelines[name]
+        context.progress(f"loading {name}", 0, 1)
+        began = time.perf_counter()
+        loaded = self._pipelines[name]
+        context.count("load_ms", round(1000 * (time.perf_counter() - began)))
+        return loaded
+
     def _job(self, request: RenderRequest, context: Context) -> _Job:
         draft = request.model.endswith(DRAFT)
         model = request.model.removesuffix(DRAFT)
@@ -89,9 +99,7 @@ class DiffusersEditor:
         editor = self._configs.editors[model]
         base = canvas.from_png(context.images.get(request.base)) if request.base else None
         name = _chosen(editor, request)
-        if name not in self._pipelines:
-            context.progress(f"loading {name}", 0, 1)
-        loaded = self._pipelines[name]
+        loaded = self._load(name, context)
         config = loaded.config
         quality = config.draft if draft and config.draft else config.final
         loaded.set(quality)

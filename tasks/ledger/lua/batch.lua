@@ -274,6 +274,12 @@ local function due(id)
   if is_closed(queue) then return 'HELD' end
 end
 
+-- Write the message of the job's step, if that may run: from place `first` of arg on, command, key and value, again and again.
+local function write_message(id, first)
+  if due(id) then return end
+  for i = first, #arg, 3 do redis.call(arg[i], arg[i + 1], arg[i + 2]) end
+end
+
 -- Let the parked jobs of a batch (or 'jobs') go on, as far as they may; those that nobody must pause any more.
 local function unpark(which)
   for _, id in ipairs(redis.call('SMEMBERS', prefix .. 'parked:' .. which)) do

@@ -1,4 +1,5 @@
--- arg: id, step, worker, nonce. Gives {'claim', kind, snapshot, created, cancel, attempt, died, now, batch} or the name of a refusal.
+-- arg: id, step, worker, nonce. Gives {'claim', kind, snapshot, created, cancel, attempt, died, now, batch,
+-- priority} or the name of a refusal.
 if wiped() then return 'wiped' end
 local id, n, worker, nonce = unpack(arg)
 local status, step, lease, owned_by = fields(id, 'status', 'step', 'lease_ms', 'nonce')
@@ -35,4 +36,5 @@ end
 local told = {'claim', fields(id, 'kind', 'snapshot', 'created_ms', 'cancel', 'attempts', 'died')}
 told[#told + 1] = string.format('%.0f', now)
 told[#told + 1] = fields(id, 'batch') or ''
+told[#told + 1] = fields(id, 'priority')
 return told

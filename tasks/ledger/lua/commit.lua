@@ -1,7 +1,7 @@
 -- arg: id, step, nonce, snapshot, next queue ('' when ended), next kind, status, stop, acknowledge_cancel,
--- summary, cost, performed (1: by a seat)
+-- summary, cost, performed (1: by a seat), message ...
 if wiped() then return 'wiped' end
-local id, n, nonce, snapshot, queue, kind, status, stop, acknowledged, summary, cost, performed = unpack(arg)
+local id, n, nonce, snapshot, queue, kind, status, stop, acknowledged, summary, cost, performed = unpack(arg, 1, 12)
 local step, owned_by, cancel, last_step, last_nonce, served_on, worker =
   fields(id, 'step', 'nonce', 'cancel', 'last_step', 'last_nonce', 'queue', 'holder')
 if not step or nonce == '' then return 'REFUSED' end
@@ -26,5 +26,6 @@ if queue == '' then
 else
   enter(id)
   wait(id, queue, now)
+  write_message(id, 13)
 end
 return 'OK'

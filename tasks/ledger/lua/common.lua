@@ -19,6 +19,8 @@
 -- <prefix>dead                  set: FAILED jobs that may be requeued
 -- <prefix>tallies               hash: "lease_deaths|<queue>" and "dead_letters|<queue>", how often so far
 -- <prefix>serving               zset: "<queue>|<worker>" by when the announcement ends
+-- <prefix>drawing               zset: "<queue>|<worker>" of editors that serve several models, by when that ends
+-- <prefix>turning:<queue>       string, for a moment: an editor turns to this queue
 -- <prefix>broken                hash: jobs whose record could not be used, by when it was set aside
 -- <prefix>broken:<id>           hash: such a record, for a while
 -- <prefix>server                string: the server's replication id when all jobs were last known to be right

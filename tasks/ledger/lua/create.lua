@@ -1,12 +1,12 @@
 -- arg: mode, its condition, id, owner, title, created_ms, priority, step, snapshot,
 -- queue ('' when ended), kind, status, stop, cancel, error, dead_letter, labels, summary, cost, ended_ms, rewound,
--- cost_later (1: restore_cost adds it), model, paused, batch ('' for none), item, take, generation, custom_id.
+-- cost_later (1: restore_cost adds it), model, paused, batch ('' for none), item, take, generation, custom_id, message ...
 -- Modes: create; restore: by the holder of the rebuild lock; behind: in place of a record that nobody holds a lease of
 -- and that stands at the given step. Gives created, present, wiped, removing, unlocked, busy or unwanted: the item has another
 -- take now, or has ended.
 local mode, condition, id, owner, title, created, priority, step, snapshot, queue, kind, status, stop, cancel, why,
   dead_letter, labels, summary, cost, ended, rewound, cost_later,
-  model, is_paused, batch, item, take, generation, custom_id = unpack(arg)
+  model, is_paused, batch, item, take, generation, custom_id = unpack(arg, 1, 29)
 if mode == 'create' then
   if wiped() then return 'wiped' end
 elseif mode == 'behind' then
@@ -50,6 +50,7 @@ if status == 'queued' then
   child_starts(id)
   enter(id)
   wait(id, queue, mode == 'create' and now or 0)
+  write_message(id, 30)
 else
   if ended == '0' then ended = now end
   set(id, 'ended_ms', ended)

@@ -56,6 +56,15 @@ local function forget_sickness(worker)
   redis.call('SREM', prefix .. 'sick', worker)
 end
 
+-- An editor of several models draws from this one's queue now, for `ttl` ms.
+local function draws_from(worker, queue, ttl)
+  local drawing, ending = prefix .. 'drawing', '|' .. worker
+  for _, member in ipairs(redis.call('ZRANGE', drawing, 0, -1)) do
+    if string.sub(member, -#ending) == ending then redis.call('ZREM', drawing, member) end
+  end
+  redis.call('ZADD', drawing, now + ttl, queue .. ending)
+end
+
 -- How many workers serve the queue, this one included, and how many of the others may work now.
 local function colleagues(queue, worker)
   local start, all, fit = queue .. '|', 1, 0

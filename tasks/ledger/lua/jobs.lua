@@ -21,8 +21,9 @@ end
 
 local function wanted(id)
   if statuses == '' and #arg == 8 then return true end
-  local status, lease, labels = fields(id, 'status', 'lease_ms', 'labels')
+  local status, lease, step, labels = fields(id, 'status', 'lease_ms', 'step', 'labels')
   if status == 'running' and tonumber(lease) <= now then status = 'queued' end
+  if status == 'queued' and tonumber(step) > 0 then status = 'running' end -- it waits between two steps
   if statuses ~= '' and not string.find(',' .. statuses .. ',', ',' .. status .. ',', 1, true) then return false end
   for i = 9, #arg do
     if not string.find(',' .. (labels or '') .. ',', ',' .. arg[i] .. ',', 1, true) then return false end

@@ -73,6 +73,16 @@ def test_filters_hold_together(house: House, alice: httpx.Client) -> None:
     assert "lamp 2" not in titles(alice, created_before=created)
 
 
+def test_a_job_that_waits_between_steps_is_running_and_says_for_what(house: House, alice: httpx.Client) -> None:
+    begun, waiting = submit(alice, 0), submit(alice, 1)
+    house.ledger.announce("editor", ["editor.flux-krea"], 60_000)
+    house.commit(begun, *opening())
+    shown = alice.get(f"/v1/jobs/{begun}").json()
+    assert (shown["status"], shown["doing"]) == ("running", "rendering: waiting for editor.flux-krea")
+    assert alice.get(f"/v1/jobs/{waiting}").json()["status"] == "queued"
+    assert (titles(alice, status="running"), titles(alice, status="queued")) == (["lamp 0"], ["lamp 1"])
+
+
 def test_each_owner_has_a_list(alice: httpx.Client) -> None:
     submit(alice)
     assert alice.get("/v1/jobs", headers=BOB).json() == {"jobs": [], "next": None}
