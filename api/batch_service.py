@@ -346,7 +346,7 @@ def _matches(standing: Standing, wanted: BatchFilter) -> bool:
 
 def _is_wanted(record: Record, wanted: JobFilter) -> bool:
     return (
-        (not wanted.status or record.status in wanted.status)
+        (not wanted.status or record.shown in wanted.status)
         and set(wanted.label) <= set(record.labels)
         and (wanted.created_after is None or record.created_ms >= wanted.created_after * 1000)
         and (wanted.created_before is None or record.created_ms < wanted.created_before * 1000)
