@@ -84,7 +84,7 @@ status: $(RUNTIME) ## what runs in the local stack
 doctor: $(RUNTIME) ## a line for each thing that the workers of the local stack depend on
 	@$(RUN) infra.stack run -- $(VENV)/bin/visiondirector-worker doctor
 
-client: $(DEV) ## the wheel of visiondirector-client, in dist/
+client: $(VENV)/bin/python ## the wheel of visiondirector-client, with the command visiondirector, in dist/
 	@$(RUN) infra.client_wheel dist
 
 storm: $(DEV) ## kill, wipe, stop and spoil what JOBS=100 jobs run on, from SEED=1

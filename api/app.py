@@ -25,6 +25,8 @@ from api.events import HEARTBEAT_SECONDS, POLL_SECONDS, EventStreams
 from api.pages.routes import pages
 from api.routes import AppState, health, router
 from api.service import Service
+from api.sockets import BACKLOG, BoundedProtocol
+from api.uploads import Uploads
 from api.waiting import JobWaiter
 from director.errors import StoreError
 from tasks.app import make_app, message_writer, send_hint
@@ -80,6 +82,8 @@ def main() -> int:
         log_config=None,
         access_log=False,  # AccessLog writes it
         server_header=False,
+        http=BoundedProtocol,
+        backlog=BACKLOG,
         # Event streams don't end by themselves; their readers resume at the next process.
         timeout_graceful_shutdown=3,
     )
@@ -107,6 +111,7 @@ def create_app(
             batches=BatchService(service, Batches(ledger, backends.shelf, archive, backends.send)),
             streams=EventStreams(service, poll, heartbeat),
             waiter=JobWaiter(service, poll),
+            uploads=Uploads(service),
             thumbnails=Thumbnails(images),
             authenticator=authenticator,
             checks=_checks(backends),
@@ -156,7 +161,10 @@ def open_backends(settings: Settings) -> Generator[Backends]:
 
         images = Images(store, settings.max_image_pixels)
         message = message_writer(celery, settings)
-        send = partial(send_hint, celery)
+
+        def send(hint: Hint) -> None:
+            send_hint(celery, hint)
+
         yield Backends(ledger, Archive(store), Shelf(store), images, send, ping, message)
 
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from fastapi import Request
 from pydantic import SecretStr
 
-from api.client.client import is_loopback
+from api.client.connection import is_loopback
 from api.problems import Problem
 from tasks.settings import Settings
 from tasks.tokens import BadSettings, Grant, Scope

@@ -2,8 +2,9 @@
 
 A trajectory only grows: the events of step n are those that its snapshot has beyond the snapshot before. Their ids
 are `<step>.<digest>.<seq>`, the same for every reader. The digest covers the content of the step's events only: a step
-that ran again after a wipe with the same outcome is not sent twice. A `progress` event says what a quiet job does or
-waits for. It has no id and is not sent again to a reader that resumes.
+that ran again with the same outcome, after a wipe or as an object was lost, is not sent twice, and one id never stands
+for two contents. A `progress` event says what a quiet job does or waits for. It has no id and is not sent again to a
+reader that resumes.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ import logging
 import re
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, Self
@@ -131,6 +133,19 @@ class EventStreams:
             base = step.events
         return found
 
+    def told_before(self, id: str, after: EventId) -> dict[int, str]:
+        """The digests of the steps before that of `after`, by number, if a try of that step is stored; else none."""
+        for key in self.service.archive.snapshots_from(id, after.step):
+            with suppress(Corrupt, NotFound):
+                step = self._step(key)
+                if (step.n, step.digest) == (after.step, after.digest):
+                    return {told.n: told.digest for told in self._steps_since(step.previous, None)[0]}
+        return {}
+
+    def is_behind(self, key: str, after: EventId) -> bool:
+        """True when the snapshot is of an earlier step than the event."""
+        return self._step(key).n < after.step
+
     def _steps_since(self, key: str, after: EventId | None) -> tuple[list[CommittedStep], int]:
         """The steps from that of `after` on, oldest first, and the number of events before them."""
         steps: list[CommittedStep] = []
@@ -181,6 +196,8 @@ class Reader:
         self._owner = owner
         self._id = id
         self._after: EventId | None = after
+        self._resumed = after
+        self._rewound = ""  # the rewind that is taken care of
         self._snapshot: str = ""  # the one that was sent last
         self._sent: dict[int, str] = {}  # digests, by step
         self._doing = ""  # what was sent last
@@ -191,12 +208,13 @@ class Reader:
         found = self._streams.service.find(self._owner, self._id)
         pieces: list[bytes] = []
         events: list[tuple[EventId, Event]] = []
-        after = self._after
         if found.snapshot and found.snapshot != self._snapshot:
-            # A job that went back over a lost object does steps again that were sent.
-            events = [(id, event) for id, event in self._streams.since(found.snapshot, after) if not self._knows(id)]
+            self._recall(found)
+            # A job that went back, over a lost object or with an older ledger, comes to steps again that were sent.
+            new = self._streams.since(found.snapshot, self._after)
+            events = [(id, event) for id, event in new if not self._knows(id)]
             pieces = [_encode(id, event) for id, event in events]
-            after = self._streams.end_of(found.snapshot)
+        after = self._streams.end_of(found.snapshot) if found.snapshot else self._after
         if found.ended:
             pieces.append(self._streams.end_event(found))
         # Set last: if anything above fails, the next poll gives all of it.
@@ -207,7 +225,20 @@ class Reader:
             self._doing, self._next_progress = "", time.monotonic() + self._streams.progress_after
         return pieces or self._progress(found)
 
+    def _recall(self, found: Record) -> None:
+        """When the job went back: learn what an earlier reader told this client, from the snapshots that it told."""
+        resumed = self._resumed
+        if not resumed or (found.rewound == self._rewound and not self._streams.is_behind(found.snapshot, resumed)):
+            return
+        if told := self._streams.told_before(self._id, resumed):
+            self._sent = told | self._sent
+            self._after = None  # any step may have another outcome now
+        self._rewound = found.rewound
+
     def _knows(self, id: EventId) -> bool:
+        resumed = self._resumed
+        if resumed and (id.step, id.digest) == (resumed.step, resumed.digest) and id.seq <= resumed.seq:
+            return True
         return self._sent.get(id.step) == id.digest
 
     def _progress(self, found: Record) -> list[bytes]:

@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from director.errors import StoreError
+from director.errors import BriefError, StoreError
 
 if TYPE_CHECKING:
     from tasks.retention import Swept
@@ -37,8 +37,14 @@ def add(add_parser: Add) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exit code 0; 2: settings that can't be used, or no marker of ours; 3: storage or ledger are out of reach."""
-    from tasks.retention import NotOurs
-    from tasks.settings import BadSettings, load_settings
+    try:
+        from tasks.retention import NotOurs
+        from tasks.settings import BadSettings, load_settings
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("tasks."):
+            raise
+        here = "this command came with the client alone, which knows no storage"
+        raise BriefError(here, "run it on a machine of the service", "gc") from error
 
     try:
         settings = load_settings(**({} if args.keep_days is None else {"keep_days": args.keep_days}))

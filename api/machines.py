@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from anyio import to_thread
 from fastapi import APIRouter, Depends
 from fastapi import Query as Parameter
 from pydantic import BaseModel
@@ -57,9 +58,9 @@ Operator = Depends(_operator)
 
 
 @router.get("", response_model=Machines, dependencies=[Operator])
-def machines(state: ApiState) -> Machines:
+async def machines(state: ApiState) -> Machines:
     """The workers, the held queues and the sick workers."""
-    return machines_of(state.service.ledger)
+    return await to_thread.run_sync(machines_of, state.service.ledger, limiter=state.ledger_threads)
 
 
 @router.post("/{worker}/quarantine", response_model=Machines, dependencies=[Operator])

@@ -55,7 +55,7 @@ class RequestMetrics:
 
 
 class LedgerCollector(Collector):
-    """The state of queues and dead letters, read from the ledger at each scrape by three short scripts.
+    """The state of queues and dead letters, read from the ledger at each scrape by a few short scripts.
 
     While the ledger is out of reach only readiness is exported: an unknown number is not zero.
     """
@@ -69,11 +69,12 @@ class LedgerCollector(Collector):
         yield _gauge("ready", "1 while this part answers the API, else 0", "part", ready)
         try:
             serving, depths, tallies = self._ledger.served(), self._ledger.depths(), self._ledger.tallies()
-            holds, sick = self._ledger.holds(), self._ledger.sick_workers()
+            holds, sick, broken = self._ledger.holds(), self._ledger.sick_workers(), self._ledger.broken()
         except StoreError:
             return
         yield from _queues(bounded(depths, serving), serving, tallies.dead)
         yield from _health(holds, sick)
+        yield from _records(broken, sum(tallies.set_aside.values()))
         for name, about, numbers in (
             ("lease_deaths", "Workers whose lease expired during a step", tallies.lease_deaths),
             ("dead_letters", "Jobs that failed after their last attempt", tallies.dead_letters),
@@ -118,6 +119,14 @@ def _health(holds: Sequence[Hold], sick: Iterable[SickWorker]) -> Iterable[Metri
     yield GaugeMetricFamily("visiondirector_workers_quarantined", "Workers that take no steps", value=len(out))
     named = dict.fromkeys(out[:MOST_QUEUES], 1)
     yield _gauge("worker_quarantined", "1 for a worker that takes no steps", "worker", named)
+
+
+def _records(broken: Sequence[str], set_aside: int) -> Iterable[Metric]:
+    """Jobs whose record in the ledger could not be used. Mostly the reconciler enters them again at once."""
+    about = "Jobs whose record was set aside and that are not entered again"
+    yield GaugeMetricFamily("visiondirector_records_broken", about, value=len(broken))
+    about = "Records of jobs that could not be used and were set aside"
+    yield CounterMetricFamily("visiondirector_records_set_aside", about, value=set_aside)
 
 
 def _gauge(name: str, about: str, label: str, values: Mapping[str, float]) -> Metric:

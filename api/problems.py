@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from director.complaints import fault
 from director.errors import BriefError, StoreError
 from tasks.ledger.types import Wiped
-from tasks.store import Corrupt, NotFound
+from tasks.store import Corrupt, Newer, NotFound
 
 log = logging.getLogger("visiondirector.api")
 
@@ -112,6 +112,16 @@ def lost(error: NotFound | Corrupt) -> Problem:
     )  # fmt: skip
 
 
+def newer(error: Newer) -> Problem:
+    """The problem of a stored object that this program is too old to read."""
+    log.error("too old: %s", error)
+    return Problem(
+        503, "newer", "Stored by a newer version",
+        f"{error.key} was stored by a newer version of this service. Nothing is lost: update the API.",
+        headers={"Retry-After": str(RETRY_SECONDS)},
+    )  # fmt: skip
+
+
 def install(app: FastAPI) -> None:
     """Let the app answer every error with a problem document."""
 
@@ -129,6 +139,8 @@ def problem_of(error: Exception) -> Problem:
             return error
         case StoreError():
             return unavailable(error)
+        case Newer():
+            return newer(error)
         case Corrupt():
             return lost(error)
         case BriefError():

@@ -4,14 +4,16 @@ A handler that blocks on ledger or storage is a plain function, so that it runs 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Annotated, Any, cast
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from fastapi.sse import EventSourceResponse
+from starlette.requests import ClientDisconnect
 
 from api.auth import Authenticator, Caller
 from api.batch_service import BatchService
@@ -19,13 +21,16 @@ from api.events import EventId, EventStreams
 from api.problems import invalid
 from api.schemas import Attempts, Envelope, JobFilter, JobList, Uploaded
 from api.service import Service
+from api.uploads import Uploads
 from api.waiting import JobWaiter, preference_applied, preferred_wait
 from tasks.jobs import ACTIVE
+from tasks.ledger.types import Query as LedgerQuery
+from tasks.png_metadata import with_metadata
 from tasks.store import Thumbnails
-from tasks.store.png_metadata import with_metadata
 from tasks.tokens import Scope
 
 MAX_JSON_BYTES = 1_000_000
+_LEDGER_THREADS = 8
 
 
 @dataclass(frozen=True)
@@ -36,13 +41,16 @@ class AppState:
     batches: BatchService
     streams: EventStreams
     waiter: JobWaiter
+    uploads: Uploads
     thumbnails: Thumbnails
     authenticator: Authenticator
     checks: Mapping[str, Callable[[], bool]]
     image_metadata: bool
+    ledger_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_LEDGER_THREADS))
 
 
-def _state(request: Request) -> AppState:
+# A dependency that is no coroutine would wait for one of the threads that a hanging storage uses up.
+async def _state(request: Request) -> AppState:
     return cast(AppState, request.app.state.api)
 
 
@@ -69,6 +77,13 @@ def _with(*scopes: Scope) -> Any:
     return Depends(allowed)
 
 
+async def listed(state: AppState, query: LedgerQuery | None, limit: int, cursor: str | None) -> JobList:
+    """A page of jobs. The ledger alone answers, in threads that a hanging storage can't use up."""
+    if query is None:
+        return JobList(jobs=[], next=None)
+    return await to_thread.run_sync(state.service.list, query, limit, cursor, limiter=state.ledger_threads)
+
+
 Owner = Annotated[str | None, Depends(_owner)]
 """The owner whose jobs the caller may see; None: of all owners."""
 Writer = Annotated[Caller, _with(Scope.WRITE)]
@@ -80,10 +95,6 @@ async def _json_body(request: Request, caller: Writer) -> bytes:
     return await read_body(request, MAX_JSON_BYTES, "body")
 
 
-async def _image_body(request: Request, caller: Writer) -> bytes:
-    return await read_body(request, caller.max_image_bytes, "image")
-
-
 async def read_body(request: Request, most: int, field: str) -> bytes:
     """The whole body. Raises Problem 413 as soon as it is known to be too large."""
     too_large = invalid(field, f"must have at most {most} bytes", "send less", 413)
@@ -91,10 +102,13 @@ async def read_body(request: Request, most: int, field: str) -> bytes:
     if announced.isdigit() and int(announced) > most:
         raise too_large
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > most:
-            raise too_large
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > most:
+                raise too_large
+    except ClientDisconnect as left:  # nobody reads the answer
+        raise invalid(field, "ended before it was whole", "send it again", 400) from left
     return bytes(body)
 
 
@@ -136,12 +150,11 @@ async def submit(
 
 
 @router.get("/jobs", response_model=JobList)
-def jobs(state: ApiState, owner: Owner, filters: Annotated[JobFilter, Query()]) -> JobList:
+async def jobs(state: ApiState, owner: Owner, filters: Annotated[JobFilter, Query()]) -> JobList:
     """The newest jobs first. All filters must hold; `next` is the `cursor` of the page that follows."""
     if filters.batch:
-        return state.batches.jobs(state.batches.find(owner, filters.batch), filters)
-    query = filters.query(owner)
-    return state.service.list(query, filters.limit, filters.cursor) if query else JobList(jobs=[], next=None)
+        return await to_thread.run_sync(state.batches.jobs, owner, filters)
+    return await listed(state, filters.query(owner), filters.limit, filters.cursor)
 
 
 @router.get("/jobs/{id}", response_model=Envelope)
@@ -222,12 +235,12 @@ async def events(
     response_model=Uploaded,
     openapi_extra=body_of("application/octet-stream", {"type": "string", "format": "binary"}),
 )
-def upload(state: ApiState, caller: Writer, body: Annotated[bytes, Depends(_image_body)]) -> Uploaded:
+async def upload(request: Request, state: ApiState, caller: Writer) -> Uploaded:
     """Store a picture to start from: PNG, JPEG, WebP, GIF, TIFF or AVIF, and of several frames the first.
 
     It is stored as plain PNG pixels in sRGB, converted from its own colour profile, and yours to name in briefs.
     """
-    return state.service.upload(caller, body)
+    return await state.uploads.take(caller, lambda: read_body(request, caller.max_image_bytes, "image"))
 
 
 @health.get("/healthz")

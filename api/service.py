@@ -5,6 +5,7 @@ broke off half-way) is never called unknown.
 """
 
 import difflib
+import logging
 import struct
 import threading
 import time
@@ -18,7 +19,7 @@ from typing import NamedTuple
 from pydantic import TypeAdapter, ValidationError
 
 from api.auth import Caller
-from api.problems import Problem, invalid
+from api.problems import Problem, invalid, unavailable
 from api.schemas import (
     Attempt,
     Attempts,
@@ -40,14 +41,30 @@ from director.reading import Unread, unread
 from director.seats import STEP_KINDS
 from director.state import State
 from director.types import Goal, StopReason, Trajectory
-from tasks.entries import new_entry
-from tasks.jobs import Job, JobId, JobStatus
+from tasks.entries import ended_record, new_entry
+from tasks.jobs import TERMINAL, Job, JobId, JobStatus
 from tasks.ledger.ledger import Ledger
-from tasks.ledger.types import CONTROL, NO_MESSAGE, Cursor, Hint, HintMessage, Hold, Query, Record, Wiped
+from tasks.ledger.types import (
+    CONTROL,
+    NO_MESSAGE,
+    Cursor,
+    Hint,
+    HintMessage,
+    Hold,
+    OtherBody,
+    Page,
+    Query,
+    Record,
+    SickWorker,
+    Wiped,
+)
+from tasks.png_metadata import metadata_text
 from tasks.reconcile import entry_of, requeue
 from tasks.store import Archive, Corrupt, Images, NotFound, clean_upload
-from tasks.store.png_metadata import metadata_text
+from tasks.store.recent import Recent
 from tasks.summary import Cost as Counted
+
+log = logging.getLogger("visiondirector.api")
 
 MAX_KEY = 200
 LINKS = ("events", "image", "trajectory", "attempts", "report", "cancel", "requeue")
@@ -55,18 +72,20 @@ LINKS = ("events", "image", "trajectory", "attempts", "report", "cancel", "reque
 _ADMISSION_MS = 60_000  # a submit that takes longer has failed
 _RETRY_FULL_S = 10
 _EDITOR_QUEUE = "editor."
+_NEWEST = Cursor(10**14, str(uuid.UUID(int=2**128 - 1)))  # before every job
 
 _ID: TypeAdapter[str] = TypeAdapter(JobId)
 
 
 class Queues(NamedTuple):
-    """Which workers serve each queue, and why some queues are held."""
+    """Which workers serve each queue, why some queues are held, and which workers failed last."""
 
     served: Mapping[str, Sequence[str]]
     held: Mapping[str, Hold]
+    sick: Mapping[str, SickWorker]
 
 
-NO_QUEUES = Queues({}, {})
+NO_QUEUES = Queues({}, {}, {})
 
 
 class Service:
@@ -94,11 +113,10 @@ class Service:
         # A committed snapshot never changes, and all readers of a job need the same ones.
         self.snapshot = lru_cache(maxsize=64)(archive.load_snapshot)
         self._read_of = lru_cache(maxsize=256)(self._find_read_of)
-        # Neither does a job that the ledger has forgotten. If it is submitted again, it has another time.
-        self._ended = lru_cache(maxsize=256)(self._read_ended)
+        # Neither does a job whose loop ended and that the ledger has forgotten. If it is submitted again, it has
+        # another time.
+        self._ended = Recent[Record](256)
         self._max_image_pixels = max_image_pixels
-        # The largest picture takes some hundred MB once it is decoded.
-        self._decoding = threading.BoundedSemaphore(2)
         self._key_locks = tuple(threading.Lock() for _ in range(64))
 
     def submit(self, caller: Caller, body: bytes, key: str | None) -> tuple[Envelope, bool]:
@@ -108,23 +126,31 @@ class Service:
         submission, sha = Submission.parse(body)
         if (size := len(submission.brief.text.encode())) > (most := caller.max_brief_bytes):
             raise invalid("brief.text", f"the text has {size} bytes; the most for this token is {most}", "shorten it")
-        job = submission.job(caller.owner, key or str(uuid.uuid4()), round(self._clock(), 3), sha)
-        # One at a time for each key: S3 alone can't decide which of two bodies came first.
+        key = key or str(uuid.uuid4())
+        job = submission.job(caller.owner, key, round(self._clock(), 3), sha)
+        try:
+            return self._submitted(caller, job)
+        except StoreError as error:
+            raise _repeat_with(key, error) from error
+
+    def _submitted(self, caller: Caller, job: Job) -> tuple[Envelope, bool]:
+        # One at a time for each key: S3 can't tell which of two bodies came first. Of two APIs the ledger lets in one.
         with self._key_locks[hash(job.id) % len(self._key_locks)]:
             stored = self.archive.find_job(job.id)
-            if stored and stored.body_sha256 != sha:
-                raise Problem(
-                    409, "key-reused", "This Idempotency-Key stands for another request",
-                    errors=[invalid("Idempotency-Key", "was used with another body", "send a new key").errors[0]],
-                )  # fmt: skip
+            if stored and stored.body_sha256 != job.body_sha256:
+                raise _key_reused()
             # A submit may have broken off after it wrote job.json. A job that ran must not start again.
-            if not stored or not (self.ledger.get(job.id) or self.archive.latest(job.id)):
+            if not stored or not (self.ledger.get(job.id) or self._has_run(job.id)):
                 self._create(caller, stored or job, fresh=stored is None)
         return self.show(caller.owner, job.id), stored is None
 
+    def _has_run(self, id: str) -> bool:
+        """True when storage knows more of the job than its submit; a dead letter may have no snapshot."""
+        return bool(self.archive.latest(id) or self.archive.controls(id, "dead-"))
+
     def _create(self, caller: Caller, job: Job, fresh: bool) -> None:
         self._check_source(job)
-        self._admit(caller, job.id)
+        self._admit(caller, job.id, job.body_sha256)
         if fresh:
             self.archive.save_job(job)
         try:
@@ -144,9 +170,13 @@ class Service:
         if source and not self.archive.owns(job.owner, source):
             raise invalid("brief.source", "you have no picture with this hash", "PUT it to /v1/images first")
 
-    def _admit(self, caller: Caller, id: str) -> None:
+    def _admit(self, caller: Caller, id: str, body_sha256: str = "") -> None:
         most = caller.max_in_flight
-        if not self.ledger.admit(caller.owner, id, most, _ADMISSION_MS):
+        try:
+            admitted = self.ledger.admit(caller.owner, id, most, _ADMISSION_MS, body_sha256)
+        except OtherBody as error:
+            raise _key_reused() from error
+        if not admitted:
             raise Problem(
                 429, "too-many-jobs", "Too many jobs in flight",
                 f"{most} of your jobs are waiting or running: send this again when one of them has ended.",
@@ -184,15 +214,36 @@ class Service:
         return unread(brief, goals), cautions(brief, goals)
 
     def list(self, query: Query, limit: int, cursor: str | None) -> JobList:
-        """From the ledger only: jobs that it has forgotten are not listed."""
-        page = self.ledger.jobs(query, limit, parse_cursor(cursor) if cursor else None)
+        """What the ledger knows, and behind that the ended jobs that it has forgotten, from storage. Of batches the
+        ledger's children only: their batch lists them all."""
+        forgotten, behind = _parse_cursor(cursor)
+        page = Page([], None) if forgotten else self.ledger.jobs(query, limit, behind)
+        following = _cursor("", page.following)
+        if page.following is None:
+            page, following = self._list_forgotten(query, limit, page.records, behind if forgotten else None)
         active = any(not record.ended for record in page.records)
         state = self.queues() if active else NO_QUEUES
-        following = page.following
-        return JobList(
-            jobs=[self.summary(record, state) for record in page.records],
-            next=f"{following.created_ms}-{following.job}" if following else None,
-        )
+        return JobList(jobs=[self.summary(record, state) for record in page.records], next=following)
+
+    def _list_forgotten(
+        self, query: Query, limit: int, records: Sequence[Record], behind: Cursor | None
+    ) -> tuple[Page, str | None]:
+        """The page that starts with these records, filled up from storage."""
+        if query.statuses and not query.statuses & TERMINAL:
+            return Page([*records], None), None
+        room = limit - len(records)
+        try:
+            more = self.archive.ended.page(query, max(room, 1), behind)
+        except StoreError as unreachable:
+            if not records:
+                raise
+            log.warning("the list goes on in storage: %s", unreachable)
+            return Page([*records], None), _cursor("ended-", _NEWEST)
+        if not room:  # to know whether there is more
+            return Page([*records], None), _cursor("ended-", _NEWEST if more.records or more.following else None)
+        known = self.ledger.known([record.job for record in more.records])
+        found = [record for record in more.records if record.job not in known]
+        return Page([*records, *found], None), _cursor("ended-", more.following)
 
     def find(self, owner: str | None, id: str) -> Record:
         """The job of `owner` (None: of any owner), from the ledger or, once that has forgotten it, from storage.
@@ -212,20 +263,20 @@ class Service:
         job = self.archive.find_job(id)
         if not job or owner not in (None, job.owner):
             raise _unknown(id)
-        return self._ended(id, job.created)
+        return self._find_ended(job)
 
-    def _read_ended(self, id: str, _created: float) -> Record:
-        """The record of an ended job, from storage only."""
-        entry = entry_of(self.archive, id)
-        if not entry or not entry.stop:
+    def _find_ended(self, job: Job) -> Record:
+        """The record of a job that has left the ledger: its loop has ended, or it is a dead letter."""
+        about = f"{job.id} {job.created}"
+        if known := self._ended.get(about):
+            return known
+        entry = entry_of(self.archive, job.id)
+        if not entry or entry.status not in TERMINAL:
             raise Wiped("this job is stored, but the ledger does not know it yet")
-        known = {name: value for name, value in dict(entry).items() if name in Record.model_fields}
-        if place := entry.place:
-            known |= {"batch": place.batch, "item": place.index, "custom_id": place.custom_id}
-        return Record(
-            **known,
-            queue="", kind="", seat_failures=0, lease_deaths=0, not_before_ms=0, hinted_ms=0, holder="",
-        )  # fmt: skip
+        found = ended_record(entry)
+        if found.stop:  # a dead letter may be requeued, and die again
+            self._ended.put(about, found)
+        return found
 
     def cancel(self, caller: Caller, id: str) -> Envelope:
         record = self.find(caller.reach, id)
@@ -242,6 +293,11 @@ class Service:
         if record.status is JobStatus.FAILED and not record.stop:
             if record.owner == caller.owner:
                 self._admit(caller, id)
+            if record.batch and not self.ledger.get(id):
+                raise Problem(
+                    409, "of-a-batch", "This job belongs to a batch",
+                    f"Its result is stored. Try the item {record.custom_id!r} of batch {record.batch} again instead.",
+                )  # fmt: skip
             if hint := requeue(self.ledger, self.archive, record):
                 self._send(hint)
                 return self.show(caller.reach, id)
@@ -257,14 +313,14 @@ class Service:
             raise Problem(409, "active", "This job is active", "Cancel it first, and delete it when it has ended.")
         try:
             self.archive.remove(id)
+            self.archive.ended.drop(record.owner, record.created_ms, id)
         finally:
             self.ledger.removed(id)
 
     def upload(self, caller: Caller, data: bytes) -> Uploaded:
         """Store a picture. Raises BriefError for other data, or a picture that is too large."""
-        with self._decoding:
-            png = clean_upload(data, caller.max_image_bytes, self._max_image_pixels)
-            image = self.images.put(png)
+        png = clean_upload(data, caller.max_image_bytes, self._max_image_pixels)
+        image = self.images.put(png)
         self.archive.own(caller.owner, image)
         width, height = struct.unpack_from(">II", png, 16)  # PNG's first chunk, IHDR
         return Uploaded(image=image, width=width, height=height)
@@ -272,7 +328,7 @@ class Service:
     def trajectory(self, record: Record) -> Trajectory:
         """The trajectory of the newest snapshot; without events before the first snapshot."""
         if record.snapshot:
-            return self.snapshot(record.snapshot).trajectory
+            return self.snapshot(record.snapshot, record.snapshot_sha256).trajectory
         job = self.archive.load_job(record.job, record.created_ms)
         return begin(job.brief, job.settings, job.seed)
 
@@ -286,7 +342,8 @@ class Service:
 
     def queues(self) -> Queues:
         """What the ledger knows of the queues now."""
-        return Queues(self.ledger.served(), {hold.queue: hold for hold in self.ledger.holds()})
+        held = {hold.queue: hold for hold in self.ledger.holds()}
+        return Queues(self.ledger.served(), held, {sick.worker: sick for sick in self.ledger.sick_workers()})
 
     def summary(self, record: Record, queues: Queues | None = None) -> JobSummary:
         """`queues` saves two calls to the ledger, if they were made already."""
@@ -329,6 +386,8 @@ class Service:
             return f"waiting: {missing}"
         if hold := queues.held.get(record.queue):
             return held_words(hold)
+        if record.queue != CONTROL and (out := _all_out(record.queue, queues, 1000 * self._clock())):
+            return out
         if record.not_before_ms > self._clock() * 1000:
             return f"{work}: waiting to try again"
         return f"{work}: waiting for {record.queue}"
@@ -349,6 +408,41 @@ def held_words(hold: Hold) -> str:
     since = datetime.fromtimestamp(hold.since_ms / 1000, UTC)
     fix = f"; {hold.fix}" if hold.fix else ""
     return f"waiting: {hold.why[:300]} since {since:%H:%M} UTC{fix}"
+
+
+def _all_out(queue: str, queues: Queues, now_ms: float) -> str:
+    """Why a job waits if none of the queue's workers takes steps now; "" if one does."""
+    workers = queues.served[queue]
+    sick = [queues.sick[name] for name in workers if name in queues.sick]
+    out = [one for one in sick if one.quarantined_ms or one.rest_until_ms > now_ms]
+    if len(out) < len(workers):
+        return ""
+    who = f"the only worker of {queue}" if len(out) == 1 else f"each of the {len(out)} workers of {queue}"
+    last = max(out, key=lambda one: one.quarantined_ms)
+    why = f": {last.why[:300]}" if last.why else ""
+    if not last.quarantined_ms:
+        until = datetime.fromtimestamp(min(one.rest_until_ms for one in out) / 1000, UTC)
+        return f"waiting: {who} rests after failures until {until:%H:%M:%S} UTC{why}"
+    since = datetime.fromtimestamp(last.quarantined_ms / 1000, UTC)
+    tries = "" if all(one.manual for one in out if one.quarantined_ms) else ", or a picture that it draws as a trial"
+    fix = f"an operator mends it: `visiondirector holds`, then `restore`{tries}"
+    return f"waiting: {who} takes no steps since {since:%H:%M} UTC{why}; {fix}"
+
+
+def _key_reused() -> Problem:
+    return Problem(
+        409, "key-reused", "This Idempotency-Key stands for another request",
+        errors=[invalid("Idempotency-Key", "was used with another body", "send a new key").errors[0]],
+    )  # fmt: skip
+
+
+def _repeat_with(key: str, error: StoreError) -> Problem:
+    """The problem of a submit that broke off. It may be stored already: under another key it would be a second job."""
+    problem = unavailable(error)
+    if problem.status == 503:
+        problem.headers["Idempotency-Key"] = key
+        problem.detail = f"{problem.detail} Send it with the header Idempotency-Key: {key}, or it may run twice."
+    return problem
 
 
 def _unknown(id: str) -> Problem:
@@ -375,6 +469,19 @@ def _unserved(editor: str, served: Mapping[str, object]) -> list[Caution]:
 def parse_cursor(cursor: str) -> Cursor:
     created_ms, _, job = cursor.partition("-")
     return Cursor(int(created_ms), job)
+
+
+def _parse_cursor(cursor: str | None) -> tuple[bool, Cursor | None]:
+    """Whether it is a place among the jobs that the ledger has forgotten, and the place."""
+    if not cursor:
+        return False, None
+    word = cursor.removeprefix("ended-")
+    created_ms, _, job = word.partition("-")
+    return word != cursor, Cursor(int(created_ms), job)
+
+
+def _cursor(where: str, place: Cursor | None) -> str | None:
+    return f"{where}{place.created_ms}-{place.job}" if place else None
 
 
 def _error(record: Record) -> JobError | None:

@@ -49,6 +49,11 @@ def read_brief(data: bytes, annotated: bool = False) -> Brief:
     return checked(Brief, {"text": task.get("prompt", ""), "title": title, "goals": goals}, "brief")
 
 
+def is_picture(start: bytes) -> bool:
+    """True for a file that begins as pictures do; 12 bytes are enough."""
+    return _kind_of(start) == _PICTURE
+
+
 def _kind_of(data: bytes) -> str:
     """What the file is by its first bytes, if it is no text; else ""."""
     if data.startswith(_PICTURES) or data[4:8] == b"ftyp":

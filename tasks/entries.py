@@ -6,7 +6,7 @@ from director.loop import begin, next_step
 from director.seats import RenderRequest, Request, Seat
 from director.types import Stopped, StopReason, Trajectory
 from tasks.jobs import Job, JobStatus
-from tasks.ledger.types import CONTROL, Entry, Next
+from tasks.ledger.types import CONTROL, Entry, Next, Record
 from tasks.summary import GoalSummary
 
 EDITOR = "editor."
@@ -65,6 +65,15 @@ def _entry(job: Job, trajectory: Trajectory, following: Next | None) -> Entry:
         model=job.settings.editor,
         place=job.batch,
     )
+
+
+def ended_record(entry: Entry) -> Record:
+    """The ledger's record of a job that has ended, as it would be if the ledger had not forgotten it."""
+    told = {name: value for name, value in dict(entry).items() if name in Record.model_fields}
+    if place := entry.place:
+        told |= {"batch": place.batch, "item": place.index, "take": place.take, "generation": place.generation}
+        told |= {"custom_id": place.custom_id}
+    return Record(**told, queue="", kind="", seat_failures=0, lease_deaths=0, not_before_ms=0, hinted_ms=0, holder="")
 
 
 def status_of(stop: Stopped | None) -> JobStatus:

@@ -32,7 +32,7 @@ LOCK_TTL_MS = 30_000
 _KEEP_LOCK_S = 5.0
 _READERS = 8  # jobs that are read at once in a rebuild: the time goes into waiting for S3
 _COMPARE_S = 1.0  # a pass, so that the rest of it is not held up
-_COSTS_S = 1.0  # a pass
+_COSTS_S = _INDEX_S = 1.0  # a pass
 _IN_FLIGHT = Query(statuses=frozenset({JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.FAILED}))
 _MOST_HINTS = 1000  # a queue and pass
 
@@ -88,6 +88,7 @@ class Reconciler:
     _doubtful: set[str] = field(default_factory=set[str])  # not compared with storage yet
     _server: str = ""
     _marked: bool = False
+    _index_at: str | None = "0"  # where the index goes on; None: it is whole
 
     def run(self, stop: threading.Event) -> None:
         """Pass after pass until `stop` is set."""
@@ -109,7 +110,7 @@ class Reconciler:
 
     def _parts(self) -> Sequence[Callable[[], None]]:
         parts = (self.compare, self.reap, self.rehint, self.give_up_waiting, self.file_dead_letters, self.mend)
-        parts = (*parts, self.send_canaries, self.restore_costs)
+        parts = (*parts, self.send_canaries, self.restore_costs, self.index)
         return *parts, *(self.batches.parts() if self.batches else ())
 
     def _tried(self, part: Callable[[], object]) -> bool:
@@ -250,6 +251,14 @@ class Reconciler:
             self.send(hint)
         return True
 
+    def index(self) -> None:
+        """List every job by label and standing, once after the start, a part of them each pass: an older program that
+        wrote to the ledger knew no such lists."""
+        end = time.monotonic() + _INDEX_S
+        while self._index_at is not None and time.monotonic() < end:
+            cursor = self.ledger.index(self._index_at)
+            self._index_at = None if cursor == "0" else cursor
+
     # --- every pass ---------------------------------------------------------------------------------
 
     def reap(self) -> None:
@@ -320,9 +329,27 @@ class Reconciler:
         for job in sorted(missing & self._missing):
             self._adopt(job)
         self._missing = missing
-        self.ledger.forget(int(self.settings.keep_ended_s * 1000))
+        if self._index_at is None and not self.ledger.indexed():  # wiped since
+            self._index_at = "0"
         if self.batches:
             self.batches.audit()
+        self.list_ended()
+
+    def list_ended(self) -> None:
+        """Have storage list what has ended, and then let the ledger forget it. One reconciler at a time."""
+        if not self.ledger.run("lock", "ended", self._holder, LOCK_TTL_MS):
+            return
+        end = time.monotonic() + LOCK_TTL_MS / 2000
+        while time.monotonic() < end and (records := self.ledger.unlisted()):
+            self.archive.ended.add(records)
+            gone = set(self.ledger.listed([record.job for record in records]))
+            for record in records:
+                if record.job in gone:  # deleted while it was listed
+                    self.archive.ended.drop(record.owner, record.created_ms, record.job)
+        # What is not listed yet stays: it is the newest.
+        while time.monotonic() < end:
+            if not self.ledger.forget(int(self.settings.keep_ended_s * 1000), self.settings.keep_ended):
+                return
 
     def _has_stopped(self, job: str, status: JobStatus) -> bool:
         # A dead letter stays live: its trajectory goes on once it is requeued. So does a child until its result lies
@@ -375,7 +402,9 @@ def _standing(archive: Archive, job: Job, folder: Folder) -> Entry:
     stop = snapshot.trajectory.stop
     if (stop is None) == (snapshot.next is None):
         raise Corrupt(f"{key} must either go on or have stopped")
-    return entry_after(job, key, snapshot.n, snapshot.trajectory, snapshot.next)
+    entry = entry_after(job, key, snapshot.n, snapshot.trajectory, snapshot.next)
+    # From now on it is held to what it is now.
+    return entry.model_copy(update={"snapshot_sha256": archive.sha256_of(key)})
 
 
 def _ordered(entry: Entry, controls: list[Control]) -> Entry:
@@ -408,7 +437,14 @@ def _is_ahead(entry: Entry, record: Record, archive: Archive) -> bool:
 
 
 def requeue(ledger: Ledger, archive: Archive, record: Record) -> Hint | None:
-    """Bring a dead letter back, for good: the order is stored first. Gives the hint to send; None: not FAILED."""
+    """Bring a dead letter back, for good: the order is stored first. Gives the hint to send; None: not FAILED.
+
+    One that has left the ledger is entered again.
+    """
     if record.status is JobStatus.FAILED and record.dead_letter:
         archive.save_control(record.job, "requeue", record.dead_letter, {"n": record.step})
-    return ledger.requeue(record.job)
+    if (hint := ledger.requeue(record.job)) or ledger.get(record.job):
+        return hint
+    archive.mark_live(record.job)
+    entry = entry_of(archive, record.job, with_cost=False)
+    return entry.hint if entry and entry.next and ledger.create(entry) else None

@@ -11,7 +11,8 @@ counted and left. It is correct beside a running service, and may break off anyw
    First their owners' notes go, then the jobs that came meanwhile are read. A submit writes its job.json before it
    looks at the note, so either it finds no note and is refused, or it is read here.
    Last, each one's age is looked at again: a step may just have drawn the very same picture.
-4. Notes of deleted jobs, when no copy of a ledger is likely to be so old.
+4. Lines of removed jobs in the lists of ended ones.
+5. Notes of deleted jobs, when no copy of a ledger is likely to be so old.
 """
 
 import re
@@ -102,6 +103,9 @@ class Sweeper:
                 swept.bytes += folders.pop(job).bytes
             else:
                 swept.active.append(job)
+        if not dry:
+            fresh_ms = 1000 * (began - self.grace_s)
+            self.archive.ended.sweep(lambda found: found.job in folders or found.created_ms > fresh_ms)
         named = self._named(_places(folders))
         unnamed = [item for item in self._old(began, swept) if _hash(item) not in named]
         if not dry:

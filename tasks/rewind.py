@@ -49,7 +49,7 @@ def way_back(archive: Archive, job: Job, n: int, trajectory: Trajectory | None, 
         before = trajectory is None or trajectory.events[: len(events)] == events
         return before and not _drew(found.trajectory, lost)
 
-    key = archive.latest(job.id, below=n, fits=fits)
+    key = archive.latest(job.id, below=n, fits=fits, lost=lost)
     snapshot = archive.load_snapshot(key) if key else None
     to = snapshot.n + 1 if snapshot else 0
     void = archive.snapshots_from(job.id, to)

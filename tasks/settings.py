@@ -3,10 +3,15 @@
 A map (`max_step_s`, `tokens`) is written as JSON, a list with commas. Seconds end in `_s`.
 """
 
+import difflib
+import logging
 import math
+import os
 import socket
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -19,6 +24,10 @@ from tasks.tokens import BadSettings, Grant, Rules, Secret, grants
 
 PREFIX = "VISIONDIRECTOR_"
 MAX_STEP_S = {kind.name: kind.max_seconds for kind in STEP_KINDS.values()}
+
+_OF_OTHERS = frozenset({"URL", "TOKEN", "STACK"})
+"""Variables with our prefix that are no setting: the client reads two, a stack marks its processes by the third."""
+log = logging.getLogger(__name__)
 
 Seconds = Annotated[float, Field(gt=0, le=30 * 86_400)]
 
@@ -53,6 +62,12 @@ class Settings(BaseSettings):
             description="start of all keys, e.g. drawings/: for a bucket that others use too",
         ),
     ] = ""
+    s3_addressing: Annotated[
+        Literal["auto", "path", "virtual"],
+        Field(
+            description="where the bucket stands: path: in the path; virtual: before the host's name; auto: as boto3"
+        ),
+    ] = "path"
     s3_access_key: Annotated[str, Field(description="access key; empty: the usual AWS places")] = ""
     s3_secret_key: Annotated[SecretStr, Field(description="secret key; empty: the usual AWS places")] = SecretStr("")
     s3_region: Annotated[str, Field(min_length=1, description="region name")] = "us-east-1"
@@ -119,8 +134,11 @@ class Settings(BaseSettings):
         Seconds, Field(description="how long the result of a batch's item may wait for others to be stored with")
     ] = 15.0
     keep_ended_s: Annotated[
-        Seconds, Field(description="how long the ledger lists a job after its end; S3 keeps it")
-    ] = 7 * 86_400.0
+        Seconds, Field(description="how long the ledger keeps a job after its end; S3 keeps it, and lists go on there")
+    ] = 86_400.0
+    keep_ended: Annotated[int, Field(ge=0, description="and how many such jobs at most, about 4 kB of Redis each")] = (
+        10_000
+    )
     keep_days: Annotated[
         float, Field(ge=0, le=36_500, description="`visiondirector gc` removes jobs that ended so long ago; 0: none")
     ] = 0
@@ -212,13 +230,30 @@ class Settings(BaseSettings):
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """The settings of this process: `overrides`, then the environment, then defaults. Raises BadSettings."""
+    """The settings of this process: `overrides`, then the environment, then defaults. Raises BadSettings.
+
+    Variables with our prefix that are no setting are named in the log, once a process.
+    """
+    _name_unknown(tuple(sorted(_unknown(os.environ))))
     try:
         return Settings(**overrides)
     except SettingsError as error:  # a map that is no JSON; pydantic-settings names the field
         raise BadSettings(f"{error}", f"write it as JSON in {PREFIX}<FIELD>") from error
     except ValidationError as error:
         raise BadSettings("; ".join(_describe(problem) for problem in error.errors(include_input=False))) from error
+
+
+def _unknown(names: Iterable[str]) -> set[str]:
+    ours = {name.upper().removeprefix(PREFIX) for name in names if name.upper().startswith(PREFIX)}
+    return ours - {field.upper() for field in Settings.model_fields} - _OF_OTHERS
+
+
+@cache
+def _name_unknown(names: tuple[str, ...]) -> None:
+    for name in names:
+        near = difflib.get_close_matches(name, [field.upper() for field in Settings.model_fields], 1)
+        fix = f": did you mean {PREFIX}{near[0]}?" if near else "; infra/env.example has all settings"
+        log.warning("%s%s is no setting%s", PREFIX, name, fix)
 
 
 def _describe(problem: Any) -> str:

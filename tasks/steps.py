@@ -8,6 +8,7 @@ one of the tries is committed.
 import contextvars
 import json
 import logging
+import math
 import os
 import signal
 import threading
@@ -41,7 +42,7 @@ from tasks.ledger.types import (
 from tasks.logs import fields, working
 from tasks.rewind import BRING_BACK, check_belongs, way_back
 from tasks.settings import Settings
-from tasks.store import Archive, Corrupt, NotFound
+from tasks.store import Archive, Corrupt, Newer, NotFound
 from tasks.summary import NO_GOALS, Cost, GoalSummary
 
 log = logging.getLogger(__name__)
@@ -181,6 +182,8 @@ def _run_claimed(host: Host, lease: "Lease") -> StepEnd:
         request = next_step(trajectory)
         attempt.queue = queue_of(request) if request else ""
         reply = _reply(host, lease, job, trajectory, request)
+    except Newer:
+        raise  # whole, and no matter of this job
     except (NotFound, Corrupt) as lost:
         return _go_back(host, attempt, job, trajectory, lost)
     if reply is None:
@@ -212,7 +215,7 @@ _CANCELLED = "cancelled by its owner"
 def _load(host: Host, claim: Claim, job: Job) -> Trajectory:
     if not claim.snapshot:
         return begin(job.brief, job.settings, job.seed)
-    snapshot = host.archive.load_snapshot(claim.snapshot)
+    snapshot = host.archive.load_snapshot(claim.snapshot, claim.snapshot_sha256)
     check_belongs(job, claim.snapshot, snapshot)
     return snapshot.trajectory
 
@@ -231,6 +234,7 @@ def _cancel(host: Host, attempt: Attempt) -> StepEnd:
     result = host.ledger.commit(
         claim.job, claim.n, claim.nonce, key, None, status, reason,
         acknowledge_cancel=True, summary=summary, cost=attempt.cost(), performed=False,
+        sha256=archive.sha256_of(key) if key else "",
     )  # fmt: skip
     if result is not CommitResult.OK:
         return StepEnd.REFUSED
@@ -250,13 +254,17 @@ def _newest_whole(host: Host, claim: Claim) -> tuple[str, Trajectory | None]:
     archive = host.archive
     try:
         if claim.snapshot:
-            return claim.snapshot, archive.load_snapshot(claim.snapshot).trajectory
+            return claim.snapshot, archive.load_snapshot(claim.snapshot, claim.snapshot_sha256).trajectory
+    except Newer:
+        raise
     except (NotFound, Corrupt) as lost:
         log.warning("cancelled without its newest snapshot: %s", lost)
-        if key := archive.latest(claim.job):
+        if key := archive.latest(claim.job, lost=lost.key):
             return key, archive.load_snapshot(key).trajectory
     try:
         job = archive.load_job(claim.job, claim.created_ms)
+    except Newer:
+        raise
     except (NotFound, Corrupt) as lost:
         log.warning("cancelled without anything of it: %s", lost)
         return "", None
@@ -278,8 +286,10 @@ def _go_back(
         archive.save_control(claim.job, "rewind", claim.nonce, {**told, "void": way.void, "at": claim.now_ms / 1000})
         then = next_of(way.trajectory) if way.trajectory else first_step(job)
         summary = GoalSummary.of(way.trajectory or begin(job.brief, job.settings, job.seed))
-        back = (way.to, way.snapshot, then, summary)
-        result = host.ledger.rewind(claim.job, claim.n, claim.nonce, *back, error_json(error), attempt.cost())
+        result = host.ledger.rewind(
+            claim.job, claim.n, claim.nonce, way.to, way.snapshot, then, summary, error_json(error), attempt.cost(),
+            sha256=archive.sha256_of(way.snapshot) if way.snapshot else "",
+        )  # fmt: skip
         if result is RewindResult.REWOUND and then:
             log.warning("rewound to step %d: %s", way.to, lost)
             attempt.outcome, attempt.notes = "rewound", {"rewound": told}
@@ -331,6 +341,7 @@ def _commit(
         summary=GoalSummary.of(after),
         cost=attempt.cost(),
         performed=performed,
+        sha256=host.archive.sha256_of(key),
         message=message,
     )  # fmt: skip
 
@@ -341,12 +352,14 @@ def _give_back(host: Host, attempt: Attempt, error: DirectorError) -> None:
     if attempt.outcome != "committed":  # it may fail behind its commit
         attempt.outcome = "failed"
     delay = backoff_ms(host.settings, 1 if isinstance(error, StoreError) else claim.attempt)
+    # A newer worker can do the step: it waits for one, as for storage that is away.
+    actor = Actor.OUTAGE if isinstance(error, Newer) else error.actor
     # With the ledger out of reach too, the lease dies by itself and the step is hinted again.
     # The dead letter of a job that failed for good is filed by the reconciler.
     with suppress(StoreError):
         attempt.refused = host.ledger.fail(
-            claim.job, claim.n, claim.nonce, error_json(error), error.actor, host.name,
-            retry_after_ms=int(1000 * error.retry_after_s), delay_ms=delay, cost=attempt.cost(),
+            claim.job, claim.n, claim.nonce, error_json(error), actor, host.name,
+            retry_after_ms=math.ceil(1000 * error.retry_after_s), delay_ms=delay, cost=attempt.cost(),
         )  # fmt: skip
         # Before the message is acknowledged, so that this worker takes no other one.
         if isinstance(error, SeatError) and not host.ledger.standing(host.name).may_work:

@@ -10,11 +10,11 @@ from director.report import Attempt, RunInfo
 from director.seats import STEP_KINDS, Images, Studio
 from director.state import State
 from director.types import Brief, LoopSettings, Seed, Stopped, StopReason, Trajectory
+from tasks.png_metadata import metadata_text, with_metadata
 from tasks.reports import standalone
 from tasks.settings import Settings
 from tasks.store import FolderStore, Thumbnails, clean_upload
 from tasks.store import Images as StoredImages
-from tasks.store.png_metadata import metadata_text, with_metadata
 from worker.studio import open_studio
 
 _STEPS = {kind.reply: kind.name for kind in STEP_KINDS.values()}

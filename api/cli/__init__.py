@@ -80,8 +80,9 @@ def _explained(error: ApiError, args: argparse.Namespace) -> str:
 def _renamed(field: FieldError, args: argparse.Namespace) -> FieldError:
     """The field's error under the name of the option that it came from."""
     name, _, place = field.field.partition(".")
-    if name == "labels" and place.isdigit() and int(place) < len(given := getattr(args, "label", [])):
-        return field.model_copy(update={"field": f"--label {given[int(place)]!r}"})
+    option = {"labels": "label", "items": "item"}.get(name, "")
+    if place.isdigit() and int(place) < len(given := getattr(args, option, [])):
+        return field.model_copy(update={"field": f"--{option} {given[int(place)]!r}"})
     return field.model_copy(update={"field": _OPTIONS.get(field.field, field.field)})
 
 

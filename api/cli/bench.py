@@ -11,7 +11,7 @@ import sys
 
 from api.cli.console import Console
 from api.cli.endpoint import CHECKOUT, find_endpoint
-from api.client.client import TOKEN_NAME, URL_NAME
+from api.client.connection import TOKEN_NAME, URL_NAME
 from director.errors import BriefError
 
 RUNNER = "worker.bench.service"

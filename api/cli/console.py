@@ -16,7 +16,7 @@ from director.errors import BriefError
 from director.transcript import Line, plain
 
 SATISFIED, SHORT, USAGE, SERVICE, INTERRUPTED = 0, 1, 2, 3, 130
-_SHORTEST = 8  # characters of an id
+SHORTEST = 8  # characters of an id
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
@@ -74,16 +74,21 @@ class Console:
 
     def full_id(self, id: str) -> str:
         """The full id. The start of one, or a title, is looked up in the list of jobs."""
-        if _ID.fullmatch(id):
+        if is_id(id):
             return id.lower()
         listed = list(self.client.jobs(page=200))
         named = plain(id, 40)
-        matching = [job for job in listed if len(id) >= _SHORTEST and job.id.startswith(id.lower())]
+        matching = [job for job in listed if len(id) >= SHORTEST and job.id.startswith(id.lower())]
         matching = matching or [job for job in listed if job.title.casefold() == id.strip().casefold()]
         if len(matching) == 1:
             return matching[0].id
         if not matching:
-            hint = f"give a title, or at least {_SHORTEST} characters of an id; see `visiondirector list`"
+            hint = f"give a title, or at least {SHORTEST} characters of an id; see `visiondirector list`"
             raise BriefError(f"there is no job {named!r}", hint, "ID")
-        ids = ", ".join(job.id[: _SHORTEST + 5] for job in matching[:3])
+        ids = ", ".join(job.id[: SHORTEST + 5] for job in matching[:3])
         raise BriefError(f"{len(matching)} jobs have the id or title {named!r}", f"give one of their ids: {ids}", "ID")
+
+
+def is_id(name: str) -> bool:
+    """True for a whole id of a job or a batch."""
+    return bool(_ID.fullmatch(name))

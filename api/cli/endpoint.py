@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from api.cli.console import SATISFIED
-from api.client.client import DEFAULT_URL, TOKEN_NAME, URL_NAME
+from api.client.connection import DEFAULT_URL, TOKEN_NAME, URL_NAME
 from director.errors import BriefError
 
 CHECKOUT = Path(__file__).resolve().parents[2]

@@ -5,7 +5,6 @@ import re
 import sys
 import webbrowser
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 
 from rich.table import Table
@@ -53,8 +52,15 @@ def _goal_table(rows: list[Goal]) -> Table:
 
 
 def list_jobs(args: argparse.Namespace, console: Console) -> int:
-    asked = console.client.jobs(args.status, args.label, args.since, page=min(max(args.limit, 1), 200))
-    found = list(islice(asked, max(args.limit, 0)))
+    most = None if args.all else max(args.limit, 0)
+    page = 200 if most is None else min(max(most, 1), 200)
+    found, left_out = list[Job](), False
+    for each in console.client.job_pages(args.status, args.label, args.since, page=page):
+        found += each.jobs
+        if most is not None and len(found) >= most:
+            left_out = len(found) > most or each.next is not None
+            break
+    found = found[:most]
     for job in found:
         console.screen.job(job)
     if console.screen.is_live:
@@ -62,6 +68,8 @@ def list_jobs(args: argparse.Namespace, console: Console) -> int:
     else:
         for job in found:
             console.screen.text(_tab_separated(job))
+    if left_out:
+        console.screen.note(f"the newest {most} are listed: --all lists the older ones, too, -n N lists N")
     return SATISFIED
 
 
@@ -77,7 +85,7 @@ def _job_table(jobs: list[Job], width: int) -> Table:
             title.append(f"  #{plain(label, 64)}", style="cyan")
         age = [Text(transcript.age(job.created), style="dim")] if wide else []
         state = Text(transcript.state(job), style=transcript.style(job))
-        table.add_row(Text(job.id[:8]), *age, state, goals(job, 12 if wide else 0), title)
+        table.add_row(Text(job.id[:8]), *age, state, goals(job.goals, 12 if wide else 0), title)
     return table
 
 

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from api.cli import transcript
 from api.cli.live import bar
-from api.client import Job
+from api.client import GoalCount, Job
 from director.transcript import plain
 
 _REST = 4  # lines beside the rows
@@ -69,14 +69,13 @@ class JobTable:
             Text(job.id[:8], style="dim"),
             Text(plain(job.title, 60)),
             Text(f"round {job.rounds}" if job.rounds else "", style="dim"),
-            goals(job),
+            goals(job.goals),
             doing,
         ]
 
 
-def goals(job: Job, width: int = _BAR) -> Text:
+def goals(count: GoalCount, width: int = _BAR) -> Text:
     """A short bar of the goals, and how many are met."""
-    count = job.goals
     if not count.total:
         return Text("")
     rest = max(0, count.total - count.met - count.missed - count.unsure)

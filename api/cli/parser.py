@@ -4,17 +4,17 @@ A command names its function: `call` gets a `Console` too, `local` only the argu
 """
 
 import argparse
-from collections.abc import Callable
 
 import shtab
 
 from api import gc
-from api.cli import bench, endpoint, follow, jobs, machines, submit
+from api.cli import bench, endpoint, follow, jobs, machines, options, submit
+from api.cli.batch import parser as batch
 from api.cli.console import SATISFIED
+from api.cli.options import Add
 from director.types import STRATEGIES
 
 SHELLS = ("bash", "zsh", "fish")
-Add = Callable[..., argparse.ArgumentParser]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -26,19 +26,20 @@ def parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _submit(commands.add_parser)
     _about_jobs(commands.add_parser)
+    batch.add(commands.add_parser)
     _machines(commands.add_parser)
     made = commands.add_parser(
-        "bench", parents=[_common()], help="run the tasks of a benchmark as jobs, and grade the results"
+        "bench", parents=[options.common()], help="run the tasks of a benchmark as jobs, and grade the results"
     )
-    bench.add_arguments(made, _common())
+    bench.add_arguments(made, options.common())
     _local(commands.add_parser)
     return parser
 
 
 def _submit(add: Add) -> None:
-    made = add("submit", parents=[_common(), _output()], help="send one or more briefs")
+    made = add("submit", parents=[options.common(), options.output()], help="send one or more briefs")
     made.set_defaults(call=submit.submit)
-    _path(
+    options.path(
         made.add_argument(
             "files", nargs="*", metavar="FILE", help=".txt prose or .json with a prompt; -: standard input"
         )
@@ -46,8 +47,8 @@ def _submit(add: Add) -> None:
     made.add_argument("--watch", action="store_true", help="follow to the end, save picture and trajectory")
     made.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting, e.g. candidates=2")
     made.add_argument("--strategy", choices=list(STRATEGIES), help="a named set of settings")
-    _path(made.add_argument("--source", metavar="IMG", help="a picture to start from"))
-    _path(
+    options.path(made.add_argument("--source", metavar="IMG", help="a picture to start from"))
+    options.path(
         made.add_argument(
             "--from", dest="again", metavar="PNG", help="run the job again that made this PNG, from its metadata"
         )
@@ -58,15 +59,16 @@ def _submit(add: Add) -> None:
     made.add_argument("--label", action="append", default=[], metavar="WORD", help="a word to find the job by; repeat")
     made.add_argument("--priority", type=int, metavar="0-9", help="0 goes first; default 6")
     made.add_argument("--key", help="submitting again under the same key gives the same job")
+    made.add_argument("--new", action="store_true", help="draw again what was sent before with these very options")
 
 
 def _about_jobs(add: Add) -> None:
-    watch = add("watch", parents=[_common(), _ids(), _output()], help="follow jobs to their end")
+    watch = add("watch", parents=[options.common(), options.ids(), options.output()], help="follow jobs to their end")
     watch.set_defaults(call=follow.watch)
-    show = add("show", parents=[_common(), _ids()], help="show a job and the outcome of each goal")
+    show = add("show", parents=[options.common(), options.ids()], help="show a job and the outcome of each goal")
     show.set_defaults(call=jobs.show)
 
-    listed = add("list", parents=[_common()], help="your jobs, newest first")
+    listed = add("list", parents=[options.common()], help="your jobs, newest first")
     listed.set_defaults(call=jobs.list_jobs)
     statuses = ["queued", "running", "done", "cancelled", "failed"]
     listed.add_argument(
@@ -78,15 +80,17 @@ def _about_jobs(add: Add) -> None:
     listed.add_argument(
         "--since", type=jobs.parse_time, metavar="WHEN", help="created since: 90m, 12h, 3d, or 2026-11-23"
     )
-    listed.add_argument("-n", "--limit", type=int, default=50, metavar="N", help="list at most N jobs (default: 50)")
+    options.limit(listed, 50, "jobs")
 
-    fetch = add("fetch", parents=[_common(), _ids(), _output()], help="save picture and trajectory")
+    fetch = add(
+        "fetch", parents=[options.common(), options.ids(), options.output()], help="save picture and trajectory"
+    )
     fetch.set_defaults(call=jobs.fetch)
     fetch.add_argument("--report", action="store_true", help="save the report page, too")
 
-    report = add("report", parents=[_common(), _ids("id", None)], help="save the report page of a job")
+    report = add("report", parents=[options.common(), options.ids("id", None)], help="save the report page of a job")
     report.set_defaults(call=jobs.report)
-    _path(report.add_argument("-o", "--output", metavar="FILE", help="file to write (-: standard output)"))
+    options.path(report.add_argument("-o", "--output", metavar="FILE", help="file to write (-: standard output)"))
     report.add_argument("--open", action="store_true", help="show it in the browser")
 
     for name, call, about in (
@@ -94,16 +98,16 @@ def _about_jobs(add: Add) -> None:
         ("requeue", jobs.order, "continue failed jobs at the step that failed"),
         ("delete", jobs.delete, "delete ended jobs; the next gc removes pictures that no other job uses"),
     ):
-        add(name, parents=[_common(), _ids()], help=about).set_defaults(call=call)
+        add(name, parents=[options.common(), options.ids()], help=about).set_defaults(call=call)
 
 
 def _machines(add: Add) -> None:
-    held = add("holds", parents=[_common()], help="which queues are held and which workers are sick (operators)")
+    held = add("holds", parents=[options.common()], help="which queues are held and which workers are sick (operators)")
     held.set_defaults(call=machines.holds)
-    out = add("quarantine", parents=[_common()], help="let a worker take no more steps (operators)")
+    out = add("quarantine", parents=[options.common()], help="let a worker take no more steps (operators)")
     out.set_defaults(call=machines.quarantine)
     out.add_argument("--why", default="", help="shown to those who ask")
-    back = add("restore", parents=[_common()], help="let a worker take steps again (operators)")
+    back = add("restore", parents=[options.common()], help="let a worker take steps again (operators)")
     back.set_defaults(call=machines.restore)
     for made in (out, back):
         made.add_argument("worker", metavar="WORKER", help="its name: holds and Flower show it")
@@ -117,14 +121,16 @@ def _local(add: Add) -> None:
     ):
         made = add(name, help=about)
         made.set_defaults(local=endpoint.stack(endpoint.CHECKOUT))
-        _path(made.add_argument("--var", metavar="DIR", help="folder of data, logs and secrets"), folder=True)
+        options.path(made.add_argument("--var", metavar="DIR", help="folder of data, logs and secrets"), folder=True)
         if name == "up":
             made.add_argument("--workers", type=int, metavar="N", help="worker processes, 3 or more (default: 4)")
             made.add_argument("--no-flower", action="store_true")
             made.add_argument("--profile", help="what to run in place of the sketch studio: a name, or a .json file")
             made.add_argument("--box", help="name of this machine in the profile")
     gc.add(add)
-    env = add("env", parents=[_common()], help='print the service as shell variables: eval "$(visiondirector env)"')
+    env = add(
+        "env", parents=[options.common()], help='print the service as shell variables: eval "$(visiondirector env)"'
+    )
     env.set_defaults(local=endpoint.env)
     completion = add("completion", help='print completion for a shell, e.g. eval "$(visiondirector completion bash)"')
     completion.add_argument("shell", choices=SHELLS)
@@ -134,34 +140,3 @@ def _local(add: Add) -> None:
 def _completion(args: argparse.Namespace) -> int:
     print(shtab.complete(parser(), shell=args.shell))
     return SATISFIED
-
-
-def _common() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    common.add_argument("--url", help="address of the service (or VISIONDIRECTOR_URL)")
-    common.add_argument("--token", help="bearer token; VISIONDIRECTOR_TOKEN is safer, because `ps` does not show it")
-    common.add_argument("--json", action="store_true", help="print JSON lines instead of text")
-    return common
-
-
-def _ids(name: str = "ids", nargs: str | None = "+") -> argparse.ArgumentParser:
-    ids = argparse.ArgumentParser(add_help=False)
-    ids.add_argument(name, nargs=nargs, metavar="ID", help="id of a job, at least its first 8 characters, or its title")
-    return ids
-
-
-def _output() -> argparse.ArgumentParser:
-    output = argparse.ArgumentParser(add_help=False)
-    where = output.add_argument(
-        "-o", "--output", default=".", metavar="DIR", help="folder to save in (default: the current one)"
-    )
-    _path(where, folder=True)
-    output.add_argument(
-        "--no-metadata", dest="metadata", action="store_false", help="save the PNG without brief and settings"
-    )
-    return output
-
-
-def _path(argument: argparse.Action, folder: bool = False) -> None:
-    """Let shells complete this argument with files or folders."""
-    setattr(argument, "complete", shtab.DIRECTORY if folder else shtab.FILE)  # noqa: B010 - Action declares no such name

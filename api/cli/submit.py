@@ -1,7 +1,11 @@
 """`visiondirector submit`: brief files, or the metadata of a result, as new jobs."""
 
 import argparse
-from collections.abc import Mapping
+import hashlib
+import json
+import uuid
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -9,14 +13,17 @@ from typing import Any, BinaryIO
 from api.cli import transcript
 from api.cli.console import SATISFIED, Console
 from api.cli.follow import follow
-from api.client import BadRequest, Job
+from api.client import BadRequest, Job, TooMany
 from director import intake
 from director.errors import BriefError
 from director.transcript import Line, plain
 from tasks.files import read_named
+from tasks.png_metadata import read_png_metadata
 
 MAX_FILE = 200_000_000
 MAX_TITLE = 120
+PAUSE = 5.0
+"""Seconds, where the service does not say how long to wait."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +45,31 @@ def submit(args: argparse.Namespace, console: Console) -> int:
     quiet = args.watch and console.screen.is_live and len(requests) == 1  # the live view shows the same
     source = console.client.upload(read_named(Path(args.source), "--source", MAX_FILE)).image if args.source else None
     jobs: list[Job] = []
-    for request in requests:
-        jobs.append(_send(args, console, request, source))
-        if not quiet:
-            _print_submitted(console, jobs[-1], follows=args.watch and len(requests) == 1)
+    try:
+        for request, key in zip(requests, _keys(args, requests, source), strict=True):
+            so_far = f"{len(jobs)} of {len(requests)} are sent"
+            jobs.append(_send_patiently(args, console, request, source, key, so_far))
+            if not quiet:
+                _print_submitted(console, jobs[-1], follows=args.watch and len(requests) == 1)
+    finally:
+        if len(requests) > 1:
+            _print_sum(console, requests, jobs)
     return follow(console, jobs, Path(args.output), args.metadata) if args.watch else SATISFIED
+
+
+def _keys(args: argparse.Namespace, requests: Sequence[JobRequest], source: str | None) -> list[str]:
+    """A key for each request: the same command of several files gives the same jobs, so that a second run after a
+    break-off doubles nothing. The same file named twice is two jobs. One file alone has a key of its own each time.
+    """
+    if len(requests) == 1 or args.new:
+        return [args.key or str(uuid.uuid4()) for _ in requests]
+    seen, keys = Counter[str](), list[str]()
+    for request in requests:
+        said = [request.brief, request.settings, request.seed, source, args.priority, sorted(args.label)]
+        digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+        seen[digest] += 1
+        keys.append(f"{digest[:48]}-{seen[digest]}")
+    return keys
 
 
 def _read_briefs(args: argparse.Namespace, console: Console) -> list[JobRequest]:
@@ -75,8 +102,6 @@ def _read_metadata(args: argparse.Namespace) -> JobRequest:
         raise BriefError(
             "brief, goals and strategy come from the picture", "leave them out, or leave --from out", "--from"
         )
-    from tasks.store.png_metadata import read_png_metadata  # Pillow is only needed here
-
     png = read_named(Path(args.again), "--from", MAX_FILE)
     try:
         found = read_png_metadata(png)
@@ -89,7 +114,20 @@ def _read_metadata(args: argparse.Namespace) -> JobRequest:
     return JobRequest(args.again, sent, settings, seed, expects=brief.source)
 
 
-def _send(args: argparse.Namespace, console: Console, request: JobRequest, source: str | None) -> Job:
+def _send_patiently(
+    args: argparse.Namespace, console: Console, request: JobRequest, source: str | None, key: str, so_far: str
+) -> Job:
+    """While the token has as many jobs under way as it may have, wait as long as the service says."""
+    while True:
+        try:
+            return _send(args, console, request, source, key)
+        except TooMany as error:
+            pause = error.retry_after or PAUSE
+            console.screen.note(f"{error.message} ({so_far}): trying again in {pause:.0f} s")
+            console.sleep(pause)
+
+
+def _send(args: argparse.Namespace, console: Console, request: JobRequest, source: str | None, key: str) -> Job:
     brief = {**request.brief, **({"source": source} if source else {})}
     if source and request.expects and source != request.expects:
         console.screen.note(
@@ -97,7 +135,7 @@ def _send(args: argparse.Namespace, console: Console, request: JobRequest, sourc
         )
     try:
         return console.client.submit(
-            brief, request.settings, request.seed, args.key, priority=args.priority, labels=args.label
+            brief, request.settings, request.seed, key, priority=args.priority, labels=args.label
         )
     except BadRequest as error:
         if request.expects and not source and any(field.field == "brief.source" for field in error.fields):
@@ -108,9 +146,21 @@ def _send(args: argparse.Namespace, console: Console, request: JobRequest, sourc
 
 
 def _print_submitted(console: Console, job: Job, follows: bool) -> None:
-    console.screen.line(Line("submitted", f"{job.id}  {plain(job.title)}", "bold"))
+    verb = "sent before" if job.repeated else "submitted"
+    console.screen.line(Line(verb, f"{job.id}  {plain(job.title)}", "bold"))
     # Who follows one job is told what was not read when its goals are known.
     console.screen.line(*transcript.told_lines(job.model_copy(update={"unread": ()}) if follows else job))
     if job.doing.startswith(transcript.NOBODY):
         console.screen.line(transcript.progress_line(job.doing))
     console.screen.job(job)
+
+
+def _print_sum(console: Console, requests: Sequence[JobRequest], jobs: Sequence[Job]) -> None:
+    """What was sent, also where the rest was not."""
+    again = sum(job.repeated for job in jobs)
+    if left := len(requests) - len(jobs):
+        first = plain(requests[len(jobs)].name)
+        console.screen.note(f"{len(jobs)} of {len(requests)} are sent, {first} is the first of {left} that are not")
+        console.screen.note("the same command sends the rest, and none twice")
+    elif again:
+        console.screen.note(f"{again} of {len(jobs)} were sent before, with the same options: --new draws them again")

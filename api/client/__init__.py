@@ -7,8 +7,9 @@ with Client("http://127.0.0.1:8100") as director:
     goals = director.goals(job.id)
 """
 
+from .batch_models import Batch, BatchItem, BatchResult, BatchWarning, Drawing, ItemCounts
 from .client import Client
-from .errors import ApiError, BadRequest, Conflict, FieldError, NotFound, Unauthorized, Unavailable
+from .errors import ApiError, BadRequest, Conflict, FieldError, NotFound, TooMany, Unauthorized, Unavailable
 from .models import (
     Attempt,
     Attempts,
@@ -32,20 +33,27 @@ __all__ = [
     "Attempt",
     "Attempts",
     "BadRequest",
+    "Batch",
+    "BatchItem",
+    "BatchResult",
+    "BatchWarning",
     "BriefSent",
     "Client",
     "Conflict",
     "Cost",
+    "Drawing",
     "Event",
     "FieldError",
     "Goal",
     "GoalCount",
     "HeldQueue",
+    "ItemCounts",
     "Job",
     "JobError",
     "Machines",
     "NotFound",
     "SickWorker",
+    "TooMany",
     "Unauthorized",
     "Unavailable",
     "Unread",

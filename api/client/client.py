@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
-import os
-import re
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -16,25 +13,22 @@ from urllib.parse import quote
 
 import httpx
 
-from .errors import ApiError, Conflict, NotFound, Unavailable, from_response
+from .batches import BatchCalls
+from .errors import Conflict, NotFound, Unavailable, from_response
 from .goals import goals_of
 from .models import Attempts, Event, Goal, Job, JobPage, Machines, Uploaded
 from .stream import lines, parse
 
-DEFAULT_URL = "http://127.0.0.1:8100"
-URL_NAME, TOKEN_NAME = "VISIONDIRECTOR_URL", "VISIONDIRECTOR_TOKEN"
 END = "end"
 PROGRESS = "progress"
 LOST = "no answer from the service: trying again"
-RETRIES = 5
 STREAM_RETRIES = 40
 """Of a stream that was open once: some minutes, so that a night's watch outlives a restart of the service."""
-LONGEST_PAUSE = 8.0
 HEARTBEAT = 10.0
 """Seconds between the comments that a quiet event stream sends."""
 
 
-class Client:
+class Client(BatchCalls):
     """Speaks to one service. A context manager; one thread at a time may use it.
 
     Without a `url`, VISIONDIRECTOR_URL and VISIONDIRECTOR_TOKEN say where the service is (else it is
@@ -45,36 +39,11 @@ class Client:
     `transport` replaces the network and `sleep` the clock's pause, for tests.
     """
 
-    def __init__(
-        self,
-        url: str | None = None,
-        token: str | None = None,
-        timeout: float = 30.0,
-        transport: httpx.BaseTransport | None = None,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        if url is None:
-            url, token = os.environ.get(URL_NAME, DEFAULT_URL), token or os.environ.get(TOKEN_NAME)
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx.Client(
-            base_url=url,
-            headers=headers,
-            timeout=timeout,
-            transport=transport,
-            # A proxy or .netrc of the environment has no business with this machine's own service.
-            trust_env=not is_loopback(httpx.URL(url).host),
-        )
-        self._timeout = timeout
-        self._sleep = sleep
-
     def __enter__(self) -> Client:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def close(self) -> None:
-        self._http.close()
 
     def submit(
         self,
@@ -89,8 +58,9 @@ class Client:
         """Start a job. `brief` is its text, or {text, title, source, goals}.
 
         `source` is a picture to start from (its bytes, or the path of a file); it is uploaded.
-        The same `key` gives the same job again; Conflict if the body differs. `priority` goes from
-        0, first, to 9. `labels` are words of your own to find the job by.
+        The same `key` gives the same job again, `repeated`; Conflict if the body differs. `priority` goes
+        from 0, first, to 9. `labels` are words of your own to find the job by. TooMany when as many jobs
+        wait or run as the token may have: its `retry_after` says when to ask again.
         """
         sent: dict[str, Any] = {"text": brief} if isinstance(brief, str) else dict(brief)
         if source is not None:
@@ -106,7 +76,7 @@ class Client:
         body.update({name: value for name, value in optional.items() if value is not None})
         headers = {"Idempotency-Key": key or str(uuid.uuid4())}
         answer = self._send("POST", "/v1/jobs", json=body, headers=headers)
-        return Job.model_validate_json(answer.content)
+        return Job.model_validate_json(answer.content).model_copy(update={"repeated": answer.status_code == 200})
 
     def job(self, id: str) -> Job:
         return Job.model_validate_json(self._send("GET", _path(id)).content)
@@ -124,6 +94,18 @@ class Client:
         Those of any such `status` that have every such `label`. Times are datetimes with a time zone,
         or seconds since the epoch.
         """
+        for found in self.job_pages(status, label, created_after, created_before, page):
+            yield from found.jobs
+
+    def job_pages(
+        self,
+        status: str | Sequence[str] = (),
+        label: str | Sequence[str] = (),
+        created_after: float | datetime | None = None,
+        created_before: float | datetime | None = None,
+        page: int = 100,
+    ) -> Iterator[JobPage]:
+        """The same page by page, for those who stop early and want to know whether there is more."""
         asked: dict[str, Any] = {
             "status": status or None,
             "label": label or None,
@@ -134,7 +116,7 @@ class Client:
         params = {name: value for name, value in asked.items() if value is not None}
         while True:
             found = JobPage.model_validate_json(self._send("GET", "/v1/jobs", params=params).content)
-            yield from found.jobs
+            yield found
             if not found.next:
                 return
             params["cursor"] = found.next
@@ -240,7 +222,7 @@ class Client:
 
     def _resumed(self, id: str, after: str | None, deadline: float | None) -> Iterator[Event | None]:
         """What the connections bring, one after the other."""
-        tries = _Tries(str(self._http.base_url), self._sleep)
+        tries = self._tries()
         while True:
             left = float("inf") if deadline is None else deadline - time.monotonic()
             if left <= 0:
@@ -275,51 +257,9 @@ class Client:
             yield from parse(lines(response.iter_bytes()))
         raise httpx.RemoteProtocolError("the event stream ends before the job does")
 
-    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
-        tries = _Tries(str(self._http.base_url), self._sleep)
-        while True:
-            try:
-                response = self._http.request(method, path, **options)
-                if response.is_error:
-                    raise from_response(response)
-                return response
-            except (httpx.TransportError, Unavailable) as error:
-                tries.failed(error)
-            except ApiError as error:
-                error.tries = tries.made + 1
-                raise
-
 
 class _Over(Exception):
     """Nothing follows the event that was asked after."""
-
-
-class _Tries:
-    """Failures in a row, and the pauses between them."""
-
-    def __init__(self, url: str, sleep: Callable[[float], None]) -> None:
-        self._url = url.rstrip("/")
-        self._sleep = sleep
-        self._most = RETRIES
-        self.made = 0
-
-    def reset(self, most: int) -> None:
-        """It works; from now on `most` failures in a row are borne."""
-        self._most = most
-        self.made = 0
-
-    def failed(self, error: httpx.TransportError | Unavailable) -> None:
-        """Pause before the next try. Raises when another one is no use, or was the last."""
-        lost = error if isinstance(error, Unavailable) else Unavailable(f"no answer from {self._url}: {_why(error)}")
-        self.made += 1
-        if self.made > self._most or lost.status not in {0, 503}:
-            raise lost from error
-        self._sleep(min(lost.retry_after or 0.25 * 2 ** (self.made - 1), LONGEST_PAUSE))
-
-
-def _why(error: httpx.TransportError) -> str:
-    """What happened, without the number that an operating system gives it."""
-    return re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
 
 
 def _comes_again(event: Event | None, told: set[str]) -> bool:
@@ -343,11 +283,3 @@ def _seconds(time: float | datetime | None) -> float | None:
             raise ValueError("a time needs a time zone: datetime.now(timezone.utc)")
         return time.timestamp()
     return time
-
-
-def is_loopback(host: str) -> bool:
-    """True for a name or address that only this machine can reach."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"

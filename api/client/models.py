@@ -101,6 +101,7 @@ class Job(BaseModel):
     `coverage` is the share of the goals' weight that is met, None before the first picture was
     accepted. Times are seconds since the epoch. `brief`, `settings` and `seed` are None in lists,
     and `unread` and `warnings` empty. Before the goals are known, `unread` holds what no planner is asked about.
+    `repeated`: the submit that gave it made no new job, its key was known.
     """
 
     id: str
@@ -126,6 +127,7 @@ class Job(BaseModel):
     unread: tuple[Unread, ...] = ()
     warnings: tuple[Warned, ...] = ()
     links: dict[str, str] = {}
+    repeated: bool = Field(default=False, exclude=True)
 
     @property
     def ended(self) -> bool:

@@ -15,13 +15,13 @@ from collections.abc import Mapping
 from typing import Any, Self, TypeVar, cast
 
 from redis import Redis
-from redis.exceptions import ResponseError
 
 from director.errors import Actor, StoreError
 from tasks.jobs import TERMINAL, JobStatus
 from tasks.ledger.rows import cost_argument, entry_arguments, hint_of, or_empty, record_of, value_of
-from tasks.ledger.server import broker_queue_length, connect, reaching, sources, twice
+from tasks.ledger.server import broker_queue_length, connect, reaching, sources, told, twice
 from tasks.ledger.types import (
+    BODY_MS,
     EVERY,
     NO_MESSAGE,
     REMOVING_MS,
@@ -37,6 +37,7 @@ from tasks.ledger.types import (
     Keeping,
     Limits,
     Next,
+    OtherBody,
     Page,
     Query,
     QueueDepth,
@@ -62,6 +63,7 @@ _LIMITS = Limits()
 _REAP_LIMIT = 200  # leases a queue and pass: bounds the time that one script holds the server
 _KNOWN_LIMIT = 1000  # ids a call, for the same reason
 _COSTS_LIMIT = 500  # attempts a call
+_INDEX_LIMIT = 500  # jobs a call, about
 _LOOK_LIMIT = 500  # jobs that a list looks at a call
 _MOST_LOOKS = 10  # calls for one page of few matches
 _DEPTH_FIELDS = ("queue", "waiting", "leased", "delayed", "unhinted", "oldest_ms")
@@ -102,12 +104,16 @@ class Ledger:
 
     # --- jobs -----------------------------------------------------------------------------------
 
-    def admit(self, owner: str, job: str, most: int, ttl_ms: int) -> bool:
+    def admit(self, owner: str, job: str, most: int, ttl_ms: int, body_sha256: str = "") -> bool:
         """May `owner` have this job too? At most `most` at once are active or, for `ttl_ms`, admitted.
 
-        True for one that is active or admitted already.
+        True for one that is active or admitted already. For BODY_MS the id stands for the body that was admitted under
+        it first: raises OtherBody for another one, so that of two that come at once only one is stored.
         """
-        return bool(self.run("admit", owner, job, most, ttl_ms))
+        reply = self.run("admit", owner, job, most, ttl_ms, body_sha256, BODY_MS)
+        if reply == -1:
+            raise OtherBody("another request was sent under this id")
+        return bool(reply)
 
     def create(self, entry: Entry, message: HintMessage = NO_MESSAGE) -> bool:
         """Insert the job if it is absent (True), and write `message`. Its hint counts as sent now. Raises Removing."""
@@ -151,7 +157,7 @@ class Ledger:
         reply = self.run("claim", job, n, worker, nonce)
         if isinstance(reply, str):
             return Refusal[reply]
-        _, kind, snapshot, created_ms, cancel, attempt, died, now_ms, batch, priority = reply
+        _, kind, snapshot, created_ms, cancel, attempt, died, sha256, now_ms, batch, priority = reply
         return Claim(
             job=job,
             n=n,
@@ -162,6 +168,7 @@ class Ledger:
             cancel=cancel == "1",
             attempt=int(attempt),
             last_death=died == "1",
+            snapshot_sha256=sha256 or "",
             now_ms=int(now_ms),
             batch=batch,
             priority=int(priority),
@@ -173,10 +180,12 @@ class Ledger:
     def commit(
         self, job: str, n: int, nonce: str, snapshot: str, following: Next | None,
         status: JobStatus = JobStatus.QUEUED, stop: str = "", acknowledge_cancel: bool = False,
-        summary: GoalSummary = NO_GOALS, cost: Cost = NO_COST, performed: bool = True,
+        summary: GoalSummary = NO_GOALS, cost: Cost = NO_COST, performed: bool = True, sha256: str = "",
         message: HintMessage = NO_MESSAGE,
     ) -> CommitResult:  # fmt: skip
         """Step n is done and its snapshot stored. `following` None ends the job with `status` and `stop`.
+
+        `sha256` is of the snapshot's bytes: whoever claims the next step checks what it reads.
 
         `summary` replaces that of the step before; `cost` is added, once for each nonce. So it is for a
         commit that is refused: then it counts as wasted.
@@ -193,8 +202,8 @@ class Ledger:
             raise ValueError(f"a commit gives a following step or a terminal status, not {following!r} with {status}")
         queue, kind = (following.queue, following.kind) if following else ("", "")
         end = (status.value, stop, int(acknowledge_cancel))
-        arguments = (snapshot, queue, kind, *end, summary.model_dump_json(), cost_argument(cost), int(performed))
-        return CommitResult[self.run("commit", job, n, nonce, *arguments, *message)]
+        told = (summary.model_dump_json(), cost_argument(cost), int(performed), sha256)
+        return CommitResult[self.run("commit", job, n, nonce, snapshot, queue, kind, *end, *told, *message)]
 
     def fail(
         self, job: str, n: int, nonce: str, error: str, actor: Actor, worker: str,
@@ -214,13 +223,13 @@ class Ledger:
 
     def rewind(
         self, job: str, n: int, nonce: str, to: int | None, snapshot: str, following: Next | None,
-        summary: GoalSummary, error: str, cost: Cost = NO_COST,
+        summary: GoalSummary, error: str, cost: Cost = NO_COST, sha256: str = "",
     ) -> RewindResult:  # fmt: skip
         """An object that step n needs is lost. The job goes back to step `to`, which makes it again, behind `snapshot`;
         once a job. `to` None, or a second time: it is a dead letter. Nobody is charged; the hint counts as sent now.
         """
         queue, kind = (following.queue, following.kind) if following else ("", "")
-        back = ("" if to is None else to, snapshot, queue, kind, summary.model_dump_json())
+        back = ("" if to is None else to, snapshot, queue, kind, summary.model_dump_json(), sha256)
         return RewindResult[self.run("rewind", job, n, nonce, error, cost_argument(cost), *back)]
 
     # --- orders and hints -------------------------------------------------------------------------
@@ -258,7 +267,7 @@ class Ledger:
 
     def keeping(self) -> Keeping:
         """How the server keeps what it is told; empty words where it does not tell."""
-        memory, persistence = self._told("memory"), self._told("persistence")
+        memory, persistence = told(self._redis, "memory"), told(self._redis, "persistence")
         return Keeping(str(memory.get("maxmemory_policy", "")), str(persistence.get("aof_enabled", "1")) == "1")
 
     def removed(self, job: str) -> None:
@@ -363,9 +372,30 @@ class Ledger:
         """The dead letter is in object storage."""
         self.run("file_dead_letter", job, dead_letter)
 
-    def forget(self, older_than_ms: int, limit: int = 100) -> int:
-        """Drop jobs whose trajectory ended more than that long ago; how many. Dead letters stay; S3 keeps all."""
-        return int(self.run("forget", older_than_ms, limit))
+    def unlisted(self, limit: int = 100) -> list[Record]:
+        """Jobs that ended and that storage does not list yet; children of batches are none of them."""
+        return self.records(self.run("unlisted", limit))
+
+    def listed(self, jobs: list[str]) -> list[str]:
+        """Storage lists these; gives those that were dropped meanwhile."""
+        return [str(job) for job in self.run("listed", *jobs)] if jobs else []
+
+    def forget(self, older_than_ms: int, most: int = 10**9, limit: int = 100) -> int:
+        """Drop jobs whose trajectory ended more than that long ago, and the oldest of more than `most`; how many.
+
+        Dead letters stay; S3 keeps all.
+        """
+        return int(self.run("forget", older_than_ms, most, limit))
+
+    def index(self, cursor: str = "0") -> str:
+        """List some more jobs under their labels and how they stand; gives the next cursor, "0" at the end.
+
+        Lists use this index once it is whole; until then, and of a ledger from before it, they look at every job.
+        """
+        return str(self.run("index", cursor, _INDEX_LIMIT))
+
+    def indexed(self) -> bool:
+        return bool(self.run("indexed"))
 
     def broken(self) -> list[str]:
         """The jobs whose record could not be read and was set aside, until they are entered again from storage."""
@@ -438,16 +468,7 @@ class Ledger:
 
     def _server(self) -> str:
         """Its replication id; empty where it does not tell."""
-        return str(self._told("replication").get("master_replid", ""))
-
-    def _told(self, section: str) -> dict[str, Any]:
-        """What the server tells of itself; nothing where it may not."""
-        try:
-            return reaching(lambda: self._redis.info(section))
-        except StoreError as error:
-            if isinstance(error.__cause__, ResponseError):
-                return {}
-            raise
+        return str(told(self._redis, "replication").get("master_replid", ""))
 
     def records(self, flats: list[list[str]]) -> list[Record]:
         """Those that can be read; each of the others is set aside, so that it stops nothing but its own job."""

@@ -18,7 +18,8 @@ def entry_arguments(entry: Entry) -> tuple[str | int, ...]:
         entry.job, entry.owner, entry.title, entry.created_ms, entry.priority, entry.step, entry.snapshot,
         queue, kind, entry.status.value, entry.stop, int(entry.cancel), entry.error, entry.dead_letter,
         ",".join(entry.labels), entry.summary.model_dump_json(), cost_argument(entry.cost), entry.ended_ms,
-        entry.rewound, int(entry.cost_later), entry.model, int(entry.paused), *_place_arguments(entry.place),
+        entry.rewound, entry.snapshot_sha256, int(entry.cost_later), entry.model, int(entry.paused),
+        *_place_arguments(entry.place),
     )  # fmt: skip
 
 

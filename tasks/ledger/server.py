@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from redis import Redis
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
@@ -54,6 +54,16 @@ def reaching(call: Callable[[], T]) -> T:
         return call()
     except RedisError as error:
         raise StoreError(f"Redis: {type(error).__name__}: {error}"[:500], "is the Redis server up?") from error
+
+
+def told(redis: "Redis", section: str) -> dict[str, Any]:
+    """What the server tells of itself; nothing where it may not."""
+    try:
+        return reaching(lambda: redis.info(section))
+    except StoreError as error:
+        if isinstance(error.__cause__, ResponseError):
+            return {}
+        raise
 
 
 @cache

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pydantic import Field
 
-from director.errors import Actor, StoreError
+from director.errors import Actor, DirectorError, StoreError
 from director.types import Value
 from tasks.jobs import TERMINAL, JobStatus, Place
 from tasks.summary import NO_COST, NO_GOALS, Cost, GoalSummary
@@ -27,6 +27,14 @@ class Wiped(StoreError):
 
 class Removing(StoreError):
     """A job of this id is being deleted; in a moment the id is free again."""
+
+
+BODY_MS = 600_000
+"""A submit that takes longer has died; by then storage knows what it asked for."""
+
+
+class OtherBody(DirectorError):
+    """Another request was sent under this id."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,7 @@ class Entry(Value):
     priority: int
     step: int = 0
     snapshot: str = ""  # key of the snapshot after step - 1
+    snapshot_sha256: str = ""  # of its bytes; "": not known
     next: Next | None = None  # None: already ended
     status: JobStatus = JobStatus.QUEUED
     stop: str = ""
@@ -135,6 +144,7 @@ class Record(Value):
     hinted_ms: int
     holder: str  # worker of the live lease, "" if none
     rewound: str = ""  # nonce of the try that went back because an object was lost
+    snapshot_sha256: str = ""  # of the snapshot's bytes; "": not known
     dead_letter: str  # FAILED only: names the control objects `dead-<dead_letter>` and `requeue-<dead_letter>`
     labels: tuple[str, ...] = ()
     summary: GoalSummary = NO_GOALS  # as of the snapshot
@@ -220,6 +230,7 @@ class Claim(Value):
     cancel: bool
     attempt: int  # 1 for the first try of this step
     last_death: bool  # the holder before this one died
+    snapshot_sha256: str  # of the snapshot's bytes; "": not known
     now_ms: int  # the server's clock, which decides what time is up
     batch: str = ""  # "": of none
     priority: int = 6  # now: it may be patched
@@ -281,6 +292,7 @@ class Tallies(Value):
     dead: int = 0  # dead letters that stand now
     lease_deaths: dict[str, int] = Field(default_factory=dict)
     dead_letters: dict[str, int] = Field(default_factory=dict)
+    set_aside: dict[str, int] = Field(default_factory=dict)  # records that could not be used: "all"
 
 
 class Hold(Value):

@@ -2,7 +2,7 @@
 
 from tasks.store.archive import Archive, Control, Snapshot
 from tasks.store.images import Images, clean_upload, image_hash
-from tasks.store.objects import Corrupt, Damaged, FolderStore, Item, NotFound, S3Store, Store
+from tasks.store.objects import Corrupt, Damaged, FolderStore, Item, Newer, NotFound, S3Store, Store
 from tasks.store.thumbnails import Thumbnails
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "FolderStore",
     "Images",
     "Item",
+    "Newer",
     "NotFound",
     "S3Store",
     "Snapshot",

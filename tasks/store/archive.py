@@ -6,6 +6,7 @@
     jobs/<id>/control/{cancel,dead,requeue}-<nonce>.json  orders, written before the caller is answered
     jobs/<id>/control/rewind-<nonce>.json                 an object was lost: which snapshots are void since
     live/<id>                                             there until the job ends
+    ended/<hour>/<owner>-<nonce>.jsonl                    lists of jobs that ended, see tasks/store/ended.py
     deleted/<id>                                          a job that was deleted, written before anything goes
     blobs/<sha256>                                        prompts, replies, evidence
 
@@ -14,26 +15,27 @@ Several tries of one step may each leave a snapshot; the ledger says which one c
 """
 
 import hashlib
-import json
 import logging
 import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, cast
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from director.state import State
 from director.types import Trajectory, Value
-from tasks.jobs import CONTRACT, Contract, Job, contract_of
+from tasks.jobs import Contract, Job, contract_of
 from tasks.ledger.types import Next
 from tasks.logs import fields
+from tasks.store.ended import EndedJobs
 from tasks.store.marker import mark
-from tasks.store.objects import Corrupt, NotFound, Store
+from tasks.store.objects import Corrupt, Newer, NotFound, Store
 from tasks.store.recent import Recent
-from tasks.summary import Cost, end_of
+from tasks.store.records import attempt_record, dumped, packed, parse, parsed
+from tasks.summary import Cost
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +99,7 @@ class Archive:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.ended = EndedJobs(store)
         self._hashes = Recent[bytes](64 * 1024, len)  # sha256 by key of the snapshots last seen here
         self._records = Recent[bytes](4 * 2**20, len)
         self._written = Recent[Snapshot](32)  # the process that ran a step is often asked for the next one
@@ -114,7 +117,7 @@ class Archive:
     # --- jobs -----------------------------------------------------------------------------------
 
     def save_job(self, job: Job) -> None:
-        self._store.put(job_key(job.id), _json(job.model_copy(update={"contract": contract_of(job.brief.goals)})))
+        self._store.put(job_key(job.id), packed(job.model_copy(update={"contract": contract_of(job.brief.goals)})))
 
     def find_job(self, job: str) -> Job | None:
         """As stored now; None: there is no such job."""
@@ -132,7 +135,7 @@ class Archive:
 
     def _load_job(self, job: str, _created_ms: int = 0) -> Job:
         key = job_key(job)
-        found = _parse(Job, key, self._store.get(key))
+        found = parse(Job, key, self._store.get(key))
         if found.id != job:
             raise Corrupt(f"{key} is of job {found.id}", key=key)
         return found
@@ -149,7 +152,7 @@ class Archive:
         The note that it is deleted comes first, for a ledger that is brought back from a copy. Then its job.json
         goes: without it nobody knows the job, and what is left if this breaks off is swept up.
         """
-        self._store.put(f"deleted/{job}", _dump({"created_ms": self._created_ms(job)}))
+        self._store.put(f"deleted/{job}", dumped({"created_ms": self._created_ms(job)}))
         self.forget(job)
         self.unmark_live(job)
         for key in self._store.list(f"jobs/{job}/"):
@@ -174,7 +177,7 @@ class Archive:
         """True for the job that was submitted then; another one of the same id may have come since."""
         key = f"deleted/{job}"
         try:
-            note = _parsed(key, self._store.get(key))
+            note = parsed(key, self._store.get(key))
         except NotFound:
             return False
         except Corrupt:
@@ -206,12 +209,12 @@ class Archive:
             n=n,
             nonce=nonce,
             previous=previous,
-            previous_sha256=self._sha256(previous) if previous else "",
+            previous_sha256=self.sha256_of(previous) if previous else "",
             next=following,
             trajectory=trajectory,
         )
         key = f"jobs/{job}/steps/{n:04d}-{nonce}.json"
-        data = _json(snapshot)
+        data = packed(snapshot)
         if len(data) > LARGE_SNAPSHOT:
             log.warning("the snapshot has %d bytes", len(data), extra=fields(job=job, step=n))
         self._store.put(key, data)
@@ -219,26 +222,36 @@ class Archive:
         self._written.put(key, snapshot)
         return key
 
-    def load_snapshot(self, key: str) -> Snapshot:
-        """One GET, or none for one of the last that this archive wrote."""
-        return self._written.get(key) or self._read_snapshot(key)
+    def load_snapshot(self, key: str, sha256: str = "") -> Snapshot:
+        """One GET, or none for one of the last that this archive wrote. `sha256`: what its bytes must have."""
+        return self._written.get(key) or self._read_snapshot(key, sha256)
 
-    def _read_snapshot(self, key: str, linked_sha256: str = "") -> Snapshot:
-        """What storage holds, held against its key and against the link of a later snapshot, if one is known.
+    def sha256_of(self, key: str) -> str:
+        """The sha256 of a snapshot's bytes as they were written or last read here."""
+        digest = self._hashes.get(key)
+        if digest is None:
+            digest = hashlib.sha256(self._store.get(key)).digest()
+            self._hashes.put(key, digest)
+        return digest.hex()
+
+    def _read_snapshot(self, key: str, sha256: str = "") -> Snapshot:
+        """What storage holds, held against its key and its sha256, if a later snapshot or the ledger tells that.
 
         It is asked twice before an object counts as corrupt: an answer may be cut on its way.
         """
         try:
-            return self._checked_snapshot(key, linked_sha256)
+            return self._checked_snapshot(key, sha256)
+        except Newer:
+            raise
         except Corrupt:
-            return self._checked_snapshot(key, linked_sha256)
+            return self._checked_snapshot(key, sha256)
 
-    def _checked_snapshot(self, key: str, linked_sha256: str) -> Snapshot:
+    def _checked_snapshot(self, key: str, sha256: str) -> Snapshot:
         data = self._store.get(key)
         digest = hashlib.sha256(data)
-        if linked_sha256 and digest.hexdigest() != linked_sha256:
+        if sha256 and digest.hexdigest() != sha256:
             raise Corrupt(f"{key} is not the snapshot that step {_step(key) + 1} was made from", key=key)
-        snapshot = _parse(Snapshot, key, data)
+        snapshot = parse(Snapshot, key, data)
         if key.partition("/steps/")[2] != f"{snapshot.n:04d}-{snapshot.nonce}.json":
             raise Corrupt(f"{key} holds step {snapshot.n} of {snapshot.nonce}", key=key)
         if snapshot.previous and snapshot.previous.partition("/steps/")[0] != key.partition("/steps/")[0]:
@@ -251,31 +264,32 @@ class Archive:
         return self._chain(job, key)
 
     def latest(
-        self, job: str, below: int | None = None, fits: Callable[[Snapshot], bool] = lambda found: True
+        self, job: str, below: int | None = None, fits: Callable[[Snapshot], bool] = lambda found: True, lost: str = ""
     ) -> str | None:
         """Key of the snapshot to go on from, or None."""
-        found = self.newest(job, below, fits)
+        found = self.newest(job, below, fits, lost=lost)
         return found.key if found else None
 
     def newest(
-        self,
-        job: str,
-        below: int | None = None,
-        fits: Callable[[Snapshot], bool] = lambda found: True,
+        self, job: str, below: int | None = None, fits: Callable[[Snapshot], bool] = lambda found: True,
         folder: Folder | None = None,
-    ) -> Found | None:
+        lost: str = "",
+    ) -> Found | None:  # fmt: skip
         """The snapshot to go on from: the newest that is whole, else None. `folder` saves a LIST.
 
         Of two tries of that step the smaller nonce, unless a whole later step was made from the other. A snapshot
-        that a rewind made void never counts, nor does what was made from it. A hole behind the newest is logged.
+        that a rewind made void never counts, nor does what was made from it, nor `lost`. A hole behind the newest is
+        logged. Raises Newer rather than go back behind what a newer version stored.
         """
         folder = folder or self.folder(job)
         void, links = self._void(job, folder), dict[str, str]()
         for key in folder.steps:
-            if below is not None and _step(key) >= below:
+            if key == lost or (below is not None and _step(key) >= below):
                 continue
             try:
                 snapshot = self._read_snapshot(key, links.get(key, ""))
+            except Newer:
+                raise
             except (Corrupt, NotFound) as broken:
                 log.warning("passing over a snapshot: %s", broken, extra=fields(job=job))
                 continue
@@ -335,13 +349,6 @@ class Archive:
         except NotFound as missing:
             raise Corrupt(missing.message, key=key) from missing
 
-    def _sha256(self, key: str) -> str:
-        digest = self._hashes.get(key)
-        if digest is None:
-            digest = hashlib.sha256(self._store.get(key)).digest()
-            self._hashes.put(key, digest)
-        return digest.hex()
-
     # --- owners ---------------------------------------------------------------------------------
 
     def own(self, owner: str, image: str) -> None:
@@ -356,13 +363,13 @@ class Archive:
 
     def save_attempt(self, job: str, n: int, nonce: str, record: Mapping[str, Any]) -> None:
         """`record` is JSON: whatever is no function of the step's inputs."""
-        self._store.put(f"jobs/{job}/attempts/{n:04d}-{nonce}.json", _dump(record))
+        self._store.put(f"jobs/{job}/attempts/{n:04d}-{nonce}.json", dumped(record))
 
     def attempts(self, job: str) -> list[dict[str, Any]]:
         """The attempt records that can be read, by step."""
         return self.read_attempts(job, dict[str, Any]).records
 
-    def read_attempts(self, job: str, parse: Callable[[dict[str, Any]], T]) -> Attempts[T]:
+    def read_attempts(self, job: str, read: Callable[[dict[str, Any]], T]) -> Attempts[T]:
         """What `save_attempt` was given. A record that can't be read is left out, and named."""
         keys = self._store.list(f"jobs/{job}/attempts/")
         found = Attempts[T]([], [])
@@ -370,13 +377,12 @@ class Archive:
         with ThreadPoolExecutor(_READERS, "attempts") as readers:
             for key, data in zip(keys, readers.map(self._record, keys), strict=True):
                 try:
-                    record = _attempt(key, data)
-                    parsed = parse(record)
+                    told = read(attempt_record(key, data))
                 except (Corrupt, AttributeError, TypeError, ValueError) as broken:
                     log.error("an attempt record can't be read: %s: %s", key, broken, extra=fields(job=job))
                     found.unreadable.append(key)
                 else:
-                    found.records.append(parsed)
+                    found.records.append(told)
         return found
 
     def costs(self, job: str) -> dict[str, Cost]:
@@ -384,7 +390,7 @@ class Archive:
         found: dict[str, Cost] = {}
         for key in self._store.list(f"jobs/{job}/attempts/"):
             try:
-                found[PurePosixPath(key).stem.partition("-")[2]] = Cost.of(_attempt(key, self._store.get(key)))
+                found[PurePosixPath(key).stem.partition("-")[2]] = Cost.of(attempt_record(key, self._store.get(key)))
             except (Corrupt, NotFound, AttributeError, TypeError, ValueError) as broken:
                 log.error("an attempt's cost can't be read: %s: %s", key, broken, extra=fields(job=job))
         return found
@@ -398,7 +404,7 @@ class Archive:
         return record
 
     def save_control(self, job: str, kind: ControlKind, nonce: str, record: Mapping[str, Any]) -> None:
-        self._store.put(f"jobs/{job}/control/{kind}-{nonce}.json", _dump(record))
+        self._store.put(f"jobs/{job}/control/{kind}-{nonce}.json", dumped(record))
 
     def forget_control(self, job: str, kind: ControlKind, nonce: str) -> None:
         """Take back an order that did not come about."""
@@ -418,7 +424,7 @@ class Archive:
 
     def _order(self, job: str, key: str) -> dict[str, Any]:
         try:
-            return _parsed(key, self._store.get(key))
+            return parsed(key, self._store.get(key))
         except Corrupt as broken:
             log.error("of an order only its name can be read: %s", broken, extra=fields(job=job))
             return {}
@@ -460,41 +466,3 @@ def _missing(keys: list[str], n: int) -> list[int]:
 def _owner_key(owner: str, image: str) -> str:
     # An owner's name may hold anything; a key may not.
     return f"owners/{hashlib.sha256(owner.encode()).hexdigest()[:32]}/{image}"
-
-
-def _json(value: Value) -> bytes:
-    # Fields in the order of their class and no spaces: one value always gives the same bytes.
-    return value.model_dump_json().encode()
-
-
-def _dump(record: Mapping[str, Any]) -> bytes:
-    return json.dumps(record, sort_keys=True, separators=(",", ":")).encode()
-
-
-def _parse(kind: type[V], key: str, data: bytes) -> V:
-    try:
-        return kind.model_validate_json(data)
-    except ValidationError as error:
-        if any(problem["loc"] == ("contract",) for problem in error.errors(include_url=False)):
-            raise Corrupt(
-                f"{key} was stored by a newer version", f"this one reads up to contract {CONTRACT}: update it", key=key
-            ) from error
-        raise Corrupt(f"{key} is no {kind.__name__}: {error.error_count()} problems", key=key) from error
-
-
-def _attempt(key: str, data: bytes) -> dict[str, Any]:
-    """An attempt record whose numbers are numbers. Raises Corrupt, AttributeError, TypeError or ValueError."""
-    record = _parsed(key, data)
-    Cost.total([record])
-    end_of([record])
-    return record
-
-
-def _parsed(key: str, data: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(data)
-    except ValueError as error:
-        raise Corrupt(f"{key} is no JSON: {error}", key=key) from error
-    if not isinstance(found, dict):
-        raise Corrupt(f"{key} holds no record", key=key)
-    return cast("dict[str, Any]", found)

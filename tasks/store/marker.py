@@ -11,7 +11,9 @@ from tasks.store.objects import Store
 log = logging.getLogger(__name__)
 
 MARKER = "visiondirector.json"
-_FOLDERS = frozenset({"jobs", "live", "deleted", "images", "blobs", "owners", "ready", "doctor"})
+_FOLDERS = frozenset(
+    {"jobs", "live", "deleted", "images", "blobs", "owners", "ready", "doctor", "ended", "batches", "batches-live"}
+)
 _MOST_LOOKED_AT = 5000  # objects: of an installation that is older than its marker
 _JOB: TypeAdapter[str] = TypeAdapter(JobId)
 

@@ -58,6 +58,10 @@ class Corrupt(DirectorError):
         self.key = key
 
 
+class Newer(Corrupt):
+    """The object `key` is whole, and this program is too old to read it. Nothing is lost."""
+
+
 class Damaged(Corrupt):
     """The picture `key` does not show what its hash says."""
 
@@ -107,10 +111,11 @@ class S3Store:
             aws_access_key_id=key or None,
             aws_secret_access_key=secret or None,
             region_name=settings.s3_region,
-            config=_config(settings.s3_endpoint),
+            config=_config(settings),
         )
         credentials = Credentials(key, secret) if key and secret else core.get_credentials()
-        self._plain = self._plain_reader(credentials, core) if credentials else None
+        path_style = settings.s3_addressing == "path" or _is_local(self._s3.meta.endpoint_url)
+        self._plain = self._plain_reader(credentials, core) if credentials and path_style else None
 
     def _plain_reader(self, credentials: Credentials, core: botocore.session.Session) -> PlainReader:
         endpoint = self._s3.meta.endpoint_url
@@ -284,10 +289,10 @@ def _is_local(endpoint: str) -> bool:
     return (urlsplit(endpoint).hostname or "") in {"127.0.0.1", "::1", "localhost"}
 
 
-def _config(endpoint: str) -> Config:
+def _config(settings: Settings) -> Config:
     return Config(
         signature_version="s3v4",
-        s3={"addressing_style": "path"},
+        s3={"addressing_style": settings.s3_addressing},
         # Checksum trailers are not understood by every server, and break range reads on some.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
@@ -298,5 +303,5 @@ def _config(endpoint: str) -> Config:
         max_pool_connections=_CONNECTIONS,
         tcp_keepalive=True,
         # An explicit empty mapping: a proxy in the environment must not see loopback traffic.
-        proxies={} if _is_local(endpoint) else None,
+        proxies={} if _is_local(settings.s3_endpoint) else None,
     )

@@ -92,8 +92,11 @@ class Watcher(threading.Thread):
             for event in client.events(self.job):
                 time.sleep(self._slow)
                 if event.kind != "end":
-                    self.ids.append(event.id)
-                    self.seen.append(json.dumps(event.data, sort_keys=True))
+                    self.saw(event.id, event.data)
+
+    def saw(self, id: str, data: object) -> None:
+        self.ids.append(id)
+        self.seen.append(json.dumps(data, sort_keys=True))
 
     def complain(self, told: Sequence[str], report: Report) -> None:
         """Say what is wrong with what it saw, if the job's events are `told`."""
@@ -104,6 +107,39 @@ class Watcher(threading.Thread):
         elif self.seen != list(told):
             what = f"a client saw {len(self.seen)} events, not the job's {len(told)} once and in order"
             report.complain(Harm.WRONG, self.job, what)
+
+
+class Leaver(Watcher):
+    """Reads the stream itself, leaves after each event, and comes again behind the last one. It forgets what it saw."""
+
+    def run(self) -> None:
+        headers = {"Authorization": f"Bearer {self._token}"}
+        with httpx.Client(base_url=self._url, headers=headers, timeout=30, trust_env=False) as client:
+            while not self._is_over(client):
+                time.sleep(0.2)
+
+    def _is_over(self, client: httpx.Client) -> bool:
+        """One connection. True once the job's end was told."""
+        resume = {"Last-Event-ID": self.ids[-1]} if self.ids else {}
+        event: dict[str, str] = {}
+        with (
+            suppress(httpx.TransportError),
+            client.stream("GET", f"/v1/jobs/{self.job}/events", headers=resume) as answer,
+        ):
+            if answer.status_code == 204:
+                return True
+            for line in answer.iter_lines() if answer.is_success else ():
+                name, _, value = line.partition(": ")
+                event[name] = value
+                if line:
+                    continue
+                if event.get("event") == "end":
+                    return True
+                if "id" in event:
+                    self.saw(event["id"], json.loads(event["data"]))
+                    return False
+                event = {}
+        return False
 
 
 class Readiness(threading.Thread):
@@ -199,12 +235,7 @@ def examine(
         last = archive.load_snapshot(key) if job in holed else archive.chain(job, key)[-1]
         steps = last.n + 1
         report.steps += steps
-        tries = archive.attempts(job)
-        report.repeats += sum(attempt["attempt"] - 1 for attempt in tries if attempt["committed"])
-        void = [order.record["void"] for order in archive.controls(job, "rewind-")]
-        report.rewinds += len(void)
-        if record.cost.attempts - record.cost.wasted_attempts > steps + sum(map(len, void)):
-            report.complain(Harm.WRONG, job, f"{steps} steps, and charged for more: {record.cost}")
+        _examine_tries(archive, record, steps, job in holed, report)
         done = last.trajectory
         text, picture = wanted[job]
         if done.model_dump_json() != text:
@@ -214,6 +245,18 @@ def examine(
         for watcher in watchers:
             if watcher.job == job:
                 watcher.complain(told, report)
+
+
+def _examine_tries(archive: Archive, record: Record, steps: int, holed: bool, report: Report) -> None:
+    job = record.job
+    tries = archive.attempts(job)
+    report.repeats += sum(attempt["attempt"] - 1 for attempt in tries if attempt["committed"])
+    if holed and not any("hole" in attempt for attempt in tries):
+        report.complain(Harm.WRONG, job, "has lost a snapshot, and no attempt record tells it")
+    void = [order.record["void"] for order in archive.controls(job, "rewind-")]
+    report.rewinds += len(void)
+    if record.cost.attempts - record.cost.wasted_attempts > steps + sum(map(len, void)):
+        report.complain(Harm.WRONG, job, f"{steps} steps, and charged for more: {record.cost}")
 
 
 def _examine_picture(images: Images, job: str, final: str | None, wanted: bytes, report: Report) -> None:

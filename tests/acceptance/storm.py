@@ -1,11 +1,12 @@
 """`make storm`: jobs run while what they run on is killed, wiped, stopped, set back and spoiled.
 
 The jobs are sent to a real stack, whose planner, judge and verifier ask a VLM server that this process plays. Fifty
-clients follow their event streams, one of which reads slowly. Every two seconds a random worker process dies of
-kill -9, and between the kills come the faults of tests/acceptance/weather.py. Then: every job has ended, its snapshots
-are one unbroken chain (but where one was deleted), every client saw every event of its job once and in order, nobody
-is a dead letter but the one that was planted, no step was charged twice, and every final trajectory and picture is
-byte for byte that of an undisturbed run.
+clients follow their event streams, one of which reads slowly, and twenty more leave after each event and come again.
+Every two seconds a random worker process dies of kill -9, and between the kills come the faults of
+tests/acceptance/weather.py. Then: every job has ended, its snapshots are one unbroken chain (but where one was deleted,
+which its attempt records tell), every client saw every event of its job once and in order, nobody is a dead letter but
+the one that was planted, no step was charged twice, and every final trajectory and picture is byte for byte that of an
+undisturbed run.
 """
 
 import argparse
@@ -30,19 +31,23 @@ from infra.stack import Stack
 from tasks.ledger.ledger import Ledger, connect
 from tasks.settings import PREFIX, Settings
 from tasks.store import Archive, FolderStore, Images, S3Store
-from tests.acceptance.aftermath import Finals, Harm, Readiness, Report, Watcher, examine, until_ended
+from tests.acceptance.aftermath import Finals, Harm, Leaver, Readiness, Report, Watcher, examine, until_ended
 from tests.acceptance.weather import THINKER, Times, VlmServer, Weather
 from worker.local import run
 from worker.studio import open_studio
 
 KILLS = 8
 CLIENTS = 50
+LEAVERS = 20
 SLOW_SECONDS = 0.3  # what the slow client does with each event
 LONGEST_SECONDS = 600.0
 READY_SECONDS = 20.0
 EDITORS = 2
 TIMES = {True: Times(), False: Times(s3_away=3, s3_full=3, vlm_away=6)}  # by whether the storm is long
-LIMITS = {True: {}, False: {f"{PREFIX}RETRY_CAP_S": "2", f"{PREFIX}RETRY_BASE_S": "0.5"}}
+LIMITS = {
+    True: {f"{PREFIX}REST_S": "1", f"{PREFIX}CANARY_S": "5"},
+    False: {f"{PREFIX}RETRY_CAP_S": "2", f"{PREFIX}RETRY_BASE_S": "0.5"},
+}
 SETTINGS = LoopSettings(candidates=3, rounds=6, width=320, height=320)
 BRIEFS = (
     "A red cup stands in the middle. Set the text 'FIRST PRESS' at the top. Soft light comes from the left. "
@@ -75,6 +80,7 @@ def storm(var: Path, seed: int, jobs: int, long: bool, tell: Callable[[str], Non
         weather.planted = client.submit({"text": BRIEFS[0]}, settings=_chosen(), seed=jobs).id
         tell(f"{jobs} jobs submitted, and one that is to die: {weather.planted}")
         watchers = [Watcher(stack, ids[n % jobs], SLOW_SECONDS if n == 0 else 0.0) for n in range(max(CLIENTS, jobs))]
+        watchers += [Leaver(stack, job, 0.0) for job in ids[:LEAVERS]]
         end = time.monotonic() + LONGEST_SECONDS
         weather.rage(_faults(weather, long), KILLS)
         records = until_ended(weather.ledger, [*ids, weather.planted], end, report)

@@ -1,9 +1,11 @@
 """The published client: its wheel in an environment that has nothing else, and the README's lines in there."""
 
+import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -66,4 +68,84 @@ assert not ours & set(sys.modules), ours & set(sys.modules)
     assert names - {"pip", "setuptools"} <= {
         "visiondirector-client", "httpx", "httpcore", "h11", "anyio", "sniffio", "idna", "certifi", "exceptiongroup",
         "pydantic", "pydantic_core", "annotated-types", "typing-inspection", "typing_extensions",
+        "rich", "markdown-it-py", "mdurl", "Pygments", "shtab",  # of the command
     }  # fmt: skip
+
+
+# --- the command --------------------------------------------------------------------------------
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def command(alone: Path, tmp_path: Path) -> Command:
+    """`visiondirector` of the wheel, in a folder that has modules by the names that it imports."""
+    for name in ("api", "director", "tasks", "rich"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('a module of the current folder was taken')")
+
+    def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("VISIONDIRECTOR", "PYTHON"))}
+        return subprocess.run(
+            [alone.with_name("visiondirector"), *words],
+            cwd=tmp_path, env={**kept, **environment}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    return run
+
+
+def test_it_brings_the_command_and_leaves_the_names_of_others_alone(alone: Path, command: Command):
+    said = command("--help")
+    assert (said.returncode, said.stderr) == (0, "")
+    assert "many briefs as one: send, watch, pause, retry, fetch" in said.stdout
+    installed = alone.parent.parent / "lib"
+    names = {path.name for path in installed.glob("python3*/site-packages/*")}
+    assert "visiondirector_client" in names
+    assert not names & {"api", "director", "tasks", "worker", "infra"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["up"], r"up: there is no local stack in .* \(run it from a checkout of VisionDirector\)"),
+        (["gc"], r"this command came with the client alone, .* \(run it on a machine of the service\)"),
+        (["bench", "lgbench"], r"there is no worker beside this command .*checkout"),
+        (["list", "--url", "http://127.0.0.1:1"], r"no answer from http://127\.0\.0\.1:1"),
+    ],
+)
+def test_what_needs_more_than_the_client_says_so(command: Command, words: list[str], said: str):
+    done = command(*words)
+    assert done.returncode in {2, 3}
+    assert re.match(said, done.stderr), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_folder_of_briefs_to_pictures_in_two_commands(command: Command, stack: Stack, tmp_path: Path):
+    briefs = tmp_path / "briefs"
+    briefs.mkdir()
+    for n in range(20):
+        (briefs / f"poster-{n:02}.txt").write_text(f"A red lamp on a desk. The sign says 'NIGHT {n}'.")
+    service = {"VISIONDIRECTOR_URL": stack.api_url, "VISIONDIRECTOR_TOKEN": stack.token}
+    two = two_commands()
+    sent = command(*two[0], **service)
+    assert sent.returncode == 0, sent.stderr
+    watched = command(*two[1], **service)
+    assert watched.returncode in {0, 1}, watched.stderr  # the sketch may miss a goal
+    pictures = sorted(path.name for path in (tmp_path / "out").glob("*.png"))
+    assert pictures == [f"poster-{n:02}.png" for n in range(20)]
+    assert "20 of 20 ended" in watched.stdout
+
+    again = command("batch", "submit", "briefs", **service)
+    assert again.stdout.startswith("sent before")
+    shown = json.loads(command("batch", "show", "briefs", "--json", **service).stdout)
+    assert (shown["total"], shown["counts"]["waiting"], shown["counts"]["running"]) == (20, 0, 0)
+    results = command("batch", "results", "briefs", **service).stdout.splitlines()
+    assert sorted(json.loads(line)["custom_id"] for line in results) == [f"poster-{n:02}" for n in range(20)]
+    kept = command("batch", "results", "briefs", "-o", "out", "--images", **service)
+    assert "kept        20 pictures that were there" in kept.stdout, kept.stderr
+
+
+def two_commands() -> list[list[str]]:
+    """The two lines of the README, without the name of the command and the comment."""
+    text = (CHECKOUT / "README.md").read_text()
+    lines = re.findall(r"^ {4}visiondirector (batch (?:submit|watch) briefs.*?) *#", text, re.MULTILINE)
+    return [line.split() for line in lines]

@@ -202,8 +202,15 @@ def test_a_vlm_server_that_is_away_costs_nobody_a_try(floor: Floor) -> None:
         stands(Actor.OUTAGE, "timed out")
         server.answers = [fails(401, "Incorrect API key provided")]
         stands(Actor.OPERATOR, "Incorrect API key")
-        server.answers = [Scripted(b"{}", 429, headers={"Retry-After": "1"})]
-        stands(Actor.OUTAGE, "429")
+        server.answers = [fails(404, "LoRA adapter vd-planner is not loaded")]
+        stands(Actor.OPERATOR, "not loaded")
+        server.answers = [fails(400, "Invalid schema: prefixItems")]
+        stands(Actor.OPERATOR, "prefixItems")
+        server.answers = [Scripted(b'{"object": "error", "message": "out of memory"}')]
+        stands(Actor.OUTAGE, "out of memory")
+        for headers in ({"Retry-After": "1"}, {}):
+            server.answers = [Scripted(b"{}", 429, headers=headers)]
+            stands(Actor.OUTAGE, "429")
         server.answers = [plays_all_seats]
         records = until_ended(floor.ledger, jobs, 60)
     assert {record.status for record in records} == {JobStatus.DONE}

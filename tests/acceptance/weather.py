@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from redis import Redis
 
+from director.errors import StoreError
 from director.types import Rendered
 from infra.servers import CHECKOUT, s3_command, s3_environment
 from infra.stack import Stack
@@ -38,7 +39,7 @@ class Times:
     s3_away: float = 10.0
     s3_full: float = 10.0
     vlm_away: float = 30.0  # a quarter of it in each way
-    sick: float = 15.0
+    sick: float = 60.0  # at most: until it is quarantined
 
 
 class VlmServer:
@@ -170,8 +171,17 @@ class Weather:
             worker = subprocess.Popen(command, cwd=CHECKOUT, env=environment, stdout=log, stderr=log)
         self.resources.callback(worker.wait, 60)
         self.resources.callback(worker.terminate)
-        time.sleep(self.times.sick)
+        end = time.monotonic() + self.times.sick
+        while not (sick := self._quarantined()) and time.monotonic() < end:
+            time.sleep(0.2)
+        if not sick:
+            self.report.complain(Harm.WRONG, "-", "the editor that fails every render was not quarantined")
         health.write_text("well")
+
+    def _quarantined(self) -> bool:
+        with suppress(StoreError):
+            return any(sick.quarantined_ms for sick in self.ledger.sick_workers())
+        return False
 
     def spoil(self) -> None:
         """Objects are deleted and overwritten, each of another job, while the thinker is away."""

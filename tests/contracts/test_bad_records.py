@@ -46,6 +46,7 @@ class TestTheLedger:
             assert [record.job for record in rig.ledger.jobs().records] == ["job-2", "job-0"]
         assert rig.ledger.broken() == ["job-1"]
         assert rig.ledger.get("job-1") is None
+        assert rig.ledger.tallies().set_aside == {"all": 1}
 
     def test_dead_leases_and_lost_hints_of_others_are_found(self, rig: LedgerRig, how: str) -> None:
         for i in range(3):

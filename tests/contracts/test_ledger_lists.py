@@ -7,7 +7,7 @@ import pytest
 
 from director.errors import Actor
 from tasks.jobs import ACTIVE, JobStatus
-from tasks.ledger.types import Cursor, Page, Query, Removing
+from tasks.ledger.types import Cursor, OtherBody, Page, Query, Removing
 from tasks.summary import NO_COST, Cost, GoalSummary
 from tests.support.ledgers import PLAN, RENDER, LedgerRig, entry
 
@@ -232,6 +232,26 @@ class TestAdmit:
         end(rig, "job-2")
         end(rig, "job-3")
         assert self.admitted(rig, "job-4")
+
+    def test_an_id_stands_for_the_body_that_was_admitted_under_it(self, rig: LedgerRig) -> None:
+        def sent(job: str, body: str) -> bool:
+            return rig.ledger.admit("alice", job, 2, 30_000, body)
+
+        assert sent("job-1", "aa")
+        assert sent("job-1", "aa")
+        with pytest.raises(OtherBody):
+            sent("job-1", "bb")
+        rig.submit("job-1")
+        with pytest.raises(OtherBody):
+            sent("job-1", "bb")
+        assert self.admitted(rig, "job-1")  # a requeue, which has no body
+        assert sent("job-2", "bb")
+        assert not sent("job-3", "aa")  # too many: it stands for nothing
+        end(rig, "job-1")
+        assert sent("job-3", "bb")
+        assert rig.ledger.remove("job-1")
+        rig.ledger.removed("job-1")
+        assert not sent("job-1", "bb")  # too many again, and free
 
     def test_what_was_restored_counts(self, wiped: LedgerRig) -> None:
         wiped.ledger.lock_rebuild("me", 10_000)

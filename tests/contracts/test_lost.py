@@ -1,5 +1,6 @@
 """An object that a step needs is lost or wrong: the job goes back once to what makes it, or ends with its name."""
 
+import hashlib
 import json
 import threading
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from director.types import Brief, Rendered
 from tasks.jobs import JobStatus
 from tasks.reconcile import entry_of
 from tasks.steps import StepEnd, run_step
-from tasks.store import Archive, Corrupt, Damaged, FolderStore, Images, NotFound, S3Store, Store
+from tasks.store import Archive, Corrupt, Damaged, FolderStore, Images, Newer, NotFound, S3Store, Store
 from tests.support.contexts import PlainContext
 from tests.support.scripted_studio import ABC, ONE, ScriptedStudio, brief_of, play
 from tests.support.step_rig import StepRig, make_step_rig
@@ -92,13 +93,17 @@ def lose(lab: Lab, key: str, how: str) -> None:
         lab.store.delete(key)
     elif how == "empty":
         lab.store.put(key, b"")
+    elif how == "word":  # still a whole snapshot of that job and step
+        changed = lab.store.get(key).replace(b'"by":"script"', b'"by":"nobody"')
+        assert changed != lab.store.get(key)
+        lab.store.put(key, changed)
     elif how == "another":
         others = [one for one in lab.store.list(key.rpartition("/")[0] + "/") if one != key]
         lab.store.put(key, lab.store.get(others[0]) if others else b"another")
     lab.cold()
 
 
-@pytest.mark.parametrize("how", ["deleted", "empty", "another"])
+@pytest.mark.parametrize("how", ["deleted", "empty", "another", "word"])
 class TestTheNewestSnapshot:
     def test_its_step_is_done_again_and_nobody_is_charged(self, lab: Lab, how: str) -> None:
         lab.run(2)  # plan, render
@@ -211,6 +216,119 @@ class TestOnce:
         assert lab.rig.ledger.requeue(lab.job)
         assert set(lab.finish(*SCRIPT[1:])) == {StepEnd.COMMITTED}
         assert lab.final() == lab.undisturbed()
+
+
+class TestAChangedWordInTheNewestSnapshot:
+    def test_a_job_that_was_restored_is_held_to_what_was_restored(self, lab: Lab) -> None:
+        lab.run(2)
+        restored(lab)
+        lose(lab, lab.record.snapshot, "word")
+        assert lab.step() is StepEnd.REWOUND
+        assert lab.record.step == 1
+        assert set(lab.finish(*SCRIPT)) == {StepEnd.COMMITTED}
+        assert lab.final() == lab.undisturbed()
+
+    def test_a_record_from_before_there_were_hashes_goes_on(self, lab: Lab) -> None:
+        lab.run(3)
+        redis = lab.rig.ledger._redis  # pyright: ignore[reportPrivateUsage]
+        assert redis.hdel(f"{lab.rig.ledger.prefix}job:{lab.job}", "snapshot_sha256")
+        lab.cold()
+        assert set(lab.finish(*SCRIPT[1:])) == {StepEnd.COMMITTED}
+        assert lab.final() == lab.undisturbed()
+
+    def test_what_a_rewind_goes_back_to_is_checked_too(self, lab: Lab) -> None:
+        lab.run(2)
+        lose(lab, lab.record.snapshot, "deleted")
+        assert lab.step() is StepEnd.REWOUND
+        lose(lab, lab.record.snapshot, "word")
+        with pytest.raises(Corrupt, match="is not the snapshot"):
+            lab.step()
+        assert lab.record.status is JobStatus.FAILED  # it went back once
+
+    def test_a_cancel_ends_without_it(self, lab: Lab) -> None:
+        lab.run(2)
+        lose(lab, lab.record.snapshot, "word")
+        assert lab.rig.ledger.cancel(lab.job)
+        assert lab.step() is StepEnd.COMMITTED
+        assert lab.record.status is JobStatus.CANCELLED
+        assert "nobody" not in lab.final()
+
+
+def restored(lab: Lab) -> None:
+    """Redis is empty, and the job is rebuilt from storage."""
+    lab.cold()
+    entry = entry_of(lab.rig.archive, lab.job)
+    assert entry
+    redis = lab.rig.ledger._redis  # pyright: ignore[reportPrivateUsage]
+    redis.flushall()
+    assert lab.rig.ledger.lock_rebuild("me", 60_000)
+    lab.rig.ledger.restore(entry, "me")
+    lab.rig.ledger.open_epoch("me")
+
+
+class TestWhatANewerVersionStored:
+    """It is whole: nothing is lost, nothing goes back, and a newer worker goes on."""
+
+    @pytest.mark.parametrize("name", ["snapshot", "job.json"])
+    def test_it_waits_uncharged_for_a_newer_worker(self, lab: Lab, name: str) -> None:
+        lab.run(3)
+        key = lab.record.snapshot if name == "snapshot" else f"jobs/{lab.job}/job.json"
+        whole = newer(lab, key)
+        before = lab.record
+        for _ in range(lab.rig.settings.seat_attempts + 1):
+            with pytest.raises(Newer, match="newer version") as told:
+                lab.step()
+            assert "update this worker" in told.value.fix
+            lab.rig.ledger.clock_offset_ms += 61_000
+            lab.rig.ledger.overdue(before.queue, 0, 10)
+        now = lab.record
+        assert (now.status, now.step, now.snapshot) == (JobStatus.QUEUED, before.step, before.snapshot)
+        assert (now.seat_failures, now.rewound, lab.rig.ledger.holds()) == (0, "", [])
+        error = json.loads(now.error)
+        assert (error["actor"], "newer version" in error["message"]) == ("operator", True)
+        assert lab.rig.archive.controls(lab.job) == []
+        stored(lab, key, whole)  # as for a worker that can read it
+        assert set(lab.finish(*SCRIPT[1:])) == {StepEnd.COMMITTED}
+        assert lab.final() == lab.undisturbed()
+
+    @pytest.mark.parametrize("name", ["snapshot", "job.json"])
+    def test_a_rebuild_leaves_it_rather_than_go_back(self, lab: Lab, name: str) -> None:
+        lab.run(2)
+        key = lab.record.snapshot if name == "snapshot" else f"jobs/{lab.job}/job.json"
+        newer(lab, key)
+        with pytest.raises(Newer, match="newer version"):
+            entry_of(lab.rig.archive, lab.job)
+
+    def test_a_cancel_waits_too(self, lab: Lab) -> None:
+        lab.run(2)
+        newer(lab, lab.record.snapshot)
+        assert lab.rig.ledger.cancel(lab.job)
+        with pytest.raises(Newer):
+            lab.step()
+        assert (lab.record.status, lab.record.cancel) == (JobStatus.QUEUED, True)
+
+    def test_a_damaged_number_is_no_newer_version(self, lab: Lab) -> None:
+        lab.run(2)
+        key = lab.record.snapshot
+        lab.store.put(key, b'{"contract":"x",' + lab.store.get(key)[1:])
+        lab.cold()
+        assert lab.step() is StepEnd.REWOUND
+
+
+def newer(lab: Lab, key: str) -> bytes:
+    """The object is as a later version stored it. Gives what it was."""
+    whole = lab.store.get(key)
+    stored(lab, key, b'{"contract":99,"of_a_later_version":true,' + whole[1:])
+    return whole
+
+
+def stored(lab: Lab, key: str, data: bytes) -> None:
+    """Some version stored it so, and told the ledger."""
+    lab.store.put(key, data)
+    if "/steps/" in key:
+        redis, ledger = lab.rig.ledger._redis, lab.rig.ledger  # pyright: ignore[reportPrivateUsage]
+        redis.hset(f"{ledger.prefix}job:{lab.job}", "snapshot_sha256", hashlib.sha256(data).hexdigest())
+    lab.cold()
 
 
 class TestWhatNothingMakesAgain:

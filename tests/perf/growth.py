@@ -32,26 +32,31 @@ from director.types import (
 )
 from tasks.app import open_reconciler
 from tasks.entries import next_of
-from tasks.jobs import Job, job_id
+from tasks.jobs import Job, JobStatus, job_id
+from tasks.ledger.ledger import Ledger, connect
+from tasks.ledger.types import Entry, Next, Query
 from tasks.settings import Settings
 from tasks.store import Archive, FolderStore
 from tests.perf import instant
-from tests.perf.__main__ import servers
+from tests.perf.__main__ import quantiles, say, servers
 from tests.perf.door import attempt
 
-STEPS = 20
+STEPS, ASKED = 20, 300
 OUT = Path("out/bench/growth.json")
+_NEXT = Next(queue="editor.night", kind="render")
 _GOALS = tuple(Goal(id=f"g{n}", text=f"a boat with the number {n} on its side near the pier") for n in range(18))
 _SETTINGS = instant.SETTINGS.model_copy(update={"candidates": 4, "rounds": 6, "patience": 6})
 
 
 def main() -> int:
     in_flight = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000
+    jobs = int(sys.argv[2]) if len(sys.argv) > 2 else 100_000
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         in_flight_jobs(Archive(FolderStore(folder / "s3" / "objects" / "visiondirector")), in_flight)
         with servers(folder) as settings:
             result = rebuilt(settings, in_flight)
+            result["lists_ms"] = listed(settings, jobs)
     OUT.parent.mkdir(parents=True, exist_ok=True)
     OUT.write_text(json.dumps(result, indent=1) + "\n")
     return 0
@@ -88,6 +93,43 @@ def rebuilt(settings: Settings, jobs: int) -> dict[str, Any]:
     )
     print(f"audit of {jobs:,} jobs in flight: {audit:.2f} s")
     return {"rebuild": row, "audit_s": round(audit, 2)}
+
+
+def listed(settings: Settings, jobs: int) -> dict[str, Any]:
+    """Milliseconds of the first page of lists with few matches, among this many jobs that wait or ended."""
+    with Ledger(connect(settings.ledger_url), settings.limits) as ledger:
+        for i in range(jobs):
+            rare, ended = i % 1000 == 7, i % 2 == 0
+            told: dict[str, Any] = {"job": job_id("list", str(i)), "owner": "list", "title": "a night", "priority": 6}
+            told |= {"labels": ("rare", "night") if rare else ("night",), "created_ms": 1000 * i}
+            told |= {"status": JobStatus.CANCELLED if i % 1000 == 8 else JobStatus.DONE} if ended else {"next": _NEXT}
+            assert ledger.create(Entry.model_validate(told))
+        for i in range(1, 500, 101):
+            ledger.claim(job_id("list", str(i)), 0, "bench")
+        cursor = ledger.index()
+        while cursor != "0":
+            cursor = ledger.index(cursor)
+        asked = {
+            "a rare label": Query(owner="list", labels=("rare",)),
+            "a rare label, of all owners": Query(labels=("rare",)),
+            "a rare status": Query(owner="list", statuses=frozenset({JobStatus.CANCELLED})),
+            "what runs": Query(owner="list", statuses=frozenset({JobStatus.RUNNING})),
+            "a label that nobody has": Query(owner="list", labels=("none",)),
+            "everything": Query(owner="list"),
+        }
+        rows = {
+            name: say(f"list, {name}, {jobs:,} jobs", quantiles(_timed(ledger, query))) for name, query in asked.items()
+        }
+    return rows
+
+
+def _timed(ledger: Ledger, query: Query) -> list[float]:
+    taken: list[float] = []
+    for _ in range(ASKED):
+        began = time.perf_counter()
+        ledger.jobs(query, 50)
+        taken.append(1000 * (time.perf_counter() - began))
+    return taken
 
 
 def _cpu(process: psutil.Process) -> float:

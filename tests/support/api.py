@@ -113,6 +113,7 @@ def commit(ledger: Ledger, archive: Archive, job: str, *events: Event, cost: Cos
     result = ledger.commit(
         job, claim.n, claim.nonce, key, following,
         status=status_of(stop), stop=stop.reason.value if stop else "", summary=GoalSummary.of(after), cost=cost,
+        sha256=archive.sha256_of(key),
     )  # fmt: skip
     assert result is CommitResult.OK
     return key

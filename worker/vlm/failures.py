@@ -18,6 +18,9 @@ from worker.vlm.config import Server
 
 _PASSING = frozenset({408, 425, 429})
 """With every 5xx: the server is away, in trouble or busy, and the same request may do later."""
+_BUSY = 429
+_BUSY_S = 1.0
+"""The pause that a busy server is given that names none. One that names a pause can't be held against a job."""
 _ABOUT_CONTENT = frozenset({400, 413, 422})
 """The request's own content may be to blame. The message tells; a schema or a setting may be to blame as well."""
 _KEY = frozenset({401, 403})
@@ -119,14 +122,17 @@ def spoken_failure(raw: bytes, server: Server) -> VlmUnavailable | VlmRefused | 
         return _refused(said, server, _FIX_TOO_LARGE, Actor.USER)
     if isinstance(code, int) and 400 <= code < 500 and code not in _PASSING:
         return _refused(said, server, _FIX_ELSE)
-    return _away(said or "an error without words", server)
+    pause = _BUSY_S * (code == _BUSY)
+    return _away(said or "an error without words", server, retry_after_s=pause)
 
 
 def _of_status(error: APIStatusError, server: Server, max_tokens: int) -> VlmUnavailable | VlmRefused:
     status, said = error.status_code, _message(error.body)
     if status >= 500 or status in _PASSING:
-        fix = _FIX_BUSY if status == 429 else _FIX_AWAY
-        return _away(str(error), server, fix, retry_after(error.response.headers))
+        pause = retry_after(error.response.headers)
+        if status == _BUSY:
+            return _away(str(error), server, _FIX_BUSY, pause or _BUSY_S)
+        return _away(str(error), server, _FIX_AWAY, pause)
     if status in _KEY:
         return _refused(str(error), server, _key(server))
     if status in _PLACE:

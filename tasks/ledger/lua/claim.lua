@@ -1,4 +1,4 @@
--- arg: id, step, worker, nonce. Gives {'claim', kind, snapshot, created, cancel, attempt, died, now, batch,
+-- arg: id, step, worker, nonce. Gives {'claim', kind, snapshot, created, cancel, attempt, died, sha256, now, batch,
 -- priority} or the name of a refusal.
 if wiped() then return 'wiped' end
 local id, n, worker, nonce = unpack(arg)
@@ -33,7 +33,7 @@ if owned_by ~= nonce then -- otherwise the answer to this very call was lost
     'claimed_ms', now)
   redis.call('HINCRBY', job_key(id), 'attempts', 1)
 end
-local told = {'claim', fields(id, 'kind', 'snapshot', 'created_ms', 'cancel', 'attempts', 'died')}
+local told = {'claim', fields(id, 'kind', 'snapshot', 'created_ms', 'cancel', 'attempts', 'died', 'snapshot_sha256')}
 told[#told + 1] = string.format('%.0f', now)
 told[#told + 1] = fields(id, 'batch') or ''
 told[#told + 1] = fields(id, 'priority')

@@ -1,7 +1,8 @@
 -- arg: id, step, nonce, snapshot, next queue ('' when ended), next kind, status, stop, acknowledge_cancel,
--- summary, cost, performed (1: by a seat), message ...
+-- summary, cost, performed (1: by a seat), sha256 of the snapshot, message ...
 if wiped() then return 'wiped' end
-local id, n, nonce, snapshot, queue, kind, status, stop, acknowledged, summary, cost, performed = unpack(arg, 1, 12)
+local id, n, nonce, snapshot, queue, kind, status, stop, acknowledged, summary, cost, performed, sha256 =
+  unpack(arg, 1, 13)
 local step, owned_by, cancel, last_step, last_nonce, served_on, worker =
   fields(id, 'step', 'nonce', 'cancel', 'last_step', 'last_nonce', 'queue', 'holder')
 if not step or nonce == '' then return 'REFUSED' end
@@ -17,15 +18,15 @@ if performed == '1' then succeeded(served_on, worker) end
 reset_counters(id)
 charge(id, nonce, cost, false)
 set(id, 'step', n + 1, 'snapshot', snapshot, 'kind', kind, 'error', '', 'last_step', n, 'last_nonce', nonce,
-  'facts', summary)
+  'facts', summary, 'snapshot_sha256', sha256)
 if queue == '' then
-  if not fields(id, 'batch') then redis.call('ZADD', prefix .. 'ended', now, id) end
-  deactivate(id)
+  has_ended(id, now)
+  deactivate(id, status)
   set(id, 'queue', '', 'status', status, 'stop', stop, 'nonce', '', 'holder', '', 'lease_ms', 0, 'ended_ms', now)
   child_ends(id)
 else
   enter(id)
   wait(id, queue, now)
-  write_message(id, 13)
+  write_message(id, 14)
 end
 return 'OK'

@@ -4,20 +4,27 @@
 -- and [4] lease deaths allowed; [5] to [9] are of holds.lua; a script's own arguments follow in `arg`.
 --
 -- <prefix>job:<id>              hash: everything known of a job; `letter` is its dead letter, `facts` its summary (JSON),
+--                               `snapshot_sha256` is of the snapshot's bytes ('' where they were not known),
 --                               `entered_ms` when it came to its step, `held_mark` see holds.lua
 -- <prefix>waiting:<queue>       zset: jobs that may be claimed, by the time of their hint (0: never sent)
 -- <prefix>delayed:<queue>       zset: jobs that failed, by the time of their next attempt
 -- <prefix>leased:<queue>        zset: jobs being worked on, by the end of their lease
 -- <prefix>queues                set: every queue that was used
 -- <prefix>created, owner:<o>    zsets: jobs by the time of their submit
+-- <prefix>label:<l>|<o>, standing:<s>|<o>  the same, of the jobs with a label, and of those that stand so: active, done,
+--                               cancelled, failed; each also of everybody's jobs (<o> empty)
+-- <prefix>indexed               string: every job is in these
 -- <prefix>active:<o>            zset: an owner's jobs that have not ended, at +inf, and those admitted, by when that ends
+-- <prefix>body:<id>             string, for a while: sha256 of the body that asked for the job
 -- <prefix>ended                 zset: jobs whose trajectory ended, by when
+-- <prefix>unlisted              zset: those of them that storage does not list yet
 -- <prefix>removing:<id>         string, for a while: the job's objects are being deleted
 -- <prefix>unfiled               set: FAILED jobs whose dead letter is not in object storage yet
 -- <prefix>uncosted              set: jobs that were restored without what they cost before
 -- <prefix>counted:<id>          set, of a job that was or is among them: nonces of the attempts whose cost was added
 -- <prefix>dead                  set: FAILED jobs that may be requeued
--- <prefix>tallies               hash: "lease_deaths|<queue>" and "dead_letters|<queue>", how often so far
+-- <prefix>tallies               hash: "lease_deaths|<queue>" and "dead_letters|<queue>", how often so far;
+--                               "set_aside|all", how many records
 -- <prefix>serving               zset: "<queue>|<worker>" by when the announcement ends
 -- <prefix>drawing               zset: "<queue>|<worker>" of editors that serve several models, by when that ends
 -- <prefix>turning:<queue>       string, for a moment: an editor turns to this queue
@@ -77,6 +84,63 @@ local function paused(id)
   return by_itself == '1' or (batch and redis.call('HGET', prefix .. 'batch:' .. batch, 'state') == 'paused') or false
 end
 
+local STANDINGS = {'active', 'done', 'cancelled', 'failed'}
+
+local function label_key(label, owner)
+  return prefix .. 'label:' .. label .. '|' .. owner
+end
+
+local function standing_key(standing, owner)
+  return prefix .. 'standing:' .. standing .. '|' .. owner
+end
+
+-- List the job under how it stands now, and nowhere else.
+local function stand(id, now_standing)
+  local owner, created = fields(id, 'owner', 'created_ms')
+  for _, whose in ipairs({'', owner}) do
+    for _, standing in ipairs(STANDINGS) do
+      if standing == now_standing then
+        redis.call('ZADD', standing_key(standing, whose), created, id)
+      else
+        redis.call('ZREM', standing_key(standing, whose), id)
+      end
+    end
+  end
+end
+
+-- List the job under its labels.
+local function label(id)
+  local owner, created, labels = fields(id, 'owner', 'created_ms', 'labels')
+  for name in string.gmatch(labels or '', '[^,]+') do
+    for _, whose in ipairs({'', owner}) do redis.call('ZADD', label_key(name, whose), created, id) end
+  end
+end
+
+-- The job's trajectory has ended; a batch keeps its children's results itself.
+local function has_ended(id, at)
+  if fields(id, 'batch') then return end
+  redis.call('ZADD', prefix .. 'ended', at, id)
+  redis.call('ZADD', prefix .. 'unlisted', at, id)
+end
+
+-- Take a job out of the lists, and drop what is noted of it beside its record.
+local function unlist(id)
+  local owner, labels = fields(id, 'owner', 'labels')
+  redis.call('ZREM', prefix .. 'created', id)
+  redis.call('ZREM', prefix .. 'ended', id)
+  redis.call('ZREM', prefix .. 'unlisted', id)
+  redis.call('SREM', prefix .. 'unfiled', id)
+  redis.call('SREM', prefix .. 'dead', id)
+  redis.call('SREM', prefix .. 'uncosted', id)
+  redis.call('DEL', prefix .. 'counted:' .. id)
+  if not owner then return end -- the record was evicted
+  redis.call('ZREM', prefix .. 'owner:' .. owner, id)
+  for _, whose in ipairs({'', owner}) do
+    for _, standing in ipairs(STANDINGS) do redis.call('ZREM', standing_key(standing, whose), id) end
+    for name in string.gmatch(labels or '', '[^,]+') do redis.call('ZREM', label_key(name, whose), id) end
+  end
+end
+
 -- Take a job out of everything that names it; its record stays.
 local function take_out(id)
   local owner, batch, index = fields(id, 'owner', 'batch', 'item')
@@ -88,16 +152,8 @@ local function take_out(id)
       redis.call('ZREM', prefix .. set_name .. queue, id)
     end
   end
-  redis.call('ZREM', prefix .. 'created', id)
-  redis.call('ZREM', prefix .. 'ended', id)
-  redis.call('SREM', prefix .. 'unfiled', id)
-  redis.call('SREM', prefix .. 'dead', id)
-  redis.call('SREM', prefix .. 'uncosted', id)
-  redis.call('DEL', prefix .. 'counted:' .. id)
-  if owner then
-    redis.call('ZREM', prefix .. 'owner:' .. owner, id)
-    redis.call('ZREM', prefix .. 'active:' .. owner, id)
-  end
+  if owner then redis.call('ZREM', prefix .. 'active:' .. owner, id) end
+  unlist(id)
 end
 
 -- The record can't be used. Storage knows the job: the reconciler enters it again.
@@ -107,7 +163,9 @@ local function set_aside(id)
     redis.call('RENAME', job_key(id), prefix .. 'broken:' .. id)
     redis.call('EXPIRE', prefix .. 'broken:' .. id, 30 * 86400)
   end
-  redis.call('HSET', prefix .. 'broken', id, now)
+  if redis.call('HSET', prefix .. 'broken', id, now) == 1 then
+    redis.call('HINCRBY', prefix .. 'tallies', 'set_aside|all', 1)
+  end
 end
 
 -- True for a job whose record is gone (evicted) or lacks what the scripts need; then it is set aside.
@@ -168,11 +226,13 @@ end
 
 -- Children of batches don't count: the dispatcher says how many there are.
 local function activate(id)
+  stand(id, 'active')
   if fields(id, 'batch') then return end
   redis.call('ZADD', prefix .. 'active:' .. fields(id, 'owner'), '+inf', id)
 end
 
-local function deactivate(id)
+local function deactivate(id, status)
+  stand(id, status)
   redis.call('ZREM', prefix .. 'active:' .. fields(id, 'owner'), id)
 end
 
@@ -217,7 +277,7 @@ end
 local function bury(id, dead_letter)
   set(id, 'status', 'failed', 'letter', dead_letter, 'nonce', '', 'holder', '', 'lease_ms', 0, 'not_before_ms', 0,
     'ended_ms', now)
-  deactivate(id)
+  deactivate(id, 'failed')
   redis.call('SADD', prefix .. 'unfiled', id)
   redis.call('SADD', prefix .. 'dead', id)
   tally('dead_letters', fields(id, 'queue'))

@@ -1,12 +1,12 @@
 -- arg: mode, its condition, id, owner, title, created_ms, priority, step, snapshot,
--- queue ('' when ended), kind, status, stop, cancel, error, dead_letter, labels, summary, cost, ended_ms, rewound,
+-- queue ('' when ended), kind, status, stop, cancel, error, dead_letter, labels, summary, cost, ended_ms, rewound, sha256,
 -- cost_later (1: restore_cost adds it), model, paused, batch ('' for none), item, take, generation, custom_id, message ...
 -- Modes: create; restore: by the holder of the rebuild lock; behind: in place of a record that nobody holds a lease of
 -- and that stands at the given step. Gives created, present, wiped, removing, unlocked, busy or unwanted: the item has another
 -- take now, or has ended.
 local mode, condition, id, owner, title, created, priority, step, snapshot, queue, kind, status, stop, cancel, why,
-  dead_letter, labels, summary, cost, ended, rewound, cost_later,
-  model, is_paused, batch, item, take, generation, custom_id = unpack(arg, 1, 29)
+  dead_letter, labels, summary, cost, ended, rewound, sha256, cost_later,
+  model, is_paused, batch, item, take, generation, custom_id = unpack(arg, 1, 30)
 if mode == 'create' then
   if wiped() then return 'wiped' end
 elseif mode == 'behind' then
@@ -29,7 +29,8 @@ if redis.call('EXISTS', prefix .. 'removing:' .. id) == 1 then return 'removing'
 set(id, 'job', id, 'owner', owner, 'title', title, 'created_ms', created, 'priority', priority, 'step', step,
   'snapshot', snapshot, 'queue', queue, 'kind', kind, 'status', status, 'stop', stop, 'cancel', cancel, 'error', why,
   'letter', dead_letter, 'labels', labels, 'facts', summary, 'ended_ms', 0, 'not_before_ms', 0, 'hinted_ms', 0,
-  'nonce', '', 'holder', '', 'lease_ms', 0, 'last_step', '', 'last_nonce', '', 'charged', '', 'rewound', rewound, 'model', model, 'paused', is_paused)
+  'nonce', '', 'holder', '', 'lease_ms', 0, 'last_step', '', 'last_nonce', '', 'charged', '', 'rewound', rewound,
+  'snapshot_sha256', sha256, 'model', model, 'paused', is_paused)
 if batch ~= '' then
   set(id, 'batch', batch, 'item', item, 'take', take, 'generation', generation, 'custom_id', custom_id)
   admitted(id)
@@ -44,18 +45,20 @@ if cost_later == '1' then
 end
 redis.call('ZADD', prefix .. 'created', created, id)
 redis.call('ZADD', prefix .. 'owner:' .. owner, created, id)
+label(id)
 if status == 'queued' then
   if cancel == '1' then queue = CONTROL end
   activate(id)
   child_starts(id)
   enter(id)
   wait(id, queue, mode == 'create' and now or 0)
-  write_message(id, 30)
+  write_message(id, 31)
 else
   if ended == '0' then ended = now end
   set(id, 'ended_ms', ended)
+  stand(id, status)
   if queue == '' then
-    if batch == '' then redis.call('ZADD', prefix .. 'ended', ended, id) end
+    has_ended(id, ended)
   else
     redis.call('SADD', prefix .. 'dead', id)
   end

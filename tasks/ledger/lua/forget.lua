@@ -1,11 +1,12 @@
--- arg: age of the end in ms, limit. Gives how many jobs were dropped.
+-- arg: age of the end in ms, most, limit. Drops jobs that ended so long ago, and the oldest of more than `most`. Gives how many.
 if wiped() then return 'wiped' end
-local old = redis.call('ZRANGEBYSCORE', prefix .. 'ended', '-inf', now - arg[1], 'LIMIT', 0, arg[2])
+local age, most, limit = unpack(arg)
+local ended = prefix .. 'ended'
+local old = redis.call('ZRANGEBYSCORE', ended, '-inf', now - age, 'LIMIT', 0, limit)
+local too_many = math.min(redis.call('ZCARD', ended) - most, tonumber(limit))
+if too_many > #old then old = redis.call('ZRANGE', ended, 0, too_many - 1) end
 for _, id in ipairs(old) do
-  local owner = fields(id, 'owner') -- false when the record was evicted
-  if owner then redis.call('ZREM', prefix .. 'owner:' .. owner, id) end
-  redis.call('ZREM', prefix .. 'created', id)
-  redis.call('ZREM', prefix .. 'ended', id)
+  unlist(id)
   redis.call('DEL', job_key(id))
 end
 return #old

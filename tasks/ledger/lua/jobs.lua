@@ -4,14 +4,67 @@
 if wiped() then return 'wiped' end
 local owner, low, before, cursor_ms, cursor_id, limit, look, statuses = unpack(arg, 1, 8)
 limit, look = tonumber(limit), tonumber(look)
-local index = prefix .. (owner == '' and 'created' or 'owner:' .. owner)
-local high, same = before == '' and '+inf' or '(' .. before, 0
-if cursor_id ~= '' and (before == '' or tonumber(cursor_ms) < tonumber(before)) then
-  -- Of jobs with the cursor's own time some may stand before it: they don't count as looked at.
-  high, same = cursor_ms, redis.call('ZCOUNT', index, cursor_ms, cursor_ms)
+
+-- The keys of lists of which every wanted job stands in one.
+local function of_statuses()
+  local keys, seen = {}, {}
+  for status in string.gmatch(statuses, '[^,]+') do
+    local standing = (status == 'queued' or status == 'running') and 'active' or status
+    if not seen[standing] then keys[#keys + 1] = standing_key(standing, owner) end
+    seen[standing] = true
+  end
+  return keys
 end
-local rows = redis.call('ZREVRANGEBYSCORE', index, high, low == '' and '-inf' or low, 'WITHSCORES',
-  'LIMIT', 0, look + same + 1)
+
+-- The shortest of such lists.
+local function shortest()
+  local all = {prefix .. (owner == '' and 'created' or 'owner:' .. owner)}
+  if redis.call('EXISTS', prefix .. 'indexed') == 0 then return all end
+  local choices, best, least = {all}, nil, nil
+  if statuses ~= '' then choices[2] = of_statuses() end
+  for i = 9, #arg do choices[#choices + 1] = {label_key(arg[i], owner)} end
+  for _, keys in ipairs(choices) do
+    local size = 0
+    for _, key in ipairs(keys) do size = size + redis.call('ZCARD', key) end
+    if not least or size < least then best, least = keys, size end
+  end
+  return best
+end
+
+local function newer(a, b)
+  if a[1] ~= b[1] then return tonumber(a[1]) > tonumber(b[1]) end
+  return a[2] > b[2]
+end
+
+-- {created, id} of the newest in these lists, one more than can be looked at.
+local function newest(keys)
+  local high, rows = before == '' and '+inf' or '(' .. before, {}
+  local from_cursor = cursor_id ~= '' and (before == '' or tonumber(cursor_ms) < tonumber(before))
+  for _, key in ipairs(keys) do
+    -- Of jobs with the cursor's own time some may stand before it: they don't count as looked at.
+    local same = from_cursor and redis.call('ZCOUNT', key, cursor_ms, cursor_ms) or 0
+    local found = redis.call('ZREVRANGEBYSCORE', key, from_cursor and cursor_ms or high, low == '' and '-inf' or low,
+      'WITHSCORES', 'LIMIT', 0, look + same + 1)
+    for i = 1, #found, 2 do rows[#rows + 1] = {found[i + 1], found[i]} end
+  end
+  if #keys > 1 then table.sort(rows, newer) end
+  return rows
+end
+
+-- What runs, of every queue: few among many that wait.
+local function running()
+  local rows = {}
+  for _, queue in ipairs(redis.call('SMEMBERS', prefix .. 'queues')) do
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'leased:' .. queue, '(' .. string.format('%.0f', now), '+inf')) do
+      local whose, created = fields(id, 'owner', 'created_ms')
+      local early = created and before ~= '' and tonumber(created) >= tonumber(before)
+      local late = created and low ~= '' and tonumber(created) < tonumber(low)
+      if created and (owner == '' or owner == whose) and not early and not late then rows[#rows + 1] = {created, id} end
+    end
+  end
+  table.sort(rows, newer)
+  return rows
+end
 
 local function behind(created, id)
   if cursor_id == '' then return true end
@@ -31,15 +84,17 @@ local function wanted(id)
   return true
 end
 
+local keys = shortest()
+local rows = statuses == 'running' and running() or newest(keys)
 local found, looked = {{'', ''}}, 0
-for i = 1, #rows, 2 do
-  local id, created = rows[i], rows[i + 1]
+for i, row in ipairs(rows) do
+  local created, id = row[1], row[2]
   if behind(created, id) then
     looked = looked + 1
     if broken(id) then
-      redis.call('ZREM', index, id)
+      for _, key in ipairs(keys) do redis.call('ZREM', key, id) end
     elseif wanted(id) then found[#found + 1] = view(id) end
-    if (#found > limit or looked == look) and i + 2 <= #rows then
+    if (#found > limit or looked == look) and i < #rows then
       found[1] = {created, id}
     end
     if #found > limit or looked == look then break end

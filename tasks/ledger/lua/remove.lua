@@ -2,14 +2,10 @@
 if wiped() then return 'wiped' end
 local id, ttl = unpack(arg)
 if redis.call('EXISTS', job_key(id)) == 1 then broken(id) end
-local status, owner = fields(id, 'status', 'owner')
+local status = fields(id, 'status')
 if status == 'queued' or status == 'running' or redis.call('ZSCORE', prefix .. 'unreported', id) then return 0 end
 if status then
-  redis.call('ZREM', prefix .. 'owner:' .. owner, id)
-  redis.call('ZREM', prefix .. 'created', id)
-  redis.call('ZREM', prefix .. 'ended', id)
-  redis.call('SREM', prefix .. 'unfiled', id)
-  redis.call('SREM', prefix .. 'dead', id)
+  unlist(id)
   redis.call('DEL', job_key(id))
 end
 redis.call('HDEL', prefix .. 'broken', id)

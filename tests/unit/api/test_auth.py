@@ -4,7 +4,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api.client.client import is_loopback
+from api.client.connection import is_loopback
 from tasks.logs import Logfmt
 from tasks.settings import BadSettings
 from tests.support.api import ALICE, House, browse

@@ -15,8 +15,8 @@ from api.cli.endpoint import find_endpoint
 from api.cli.parser import parser
 from api.client import Client
 from api.schemas import Submission
+from tasks.png_metadata import PngMetadata, metadata_text, read_png_metadata, with_metadata
 from tasks.store import image_hash
-from tasks.store.png_metadata import PngMetadata, metadata_text, read_png_metadata, with_metadata
 from tests.support import api as house
 from tests.support.scripted_service import JOB, Answer, Scripted, event, job, problem, scripted, stream
 from tests.support.scripted_studio import play

@@ -86,3 +86,60 @@ def test_an_error_of_a_field_names_the_option(cli: Cli, capsys: pytest.CaptureFi
     told = capsys.readouterr().err
     assert "--label 'b/c': must be one word" in told
     assert "--key: was used with another body (send a new key)" in told
+
+
+FULL = problem(429, "Too many jobs in flight", headers={"Retry-After": "7"})
+
+
+def test_a_submit_of_many_waits_for_room_and_says_so(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.txt").write_text("A")
+    Path("b.txt").write_text("B")
+    full = problem(429, "Too many jobs in flight")
+    code, output, service = cli("submit a.txt b.txt", accepted(), FULL, full, accepted())
+    assert (code, len(output.splitlines()), service.slept) == (SATISFIED, 2, [7.0, 5.0])
+    assert capsys.readouterr().err.splitlines() == [
+        "Too many jobs in flight (1 of 2 are sent): trying again in 7 s",
+        "Too many jobs in flight (1 of 2 are sent): trying again in 5 s",
+    ]
+    first, *others = [request.headers["Idempotency-Key"] for request in service.asked]
+    assert first not in others and len(set(others)) == 1
+
+
+def test_a_submit_that_broke_off_says_what_was_sent_and_doubles_nothing(
+    cli: Cli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in "abc":
+        Path(f"{name}.txt").write_text(name)
+    command = "submit a.txt a.txt b.txt c.txt --set rounds=2"
+    code, _, broken = cli(command, accepted(), accepted(), problem(500, "no good"))
+    assert code == SERVICE
+    assert capsys.readouterr().err.splitlines()[:2] == [
+        "2 of 4 are sent, b.txt is the first of 2 that are not", "the same command sends the rest, and none twice",
+    ]  # fmt: skip
+    again = httpx.Response(200, json=job("running"))
+    code, output, whole = cli(command, again, again, accepted(), accepted())
+    assert [line[:12].strip() for line in output.splitlines()] == ["sent before"] * 2 + ["submitted"] * 2
+    assert "2 of 4 were sent before, with the same options: --new draws them again" in capsys.readouterr().err
+    keys = [request.headers["Idempotency-Key"] for request in whole.asked]
+    assert len(set(keys)) == 4  # the same file twice is two jobs
+    assert keys[:3] == [request.headers["Idempotency-Key"] for request in broken.asked]
+    other = [
+        cli(f"{command} {more}", *[accepted()] * 4)[2].asked
+        for more in ("--new", "--seed 3", "--label x", "--priority 1")
+    ]
+    assert not {request.headers["Idempotency-Key"] for asked in other for request in asked} & set(keys)
+
+
+def test_one_brief_is_a_new_job_each_time(cli: Cli) -> None:
+    Path("a.txt").write_text("A")
+    keys = {cli("submit a.txt", accepted())[2].asked[0].headers["Idempotency-Key"] for _ in range(2)}
+    assert len(keys) == 2
+
+
+def test_a_list_says_that_there_is_more(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:
+    first = httpx.Response(200, json={"jobs": [job(), job()], "next": "more"})
+    assert len(cli("list -n 2", first)[1].splitlines()) == 2
+    assert "the newest 2 are listed: --all lists the older ones, too" in capsys.readouterr().err
+    assert len(cli("list --all", first, page(job()))[1].splitlines()) == 3
+    assert cli("list -n 2", page(job(), job()))[0] == SATISFIED
+    assert capsys.readouterr().err == ""

@@ -166,6 +166,81 @@ def test_a_job_that_went_back_tells_nothing_twice(house: House, alice: httpx.Cli
     assert names == ["extracted", "gated", "planned", "rendered", "decided", "stopped", "end"]
 
 
+class Rewound:
+    """A job that goes back from step 3 to step `to`, whose clients may come again at any time."""
+
+    def __init__(self, house: House, id: str, to: int, again: str) -> None:
+        self.house, self.id = house, id
+        keys = [house.commit(id, *opening()), house.commit(id, planned()), house.commit(id, rendered(PICTURE))]
+        self.before = self.polls(Reader(streams(house), "alice", id, None))
+        claim = house.ledger.claim(id, 3, "worker-1")
+        assert isinstance(claim, Claim)
+        house.archive.save_control(id, "rewind", claim.nonce, {"void": keys[to:]})
+        render = Next(queue="editor.flux-krea", kind="render")
+        house.ledger.rewind(id, 3, claim.nonce, to, keys[to - 1], render, NO_GOALS, "{}")
+        self.steps: list[tuple[Event, ...]] = [
+            (planned(),), (rendered(again),), (decided(again),), (stopped(),),
+        ][to - 1 :]  # fmt: skip
+
+    def polls(self, reader: Reader) -> list[dict[str, str]]:
+        return sse(b"".join(reader.poll()).decode())
+
+    def redo(self) -> None:
+        self.house.commit(self.id, *self.steps.pop(0))
+
+
+@pytest.mark.parametrize("again", [PICTURE, "cd" * 32])
+@pytest.mark.parametrize("redone", [0, 1, 2, 3])
+@pytest.mark.parametrize("seen", [1, 2, 3, 4])
+@pytest.mark.parametrize("lost", ["picture", "snapshot"])
+def test_a_client_that_comes_again_after_a_rewind_is_told_what_is_new_to_it(
+    house: House, alice: httpx.Client, seen: int, redone: int, again: str, lost: str
+) -> None:
+    """Once each, whether it comes before the steps are done again or after: one id never has two contents."""
+    id = submit(alice)
+    job = Rewound(house, id, 1 if lost == "picture" else 2, again)
+    if lost == "snapshot":
+        [newest] = house.folder.glob(f"jobs/{id}/steps/0002-*.json")
+        newest.unlink()
+        house.archive = Archive(FolderStore(house.folder))
+    told = job.before[:seen]
+    for _ in range(redone):
+        job.redo()
+    reader = Reader(streams(house), "alice", id, EventId.parse(told[-1]["id"]))
+    told += job.polls(reader)
+    while job.steps:
+        job.redo()
+        told += job.polls(reader)
+    final = [event["data"] for event in sse(alice.get(f"/v1/jobs/{id}/events").text)]
+    contents: dict[str, set[str]] = {}
+    for event in told:
+        contents.setdefault(event["id"], set()).add(event["data"])
+    assert all(len(data) == 1 for data in contents.values())
+    assert len(contents) == len(told)
+    assert [event["data"] for event in told if event["data"] in final] == final
+
+
+def test_a_client_that_comes_again_while_the_ledger_is_behind_is_told_nothing_twice(
+    house: House, alice: httpx.Client
+) -> None:
+    """As when Redis was brought back from a copy, and the jobs are not compared with storage yet."""
+    id = submit(alice)
+    keys = [house.commit(id, *opening()), house.commit(id, planned()), house.commit(id, rendered(PICTURE))]
+    last = sse(b"".join(Reader(streams(house), "alice", id, None).poll()).decode())[-1]
+    render = Next(queue="editor.flux-krea", kind="render")
+    entry = new_entry(house.archive.load_job(id)).model_copy(update={"next": render})
+    house.wipe()
+    assert house.ledger.lock_rebuild("test", 1000)
+    house.ledger.restore(entry.model_copy(update={"step": 1, "snapshot": keys[0]}), "test")
+    house.ledger.open_epoch("test")
+    reader = Reader(streams(house), "alice", id, EventId.parse(last["id"]))
+    assert reader.poll() == []
+    assert house.ledger.replace(entry.model_copy(update={"step": 3, "snapshot": keys[2]}), 1)
+    assert reader.poll() == []
+    house.commit(id, stopped())
+    assert [event["event"] for event in sse(b"".join(reader.poll()).decode())] == ["stopped", "end"]
+
+
 def test_a_reader_ahead_of_a_rebuilt_chain_goes_on_from_its_end(house: House, alice: httpx.Client) -> None:
     id = submit(alice)
     house.commit(id, *opening())

@@ -1,3 +1,5 @@
+import hashlib
+
 import httpx
 import pytest
 
@@ -5,9 +7,9 @@ from director.errors import RULES, Actor, PlannerError
 from director.types import Outcome, StopReason
 from tasks.jobs import JobStatus
 from tasks.ledger.types import CONTROL, Claim
+from tasks.png_metadata import read_png_metadata
 from tasks.steps import error_json
 from tasks.store import Archive, FolderStore, image_hash
-from tasks.store.png_metadata import read_png_metadata
 from tests.support.api import (
     ALICE,
     BOB,
@@ -280,6 +282,28 @@ def test_a_lost_snapshot_is_named(house: House, alice: httpx.Client, path: str, 
     with browse(house.app(), **ALICE) as another:
         response = another.get(f"/v1/jobs/{id}/{path}")
     assert (response.status_code, response.json()["type"]) == (410, "urn:visiondirector:problem:lost")
+    assert key in response.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "kind"),
+    [((b'"kind":"gated"', b'"kind":"gated" '), 410, "lost"), ((b"{", b'{"contract":99,'), 503, "newer")],
+)
+def test_a_snapshot_that_was_changed_is_lost_and_one_of_a_newer_version_is_not(
+    house: House, alice: httpx.Client, change: tuple[bytes, bytes], status: int, kind: str
+) -> None:
+    id = submit(alice)
+    house.commit(id, *opening())
+    record = house.ledger.get(id)
+    assert record
+    key, whole = record.snapshot, (house.folder / record.snapshot).read_bytes()
+    lose(house, key, whole.replace(*change, 1))
+    if kind == "newer":
+        redis, place = house.ledger._redis, f"{house.ledger.prefix}job:{id}"  # pyright: ignore[reportPrivateUsage]
+        redis.hset(place, "snapshot_sha256", hashlib.sha256((house.folder / key).read_bytes()).hexdigest())
+    with browse(house.app(), **ALICE) as another:
+        response = another.get(f"/v1/jobs/{id}/trajectory")
+    assert (response.status_code, response.json()["type"]) == (status, f"urn:visiondirector:problem:{kind}")
     assert key in response.json()["detail"]
 
 

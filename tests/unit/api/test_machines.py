@@ -1,5 +1,6 @@
 """What is held and who is sick, as users and operators see it."""
 
+import html
 import json
 
 import httpx
@@ -44,6 +45,56 @@ def test_a_job_says_what_it_waits_for_since_when_and_what_mends_it(house: House,
     ):
         assert doing.startswith("waiting: http://vlm/v1 (m): Connection refused since ")
         assert doing.endswith(" UTC; start the server")
+
+
+class TestAQueueWhoseWorkersAreAllOut:
+    """Its jobs say so, since when and what mends it: for their owner, in lists and on the page of jobs."""
+
+    PLANNERS = ("planner-0@a", "planner-1@b")
+
+    def doing(self, client: httpx.Client, id: str) -> str:
+        told = client.get(f"/v1/jobs/{id}").json()["doing"]
+        assert client.get("/v1/jobs").json()["jobs"][0]["doing"] == told
+        assert html.escape(told, quote=False)[:40] in client.get("/jobs").text
+        return told
+
+    def serve(self, house: House) -> None:
+        for worker in self.PLANNERS:
+            house.ledger.announce(worker, ["planner"], 60_000)
+
+    def test_all_in_quarantine(self, house: House, alice: httpx.Client) -> None:
+        id = submit(alice)
+        self.serve(house)
+        house.ledger.quarantine("planner-0@a", "the fan")
+        assert self.doing(alice, id) == "reading the brief: waiting for planner"  # the other one works
+        house.ledger.quarantine("planner-1@b", "its card")
+        told = self.doing(alice, id)
+        assert told.startswith("waiting: each of the 2 workers of planner takes no steps since ")
+        assert told.endswith("; an operator mends it: `visiondirector holds`, then `restore`")
+        assert ": the fan;" in told or ": its card;" in told
+        assert "@" not in told  # names of machines are for operators
+        house.ledger.restore_worker("planner-1@b")
+        assert self.doing(alice, id) == "reading the brief: waiting for planner"
+
+    def test_one_that_rests(self, house: House, alice: httpx.Client) -> None:
+        id = submit(alice)
+        self.serve(house)
+        house.ledger.announce("planner-2@c", ["planner"], 60_000)  # most are well, or the queue would be held
+        claim = house.ledger.claim(id, 0, "planner-0@a")
+        assert isinstance(claim, Claim)
+        house.ledger.fail(id, 0, claim.nonce, json.dumps(ERROR), Actor.OUTAGE, "planner-0@a", retry_after_ms=60_000)
+        assert self.doing(alice, id) == "reading the brief: waiting for planner"
+        for worker in ("planner-1@b", "planner-2@c"):
+            house.ledger.announce(worker, ["planner"], 0)
+        told = self.doing(alice, id)
+        assert told.startswith("waiting: the only worker of planner rests after failures until ")
+        assert told.endswith(" UTC: http://vlm/v1 (m): Connection refused")
+
+    def test_a_cancelled_job_waits_for_none_of_them(self, house: House, alice: httpx.Client) -> None:
+        id = submit(alice)
+        house.ledger.announce("control@a", ["control"], 60_000)
+        house.ledger.quarantine("control@a", "the fan")
+        assert alice.post(f"/v1/jobs/{id}/cancel").json()["doing"] == "cancelling: waiting for control"
 
 
 def test_operators_see_what_is_held(house: House, operator: httpx.Client) -> None:

@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from api.metrics import MOST_QUEUES, bounded
 from director.errors import Actor, StoreError
 from tasks.ledger.types import Claim, QueueDepth
+from tasks.reconcile import entry_of
 from tests.support.api import ALICE, House, browse, opening, stopped
 
 OPERATOR = {"Authorization": "Bearer olga-token"}
@@ -57,6 +58,23 @@ def test_without_tokens_this_machine_may_scrape(house: House) -> None:
         assert local.get("/metrics").status_code == 200
     with browse(house.app(), host="192.0.2.7") as stranger:
         assert stranger.get("/metrics").status_code == 403
+
+
+def test_a_record_that_was_lost_is_counted_and_stands_until_it_is_entered_again(
+    house: House, operator: httpx.Client
+) -> None:
+    job = operator.post("/v1/jobs", json={"brief": "A lamp"}).json()["id"]
+    now = Scrape(operator)
+    assert (now["records_broken",], now["records_set_aside_total",]) == (0, 0)
+    house.ledger._redis.delete(f"{house.ledger.prefix}job:{job}")  # pyright: ignore[reportPrivateUsage]
+    house.ledger.jobs()
+    now = Scrape(operator)
+    assert (now["records_broken",], now["records_set_aside_total",]) == (1, 1)
+    entry = entry_of(house.archive, job)
+    assert entry
+    assert house.ledger.create(entry)
+    now = Scrape(operator)
+    assert (now["records_broken",], now["records_set_aside_total",]) == (0, 1)
 
 
 def test_queues_move_as_a_job_does(house: House, operator: httpx.Client) -> None:

@@ -1,5 +1,5 @@
 import json
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -7,9 +7,11 @@ import pytest
 
 from api.auth import Caller
 from api.problems import Problem
+from api.schemas import Envelope
 from api.service import Service
 from director.types import STRATEGIES, LoopSettings
-from tasks.jobs import job_id
+from tasks.jobs import Job, job_id
+from tasks.store import Archive, FolderStore
 from tasks.tokens import DEFAULT_SCOPES
 from tests.support.api import ALICE, BOB, House, browse, opening, png, stopped
 
@@ -102,6 +104,50 @@ def test_of_two_bodies_that_race_for_a_key_one_wins(house: House) -> None:
         results = list(pool.map(submit, range(8)))
     [winner] = [result for result in results if result != 409]
     assert house.archive.load_job(job_id("alice", "key-1")).brief.text == f"lamp {winner}"
+    assert len(house.sent) == 1
+
+
+def test_of_two_bodies_that_come_to_two_apis_at_one_moment_one_is_stored(house: House) -> None:
+    class Late(Archive):
+        """Of an API that has looked for the job before the other one stores it."""
+
+        def find_job(self, job: str) -> Job | None:
+            found = super().find_job(job)
+            if not first.done():
+                first.set_result(other.submit(CALLER, b'{"brief": "A lamp"}', "key-1"))
+            return found
+
+    first: Future[tuple[Envelope, bool]] = Future()
+    other = Service(house.ledger, house.archive, house.images, house.sent.append, 1)
+    late = Service(house.ledger, Late(FolderStore(house.folder)), house.images, house.sent.append, 1)
+    with pytest.raises(Problem, match="another request") as refused:
+        late.submit(CALLER, b'{"brief": "A chair"}', "key-1")
+    assert (refused.value.status, refused.value.slug) == (409, "key-reused")
+    assert first.result()[1]
+    assert house.archive.load_job(job_id("alice", "key-1")).brief.text == "A lamp"
+    assert len(house.sent) == 1
+
+
+def test_a_key_is_free_again_once_its_job_is_deleted(house: House, alice: httpx.Client) -> None:
+    id = post(alice, {"brief": "A lamp"}, "key-1").json()["id"]
+    house.commit(id, *opening(), stopped())
+    assert alice.delete(f"/v1/jobs/{id}").status_code == 204
+    assert post(alice, {"brief": "A chair"}, "key-1").status_code == 202
+
+
+@pytest.mark.parametrize("key", [None, "key-1"])
+def test_a_submit_that_broke_off_names_the_key_to_repeat_it_with(
+    house: House, alice: httpx.Client, key: str | None
+) -> None:
+    house.wipe()
+    headers = {"Idempotency-Key": key} if key else {}
+    refused = alice.post("/v1/jobs", json={"brief": "A lamp"}, headers=headers)
+    told = refused.headers["Idempotency-Key"]
+    assert (refused.status_code, key or told) == (503, told)
+    assert f"Idempotency-Key: {told}" in refused.json()["detail"]
+    house.rebuild()
+    ids = {post(alice, {"brief": "A lamp"}, told).json()["id"] for _ in range(2)}
+    assert ids == {job_id("alice", told)}
     assert len(house.sent) == 1
 
 

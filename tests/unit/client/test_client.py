@@ -8,7 +8,8 @@ import pytest
 
 from api import client as package
 from api.client import ApiError, BadRequest, Client, Conflict, NotFound, Unauthorized, Unavailable
-from api.client.client import LONGEST_PAUSE, LOST, RETRIES, STREAM_RETRIES
+from api.client.client import LOST, STREAM_RETRIES
+from api.client.connection import LONGEST_PAUSE, RETRIES
 from api.client.goals import goals_of
 from director.state import State
 from director.types import AcceptRule, LoopSettings
@@ -18,9 +19,10 @@ from tests.support.scripted_studio import play, run
 
 def test_the_surface() -> None:
     assert sorted(package.__all__) == [
-        "ApiError", "Attempt", "Attempts", "BadRequest", "BriefSent", "Client", "Conflict", "Cost", "Event",
-        "FieldError", "Goal", "GoalCount", "HeldQueue", "Job", "JobError", "Machines", "NotFound", "SickWorker",
-        "Unauthorized", "Unavailable", "Unread", "Uploaded", "Warned",
+        "ApiError", "Attempt", "Attempts", "BadRequest", "Batch", "BatchItem", "BatchResult", "BatchWarning",
+        "BriefSent", "Client", "Conflict", "Cost", "Drawing", "Event", "FieldError", "Goal", "GoalCount", "HeldQueue",
+        "ItemCounts", "Job", "JobError", "Machines", "NotFound", "SickWorker", "TooMany", "Unauthorized",
+        "Unavailable", "Unread", "Uploaded", "Warned",
     ]  # fmt: skip
 
 

@@ -207,6 +207,11 @@ def test_systemd_verifies_the_units(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("unit", [unit for unit in UNITS if unit.suffix == ".service"], ids=lambda unit: unit.name)
+def test_a_unit_has_descriptors_for_many_connections(unit: Path) -> None:
+    assert "\nLimitNOFILE=65536\n" in unit.read_text()
+
+
+@pytest.mark.parametrize("unit", [unit for unit in UNITS if unit.suffix == ".service"], ids=lambda unit: unit.name)
 def test_what_a_unit_starts_can_be_started(unit: Path) -> None:
     program, *words = exec_start(unit)
     if program.endswith("visiondirector-worker"):

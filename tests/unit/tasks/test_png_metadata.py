@@ -9,8 +9,8 @@ from PIL import Image, PngImagePlugin
 
 from director.errors import BriefError
 from director.types import Goal, Trajectory
+from tasks.png_metadata import KEY, MAX_BYTES, metadata_text, read_png_metadata, with_metadata
 from tasks.store import image_hash
-from tasks.store.png_metadata import KEY, MAX_BYTES, metadata_text, read_png_metadata, with_metadata
 from tests.support.scripted_studio import play, run
 
 

@@ -72,6 +72,25 @@ def test_what_can_not_be_used_is_named(monkeypatch: pytest.MonkeyPatch, name: st
     assert "s3cret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("S3_ENDPIONT", "VISIONDIRECTOR_S3_ENDPIONT is no setting: did you mean VISIONDIRECTOR_S3_ENDPOINT?"),
+        ("LEASE_TTL", "VISIONDIRECTOR_LEASE_TTL is no setting: did you mean VISIONDIRECTOR_LEASE_TTL_S?"),
+        ("XYZZY", "VISIONDIRECTOR_XYZZY is no setting; infra/env.example has all settings"),
+    ],
+)
+def test_a_misspelt_variable_is_named_with_the_nearest_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, says: str
+) -> None:
+    for right in ("S3_REGION", "URL", "TOKEN"):
+        monkeypatch.setenv(f"{PREFIX}{right}", "x")
+    monkeypatch.setenv(f"{PREFIX}{name}", "s3cret")
+    for _ in range(2):
+        load_settings()
+    assert [record.message for record in caplog.records] == [says]
+
+
 def test_secrets_are_not_shown() -> None:
     settings = load_settings(
         s3_secret_key="s3cret",

@@ -419,6 +419,23 @@ def test_a_server_that_is_away_holds_the_queue_and_says_when_to_come_back(tmp_pa
     assert rig.ledger.holds() == []
 
 
+def test_the_shortest_pause_that_a_server_names_is_one_and_blames_no_job(tmp_path: Path):
+    rig = quick(tmp_path)
+    busy = Away("busy")
+    busy.retry_after_s = 0.000_4
+    unlucky, lucky = broken(2, busy).studio(), play(*SCRIPT).studio()
+    job, other = (rig.submit(brief_of(ABC), ONE) for _ in range(2))
+    run_step(rig.host(unlucky), job, 0)
+    run_step(rig.host(lucky), other, 0)
+    with pytest.raises(EditorError, match="busy"):
+        retry(rig, job, unlucky)
+    rig.ledger.clock_offset_ms += 60_001
+    assert run_step(rig.host(lucky), other, 1) is StepEnd.COMMITTED  # the server does work
+    with pytest.raises(EditorError, match="busy"):
+        retry(rig, job, unlucky)
+    assert record(rig, job).seat_failures == 0
+
+
 def test_a_worker_that_fails_beside_others_stands_back_before_its_message_is_gone(tmp_path: Path):
     rig, told = make_step_rig(tmp_path, retry_base_s=0.000_001), list[str]()
     for worker in ("sick@a", "well@b"):

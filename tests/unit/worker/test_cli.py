@@ -9,8 +9,8 @@ from redis import Redis
 from director.state import State
 from director.types import Trajectory
 from infra.servers import redis_server
+from tasks.png_metadata import read_png_metadata
 from tasks.store import image_hash
-from tasks.store.png_metadata import read_png_metadata
 from tests.support.servers import nowhere
 from worker.cli import main
 

@@ -328,5 +328,17 @@ def test_the_pause_is_told_after_the_retry_too():
     assert (error.retry_after_s, len(server.requests)) == (0.05, 2)
 
 
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "0"}, {"Retry-After": "soon"}])
+def test_a_busy_server_that_names_no_pause_is_given_a_second(headers: dict[str, str]):
+    """What names a pause is never held against a job (tests/contracts/test_holds.py)."""
+    error, server = answered(Scripted(b"{}", 429, headers=headers))
+    assert (error.actor, error.retry_after_s, len(server.requests)) == (Actor.OUTAGE, 1.0, 2)
+
+
+def test_so_is_one_that_says_it_with_200():
+    error, _ = answered(Scripted(json.dumps({"error": {"message": "rate limited", "code": 429}}).encode()))
+    assert (error.actor, error.retry_after_s) == (Actor.OUTAGE, 1.0)
+
+
 def test_the_two_kinds_name_who_has_to_act_by_themselves():
     assert (VlmUnavailable("x").actor, VlmRefused("x").actor) == (Actor.OUTAGE, Actor.OPERATOR)

@@ -1,0 +1,77 @@
+"""A batch by its id, the start of it, its title or its label; and batches as lines."""
+
+from collections.abc import Iterable
+
+from api.cli import transcript
+from api.cli.console import SHORTEST, Console, is_id
+from api.client import Batch, ItemCounts
+from director.errors import BriefError
+from director.transcript import Line, count, plain
+
+STYLES = {
+    "done": "green", "unmet": "yellow", "failed": "red", "cancelled": "magenta", "running": "cyan", "waiting": "dim",
+}  # fmt: skip
+"""A style of rich for each state of an item, in the order in which they are told."""
+_STATES = {"open": "cyan", "paused": "bold yellow", "cancelled": "bold yellow", "ended": "bold green"}
+
+
+def full_id(console: Console, name: str) -> str:
+    """The id of the batch that is called so. Raises BriefError where there is none, or more than one."""
+    if is_id(name):
+        return name.lower()
+    listed = list(console.client.batches())
+    words = name.strip().casefold()
+    for matching in (
+        [each for each in listed if len(name) >= SHORTEST and each.id.startswith(name.lower())],
+        [each for each in listed if each.title.casefold() == words],
+        [each for each in listed if words in {label.casefold() for label in each.labels}],
+    ):
+        if len(matching) == 1:
+            return matching[0].id
+        if matching:
+            ids = ", ".join(each.id[: SHORTEST + 5] for each in matching[:3])
+            raise BriefError(f"{len(matching)} batches are called {plain(name, 40)!r}", f"give an id: {ids}", "BATCH")
+    hint = f"give a title, a label, or {SHORTEST} characters of an id; see `visiondirector batch list`"
+    raise BriefError(f"there is no batch {plain(name, 40)!r}", hint, "BATCH")
+
+
+def state(batch: Batch) -> str:
+    """`cancelled` and `paused` batches may have items that still end."""
+    return plain(batch.status, 20)
+
+
+def style(batch: Batch) -> str:
+    if batch.status == "ended" and not batch.satisfied:
+        return "bold yellow"
+    return _STATES.get(batch.status, "bold")
+
+
+def counted(counts: ItemCounts, names: Iterable[str] = STYLES) -> str:
+    """`12 done, 3 unmet`: those that there are."""
+    found = [f"{number:,} {name}" for name in names if (number := getattr(counts, name))]
+    return ", ".join(found)
+
+
+def summary_lines(batch: Batch) -> list[Line]:
+    lines = [
+        Line("batch", f"{batch.id}  {plain(batch.title)}"),
+        Line("status", f"{state(batch)}, {batch.counts.ended:,} of {batch.total:,} ended", style(batch)),
+        Line("items", counted(batch.counts)),
+    ]
+    if batch.labels:
+        lines.append(Line("labels", plain(" ".join(batch.labels), 400)))
+    if batch.max_in_flight:
+        lines.append(Line("at once", f"{batch.max_in_flight} at most"))
+    if batch.waits:
+        lines.append(Line("waits", plain(batch.waits, 200), "yellow"))
+    lines += [Line("now", now_words(each.custom_id, each.doing), "dim") for each in batch.drawing]
+    if spent := batch.cost:
+        parts = [count(spent.renders, "render")]
+        parts += [f"{transcript.duration(spent.gpu_seconds)} of GPU"] if spent.gpu_seconds else []
+        parts += [f"{count(spent.wasted_attempts, 'attempt')} wasted"] if spent.wasted_attempts else []
+        lines.append(Line("cost", ", ".join(parts)))
+    return lines
+
+
+def now_words(custom_id: str, doing: str) -> str:
+    return plain(f"{custom_id}: {doing}" if doing else custom_id, 160)

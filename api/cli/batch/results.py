@@ -1,0 +1,139 @@
+"""The results of a batch: as JSONL or CSV, and their pictures as files."""
+
+import argparse
+import csv
+import io
+import os
+import re
+import sys
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Protocol
+
+from api.cli import files
+from api.cli.batch.find import full_id
+from api.cli.console import SATISFIED, SHORT, Console
+from api.client import BatchResult, NotFound
+from director.errors import BriefError
+from director.transcript import Line, count
+
+COLUMNS = (
+    "custom_id", "status", "stop", "met", "total", "coverage", "rounds", "renders", "image", "job", "title", "error",
+    "take", "created", "ended",
+)  # fmt: skip
+_CLOCK_S = 2.0  # file systems may keep the time of a file to two seconds
+_LONGEST = 120
+
+
+class Out(Protocol):
+    def write(self, text: str, /) -> object: ...
+
+
+def results(args: argparse.Namespace, console: Console) -> int:
+    """To standard output, or with -o into a folder; with --images the pictures, too, those that are there excepted."""
+    if args.images and args.all:
+        raise BriefError("--images saves the picture of each item's newest take", "leave --all out", "--all")
+    id = full_id(console, args.batch)
+    folder = Path(args.output) if args.output else Path() if args.images else None
+    told = console.client.batch_results(id, args.all)
+    if folder is None:
+        _write(told, sys.stdout if console.screen.as_json else console.screen.output.file, args.csv)
+        return SATISFIED
+    path = folder / f"results.{'csv' if args.csv else 'jsonl'}"
+    saved = Pictures(console, folder, args.metadata)
+    with _whole(path) as file:
+        _write(saved.passing(told) if args.images else told, file, args.csv)
+    console.screen.line(*saved.lines(), Line("saved", str(path), "bold"))
+    console.screen.data({"batch": id, "saved": str(path), "pictures": saved.fetched, "kept": saved.kept})
+    return SHORT if saved.missing else SATISFIED
+
+
+def _write(told: Iterable[BatchResult], out: Out, as_csv: bool) -> None:
+    if not as_csv:
+        for result in told:
+            out.write(result.model_dump_json() + "\n")
+        return
+    rows = csv.writer(out, lineterminator="\n")
+    rows.writerow(COLUMNS)
+    for result in told:
+        row = result.model_dump()
+        rows.writerow(["" if row[name] is None else row[name] for name in COLUMNS])
+
+
+@contextmanager
+def _whole(path: Path) -> Generator[io.TextIOBase]:
+    """A file that replaces `path` when all is written. Raises BriefError that names the path."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("w", encoding="utf-8", newline="") as file:
+            yield file
+        part.replace(path)
+    except OSError as error:
+        raise BriefError(f"{path}: {error.strerror}", "choose another place with -o", field="-o") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+class Pictures:
+    """Saves the picture of each result as `<custom_id>.png`.
+
+    A file carries the time at which its result ended: so a second run knows which files are current, and fetches the
+    picture of a later take anew.
+    """
+
+    def __init__(self, console: Console, folder: Path, metadata: bool) -> None:
+        self._console = console
+        self._folder = folder
+        self._metadata = metadata
+        self.fetched = self.kept = self.missing = 0
+
+    def passing(self, told: Iterable[BatchResult]) -> Iterator[BatchResult]:
+        for result in told:
+            self.save(result)
+            yield result
+
+    def new_of(self, told: Iterable[BatchResult]) -> Iterator[Path]:
+        """The paths of pictures that an earlier call did not fetch."""
+        self.kept, self.missing = -self.fetched, 0
+        for result in told:
+            if path := self.save(result):
+                yield path
+
+    def save(self, result: BatchResult) -> Path | None:
+        """The path of a picture that was fetched now; None if it was there, or there is none."""
+        if not result.image or not result.job:
+            self.missing += 1
+            return None
+        path = self._folder / f"{file_stem(result.custom_id)}.png"
+        ended = result.ended or 0.0
+        if path.is_file() and abs(path.stat().st_mtime - ended) < _CLOCK_S:
+            self.kept += 1
+            return None
+        try:
+            files.write(path, self._console.client.image(result.job, self._metadata))
+        except NotFound:
+            self.missing += 1
+            return None
+        os.utime(path, (ended, ended))
+        self.fetched += 1
+        self._console.screen.data({"custom_id": result.custom_id, "status": result.status, "saved": str(path)})
+        return path
+
+    def lines(self) -> list[Line]:
+        lines = [Line("pictures", f"{count(self.fetched, 'picture')} saved in {self._folder}")] if self.fetched else []
+        lines += [Line("kept", f"{count(self.kept, 'picture')} that were there")] if self.kept else []
+        lines += [Line("no picture", f"of {count(self.missing, 'item')}", "yellow")] if self.missing else []
+        return lines
+
+
+def file_stem(custom_id: str) -> str:
+    """The custom_id as a file name; one that has to be changed gets a hash, so that no two become the same."""
+    safe = re.sub(r"[^\w.@=,+ -]", "_", custom_id).strip(" .")[:_LONGEST]
+    reserved = re.fullmatch(r"(?i:con|prn|aux|nul|com\d|lpt\d)", safe.partition(".")[0])
+    if safe == custom_id and not reserved and len(safe.encode()) < 200:
+        return safe
+    safe = safe.encode("ascii", "ignore").decode() if len(safe.encode()) >= 200 else safe
+    return f"{safe or 'item'}-{sha256(custom_id.encode()).hexdigest()[:8]}"

@@ -1,0 +1,131 @@
+"""What the service answers about batches. Unknown fields are ignored, as in `models`."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from .models import Cost, GoalCount, Warned
+
+
+class ItemCounts(BaseModel):
+    """Items by where they stand: `done` met every goal, `unmet` ended short of that."""
+
+    waiting: int = 0
+    running: int = 0
+    done: int = 0
+    unmet: int = 0
+    failed: int = 0
+    cancelled: int = 0
+
+    @property
+    def ended(self) -> int:
+        return self.done + self.unmet + self.failed + self.cancelled
+
+
+class Drawing(BaseModel):
+    """An item whose job runs now."""
+
+    custom_id: str
+    job: str = ""
+    doing: str = ""
+    goals: GoalCount = GoalCount()
+
+
+class BatchWarning(Warned):
+    """What is likely not meant, in how many lines, and in which first."""
+
+    count: int = 1
+    lines: tuple[int, ...] = ()
+
+
+class Batch(BaseModel):
+    """Many briefs under one id. `status` is open, paused, cancelled or ended.
+
+    `waits` says why nothing is drawn, "" while something is. `ended_at` is None until every item has ended. `drawing`
+    are some of the items in flight, empty in lists. `warnings` are of the submit: what is likely not meant, by kind.
+    """
+
+    id: str
+    owner: str = ""
+    title: str = ""
+    labels: tuple[str, ...] = ()
+    priority: int | None = None
+    status: str
+    counts: ItemCounts = ItemCounts()
+    total: int = 0
+    waits: str = ""
+    cost: Cost | None = None
+    created: float = 0.0
+    ended_at: float | None = Field(default=None, alias="ended")
+    max_in_flight: int | None = None
+    drawing: tuple[Drawing, ...] = ()
+    warnings: tuple[BatchWarning, ...] = ()
+    links: dict[str, str] = {}
+    repeated: bool = Field(default=False, exclude=True)
+
+    @property
+    def ended(self) -> bool:
+        """Every item has ended."""
+        return self.counts.ended >= self.total
+
+    @property
+    def satisfied(self) -> bool:
+        """Every goal of every item is met."""
+        return self.counts.done >= self.total
+
+
+class BatchPage(BaseModel):
+    """One page of a list; `next` names the one after it."""
+
+    batches: tuple[Batch, ...] = ()
+    next: str | None = None
+
+
+class BatchItem(BaseModel):
+    """Where an item stands. `take` counts its tries from 0; `job` is None before its turn."""
+
+    custom_id: str
+    index: int
+    status: str
+    job: str | None = None
+    take: int = 0
+
+
+class ItemPage(BaseModel):
+    items: tuple[BatchItem, ...] = ()
+    next: str | None = None
+
+
+class BatchResult(BaseModel):
+    """How a take of an item ended: done, unmet, failed or cancelled. `image` is the hash of its picture.
+
+    Fields that a newer service adds are kept, so that what is written down is what was sent.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    custom_id: str
+    index: int
+    take: int = 0
+    generation: int = 0
+    job: str | None = None
+    title: str = ""
+    status: str
+    stop: str = ""
+    met: int = 0
+    total: int = 0
+    coverage: float | None = None
+    rounds: int = 0
+    renders: int = 0
+    image: str | None = None
+    error: str = ""
+    created: float | None = None
+    ended: float | None = None
+
+
+class Received(BaseModel):
+    """How much of an interrupted upload the service has: whole lines, and their chain hash."""
+
+    bytes: int = 0
+    lines: int = 0
+    sha256: str = ""
