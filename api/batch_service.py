@@ -221,7 +221,9 @@ class BatchService:
     def jobs(self, owner: str | None, wanted: JobFilter) -> JobList:
         """The jobs of a batch's items that the ledger has, by index. Raises Problem 404."""
         batch = self.find(owner, wanted.batch or "")
-        first, _, _ = (wanted.cursor or "0").partition("-")
+        first = (wanted.cursor or "0").partition("-")[0]
+        if not first.isdecimal():
+            raise invalid("cursor", "must be `next` of the page before")
         records, following = self._batches.ledger.children(batch.id, int(first), wanted.limit)
         records = [record for record in records if _is_wanted(record, wanted)]
         queues = self._service.queues() if records else NO_QUEUES

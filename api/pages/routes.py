@@ -1,18 +1,18 @@
 """The pages that people open in a browser."""
 
 import time
-from functools import partial
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from anyio import to_thread
 from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from api.batch_schemas import BatchFilter, BatchSummary
 from api.pages.answers import HEADERS, PageRoute, page
 from api.pages.listing import ListView, jobs_page
 from api.problems import Problem
-from api.routes import ApiState, AppState, Owner
+from api.routes import ApiState, AppState, Owner, listed
 from api.schemas import CURSOR, JobFilter, JobList, JobSummary
 from director.report import Attempt, RunInfo
 from director.state import State
@@ -51,32 +51,22 @@ async def jobs(
     """
     view = ListView(tuple(status), tuple(label), cursor, refresh == "on", batch or "")
     filters = JobFilter(status=status, label=label, limit=PAGE, cursor=cursor or None, batch=batch)
-    look = partial(_listed, state, filters, owner, view)
-    found, batches = await to_thread.run_sync(look, limiter=state.ledger_threads)
+    batches = await run_in_threadpool(_batches, state, view, owner)
+    if batch:
+        found = await run_in_threadpool(state.batches.jobs, owner, filters)
+    else:
+        found = await _alone(state, filters, owner)
     active = any(job.status in ACTIVE for job in found.jobs) or any(one.counts.running for one in batches)
     every = (REFRESH_SECONDS if active else IDLE_SECONDS) if view.refresh else 0
     service_url = str(request.base_url).rstrip("/")
     return page(jobs_page(found, batches, view, time.time(), service_url, every), refresh=every)
 
 
-def _listed(
-    state: AppState, filters: JobFilter, owner: str | None, view: ListView
-) -> tuple[JobList, list[BatchSummary]]:
-    """Jobs and batches of the page: of one batch, or of everything else."""
-    if filters.batch:
-        return state.batches.jobs(owner, filters), [state.batches.show(owner, filters.batch)]
-    batches = state.batches.list(owner, _batches_of(view)).batches if view.batches else []
-    return _alone(state, filters, owner), batches
-
-
-def _alone(state: AppState, filters: JobFilter, owner: str | None) -> JobList:
+async def _alone(state: AppState, filters: JobFilter, owner: str | None) -> JobList:
     """A page of the jobs that belong to no batch."""
-    query = filters.query(owner)
-    if not query:
-        return JobList(jobs=[], next=None)
     jobs, cursor = list[JobSummary](), filters.cursor
     for _ in range(_LOOKS):
-        found = state.service.list(query, PAGE - len(jobs), cursor)
+        found = await listed(state, filters.query(owner), PAGE - len(jobs), cursor)
         jobs += [job for job in found.jobs if not job.batch]
         cursor = found.next
         if not cursor or len(jobs) == PAGE:
@@ -84,9 +74,14 @@ def _alone(state: AppState, filters: JobFilter, owner: str | None) -> JobList:
     return JobList(jobs=jobs, next=cursor)
 
 
-def _batches_of(view: ListView) -> BatchFilter:
+def _batches(state: AppState, view: ListView, owner: str | None) -> Sequence[BatchSummary]:
+    """The batch whose jobs the page shows, or those that stand before the jobs."""
+    if view.batch:
+        return [state.batches.show(owner, view.batch)]
+    if not view.batches:
+        return []
     status = [BatchStatus.OPEN, BatchStatus.PAUSED] if view.statuses else []
-    return BatchFilter(status=status, label=list(view.labels), limit=BATCHES)
+    return state.batches.list(owner, BatchFilter(status=status, label=list(view.labels), limit=BATCHES)).batches
 
 
 @pages.get("/v1/jobs/{id}/report", response_class=HTMLResponse)
