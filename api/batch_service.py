@@ -22,9 +22,10 @@ from api.batch_schemas import (
     ItemResult,
     Received,
 )
+from api.doing import NO_QUEUES, Queues, held_words
 from api.problems import FieldError, Problem, invalid
 from api.schemas import Cost, GoalCount, JobFilter, JobList
-from api.service import MAX_KEY, NO_QUEUES, Queues, Service, held_words, parse_cursor
+from api.service import MAX_KEY, Service, parse_cursor
 from director.seats import Seat
 from tasks.batch.batches import Batches, waits
 from tasks.batch.ledger import ItemState

@@ -5,7 +5,8 @@
 --
 -- <prefix>job:<id>              hash: everything known of a job; `letter` is its dead letter, `facts` its summary (JSON),
 --                               `snapshot_sha256` is of the snapshot's bytes ('' where they were not known),
---                               `entered_ms` when it came to its step, `held_mark` see holds.lua
+--                               `entered_ms` when it came to its step, `held_mark` see holds.lua,
+--                               `order` the last number given to an order, `pause_order` and `priority_order` those applied
 -- <prefix>waiting:<queue>       zset: jobs that may be claimed, by the time of their hint (0: never sent)
 -- <prefix>delayed:<queue>       zset: jobs that failed, by the time of their next attempt
 -- <prefix>leased:<queue>        zset: jobs being worked on, by the end of their lease
@@ -216,14 +217,15 @@ end
 -- Queue the job's step, free of any lease. `hinted` 0: nobody was told yet. A job that must not go on is parked instead.
 local function wait(id, queue, hinted)
   redis.call('SADD', prefix .. 'queues', queue)
-  if queue ~= CONTROL and paused(id) then
+  local parked = queue ~= CONTROL and paused(id)
+  if parked then
     redis.call('SADD', parking(id), id)
     hinted = 0
   else
     redis.call('ZADD', prefix .. 'waiting:' .. queue, hinted, id)
   end
   set(id, 'status', 'queued', 'queue', queue, 'hinted_ms', hinted, 'not_before_ms', 0,
-    'nonce', '', 'holder', '', 'lease_ms', 0)
+    'nonce', '', 'holder', '', 'lease_ms', 0, 'parked', parked and 1 or 0)
 end
 
 -- Children of batches don't count: the dispatcher says how many there are.
