@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from director.cautions import cautions
-from director.errors import RULES, BriefError, DirectorError, StoreError
+from director.errors import RULES, BriefError, DirectorError, PlannerError, StoreError, boundary
 from director.intake import assignments, loop_settings, read_brief
 from director.reading import unread
 from director.transcript import Line, Transcript, unread_line, warning_line
@@ -120,6 +120,9 @@ def _doctor_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _brief_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("brief", type=Path, help="a .txt of prose or an LGBench-style .json")
+    parser.add_argument(
+        "--keep", type=Path, metavar="DIR", help="keep what models are asked and answer, also when a seat fails"
+    )
 
 
 def _metrics_argument(parser: argparse.ArgumentParser) -> None:
@@ -310,7 +313,7 @@ def _direct(parsed: argparse.Namespace) -> int:
     if parsed.no_metadata:
         process = process.model_copy(update={"image_metadata": False})
     with servers_running(process, parsed.output / "log"):
-        direct_to(parsed.output, brief, settings, parsed.seed, process, source, tell)
+        direct_to(parsed.output, brief, settings, parsed.seed, process, source, tell, parsed.keep)
     for name in ("final.png", "trajectory.json", "report.html"):
         print(parsed.output / name)
     return 0
@@ -328,8 +331,9 @@ def _goals(parsed: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as logs, ExitStack() as resources:
         resources.enter_context(servers_running(process, Path(logs)))
         studio = open_studio(process, resources)
-        context = LocalContext(Images(FolderStore(Path(os.devnull))))
-        goals = studio.planner.extract(ExtractRequest(brief=brief), context).goals
+        context = LocalContext(Images(FolderStore(Path(os.devnull))), parsed.keep)
+        with boundary(PlannerError):
+            goals = studio.planner.extract(ExtractRequest(brief=brief), context).goals
     if parsed.json:
         print(
             json.dumps(
