@@ -1,6 +1,7 @@
 """The settings of the VLM seats: which servers they ask, and how. It needs no client library."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -92,6 +93,9 @@ class VerifierConfig(Server):
     verify: Literal["soft", "structured"] = "soft"
     threshold: Annotated[Share, Field(description="soft: a goal is met above this")] = 0.5
     thresholds: Annotated[Mapping[Kind, Share], Field(description="soft: by type of goal, in place of threshold")] = {}
+    calibration: Annotated[
+        Path | None, Field(description="file of `doctor --calibrate`: its thresholds stand where none is set here")
+    ] = None
     unsure_band: Annotated[Share, Field(description="soft: nearer to its threshold than this, a goal is unsure")] = 0.15
     confident: Annotated[Share, Field(description="structured: below this, a verdict is unsure")] = PAPER_CONFIDENCE
     explain: Annotated[bool, Field(description="soft: ask what is there in place of missed goals")] = True

@@ -25,6 +25,7 @@ from director.seats import (
     VerifyRequest,
 )
 from director.types import Extracted, Goal, GoalType, Outcome, Planned, Selected, Verdict, Verified
+from worker.vlm import calibration
 from worker.vlm.client import Session
 from worker.vlm.config import JudgeConfig, PlannerConfig, Server, VerifierConfig, VlmConfig
 from worker.vlm.ocr import RapidReader, TextReader, joined
@@ -157,6 +158,15 @@ class VlmJudge:
         return answers
 
 
+def _thresholds(config: VerifierConfig) -> verify.Thresholds:
+    """Those that were measured for the model, under those that the settings name. Raises DirectorError."""
+    if config.calibration is None:
+        return verify.Thresholds(config.threshold, config.thresholds, config.unsure_band)
+    measured = calibration.read(config.calibration, config.model)
+    default = config.threshold if "threshold" in config.model_fields_set else measured.threshold
+    return verify.Thresholds(default, {**measured.thresholds, **config.thresholds}, config.unsure_band)
+
+
 class VlmVerifier:
     """Verdicts of a VLM; text goals are read by OCR as well, where there is a reader."""
 
@@ -165,7 +175,7 @@ class VlmVerifier:
         self._config = config
         self._reader = reader
         self._name = config.model[:64]
-        self._thresholds = verify.Thresholds(config.threshold, config.thresholds, config.unsure_band)
+        self._thresholds = _thresholds(config)
 
     def verify(self, request: VerifyRequest, context: Context) -> Verified:
         with self._session("verify", context) as session:

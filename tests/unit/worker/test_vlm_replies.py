@@ -252,9 +252,7 @@ def test_a_vlm_fills_one_seat_at_least_and_the_rest_comes_from_somewhere():
 
 
 def test_the_planner_knows_what_the_editor_reads_and_overflow_is_asked_again():
-    long = (
-        "A quiet street lies in the sun. A cat sleeps on the wall. Far away a bell rings over roofs. All is well. "
-    )
+    long = "A quiet street lies in the sun. A cat sleeps on the wall. Far away a bell rings over roofs. All is well. "
     short = "A street with ONE, TWO, THREE."
     with desk(says_plan(long + short), says_plan(short)) as at:
         sketch = sketch_studio()
