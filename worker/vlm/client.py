@@ -207,7 +207,9 @@ class Session:
                 raw = self._post(prompt, request)
             except VlmUnavailable:
                 if refused and time.monotonic() >= self._end:
-                    break  # it did answer: replies that can't be read used up the time
+                    # It did answer: replies that can't be read used up the time. Nothing is salvaged by the clock,
+                    # or the same step could end in two ways.
+                    raise refused[-1].problem from None
                 raise
             reply, problem = "", None
             try:
