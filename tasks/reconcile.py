@@ -149,7 +149,7 @@ class Reconciler:
                     kept = time.monotonic()
                 if entry:
                     self._restore(entry)
-        epoch = self.ledger.open_epoch(self._holder)
+        epoch = self.ledger.open_epoch(self._holder, older=self.archive.ended.any())
         log.warning("the ledger serves again, epoch %s", epoch)
         return True
 

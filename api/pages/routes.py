@@ -13,7 +13,7 @@ from api.pages.answers import HEADERS, PageRoute, page
 from api.pages.listing import ListView, jobs_page
 from api.problems import Problem
 from api.routes import ApiState, AppState, Owner, listed
-from api.schemas import CURSOR, JobFilter, JobList, JobSummary
+from api.schemas import CURSOR, OLDER, JobFilter, JobList, JobSummary
 from director.report import Attempt, RunInfo
 from director.state import State
 from tasks.batch.types import BatchStatus
@@ -69,7 +69,8 @@ async def _alone(state: AppState, filters: JobFilter, owner: str | None) -> JobL
         found = await listed(state, filters.query(owner), PAGE - len(jobs), cursor)
         jobs += [job for job in found.jobs if not job.batch]
         cursor = found.next
-        if not cursor or len(jobs) == PAGE:
+        # What is behind lies in storage, which may hang: the page has a link to it.
+        if not cursor or len(jobs) == PAGE or (jobs and cursor.startswith(OLDER)):
             break
     return JobList(jobs=jobs, next=cursor)
 

@@ -19,6 +19,7 @@
 -- <prefix>body:<id>             string, for a while: sha256 of the body that asked for the job
 -- <prefix>ended                 zset: jobs whose trajectory ended, by when
 -- <prefix>unlisted              zset: those of them that storage does not list yet
+-- <prefix>older                 string: storage lists jobs that are no longer here
 -- <prefix>removing:<id>         string, for a while: the job's objects are being deleted
 -- <prefix>unfiled               set: FAILED jobs whose dead letter is not in object storage yet
 -- <prefix>uncosted              set: jobs that were restored without what they cost before
