@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
+from anyio import to_thread
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse
@@ -51,7 +52,7 @@ async def jobs(
     """
     view = ListView(tuple(status), tuple(label), cursor, refresh == "on", batch or "")
     filters = JobFilter(status=status, label=label, limit=PAGE, cursor=cursor or None, batch=batch)
-    batches = await run_in_threadpool(_batches, state, view, owner)
+    batches = await to_thread.run_sync(_batches, state, view, owner, limiter=state.ledger_threads)
     if batch:
         found = await run_in_threadpool(state.batches.jobs, owner, filters)
     else:
