@@ -35,7 +35,10 @@ LEASE_MS = 30_000
 """Of a pick: making a job takes three or four calls of storage."""
 _EDITOR = "editor."
 _URGENT = "!"
-_AWAY, _MOST_AWAY = 0.5, 7.0  # time with the other seats for each of an editor's: where nothing was measured, and at most
+_AWAY, _MOST_AWAY = (
+    0.5,
+    7.0,
+)  # time with the other seats for each of an editor's: where nothing was measured, and at most
 _SPARE = 2
 _MOST_REPORTED = 200  # results in one part, and one pass
 
@@ -47,11 +50,13 @@ def slots(editors: int, lane: Lane) -> int:
     included, and some for chance. But where jobs queue up before the other seats these are the limit: a few that wait
     keep them busy, and more would only wait.
     """
-    measured = lane.step_ms and lane.other_ms is not None
-    away = editors * (min(lane.other_ms / lane.step_ms, _MOST_AWAY) if measured else _AWAY)
-    most = round(editors + away + math.sqrt(away)) + _SPARE - lane.flying - lane.picked
-    most_waiting = math.ceil(max(lane.thinking, editors) / 2) + _SPARE
-    return min(most, most_waiting - lane.queued) if measured else most
+    away = _AWAY * editors
+    most_waiting = math.inf  # before the other seats
+    if lane.step_ms and lane.other_ms is not None:
+        away = min(lane.other_ms / lane.step_ms, _MOST_AWAY) * editors
+        most_waiting = math.ceil(max(lane.thinking, editors) / 2) + _SPARE
+    most = round(editors + away + math.sqrt(away)) + _SPARE
+    return int(min(most - lane.flying - lane.picked, most_waiting - lane.queued))
 
 
 def reserve(editors: int) -> int:

@@ -1,36 +1,27 @@
 """Simulated nights: `python -m tests.perf.night [PART …] [--seed N] [--items N | --million]`.
 
-The real dispatcher, scripts and Redis; workers and the clock are simulated (tests/support/nights.py). Parts: whole (are briefs
-finished one after the other?), shares (who draws how much), large (a million items), deaths (dispatchers die, Redis is
-wiped). Prints a table and writes out/bench/night.json.
+The real dispatcher, scripts and Redis; workers and the clock are simulated (tests/support/nights.py). Parts: whole (are
+briefs finished one after the other?), shares (who draws how much), large (a million items), deaths (dispatchers die,
+Redis is wiped). Prints a table and writes out/bench/night.json.
 """
 
 import argparse
 import json
+import os
+import statistics
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from redis import Redis
-
-from infra.servers import redis_server
-from tasks.batch.batches import Batches
-from tasks.batch.dispatch import Dispatcher
-from tasks.batch.shelf import Shelf
-from tasks.batch.types import PART, Batch, Span, batch_id
-from tasks.ledger.ledger import connect
 from tasks.ledger.types import Claim
-from tasks.settings import Settings
-from tasks.store import Archive, FolderStore
-from tasks.store.objects import Store
-from tests.support.nights import Broker, Clock, Cycles, Night, SimulatedLedger, Work, editors, thinkers
+from tests.perf.night_deaths import deaths
+from tests.perf.night_large import large
+from tests.perf.stage import MODEL, stage
+from tests.support.nights import Cycles
 
-MODEL = "night"
+PARTS = ("whole", "shares", "large", "deaths")
 OUT = Path("out/bench/night.json")
 
 
@@ -42,7 +33,17 @@ def whole(seed: int, briefs: int, drawers: int, others: int) -> dict[str, Any]:
     with stage(seed) as made:
         ends: list[float] = []
         flying: list[int] = []
-        night = made.night(drawers, others, Cycles(seed), ended=lambda claim: ends.append(made.clock.s))
+        starts: dict[str, float] = {}
+        in_hand: list[float] = []
+
+        def begun(claim: Claim) -> None:
+            starts.setdefault(claim.job, made.clock.s)
+
+        def ended(claim: Claim) -> None:
+            ends.append(made.clock.s)
+            in_hand.append(made.clock.s - starts.pop(claim.job))
+
+        night = made.night(drawers, others, Cycles(seed), begun=begun, ended=ended)
         made.start("night", briefs)
 
         def over() -> bool:
@@ -66,7 +67,8 @@ def whole(seed: int, briefs: int, drawers: int, others: int) -> dict[str, Any]:
         "whole_at_half": sum(end <= 0.5 * span for end in ends) / briefs,
         "whole_at_90": sum(end <= 0.9 * span for end in ends) / briefs,
         "busy_mid": mid[limiting], "busy_all": all_night[limiting], "other_seat_busy": mid[1 - limiting],
-        "in_flight_mean": sum(flying) / len(flying), "in_flight_most": max(flying), "steps": night.steps,
+        "in_flight_mean": sum(flying) / len(flying), "in_flight_most": max(flying),
+        "brief_takes_p50_s": statistics.median(in_hand), "brief_takes_most_s": max(in_hand), "steps": night.steps,
         "real_s": real,
     }  # fmt: skip
 
@@ -99,8 +101,9 @@ def many_owners(seed: int, owners: int, briefs: int) -> dict[str, Any]:
     """How long each of many owners waits for a brief to begin, and how far apart their shares are at half time."""
     with stage(seed) as made:
         last = {made.start("b", briefs, f"owner-{n}").id: 0.0 for n in range(owners)}
-        first, gaps, whole = dict[str, float](), list[float](), dict[str, int]()
-        at_half: list[int] = []
+        first, gaps, used = dict[str, float](), list[float](), dict.fromkeys(last, 0.0)
+        ends = 0
+        at_half: list[float] = []
 
         def begun(claim: Claim) -> None:
             if claim.n == 0:
@@ -108,17 +111,22 @@ def many_owners(seed: int, owners: int, briefs: int) -> dict[str, Any]:
                 first.setdefault(claim.batch, made.clock.s)
                 last[claim.batch] = made.clock.s
 
-        def ended(claim: Claim) -> None:
-            whole[claim.batch] = whole.get(claim.batch, 0) + 1
-            if sum(whole.values()) == owners * briefs // 2:
-                at_half.extend(whole.get(id, 0) for id in last)
+        def done(claim: Claim, seconds: float) -> None:
+            used[claim.batch] += seconds if claim.kind == "render" else 0
 
-        night = made.night(8, 16, Cycles(seed), begun=begun, ended=ended, keep_spans=False)
-        night.run(lambda: sum(whole.values()) == owners * briefs)
+        def ended(_: Claim) -> None:
+            nonlocal ends
+            ends += 1
+            if ends == owners * briefs // 2:
+                at_half.extend(used.values())
+
+        night = made.night(8, 16, Cycles(seed), begun=begun, done=done, ended=ended, keep_spans=False)
+        night.run(lambda: ends == owners * briefs)
         span = made.clock.s
     return {
         "owners": owners, "makespan_s": span, "longest_until_first_s": max(first.values()), "longest_gap_s": max(gaps),
-        "gap_of_even_turns_s": span / briefs, "fewest_whole_at_half": min(at_half), "most_whole_at_half": max(at_half),
+        "gap_of_even_turns_s": span / briefs, "least_gpu_s_at_half": min(at_half), "most_gpu_s_at_half": max(at_half),
+        "longest_brief_gpu_s": 6 * 12.7,
     }  # fmt: skip
 
 
@@ -126,9 +134,7 @@ def aging(seed: int) -> dict[str, Any]:
     """Inside an owner: a batch of priority 9 against ever more of priority 3; and an urgent one among them."""
     with stage(seed) as made:
         starts: dict[str, float] = {}
-        flying: dict[str, set[str]] = {}
         most: list[int] = []
-        ends: dict[str, float] = {}
         made.start("low", 20, priority=9)
         id = made.batches_made[0].id
         urgent = 5_000.0
@@ -136,10 +142,7 @@ def aging(seed: int) -> dict[str, Any]:
         def begun(claim: Claim) -> None:
             starts.setdefault(claim.batch, made.clock.s)
 
-        def ended(claim: Claim) -> None:
-            ends[claim.batch] = made.clock.s
-
-        night = made.night(8, 16, Cycles(seed, most_rounds=2, pace=10), begun=begun, ended=ended, keep_spans=False)
+        night = made.night(8, 16, Cycles(seed, most_rounds=2, pace=10), begun=begun, keep_spans=False)
         for n in range(20):
             night.at(600 * n, lambda n=n: _and(made.start(f"high-{n}", 40, priority=3), night.changed))
         night.at(urgent, lambda: _and(made.start("urgent", 30, priority=0), night.changed))
@@ -155,8 +158,8 @@ def aging(seed: int) -> dict[str, Any]:
         fast = next(batch.id for batch in made.batches_made if batch.priority == 0)
     before = sum(at < starts[id] for batch, at in starts.items() if batch not in (id, fast))
     return {
-        "low_begins_after_h": starts[id] / 3600, "batches_before_it": before, "urgent_begins_after_s": starts[fast] - urgent,
-        "urgent_in_flight_most": max(most),
+        "low_begins_after_h": starts[id] / 3600, "batches_before_it": before,
+        "urgent_begins_after_s": starts[fast] - urgent, "urgent_in_flight_most": max(most),
     }  # fmt: skip
 
 
@@ -164,14 +167,44 @@ def _and(_: object, then: Callable[[], None]) -> None:
     then()
 
 
-def show(name: str, row: dict[str, Any]) -> dict[str, Any]:
-    print(f"{name}: " + ", ".join(f"{key} {_short(value)}" for key, value in row.items()), flush=True)
-    return row
+def rows(part: str, seed: int, items: int, every: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each line of the table, as soon as it is measured."""
+    match part:
+        case "whole":
+            for others in (10, 4, 6):
+                yield f"1,000 briefs, 8 editors, a VLM of {others}", whole(seed, 1000, 8, others)
+        case "shares":
+            yield "owners of weight 1 and 3", weighed(seed, 150)
+            yield "50 owners", many_owners(seed, 50, 8)
+            yield "one owner's batches of priority 9, 3 and 0", aging(seed)
+        case "large":
+            for batches in (1, 1000):
+                name = f"{items:,} items in {batches:,} batches of as many owners"
+                yield name, large(seed, items, batches, items if every else 4_000)
+        case _:
+            for number in range(seed, seed + 5):
+                yield f"dispatchers die and Redis is wiped, seed {number}", deaths(number, 100)
 
 
-def _short(value: object) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.perf.night", description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="PART", help=f"of {', '.join(PARTS)}")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--items", type=int, default=1_000_000, help="of `large`; 4,000 of them are drawn")
+    parser.add_argument("--million", action="store_true", help="draw all of them")
+    parsed = parser.parse_args()
+    result: dict[str, Any] = {"seed": parsed.seed}
+    print(f"simulated nights, seed {parsed.seed}, {os.cpu_count()} cores")
+    for part in parsed.parts or PARTS:
+        for name, row in rows(part, parsed.seed, parsed.items, parsed.million):
+            print(name)
+            for key, value in row.items():
+                print(f"    {key:<28}{f'{value:,.3f}' if isinstance(value, float) else value}", flush=True)
+            result[name] = row
+    OUT.parent.mkdir(parents=True, exist_ok=True)
+    OUT.write_text(json.dumps(result, indent=1) + "\n")
+    return 0
 
 
 if __name__ == "__main__":
-    show("editors limit", whole(1, int(sys.argv[1]), 8, int(sys.argv[2])))
+    sys.exit(main())

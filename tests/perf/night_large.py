@@ -3,9 +3,9 @@
 import gc
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import psutil
 
@@ -22,7 +22,7 @@ _STEPS = 2  # of an item: a plan and a render
 
 
 class ForgetfulStore(FolderStore):
-    """A folder, but jobs are kept in memory and only until they are not live: a million files are not what is measured."""
+    """A folder, but jobs are kept in memory, and until they are not live: a million files are not what is measured."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
@@ -147,10 +147,4 @@ def _seconds(call: Callable[[], object]) -> float:
 
 
 def _redis_mb(made: Stage, what: str) -> float:
-    return int(cast("dict[str, Any]", made.redis.info("memory"))[what]) / 1e6
-
-
-def rows(seed: int, items: int, every: bool) -> Iterator[tuple[str, dict[str, Any]]]:
-    """One batch, and a thousand of a thousand owners."""
-    for batches in (1, 1000):
-        yield f"{items:,} items in {batches:,} batches", large(seed, items, batches, items if every else 2_000)
+    return int(made.redis.info("memory")[what]) / 1e6

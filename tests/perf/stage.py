@@ -82,7 +82,12 @@ class Stage:
 
 def _line(n: int) -> bytes:
     goal = b'{"id":"g1","text":"a red cup on a table"}'
-    return b'{"custom_id":"a%d","line":%d,"brief":{"text":"A red cup on a table, %d.","goals":[%s]}}\n' % (n, n + 1, n, goal)
+    return b'{"custom_id":"a%d","line":%d,"brief":{"text":"A red cup on a table, %d.","goals":[%s]}}\n' % (
+        n,
+        n + 1,
+        n,
+        goal,
+    )
 
 
 @contextmanager

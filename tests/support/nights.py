@@ -1,6 +1,6 @@
-"""A simulated night: the real dispatcher, ledger and scripts on a real Redis, under a clock that jumps from event to event.
+"""A simulated night: real dispatcher, ledger and scripts on a real Redis, under a clock that jumps on.
 
-Workers are simulated: they take hints as kombu gives them out, claim, work for a random time, and commit. What they draw is
+Workers are simulated: they take hints as kombu gives them out, claim, work for a random time, and commit. They draw
 nothing: the snapshots that they name are not stored, unless a `Work` stores some.
 """
 
@@ -129,7 +129,7 @@ class Cycles:
 
 @dataclass
 class Program:
-    """A worker of so many processes. Each holds one message at a time: prefetch 1, acknowledged when its step is over."""
+    """A worker of so many processes. Each holds one message at a time: prefetch 1, acknowledged behind its step."""
 
     name: str
     queues: tuple[str, ...]
