@@ -7,6 +7,7 @@ Redis is wiped). Prints a table and writes out/bench/night.json.
 
 import argparse
 import json
+import logging
 import os
 import statistics
 import sys
@@ -193,6 +194,7 @@ def main() -> int:
     parser.add_argument("--items", type=int, default=1_000_000, help="of `large`; 4,000 of them are drawn")
     parser.add_argument("--million", action="store_true", help="draw all of them")
     parsed = parser.parse_args()
+    logging.disable(logging.WARNING)  # of deaths and rebuilds, which are meant
     result: dict[str, Any] = {"seed": parsed.seed}
     print(f"simulated nights, seed {parsed.seed}, {os.cpu_count()} cores")
     for part in parsed.parts or PARTS:
