@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 NAMES = 4000  # of a shard, about
 _ORDER = re.compile(r"(\d{8})-[a-z]+\.json")
-_KEPT_BYTES = 64 * 2**20  # of parts
+_KEPT_BYTES = 32 * 2**20  # of parts
 _KEPT_SHARDS = 16
 
 

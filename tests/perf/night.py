@@ -180,7 +180,7 @@ def rows(part: str, seed: int, items: int, every: bool) -> Iterator[tuple[str, d
             yield "one owner's batches of priority 9, 3 and 0", aging(seed)
         case "large":
             for batches in (1, 1000):
-                name = f"{items:,} items in {batches:,} batches of as many owners"
+                name = f"{items:,} items, batches and owners: {batches:,}"
                 yield name, large(seed, items, batches, items if every else 4_000)
         case _:
             for number in range(seed, seed + 5):

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from random import Random
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from director.loop import advance, begin, next_step
 from tasks.batch.batches import Batches
@@ -160,10 +160,14 @@ class Machines:
         """Its locks run out in the server's time, which does not jump: here they end when they would."""
         self.deaths += 1
         self.running[place] = None
-        keys = [str(key) for key in self.made.redis.scan_iter(f"{self.made.ledger.prefix}lock:*")]
+        keys = cast("list[str]", self.made.redis.keys(f"{self.made.ledger.prefix}lock:*"))
+
+        def end_locks() -> None:
+            if keys:
+                self.made.redis.delete(*keys)
+
         self.night.at(self.made.clock.s + _RESTART_S, lambda: self.start(place))
-        if keys:
-            self.night.at(self.made.clock.s + _LOCK_S, lambda: self.made.redis.delete(*keys))
+        self.night.at(self.made.clock.s + _LOCK_S, end_locks)
 
 
 def deaths(seed: int, items: int) -> dict[str, Any]:
