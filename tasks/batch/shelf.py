@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 NAMES = 4000  # of a shard, about
 _ORDER = re.compile(r"(\d{8})-[a-z]+\.json")
-_KEPT_PARTS = 64
+_KEPT_BYTES = 32 * 2**20  # of parts
 _KEPT_SHARDS = 16
 
 
@@ -40,7 +40,7 @@ class Shelf:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._parts = Recent[list[Item]](_KEPT_PARTS)
+        self._parts = Recent[bytes](_KEPT_BYTES, len)
         self._names = Recent[dict[str, tuple[int, int]]](_KEPT_SHARDS)
         self._batches = Recent[Batch](256)
 
@@ -76,14 +76,6 @@ class Shelf:
         """The lines of one part, each as `line_of` gives it."""
         self._store.put(_part_key(id, folder, part), data)
 
-    def part(self, id: str, folder: int, part: int) -> list[Item]:
-        key = _part_key(id, folder, part)
-        found = self._parts.get(key)
-        if found is None:
-            found = self.read_part(id, folder, part)
-            self._parts.put(key, found)
-        return found
-
     def read_part(self, id: str, folder: int, part: int) -> list[Item]:
         """As stored now: an upload writes its last part again and again."""
         key = _part_key(id, folder, part)
@@ -93,12 +85,20 @@ class Shelf:
             raise Corrupt(f"{key} holds a line that is no item", key=key) from error
 
     def item(self, id: str, position: Position) -> Item:
+        """One line: where many batches take turns, each needs another part, and all the others of it for nothing."""
         part, line = divmod(position.row, PART)
-        lines = self.part(id, position.folder, part)
+        key = _part_key(id, position.folder, part)
+        data = self._parts.get(key)
+        if data is None:
+            data = self._store.get(key)
+            self._parts.put(key, data)
+        lines = data.splitlines()
         if line >= len(lines):
-            key = _part_key(id, position.folder, part)
             raise Corrupt(f"{key} has {len(lines)} lines; line {line + 1} is missing", key=key)
-        return lines[line]
+        try:
+            return Item.model_validate_json(lines[line])
+        except ValidationError as error:
+            raise Corrupt(f"{key} holds a line that is no item", key=key) from error
 
     def put_names(self, id: str, shard: int, names: Iterable[tuple[str, int, int]]) -> None:
         """Custom_id, folder and row of the lines whose custom_id is of this shard (`shard_of`)."""
