@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, Any, TypeVar
 
+from httpx2 import Response
 from openai import OpenAI, OpenAIError
 from PIL import Image
 from pydantic import BaseModel, Field, ValidationError
@@ -220,11 +221,12 @@ class Session:
         """The body of one answer. Raises VlmUnavailable and VlmRefused, and nothing else of the transport."""
         timeout = min(self._server.timeout_s, remaining)
         try:
-            raw = self._api.post("/chat/completions", body=body, cast_to=bytes, options={"timeout": timeout})
+            answer = self._api.post("/chat/completions", body=body, cast_to=Response, options={"timeout": timeout})
         except (OpenAIError, UnicodeError) as error:  # the latter from a key or a url that no header can hold
             # Not `from error`: the transport's own words may hold the key, and all else is said.
             raise failure(error, self._server, body["max_tokens"]) from None
-        if said := spoken_failure(raw, self._server):
+        raw = answer.content
+        if said := spoken_failure(raw, answer.headers, self._server):
             raise said
         return raw
 

@@ -1,0 +1,65 @@
+"""Objects of a batch that are lost, cut, or another's: what can't be read is named, and everything else goes on."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tasks.batch.types import BatchStatus, Order
+from tests.contracts.test_batches import night  # noqa: F401  the fixture
+from tests.support.batches import BatchRig
+
+
+def wipe(night: BatchRig) -> None:
+    night.rig.wipe()
+    night.hints.clear()
+    night.reconciler = night.another()
+    night.shelf = night.batches.shelf = type(night.shelf)(night.store)
+    night.reconciler = night.another()
+    night.passes()
+    night.serve()
+
+
+def results_key(night: BatchRig, id: str) -> str:
+    return next(iter(night.store.list(f"batches/{id}/results/")))
+
+
+def test_results_of_another_batch_count_for_nothing(night: BatchRig) -> None:
+    other = night.start("other", items=3)
+    night.finish()
+    batch = night.start("b", items=3)
+    night.store.put(f"batches/{batch.id}/results/0000000000001-aa.jsonl", night.store.get(results_key(night, other.id)))
+    assert night.results(batch) == {}
+    wipe(night)
+    night.finish()
+    assert night.standing(batch).counts.done == 3
+    assert all(result.batch == batch.id for result in night.results(batch).values())
+
+
+def test_a_result_with_odd_numbers_stops_no_rebuild(night: BatchRig) -> None:
+    batch = night.start(items=2)
+    good = night.start("good", items=2)
+    line = b'{"batch":"%s","index":0,"take":1000,"generation":-4,"custom_id":"a0","status":"done","ended":1e400}\n'
+    night.store.put(f"batches/{batch.id}/results/0000000000001-aa.jsonl", line % batch.id.encode())
+    wipe(night)
+    night.finish()
+    assert [night.standing(one).counts.done for one in (batch, good)] == [2, 2]
+
+
+@pytest.mark.parametrize("data", [b"", b"5", b"\xff\xfe"])
+def test_a_pause_that_cannot_be_read_stays_a_pause(night: BatchRig, data: bytes) -> None:
+    batch = night.start(items=3)
+    night.batches.order(batch.id, "pause")
+    night.store.put(f"batches/{batch.id}/control/00000001-pause.json", data)
+    wipe(night)
+    assert night.standing(batch).status is BatchStatus.PAUSED
+
+
+@pytest.mark.parametrize("data", [b"", b"5", b"\xff\xfe"])
+def test_a_cancel_that_cannot_be_read_lets_nothing_run(night: BatchRig, data: bytes) -> None:
+    batch = night.start(items=3)
+    night.batches.order(batch.id, "cancel")
+    night.store.put(f"batches/{batch.id}/control/00000001-cancel.json", data)
+    wipe(night)
+    assert night.standing(batch).counts.running == 0
+    assert night.standing(batch).status is BatchStatus.PAUSED
