@@ -1,20 +1,28 @@
 """Objects of a batch that are lost, cut, or another's: what can't be read is named, and everything else goes on."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tasks.batch.types import BatchStatus, Order
-from tests.contracts.test_batches import night  # noqa: F401  the fixture
+from tasks.batch.shelf import Shelf
+from tasks.batch.types import BatchStatus
 from tests.support.batches import BatchRig
+from tests.support.ledgers import LedgerRig
+
+
+@pytest.fixture
+def night(wiped: LedgerRig, tmp_path: Path) -> BatchRig:
+    made = BatchRig(wiped, tmp_path / "objects")
+    assert made.reconciler.once()
+    made.serve()
+    return made
 
 
 def wipe(night: BatchRig) -> None:
+    """The ledger is empty, and every program is new: nothing is remembered but what is stored."""
     night.rig.wipe()
     night.hints.clear()
-    night.reconciler = night.another()
-    night.shelf = night.batches.shelf = type(night.shelf)(night.store)
+    night.shelf = night.batches.shelf = Shelf(night.store)
     night.reconciler = night.another()
     night.passes()
     night.serve()

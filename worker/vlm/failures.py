@@ -106,8 +106,10 @@ def failure(error: OpenAIError | UnicodeError, server: Server, max_tokens: int) 
 
 
 def spoken_failure(raw: bytes, headers: httpx2.Headers, server: Server) -> VlmUnavailable | VlmRefused | None:
-    """What a body with status 200 says when it is an error and no completion. A web page is of a proxy in between, or of
-    another program: no model said it, and no job is to blame."""
+    """What a body with status 200 says when it is an error and no completion.
+
+    A web page is of a proxy in between, or of another program: no model said it, and no job is to blame.
+    """
     if not raw.strip() or "html" in headers.get("content-type", ""):
         return _away(f"{'a web page' if raw.strip() else 'nothing'} came with status 200", server, _FIX_PAGE)
     if b'"error"' not in raw:
