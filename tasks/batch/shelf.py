@@ -119,8 +119,6 @@ class Shelf:
             try:
                 rows = map(json.loads, self._store.get(key).splitlines())
                 names = {name: (int(folder), int(row)) for name, folder, row in rows}
-            except NotFound:
-                return None
             except (ValueError, TypeError) as error:
                 raise Corrupt(f"{key} holds a line that is no name", key=key) from error
             self._names.put(key, names)

@@ -6,6 +6,7 @@ import pytest
 
 from tasks.batch.shelf import Shelf
 from tasks.batch.types import BatchStatus
+from tasks.store import Corrupt, NotFound
 from tests.support.batches import BatchRig
 from tests.support.ledgers import LedgerRig
 
@@ -71,3 +72,26 @@ def test_a_cancel_that_cannot_be_read_lets_nothing_run(night: BatchRig, data: by
     wipe(night)
     assert night.standing(batch).counts.running == 0
     assert night.standing(batch).status is BatchStatus.PAUSED
+
+
+def test_a_retry_of_nothing_leaves_a_batch_as_it_ended(night: BatchRig) -> None:
+    batch = night.start(items=2)
+    night.finish()
+    ended = night.standing(batch)
+    night.batches.order(batch.id, "retry", what=("failed",))
+    night.passes(3)
+    assert (night.shelf.live(), night.shelf.summary(batch.id)) == ([], night.standing(batch))
+    wipe(night)
+    night.passes(3)
+    assert night.standing(batch).ended == ended.ended
+
+
+def test_names_that_are_lost_are_not_called_unknown(night: BatchRig) -> None:
+    batch = night.start(items=2)
+    assert night.batches.index_of(batch, "a7") is None
+    key = next(iter(night.store.list(f"batches/{batch.id}/names/")))
+    for spoil in (lambda: night.store.put(key, b"5"), lambda: night.store.delete(key)):
+        spoil()
+        night.batches.shelf = Shelf(night.store)
+        with pytest.raises((Corrupt, NotFound), match="names"):
+            night.batches.index_of(batch, "a1")
