@@ -26,7 +26,7 @@ from director.prompts.vlm import Choice, Form, Prompt, ReplyError, quoted, weigh
 from director.seats import Context, Images
 from director.types import ImageHash, Region
 from worker.vlm.config import Server
-from worker.vlm.failures import VlmRefused, VlmUnavailable, failure, resource_of, spoken_failure
+from worker.vlm.failures import VlmRefused, VlmUnavailable, failure, page_failure, resource_of, spoken_failure
 
 _T = TypeVar("_T")
 _ALTERNATIVES = 20  # most that the API gives for a token
@@ -226,8 +226,8 @@ class Session:
             # Not `from error`: the transport's own words may hold the key, and all else is said.
             raise failure(error, self._server, body["max_tokens"]) from None
         raw = answer.content
-        if said := spoken_failure(raw, answer.headers, self._server):
-            raise said
+        if failed := page_failure(raw, answer.headers, self._server) or spoken_failure(raw, self._server):
+            raise failed
         return raw
 
     def _body(self, prompt: Prompt) -> dict[str, Any]:

@@ -105,13 +105,14 @@ def failure(error: OpenAIError | UnicodeError, server: Server, max_tokens: int) 
     return _away(said, server)
 
 
-def spoken_failure(raw: bytes, headers: httpx2.Headers, server: Server) -> VlmUnavailable | VlmRefused | None:
-    """What a body with status 200 says when it is an error and no completion.
+def page_failure(raw: bytes, headers: httpx2.Headers, server: Server) -> VlmUnavailable | None:
+    """What a body with status 200 means that no model said: a proxy in between sent it, or another program."""
+    page = "a web page" if "html" in headers.get("content-type", "") else "" if raw.strip() else "nothing"
+    return _away(f"{page} came with status 200", server, _FIX_PAGE) if page else None
 
-    A web page is of a proxy in between, or of another program: no model said it, and no job is to blame.
-    """
-    if not raw.strip() or "html" in headers.get("content-type", ""):
-        return _away(f"{'a web page' if raw.strip() else 'nothing'} came with status 200", server, _FIX_PAGE)
+
+def spoken_failure(raw: bytes, server: Server) -> VlmUnavailable | VlmRefused | None:
+    """What a body with status 200 says when it is an error and no completion."""
     if b'"error"' not in raw:
         return None
     try:
@@ -134,8 +135,7 @@ def spoken_failure(raw: bytes, headers: httpx2.Headers, server: Server) -> VlmUn
 
 def _of_status(error: APIStatusError, server: Server, max_tokens: int) -> VlmUnavailable | VlmRefused:
     status, said = error.status_code, _message(error.body)
-    # The SDK finds few of the places where an error has its words.
-    told = str(error) if said in str(error) or said.lstrip().startswith("<") else f"{error} - {said}"
+    told = _told(error, said)
     if status >= 500 or status in _PASSING:
         pause = retry_after(error.response.headers)
         if status == _BUSY:
@@ -154,6 +154,11 @@ def _of_status(error: APIStatusError, server: Server, max_tokens: int) -> VlmUna
         if _NOT_ALLOWED.search(said) and not _SETTING.search(said):
             return _refused(told, server, _FIX_NOT_ALLOWED, Actor.USER)
     return _refused(told, server, _FIX_ELSE)
+
+
+def _told(error: APIStatusError, said: str) -> str:
+    """The SDK finds few of the places where an error has its words."""
+    return f"{error}" if said in str(error) or said.lstrip().startswith("<") else f"{error} - {said}"
 
 
 def retry_after(headers: httpx2.Headers) -> float:

@@ -17,8 +17,8 @@ def test_a_batch_that_is_lost_spoils_no_list(house: House, alice: httpx.Client, 
     path = house.folder / key
     path.unlink() if data is None else path.write_bytes(data)
     house.shelf = Shelf(FolderStore(house.folder))  # as a program that was started again: nothing is remembered
-    with browse(house.app(), **ALICE) as alice:
-        answer = alice.get("/v1/batches")
+    with browse(house.app(), **ALICE) as again:
+        answer = again.get("/v1/batches")
     found = answer.json()["batches"]
     assert {one["id"] for one in found} == {lost, good}
     assert "batch.json" in next(one["waits"] for one in found if one["id"] == lost)
