@@ -95,3 +95,29 @@ def test_names_that_are_lost_are_not_called_unknown(night: BatchRig) -> None:
         night.batches.shelf = Shelf(night.store)
         with pytest.raises((Corrupt, NotFound), match="names"):
             night.batches.index_of(batch, "a1")
+
+
+def test_lost_results_are_told_again_and_nothing_is_drawn_again(night: BatchRig) -> None:
+    batch = night.start(items=12)
+    while not night.standing(batch).counts.done:
+        night.passes(3)
+        night.work()
+    night.passes(3)
+    assert 0 < night.standing(batch).counts.done < 12
+    night.store.delete(results_key(night, batch.id))
+    wipe(night)
+    night.finish()
+    assert (night.standing(batch).counts.done, len(night.results(batch))) == (12, 12)
+    assert len(night.drawn) == len(set(night.drawn)) == 12
+
+
+def test_lines_that_are_lost_fail_their_items_by_name(night: BatchRig) -> None:
+    lost, good = night.start("lost", items=3), night.start("good", items=3)
+    night.store.delete(f"batches/{lost.id}/items/000/000000.jsonl")
+    night.finish()
+    assert (night.standing(lost).counts.failed, night.standing(good).counts.done) == (3, 3)
+    assert all("items/000/000000.jsonl" in result.error for result in night.results(lost).values())
+    night.store_lines(lost.id, 3)
+    night.batches.order(lost.id, "retry", what=("failed",))
+    night.finish()
+    assert night.standing(lost).counts.done == 3
