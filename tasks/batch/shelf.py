@@ -15,11 +15,12 @@ import json
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from pydantic import ValidationError
 
-from tasks.batch.types import PART, Batch, Item, Order, Position, Result, Standing
+from tasks.batch.types import PART, Batch, Item, Order, OrderKind, Position, Result, Standing
 from tasks.logs import fields
 from tasks.store import Corrupt, NotFound, Store
 from tasks.store.recent import Recent
@@ -27,7 +28,10 @@ from tasks.store.recent import Recent
 log = logging.getLogger(__name__)
 
 NAMES = 4000  # of a shard, about
-_ORDER = re.compile(r"(\d{8})-[a-z]+\.json")
+_ORDER = re.compile(r"(\d{8})-([a-z]+)\.json")
+# What counts of an order of which only the name can be read. Which items a cancel named is lost with it: so nothing
+# more of the batch runs, until somebody resumes or cancels it.
+_BY_NAME: Mapping[str, OrderKind] = {"pause": "pause", "resume": "resume", "cancel": "pause"}
 _KEPT_BYTES = 32 * 2**20  # of parts
 _KEPT_SHARDS = 16
 
@@ -60,6 +64,8 @@ class Shelf:
             return None
         except ValidationError as error:
             raise Corrupt(f"{key} is no Batch: {error.error_count()} problems", key=key) from error
+        if found.id != id:
+            raise Corrupt(f"{key} is of another batch", key=key)
         self._batches.put(id, found)
         return found
 
@@ -112,9 +118,9 @@ class Shelf:
         if names is None:
             try:
                 rows = map(json.loads, self._store.get(key).splitlines())
-            except NotFound:
-                return None
-            names = {name: (folder, row) for name, folder, row in rows}
+                names = {name: (int(folder), int(row)) for name, folder, row in rows}
+            except (ValueError, TypeError) as error:
+                raise Corrupt(f"{key} holds a line that is no name", key=key) from error
             self._names.put(key, names)
         return names.get(custom_id)
 
@@ -154,16 +160,23 @@ class Shelf:
         self._store.put(key, order.model_dump_json(exclude_defaults=True).encode())
 
     def orders(self, id: str, above: int = 0) -> list[Order]:
-        """Those with a higher number, by number. One that can't be read is left out, and logged."""
-        folder, found = f"batches/{id}/control/", list[Order]()
-        for key in self._store.list(folder):
-            match = _ORDER.fullmatch(key.removeprefix(folder))
-            if match and int(match[1]) > above:
-                try:
-                    found.append(Order.model_validate_json(self._store.get(key)))
-                except ValidationError:
-                    log.error("an order can't be read and is left out: %s", key, extra=fields(batch=id))
+        """Those with a higher number, by number. Of one that can't be read its name counts; it is logged."""
+        folder = f"batches/{id}/control/"
+        named = [_ORDER.fullmatch(key.removeprefix(folder)) for key in self._store.list(folder)]
+        found = [
+            self._order(id, match[0], int(match[1]), match[2]) for match in named if match and int(match[1]) > above
+        ]
         return sorted(found, key=lambda order: order.number)
+
+    def _order(self, id: str, name: str, number: int, kind: str) -> Order:
+        key = f"batches/{id}/control/{name}"
+        with suppress(ValidationError):
+            order = Order.model_validate_json(self._store.get(key))
+            if (order.number, order.kind) == (number, kind):
+                return order
+        counts = _BY_NAME.get(kind, "patch")  # an empty patch changes nothing
+        log.error("an order can't be read, and counts as %s: %s", counts, key, extra=fields(batch=id))
+        return Order(number=number, kind=counts, at_ms=0)
 
     def put_results(self, id: str, nonce: str, results: Sequence[Result]) -> None:
         """One part of results; not empty."""
@@ -176,9 +189,14 @@ class Shelf:
         for key in self._store.list(f"batches/{id}/results/"):
             for line in self._store.get(key).splitlines():
                 try:
-                    yield Result.model_validate_json(line)
+                    result = Result.model_validate_json(line)
                 except ValidationError:
                     log.error("a result can't be read and is left out: %s", key, extra=fields(batch=id))
+                    continue
+                if result.batch == id:
+                    yield result
+                else:
+                    log.error("a result of another batch is left out: %s", key, extra=fields(batch=id))
 
     def put_summary(self, standing: Standing) -> None:
         self._store.put(f"batches/{standing.batch}/summary.json", standing.model_dump_json().encode())
@@ -186,9 +204,10 @@ class Shelf:
     def summary(self, id: str) -> Standing | None:
         """How the batch stood when it ended; None: it never did, or it can't be read."""
         try:
-            return Standing.model_validate_json(self._store.get(f"batches/{id}/summary.json"))
+            found = Standing.model_validate_json(self._store.get(f"batches/{id}/summary.json"))
         except (NotFound, ValidationError):
             return None
+        return found if found.batch == id else None
 
     def forget_summary(self, id: str) -> None:
         """The batch goes on."""
