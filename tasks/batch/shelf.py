@@ -14,12 +14,14 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
 
-from tasks.batch.types import PART, Batch, Item, Order, Position, Result, Standing
+from tasks.batch.types import PART, Batch, End, Item, Order, Position, Result, Standing
 from tasks.logs import fields
 from tasks.store import Corrupt, NotFound, Store
 from tasks.store.recent import Recent
@@ -30,6 +32,11 @@ NAMES = 4000  # of a shard, about
 _ORDER = re.compile(r"(\d{8})-[a-z]+\.json")
 _KEPT_PARTS = 64
 _KEPT_SHARDS = 16
+_READERS = 8  # of parts of results, at once
+V = TypeVar("V", bound=BaseModel)
+
+
+def _nothing() -> None: ...
 
 
 class Shelf:
@@ -90,6 +97,15 @@ class Shelf:
         try:
             return [Item.model_validate_json(line) for line in self._store.get(key).splitlines()]
         except ValidationError as error:
+            raise Corrupt(f"{key} holds a line that is no item", key=key) from error
+
+    def names_of(self, id: str, folder: int, part: int) -> list[tuple[str, str]]:
+        """Custom_id and title ("" where it has none) of each line of a part, in a tenth of the time of its items."""
+        key = _part_key(id, folder, part)
+        try:
+            lines = map(from_json, self._store.get(key).splitlines())
+            return [(str(line["custom_id"]), str(line["brief"].get("title", ""))) for line in lines]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Corrupt(f"{key} holds a line that is no item", key=key) from error
 
     def item(self, id: str, position: Position) -> Item:
@@ -173,12 +189,28 @@ class Shelf:
 
     def results(self, id: str) -> Iterator[Result]:
         """Every stored line, the parts by time. A line may come twice, and an item's earlier takes come, too."""
-        for key in self._store.list(f"batches/{id}/results/"):
-            for line in self._store.get(key).splitlines():
-                try:
-                    yield Result.model_validate_json(line)
-                except ValidationError:
-                    log.error("a result can't be read and is left out: %s", key, extra=fields(batch=id))
+        return self._lines(id, Result, _nothing)
+
+    def ends(self, id: str, keep: Callable[[], None] = _nothing) -> Iterator[End]:
+        """The same lines, and of them what counts. `keep` is called again and again meanwhile."""
+        return self._lines(id, End, keep)
+
+    def _lines(self, id: str, kind: type[V], keep: Callable[[], None]) -> Iterator[V]:
+        keys = list[str]()
+        for item in self._store.items(f"batches/{id}/results/"):
+            keys.append(item.key)
+            keep()
+        keys.sort()
+        with ThreadPoolExecutor(_READERS, "results") as readers:  # the time goes into waiting for storage
+            for first in range(0, len(keys), 2 * _READERS):
+                some = keys[first : first + 2 * _READERS]
+                for key, data in zip(some, readers.map(self._store.get, some), strict=True):
+                    keep()
+                    for line in data.splitlines():
+                        try:
+                            yield kind.model_validate_json(line)
+                        except ValidationError:
+                            log.error("a result can't be read and is left out: %s", key, extra=fields(batch=id))
 
     def put_summary(self, standing: Standing) -> None:
         self._store.put(f"batches/{standing.batch}/summary.json", standing.model_dump_json().encode())

@@ -117,19 +117,25 @@ def listed(settings: Settings, jobs: int) -> dict[str, Any]:
             "a label that nobody has": Query(owner="list", labels=("none",)),
             "everything": Query(owner="list"),
         }
-        rows = {
-            name: say(f"list, {name}, {jobs:,} jobs", quantiles(_timed(ledger, query))) for name, query in asked.items()
-        }
-    return rows
+        server = psutil.Process(connect(settings.ledger_url).info()["process_id"])
+        return {name: _timed(f"list, {name}, {jobs:,} jobs", ledger, query, server) for name, query in asked.items()}
 
 
-def _timed(ledger: Ledger, query: Query) -> list[float]:
-    taken: list[float] = []
+def _timed(name: str, ledger: Ledger, query: Query, server: psutil.Process) -> dict[str, float]:
+    """Milliseconds by the clock, and of CPU: the server's mean, and the client's."""
+    taken, cpu, before = list[float](), list[float](), _cpu(server)
     for _ in range(ASKED):
-        began = time.perf_counter()
+        began, busy = time.perf_counter(), time.thread_time()
         ledger.jobs(query, 50)
         taken.append(1000 * (time.perf_counter() - began))
-    return taken
+        cpu.append(1000 * (time.thread_time() - busy))
+    row, own = say(name, quantiles(taken)), quantiles(cpu)
+    row |= {"cpu_p50": own["p50"], "cpu_p99": own["p99"]}
+    row["server_cpu"] = round(1000 * (_cpu(server) - before) / ASKED, 2)
+    print(
+        f"    CPU: client {own['p50']:.2f} (p50), {own['p99']:.2f} (p99), server {row['server_cpu']:.2f} ms", flush=True
+    )
+    return row
 
 
 def _cpu(process: psutil.Process) -> float:
