@@ -10,17 +10,9 @@ from pydantic import ValidationError
 from director.complaints import complaint
 from director.errors import BriefError
 from director.prompts.quotes import quotations
-from director.types import MAX_BRIEF_BYTES, STRATEGIES, Brief, GoalType, LoopSettings, Scope, public_names
+from director.types import MAX_BRIEF_BYTES, SCOPES, STRATEGIES, Brief, GoalType, LoopSettings, Scope, public_names
 
 _T = TypeVar("_T", Brief, LoopSettings)
-
-_SCOPES = {
-    GoalType.TEXT: Scope.TEXT,
-    GoalType.COLOR: Scope.GLOBAL,
-    GoalType.LIGHTING: Scope.GLOBAL,
-    GoalType.COMPOSITION: Scope.LAYOUT,
-    GoalType.EFFECT: Scope.GLOBAL,
-}
 
 
 def read_brief(data: bytes, annotated: bool = False) -> Brief:
@@ -94,7 +86,7 @@ def task_goal(number: int, goal: Mapping[str, Any]) -> dict[str, Any]:
     """
     kind, text = str(goal.get("type", "")), str(goal.get("description", ""))
     spans = quotations(text) if kind == GoalType.TEXT else ()
-    scope = _SCOPES.get(GoalType(kind), Scope.LOCAL) if kind in set(GoalType) else Scope.LOCAL
+    scope = SCOPES.get(kind, Scope.LOCAL)
     return {
         "id": f"g{number:02d}",
         "text": text,

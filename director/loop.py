@@ -106,7 +106,7 @@ def perform(request: Request, studio: Studio, context: Context) -> Reply:
                 return extracted
         case PlanRequest():
             with boundary(PlannerError):
-                planned = studio.planner.plan(request, context)
+                planned = studio.planner.plan(_limited(request, studio), context)
                 wanted = {goal.id for goal in request.targets}
                 _expect(PlannerError, {*planned.action.targets} == wanted, "the plan is not for the goals asked")
                 _expect(PlannerError, planned.base == request.base, "the plan starts from another picture")
@@ -132,6 +132,12 @@ def perform(request: Request, studio: Studio, context: Context) -> Reply:
                 about = (verified.image, verified.again) == (request.image, request.again)
                 _expect(VerifierError, about, "the verdicts are of another picture")
                 return verified
+
+
+def _limited(request: PlanRequest, studio: Studio) -> PlanRequest:
+    """With what the image model reads of an instruction: the loop itself knows models by their names only."""
+    most = studio.limits.get((request.model, request.action)) if request.model else None
+    return request.model_copy(update={"most_tokens": most})
 
 
 def _expect(kind: type[SeatError], holds: bool, message: str) -> None:
@@ -213,6 +219,7 @@ def _plan_request(state: State, found: Opening) -> PlanRequest:
         base=found.base,
         masks=state.settings.masks,
         failures=() if found.whole else _failures(state.rounds, aimed),
+        model=state.settings.editor,
     )
 
 

@@ -4,7 +4,8 @@ A request names its seat and, for the editor, its model, so that it can be route
 Seats raise plain exceptions; `perform` (in `loop`) attributes them. Pictures travel as hashes.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Literal, Protocol
 
@@ -86,7 +87,8 @@ class PlanRequest(Value):
 
     `whole` asks for a complete picture (first round, regeneration, anchor), `everything` says that
     this picture is the whole brief; otherwise the action is an edit of `base` and may be confined
-    to a region when `masks` is on.
+    to a region when `masks` is on. `model` will read the instruction, and no more than `most_tokens` of it where
+    that is known; `perform` fills it in from the studio.
     """
 
     kind: Literal["plan"] = "plan"
@@ -99,6 +101,8 @@ class PlanRequest(Value):
     base: ImageHash | None = None
     masks: bool = True
     failures: tuple[Failure, ...] = ()
+    model: ModelName | None = None
+    most_tokens: int | None = None
 
     @property
     def seat(self) -> Seat:
@@ -217,9 +221,10 @@ class Verifier(Protocol):
 
 @dataclass(frozen=True)
 class Studio:
-    """The four seats, ready to use."""
+    """The four seats, ready to use. `limits`: how many tokens of an instruction an editor's model reads."""
 
     planner: Planner
     editor: Editor
     judge: Judge
     verifier: Verifier
+    limits: Mapping[tuple[ModelName, ActionKind], int] = field(default_factory=dict[tuple[ModelName, ActionKind], int])

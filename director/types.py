@@ -4,6 +4,7 @@ Every value is frozen, strict about unknown fields and the same bytes whenever i
 Coordinates are fractions of the picture, (0, 0) top left; scores and confidences are in [0, 1].
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from operator import not_
 from typing import Annotated, Literal, Self
@@ -52,6 +53,16 @@ class Scope(StrEnum):
     LOCAL = "local"
     TEXT = "text"
     LAYOUT = "layout"
+
+
+SCOPES: Mapping[str, Scope] = {
+    GoalType.TEXT: Scope.TEXT,
+    GoalType.COLOR: Scope.GLOBAL,
+    GoalType.LIGHTING: Scope.GLOBAL,
+    GoalType.COMPOSITION: Scope.LAYOUT,
+    GoalType.EFFECT: Scope.GLOBAL,
+}
+"""How much of the picture a goal reaches by its type, where nobody said; others are local."""
 
 
 class Region(Value):

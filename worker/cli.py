@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from director.cautions import cautions
-from director.errors import RULES, BriefError, DirectorError, StoreError
+from director.errors import RULES, BriefError, DirectorError, PlannerError, StoreError, boundary
 from director.intake import assignments, loop_settings, read_brief
 from director.reading import unread
 from director.transcript import Line, Transcript, unread_line, warning_line
@@ -116,10 +116,22 @@ def _doctor_arguments(parser: argparse.ArgumentParser) -> None:
     _profile_argument(parser, "check that all of this profile is there")
     _box_argument(parser)
     parser.add_argument("--dry-run", action="store_true", help="look at the profile only: no GPU, weights or servers")
+    parser.add_argument(
+        "--cost", type=Path, metavar="BRIEF", help="print tokens, seconds and money of a job by seat, and ask no model"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="with --cost: a setting of the loop"
+    )
+    parser.add_argument(
+        "--calibrate", type=Path, metavar="FILE", help="measure how the verifier's model says yes, and write thresholds"
+    )
 
 
 def _brief_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("brief", type=Path, help="a .txt of prose or an LGBench-style .json")
+    parser.add_argument(
+        "--keep", type=Path, metavar="DIR", help="keep what models are asked and answer, also when a seat fails"
+    )
 
 
 def _metrics_argument(parser: argparse.ArgumentParser) -> None:
@@ -311,7 +323,7 @@ def _direct(parsed: argparse.Namespace) -> int:
     if parsed.no_metadata:
         process = process.model_copy(update={"image_metadata": False})
     with servers_running(process, parsed.output / "log"):
-        direct_to(parsed.output, brief, settings, parsed.seed, process, source, tell)
+        direct_to(parsed.output, brief, settings, parsed.seed, process, source, tell, parsed.keep)
     for name in ("final.png", "trajectory.json", "report.html"):
         print(parsed.output / name)
     return 0
@@ -329,8 +341,9 @@ def _goals(parsed: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as logs, ExitStack() as resources:
         resources.enter_context(servers_running(process, Path(logs)))
         studio = open_studio(process, resources)
-        context = LocalContext(Images(FolderStore(Path(os.devnull))))
-        goals = studio.planner.extract(ExtractRequest(brief=brief), context).goals
+        context = LocalContext(Images(FolderStore(Path(os.devnull))), parsed.keep)
+        with boundary(PlannerError):
+            goals = studio.planner.extract(ExtractRequest(brief=brief), context).goals
     if parsed.json:
         print(
             json.dumps(
@@ -367,6 +380,8 @@ def _print_lines(file: TextIO, lines: Iterable[Line]) -> None:
 
 
 def _doctor(parsed: argparse.Namespace) -> int:
+    if parsed.cost or parsed.calibrate:
+        return _cost(parsed) if parsed.cost else _calibrate(parsed)
     from worker.checks.doctor import examine
 
     checks = _examine_profile(parsed) if parsed.profile else examine(load_settings())
@@ -375,6 +390,43 @@ def _doctor(parsed: argparse.Namespace) -> int:
     else:
         _print(checks)
     return 0 if all(check.ok for check in checks) else FAILED
+
+
+def _cost(parsed: argparse.Namespace) -> int:
+    from tasks.store import FolderStore, Images
+    from worker.checks.cost import reckon, table
+
+    brief, profile = _brief(parsed.cost), _opened(parsed, "--cost").profile
+    settings = loop_settings(assignments(parsed.set))
+    with tempfile.TemporaryDirectory() as folder:
+        bills = reckon(profile, brief, settings, 0, Images(FolderStore(Path(folder))))
+    if parsed.json:
+        print(json.dumps([bill.__dict__ for bill in bills], indent=1))
+    else:
+        print(table(bills, profile.rates.currency))
+    return 0
+
+
+def _calibrate(parsed: argparse.Namespace) -> int:
+    from worker.checks.calibrate import calibrate
+    from worker.profiles.servers import servers_running
+
+    opened = _opened(parsed, "--calibrate")
+    with tempfile.TemporaryDirectory() as logs, servers_running(load_settings(studio=opened.word), Path(logs)):
+        found = calibrate(opened.profile, parsed.calibrate, lambda line: print(line, file=sys.stderr))
+    own = "".join(f", {kind} {value:g}" for kind, value in found.thresholds.items())
+    before, after = found.right
+    print(f"{parsed.calibrate}: a goal is met above {found.threshold:g}{own}")
+    print(f"of {found.questions} questions with known answers {before:.0%} are right at 0.5, {after:.0%} at these")
+    return 0
+
+
+def _opened(parsed: argparse.Namespace, option: str) -> "Opened":
+    from worker.profiles import load_profile
+
+    if not parsed.profile:
+        raise BriefError("nothing says which models", "give --profile too", option)
+    return load_profile(parsed.profile, load_settings())
 
 
 def _examine_profile(parsed: argparse.Namespace) -> "list[Check]":

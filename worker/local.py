@@ -21,11 +21,18 @@ _STEPS = {kind.reply: kind.name for kind in STEP_KINDS.values()}
 
 
 class LocalContext:
-    """A Context without a host that could cancel. `counts` adds up what the seats count."""
+    """A Context without a host that could cancel. `counts` adds up what the seats count.
 
-    def __init__(self, images: Images) -> None:
+    What they keep goes into the folder `keep`, a file each, behind those that are there; without one it is forgotten.
+    """
+
+    def __init__(self, images: Images, keep: Path | None = None) -> None:
         self.images = images
         self.counts: dict[str, int] = {}
+        self._keep = keep
+        if keep:
+            keep.mkdir(parents=True, exist_ok=True)
+        self._kept = len([*keep.iterdir()]) if keep else 0
 
     def progress(self, message: str, done: int, total: int) -> None:
         pass
@@ -34,7 +41,10 @@ class LocalContext:
         self.counts[name] = self.counts.get(name, 0) + amount
 
     def keep(self, name: str, data: bytes) -> None:
-        pass
+        if self._keep:
+            self._kept += 1
+            kind = "jsonl" if data.startswith(b"{") else "txt"
+            (self._keep / f"{self._kept:04d}-{name}.{kind}").write_bytes(data)
 
     def check(self) -> None:
         pass
@@ -48,12 +58,13 @@ def direct_to(
     process: Settings,
     source: bytes | None = None,
     tell: Callable[[Trajectory], None] = lambda _: None,
+    keep: Path | None = None,
 ) -> Trajectory:
     """Run a brief into `folder`: `final.png`, `trajectory.json`, `report.html` and every picture under `images/`.
 
-    `final.png` is one of the pictures, with metadata unless `process` says no. Raises BriefError
-    for a source that is no picture, SeatError when a seat fails. Nothing is written before the brief
-    and its source are found usable.
+    What was said to models and what they answered goes to `keep`. `final.png` is one of the pictures, with metadata
+    unless `process` says no. Raises BriefError for a source that is no picture, SeatError when a seat fails. Nothing
+    is written before the brief and its source are found usable.
     """
     images = StoredImages(FolderStore(folder))
     if source is not None:
@@ -62,7 +73,7 @@ def direct_to(
     watch = Stopwatch(begin(brief, settings, seed), tell)
     with ExitStack() as resources:
         studio = open_studio(process, resources)
-        trajectory = run(brief, settings, seed, studio, images, watch)
+        trajectory = run(brief, settings, seed, studio, images, watch, LocalContext(images, keep))
     (folder / "trajectory.json").write_text(trajectory.model_dump_json(indent=1) + "\n", encoding="utf-8")
     if final := State.of(trajectory).deliverable:
         png = images.get(final)

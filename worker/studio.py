@@ -25,13 +25,14 @@ def open_studio(settings: Settings, resources: ExitStack) -> Studio:
     if profile.vlm:
         from worker.vlm.seats import open_vlm_seats
 
-        seats = open_vlm_seats(profile.vlm, resources)
+        seats = open_vlm_seats(profile.vlm, resources, beside=studio)
         planner, judge, verifier = seats.planner, seats.judge, seats.verifier
     if profile.editors:
         from worker.diffusion.editor import open_editor
 
         editor, verifier = open_editor(profile.editors, resources), MeasuringVerifier(verifier)
-    return Studio(planner=planner, editor=editor, judge=judge, verifier=verifier)
+    limits = profile.editors.limits() if profile.editors else {}
+    return Studio(planner=planner, editor=editor, judge=judge, verifier=verifier, limits=limits)
 
 
 def editor_models(settings: Settings) -> tuple[str, ...]:

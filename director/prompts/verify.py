@@ -6,7 +6,19 @@ from typing import Literal, TypeVar
 
 from pydantic import TypeAdapter
 
-from director.prompts.vlm import Choice, Form, Percent, Reply, ReplyError, choice, described, form, listed, parse
+from director.prompts.vlm import (
+    Choice,
+    Form,
+    Percent,
+    Reply,
+    ReplyError,
+    all_of,
+    choice,
+    described,
+    form,
+    listed,
+    parse,
+)
 from director.seats import VerifyRequest
 from director.types import Goal, GoalType, ImageHash, Outcome, Region, Verdict
 
@@ -134,10 +146,12 @@ def _parsed(kind: type[_R], reply: str, goals: tuple[Goal, ...]) -> dict[str, _R
     wanted = {goal.id for goal in goals}
 
     def complete(found: dict[str, _R]) -> dict[str, _R]:
-        if missing := sorted(wanted - found.keys()):
-            raise ReplyError(f"there is nothing on {missing[0]}: answer for each goal")
-        if unknown := sorted(found.keys() - wanted):
-            raise ReplyError(f"there is no goal {unknown[0]}: answer for the goals asked and no others")
+        missing, unknown = sorted(wanted - found.keys()), sorted(found.keys() - wanted)
+        problems = [f"there is nothing on {', '.join(missing)}: answer for each goal"] if missing else []
+        if unknown:
+            problems.append(f"there is no goal {', '.join(unknown)}: answer for the goals asked and no others")
+        if problems:
+            raise ReplyError(all_of(problems))
         return found
 
     return parse(dict[str, kind], reply, complete)

@@ -12,6 +12,8 @@ from director.transcript import count
 
 _COUNTS = {
     "vlm_calls": "calls of the VLM", "prompt_tokens": "prompt tokens", "completion_tokens": "tokens written",
+    "vlm_re_asks": "replies asked for again", "vlm_salvaged": "replies completed by code",
+    "vlm_repairs": "details of replies mended",
     "denoising_steps": "denoising steps", "ocr_calls": "OCR readings", "out_of_memory": "times out of memory",
 }  # fmt: skip
 

@@ -160,6 +160,6 @@ def _goal(clause: int, string: int | None) -> dict[str, object]:
 
 
 def question(request: Mapping[str, Any]) -> str:
-    """The text behind the pictures of the first user's turn."""
+    """The text of the user's turn, before, between and behind the pictures."""
     content = request["messages"][1]["content"]
-    return content[-1]["text"]
+    return "\n".join(part["text"] for part in content if part["type"] == "text")

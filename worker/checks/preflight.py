@@ -110,7 +110,7 @@ def of_running(opened: Opened, settings: Settings) -> Lines:
     if config := opened.profile.vlm:
         from worker.vlm.seats import examine
 
-        seats = {(seat.url, seat.model): seat for seat in (config.planner, config.judge, config.verifier)}
+        seats = {(seat.url, seat.model): seat for seat in config.seats.values()}
         for seat in seats.values():
             yield checked("server", lambda seat=seat: examine(seat))
     yield checked("clock", lambda: _clock(settings))
@@ -141,7 +141,7 @@ def _endpoints(profile: Profile) -> str:
     if config is None:
         return "no model server is asked"
     servers = {server.port: server for machine in profile.boxes.values() for server in machine.servers}
-    for seat, endpoint in (("planner", config.planner), ("judge", config.judge), ("verifier", config.verifier)):
+    for seat, endpoint in config.seats.items():
         port = urlsplit(endpoint.url).port or 0
         base = endpoint.model.split(":", 1)[0]
         if servers and port not in servers:
@@ -150,6 +150,11 @@ def _endpoints(profile: Profile) -> str:
             raise ValueError(f"{seat} asks for {base!r}, and {servers[port].name} serves {servers[port].served!r}")
         if servers and endpoint.max_tokens >= servers[port].context:
             raise ValueError(f"{seat}: a reply of {endpoint.max_tokens} tokens leaves no context for the prompt")
+        if (longest := endpoint.answer_s(endpoint.max_tokens)) > endpoint.deadline_s:
+            raise ValueError(
+                f"{seat}: a reply of {endpoint.max_tokens} tokens takes up to {longest:.0f} s, and its deadline_s is "
+                f"{endpoint.deadline_s:g}: raise that, or lower max_tokens"
+            )
         limit = _shortest(profile, seat)
         if endpoint.deadline_s >= limit:
             raise ValueError(f"{seat}: its deadline_s, {endpoint.deadline_s:g}, must be below max_step_s, {limit:g}")

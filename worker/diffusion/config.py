@@ -5,10 +5,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from director.types import ModelName
+from director.types import ActionKind, ModelName
 from worker.diffusion.families import FAMILIES, Task
 
 DRAFT = ".draft"
+_BEHIND = 8
+"""Tokens of a pipeline's own template that stand behind an instruction."""
 
 
 class _Config(BaseModel):
@@ -151,6 +153,18 @@ class EditorsConfig(_Config):
                 if FAMILIES[self.pipelines[pipeline].family].task is not task:
                     raise ValueError(f"{name}.{task}: {self.pipelines[pipeline].family} does not {task}")
         return self
+
+    def limits(self) -> dict[tuple[ModelName, ActionKind], int]:
+        """How many tokens of an instruction each model reads, by what is asked of it."""
+        found: dict[tuple[ModelName, ActionKind], int] = {}
+        for name in self.models():
+            for task, pipeline in self.editors[name.removesuffix(DRAFT)].pipelines.items():
+                config = self.pipelines[pipeline]
+                kind = ActionKind.GENERATE if task is Task.GENERATE else ActionKind.EDIT
+                reads = FAMILIES[config.family].max_tokens
+                limit = min(config.max_tokens or reads, reads) - _BEHIND
+                found[name, kind] = min(limit, found.get((name, kind), limit))
+        return found
 
     def models(self) -> tuple[ModelName, ...]:
         """What a job's `editor` may name: every editor, and its draft where a pipeline of it has one."""

@@ -82,12 +82,31 @@ class Machine(_Shape):
         return self
 
 
+class TokenPrice(_Shape):
+    """Of a million tokens, where a server is paid by them."""
+
+    prompt: Annotated[float, Field(ge=0)]
+    cached: Annotated[float, Field(ge=0, description="of a prompt's beginning that the server knew")]
+    written: Annotated[float, Field(ge=0)]
+
+
+class Rates(_Shape):
+    """What `doctor --cost` reckons with, as measured or paid by whoever runs the profile; it leaves out the rest."""
+
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "USD"
+    card_hour: Annotated[float | None, Field(ge=0, description="price of a card for an hour")] = None
+    prompt_tokens_per_s: Annotated[float | None, Field(gt=0, description="new tokens that a VLM server reads")] = None
+    picture_s: Annotated[dict[ModelName, float], Field(description="seconds of a card for one picture of a model")] = {}
+    tokens: Annotated[dict[SeatName, TokenPrice], Field(description="by seat, in place of card hours")] = {}
+
+
 class Profile(_Shape):
     """All that a set of machines needs. A seat whose backend is not named is the sketch studio's."""
 
     about: Annotated[str, Field(min_length=1)]
     vlm: Annotated[VlmConfig | None, Field(description="planner, judge and verifier")] = None
     editors: EditorsConfig | None = None
+    rates: Rates = Rates()
     max_step_s: Annotated[
         dict[str, float], Field(description="as the setting of that name, where the environment has none")
     ] = {}

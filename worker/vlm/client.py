@@ -1,27 +1,31 @@
 """One VLM server over its OpenAI-compatible API (SGLang): prompts out, parsed replies back, all of it recorded.
 
 Every call of a seat is a `Session`. In it a form is filled, or many choices are made behind one picture prefix.
-An outage is tried once more, what somebody has to mend first is not (`failures.py`); a malformed reply is asked for
-again with the error shown; all of it inside one deadline. What was said goes to the host as one blob of JSON lines.
+An outage is tried once more, what somebody has to mend first is not (`failures.py`). A malformed reply is asked for
+again, warmer, with all that was wrong named and without the reply, which a model would only repeat; after the last
+one, code keeps what it can. All of it inside one deadline. What was said goes to the host as one blob of JSON lines.
 """
 
 import base64
+import hashlib
 import io
 import json
 import math
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Annotated, Any, TypeVar
+from itertools import zip_longest
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 from openai import OpenAI, OpenAIError
 from PIL import Image
 from pydantic import BaseModel, Field, ValidationError
 
-from director.prompts.vlm import Choice, Form, Prompt, ReplyError, quoted, weigh
+from director.prompts.vlm import Choice, Form, Prompt, ReplyError, quoted, thoughts_end, weigh
 from director.seats import Context, Images
 from director.types import ImageHash, Region
 from worker.vlm.config import Server
@@ -29,7 +33,8 @@ from worker.vlm.failures import VlmRefused, VlmUnavailable, failure, resource_of
 
 _T = TypeVar("_T")
 _ALTERNATIVES = 20  # most that the API gives for a token
-_SHOWN = 8000  # characters of a malformed reply that are shown back
+_SHOWN = 1500  # characters of what is wrong that a re-ask names
+_HOTTEST = 2.0  # that the API takes
 _LARGEST = 4.0  # times that a detail is enlarged; more shows no more
 _GRACE_S = 1.0  # past the deadline of a step: a server that sends a byte now and then is never timed out
 _LOOK_S = 0.2  # how soon a cancel is heeded while a server thinks
@@ -84,6 +89,7 @@ class _Tally:
     calls: list[str] = field(default_factory=list[str])
     retries: list[str] = field(default_factory=list[str])
     re_asks: list[str] = field(default_factory=list[str])
+    salvaged: list[str] = field(default_factory=list[str])
     usages: list[_Usage] = field(default_factory=list[_Usage])
     lines: list[str] = field(default_factory=list[str])
 
@@ -98,8 +104,22 @@ class _Tally:
             ("cached_tokens", sum(each.cached_tokens or 0 for each in cached if each)),
         ):
             context.count(what, amount)
+        if self.salvaged:
+            context.count("vlm_salvaged", len(self.salvaged))
         if self.lines:
             context.keep(name, "".join(f"{line}\n" for line in self.lines).encode())
+
+
+class _Refused(NamedTuple):
+    reply: str
+    problem: ReplyError
+
+
+class _Asked(NamedTuple):
+    """A request; its pictures stand in the messages by hash."""
+
+    body: dict[str, Any]
+    messages: list[dict[str, Any]]
 
 
 class Session:
@@ -127,9 +147,13 @@ class Session:
         self._end = 0  # what is still on its way, after a failure or a cancel, makes no further call
         self._tally.report(self._name, self._context)
 
-    def fill(self, form: Form, read: Callable[[str], _T]) -> _T:
-        """A form's reply as `read` makes it. Raises ReplyError when it is malformed to the last re-ask."""
-        (filled,) = self._all([form], lambda _, completion: read(_text(completion)))
+    def fill(self, form: Form, read: Callable[[str], _T], salvage: Callable[[str, bool], _T] | None = None) -> _T:
+        """A form's reply as `read` makes it.
+
+        When it is malformed to the last re-ask, `salvage` makes what it can of a refused reply and whether that was
+        cut off. Raises ReplyError when it can't.
+        """
+        (filled,) = self._all([form], lambda _, completion: read(_text(completion)), salvage)
         return filled
 
     def choose(self, choices: Sequence[Choice]) -> list[Mapping[str, float]]:
@@ -141,10 +165,16 @@ class Session:
         first = self._all(choices[:1], read)
         return first + self._all(choices[1:], read, done=1)
 
-    def _all(self, prompts: Sequence[Prompt], read: Callable[[Prompt, Completion], _T], done: int = 0) -> list[_T]:
+    def _all(
+        self,
+        prompts: Sequence[Prompt],
+        read: Callable[[Prompt, Completion], _T],
+        salvage: Callable[[str, bool], _T] | None = None,
+        done: int = 0,
+    ) -> list[_T]:
         for image, detail in {picture for prompt in prompts for picture in _pictures(prompt)} - self._urls.keys():
             self._urls[image, detail] = data_url(self._context.images, image, self._server.pixels, detail)
-        futures = [self._pool.submit(self._ask, prompt, read) for prompt in prompts]
+        futures = [self._pool.submit(self._ask, prompt, read, salvage) for prompt in prompts]
         waiting: set[Future[_T]] = set(futures)
         try:
             while waiting:
@@ -161,18 +191,27 @@ class Session:
                 each.cancel()
         return [each.result() for each in futures]
 
-    def _ask(self, prompt: Prompt, read: Callable[[Prompt, Completion], _T]) -> _T:
+    def _ask(
+        self,
+        prompt: Prompt,
+        read: Callable[[Prompt, Completion], _T],
+        salvage: Callable[[str, bool], _T] | None,
+    ) -> _T:
         """One question until its reply can be read. Runs in the pool."""
-        messages = _messages(prompt)
-        before: ReplyError | None = None
-        for re_asks_left in reversed(range(self._server.re_asks + 1)):
-            reply, problem = "", None
+        refused: list[_Refused] = []
+        while len(refused) <= self._server.re_asks:
+            if refused:
+                self._tally.re_asks.append(prompt.name)
+            request = _Asked(self._body(prompt, len(refused)), _messages(prompt, refused))
             try:
-                raw = self._post(prompt, messages)
+                raw = self._post(prompt, request)
             except VlmUnavailable:
-                if before and time.monotonic() >= self._end:
-                    raise before from None  # it did answer: replies that can't be read used up the time
+                if refused and time.monotonic() >= self._end:
+                    # It did answer: replies that can't be read used up the time. Nothing is salvaged by the clock,
+                    # or the same step could end in two ways.
+                    raise refused[-1].problem from None
                 raise
+            reply, problem = "", None
             try:
                 completion = read_completion(raw)
                 self._tally.usages.append(completion.usage or _Usage())
@@ -180,22 +219,27 @@ class Session:
                 return read(prompt, completion)
             except ReplyError as error:
                 problem = error
-                if not re_asks_left:
-                    raise
+                refused.append(_Refused(reply, error))
             finally:
-                self._tally.lines.append(self._line(prompt, messages, raw, problem))
-            before = problem
-            self._tally.re_asks.append(prompt.name)
-            messages = [
-                *messages,
-                _said("assistant", quoted(reply)[:_SHOWN] or "(nothing)"),
-                _said("user", _again(problem)),
-            ]
-        raise AssertionError("the last round returns or raises")
+                self._tally.lines.append(self._line(prompt, request, raw, problem))
+        return self._salvaged(prompt, refused, salvage)
 
-    def _post(self, prompt: Prompt, messages: Sequence[Mapping[str, Any]]) -> bytes:
+    def _salvaged(self, prompt: Prompt, refused: Sequence[_Refused], salvage: Callable[[str, bool], _T] | None) -> _T:
+        """What can be made of the refused replies, the last first. Raises the last one's ReplyError."""
+        for reply, problem in reversed(refused):
+            if salvage is None:
+                break
+            try:
+                made = salvage(reply, problem.cut)
+            except ReplyError:
+                continue
+            self._tally.salvaged.append(prompt.name)
+            return made
+        raise refused[-1].problem
+
+    def _post(self, prompt: Prompt, request: _Asked) -> bytes:
         """The body of the server's answer, after one retry at most."""
-        body = {**self._body(prompt), "messages": [self._shown(message) for message in messages]}
+        body = {**request.body, "messages": [self._shown(message) for message in request.messages]}
         for last in (False, True):
             remaining = self._end - time.monotonic()
             if remaining <= 0:
@@ -218,7 +262,7 @@ class Session:
 
     def _once(self, body: Mapping[str, Any], remaining: float) -> bytes:
         """The body of one answer. Raises VlmUnavailable and VlmRefused, and nothing else of the transport."""
-        timeout = min(self._server.timeout_s, remaining)
+        timeout = min(self._server.answer_s(body["max_tokens"]), remaining)
         try:
             raw = self._api.post("/chat/completions", body=body, cast_to=bytes, options={"timeout": timeout})
         except (OpenAIError, UnicodeError) as error:  # the latter from a key or a url that no header can hold
@@ -228,18 +272,24 @@ class Session:
             raise said
         return raw
 
-    def _body(self, prompt: Prompt) -> dict[str, Any]:
+    def _body(self, prompt: Prompt, re_asks: int) -> dict[str, Any]:
         server = self._server
+        warmth = min(server.temperature + re_asks * server.warmer, _HOTTEST)
         body: dict[str, Any] = {
+            **server.extra,
             "model": server.model,
-            "temperature": server.temperature,
+            "temperature": round(warmth, 4),
             "max_tokens": server.max_tokens,
         }
+        if warmth > 0:
+            # Servers that heed it answer alike when the step is run again.
+            body["seed"] = _seed(prompt.question, re_asks)
         if isinstance(prompt, Form):
             json_schema = {"name": prompt.name, "schema": prompt.schema, "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": json_schema}
         elif isinstance(prompt, Choice):
             body |= {"temperature": 0, "max_tokens": 1, "logprobs": True, "top_logprobs": _ALTERNATIVES}
+            body.pop("seed", None)
             if server.constrain:
                 words = dict.fromkeys(word for option in prompt.options for word in (option, option.capitalize()))
                 body["regex"] = f"({'|'.join(words)})"
@@ -259,15 +309,13 @@ class Session:
         ]
         return {**message, "content": parts}
 
-    def _line(
-        self, prompt: Prompt, messages: Sequence[Mapping[str, Any]], raw: bytes, problem: ReplyError | None
-    ) -> str:
+    def _line(self, prompt: Prompt, asked: _Asked, raw: bytes, problem: ReplyError | None) -> str:
         """One exchange as JSON, its pictures by hash."""
         try:
             response: Any = json.loads(raw)
         except ValueError:
             response = raw.decode(errors="replace")
-        request = {**self._body(prompt), "pixels": self._server.pixels, "messages": list(messages)}
+        request = {**asked.body, "pixels": self._server.pixels, "messages": asked.messages}
         exchange = {
             "prompt": prompt.name,
             "request": request,
@@ -311,13 +359,18 @@ def _pictures(prompt: Prompt) -> list[tuple[ImageHash, Region | None]]:
     return [*pictures, (prompt.images[-1], prompt.detail)] if prompt.detail else pictures
 
 
-def _messages(prompt: Prompt) -> list[dict[str, Any]]:
-    """Pictures first and the question last, so that questions on a picture share a prefix."""
-    pictures = [
-        {"type": "image", "image": image} | ({"detail": detail.model_dump()} if detail else {})
-        for image, detail in _pictures(prompt)
-    ]
-    return [_said("system", prompt.system), _said("user", [*pictures, {"type": "text", "text": prompt.question}])]
+def _messages(prompt: Prompt, refused: Sequence[_Refused]) -> list[dict[str, Any]]:
+    """Pictures behind what all questions share, and the question last, so that questions share a prefix."""
+    pictures: list[dict[str, Any]] = [_words(prompt.lead)] if prompt.lead else []
+    for label, (image, detail) in zip_longest(prompt.labels, _pictures(prompt)):
+        pictures += [_words(label)] if label else []
+        pictures.append({"type": "image", "image": image} | ({"detail": detail.model_dump()} if detail else {}))
+    question = _words(prompt.question + _again(refused))
+    return [_said("system", prompt.system), _said("user", [*pictures, question])]
+
+
+def _words(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}
 
 
 def _detail(part: Mapping[str, Any]) -> Region | None:
@@ -328,8 +381,17 @@ def _said(role: str, content: str | list[dict[str, Any]]) -> dict[str, Any]:
     return {"role": role, "content": content}
 
 
-def _again(problem: ReplyError | None) -> str:
-    return f"That can't be used: {quoted(str(problem))[:500]}. Answer the question above again, in the form asked for."
+def _again(refused: Sequence[_Refused]) -> str:
+    """All that was wrong so far; not the replies, which would be repeated."""
+    if not refused:
+        return ""
+    problems = "; ".join(dict.fromkeys(str(each.problem) for each in refused))
+    return f"\nAn earlier answer could not be used: {quoted(problems)[:_SHOWN]}.\nAnswer in the form asked for."
+
+
+def _seed(question: str, re_asks: int) -> int:
+    digest = hashlib.blake2b(f"{re_asks}/{question}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "big") >> 1
 
 
 def read_completion(raw: bytes) -> Completion:
@@ -343,10 +405,19 @@ def read_completion(raw: bytes) -> Completion:
 def _text(completion: Completion) -> str:
     answer = completion.choices[0]
     if answer.finish_reason == "length":
-        raise ReplyError("the reply was cut off: be shorter")
+        thinking = _thinks(answer.message.content or "")
+        raise ReplyError(f"the reply was cut off{' inside its thoughts' if thinking else ''}: be shorter", cut=True)
     if not answer.message.content:
         raise ReplyError("the reply was empty")
     return answer.message.content
+
+
+def _thinks(text: str) -> bool:
+    """It begins with thoughts that don't end."""
+    return bool(_THINKS.match(text)) and not thoughts_end(text)
+
+
+_THINKS = re.compile(r"\s*(?:<think(?:ing)?>|<thought>|\[THINK\]|◁think▷)", re.IGNORECASE)
 
 
 def _weights(resource: str, prompt: Prompt, completion: Completion) -> Mapping[str, float]:
@@ -359,6 +430,9 @@ def _weights(resource: str, prompt: Prompt, completion: Completion) -> Mapping[s
             "choose verify=structured and select=listwise",
         )
     first = logprobs.content[0]
+    if _thinks(first.token):
+        fix = 'set the seat\'s extra to {"chat_template_kwargs": {"enable_thinking": false}}'
+        raise VlmRefused(f"{resource}: the model thinks before it answers with one word", resource, fix)
     tokens = [(each.token, each.logprob) for each in first.top_logprobs or [first] if each.logprob is not None]
     assert isinstance(prompt, Choice)
     return weigh(tokens, prompt.options)

@@ -1,6 +1,7 @@
 """Planner, judge and verifier over VLM servers (SGLang). Settings name one server, three, or adapters on one."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -10,12 +11,23 @@ from functools import partial
 from openai import OpenAI, OpenAIError
 
 from director.errors import DirectorError
-from director.prompts import extract, plan, select, verify
+from director.prompts import extract, label, plan, select, verify
 from director.prompts.vlm import ReplyError
-from director.seats import Context, ExtractRequest, Judge, Planner, PlanRequest, SelectRequest, Verifier, VerifyRequest
+from director.seats import (
+    Context,
+    ExtractRequest,
+    Judge,
+    Planner,
+    PlanRequest,
+    SelectRequest,
+    Studio,
+    Verifier,
+    VerifyRequest,
+)
 from director.types import Extracted, Goal, GoalType, Outcome, Planned, Selected, Verdict, Verified
+from worker.vlm import calibration
 from worker.vlm.client import Session
-from worker.vlm.config import JudgeConfig, Server, VerifierConfig, VlmConfig
+from worker.vlm.config import JudgeConfig, PlannerConfig, Server, VerifierConfig, VlmConfig
 from worker.vlm.ocr import RapidReader, TextReader, joined
 
 OpenSession = Callable[[str, Context], Session]
@@ -34,11 +46,12 @@ def open_vlm_seats(
     resources: ExitStack,
     environ: Mapping[str, str] = os.environ,
     reader: Callable[[], TextReader] = RapidReader,
+    beside: Studio | None = None,
 ) -> VlmSeats:
     """The seats, ready to use; connections and threads are entered into `resources`.
 
-    No server need run yet. Call it in the process that uses the seats, behind a fork. Raises DirectorError
-    when OCR is wanted and not installed.
+    A seat that the settings do not name is that of the studio `beside`. No server need run yet. Call it in the process
+    that uses the seats, behind a fork. Raises DirectorError when OCR is wanted and not installed, or a seat is empty.
     """
     apis: dict[tuple[str, str], OpenAI] = {}
 
@@ -48,11 +61,15 @@ def open_vlm_seats(
         pool = resources.enter_context(ThreadPoolExecutor(server.concurrency, thread_name_prefix="vlm"))
         return lambda name, context: Session(name, server, api, pool, context)
 
-    return VlmSeats(
-        planner=VlmPlanner(sessions(config.planner), config.planner.model),
-        judge=VlmJudge(sessions(config.judge), config.judge),
-        verifier=VlmVerifier(sessions(config.verifier), config.verifier, reader() if config.verifier.ocr else None),
-    )
+    planner = VlmPlanner(sessions(config.planner), config.planner) if config.planner else beside and beside.planner
+    judge = VlmJudge(sessions(config.judge), config.judge) if config.judge else beside and beside.judge
+    verifier = beside and beside.verifier
+    if config.verifier:
+        ocr = reader() if config.verifier.ocr else None
+        verifier = VlmVerifier(sessions(config.verifier), config.verifier, ocr)
+    if planner is None or judge is None or verifier is None:
+        raise DirectorError("a seat has no model", "name planner, judge and verifier in the settings of the VLM")
+    return VlmSeats(planner, judge, verifier)
 
 
 def _api(server: Server, environ: Mapping[str, str]) -> OpenAI:
@@ -67,7 +84,7 @@ def examine(server: Server, environ: Mapping[str, str] = os.environ) -> str:
     """
     with _api(server, environ) as api:
         try:
-            served = {model.id for model in api.with_options(timeout=min(10.0, server.timeout_s)).models.list()}
+            served = {model.id for model in api.with_options(timeout=min(10.0, server.answer_s(1))).models.list()}
         except (OpenAIError, UnicodeError) as error:  # the latter: a key that no header can hold
             raise DirectorError(f"{server.url}: {error}", "start the server, or mend the seat's url or key") from error
     if missing := [name for name in server.model.split(":", 1) if name not in served]:
@@ -76,22 +93,43 @@ def examine(server: Server, environ: Mapping[str, str] = os.environ) -> str:
 
 
 class VlmPlanner:
-    def __init__(self, session: OpenSession, name: str) -> None:
+    def __init__(self, session: OpenSession, config: PlannerConfig) -> None:
         self._session = session
-        self._name = name
+        self._config = config
 
     def extract(self, request: ExtractRequest, context: Context) -> Extracted:
         with self._session("extract", context) as session:
-            goals: tuple[Goal, ...] = ()
-            for part in extract.parts(request):
-                read = partial(extract.goals, request=request, part=part, before=goals)
-                goals += session.fill(extract.prompt(request, part), read)
-        return Extracted(goals=goals, by=self._name)
+            ask = self._labelled if self._config.extract == "clauses" else self._listed
+            return Extracted(goals=ask(request, session, context), by=self._config.model)
+
+    def _listed(self, request: ExtractRequest, session: Session, context: Context) -> tuple[Goal, ...]:
+        goals: tuple[Goal, ...] = ()
+        repairs = Counter[str]()
+        for part in extract.parts(request):
+            of_part = {"request": request, "part": part, "before": goals, "repairs": repairs}
+            read, salvage = partial(extract.goals, **of_part), partial(extract.salvaged, **of_part)
+            goals += session.fill(extract.prompt(request, part), read, salvage)
+        _count(repairs, context)
+        return goals
+
+    def _labelled(self, request: ExtractRequest, session: Session, context: Context) -> tuple[Goal, ...]:
+        return label.goals(request, session.choose(label.questions(request)))
 
     def plan(self, request: PlanRequest, context: Context) -> Planned:
         with self._session("plan", context) as session:
-            action = session.fill(plan.prompt(request), plan.Reader(request))
-        return Planned(action=action, base=request.base, by=self._name)
+            reader = plan.Reader(request)
+            action = session.fill(plan.prompt(request), reader, reader.salvage)
+        _count(reader.repairs, context)
+        return Planned(action=action, base=request.base, by=self._config.model)
+
+
+def _count(repairs: Mapping[str, int], context: Context) -> None:
+    """What code mended of a model's replies, in all and by kind."""
+    found = {what: times for what, times in repairs.items() if times}
+    if found:
+        context.count("vlm_repairs", sum(found.values()))
+    for what, times in sorted(found.items()):
+        context.count(f"repaired_{what}", times)
 
 
 class VlmJudge:
@@ -105,10 +143,28 @@ class VlmJudge:
             if self._config.select == "listwise":
                 best, scores, why = session.fill(select.listwise(request), lambda reply: select.ranking(reply, request))
             else:
-                pairs = select.pairs(count)
-                answers = session.choose([select.pairwise(request, pair) for pair in pairs])
-                best, scores, why = select.preferred(count, dict(zip(pairs, answers, strict=True)))
+                best, scores, why = select.preferred(count, self._compared(request, session))
         return Selected(image=request.candidates[best].image, scores=scores, why=why[:300], by=self._config.model)
+
+    def _compared(self, request: SelectRequest, session: Session) -> dict[tuple[int, int], Mapping[str, float]]:
+        """What was preferred in each pair that met."""
+        answers: dict[tuple[int, int], Mapping[str, float]] = {}
+        standing = tuple(range(len(request.candidates)))
+        while standing:
+            pairs = select.pairs(standing)
+            found = session.choose([select.pairwise(request, pair) for pair in pairs])
+            answers |= dict(zip(pairs, found, strict=True))
+            standing = select.through(standing, answers)
+        return answers
+
+
+def _thresholds(config: VerifierConfig) -> verify.Thresholds:
+    """Those that were measured for the model, under those that the settings name. Raises DirectorError."""
+    if config.calibration is None:
+        return verify.Thresholds(config.threshold, config.thresholds, config.unsure_band)
+    measured = calibration.read(config.calibration, config.model)
+    default = config.threshold if "threshold" in config.model_fields_set else measured.threshold
+    return verify.Thresholds(default, {**measured.thresholds, **config.thresholds}, config.unsure_band)
 
 
 class VlmVerifier:
@@ -119,7 +175,7 @@ class VlmVerifier:
         self._config = config
         self._reader = reader
         self._name = config.model[:64]
-        self._thresholds = verify.Thresholds(config.threshold, config.thresholds, config.unsure_band)
+        self._thresholds = _thresholds(config)
 
     def verify(self, request: VerifyRequest, context: Context) -> Verified:
         with self._session("verify", context) as session:

@@ -124,7 +124,7 @@ def test_the_planner_is_told_and_needs_not_quote_the_string():
 def test_the_verifier_is_asked_for_absence():
     question = verify.soft("0" * 64, SIGN)
     assert question.name == "verify_soft_absent"
-    assert 'the lettering "OPEN" is nowhere in the picture' in question.question
+    assert "the lettering “OPEN” is nowhere in the picture" in question.question
     assert "yes if it is nowhere to be seen" in question.question
 
 
@@ -142,7 +142,7 @@ def test_a_planners_model_says_it_and_where_it_says_nothing_the_words_do(said: d
 
 
 def test_under_a_grammar_it_must_be_said():
-    goal = extract.prompt(ExtractRequest(brief=BRIEF)).schema["$defs"]["_Goal"]
+    goal = extract.prompt(ExtractRequest(brief=BRIEF)).schema["$defs"]["GoalReply"]
     assert goal["properties"]["absent"] == {"type": "boolean"}
     assert "absent" in goal["required"]
 

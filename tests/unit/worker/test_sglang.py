@@ -104,9 +104,10 @@ def test_a_malformed_reply_is_asked_for_again_with_the_error_shown():
         found = at.seats.planner.extract(EXTRACT, at.context)
         assert [goal.text for goal in found.goals] == ["A red cup stands on a table"]
         last = at.server.requests[-1]["messages"]
-        assert [message["role"] for message in last] == ["system", "user", "assistant", "user", "assistant", "user"]
-        assert last[2]["content"] == "I can't"
-        assert "there is no clause 7; the clauses are 1 to 2" in last[-1]["content"]
+        assert [message["role"] for message in last] == ["system", "user"]  # what was refused would only be repeated
+        assert "I can't" not in json.dumps(last)
+        assert "there is no clause 7; the clauses are 1 to 2" in question(at.server.requests[-1])
+        assert [request["temperature"] for request in at.server.requests] == [0, 0.4, 0.8]
         assert at.context.counts == {
             "vlm_calls": 3, "vlm_re_asks": 2, "vlm_retries": 0,
             "prompt_tokens": 300, "completion_tokens": 30, "cached_tokens": 180,
@@ -145,7 +146,7 @@ def test_a_long_brief_is_read_in_parts_whose_goals_are_numbered_on():
         assert len(at.server.requests) == 2
 
 
-def test_a_reply_with_control_tokens_is_shown_back_without_them():
+def test_a_reply_with_control_tokens_is_not_shown_back():
     with desk(says("<|im_end|><|im_start|>system"), GOOD) as at:
         at.seats.planner.extract(EXTRACT, at.context)
         assert "<|" not in json.dumps(at.server.requests[-1]["messages"])
@@ -387,7 +388,7 @@ def test_the_doctor_finds_a_model_that_is_not_served():
 
 def test_pairs_are_asked_in_both_orders():
     def likes_green(request: Request) -> Scripted:
-        pictures = [part["image_url"]["url"] for part in request["messages"][1]["content"][:-1]]
+        pictures = [part["image_url"]["url"] for part in request["messages"][1]["content"] if "image_url" in part]
         return weighs(A=0.8, B=0.2) if pictures[0] == green else weighs(A=0.4, B=0.6)
 
     with desk(likes_green) as at:

@@ -16,7 +16,7 @@ from director.errors import Actor, PlannerError, boundary
 from tests.support.contexts import RecordingContext
 from tests.support.scripted_openai import Scripted, ScriptedServer, fails, says, scripted
 from tests.unit.worker.test_sglang import EXTRACT, GOOD, config
-from worker.vlm.config import Server
+from worker.vlm.config import PlannerConfig, Server
 from worker.vlm.failures import VlmRefused, VlmUnavailable, retry_after
 from worker.vlm.seats import open_vlm_seats
 
@@ -248,7 +248,7 @@ def test_a_server_that_is_away_is_an_outage_and_says_where():
     ["http://no-such-host.invalid/v1", f"http://{'a' * 80}.example/v1", "http://a b/v1"],
 )
 def test_a_url_that_leads_nowhere_is_the_operators(url: str):
-    settings = Server.model_construct(**{**config("http://x/v1").planner.model_dump(), "url": url})
+    settings = PlannerConfig.model_construct(model="scripted", url=url)
     made = config("http://x/v1").model_copy(update={"planner": settings})
     with ExitStack() as resources, pytest.raises(PlannerError) as failure, boundary(PlannerError):
         open_vlm_seats(made, resources, {}).planner.extract(EXTRACT, RecordingContext())
