@@ -363,6 +363,7 @@ def _line(found: Result) -> bytes:
     """An ItemResult as JSON. There may be a million: to make the model would take three times as long."""
     own = vars(found)
     told = {name: own[name] for name in _TOLD}
+    told["status"] = found.status.value
     told["cost"] = _NO_COST if found.cost is NO_COST else Cost.of(found.cost).model_dump()
     told["created"], told["ended"] = found.created or None, found.ended or None
     told["error"] = _said(found.error)

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -98,12 +99,8 @@ def rebuilt(settings: Settings, jobs: int) -> dict[str, Any]:
 def listed(settings: Settings, jobs: int) -> dict[str, Any]:
     """Milliseconds of the first page of lists with few matches, among this many jobs that wait or ended."""
     with Ledger(connect(settings.ledger_url), settings.limits) as ledger:
-        for i in range(jobs):
-            rare, ended = i % 1000 == 7, i % 2 == 0
-            told: dict[str, Any] = {"job": job_id("list", str(i)), "owner": "list", "title": "a night", "priority": 6}
-            told |= {"labels": ("rare", "night") if rare else ("night",), "created_ms": 1000 * i}
-            told |= {"status": JobStatus.CANCELLED if i % 1000 == 8 else JobStatus.DONE} if ended else {"next": _NEXT}
-            assert ledger.create(Entry.model_validate(told))
+        with ThreadPoolExecutor(16) as makers:
+            assert all(makers.map(ledger.create, map(_listed, range(jobs))))
         for i in range(1, 500, 101):
             ledger.claim(job_id("list", str(i)), 0, "bench")
         cursor = ledger.index()
@@ -119,6 +116,14 @@ def listed(settings: Settings, jobs: int) -> dict[str, Any]:
         }
         server = psutil.Process(connect(settings.ledger_url).info()["process_id"])
         return {name: _timed(f"list, {name}, {jobs:,} jobs", ledger, query, server) for name, query in asked.items()}
+
+
+def _listed(i: int) -> Entry:
+    rare, ended = i % 1000 == 7, i % 2 == 0
+    told: dict[str, Any] = {"job": job_id("list", str(i)), "owner": "list", "title": "a night", "priority": 6}
+    told |= {"labels": ("rare", "night") if rare else ("night",), "created_ms": 1000 * i}
+    told |= {"status": JobStatus.CANCELLED if i % 1000 == 8 else JobStatus.DONE} if ended else {"next": _NEXT}
+    return Entry.model_validate(told)
 
 
 def _timed(name: str, ledger: Ledger, query: Query, server: psutil.Process) -> dict[str, float]:
