@@ -62,7 +62,7 @@ class BatchWork(Protocol):
 
     def audit(self) -> None: ...
 
-    def restore(self, holder: str) -> None: ...
+    def restore(self, holder: str, keep: Callable[[], None]) -> None: ...
 
     def ordered(self, entry: Entry) -> Entry: ...
 
@@ -84,6 +84,7 @@ class Reconciler:
     send_canary: Callable[[str, Sequence[str]], None] = lambda worker, models: None
     batches: BatchWork | None = None
     _holder: str = field(default_factory=lambda: secrets.token_hex(16))
+    _kept: float = 0.0  # when the rebuild lock was taken last
     _missing: set[str] = field(default_factory=set[str])
     _next_audit: float = 0.0
     _doubtful: set[str] = field(default_factory=set[str])  # not compared with storage yet
@@ -133,20 +134,17 @@ class Reconciler:
 
         It may break off anywhere: jobs that are in the ledger already are left as they are.
         """
+        self._kept = time.monotonic()
         if not self.ledger.lock_rebuild(self._holder, LOCK_TTL_MS):
             return False
         live = self.archive.live()
         known = self.ledger.known(live)
         log.warning("rebuilding the ledger: %d live jobs, %d of them restored before", len(live), len(known))
         if self.batches:
-            self.batches.restore(self._holder)
-            self._keep_lock()
-        kept = time.monotonic()
+            self.batches.restore(self._holder, self._keep_lock)
         with ThreadPoolExecutor(_READERS, "rebuild") as readers:
             for entry in readers.map(self._entry, [job for job in live if job not in known]):
-                if time.monotonic() - kept > _KEEP_LOCK_S:
-                    self._keep_lock()
-                    kept = time.monotonic()
+                self._keep_lock()
                 if entry:
                     self._restore(entry)
         epoch = self.ledger.open_epoch(self._holder, older=self.archive.ended.any())
@@ -154,8 +152,12 @@ class Reconciler:
         return True
 
     def _keep_lock(self) -> None:
-        if not self.ledger.lock_rebuild(self._holder, LOCK_TTL_MS):
-            raise StoreError("the rebuild lock was lost")
+        """Call it at least every LOCK_TTL_MS; it asks the ledger now and then."""
+        now = time.monotonic()
+        if now - self._kept > _KEEP_LOCK_S:
+            if not self.ledger.lock_rebuild(self._holder, LOCK_TTL_MS):
+                raise StoreError("the rebuild lock was lost")
+            self._kept = now
 
     def _restore(self, entry: Entry) -> None:
         entry = self.batches.ordered(entry) if self.batches else entry

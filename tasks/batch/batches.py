@@ -11,6 +11,7 @@ from tasks.batch.ledger import BatchLedger, ItemState
 from tasks.batch.recall import Newest, recall
 from tasks.batch.shelf import Shelf
 from tasks.batch.types import (
+    PART,
     Batch,
     BatchStatus,
     Item,
@@ -26,7 +27,7 @@ from tasks.batch.types import (
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.types import Cursor, Hint, Record, Wiped
 from tasks.logs import fields
-from tasks.store import Archive
+from tasks.store import Archive, Corrupt
 
 log = logging.getLogger(__name__)
 
@@ -189,19 +190,23 @@ class Batches:
         return [record for record in self.ledger.unreported(_MOST_UNREPORTED, 0) if record.batch == id]
 
     def _never_drawn(self, batch: Batch) -> Iterator[Result]:
-        standing, first = self.standing(batch.id), 0
+        standing = self.standing(batch.id)
         if not standing or not standing.counts.cancelled:
             return
-        while first is not None:
-            found, first = self.items(batch, ItemStatus.CANCELLED, first, 1000)
-            for item in found:
-                if not item.drawn:
-                    name = self.custom_id(batch, item.index)
-                    yield Result(
-                        batch=batch.id, index=item.index, take=item.take, generation=item.generation, custom_id=name,
-                        title=self.item(batch, item.index).brief.title or name, status=ItemStatus.CANCELLED,
-                        stop="cancelled",
-                    )  # fmt: skip
+        self.enter(batch)
+        like = Result(batch=batch.id, index=0, custom_id="", status=ItemStatus.CANCELLED, stop="cancelled")
+        read, names = (-1, -1), list[tuple[str, str]]()
+        for index, take, generation in self.ledger.never_drawn(batch.id, batch.total):
+            position = batch.at(index)
+            part, line = divmod(position.row, PART)
+            if read != (position.folder, part):
+                read, names = (position.folder, part), self.shelf.names_of(batch.id, position.folder, part)
+            if line >= len(names):
+                raise Corrupt(f"line {line + 1} of part {part} of batch {batch.id} is missing")
+            custom_id, title = names[line]
+            name = batch.combos[position.combo].named(custom_id)
+            told = {"index": index, "take": take, "generation": generation, "custom_id": name, "title": title or name}
+            yield like.model_copy(update=told)
 
 
 def result_of(record: Record) -> Result:

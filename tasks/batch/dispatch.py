@@ -222,14 +222,18 @@ class Dispatcher:
 
     # --- after a wipe -----------------------------------------------------------------------------
 
-    def restore(self, holder: str) -> None:
-        """Enter the batches that have not ended, as storage has them; then their jobs can be restored."""
+    def restore(self, holder: str, keep: Callable[[], None]) -> None:
+        """Enter the batches that have not ended, as storage has them; then their jobs can be restored.
+
+        `keep` is called again and again: reading a million results takes longer than `holder` has the rebuild lock.
+        """
         self._orders.clear()
         for id in self.batches.shelf.live():
+            keep()
             try:
                 if batch := self.batches.find(id):
                     self._orders[id] = self.batches.shelf.orders(id)
-                    self.batches.ledger.restore(batch, recall(self.batches.shelf, batch), holder)
+                    self.batches.ledger.restore(batch, recall(self.batches.shelf, batch, keep), holder)
             except Corrupt as broken:
                 log.error("a batch can't be restored: %s", broken, extra=fields(batch=id))
 

@@ -4,12 +4,12 @@ Each operation is one Lua script, as in tasks/ledger/ledger.py.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from director.errors import StoreError
-from tasks.batch.recall import Recalled, standing_of
+from tasks.batch.recall import Recalled, standing_of, try_of
 from tasks.batch.types import LETTERS, Batch, BatchStatus, Counts, ItemStatus, Order, Standing
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.rows import hint_of, or_empty
@@ -109,6 +109,16 @@ class BatchLedger:
             for index, letter, take, generation, job in found[1:]
         ]
         return rows, int(found[0]) if found[0] != "" else None
+
+    def never_drawn(self, batch: str, total: int) -> Iterator[tuple[int, int, int]]:
+        """Index, take and generation of the items that were cancelled before their turn."""
+        for first in range(0, total, _LOOK):
+            states, takes = self._run("states_of_batch", batch, first, _LOOK)
+            tries = takes.encode()
+            at = states.find("c")
+            while at >= 0:
+                yield first + at, *try_of(tries, at)
+                at = states.find("c", at + 1)
 
     def children(self, batch: str, first: int, limit: int) -> tuple[list[Record], int | None]:
         """The jobs of its items in the ledger, from index `first` on, and where the list goes on; None at its end."""

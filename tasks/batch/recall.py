@@ -4,14 +4,15 @@ from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from tasks.batch.shelf import Shelf
-from tasks.batch.types import MAX_TAKES, Batch, BatchStatus, Counts, ItemStatus, Order, Result, Standing
-from tasks.summary import NO_COST
+from tasks.batch.types import MAX_TAKES, Batch, BatchStatus, Counts, End, ItemStatus, Order, Result, Standing
+from tasks.summary import Cost
 
 _FIRST = 33  # a number is kept as the character that is so far behind this one: see takes: in batch.lua
 _LETTERS = {ItemStatus.DONE: b"d", ItemStatus.UNMET: b"u", ItemStatus.FAILED: b"x"}
+E = TypeVar("E", End, Result)
 
 
 class Recalled(NamedTuple):
@@ -31,15 +32,25 @@ def standing_of(batch: Batch) -> Standing:
     )  # fmt: skip
 
 
-def recall(shelf: Shelf, batch: Batch) -> Recalled:
-    """How it stands by storage. An item whose job is in flight counts as waiting, or as cancelled if it is to be."""
+def recall(shelf: Shelf, batch: Batch, keep: Callable[[], None] = lambda: None) -> Recalled:
+    """How it stands by storage. An item whose job is in flight counts as waiting, or as cancelled if it is to be.
+
+    `keep` is called again and again meanwhile.
+    """
     replay = _Replay(batch)
-    for result in Newest(batch.total).seen_first(shelf.results(batch.id)):
-        replay.take_in(result)
+    for end in Newest(batch.total).seen_first(shelf.ends(batch.id, keep)):
+        replay.take_in(end)
     for order in shelf.orders(batch.id):
+        keep()
         replay.results_before(order.number)
         replay.obey(order)
     return replay.end()
+
+
+def try_of(takes: bytes | bytearray, index: int) -> tuple[int, int]:
+    """Take and generation of an item, from `takes` of a batch or of a part of its items."""
+    chars = takes[4 * index : 4 * index + 2]
+    return (chars[0] - _FIRST, chars[1] - _FIRST) if len(chars) == 2 and chars[0] else (0, 0)
 
 
 def cancelled_since(orders: Iterable[Order], index: int, order: int) -> bool:
@@ -57,14 +68,14 @@ class Newest:
         self._takes = array("b", bytes(total))
         self._ended = array("d", bytes(8 * total))
 
-    def seen_first(self, results: Iterable[Result]) -> Iterable[Result]:
+    def seen_first(self, results: Iterable[E]) -> Iterable[E]:
         """Those that were not seen before, and are no older than what was seen of the item."""
         for result in results:
             if 0 <= result.index < len(self._takes) and self._key(result.index) < (result.take, result.ended):
                 self._takes[result.index], self._ended[result.index] = result.take, result.ended
                 yield result
 
-    def is_newest(self, result: Result) -> bool:
+    def is_newest(self, result: End | Result) -> bool:
         """Whether it counts, of all that were seen. The first to ask is told so; who asks again is told no."""
         if self._key(result.index) != (result.take, result.ended):
             return False
@@ -85,13 +96,14 @@ class _Replay:
     def __post_init__(self) -> None:
         self.states = bytearray(b"w") * self.batch.total
         self.standing = standing_of(self.batch)
-        self.cost = NO_COST
+        self.cost = dict.fromkeys(Cost.model_fields, 0)
 
-    def take_in(self, result: Result) -> None:
-        letter = _LETTERS.get(result.status, b"k" if result.job else b"c")[0]
-        packed = result.index << 32 | result.take << 16 | result.generation << 8 | letter
-        self.later[result.order].append(packed)
-        self.cost += result.cost
+    def take_in(self, end: End) -> None:
+        letter = _LETTERS.get(end.status, b"k" if end.job else b"c")[0]
+        packed = end.index << 32 | end.take << 16 | end.generation << 8 | letter
+        self.later[end.order].append(packed)
+        for name in end.cost.model_fields_set:
+            self.cost[name] += getattr(end.cost, name)
 
     def results_before(self, number: int | None) -> None:
         """Let the items end whose end came before that order; None: all."""
@@ -116,7 +128,7 @@ class _Replay:
 
     def end(self) -> Recalled:
         self.results_before(None)
-        standing = self.standing.model_copy(update={"cost": self.cost})
+        standing = self.standing.model_copy(update={"cost": Cost(**self.cost)})
         return Recalled(standing, self.states.decode(), self.takes.decode("latin-1"))
 
     def _become(self, status: BatchStatus, before: BatchStatus) -> None:
@@ -138,7 +150,7 @@ class _Replay:
         found = False
         for index in order.items or range(self.batch.total):
             letter = self._letter(index)
-            take, generation = self._try(index)
+            take, generation = try_of(self.takes, index)
             if letter and letter in letters and take < MAX_TAKES:
                 mode = {"x": "r", "c": "s"}.get(letter, "u")
                 more, goes_on = (order.rounds or 0, 1) if mode == "u" else (0, 0)
@@ -157,10 +169,6 @@ class _Replay:
     def _letter(self, index: int) -> str:
         """Empty outside the batch."""
         return self.states[index : index + 1].decode()
-
-    def _try(self, index: int) -> tuple[int, int]:
-        chars = self.takes[4 * index : 4 * index + 2]
-        return (chars[0] - _FIRST, chars[1] - _FIRST) if len(chars) == 2 and chars[0] else (0, 0)
 
     def _set_try(self, index: int, take: int, generation: int, rounds: int, mode: str) -> None:
         if not self.takes:

@@ -14,13 +14,15 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
-from tasks.batch.types import PART, Batch, Item, Order, OrderKind, Position, Result, Standing
+from tasks.batch.types import PART, Batch, End, Item, Order, OrderKind, Position, Result, Standing
 from tasks.logs import fields
 from tasks.store import Corrupt, NotFound, Store
 from tasks.store.recent import Recent
@@ -34,6 +36,11 @@ _ORDER = re.compile(r"(\d{8})-([a-z]+)\.json")
 _BY_NAME: Mapping[str, OrderKind] = {"pause": "pause", "resume": "resume", "cancel": "pause"}
 _KEPT_BYTES = 32 * 2**20  # of parts
 _KEPT_SHARDS = 16
+_READERS = 8  # of parts of results, at once
+V = TypeVar("V", Result, End)
+
+
+def _nothing() -> None: ...
 
 
 class Shelf:
@@ -88,6 +95,15 @@ class Shelf:
         try:
             return [Item.model_validate_json(line) for line in self._store.get(key).splitlines()]
         except ValidationError as error:
+            raise Corrupt(f"{key} holds a line that is no item", key=key) from error
+
+    def names_of(self, id: str, folder: int, part: int) -> list[tuple[str, str]]:
+        """Custom_id and title ("" where it has none) of each line of a part, in a tenth of the time of its items."""
+        key = _part_key(id, folder, part)
+        try:
+            lines = map(from_json, self._store.get(key).splitlines())
+            return [(str(line["custom_id"]), str(line["brief"].get("title", ""))) for line in lines]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Corrupt(f"{key} holds a line that is no item", key=key) from error
 
     def item(self, id: str, position: Position) -> Item:
@@ -186,17 +202,26 @@ class Shelf:
 
     def results(self, id: str) -> Iterator[Result]:
         """Every stored line, the parts by time. A line may come twice, and an item's earlier takes come, too."""
-        for key in self._store.list(f"batches/{id}/results/"):
-            for line in self._store.get(key).splitlines():
-                try:
-                    result = Result.model_validate_json(line)
-                except ValidationError:
-                    log.error("a result can't be read and is left out: %s", key, extra=fields(batch=id))
-                    continue
-                if result.batch == id:
-                    yield result
-                else:
-                    log.error("a result of another batch is left out: %s", key, extra=fields(batch=id))
+        return self._lines(id, Result, _nothing)
+
+    def ends(self, id: str, keep: Callable[[], None] = _nothing) -> Iterator[End]:
+        """The same lines, and of them what counts. `keep` is called again and again meanwhile."""
+        return self._lines(id, End, keep)
+
+    def _lines(self, id: str, kind: type[V], keep: Callable[[], None]) -> Iterator[V]:
+        keys = list[str]()
+        for item in self._store.items(f"batches/{id}/results/"):
+            keys.append(item.key)
+            keep()
+        keys.sort()
+        with ThreadPoolExecutor(_READERS, "results") as readers:  # the time goes into waiting for storage
+            for first in range(0, len(keys), 2 * _READERS):
+                some = keys[first : first + 2 * _READERS]
+                for key, data in zip(some, readers.map(self._store.get, some), strict=True):
+                    keep()
+                    for line in data.splitlines():
+                        if (result := _result(id, kind, key, line)) is not None:
+                            yield result
 
     def put_summary(self, standing: Standing) -> None:
         self._store.put(f"batches/{standing.batch}/summary.json", standing.model_dump_json().encode())
@@ -231,3 +256,16 @@ def _part_key(id: str, folder: int, part: int) -> str:
 
 def _names_key(id: str, shard: int) -> str:
     return f"batches/{id}/names/{shard:06d}.jsonl"
+
+
+def _result(id: str, kind: type[V], key: str, line: bytes) -> V | None:
+    """None for a line that can't be read or is of another batch."""
+    try:
+        result = kind.model_validate_json(line)
+    except ValidationError:
+        log.error("a result can't be read and is left out: %s", key, extra=fields(batch=id))
+        return None
+    if result.batch != id:
+        log.error("a result of another batch is left out: %s", key, extra=fields(batch=id))
+        return None
+    return result

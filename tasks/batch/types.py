@@ -11,7 +11,7 @@ import uuid
 from enum import StrEnum
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from director.types import Brief, ImageHash, LoopSettings, ModelName, Seed, Share, Value
 from tasks.jobs import MAX_LABELS, Job, JobId, JobStatus, Label, Place, implied_seed
@@ -72,6 +72,10 @@ class Combo(Value):
     name: str = ""  # "seed=1,editor=a"
     settings: dict[str, Any] = Field(default_factory=dict[str, Any])
     seed: Seed | None = None
+
+    def named(self, custom_id: str) -> str:
+        """The custom_id of an item, from that of its line."""
+        return f"{custom_id}@{self.name}" if self.name else custom_id
 
 
 class Span(Value):
@@ -184,6 +188,22 @@ class Result(Value):
     order: int = 0
 
 
+class End(BaseModel):
+    """What counts of a Result where there are a million of them: reading this takes half the time."""
+
+    model_config = ConfigDict(frozen=True)
+
+    batch: str
+    index: Annotated[int, Field(ge=0)]
+    take: Annotated[int, Field(ge=0, le=MAX_TAKES)] = 0
+    generation: Annotated[int, Field(ge=0, le=MAX_TAKES)] = 0
+    job: str | None = None
+    status: ItemStatus
+    cost: Cost = NO_COST
+    ended: float = 0.0
+    order: int = 0
+
+
 OrderKind = Literal["pause", "resume", "cancel", "retry", "patch"]
 
 
@@ -250,7 +270,7 @@ def child_id(batch: str, index: int, generation: int) -> str:
 
 
 def custom_id_of(item: Item, combo: Combo) -> str:
-    return f"{item.custom_id}@{combo.name}" if combo.name else item.custom_id
+    return combo.named(item.custom_id)
 
 
 def job_of(batch: Batch, item: Item, place: Place, created: float) -> Job:

@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from director.errors import StoreError
 from tasks.batch.dispatch import slots
 from tasks.batch.ledger import Lane
 from tasks.batch.recall import Recalled, standing_of
 from tasks.batch.shelf import line_of
 from tasks.batch.types import BatchStatus, ItemStatus, child_id
 from tasks.jobs import JobStatus
+from tasks.store import Corrupt
 from tests.support.batches import BatchRig
 from tests.support.ledgers import LedgerRig
 
@@ -161,6 +163,27 @@ class TestOrders:
         assert night.results(batch)["a7"].status is ItemStatus.DONE
         assert len(night.drawn) == 10
         assert night.standing(batch).status is BatchStatus.ENDED
+
+    def test_what_was_cancelled_before_its_turn_has_a_result(self, night: BatchRig) -> None:
+        batch = night.start(items=1002, seeds=(3, 4))
+        for _ in range(2):
+            night.batches.order(batch.id, "cancel")
+            night.batches.order(batch.id, "retry", what=(ItemStatus.CANCELLED,), items=(2003,))
+        night.batches.order(batch.id, "cancel")
+        found = night.results(batch)
+        assert len(found) == 2004
+        first, last = found["a0@seed=3"], found["a1001@seed=4"]
+        assert (first.index, first.take, first.title, first.job) == (0, 0, "t0", None)
+        assert (last.index, last.take, last.title, last.job) == (2003, 2, "t1001", None)
+        assert {result.status for result in found.values()} == {ItemStatus.CANCELLED}
+
+    @pytest.mark.parametrize("lines", [b"", b"[]\n", b"no JSON\n", b'{"custom_id": "a"}\n', b'{"brief": {}}\n'])
+    def test_a_line_of_what_was_cancelled_is_lost(self, night: BatchRig, lines: bytes) -> None:
+        batch = night.start(items=3)
+        night.batches.order(batch.id, "cancel")
+        night.shelf.put_lines(batch.id, 0, 0, lines)
+        with pytest.raises(Corrupt):
+            night.results(batch)
 
     def test_a_cancelled_batch_can_be_brought_back(self, night: BatchRig) -> None:
         batch = night.start(items=10)
@@ -429,6 +452,33 @@ class TestAWipe:
         night.finish()
         assert night.standing(batch).counts.done == 3
         assert night.results(batch)["a2"].take == 1
+
+    def test_the_rebuild_lock_is_kept_while_results_are_read(self, night: BatchRig) -> None:
+        batch = night.start(items=12)
+        night.finish()
+        night.shelf.mark_live(batch.id)
+        parts = len(night.store.list(f"batches/{batch.id}/results/"))
+        assert parts > 2
+        night.rig.wipe()
+        kept: list[int] = []
+        assert night.ledger.lock_rebuild("me", 30_000)
+        night.dispatcher.restore("me", lambda: kept.append(1))
+        assert len(kept) > 2 * parts, "as each is listed, and as each is read"
+
+    def test_a_rebuild_that_lost_its_lock_ends_while_results_are_read(self, night: BatchRig) -> None:
+        batch = night.start(items=3)
+        night.finish()
+        night.shelf.mark_live(batch.id)
+        night.rig.wipe()
+
+        def lost() -> None:
+            raise StoreError("lost")
+
+        assert night.ledger.lock_rebuild("me", 30_000)
+        with pytest.raises(StoreError):
+            night.dispatcher.restore("me", lost)
+        assert night.ledger.open_epoch("me")
+        assert night.batches.ledger.standing(batch.id) is None
 
     def test_takes_are_counted_on(self, night: BatchRig) -> None:
         batch = night.start(items=2)

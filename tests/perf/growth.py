@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -98,12 +99,8 @@ def rebuilt(settings: Settings, jobs: int) -> dict[str, Any]:
 def listed(settings: Settings, jobs: int) -> dict[str, Any]:
     """Milliseconds of the first page of lists with few matches, among this many jobs that wait or ended."""
     with Ledger(connect(settings.ledger_url), settings.limits) as ledger:
-        for i in range(jobs):
-            rare, ended = i % 1000 == 7, i % 2 == 0
-            told: dict[str, Any] = {"job": job_id("list", str(i)), "owner": "list", "title": "a night", "priority": 6}
-            told |= {"labels": ("rare", "night") if rare else ("night",), "created_ms": 1000 * i}
-            told |= {"status": JobStatus.CANCELLED if i % 1000 == 8 else JobStatus.DONE} if ended else {"next": _NEXT}
-            assert ledger.create(Entry.model_validate(told))
+        with ThreadPoolExecutor(16) as makers:
+            assert all(makers.map(ledger.create, map(_listed, range(jobs))))
         for i in range(1, 500, 101):
             ledger.claim(job_id("list", str(i)), 0, "bench")
         cursor = ledger.index()
@@ -117,19 +114,33 @@ def listed(settings: Settings, jobs: int) -> dict[str, Any]:
             "a label that nobody has": Query(owner="list", labels=("none",)),
             "everything": Query(owner="list"),
         }
-        rows = {
-            name: say(f"list, {name}, {jobs:,} jobs", quantiles(_timed(ledger, query))) for name, query in asked.items()
-        }
-    return rows
+        server = psutil.Process(connect(settings.ledger_url).info()["process_id"])
+        return {name: _timed(f"list, {name}, {jobs:,} jobs", ledger, query, server) for name, query in asked.items()}
 
 
-def _timed(ledger: Ledger, query: Query) -> list[float]:
-    taken: list[float] = []
+def _listed(i: int) -> Entry:
+    rare, ended = i % 1000 == 7, i % 2 == 0
+    told: dict[str, Any] = {"job": job_id("list", str(i)), "owner": "list", "title": "a night", "priority": 6}
+    told |= {"labels": ("rare", "night") if rare else ("night",), "created_ms": 1000 * i}
+    told |= {"status": JobStatus.CANCELLED if i % 1000 == 8 else JobStatus.DONE} if ended else {"next": _NEXT}
+    return Entry.model_validate(told)
+
+
+def _timed(name: str, ledger: Ledger, query: Query, server: psutil.Process) -> dict[str, float]:
+    """Milliseconds by the clock, and of CPU: the server's mean, and the client's."""
+    taken, cpu, before = list[float](), list[float](), _cpu(server)
     for _ in range(ASKED):
-        began = time.perf_counter()
+        began, busy = time.perf_counter(), time.thread_time()
         ledger.jobs(query, 50)
         taken.append(1000 * (time.perf_counter() - began))
-    return taken
+        cpu.append(1000 * (time.thread_time() - busy))
+    row, own = say(name, quantiles(taken)), quantiles(cpu)
+    row |= {"cpu_p50": own["p50"], "cpu_p99": own["p99"]}
+    row["server_cpu"] = round(1000 * (_cpu(server) - before) / ASKED, 2)
+    print(
+        f"    CPU: client {own['p50']:.2f} (p50), {own['p99']:.2f} (p99), server {row['server_cpu']:.2f} ms", flush=True
+    )
+    return row
 
 
 def _cpu(process: psutil.Process) -> float:

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from api.batch_schemas import ItemResult
 from director.types import Outcome, StopReason
 from tasks.batch.batches import Batches
 from tasks.batch.types import BatchStatus, ItemStatus, batch_id, child_id
@@ -279,6 +280,7 @@ def test_an_item_from_its_line_to_its_result(house: House, alice: httpx.Client) 
     assert (shown["status"], shown["counts"]["done"], shown["counts"]["unmet"]) == ("ended", 1, 1)
     assert shown["ended"] >= shown["created"]
     x, y = sorted(lines(alice.get(f"/v1/batches/{id}/results")), key=lambda line: line["index"])
+    assert [ItemResult.model_validate(line).model_dump(mode="json") for line in (x, y)] == [x, y]
     assert (x["custom_id"], x["status"], x["job"], x["image"], x["met"], x["total"]) == (
         "x", "done", first, picture, 2, 2,
     )  # fmt: skip
@@ -379,6 +381,7 @@ def test_cancel_all_or_some(house: House, alice: httpx.Client) -> None:
     assert [(line["custom_id"], line["status"], line["job"]) for line in results] == [
         ("x", "cancelled", None), ("y", "cancelled", None), ("z", "cancelled", None),
     ]  # fmt: skip
+    assert [ItemResult.model_validate(line).model_dump(mode="json") for line in results] == results
     back = alice.post(f"/v1/batches/{id}/retry", json={"what": ["cancelled"], "items": ["x"]}).json()
     assert (back["status"], back["counts"]["waiting"]) == ("open", 1)
 
