@@ -29,6 +29,7 @@ from director.seats import Seat
 from tasks.batch.batches import Batches, waits
 from tasks.batch.ledger import ItemState
 from tasks.batch.manifest import Errors
+from tasks.batch.shelf import shard_of
 from tasks.batch.types import (
     Batch,
     BatchId,
@@ -235,9 +236,17 @@ class BatchService:
     def order(self, owner: str | None, id: str, kind: OrderKind, items: Sequence[str] = (), **what: object) -> Batch:
         """Raises Problem 404 and 422, and StoreError while another order is carried out."""
         batch = self.find(owner, id)
-        indices = [self._index(batch, n, name) for n, name in enumerate(dict.fromkeys(items))]
-        self._batches.order(id, kind, items=tuple(indices), **what)
+        self._batches.order(id, kind, items=self._indices(batch, items), **what)
         return batch
+
+    def _indices(self, batch: Batch, items: Sequence[str]) -> tuple[int, ...]:
+        """Those whose names lie in one shard are looked up one after the other, so that it is read once."""
+
+        def shard(n: int) -> int:
+            line = items[n].rpartition("@")[0] if batch.combos[0].name else items[n]
+            return shard_of(line, batch.lines)
+
+        return tuple(sorted({self._index(batch, n, items[n]) for n in sorted(range(len(items)), key=shard)}))
 
     def _index(self, batch: Batch, n: int, custom_id: str) -> int:
         index = self._batches.index_of(batch, custom_id)
