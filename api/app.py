@@ -161,10 +161,7 @@ def open_backends(settings: Settings) -> Generator[Backends]:
 
         images = Images(store, settings.max_image_pixels)
         message = message_writer(celery, settings)
-
-        def send(hint: Hint) -> None:
-            send_hint(celery, hint)
-
+        send = partial(send_hint, celery)
         yield Backends(ledger, Archive(store), Shelf(store), images, send, ping, message)
 
 

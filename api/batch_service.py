@@ -22,9 +22,10 @@ from api.batch_schemas import (
     ItemResult,
     Received,
 )
+from api.doing import NO_QUEUES, Queues, held_words
 from api.problems import FieldError, Problem, invalid
 from api.schemas import Cost, GoalCount, JobFilter, JobList
-from api.service import MAX_KEY, NO_QUEUES, Queues, Service, held_words, parse_cursor
+from api.service import MAX_KEY, Service, parse_cursor
 from director.seats import Seat
 from tasks.batch.batches import Batches, waits
 from tasks.batch.ledger import ItemState
@@ -221,7 +222,9 @@ class BatchService:
     def jobs(self, owner: str | None, wanted: JobFilter) -> JobList:
         """The jobs of a batch's items that the ledger has, by index. Raises Problem 404."""
         batch = self.find(owner, wanted.batch or "")
-        first, _, _ = (wanted.cursor or "0").partition("-")
+        first = (wanted.cursor or "0").partition("-")[0]
+        if not first.isdecimal():
+            raise invalid("cursor", "must be `next` of the page before")
         records, following = self._batches.ledger.children(batch.id, int(first), wanted.limit)
         records = [record for record in records if _is_wanted(record, wanted)]
         queues = self._service.queues() if records else NO_QUEUES
@@ -354,7 +357,7 @@ def _matches(standing: Standing, wanted: BatchFilter) -> bool:
 
 def _is_wanted(record: Record, wanted: JobFilter) -> bool:
     return (
-        (not wanted.status or record.status in wanted.status)
+        (not wanted.status or record.shown in wanted.status)
         and set(wanted.label) <= set(record.labels)
         and (wanted.created_after is None or record.created_ms >= wanted.created_after * 1000)
         and (wanted.created_before is None or record.created_ms < wanted.created_before * 1000)

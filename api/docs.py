@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from api import examples
 from api.batch_schemas import Cancelling, ItemResult, Patching, Retrying
 from api.problems import ProblemDocument
-from api.schemas import Submission
+from api.schemas import JobPatch, Submission
 from director.types import Trajectory
 
 _JSON, _PROBLEM, _PNG, _PAGE = "application/json", "application/problem+json", "image/png", "text/html"
@@ -41,7 +41,7 @@ class Operation(NamedTuple):
     takes: str | dict[str, Any] = Submission.__name__  # its schema
 
 
-_BODIES = (Submission, Cancelling, Retrying, Patching)
+_BODIES = (Submission, JobPatch, Cancelling, Retrying, Patching)
 _BATCH = Answer("the batch", "BatchEnvelope", examples.BATCH)
 _ENVELOPE = Answer("the job", "Envelope", examples.ENVELOPE)
 _ORDER_PROBLEMS = (400, 404, 410, 413, 422)
@@ -63,6 +63,16 @@ OPERATIONS: dict[str, Operation] = {
             200: _ENVELOPE._replace(about="the job had ended"),
         },
         (404, 410, 422),
+    ),
+    "post /v1/jobs/{id}/pause": Operation(
+        {202: Answer("the job will wait", "Envelope", examples.PAUSED)}, (404, 409, 410, 422)
+    ),
+    "post /v1/jobs/{id}/resume": Operation(
+        {202: Answer("the job goes on", "Envelope", examples.SUBMITTED)}, (404, 409, 410, 422)
+    ),
+    "patch /v1/jobs/{id}": Operation(
+        {200: _ENVELOPE._replace(example=examples.SUBMITTED)}, (404, 409, 410, 413, 422),
+        {"priority": 3}, JobPatch.__name__,
     ),
     "post /v1/jobs/{id}/requeue": Operation(
         {202: Answer("the job continues", "Envelope", examples.SUBMITTED)}, (404, 409, 410, 422, 429)

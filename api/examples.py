@@ -25,7 +25,7 @@ _COST: dict[str, Any] = {
 
 SUMMARY: dict[str, Any] = {
     "id": JOB, "owner": "alice", "title": "Harbour poster", "status": "done", "stop": "satisfied", "step": 15,
-    "doing": "", "labels": ["night", "posters"], "priority": 3, "batch": None,
+    "doing": "", "labels": ["night", "posters"], "priority": 3, "paused": False, "batch": None,
     "goals": {"met": 2, "missed": 0, "unsure": 0, "total": 2}, "coverage": 1.0, "rounds": 3, "renders": 10,
     "cost": _COST, "error": None, "created": 1795455600.25, "ended": 1795455690.5,
     "links": {
@@ -61,6 +61,9 @@ _UNSERVED = {
 }  # fmt: skip
 SUBMITTED = {**ENVELOPE, **_FRESH, "unread": ENVELOPE["unread"][:1], "warnings": [_UNSERVED]}
 CANCELLING = {**SUBMITTED, "step": 4, "status": "running", "doing": "cancelling"}
+PAUSED = {
+    **SUBMITTED, "step": 4, "status": "running", "paused": True, "doing": "paused: resume it to go on",
+}  # fmt: skip
 JOBS = {"jobs": [SUMMARY], "next": f"1795455600250-{JOB}"}
 
 BATCH_ID = "0d9b6f0e-3c55-5a8e-8f0e-7a1b2c3d4e5f"

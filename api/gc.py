@@ -74,8 +74,12 @@ def sweep(settings: "Settings", dry: bool) -> "Swept":
 def listing(swept: "Swept", dry: bool) -> str:
     """One line for each job, and the totals."""
     lines = [f"{job}  {why}" for job, why in sorted(swept.jobs.items())]
+    lines += [f"{batch}  {why} (a batch)" for batch, why in sorted(swept.batches.items())]
     lines += [f"{job}  stays: it is active again" for job in swept.active]
-    counts = f"{len(swept.jobs)} jobs, {swept.images} pictures, {swept.blobs} blobs, {swept.bytes / 1e6:,.1f} MB"
+    batches = f"{len(swept.batches)} batches, " if swept.batches else ""
+    counts = (
+        f"{batches}{len(swept.jobs)} jobs, {swept.images} pictures, {swept.blobs} blobs, {swept.bytes / 1e6:,.1f} MB"
+    )
     if swept.foreign:
         lines.append(f"{swept.foreign} objects are not ours: left")
     if swept.without_job:

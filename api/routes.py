@@ -5,6 +5,7 @@ A handler that blocks on ledger or storage is a plain function, so that it runs 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from typing import Annotated, Any, cast
 
@@ -19,7 +20,7 @@ from api.auth import Authenticator, Caller
 from api.batch_service import BatchService
 from api.events import EventId, EventStreams
 from api.problems import invalid
-from api.schemas import Attempts, Envelope, JobFilter, JobList, Uploaded
+from api.schemas import Attempts, Envelope, JobFilter, JobList, JobPatch, Uploaded
 from api.service import Service
 from api.uploads import Uploads
 from api.waiting import JobWaiter, preference_applied, preferred_wait
@@ -92,6 +93,10 @@ Orderer = Annotated[Caller, _with(Scope.WRITE, Scope.OPERATE)]
 
 async def _json_body(request: Request, caller: Writer) -> bytes:
     # `caller` comes first, so that the body of an unknown caller is not read.
+    return await read_body(request, MAX_JSON_BYTES, "body")
+
+
+async def _order_body(request: Request, caller: Orderer) -> bytes:
     return await read_body(request, MAX_JSON_BYTES, "body")
 
 
@@ -178,6 +183,30 @@ def cancel(state: ApiState, caller: Orderer, id: str) -> Response:
     """Ask the job to stop. An ended job stays as it is, with 200."""
     envelope = state.service.cancel(caller, id)
     return _envelope(envelope, 202 if envelope.status in ACTIVE else 200)
+
+
+@router.post("/jobs/{id}/pause", status_code=202, response_model=Envelope)
+def pause(state: ApiState, caller: Orderer, id: str) -> Response:
+    """Let the job wait, behind the step that runs now, until it is resumed. Its `max_seconds` run on meanwhile."""
+    return _envelope(state.service.order(caller, id, "pause"), 202)
+
+
+@router.post("/jobs/{id}/resume", status_code=202, response_model=Envelope)
+def resume(state: ApiState, caller: Orderer, id: str) -> Response:
+    """Let a paused job go on."""
+    return _envelope(state.service.order(caller, id, "resume"), 202)
+
+
+@router.patch(
+    "/jobs/{id}",
+    response_model=Envelope,
+    openapi_extra=body_of("application/json", {}),  # api/docs.py has the schema
+)
+async def patch(state: ApiState, caller: Orderer, id: str, body: Annotated[bytes, Depends(_order_body)]) -> Response:
+    """Change the job's priority. A higher one counts at once, a lower one from the job's next step on."""
+    await run_in_threadpool(state.service.find, caller.reach, id)  # of an unknown job nobody is told more
+    order = partial(state.service.order, priority=JobPatch.parse(body).priority)
+    return _envelope(await run_in_threadpool(order, caller, id, "priority"))
 
 
 @router.post("/jobs/{id}/requeue", status_code=202, response_model=Envelope)

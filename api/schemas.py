@@ -101,6 +101,22 @@ class JobError(Trouble):
     resource: str = ""
 
 
+class JobPatch(BaseModel):
+    """What changes of a job that was sent."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    priority: Annotated[int, Field(ge=0, le=9, strict=True, description="0 goes first")]
+
+    @classmethod
+    def parse(cls, body: bytes) -> Self:
+        """Raises Problem 422 that names the field."""
+        try:
+            return cls.model_validate_json(body)
+        except ValidationError as error:
+            raise from_pydantic(error.errors(include_url=False), {(): cls}) from None
+
+
 class BatchPlace(BaseModel):
     """The batch that a job belongs to, and its item there."""
 
@@ -124,6 +140,7 @@ class JobSummary(BaseModel):
     doing: str
     labels: list[str]
     priority: int
+    paused: bool
     batch: BatchPlace | None
     goals: GoalCount
     coverage: float | None

@@ -12,13 +12,12 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from functools import lru_cache
-from typing import NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
 from api.auth import Caller
+from api.doing import NO_QUEUES, Queues, waits
 from api.problems import Problem, invalid, unavailable
 from api.schemas import (
     Attempt,
@@ -45,19 +44,17 @@ from tasks.entries import ended_record, new_entry
 from tasks.jobs import TERMINAL, Job, JobId, JobStatus
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.types import (
-    CONTROL,
     NO_MESSAGE,
     Cursor,
     Hint,
     HintMessage,
-    Hold,
     OtherBody,
     Page,
     Query,
     Record,
-    SickWorker,
     Wiped,
 )
+from tasks.orders import OrderKind, order
 from tasks.png_metadata import metadata_text
 from tasks.reconcile import entry_of, requeue
 from tasks.store import Archive, Corrupt, Images, NotFound, clean_upload
@@ -67,7 +64,7 @@ from tasks.summary import Cost as Counted
 log = logging.getLogger("visiondirector.api")
 
 MAX_KEY = 200
-LINKS = ("events", "image", "trajectory", "attempts", "report", "cancel", "requeue")
+LINKS = ("events", "image", "trajectory", "attempts", "report", "cancel", "pause", "resume", "requeue")
 """The paths below that of a job."""
 _ADMISSION_MS = 60_000  # a submit that takes longer has failed
 _RETRY_FULL_S = 10
@@ -75,17 +72,6 @@ _EDITOR_QUEUE = "editor."
 _NEWEST = Cursor(10**14, str(uuid.UUID(int=2**128 - 1)))  # before every job
 
 _ID: TypeAdapter[str] = TypeAdapter(JobId)
-
-
-class Queues(NamedTuple):
-    """Which workers serve each queue, why some queues are held, and which workers failed last."""
-
-    served: Mapping[str, Sequence[str]]
-    held: Mapping[str, Hold]
-    sick: Mapping[str, SickWorker]
-
-
-NO_QUEUES = Queues({}, {}, {})
 
 
 class Service:
@@ -287,6 +273,18 @@ class Service:
                 self._send(hint)
         return self.show(caller.reach, id)
 
+    def order(self, caller: Caller, id: str, kind: OrderKind, **more: int) -> Envelope:
+        """Pause or resume the job, or give it a `priority`. Raises Problem 409 for one that has ended."""
+        record = self.find(caller.reach, id)
+        if record.ended:
+            raise Problem(
+                409, "ended", "This job has ended", "Only a job that waits or runs takes this order. See its status.",
+            )  # fmt: skip
+        about = {"by": caller.owner, "at": round(self._clock(), 3), **more}
+        if hint := order(self.ledger, self.archive, id, kind, about):
+            self._send(hint)
+        return self.show(caller.reach, id)
+
     def requeue(self, caller: Caller, id: str) -> Envelope:
         """Raises Problem 409 for a job that is not a dead letter."""
         record = self.find(caller.reach, id)
@@ -362,6 +360,7 @@ class Service:
             doing=self.doing(record, queues),
             labels=list(record.labels),
             priority=record.priority,
+            paused=record.paused,
             batch=BatchPlace(id=record.batch, custom_id=record.custom_id) if record.batch else None,
             goals=GoalCount(met=goals.met, missed=goals.missed, unsure=goals.unsure, total=goals.total),
             coverage=goals.coverage,
@@ -381,18 +380,10 @@ class Service:
         kind = STEP_KINDS.get(record.kind)
         work = "cancelling" if record.cancel else kind.doing if kind else record.kind
         if record.status is JobStatus.RUNNING:
-            return work
-        queues = queues or self.queues()
-        if not queues.served.get(record.queue):
-            missing = "no worker is up" if record.queue == CONTROL else f"no worker serves {record.queue}"
-            return f"waiting: {missing}"
-        if hold := queues.held.get(record.queue):
-            return held_words(hold)
-        if record.queue != CONTROL and (out := _all_out(record.queue, queues, 1000 * self._clock())):
-            return out
-        if record.not_before_ms > self._clock() * 1000:
-            return f"{work}: waiting to try again"
-        return f"{work}: waiting for {record.queue}"
+            return f"{work}: pauses behind this step" if record.paused and not record.cancel else work
+        if record.parked:
+            return "paused: resume it to go on" if record.paused else "paused with its batch"
+        return waits(record, work, queues or self.queues(), 1000 * self._clock())
 
     def attempts(self, owner: str | None, id: str) -> Attempts:
         """The attempts in storage. The running one is not stored yet."""
@@ -403,32 +394,6 @@ class Service:
             unreadable=found.unreadable,
             cost=Cost.of(sum((cost for _, cost in found.records), Counted())),
         )
-
-
-def held_words(hold: Hold) -> str:
-    """Why a held queue's jobs wait, since when, and what mends it."""
-    since = datetime.fromtimestamp(hold.since_ms / 1000, UTC)
-    fix = f"; {hold.fix}" if hold.fix else ""
-    return f"waiting: {hold.why[:300]} since {since:%H:%M} UTC{fix}"
-
-
-def _all_out(queue: str, queues: Queues, now_ms: float) -> str:
-    """Why a job waits if none of the queue's workers takes steps now; "" if one does."""
-    workers = queues.served[queue]
-    sick = [queues.sick[name] for name in workers if name in queues.sick]
-    out = [one for one in sick if one.quarantined_ms or one.rest_until_ms > now_ms]
-    if len(out) < len(workers):
-        return ""
-    who = f"the only worker of {queue}" if len(out) == 1 else f"each of the {len(out)} workers of {queue}"
-    last = max(out, key=lambda one: one.quarantined_ms)
-    why = f": {last.why[:300]}" if last.why else ""
-    if not last.quarantined_ms:
-        until = datetime.fromtimestamp(min(one.rest_until_ms for one in out) / 1000, UTC)
-        return f"waiting: {who} rests after failures until {until:%H:%M:%S} UTC{why}"
-    since = datetime.fromtimestamp(last.quarantined_ms / 1000, UTC)
-    tries = "" if all(one.manual for one in out if one.quarantined_ms) else ", or a picture that it draws as a trial"
-    fix = f"an operator mends it: `visiondirector holds`, then `restore`{tries}"
-    return f"waiting: {who} takes no steps since {since:%H:%M} UTC{why}; {fix}"
 
 
 def _key_reused() -> Problem:

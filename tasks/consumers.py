@@ -8,7 +8,7 @@ the ledger again and again, and consumes when the rest is over. The queue of the
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -124,16 +124,18 @@ class Turns:
         if editors.first != self._at:
             self._at, self._since = editors.first, now
         try:
-            counts = self._ledger.backlogs(self._worker, self._at, self._queues, _DRAWS_MS)
-            other = self._other(counts, now)
-            if other and self._ledger.turn(self._worker, other, _DRAWS_MS):
+            found = self._ledger.run("backlogs", self._worker, _DRAWS_MS, self._at, *self._queues)
+            other = self._other(dict(zip(self._queues, found, strict=True)), now)
+            # One worker at a time turns to a queue: the next one counts it.
+            if other and self._ledger.run("turn", self._worker, other, _DRAWS_MS):
                 editors.put_first(other)
                 log.info("draws another model", extra=fields(worker=self._worker, queue=other))
         except StoreError as unreachable:
             self._next = now + BEAT_SECONDS
             log.warning("backlogs not asked: %s", unreachable, extra=fields(worker=self._worker))
 
-    def _other(self, counts: Mapping[str, tuple[int, int]], now: float) -> str:
+    def _other(self, counts: Mapping[str, Sequence[int]], now: float) -> str:
+        """`counts`: the renders that wait on each queue, and the workers that draw from it."""
         alone = {queue for queue, (waiting, drawing) in counts.items() if waiting and not drawing}
         self._alone = {queue: self._alone.get(queue, now) for queue in alone}
         backlogs = {

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from director.errors import StoreError
+from tasks import orders
 from tasks.entries import EDITOR, entry_after, new_entry
 from tasks.jobs import TERMINAL, Job, JobStatus
 from tasks.ledger.ledger import Ledger
@@ -246,10 +247,17 @@ class Reconciler:
                 return False
             if entry.next is None and not entry.place:
                 self.archive.unmark_live(job)
-        elif entry and entry.cancel and not record.cancel and (hint := self.ledger.cancel(job)):
-            log.warning("was cancelled before", extra=about)
-            self.send(hint)
+        elif entry:
+            self._order_again(entry, record)
         return True
+
+    def _order_again(self, entry: Entry, record: Record) -> None:
+        """Repeat the orders that the ledger has forgotten."""
+        for hint in orders.order_again(self.ledger, entry, record):
+            self.send(hint)
+        if entry.cancel and not record.cancel and (hint := self.ledger.cancel(entry.job)):
+            log.warning("was cancelled before", extra=fields(job=entry.job, step=record.step))
+            self.send(hint)
 
     def index(self) -> None:
         """List every job by label and standing, once after the start, a part of them each pass: an older program that
@@ -411,7 +419,8 @@ def _ordered(entry: Entry, controls: list[Control]) -> Entry:
     """The entry with what was ordered: a cancel holds until a snapshot acknowledges it, a dead letter until
     its requeue. A dead letter about an earlier step is void: the step was done after all."""
     answered = {control.nonce for control in controls if control.kind == "requeue"}
-    entry = entry.model_copy(update={"cancel": any(control.kind == "cancel" for control in controls)})
+    cancelled = any(control.kind == "cancel" for control in controls)
+    entry = orders.ordered(entry, controls).model_copy(update={"cancel": cancelled})
     for control in controls:
         dead = control.kind == "dead" and control.nonce not in answered
         if dead and control.record.get("n", entry.step) == entry.step:
@@ -432,8 +441,8 @@ def _is_ahead(entry: Entry, record: Record, archive: Archive) -> bool:
     if entry.status is JobStatus.FAILED:
         return True
     # Its dead letter may not be filed yet; what was requeued is queued again.
-    orders = archive.controls(record.job, "requeue-")
-    return any(order.nonce == record.dead_letter for order in orders)
+    requeues = archive.controls(record.job, "requeue-")
+    return any(requeue.nonce == record.dead_letter for requeue in requeues)
 
 
 def requeue(ledger: Ledger, archive: Archive, record: Record) -> Hint | None:

@@ -3,10 +3,12 @@
 A sweep touches only what lies behind our own marker (tasks/store/marker.py) and looks like ours; other objects are
 counted and left. It is correct beside a running service, and may break off anywhere: the next one finds what is left.
 
-1. Jobs. The ledger drops a job first, and only one that is not active; until its objects are gone nobody can submit
-   it again. Its job.json goes before the rest: without it nobody sees it any more.
-2. Names. Whatever looks like a hash in what is stored of the jobs that stay names a picture or a blob. A trajectory
-   only grows, so a job's last two steps name all that its chain does; a step that was tried twice is read, too.
+1. Batches that ended long ago, as a whole: its children stay while a batch does. Then jobs. The ledger drops a job
+   first, and only one that is not active; until its objects are gone nobody can submit it again. Its job.json goes
+   before the rest: without it nobody sees it any more.
+2. Names. Whatever looks like a hash in what is stored of the jobs that stay, or in the items and results of batches,
+   names a picture or a blob. A trajectory only grows, so a job's last two steps name all that its chain does; a step
+   that was tried twice is read, too.
 3. Pictures and blobs that nobody names, older than `grace_s`: what running steps and fresh uploads store is younger.
    First their owners' notes go, then the jobs that came meanwhile are read. A submit writes its job.json before it
    looks at the note, so either it finds no note and is refused, or it is read here.
@@ -25,7 +27,7 @@ from dataclasses import dataclass, field
 from director.errors import StoreError
 from tasks.jobs import JobStatus
 from tasks.ledger.ledger import Ledger
-from tasks.store import Archive, Item, NotFound, Store
+from tasks.store import Archive, Corrupt, Item, NotFound, Store
 from tasks.store.marker import MARKER, is_job
 
 _HASH = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
@@ -34,6 +36,7 @@ _SHARED = ("images/", "blobs/")
 _NOTE_S = 90 * 86_400.0
 _READERS = 16
 _DAY_S = 86_400.0
+_SKEW_S = 300.0  # between the clock of the store and this one's
 
 
 class NotOurs(StoreError):
@@ -42,9 +45,10 @@ class NotOurs(StoreError):
 
 @dataclass
 class Swept:
-    """What was removed or, in a dry run, would have been. `jobs` gives the reason by id."""
+    """What was removed or, in a dry run, would have been. `jobs` and `batches` give the reason by id."""
 
     jobs: dict[str, str] = field(default_factory=dict[str, str])
+    batches: dict[str, str] = field(default_factory=dict[str, str])
     active: list[str] = field(default_factory=list[str])  # came to life while it was to be removed
     images: int = 0
     blobs: int = 0
@@ -55,15 +59,15 @@ class Swept:
 
 @dataclass
 class _Folder:
-    """What is stored of one job."""
+    """What is stored of one job or batch."""
 
-    keys: list[str] = field(default_factory=list[str])  # without jobs/<id>/
+    keys: list[str] = field(default_factory=list[str])  # without jobs/<id>/ or batches/<id>/
     newest: float = 0.0
     bytes: int = 0
 
     @property
     def whole(self) -> bool:
-        return "job.json" in self.keys
+        return "job.json" in self.keys or "batch.json" in self.keys
 
     def telling(self) -> list[str]:
         """The keys of what names everything that the job names."""
@@ -96,20 +100,14 @@ class Sweeper:
             )
         began = self.clock()
         swept = Swept()
-        folders = self._folders(swept)
-        for job, why in self._to_go(folders, began, swept).items():
-            if dry or self._remove(job):
-                swept.jobs[job] = why
-                swept.bytes += folders.pop(job).bytes
-            else:
-                swept.active.append(job)
+        folders, batches = self._remove_old(began, swept, dry)
         if not dry:
             fresh_ms = 1000 * (began - self.grace_s)
             self.archive.ended.sweep(lambda found: found.job in folders or found.created_ms > fresh_ms)
-        named = self._named(_places(folders))
+        named = self._named(_places(folders) | _pages(batches))
         unnamed = [item for item in self._old(began, swept) if _hash(item) not in named]
         if not dry:
-            unnamed = self._removed(unnamed, _places(folders), began)
+            unnamed = self._removed(unnamed, _places(folders) | _pages(batches), began)
         for item in unnamed:
             swept.images += item.key.startswith("images/")
             swept.blobs += item.key.startswith("blobs/")
@@ -118,15 +116,32 @@ class Sweeper:
             self._drop_notes(began)
         return swept
 
+    def _remove_old(self, began: float, swept: Swept, dry: bool) -> tuple[dict[str, _Folder], dict[str, _Folder]]:
+        """Remove batches and jobs; gives the folders of the jobs and of the batches that stay."""
+        folders, batches = self._folders("jobs/", swept), self._folders("batches/", swept)
+        for batch, why in self._batches_to_go(batches, began).items():
+            if dry or self._remove_batch(batch, began):
+                swept.batches[batch] = why
+                swept.bytes += batches.pop(batch).bytes
+        for job, why in self._to_go(folders, began, swept).items():
+            if self._batch_of(job) in batches:
+                continue
+            if dry or self._remove(job):
+                swept.jobs[job] = why
+                swept.bytes += folders.pop(job).bytes
+            else:
+                swept.active.append(job)
+        return folders, batches
+
     def _drop_notes(self, now: float) -> None:
         for item in self.store.items("deleted/"):
             if now - item.modified >= _NOTE_S:
                 self.store.delete(item.key)
 
-    def _folders(self, swept: Swept | None = None) -> dict[str, _Folder]:
+    def _folders(self, of: str, swept: Swept | None = None) -> dict[str, _Folder]:
         found: dict[str, _Folder] = {}
-        for item in self.store.items("jobs/"):
-            job, _, name = item.key.removeprefix("jobs/").partition("/")
+        for item in self.store.items(of):
+            job, _, name = item.key.removeprefix(of).partition("/")
             if not name or not is_job(job):
                 if swept:
                     swept.foreign += 1
@@ -136,6 +151,39 @@ class Sweeper:
             folder.newest = max(folder.newest, item.modified)
             folder.bytes += item.size
         return found
+
+    # --- batches --------------------------------------------------------------------------------
+
+    def _batches_to_go(self, batches: dict[str, _Folder], now: float) -> dict[str, str]:
+        """Those that ended long ago, and what uploads left that broke off."""
+        live = {item.key.partition("/")[2] for item in self.store.items("batches-live/")}
+        reasons = {id: self._why_batch(folder, now) for id, folder in batches.items() if id not in live}
+        return {id: why for id, why in reasons.items() if why}
+
+    def _why_batch(self, folder: _Folder, now: float) -> str:
+        age = now - folder.newest
+        if not folder.whole:
+            return "its upload broke off" if age >= self.grace_s else ""
+        if not self.keep_s or age < max(self.keep_s, self.grace_s):
+            return ""
+        return f"ended {age / _DAY_S:.0f} days ago"
+
+    def _remove_batch(self, id: str, began: float) -> bool:
+        """False: something was ordered of it just now. Its batch.json goes first: without it nobody knows it."""
+        items = list(self.store.items(f"batches/{id}/"))
+        if any(began - item.modified < self.grace_s for item in items):
+            return False
+        for key in sorted((item.key for item in items), key=lambda key: not key.endswith("/batch.json")):
+            self.store.delete(key)
+        return True
+
+    def _batch_of(self, job: str) -> str:
+        """The batch whose child the job is; "" for none."""
+        try:
+            found = self.archive.find_job(job)
+        except Corrupt:
+            return ""
+        return found.batch.batch if found and found.batch else ""
 
     # --- jobs -----------------------------------------------------------------------------------
 
@@ -203,7 +251,9 @@ class Sweeper:
         for note in self.store.items("owners/"):
             if _hash(note) in doubtful:
                 self.store.delete(note.key)
-        named = self._named(_places(self._folders()) - read)
+        batches = {id: folder for id, folder in self._folders("batches/").items() if folder.newest >= began - _SKEW_S}
+        # A part of an upload may have been written again.
+        named = self._named((_places(self._folders("jobs/")) - read) | _pages(batches))
         gone: list[Item] = []
         for item in unnamed:
             if _hash(item) not in named and self._is_still_old(item.key, began):
@@ -217,6 +267,12 @@ class Sweeper:
 
 def _places(folders: dict[str, _Folder]) -> set[str]:
     return {f"jobs/{job}/{key}" for job, folder in folders.items() for key in folder.telling()}
+
+
+def _pages(batches: dict[str, _Folder]) -> set[str]:
+    """The keys of what names pictures of batches: their items and results."""
+    naming = ("items/", "results/")
+    return {f"batches/{id}/{key}" for id, folder in batches.items() for key in folder.keys if key.startswith(naming)}
 
 
 def _hash(item: Item) -> bytes:

@@ -17,7 +17,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import TracebackType
 from typing import Any
 
 from director.errors import RULES, Actor, BriefError, Cancelled, DirectorError, SeatError, StoreError
@@ -402,9 +401,7 @@ class Lease:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         # Not joined: a renewal that hangs on a dead Redis must not hold up the next step.
         if error and not isinstance(error, DirectorError):
             self.attempt.outcome = "broke"

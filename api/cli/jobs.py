@@ -1,9 +1,10 @@
-"""Commands about jobs that exist: show, list, fetch, report, cancel, requeue, delete."""
+"""Commands about jobs that exist: show, list, fetch, report, cancel, pause, resume, patch, requeue, delete."""
 
 import argparse
 import re
 import sys
 import webbrowser
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -144,10 +145,14 @@ def report(args: argparse.Namespace, console: Console) -> int:
 
 
 def order(args: argparse.Namespace, console: Console) -> int:
-    """`cancel` and `requeue`."""
-    send = {"cancel": console.client.cancel, "requeue": console.client.requeue}[args.command]
+    """`cancel`, `pause`, `resume`, `patch` and `requeue`."""
+    client = console.client
+    orders: dict[str, Callable[[str], Job]] = {
+        "cancel": client.cancel, "pause": client.pause, "resume": client.resume, "requeue": client.requeue,
+        "patch": lambda id: client.prioritise(id, args.priority),
+    }  # fmt: skip
     for id in args.ids:
-        job = send(console.full_id(id))
+        job = orders[args.command](console.full_id(id))
         console.screen.job(job)
         console.screen.line(Line(job.status, f"{job.id[:8]}  {plain(job.doing or job.stop)}  {plain(job.title)}"))
     return SATISFIED

@@ -46,3 +46,10 @@ def limit(made: argparse.ArgumentParser, default: int, things: str) -> None:
     about = f"list at most N {things} (default: {default})"
     made.add_argument("-n", "--limit", type=int, default=default, metavar="N", help=about)
     made.add_argument("--all", action="store_true", help="list all of them")
+
+
+def key(text: str) -> str:
+    """What an HTTP header can carry."""
+    if not (text.isascii() and text.isprintable() and 0 < len(text.strip()) <= 200):
+        raise argparse.ArgumentTypeError("a key is a word of letters, digits and signs of ASCII, 200 at most")
+    return text

@@ -58,7 +58,7 @@ def _submit(add: Add) -> None:
     made.add_argument("--title", default="", help="shown in lists (default: the name of the file)")
     made.add_argument("--label", action="append", default=[], metavar="WORD", help="a word to find the job by; repeat")
     made.add_argument("--priority", type=int, metavar="0-9", help="0 goes first; default 6")
-    made.add_argument("--key", help="submitting again under the same key gives the same job")
+    made.add_argument("--key", type=options.key, help="submitting again under the same key gives the same job")
     made.add_argument("--new", action="store_true", help="draw again what was sent before with these very options")
 
 
@@ -95,10 +95,15 @@ def _about_jobs(add: Add) -> None:
 
     for name, call, about in (
         ("cancel", jobs.order, "stop jobs; their pictures stay"),
+        ("pause", jobs.order, "let jobs wait, behind the step that runs now; max_seconds run on"),
+        ("resume", jobs.order, "let paused jobs go on"),
         ("requeue", jobs.order, "continue failed jobs at the step that failed"),
         ("delete", jobs.delete, "delete ended jobs; the next gc removes pictures that no other job uses"),
     ):
         add(name, parents=[options.common(), options.ids()], help=about).set_defaults(call=call)
+    patch = add("patch", parents=[options.common(), options.ids()], help="change the priority of jobs")
+    patch.set_defaults(call=jobs.order)
+    patch.add_argument("--priority", type=int, choices=range(10), required=True, help="0 goes first")
 
 
 def _machines(add: Add) -> None:

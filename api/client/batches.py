@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -161,7 +162,7 @@ class BatchCalls(Connection):
     def _received(self, key: str, spool: Spool) -> int:
         """How many bytes the service has of these very lines."""
         try:
-            answer = self._send("GET", f"/v1/batches/uploads/{_safe(key)}")
+            answer = self._send("GET", f"/v1/batches/uploads/{quote(key, safe='')}")
         except NotFound:
             return 0
         found = Received.model_validate_json(answer.content)
@@ -205,9 +206,6 @@ def _named(items: Iterable[str] | None) -> list[str] | None:
 
 
 def _path(id: str, *rest: str) -> str:
-    return "/".join(["/v1/batches", _safe(id), *rest])
-
-
-def _safe(word: str) -> str:
-    # An id or a key from a command line must not walk to another path.
-    return "".join(c if c.isalnum() or c in "-_.:" else "_" for c in word).strip(".") or "_"
+    # An id from a command line must not walk to another path.
+    safe = "".join(c if c.isalnum() or c == "-" else "_" for c in id)
+    return "/".join(["/v1/batches", safe or "_", *rest])

@@ -125,6 +125,18 @@ class Client(BatchCalls):
         """Ask the job to stop. A job that has ended stays as it is."""
         return Job.model_validate_json(self._send("POST", _path(id, "cancel")).content)
 
+    def pause(self, id: str) -> Job:
+        """Let the job wait, behind the step that runs now, until `resume`. Conflict when it has ended."""
+        return Job.model_validate_json(self._send("POST", _path(id, "pause")).content)
+
+    def resume(self, id: str) -> Job:
+        """Let a paused job go on. Conflict when it has ended."""
+        return Job.model_validate_json(self._send("POST", _path(id, "resume")).content)
+
+    def prioritise(self, id: str, priority: int) -> Job:
+        """Give the job another priority: 0 goes first, 9 last. Conflict when it has ended."""
+        return Job.model_validate_json(self._send("PATCH", _path(id), json={"priority": priority}).content)
+
     def requeue(self, id: str) -> Job:
         """Let a failed job go on where it failed. Conflict when it has not failed."""
         try:

@@ -113,6 +113,7 @@ class Job(BaseModel):
     doing: str = ""
     labels: tuple[str, ...] = ()
     priority: int | None = None
+    paused: bool = False
     goals: GoalCount = GoalCount()
     coverage: float | None = None
     rounds: int = 0

@@ -1,24 +1,29 @@
 """The pages that people open in a browser."""
 
 import time
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from api.batch_schemas import BatchFilter, BatchSummary
 from api.pages.answers import HEADERS, PageRoute, page
 from api.pages.listing import ListView, jobs_page
 from api.problems import Problem
-from api.routes import ApiState, Owner, listed
-from api.schemas import CURSOR, JobFilter
+from api.routes import ApiState, AppState, Owner, listed
+from api.schemas import CURSOR, JobFilter, JobList, JobSummary
 from director.report import Attempt, RunInfo
 from director.state import State
-from tasks.jobs import ACTIVE, MAX_LABELS, JobStatus, Label
+from tasks.batch.types import BatchStatus
+from tasks.jobs import ACTIVE, MAX_LABELS, JobId, JobStatus, Label
 from tasks.reports import linked, standalone
 from tasks.store.thumbnails import at_least
 
 REFRESH_SECONDS, IDLE_SECONDS = 10, 60
-PAGE = 50
+PAGE, BATCHES = 50, 20
+_LOOKS = 5  # calls for one page, where most jobs belong to batches
 BEST = "best"
 
 pages = APIRouter(route_class=PageRoute)
@@ -38,16 +43,45 @@ async def jobs(
     label: Annotated[list[Label], Query(max_length=MAX_LABELS, default_factory=list)],
     cursor: Annotated[str, Query(pattern=f"{CURSOR}|^$")] = "",
     refresh: Literal["on", "off"] = "on",
+    batch: Annotated[JobId | None, Query()] = None,
 ) -> Response:
-    """The newest jobs first. The page reloads itself, more often while a job is active."""
-    view = ListView(tuple(status), tuple(label), cursor, refresh == "on")
-    query = JobFilter(status=status, label=label, limit=PAGE).query(owner)
-    found = await listed(state, query, PAGE, cursor or None)
-    every = (
-        (REFRESH_SECONDS if any(job.status in ACTIVE for job in found.jobs) else IDLE_SECONDS) if view.refresh else 0
-    )
+    """The newest jobs first. The page reloads itself, more often while a job is active.
+
+    A batch stands there in place of its jobs, which have a page of their own.
+    """
+    view = ListView(tuple(status), tuple(label), cursor, refresh == "on", batch or "")
+    filters = JobFilter(status=status, label=label, limit=PAGE, cursor=cursor or None, batch=batch)
+    batches = await run_in_threadpool(_batches, state, view, owner)
+    if batch:
+        found = await run_in_threadpool(state.batches.jobs, owner, filters)
+    else:
+        found = await _alone(state, filters, owner)
+    active = any(job.status in ACTIVE for job in found.jobs) or any(one.counts.running for one in batches)
+    every = (REFRESH_SECONDS if active else IDLE_SECONDS) if view.refresh else 0
     service_url = str(request.base_url).rstrip("/")
-    return page(jobs_page(found, view, time.time(), service_url, every), refresh=every)
+    return page(jobs_page(found, batches, view, time.time(), service_url, every), refresh=every)
+
+
+async def _alone(state: AppState, filters: JobFilter, owner: str | None) -> JobList:
+    """A page of the jobs that belong to no batch."""
+    jobs, cursor = list[JobSummary](), filters.cursor
+    for _ in range(_LOOKS):
+        found = await listed(state, filters.query(owner), PAGE - len(jobs), cursor)
+        jobs += [job for job in found.jobs if not job.batch]
+        cursor = found.next
+        if not cursor or len(jobs) == PAGE:
+            break
+    return JobList(jobs=jobs, next=cursor)
+
+
+def _batches(state: AppState, view: ListView, owner: str | None) -> Sequence[BatchSummary]:
+    """The batch whose jobs the page shows, or those that stand before the jobs."""
+    if view.batch:
+        return [state.batches.show(owner, view.batch)]
+    if not view.batches:
+        return []
+    status = [BatchStatus.OPEN, BatchStatus.PAUSED] if view.statuses else []
+    return state.batches.list(owner, BatchFilter(status=status, label=list(view.labels), limit=BATCHES)).batches
 
 
 @pages.get("/v1/jobs/{id}/report", response_class=HTMLResponse)

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
@@ -71,21 +72,24 @@ def tally(counts: GoalCounts) -> Html:
         (MARKS[Outcome.MISSED], counts.missed),
         (UNSEEN, unseen),
     )
+    said = ", ".join(f"{number} {mark.word}" for mark, number in shares if number) or "no goals yet"
+    return bar([(mark.name, number) for mark, number in shares], said)
+
+
+def bar(shares: Sequence[tuple[str, int]], said: str) -> Html:
+    """A bar of parts, each of a class of the style sheet and in proportion to its number; `said` are its words."""
     spans: list[Html] = []
-    start = 0.0
-    for mark, number in shares:
-        width = 100 * number / counts.total if counts.total else 0.0
-        if width:
+    start, total = 0.0, sum(number for _, number in shares)
+    for name, number in shares:
+        if number:
+            width = 100 * number / total
             spans.append(
                 html(
                     '<rect class="$name" x="$x" width="$w" height="6"/>',
-                    name=mark.name,
-                    x=f"{start:.2f}",
-                    w=f"{width:.2f}",
+                    name=name, x=f"{start:.2f}", w=f"{width:.2f}",
                 )
-            )
-        start += width
-    said = ", ".join(f"{number} {mark.word}" for mark, number in shares if number) or "no goals yet"
+            )  # fmt: skip
+            start += width
     return html(
         '<svg class="tally" viewBox="0 0 100 6" preserveAspectRatio="none" role="img" aria-label="$said">$spans</svg>',
         said=said, spans=join(spans),

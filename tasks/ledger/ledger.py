@@ -249,6 +249,18 @@ class Ledger:
         flat = self.run("cancel", job)
         return hint_of(flat) if flat else None
 
+    def order_number(self, job: str) -> int:
+        """For an order that is to be stored: higher than those before, also after a wipe. 0: unknown job."""
+        return int(self.run("number_order", job))
+
+    def order(self, job: str, number: int, kind: str, priority: int = 0) -> Hint | None:
+        """`pause`, `resume` or `priority`; gives the hint to send. Void after an order of a higher number.
+
+        A pause acts between steps: the step that runs now is committed, and the job parked behind it.
+        """
+        flat = self.run("order", job, number, kind, priority)
+        return hint_of(flat) if flat else None
+
     def requeue(self, job: str) -> Hint | None:
         """Bring a FAILED job back to QUEUED at the step where it died; counters start again. None: not FAILED."""
         flat = self.run("requeue", job)
@@ -306,15 +318,6 @@ class Ledger:
             queue, _, worker = str(member).partition("|")
             serving.setdefault(queue, []).append(worker)
         return serving
-
-    def backlogs(self, worker: str, drawing: str, queues: list[str], ttl_ms: int) -> dict[str, tuple[int, int]]:
-        """Editors' queue -> renders that wait, workers that draw from it now. This one draws from `drawing`."""
-        found = self.run("backlogs", worker, ttl_ms, drawing, *queues)
-        return {queue: (waiting, workers) for queue, (waiting, workers) in zip(queues, found, strict=True)}
-
-    def turn(self, worker: str, queue: str, ttl_ms: int) -> bool:
-        """The worker goes on with this queue. False: another one turns to it just now."""
-        return bool(self.run("turn", worker, queue, ttl_ms))
 
     # --- what is held, who is sick ------------------------------------------------------------------
 

@@ -105,6 +105,8 @@ class Entry(Value):
     ended_ms: int = 0  # ended only; 0: now
     model: str = ""  # of its editor
     paused: bool = False
+    pause_order: int = 0  # number of the last pause or resume; 0: none
+    priority_order: int = 0  # of the last order that set the priority
     place: Place | None = None  # in its batch
 
     @property
@@ -152,6 +154,9 @@ class Record(Value):
     ended_ms: int = 0  # 0: active
     model: str = ""
     paused: bool = False  # by itself; its batch may be paused, too
+    parked: bool = False  # it waits until nothing pauses it
+    pause_order: int = 0  # number of the last pause or resume
+    priority_order: int = 0
     batch: str = ""  # "": of none
     item: int = 0  # its index in the batch
     take: int = 0

@@ -4,6 +4,7 @@
     jobs/<id>/steps/<n:04d>-<nonce>.json                  the trajectory after step n, linked to the one before
     jobs/<id>/attempts/<n:04d>-<nonce>.json               what a try of step n took
     jobs/<id>/control/{cancel,dead,requeue}-<nonce>.json  orders, written before the caller is answered
+    jobs/<id>/control/{pause,resume,priority}-<number>.json  the same, of which the last one holds
     jobs/<id>/control/rewind-<nonce>.json                 an object was lost: which snapshots are void since
     live/<id>                                             there until the job ends
     ended/<hour>/<owner>-<nonce>.jsonl                    lists of jobs that ended, see tasks/store/ended.py
@@ -43,9 +44,9 @@ LARGE_SNAPSHOT = 100_000  # bytes; a larger one is stored, and a warning logged
 _READERS = 4  # attempt records at once
 V = TypeVar("V", bound=Value)
 T = TypeVar("T")
-ControlKind = Literal["cancel", "dead", "requeue", "rewind"]
+ControlKind = Literal["cancel", "dead", "requeue", "rewind", "pause", "resume", "priority"]
 _STEP = re.compile(r"jobs/[^/]+/steps/(\d{4,})-([0-9a-f]+)\.json")
-_CONTROL = re.compile(r"(cancel|dead|requeue|rewind)-([0-9a-f]+)\.json")
+_CONTROL = re.compile(r"(cancel|dead|requeue|rewind|pause|resume|priority)-([0-9a-f]+)\.json")
 
 
 class Snapshot(Value):
@@ -62,7 +63,8 @@ class Snapshot(Value):
 
 class Control(Value):
     """An order. `nonce` of `dead` and `requeue` is the dead letter of the job's Record, so that each `requeue`
-    answers one `dead`; that of `cancel` is random, that of `rewind` is the try's. `record` is empty when it can't
+    answers one `dead`; that of `cancel` is random, that of `rewind` is the try's, and that of `pause`, `resume` and
+    `priority` is their number. `record` is empty when it can't
     be read: the name alone gives the order."""
 
     kind: ControlKind

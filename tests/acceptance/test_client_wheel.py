@@ -119,11 +119,12 @@ def test_what_needs_more_than_the_client_says_so(command: Command, words: list[s
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.timeout(600)
 def test_a_folder_of_briefs_to_pictures_in_two_commands(command: Command, stack: Stack, tmp_path: Path):
     briefs = tmp_path / "briefs"
     briefs.mkdir()
     for n in range(20):
-        (briefs / f"poster-{n:02}.txt").write_text(f"A red lamp on a desk. The sign says 'NIGHT {n}'.")
+        (briefs / f"poster-{n:02}.txt").write_text("A red lamp.")
     service = {"VISIONDIRECTOR_URL": stack.api_url, "VISIONDIRECTOR_TOKEN": stack.token}
     two = two_commands()
     sent = command(*two[0], **service)

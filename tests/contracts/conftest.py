@@ -1,8 +1,11 @@
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from infra.servers import Running
+from tasks.store import Archive, FolderStore
+from tests.contracts.sites import Site
 from tests.support.ledgers import LedgerRig, in_process, on_server
 
 
@@ -22,3 +25,15 @@ def rig(wiped: LedgerRig) -> LedgerRig:
     """A ledger on each kind of Redis, serving and empty."""
     wiped.open()
     return wiped
+
+
+@pytest.fixture
+def site(wiped: LedgerRig, tmp_path: Path) -> Site:
+    """A new installation: nothing stored, and a ledger without an epoch."""
+    return Site(wiped, Archive(FolderStore(tmp_path / "objects")))
+
+
+@pytest.fixture
+def open_site(site: Site) -> Site:
+    assert site.reconciler.once()
+    return site

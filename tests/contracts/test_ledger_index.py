@@ -9,7 +9,8 @@ import pytest
 from director.errors import Actor
 from tasks.jobs import JobStatus
 from tasks.ledger.types import Claim, Cursor, Query
-from tests.support.ledgers import RENDER, LedgerRig
+from tasks.summary import GoalSummary
+from tests.support.ledgers import PLAN, RENDER, LedgerRig
 
 OWNERS, LABELS = ("alice", "bob|x"), ("x", "y", "z.1")
 STATUSES: tuple[frozenset[JobStatus], ...] = (
@@ -57,7 +58,7 @@ def live(rig: LedgerRig, seed: int) -> None:
         labels = tuple(choose.sample(LABELS, choose.randrange(3)))
         rig.submit(f"job-{i:02}", owner=choose.choice(OWNERS), created_ms=1000 + choose.randrange(20), labels=labels)
     for job in choose.sample([f"job-{i:02}" for i in range(60)], 80, counts=[2] * 60):
-        move(rig, job, choose.randrange(8))
+        move(rig, job, choose.randrange(9))
 
 
 def move(rig: LedgerRig, job: str, way: int) -> None:
@@ -81,6 +82,8 @@ def move(rig: LedgerRig, job: str, way: int) -> None:
             again = ledger.claim(job, claim.n, "host-1")
             claim = again if isinstance(again, Claim) else claim
     elif way == 6:
+        ledger.rewind(job, claim.n, claim.nonce, 0, "", PLAN, GoalSummary(), "{}")
+    elif way == 7:
         ledger.commit(job, claim.n, claim.nonce, "key", RENDER)
 
 
@@ -149,7 +152,9 @@ def test_many_wait_and_few_run(rig: LedgerRig) -> None:
         rig.submit(f"job-{i:04}", created_ms=1000 + i // 7)
     indexed(rig)
     for i in (3, 700, 1_100):
-        rig.claimed(job=f"job-{i:04}")
+        claim = rig.claimed(job=f"job-{i:04}")
+        if i == 700:  # it waits between two steps
+            rig.ledger.commit(claim.job, 0, claim.nonce, "key", RENDER)
     running = Query(owner="alice", statuses=frozenset({JobStatus.RUNNING}))
     page = rig.ledger.jobs(running, 50)
     assert ([record.job for record in page.records], page.following) == (["job-1100", "job-0700", "job-0003"], None)

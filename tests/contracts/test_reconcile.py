@@ -14,19 +14,7 @@ from tasks.reconcile import Reconciler, entry_of, requeue
 from tasks.store import Archive, FolderStore
 from tests.contracts.sites import Site
 from tests.support import recorded_jobs
-from tests.support.ledgers import RENDER, LedgerRig
-
-
-@pytest.fixture
-def site(wiped: LedgerRig, tmp_path: Path) -> Site:
-    """A new installation: nothing stored, and a ledger without an epoch."""
-    return Site(wiped, Archive(FolderStore(tmp_path / "objects")))
-
-
-@pytest.fixture
-def open_site(site: Site) -> Site:
-    assert site.reconciler.once()
-    return site
+from tests.support.ledgers import RENDER
 
 
 def found(site: Site, job: Job) -> Record:

@@ -33,6 +33,8 @@ from director.types import (
     Verdict,
     Verified,
 )
+from tasks.batch.batches import Batches
+from tasks.batch.dispatch import Dispatcher
 from tasks.batch.shelf import Shelf
 from tasks.entries import status_of
 from tasks.ledger.ledger import Ledger
@@ -78,6 +80,11 @@ class House:
     def app(self, **settings: Any) -> FastAPI:
         machines = Backends(self.ledger, self.archive, self.shelf, self.images, self.sent.append, self._ping)
         return create_app(self.settings(**settings), machines, poll=0.001)
+
+    def dispatcher(self) -> Dispatcher:
+        """What the reconciler does for batches."""
+        batches = Batches(self.ledger, self.shelf, self.archive, self.sent.append)
+        return Dispatcher(batches, self.ledger, self.archive, self.settings(), self.sent.append)
 
     def _ping(self) -> None:
         if not self.broker_up:

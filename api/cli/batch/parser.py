@@ -44,7 +44,8 @@ def _submit(add: Add) -> None:
     made.add_argument("--priority", type=int, metavar="0-9", help="0 goes first; default 9")
     made.add_argument("--max-in-flight", type=int, metavar="N", help="draw at most N at once")
     made.add_argument("--goals", action="store_true", help="use the goals of .json files instead of extracting them")
-    made.add_argument("--key", help="another batch of the same briefs: without it the same briefs are the same batch")
+    about = "another batch of the same briefs: without it the same briefs are the same batch"
+    made.add_argument("--key", type=options.key, help=about)
     made.add_argument("--watch", action="store_true", help="follow it to the end")
 
 

@@ -37,6 +37,9 @@ def submit(args: argparse.Namespace, console: Console) -> int:
         )
     except BadRequest as error:
         raise _placed(error, places) from error
+    except KeyboardInterrupt:
+        _say(console, "\nnothing starts before all is sent: the same command goes on where it was")
+        raise
     _print_submitted(console, made, places)
     if not args.watch:
         return SATISFIED

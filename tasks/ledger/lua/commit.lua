@@ -25,6 +25,7 @@ if queue == '' then
   set(id, 'queue', '', 'status', status, 'stop', stop, 'nonce', '', 'holder', '', 'lease_ms', 0, 'ended_ms', now)
   child_ends(id)
 else
+  if n == '0' then stand(id, 'queued') end
   enter(id)
   wait(id, queue, now)
   write_message(id, 14)

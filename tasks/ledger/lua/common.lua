@@ -5,14 +5,15 @@
 --
 -- <prefix>job:<id>              hash: everything known of a job; `letter` is its dead letter, `facts` its summary (JSON),
 --                               `snapshot_sha256` is of the snapshot's bytes ('' where they were not known),
---                               `entered_ms` when it came to its step, `held_mark` see holds.lua
+--                               `entered_ms` when it came to its step, `held_mark` see holds.lua,
+--                               `order` the last number given to an order, `pause_order` and `priority_order` those applied
 -- <prefix>waiting:<queue>       zset: jobs that may be claimed, by the time of their hint (0: never sent)
 -- <prefix>delayed:<queue>       zset: jobs that failed, by the time of their next attempt
 -- <prefix>leased:<queue>        zset: jobs being worked on, by the end of their lease
 -- <prefix>queues                set: every queue that was used
 -- <prefix>created, owner:<o>    zsets: jobs by the time of their submit
--- <prefix>label:<l>|<o>, standing:<s>|<o>  the same, of the jobs with a label, and of those that stand so: active, done,
---                               cancelled, failed; each also of everybody's jobs (<o> empty)
+-- <prefix>label:<l>|<o>, standing:<s>|<o>  the same, of the jobs with a label, and of those that stand so: fresh (at step 0),
+--                               begun, done, cancelled, failed; each also of everybody's jobs (<o> empty)
 -- <prefix>indexed               string: every job is in these
 -- <prefix>active:<o>            zset: an owner's jobs that have not ended, at +inf, and those admitted, by when that ends
 -- <prefix>body:<id>             string, for a while: sha256 of the body that asked for the job
@@ -84,7 +85,7 @@ local function paused(id)
   return by_itself == '1' or (batch and redis.call('HGET', prefix .. 'batch:' .. batch, 'state') == 'paused') or false
 end
 
-local STANDINGS = {'active', 'done', 'cancelled', 'failed'}
+local STANDINGS = {'fresh', 'begun', 'done', 'cancelled', 'failed'}
 
 local function label_key(label, owner)
   return prefix .. 'label:' .. label .. '|' .. owner
@@ -94,9 +95,11 @@ local function standing_key(standing, owner)
   return prefix .. 'standing:' .. standing .. '|' .. owner
 end
 
--- List the job under how it stands now, and nowhere else.
-local function stand(id, now_standing)
-  local owner, created = fields(id, 'owner', 'created_ms')
+-- List the job under how it stands now, and nowhere else: at a step, or ended with this status.
+local function stand(id, status)
+  local owner, created, step = fields(id, 'owner', 'created_ms', 'step')
+  local now_standing = status
+  if status == 'queued' or status == 'running' then now_standing = step == '0' and 'fresh' or 'begun' end
   for _, whose in ipairs({'', owner}) do
     for _, standing in ipairs(STANDINGS) do
       if standing == now_standing then
@@ -214,19 +217,20 @@ end
 -- Queue the job's step, free of any lease. `hinted` 0: nobody was told yet. A job that must not go on is parked instead.
 local function wait(id, queue, hinted)
   redis.call('SADD', prefix .. 'queues', queue)
-  if queue ~= CONTROL and paused(id) then
+  local parked = queue ~= CONTROL and paused(id)
+  if parked then
     redis.call('SADD', parking(id), id)
     hinted = 0
   else
     redis.call('ZADD', prefix .. 'waiting:' .. queue, hinted, id)
   end
   set(id, 'status', 'queued', 'queue', queue, 'hinted_ms', hinted, 'not_before_ms', 0,
-    'nonce', '', 'holder', '', 'lease_ms', 0)
+    'nonce', '', 'holder', '', 'lease_ms', 0, 'parked', parked and 1 or 0)
 end
 
 -- Children of batches don't count: the dispatcher says how many there are.
 local function activate(id)
-  stand(id, 'active')
+  stand(id, 'queued')
   if fields(id, 'batch') then return end
   redis.call('ZADD', prefix .. 'active:' .. fields(id, 'owner'), '+inf', id)
 end

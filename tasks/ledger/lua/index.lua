@@ -5,9 +5,8 @@ local cursor, rows = unpack(redis.call('ZSCAN', prefix .. 'created', arg[1], 'CO
 for i = 1, #rows, 2 do
   local id = rows[i]
   if not broken(id) then
-    local status = fields(id, 'status')
     label(id)
-    stand(id, (status == 'queued' or status == 'running') and 'active' or status)
+    stand(id, (fields(id, 'status')))
   end
 end
 if cursor == '0' then redis.call('SET', prefix .. 'indexed', now) end

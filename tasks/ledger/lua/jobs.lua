@@ -5,30 +5,30 @@ if wiped() then return 'wiped' end
 local owner, low, before, cursor_ms, cursor_id, limit, look, statuses = unpack(arg, 1, 8)
 limit, look = tonumber(limit), tonumber(look)
 
--- The keys of lists of which every wanted job stands in one.
+-- Lists of which every wanted job stands in one, and whether what runs its first step is wanted, too: it stands among what
+-- waits for that, of which there may be many.
 local function of_statuses()
-  local keys, seen = {}, {}
+  local names, keys = {}, {}
   for status in string.gmatch(statuses, '[^,]+') do
-    local standing = (status == 'queued' or status == 'running') and 'active' or status
-    if not seen[standing] then keys[#keys + 1] = standing_key(standing, owner) end
-    seen[standing] = true
+    names[({queued = 'fresh', running = 'begun'})[status] or status] = true
   end
-  return keys
+  for name in pairs(names) do keys[#keys + 1] = standing_key(name, owner) end
+  return keys, names.begun and not names.fresh
 end
 
 -- The shortest of such lists.
 local function shortest()
   local all = {prefix .. (owner == '' and 'created' or 'owner:' .. owner)}
   if redis.call('EXISTS', prefix .. 'indexed') == 0 then return all end
-  local choices, best, least = {all}, nil, nil
-  if statuses ~= '' then choices[2] = of_statuses() end
+  local choices, best, least, leased = {all}, nil, nil, false
   for i = 9, #arg do choices[#choices + 1] = {label_key(arg[i], owner)} end
+  if statuses ~= '' then choices[#choices + 1], leased = of_statuses() end
   for _, keys in ipairs(choices) do
     local size = 0
     for _, key in ipairs(keys) do size = size + redis.call('ZCARD', key) end
     if not least or size < least then best, least = keys, size end
   end
-  return best
+  return best, leased and best == choices[#choices]
 end
 
 local function newer(a, b)
@@ -36,8 +36,20 @@ local function newer(a, b)
   return a[2] > b[2]
 end
 
+-- What runs its first step, of every queue.
+local function add_beginning(rows)
+  for _, queue in ipairs(redis.call('SMEMBERS', prefix .. 'queues')) do
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'leased:' .. queue, '(' .. string.format('%.0f', now), '+inf')) do
+      local whose, created, step = fields(id, 'owner', 'created_ms', 'step')
+      local early = created and before ~= '' and tonumber(created) >= tonumber(before)
+      local late = created and low ~= '' and tonumber(created) < tonumber(low)
+      if step == '0' and (owner == '' or owner == whose) and not early and not late then rows[#rows + 1] = {created, id} end
+    end
+  end
+end
+
 -- {created, id} of the newest in these lists, one more than can be looked at.
-local function newest(keys)
+local function newest(keys, leased)
   local high, rows = before == '' and '+inf' or '(' .. before, {}
   local from_cursor = cursor_id ~= '' and (before == '' or tonumber(cursor_ms) < tonumber(before))
   for _, key in ipairs(keys) do
@@ -47,22 +59,8 @@ local function newest(keys)
       'WITHSCORES', 'LIMIT', 0, look + same + 1)
     for i = 1, #found, 2 do rows[#rows + 1] = {found[i + 1], found[i]} end
   end
-  if #keys > 1 then table.sort(rows, newer) end
-  return rows
-end
-
--- What runs, of every queue: few among many that wait.
-local function running()
-  local rows = {}
-  for _, queue in ipairs(redis.call('SMEMBERS', prefix .. 'queues')) do
-    for _, id in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'leased:' .. queue, '(' .. string.format('%.0f', now), '+inf')) do
-      local whose, created = fields(id, 'owner', 'created_ms')
-      local early = created and before ~= '' and tonumber(created) >= tonumber(before)
-      local late = created and low ~= '' and tonumber(created) < tonumber(low)
-      if created and (owner == '' or owner == whose) and not early and not late then rows[#rows + 1] = {created, id} end
-    end
-  end
-  table.sort(rows, newer)
+  if leased then add_beginning(rows) end
+  if leased or #keys > 1 then table.sort(rows, newer) end
   return rows
 end
 
@@ -84,8 +82,8 @@ local function wanted(id)
   return true
 end
 
-local keys = shortest()
-local rows = statuses == 'running' and running() or newest(keys)
+local keys, leased = shortest()
+local rows = newest(keys, leased)
 local found, looked = {{'', ''}}, 0
 for i, row in ipairs(rows) do
   local created, id = row[1], row[2]

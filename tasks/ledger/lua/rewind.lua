@@ -21,6 +21,7 @@ if to == '' or (rewound_by and rewound_by ~= '') then
 end
 set(id, 'step', to, 'snapshot', snapshot, 'kind', kind, 'rewound', nonce, 'facts', summary,
   'snapshot_sha256', sha256)
+stand(id, 'queued')
 enter(id)
 wait(id, queue, now)
 return 'REWOUND'

@@ -8,7 +8,6 @@ import pytest
 
 from director.types import Outcome, StopReason
 from tasks.batch.batches import Batches
-from tasks.batch.dispatch import Dispatcher
 from tasks.batch.types import BatchStatus, ItemStatus, batch_id, child_id
 from tasks.tokens import Rules
 from tests.support.api import (
@@ -55,17 +54,12 @@ def errors(response: httpx.Response, status: int = 422) -> list[dict[str, Any]]:
     return response.json()["errors"]
 
 
-def dispatcher(house: House) -> Dispatcher:
-    batches = Batches(house.ledger, house.shelf, house.archive, house.sent.append)
-    return Dispatcher(batches, house.ledger, house.archive, house.settings(), house.sent.append)
-
-
 def admit(house: House, workers: int = 1) -> list[str]:
     """Let as many items begin as these workers take; their jobs."""
     house.sent.clear()
     for n in range(workers):
         house.ledger.announce(f"worker-{n}", ["planner", "judge", "verifier", EDITOR], 60_000)
-    dispatcher(house).admit()
+    house.dispatcher().admit()
     return [hint.job for hint in house.sent]
 
 
@@ -140,7 +134,7 @@ def test_an_ended_batch_sent_again_is_not_drawn_again(house: House, alice: httpx
     id = made(alice, *briefs("x"))["id"]
     [job] = admit(house)
     end(house, job, Outcome.MET, Outcome.MET)
-    for part in dispatcher(house).parts():
+    for part in house.dispatcher().parts():
         part()
     house.wipe()
     house.rebuild()
@@ -279,7 +273,7 @@ def test_an_item_from_its_line_to_its_result(house: House, alice: httpx.Client) 
     )  # fmt: skip
     picture = end(house, first, Outcome.MET, Outcome.MET)
     end(house, second, Outcome.MET, Outcome.MISSED)
-    for part in dispatcher(house).parts():
+    for part in house.dispatcher().parts():
         part()
     shown = alice.get(f"/v1/batches/{id}").json()
     assert (shown["status"], shown["counts"]["done"], shown["counts"]["unmet"]) == ("ended", 1, 1)
@@ -393,13 +387,13 @@ def test_an_unmet_item_is_taken_up_again(house: House, alice: httpx.Client) -> N
     id = made(alice, *briefs("x"))["id"]
     [job] = admit(house)
     end(house, job, Outcome.MET, Outcome.MISSED)
-    dispatcher(house).report()
+    house.dispatcher().report()
     again = alice.post(f"/v1/batches/{id}/retry", json={"what": ["unmet"], "rounds": 2}).json()
     assert again["counts"]["waiting"] == 1
     [second] = admit(house)
     assert second == child_id(id, 0, 1)
     end(house, second, Outcome.MET, Outcome.MET)
-    dispatcher(house).report()
+    house.dispatcher().report()
     assert [line["status"] for line in lines(alice.get(f"/v1/batches/{id}/results"))] == ["done"]
     every = lines(alice.get(f"/v1/batches/{id}/results", params={"all": "true"}))
     assert [(line["take"], line["status"], line["job"]) for line in every] == [(0, "unmet", job), (1, "done", second)]

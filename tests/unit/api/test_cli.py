@@ -213,6 +213,16 @@ def test_cancel_requeue_and_delete(cli: Cli) -> None:
     assert cli(f"delete {JOB}", problem(409, "The job is active: cancel it first"))[0] == USAGE
 
 
+def test_pause_resume_and_patch(cli: Cli) -> None:
+    code, output, service = cli(f"pause {JOB}", httpx.Response(202, json=job("running", doing="paused: resume it")))
+    assert (code, service.asked[0].url.path, "paused" in output) == (0, f"/v1/jobs/{JOB}/pause", True)
+    code, _, service = cli(f"resume {JOB} {OTHER}", *(httpx.Response(202, json=job()) for _ in range(2)))
+    assert (code, service.asked[1].url.path) == (0, f"/v1/jobs/{OTHER}/resume")
+    code, _, service = cli(f"patch {JOB} --priority 0", httpx.Response(200, json=job()))
+    assert (code, service.asked[0].method, json.loads(service.asked[0].content)) == (0, "PATCH", {"priority": 0})
+    assert cli(f"pause {JOB}", problem(409, "This job has ended"))[0] == USAGE
+
+
 def test_a_short_id_is_looked_up(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:
     twins = page(job(), {**job(), "id": OTHER}, {**job(), "id": "f" + JOB[1:]})
     code, _, service = cli(f"cancel f{JOB[1:8]}", twins, httpx.Response(202, json=job()))

@@ -3,17 +3,21 @@
 import csv
 import json
 import os
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from rich.console import Console as RichConsole
 
+from api.cli import run
 from api.cli.batch.results import file_stem
 from api.cli.batch.watch import bar
-from api.cli.console import SATISFIED, SHORT, USAGE
+from api.cli.console import SATISFIED, SHORT, USAGE, Console, Screen
+from api.cli.parser import parser
 from api.client import Batch
-from tests.support.scripted_service import JOB, Answer, problem
+from tests.support.scripted_service import JOB, Answer, problem, scripted
 from tests.unit.api.test_cli import Cli, cli, png
 
 __all__ = ["cli"]
@@ -100,6 +104,13 @@ def test_the_same_batch_is_told_to_be_the_same(cli: Cli) -> None:
     assert output.startswith(f"sent before {BATCH}")
     _, _, service = cli("batch submit briefs --key again", NOTHING, answer(waiting=1))
     assert service.asked[1].headers["Idempotency-Key"] == "again"
+
+
+@pytest.mark.parametrize("command", ["submit", "batch submit"])
+def test_a_key_that_no_header_can_carry_is_refused(cli: Cli, command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli(f"{command} a.txt --key ö")
+    assert "a key is a word of letters, digits and signs of ASCII" in capsys.readouterr().err
 
 
 def test_the_options_go_over_the_first_line_of_a_manifest(cli: Cli) -> None:
@@ -371,3 +382,54 @@ def test_the_bar_is_whole_however_items_stand() -> None:
         text = bar(made, 30).plain
         assert len(text.partition(" ")[0]) == (30 if counts else 0)
     assert bar(Batch.model_validate(batch(done=1, running=1)), 10).plain == "█████▒▒▒▒▒ 1 of 2 ended"
+
+
+# --- on a terminal ------------------------------------------------------------------------------
+
+
+def drawn(line: str, *answers: Answer, width: int = 100) -> str:
+    """What a terminal of this width shows."""
+    service, output = scripted(*answers), StringIO()
+    terminal = RichConsole(file=output, force_terminal=True, width=width, height=20, color_system=None)
+    screen = Screen(terminal, False, RichConsole(stderr=True))
+    with service.client() as client:
+        run(parser().parse_args(line.split()), Console(client, screen, BytesIO(), service.slept.append))
+    return output.getvalue()
+
+
+@pytest.mark.parametrize("width", [50, 100])
+def test_a_terminal_shows_one_bar_and_what_is_drawn(width: int) -> None:
+    drawing = [{"custom_id": "a" * 70, "doing": "rendering", "goals": {"met": 2, "total": 4}}]
+    now = answer(done=3, running=2, waiting=4, drawing=drawing, waits="paused: resume it")
+    shown = drawn(f"batch watch {BATCH}", now, answer("ended", done=9, ended=3.0), width=width)
+    assert "█▒" in shown and "▒░" in shown
+    for words in (
+        "3 of 9 ended",
+        "3 done, 2 running, 4 waiting",
+        "paused: resume it",
+        "2/4  rendering",
+        "9 of 9 ended",
+    ):
+        assert words in shown
+
+
+def test_a_terminal_lists_batches_as_a_table() -> None:
+    found = listed(batch(done=3, waiting=2, labels=["autumn"]), batch("paused", title="day", running=1))
+    first, second = drawn("batch list", found).splitlines()
+    assert [word for word in ("3/5", "#autumn", "3 done, 2 waiting") if word in first] == [
+        "3/5",
+        "#autumn",
+        "3 done, 2 waiting",
+    ]
+    assert "paused" in second
+    assert "no batches" in drawn("batch list", listed())
+
+
+def test_an_interrupted_upload_says_how_to_go_on(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(_: httpx.Request) -> httpx.Response:
+        raise KeyboardInterrupt
+
+    folder("a.txt")
+    with pytest.raises(KeyboardInterrupt):
+        cli("batch submit briefs", NOTHING, interrupted)
+    assert "the same command goes on where it was" in capsys.readouterr().err

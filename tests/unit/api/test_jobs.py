@@ -42,7 +42,7 @@ def test_an_envelope_tells_how_a_job_stands(house: House, alice: httpx.Client) -
     assert (envelope["step"], envelope["rounds"], envelope["renders"]) == (2, 1, 1)
     assert envelope["coverage"] == 0.5
     assert sorted(envelope["links"]) == [
-        "attempts", "cancel", "events", "image", "report", "requeue", "self", "trajectory",
+        "attempts", "cancel", "events", "image", "pause", "report", "requeue", "resume", "self", "trajectory",
     ]  # fmt: skip
     house.commit(id, stopped())
     envelope = alice.get(f"/v1/jobs/{id}").json()
@@ -193,6 +193,64 @@ def test_cancel_of_an_ended_job_changes_nothing(house: House, alice: httpx.Clien
     house.commit(id, *opening(), stopped())
     response = alice.post(f"/v1/jobs/{id}/cancel")
     assert (response.status_code, response.json()["status"]) == (200, JobStatus.DONE)
+    assert house.archive.controls(id) == []
+
+
+def test_pause_and_resume_are_stored_and_told(house: House, alice: httpx.Client) -> None:
+    id = submit(alice)
+    house.ledger.announce("thinker", ["planner"], 60_000)
+    paused = alice.post(f"/v1/jobs/{id}/pause")
+    assert (paused.status_code, paused.json()["paused"]) == (202, True)
+    assert paused.json()["doing"] == "paused: resume it to go on"
+    assert alice.post(f"/v1/jobs/{id}/pause").status_code == 202
+    assert len(house.sent) == 1
+    resumed = alice.post(f"/v1/jobs/{id}/resume")
+    assert (resumed.status_code, resumed.json()["paused"]) == (202, False)
+    assert resumed.json()["doing"] == "reading the brief: waiting for planner"
+    assert [hint.n for hint in house.sent] == [0, 0]
+    assert sorted(control.kind for control in house.archive.controls(id)) == ["pause", "pause", "resume"]
+    assert {control.record["by"] for control in house.archive.controls(id)} == {"alice"}
+    house.ledger.claim(id, 0, "w1")
+    assert alice.post(f"/v1/jobs/{id}/pause").json()["doing"] == "reading the brief: pauses behind this step"
+
+
+def test_a_paused_job_is_cancelled(house: House, alice: httpx.Client) -> None:
+    id = submit(alice)
+    alice.post(f"/v1/jobs/{id}/pause")
+    assert alice.post(f"/v1/jobs/{id}/cancel").json()["doing"] == "waiting: no worker is up"
+    assert house.sent[-1].queue == CONTROL
+
+
+def test_the_priority_is_changed(house: House, alice: httpx.Client) -> None:
+    id = submit(alice)
+    changed = alice.patch(f"/v1/jobs/{id}", json={"priority": 0})
+    assert (changed.status_code, changed.json()["priority"]) == (200, 0)
+    assert house.sent[-1].priority == 0
+    assert alice.patch(f"/v1/jobs/{id}", json={"priority": 9}, headers=BOB).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"priority": 10}, "priority"),
+        ({"priority": "high"}, "priority"),
+        ({}, "priority"),
+        ({"priority": 1, "title": "a"}, "title"),
+    ],
+)
+def test_a_change_that_can_not_be_made_is_named(alice: httpx.Client, body: dict[str, object], field: str) -> None:
+    refused = alice.patch(f"/v1/jobs/{submit(alice)}", json=body)
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, field)
+
+
+def test_an_ended_job_takes_no_order(house: House, alice: httpx.Client) -> None:
+    id = submit(alice)
+    house.commit(id, *opening(), stopped())
+    for refused in (
+        alice.post(f"/v1/jobs/{id}/pause"), alice.post(f"/v1/jobs/{id}/resume"),
+        alice.patch(f"/v1/jobs/{id}", json={"priority": 1}),
+    ):  # fmt: skip
+        assert (refused.status_code, refused.json()["type"]) == (409, "urn:visiondirector:problem:ended")
     assert house.archive.controls(id) == []
 
 

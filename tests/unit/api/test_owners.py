@@ -52,7 +52,8 @@ def everything(id: str) -> list[tuple[str, str]]:
     """Every route about one job."""
     place = f"/v1/jobs/{id}"
     reads = [("GET", place + end) for end in ("", "/events", "/image", "/trajectory", "/attempts")]
-    return [*reads, ("POST", f"{place}/cancel"), ("POST", f"{place}/requeue"), ("DELETE", place)]
+    return [*reads, ("POST", f"{place}/cancel"), ("POST", f"{place}/requeue"), ("DELETE", place),
+            ("POST", f"{place}/pause"), ("POST", f"{place}/resume"), ("PATCH", place)]  # fmt: skip
 
 
 class TestJobs:

@@ -270,3 +270,46 @@ def test_a_hostile_title_is_listed_as_text(alice: httpx.Client):
 @pytest.mark.parametrize("query", ["status=gone", "cursor=x", "label=a%20b", "refresh=maybe"])
 def test_a_view_that_there_is_not_is_refused(alice: httpx.Client, query: str):
     assert alice.get(f"/jobs?{query}").status_code == 422
+
+
+# --- batches --------------------------------------------------------------------------------------
+
+
+def a_batch(alice: httpx.Client, house: House) -> tuple[str, list[str]]:
+    """A batch of three with a hostile title: two in flight, one that waits."""
+    header = b'{"batch": {"title": "<b>Night</b>", "labels": ["autumn"], "max_in_flight": 2}}\n'
+    id = alice.post("/v1/batches", content=header + 3 * b'{"brief": "A lamp"}\n').json()["id"]
+    house.ledger.announce("worker", ["planner", "judge", "verifier", "editor.flux-krea"], 60_000)
+    house.dispatcher().admit()
+    return id, [item["job"] for item in alice.get(f"/v1/batches/{id}/items?status=running").json()["items"]]
+
+
+def test_a_batch_stands_in_place_of_its_jobs(alice: httpx.Client, house: House, done: str):
+    id, jobs = a_batch(alice, house)
+    assert len(jobs) == 2
+    page = read(alice.get("/jobs"))
+    batch, single = rows(page)
+    assert batch.startswith(f"<b>Night</b> {id[:8]} autumn batch open 2 in flight 0 of 3 done")
+    assert done[:8] in single
+    assert not page.query("b")
+    assert page.query(".jobs svg")[0].attrs["aria-label"] == "1 waiting, 2 running"
+    ways = [a.attrs["href"] for a in page.query(".jobs .name > a")]
+    assert ways == [f"/jobs?batch={id}", f"/v1/jobs/{done}/report"]
+    its = alice.get(ways[0])
+    assert its.headers["Refresh"] == "10"
+    first, *children = rows(read(its))
+    assert first == batch
+    assert [job[:8] for job in jobs] == [row.split()[1] for row in children]
+    assert "Only what is in flight of this batch" in words(read(its))
+    with browse(house.app(), **BOB, **HTML) as bob:
+        assert bob.get(ways[0]).status_code == 404
+
+
+def test_batches_are_narrowed_as_jobs_are(alice: httpx.Client, house: House, done: str):
+    id, _ = a_batch(alice, house)
+    assert len(rows(read(alice.get("/jobs?label=autumn")))) == 1
+    assert len(rows(read(alice.get("/jobs?label=spring&status=queued&status=running")))) == 0
+    assert [row.split()[0] for row in rows(read(alice.get("/jobs?status=queued&status=running")))] == ["<b>Night</b>"]
+    assert len(rows(read(alice.get("/jobs?status=done")))) == 1
+    alice.post(f"/v1/batches/{id}/pause")
+    assert "batch paused paused: resume it" in rows(read(alice.get("/jobs")))[0]

@@ -46,7 +46,7 @@ def test_a_submit_is_stored_entered_and_hinted(house: House, alice: httpx.Client
     assert envelope.pop("settings") == LoopSettings().model_dump(mode="json")
     assert envelope | {"created": 0, "links": {}} == {
         "id": id, "owner": "alice", "title": "Lamp", "status": "queued", "stop": "", "step": 0,
-        "doing": "waiting: no worker serves planner", "labels": [], "priority": 6, "batch": None,
+        "doing": "waiting: no worker serves planner", "labels": [], "priority": 6, "paused": False, "batch": None,
         "goals": {"met": 0, "missed": 0, "unsure": 0, "total": 0}, "coverage": None,
         "rounds": 0, "renders": 0, "error": None, "created": 0, "ended": None, "links": {},
         "brief": {"text": "A lamp on a table", "title": "Lamp", "source": None}, "seed": 5,

@@ -73,11 +73,12 @@ def test_an_upload_that_broke_off_goes_on_where_it_broke() -> None:
     paused: list[str] = []
     with service.client() as client:
         # CR LF and a byte order mark do not count in the chain.
-        client.submit_batch([first + b"\r\n", second], key="k", on_pause=paused.append)
+        client.submit_batch([first + b"\r\n", second], key="k 1/2", on_pause=paused.append)
     whole, rest = service.asked[1], service.asked[3]
     assert whole.content == first + b"\r\n" + second + b"\n"
     assert (rest.content, rest.headers["Upload-Offset"]) == (second + b"\n", str(len(first) + 2))
-    assert rest.headers["Idempotency-Key"] == whole.headers["Idempotency-Key"] == "k"
+    assert rest.headers["Idempotency-Key"] == whole.headers["Idempotency-Key"]
+    assert service.asked[2].url.raw_path == b"/v1/batches/uploads/k%201%2F2"
     assert paused == ["reset"]
 
 
@@ -184,7 +185,7 @@ def test_orders_send_what_was_asked_and_no_more() -> None:
         ("POST", "cancel", {"items": ["a"]}),
         ("POST", "retry", {"what": ["unmet"], "rounds": 3}),
         ("PATCH", BATCH, {"priority": 0, "max_in_flight": 0}),
-        ("GET", "_jobs", None),
+        ("GET", "___jobs", None),
     ]
 
 

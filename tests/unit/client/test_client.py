@@ -242,6 +242,17 @@ def test_cancel_image_and_trajectory() -> None:
     ]  # fmt: skip
 
 
+def test_pause_resume_and_priority() -> None:
+    service = scripted(*(httpx.Response(202, json=job("running", paused=True)) for _ in range(3)))
+    with service.client() as client:
+        assert client.pause(JOB).paused
+        client.resume(JOB)
+        client.prioritise(JOB, 0)
+    assert [(r.method, r.url.path.removeprefix(f"/v1/jobs/{JOB}"), r.content) for r in service.asked] == [
+        ("POST", "/pause", b""), ("POST", "/resume", b""), ("PATCH", "", b'{"priority":0}'),
+    ]  # fmt: skip
+
+
 def test_the_environment_says_where_and_its_token_goes_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VISIONDIRECTOR_URL", "http://render.test")
     monkeypatch.setenv("VISIONDIRECTOR_TOKEN", "secret")
