@@ -8,7 +8,7 @@ import pytest
 
 from director.types import Outcome
 from tests.support.api import BOB, House, browse
-from tests.unit.api.test_batches import admit, briefs, dispatcher, end, errors, lines, made
+from tests.unit.api.test_batches import admit, briefs, end, errors, lines, made
 
 LONG = "n" * 128
 
@@ -177,11 +177,11 @@ def test_the_title_of_an_ended_batch_stays_changed(house: House, alice: httpx.Cl
     _settle(house)
     assert alice.patch(f"/v1/batches/{id}", json={"title": "mended"}).json()["title"] == "mended"
     _settle(house)
-    assert dispatcher(house).batches.ledger.forget(-1000) == 1
+    assert house.dispatcher().batches.ledger.forget(-1000) == 1
     assert alice.get(f"/v1/batches/{id}").json()["title"] == "mended"
 
 
 def _settle(house: House) -> None:
     """Two passes of a dispatcher: results are stored, then batches end."""
-    for part in dispatcher(house).parts():
+    for part in house.dispatcher().parts():
         part()
