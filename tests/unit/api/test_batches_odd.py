@@ -6,7 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
+from director.errors import Actor
 from director.types import Outcome
+from tasks.ledger.types import Claim
 from tests.support.api import BOB, House, browse
 from tests.unit.api.test_batches import admit, briefs, end, errors, lines, made
 
@@ -152,6 +154,41 @@ def test_every_route_of_a_child_answers_when_it_has_left_the_ledger(house: House
     assert set(before.values()) == {200}
     assert alice.get(f"/v1/jobs/{job}").json()["batch"]["custom_id"] == "x"
     assert alice.post(f"/v1/jobs/{job}/requeue").status_code == 409
+
+
+def test_a_dead_child_comes_back_by_itself_until_its_result_is_stored(house: House, alice: httpx.Client) -> None:
+    id = made(alice, *briefs("x"))["id"]
+    [job] = admit(house)
+    _die(house, job)
+    assert alice.post(f"/v1/jobs/{job}/requeue").status_code == 202
+    assert alice.get(f"/v1/batches/{id}").json()["counts"]["running"] == 1
+    _die(house, job)
+    _settle(house)
+    refused = alice.post(f"/v1/jobs/{job}/requeue")
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:visiondirector:problem:of-a-batch")
+    [result] = lines(alice.get(f"/v1/batches/{id}/results"))
+    assert (result["status"], result["error"]) == ("failed", "editor: the card is full")
+    alice.post(f"/v1/batches/{id}/retry")
+    assert admit(house) == [job]
+    end(house, job, Outcome.MET, Outcome.MET)
+    _settle(house)
+    [result] = lines(alice.get(f"/v1/batches/{id}/results"))
+    assert (result["status"], result["take"], result["job"]) == ("done", 1, job)
+
+
+def _die(house: House, job: str) -> None:
+    """Its step fails too often, and the dead letter is filed."""
+    error = json.dumps({"boundary": "editor", "message": "the card is full", "fix": "", "actor": "seat"})
+    for _ in range(3):
+        record = house.ledger.get(job)
+        assert record
+        claim = house.ledger.claim(job, record.step, "w1")
+        assert isinstance(claim, Claim)
+        house.ledger.fail(job, record.step, claim.nonce, error, Actor.SEAT, "w1")
+    (dead,) = house.ledger.dead_letters()
+    about = {"n": dead.step, "error": dead.error, "at": dead.ended_ms / 1000}
+    house.archive.save_control(job, "dead", dead.dead_letter, about)
+    house.ledger.file_dead_letter(job, dead.dead_letter)
 
 
 _PATHS = ("", "/report", "/image", "/trajectory", "/attempts", "/events")
