@@ -2,7 +2,8 @@
 
     python -m tests.perf.night_real [--briefs 60] [--only batch|singles]
 
-Prints how many pictures were whole at half of the time that all of them took, and at nine tenths of it.
+Prints how many pictures were whole at half of the time that all of them took, and at nine tenths of it; when the first
+was whole; and how many were in flight.
 """
 
 import argparse
@@ -27,24 +28,24 @@ GOALS = {0.5: 0.40, 0.9: 0.85}
 """Of the time, and how many must be whole by then."""
 _LOOK_S = 1.0
 
-Ends = list[float]
-Way = Callable[[Client, Sequence[str]], Ends]
+Way = Callable[[Client, Sequence[str]], tuple[list[float], list[int]]]
 
 
-def as_batch(client: Client, briefs: Sequence[str]) -> Ends:
-    """Seconds after the submit at which each ended."""
-    began = time.time()
+def as_batch(client: Client, briefs: Sequence[str]) -> tuple[list[float], list[int]]:
+    """Seconds after the submit at which each ended, and how many were in flight, every second."""
+    began, flying = time.time(), list[int]()
     batch = client.submit_batch(({"brief": text, "seed": 1} for text in briefs), {"settings": SETTINGS}, "night")
     while not batch.ended:
         time.sleep(_LOOK_S)
         batch = client.batch(batch.id)
-    return sorted((result.ended or 0.0) - began for result in client.batch_results(batch.id))
+        flying.append(batch.counts.running)
+    return sorted((result.ended or 0.0) - began for result in client.batch_results(batch.id)), flying
 
 
-def as_singles(client: Client, briefs: Sequence[str]) -> Ends:
+def as_singles(client: Client, briefs: Sequence[str]) -> tuple[list[float], list[int]]:
     began = time.time()
     jobs = [client.submit(text, settings=SETTINGS, seed=1).id for text in briefs]
-    return sorted((client.wait(job).ended_at or 0.0) - began for job in jobs)
+    return sorted((client.wait(job).ended_at or 0.0) - began for job in jobs), [len(jobs)]
 
 
 WAYS: dict[str, Way] = {"batch": as_batch, "singles": as_singles}
@@ -69,11 +70,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             Client(stack.api_url, stack.token) as client,
         ):
             before = os.getloadavg()[0]
-            ends = WAYS[name](client, briefs)
+            ends, flying = WAYS[name](client, briefs)
         load = f"load {before:.1f} to {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
         found = {share: whole(ends, share) for share in GOALS}
         told = ", ".join(f"{part:.0%} whole at {share:.0%}" for share, part in found.items())
-        print(f"{name:<8} {len(ends)} briefs in {ends[-1]:.0f} s: {told}; on average after {fmean(ends):.0f} s; {load}")
+        when = f"the first after {ends[0]:.0f} s, on average after {fmean(ends):.0f} s"
+        flew = f"in flight {fmean(flying):.1f}, at most {max(flying)}"
+        print(f"{name:<8} {len(ends)} briefs in {ends[-1]:.0f} s: {told}; {when}; {flew}; {load}")
         sys.stdout.flush()
         missed |= name == "batch" and any(found[share] < goal for share, goal in GOALS.items())
     return 1 if missed else 0
