@@ -3,10 +3,11 @@
 The jobs are sent to a real stack, whose planner, judge and verifier ask a VLM server that this process plays. Fifty
 clients follow their event streams, one of which reads slowly, and twenty more leave after each event and come again.
 Every two seconds a random worker process dies of kill -9, and between the kills come the faults of
-tests/acceptance/weather.py. Beside the jobs a batch is drawn (tests/acceptance/night.py). Then: every job has ended, its snapshots are one unbroken chain (but where one was deleted,
-which its attempt records tell), every client saw every event of its job once and in order, nobody is a dead letter but
-the one that was planted, no step was charged twice, each item of the batch has one current result, and every final
-trajectory and picture is byte for byte that of an undisturbed run.
+tests/acceptance/weather.py. Beside the jobs a batch is drawn (tests/acceptance/night.py). Then: every job has ended,
+its snapshots are one unbroken chain (but where one was deleted, which its attempt records tell), every client saw every
+event of its job once and in order, nobody is a dead letter but the one that was planted, no step was charged twice,
+each item of the batch has one current result, and every final trajectory and picture is byte for byte that of an
+undisturbed run.
 """
 
 import argparse
