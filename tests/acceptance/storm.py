@@ -94,7 +94,7 @@ def storm(var: Path, seed: int, jobs: int, long: bool, tell: Callable[[str], Non
             report.complain(Harm.WRONG, "-", "the API is not ready in the end")
         wanted = dict(zip(ids, finals, strict=False))
         examine(weather.archive, weather.images, records, wanted, weather.planted, weather.holed, watchers, report)
-        night.examine(dict(zip(items, finals[jobs:], strict=True)), report.kills + EDITORS * _BREAKS)
+        night.examine(dict(zip(items, finals[jobs:], strict=True)), EDITORS * _BREAKS)
         report.night = night.told()
     return report
 
