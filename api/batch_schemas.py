@@ -5,13 +5,13 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.schemas import Cost, GoalCount
-from tasks.batch.types import BatchStatus, Counts, CustomId, ItemStatus
+from tasks.batch.types import BatchStatus, Counts, ItemStatus
 from tasks.batch.upload import Warned
 from tasks.jobs import MAX_LABELS, Label
 
 CURSOR = r"^\d{1,15}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 INDEX = r"^\d{1,9}$"
-MAX_NAMED = 10_000
+MAX_NAMED = 100_000
 
 
 class BatchSummary(BaseModel):
@@ -144,7 +144,11 @@ class Received(BaseModel):
     batch: str | None
 
 
-_Items = Annotated[list[CustomId], Field(max_length=MAX_NAMED, description="custom_ids; none: all items")]
+_Name = Annotated[str, Field(min_length=1, max_length=2000)]
+"""Of an item: the custom_id of its line, and behind it what a matrix sets."""
+_Items = Annotated[
+    list[_Name] | None, Field(min_length=1, max_length=MAX_NAMED, description="custom_ids; left out: all items")
+]
 
 
 class Cancelling(BaseModel):
@@ -152,7 +156,7 @@ class Cancelling(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    items: _Items = []
+    items: _Items = None
 
 
 class Retrying(BaseModel):
@@ -162,7 +166,7 @@ class Retrying(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     what: Annotated[list[Literal["failed", "unmet", "cancelled"]], Field(min_length=1, max_length=3)] = ["failed"]
-    items: _Items = []
+    items: _Items = None
     rounds: Annotated[int | None, Field(ge=1, le=20, description="rounds more for each unmet item")] = None
 
 

@@ -31,6 +31,7 @@ from director.seats import Seat
 from tasks.batch.batches import Batches, waits
 from tasks.batch.ledger import ItemState
 from tasks.batch.manifest import Errors
+from tasks.batch.shelf import shard_of
 from tasks.batch.types import (
     Batch,
     BatchId,
@@ -245,9 +246,17 @@ class BatchService:
     def order(self, owner: str | None, id: str, kind: OrderKind, items: Sequence[str] = (), **what: object) -> Batch:
         """Raises Problem 404 and 422, and StoreError while another order is carried out."""
         batch = self.find(owner, id)
-        indices = [self._index(batch, n, name) for n, name in enumerate(dict.fromkeys(items))]
-        self._batches.order(id, kind, items=tuple(indices), **what)
+        self._batches.order(id, kind, items=self._indices(batch, items), **what)
         return batch
+
+    def _indices(self, batch: Batch, items: Sequence[str]) -> tuple[int, ...]:
+        """Those whose names lie in one shard are looked up one after the other, so that it is read once."""
+
+        def shard(n: int) -> int:
+            line = items[n].rpartition("@")[0] if batch.combos[0].name else items[n]
+            return shard_of(line, batch.lines)
+
+        return tuple(sorted({self._index(batch, n, items[n]) for n in sorted(range(len(items)), key=shard)}))
 
     def _index(self, batch: Batch, n: int, custom_id: str) -> int:
         index = self._batches.index_of(batch, custom_id)
@@ -362,6 +371,10 @@ def _is_wanted(record: Record, wanted: JobFilter) -> bool:
     )
 
 
+_NO_BREAKS = {char.encode(): f"\\u{ord(char):04x}".encode() for char in "\u0085\u2028\u2029"}
+"""JSON lets them stand, and many a reader of lines breaks a line there."""
+
+
 def _line(found: Result) -> bytes:
     """An ItemResult as JSON. There may be a million: to make the model would take three times as long."""
     own = vars(found)
@@ -370,7 +383,10 @@ def _line(found: Result) -> bytes:
     told["cost"] = _NO_COST if found.cost is NO_COST else Cost.of(found.cost).model_dump()
     told["created"], told["ended"] = found.created or None, found.ended or None
     told["error"] = _said(found.error)
-    return to_json(told) + b"\n"
+    line = to_json(told)
+    for breaks, escaped in _NO_BREAKS.items():
+        line = line.replace(breaks, escaped)
+    return line + b"\n"
 
 
 def _said(error: str) -> str:

@@ -28,12 +28,14 @@ from api.batch_schemas import (
 )
 from api.batch_service import Arrival
 from api.problems import Problem, from_pydantic, invalid
-from api.routes import MAX_JSON_BYTES, ApiState, Orderer, Owner, Writer, body_of, read_body
+from api.routes import ApiState, Orderer, Owner, Writer, body_of, read_body
 from director.errors import BriefError
 from tasks.batch.types import Batch, ItemStatus, OrderKind
 from tasks.submission import parsed
 
 CHUNK = 256 * 1024
+MAX_ORDER_BYTES = 16_000_000
+"""Of an order that names its items."""
 IDLE_S = 20.0
 """A sender that is silent for so long has gone; what it sent is kept."""
 NDJSON = "application/x-ndjson"
@@ -156,7 +158,7 @@ def _pieces(lines: Iterator[bytes]) -> Iterator[bytes]:
 
 async def _order_body(request: Request, caller: Orderer) -> bytes:
     # `caller` comes first, so that the body of an unknown caller is not read.
-    return await read_body(request, MAX_JSON_BYTES, "body")
+    return await read_body(request, MAX_ORDER_BYTES, "body")
 
 
 OrderBody = Annotated[bytes, Depends(_order_body)]

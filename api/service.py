@@ -296,7 +296,9 @@ class Service:
         """The next sweep removes the pictures (tasks/retention.py). Raises Problem 409 while the job is active."""
         record = self.find(caller.owner, id)
         if not record.ended or not self.ledger.remove(id):
-            raise Problem(409, "active", "This job is active", "Cancel it first, and delete it when it has ended.")
+            soon = "Its result is being stored: delete it in a moment."
+            fix = soon if record.ended else "Cancel it first, and delete it when it has ended."
+            raise Problem(409, "active", "This job is active", fix)
         try:
             self.archive.remove(id)
             self.archive.ended.drop(record.owner, record.created_ms, id)

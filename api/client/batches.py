@@ -83,17 +83,21 @@ class BatchCalls(Connection):
     def resume_batch(self, id: str) -> Batch:
         return self._order(id, "resume")
 
-    def cancel_batch(self, id: str, items: Iterable[str] = ()) -> Batch:
-        """Cancel the items with these custom_ids; without any, all that have not ended."""
-        return self._order(id, "cancel", items=list(items))
+    def cancel_batch(self, id: str, items: Iterable[str] | None = None) -> Batch:
+        """Cancel the items with these custom_ids; with None, all that have not ended."""
+        return self._order(id, "cancel", items=_named(items))
 
     def retry_batch(
-        self, id: str, what: Iterable[str] = ("failed",), items: Iterable[str] = (), rounds: int | None = None
+        self,
+        id: str,
+        what: Iterable[str] = ("failed",),
+        items: Iterable[str] | None = None,
+        rounds: int | None = None,
     ) -> Batch:
         """Let items go on: `what` are failed (at the step that failed), unmet (from the final picture, with `rounds`
-        more) and cancelled. `items` are custom_ids; without any, all of them.
+        more) and cancelled. `items` are custom_ids; None: all of them.
         """
-        return self._order(id, "retry", what=list(what), items=list(items), rounds=rounds)
+        return self._order(id, "retry", what=list(what), items=_named(items), rounds=rounds)
 
     def patch_batch(
         self,
@@ -109,7 +113,7 @@ class BatchCalls(Connection):
         return Batch.model_validate_json(self._send("PATCH", _path(id), json=body).content)
 
     def _order(self, id: str, name: str, **given: Any) -> Batch:
-        body = {name: value for name, value in given.items() if value}
+        body = {name: value for name, value in given.items() if value is not None}
         return Batch.model_validate_json(self._send("POST", _path(id, name), json=body or None).content)
 
     def _pages(self, path: str, asked: Mapping[str, Any]) -> Iterator[bytes]:
@@ -194,6 +198,11 @@ class _Told:
         known = bool(self._bits[byte] >> bit & 1)
         self._bits[byte] |= 1 << bit
         return not known
+
+
+def _named(items: Iterable[str] | None) -> list[str] | None:
+    # None at all means every item; an empty list must not.
+    return None if items is None else list(items)
 
 
 def _path(id: str, *rest: str) -> str:

@@ -94,7 +94,7 @@ class Batches:
             self._apply(id, order)
         found = self.standing(id)
         assert found, "it was entered above"
-        if kind == "retry" and found.ended:  # nothing was to be retried
+        if found.ended:  # as before: a patch, or nothing was to be retried
             self.shelf.put_summary(found)
             self.shelf.unmark_live(id)
         return found

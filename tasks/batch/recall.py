@@ -140,7 +140,7 @@ class _Replay:
             for index in order.items:
                 if self._letter(index) == "w":
                     self.states[index] = ord("c")
-        else:
+        elif b"w" in self.states:  # else it had ended
             self.states = self.states.replace(b"w", b"c")
             self.standing = self.standing.model_copy(update={"status": BatchStatus.CANCELLED})
 

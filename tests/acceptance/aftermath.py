@@ -20,7 +20,8 @@ from tasks.ledger.types import Record
 from tasks.store import Archive, Images, NotFound
 from tasks.store.archive import job_key
 
-Finals = dict[int, tuple[str, bytes]]
+Final = tuple[str, bytes]
+"""The trajectory as JSON, and the picture."""
 
 
 class Harm(StrEnum):
@@ -51,6 +52,7 @@ class Report:
     asked: int = 0  # how often readiness was asked for, and how often it was refused
     refused: int = 0
     seconds: float = 0.0
+    night: str = ""  # what came of the batch
     rows: dict[str, Row] = field(default_factory=dict[str, Row])
     harm: dict[Harm, set[str]] = field(default_factory=lambda: {harm: set[str]() for harm in Harm})
     faults: list[str] = field(default_factory=list[str])

@@ -3,9 +3,10 @@
 The jobs are sent to a real stack, whose planner, judge and verifier ask a VLM server that this process plays. Fifty
 clients follow their event streams, one of which reads slowly, and twenty more leave after each event and come again.
 Every two seconds a random worker process dies of kill -9, and between the kills come the faults of
-tests/acceptance/weather.py. Then: every job has ended, its snapshots are one unbroken chain (but where one was deleted,
-which its attempt records tell), every client saw every event of its job once and in order, nobody is a dead letter but
-the one that was planted, no step was charged twice, and every final trajectory and picture is byte for byte that of an
+tests/acceptance/weather.py. Beside the jobs a batch is drawn (tests/acceptance/night.py). Then: every job has ended,
+its snapshots are one unbroken chain (but where one was deleted, which its attempt records tell), every client saw every
+event of its job once and in order, nobody is a dead letter but the one that was planted, no step was charged twice,
+each item of the batch has one current result, and every final trajectory and picture is byte for byte that of an
 undisturbed run.
 """
 
@@ -25,13 +26,14 @@ from pathlib import Path
 
 from api.client import Client
 from director.state import State
-from director.types import Brief, LoopSettings
+from director.types import Brief
 from infra.servers import free_port
 from infra.stack import Stack
 from tasks.ledger.ledger import Ledger, connect
 from tasks.settings import PREFIX, Settings
 from tasks.store import Archive, FolderStore, Images, S3Store
-from tests.acceptance.aftermath import Finals, Harm, Leaver, Readiness, Report, Watcher, examine, until_ended
+from tests.acceptance.aftermath import Final, Harm, Leaver, Readiness, Report, Watcher, examine, until_ended
+from tests.acceptance.night import BRIEFS, SETTINGS, Night, Task, items_of
 from tests.acceptance.weather import THINKER, Times, VlmServer, Weather
 from worker.local import run
 from worker.studio import open_studio
@@ -43,22 +45,13 @@ SLOW_SECONDS = 0.3  # what the slow client does with each event
 LONGEST_SECONDS = 600.0
 READY_SECONDS = 20.0
 EDITORS = 2
+_BREAKS = 4  # of the ledger: wiped, killed, set back by some seconds, and out of the editors' reach
 TIMES = {True: Times(), False: Times(s3_away=3, s3_full=3, vlm_away=6)}  # by whether the storm is long
 LIMITS = {
-    True: {f"{PREFIX}REST_S": "1", f"{PREFIX}CANARY_S": "5"},
-    False: {f"{PREFIX}RETRY_CAP_S": "2", f"{PREFIX}RETRY_BASE_S": "0.5"},
+    True: {f"{PREFIX}REST_S": "1", f"{PREFIX}CANARY_S": "5", f"{PREFIX}REPORT_EVERY_S": "2"},
+    False: {f"{PREFIX}RETRY_CAP_S": "2", f"{PREFIX}RETRY_BASE_S": "0.5", f"{PREFIX}REPORT_EVERY_S": "2"},
 }
-SETTINGS = LoopSettings(candidates=3, rounds=6, width=320, height=320)
-BRIEFS = (
-    "A red cup stands in the middle. Set the text 'FIRST PRESS' at the top. Soft light comes from the left. "
-    "Put a ginger cat at the lower left. Scatter three orange leaves at the bottom. A vignette darkens the edges.",
-    "A yellow moon hangs at the upper right. A white house stands at the bottom. Write 'LATE SHOW' at the top. "
-    "Put two black birds at the upper left. Keep a palette of navy and cream. Add a faint film grain of 15%.",
-    "A large blue bicycle fills the middle. Put a green tree at the right. Set 'RIDE OUT' across the top. "
-    "Write 'Sunday 9 am' along the bottom edge. Light falls from the right. Place a red flower at the lower left.",
-    "A purple umbrella stands in the middle. Put a yellow star at the upper left. Two white clouds hang at the top. "
-    "Set the text 'RAIN CHECK' at the bottom. A soft blur over the background. Keep a palette of grey and purple.",
-)
+TEXTS = {True: 3 * BRIEFS, False: BRIEFS[:3]}  # of the batch
 
 
 def storm(var: Path, seed: int, jobs: int, long: bool, tell: Callable[[str], None] = print) -> Report:
@@ -70,20 +63,28 @@ def storm(var: Path, seed: int, jobs: int, long: bool, tell: Callable[[str], Non
         resources.callback(vlm.stop)
         profile = _write_profile(var, vlm.port)
         started = time.monotonic()
-        wanted = undisturbed(jobs, profile)
-        tell(f"undisturbed: {jobs} jobs in {time.monotonic() - started:.0f} s")
+        items = items_of(TEXTS[long])
+        finals = undisturbed(
+            [*((Brief(text=text), SETTINGS, n) for n, text in _briefs(jobs)), *items.values()], profile
+        )
+        tell(f"undisturbed: {jobs} jobs and {len(items)} items in {time.monotonic() - started:.0f} s")
         stack = resources.enter_context(Stack(var / "stack", flower=False, settings=LIMITS[long], profile=profile))
         client = resources.enter_context(Client(stack.api_url, stack.token))
         weather = _weather(stack, resources, vlm, random.Random(seed), report, TIMES[long], tell)
+        night = Night(weather, client, TEXTS[long])
+        night.second_dispatcher()
+        resources.callback(night.stop)
         started = time.monotonic()
         ids = [client.submit({"text": text}, settings=_chosen(), seed=n).id for n, text in _briefs(jobs)]
         weather.planted = client.submit({"text": BRIEFS[0]}, settings=_chosen(), seed=jobs).id
         tell(f"{jobs} jobs submitted, and one that is to die: {weather.planted}")
+        night.submit()
         watchers = [Watcher(stack, ids[n % jobs], SLOW_SECONDS if n == 0 else 0.0) for n in range(max(CLIENTS, jobs))]
         watchers += [Leaver(stack, job, 0.0) for job in ids[:LEAVERS]]
         end = time.monotonic() + LONGEST_SECONDS
-        weather.rage(_faults(weather, long), KILLS)
+        weather.rage(_faults(weather, night, long), KILLS)
         records = until_ended(weather.ledger, [*ids, weather.planted], end, report)
+        night.until_ended(end)
         for watcher in watchers:
             watcher.join(max(0.0, end - time.monotonic()) + 5)
         report.seconds = time.monotonic() - started
@@ -91,26 +92,27 @@ def storm(var: Path, seed: int, jobs: int, long: bool, tell: Callable[[str], Non
         report.asked, report.refused = weather.readiness.asked, len(weather.readiness.refused)
         if not weather.readiness.comes(READY_SECONDS):
             report.complain(Harm.WRONG, "-", "the API is not ready in the end")
-        finals = {job: wanted[n] for n, job in enumerate(ids)}
-        holed, images = weather.holed, Images(weather.store)
-        examine(weather.archive, images, records, finals, weather.planted, holed, watchers, report)
+        wanted = dict(zip(ids, finals, strict=False))
+        examine(weather.archive, weather.images, records, wanted, weather.planted, weather.holed, watchers, report)
+        night.examine(dict(zip(items, finals[jobs:], strict=True)), EDITORS * _BREAKS)
+        report.night = night.told()
     return report
 
 
-def undisturbed(jobs: int, profile: str) -> Finals:
+def undisturbed(tasks: Sequence[Task], profile: str) -> list[Final]:
     """The same jobs in this machine's processes, without a queue."""
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
-        return dict(enumerate(pool.map(partial(_one, profile), *zip(*_briefs(jobs), strict=True))))
+        return list(pool.map(partial(_one, profile), tasks))
 
 
 def _briefs(jobs: int) -> list[tuple[int, str]]:
     return [(n, BRIEFS[n % len(BRIEFS)]) for n in range(jobs)]
 
 
-def _one(profile: str, seed: int, text: str) -> tuple[str, bytes]:
+def _one(profile: str, task: Task) -> Final:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as resources:
         images = Images(FolderStore(Path(folder)))
-        done = run(Brief(text=text), SETTINGS, seed, open_studio(Settings(studio=profile), resources), images)
+        done = run(*task, open_studio(Settings(studio=profile), resources), images)
         final = State.of(done).deliverable
         return done.model_dump_json(), images.get(final) if final else b""
 
@@ -154,13 +156,14 @@ def _weather(
     )
 
 
-def _faults(weather: Weather, long: bool) -> list[Callable[[], None]]:
+def _faults(weather: Weather, night: Night, long: bool) -> list[Callable[[], None]]:
     """Those that come between the kills. What is planted must come behind the wipe, which would forget it, and objects
     are spoiled while many jobs are under way.
     """
     short = [
-        weather.wipe, weather.spoil, weather.vlm_away, weather.older_redis, weather.full_s3, weather.kill_redis,
-        weather.kill_api, weather.stop_s3,
+        night.pause_and_wipe, weather.spoil, night.resume, night.kill_dispatchers, weather.vlm_away,
+        weather.older_redis, weather.full_s3, weather.kill_redis, night.kill_dispatchers, weather.kill_api,
+        weather.stop_s3,
     ]  # fmt: skip
     return [*short[:2], weather.sick_editor, *short[2:]] if long else short
 
@@ -172,16 +175,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--short", action="store_true", help="the storm of `make test`: shorter faults, no sick editor")
     parsed = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="vd-storm-") as var:
-        report = storm(
-            Path(var), parsed.seed, parsed.jobs, long=not parsed.short, tell=lambda line: print(line, flush=True)
-        )
+        began = time.monotonic()
+
+        def tell(line: str) -> None:
+            print(f"{time.monotonic() - began:>5.0f} s  {line}", flush=True)
+
+        report = storm(Path(var), parsed.seed, parsed.jobs, not parsed.short, tell)
     print("\n".join(["", *report.table(), ""]))
     for fault in report.faults:
         print(f"FAULT  {fault}")
     print(
         f"{report.jobs} jobs, {report.steps} steps committed, {report.kills} workers killed, {report.repeats} tries "
         f"repeated, {report.rewinds} jobs rewound, not ready {report.refused} of {report.asked} times, "
-        f"{report.seconds:.0f} s: {'FAILED' if report.faults else 'all held'}"
+        f"{report.night}; {report.seconds:.0f} s: {'FAILED' if report.faults else 'all held'}"
     )
     return 1 if report.faults else 0
 

@@ -20,7 +20,7 @@ from tasks.jobs import JobStatus
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.types import Query, Record
 from tasks.settings import Settings
-from tasks.store import Archive, S3Store
+from tasks.store import Archive, Images, S3Store
 from tasks.store.archive import job_key
 from tests.acceptance.aftermath import Harm, Readiness, Report
 from tests.support.scripted_openai import Answer, Scripted, ScriptedServer, fails, plays_with_opinions, scripted
@@ -75,6 +75,10 @@ class Weather:
     planted: str = ""  # the job that is to become a dead letter
     holed: set[str] = field(default_factory=set[str])  # jobs whose chains have lost a snapshot
 
+    @property
+    def images(self) -> Images:
+        return Images(self.store)
+
     def rage(self, faults: Sequence[Callable[[], None]], kills: int) -> None:
         """Kill a worker every two seconds, and let the faults come between the kills."""
         workers = [process.name for process in self.stack.processes() if _is_worker(process.name)]
@@ -86,6 +90,10 @@ class Weather:
                 self.report.happened("kill -9 of a process of a worker")
             if number < len(faults):
                 faults[number]()
+
+    def comes(self, fault: str, job: str | None = None) -> None:
+        self.tell(f"{fault}{f': {job}' if job else ''}")
+        self.report.happened(fault, job)
 
     def _kill_one(self, workers: Sequence[str]) -> str:
         """A process of a worker: its parent, its lease-holding child, whichever comes."""
@@ -99,15 +107,15 @@ class Weather:
             time.sleep(0.1)
 
     def kill_redis(self) -> None:
-        self._comes("kill -9 of redis")
+        self.comes("kill -9 of redis")
         self.stack.kill("redis")
 
     def kill_api(self) -> None:
-        self._comes("kill -9 of the API")
+        self.comes("kill -9 of the API")
         self.stack.kill("api")
 
     def wipe(self) -> None:
-        self._comes("FLUSHALL: messages and ledger are gone")
+        self.comes("FLUSHALL: messages and ledger are gone")
         with Redis.from_url(self.settings.ledger_url) as client:
             client.flushall()
 
@@ -117,21 +125,21 @@ class Weather:
         copy = folder.with_name("redis-copy")
         shutil.copytree(folder, copy)
         time.sleep(OLD_SECONDS)
-        self._comes(f"redis is {OLD_SECONDS:.0f} s old again")
+        self.comes(f"redis is {OLD_SECONDS:.0f} s old again")
         self.stack.stop("redis")
         shutil.rmtree(folder)
         copy.rename(folder)
         self.stack.start("redis")
 
     def stop_s3(self) -> None:
-        self._comes(f"S3 stopped for {self.times.s3_away:.0f} s")
+        self.comes(f"S3 stopped for {self.times.s3_away:.0f} s")
         self.stack.stop("s3")
         time.sleep(self.times.s3_away)
         self.stack.start("s3")
 
     def full_s3(self) -> None:
         """S3 answers every write with 500. Readiness must say so."""
-        self._comes(f"S3 refuses writes for {self.times.s3_full:.0f} s")
+        self.comes(f"S3 refuses writes for {self.times.s3_full:.0f} s")
         state = self.stack.state
         command = s3_command(self.stack.var / "s3", state.s3_port)
         command.insert(-1, "--read-only")
@@ -150,7 +158,7 @@ class Weather:
     def vlm_away(self) -> None:
         """The VLM server is refused, hangs, does not know the key, is too busy."""
         each = self.times.vlm_away / 4
-        self._comes(f"VLM server away: refused, hanging, 401, 429, {each:g} s each")
+        self.comes(f"VLM server away: refused, hanging, 401, 429, {each:g} s each")
         self.vlm.stop()
         time.sleep(each)
         busy = Scripted(b"{}", 429, headers={"Retry-After": "2"})
@@ -162,7 +170,7 @@ class Weather:
 
     def sick_editor(self) -> None:
         """One more editor, which fails every render at once."""
-        self._comes("an editor that fails every render at once")
+        self.comes("an editor that fails every render at once")
         health = self.stack.var / "sick.health"
         health.write_text("sick")
         environment = {**os.environ, **self.stack.settings}
@@ -188,7 +196,7 @@ class Weather:
         self.stack.stop(THINKER)
         key = job_key(self.planted)
         self.store.delete(key)
-        self._comes("job.json deleted (the planted dead letter)", self.planted)
+        self.comes("job.json deleted (the planted dead letter)", self.planted)
         victims = self._victims()
         if len(victims) < 4:
             self.report.complain(Harm.WRONG, "-", f"{len(victims)} jobs waited behind a render: nothing was spoiled")
@@ -210,7 +218,7 @@ class Weather:
         while len(found) < 4 and time.monotonic() < end:
             time.sleep(0.2)
             waiting = [one for one in self.ledger.jobs(_AT_WORK, 1000).records if one.status is JobStatus.QUEUED]
-            waiting = [one for one in waiting if one.job != self.planted]
+            waiting = [one for one in waiting if one.job != self.planted and not one.batch]
             found = [one for one in waiting if one.queue in ("judge", "verifier") and one.step > 2 and one.snapshot]
             found = [one for one in found if self._drawn(one) and not self.archive.controls(one.job, "rewind-")]
         return found[:4]
@@ -221,20 +229,20 @@ class Weather:
         return last.candidates[0].image if isinstance(last, Rendered) else ""
 
     def _delete_newest(self, record: Record) -> None:
-        self._comes("the newest snapshot deleted", record.job)
+        self.comes("the newest snapshot deleted", record.job)
         self.store.delete(record.snapshot)
 
     def _delete_middle(self, record: Record) -> None:
-        self._comes("a snapshot in the middle of the chain deleted", record.job)
+        self.comes("a snapshot in the middle of the chain deleted", record.job)
         self.holed.add(record.job)
         self.store.delete(self.archive.load_snapshot(record.snapshot).previous)
 
     def _delete_picture(self, record: Record) -> None:
-        self._comes("a rendered picture deleted", record.job)
+        self.comes("a rendered picture deleted", record.job)
         self.store.delete(f"images/{self._drawn(record)}.png")
 
     def _overwrite_picture(self, record: Record) -> None:
-        self._comes("a rendered picture overwritten with another", record.job)
+        self.comes("a rendered picture overwritten with another", record.job)
         key = f"images/{self._drawn(record)}.png"
         other = next(each for each in self.store.list("images/") if each != key)
         self.store.put(key, self.store.get(other))
@@ -248,10 +256,6 @@ class Weather:
                         self.report.complain(Harm.WRONG, job, what)
                 return
             time.sleep(0.2)
-
-    def _comes(self, fault: str, job: str | None = None) -> None:
-        self.tell(f"{fault}{f': {job}' if job else ''}")
-        self.report.happened(fault, job)
 
 
 def _is_worker(name: str) -> bool:

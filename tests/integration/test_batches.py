@@ -5,6 +5,7 @@ import secrets
 import signal
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
@@ -186,3 +187,21 @@ def test_an_upload_outlives_the_api(place: Place, shelf: Shelf, key: str) -> Non
         made = alice.post("/v1/batches", content=whole[found["bytes"] :], headers=rest)
         assert (made.status_code, made.json()["total"]) == (202, count)
     assert names(shelf, shelf.load_batch(id)) == [f"b{n}" for n in range(count)]
+
+
+def test_orders_of_many_clients_come_one_after_the_other(place: Place, shelf: Shelf, key: str) -> None:
+    """Each is numbered, none is lost, and nobody is refused."""
+    with place.api(), client(place, key) as alice:
+        id = alice.post("/v1/batches", content=b"".join(map(line, range(20)))).json()["id"]
+
+        def order(n: int) -> set[int]:
+            with client(place, key) as sender:
+                pauses = sender.post(f"/v1/batches/{id}/{'pause' if n % 2 else 'resume'}")
+                names = sender.post(f"/v1/batches/{id}/cancel", json={"items": [f"b{n}"]})
+                return {pauses.status_code, names.status_code}
+
+        with ThreadPoolExecutor(8) as pool:
+            assert set[int]().union(*pool.map(order, range(8))) == {200}
+        shown = alice.get(f"/v1/batches/{id}").json()
+        assert shown["counts"]["cancelled"] == 8
+    assert [each.number for each in shelf.orders(id)] == list(range(1, 17))

@@ -90,7 +90,7 @@ def order(args: argparse.Namespace, console: Console) -> int:
 
 
 def cancel(args: argparse.Namespace, console: Console) -> int:
-    _tell(console, console.client.cancel_batch(find.full_id(console, args.batch), args.item))
+    _tell(console, console.client.cancel_batch(find.full_id(console, args.batch), args.item or None))
     return SATISFIED
 
 
@@ -98,7 +98,7 @@ def retry(args: argparse.Namespace, console: Console) -> int:
     what = [name for name in ("failed", "unmet", "cancelled") if getattr(args, name)] or ["failed"]
     if args.rounds and "unmet" not in what:
         raise BriefError("only unmet items get more rounds", "write --unmet --rounds N", "--rounds")
-    _tell(console, console.client.retry_batch(find.full_id(console, args.batch), what, args.item, args.rounds))
+    _tell(console, console.client.retry_batch(find.full_id(console, args.batch), what, args.item or None, args.rounds))
     return SATISFIED
 
 

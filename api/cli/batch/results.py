@@ -3,6 +3,7 @@
 import argparse
 import csv
 import io
+import json
 import os
 import re
 import sys
@@ -53,7 +54,7 @@ def results(args: argparse.Namespace, console: Console) -> int:
 def _write(told: Iterable[BatchResult], out: Out, as_csv: bool) -> None:
     if not as_csv:
         for result in told:
-            out.write(result.model_dump_json() + "\n")
+            out.write(json.dumps(result.model_dump(mode="json")) + "\n")  # ASCII: no character of it ends a line
         return
     rows = csv.writer(out, lineterminator="\n")
     rows.writerow(COLUMNS)

@@ -38,6 +38,7 @@ local function cancel_child(id)
 end
 
 local function cancel()
+  if tonumber(redis.call('HGET', key, 'ended_ms')) > 0 then return end
   if #cjson.decode(json) > 0 then
     each('wp', function(index) turn(batch, index, 'c') end)
     each('f', function(index)
