@@ -166,7 +166,10 @@ class BatchService:
     def _waits(self, standing: Standing, queues: Queues) -> str:
         if not standing.counts.waiting or standing.status not in {BatchStatus.OPEN, BatchStatus.PAUSED}:
             return ""
-        batch = self._batches.shelf.load_batch(standing.batch)
+        try:
+            batch = self._batches.shelf.load_batch(standing.batch)
+        except (Corrupt, NotFound) as lost:  # its items fail one after the other; the other batches are listed
+            return f"lost: {lost.message}"
         served = [queue.removeprefix(_EDITOR) for queue in queues.served if queue.startswith(_EDITOR)]
         if said := waits(standing, served, batch):
             return said

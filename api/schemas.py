@@ -20,6 +20,8 @@ from tasks.ledger.types import Query
 from tasks.submission import BriefIn, SettingsIn, parsed
 from tasks.summary import Cost as Counted
 
+OLDER = "ended-"
+"""Before a place in a list of jobs that lie in storage only."""
 CURSOR = r"^(ended-)?\d{1,15}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 Seconds = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
 

@@ -5,7 +5,6 @@ broke off half-way) is never called unknown.
 """
 
 import difflib
-import logging
 import struct
 import threading
 import time
@@ -20,6 +19,7 @@ from api.auth import Caller
 from api.doing import NO_QUEUES, Queues, waits
 from api.problems import Problem, invalid, unavailable
 from api.schemas import (
+    OLDER,
     Attempt,
     Attempts,
     BatchPlace,
@@ -60,8 +60,6 @@ from tasks.reconcile import entry_of, requeue
 from tasks.store import Archive, Corrupt, Images, NotFound, clean_upload
 from tasks.store.recent import Recent
 from tasks.summary import Cost as Counted
-
-log = logging.getLogger("visiondirector.api")
 
 MAX_KEY = 200
 LINKS = ("events", "image", "trajectory", "attempts", "report", "cancel", "pause", "resume", "requeue")
@@ -200,36 +198,26 @@ class Service:
         return unread(brief, goals), cautions(brief, goals)
 
     def list(self, query: Query, limit: int, cursor: str | None) -> JobList:
-        """What the ledger knows, and behind that the ended jobs that it has forgotten, from storage. Of batches the
-        ledger's children only: their batch lists them all."""
+        """What the ledger knows, and from behind that on the ended jobs that it has forgotten, from storage. Of batches
+        the ledger's children only: their batch lists them all."""
         forgotten, behind = _parse_cursor(cursor)
-        page = Page([], None) if forgotten else self.ledger.jobs(query, limit, behind)
-        following = _cursor("", page.following)
-        if page.following is None:
-            page, following = self._list_forgotten(query, limit, page.records, behind if forgotten else None)
+        if forgotten:
+            page = self._list_forgotten(query, limit, behind)
+            following = _cursor(OLDER, page.following)
+        else:
+            page = self.ledger.jobs(query, limit, behind)
+            following = _cursor("", page.following)
+            may_go_on = page.following is None and (not query.statuses or query.statuses & TERMINAL)
+            if may_go_on and self.ledger.has_older():  # a page reads either ledger or storage, which may hang
+                following = _cursor(OLDER, _NEWEST)
         active = any(not record.ended for record in page.records)
         state = self.queues() if active else NO_QUEUES
         return JobList(jobs=[self.summary(record, state) for record in page.records], next=following)
 
-    def _list_forgotten(
-        self, query: Query, limit: int, records: Sequence[Record], behind: Cursor | None
-    ) -> tuple[Page, str | None]:
-        """The page that starts with these records, filled up from storage."""
-        if query.statuses and not query.statuses & TERMINAL:
-            return Page([*records], None), None
-        room = limit - len(records)
-        try:
-            more = self.archive.ended.page(query, max(room, 1), behind)
-        except StoreError as unreachable:
-            if not records:
-                raise
-            log.warning("the list goes on in storage: %s", unreachable)
-            return Page([*records], None), _cursor("ended-", _NEWEST)
-        if not room:  # to know whether there is more
-            return Page([*records], None), _cursor("ended-", _NEWEST if more.records or more.following else None)
-        known = self.ledger.known([record.job for record in more.records])
-        found = [record for record in more.records if record.job not in known]
-        return Page([*records, *found], None), _cursor("ended-", more.following)
+    def _list_forgotten(self, query: Query, limit: int, behind: Cursor | None) -> Page:
+        page = self.archive.ended.page(query, limit, behind)
+        known = self.ledger.known([record.job for record in page.records])
+        return Page([record for record in page.records if record.job not in known], page.following)
 
     def find(self, owner: str | None, id: str) -> Record:
         """The job of `owner` (None: of any owner), from the ledger or, once that has forgotten it, from storage.
@@ -440,7 +428,7 @@ def _parse_cursor(cursor: str | None) -> tuple[bool, Cursor | None]:
     """Whether it is a place among the jobs that the ledger has forgotten, and the place."""
     if not cursor:
         return False, None
-    word = cursor.removeprefix("ended-")
+    word = cursor.removeprefix(OLDER)
     created_ms, _, job = word.partition("-")
     return word != cursor, Cursor(int(created_ms), job)
 

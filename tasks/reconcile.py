@@ -147,7 +147,7 @@ class Reconciler:
                 self._keep_lock()
                 if entry:
                     self._restore(entry)
-        epoch = self.ledger.open_epoch(self._holder)
+        epoch = self.ledger.open_epoch(self._holder, older=self.archive.ended.any())
         log.warning("the ledger serves again, epoch %s", epoch)
         return True
 

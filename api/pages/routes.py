@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
+from anyio import to_thread
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse
@@ -13,7 +14,7 @@ from api.pages.answers import HEADERS, PageRoute, page
 from api.pages.listing import ListView, jobs_page
 from api.problems import Problem
 from api.routes import ApiState, AppState, Owner, listed
-from api.schemas import CURSOR, JobFilter, JobList, JobSummary
+from api.schemas import CURSOR, OLDER, JobFilter, JobList, JobSummary
 from director.report import Attempt, RunInfo
 from director.state import State
 from tasks.batch.types import BatchStatus
@@ -51,7 +52,7 @@ async def jobs(
     """
     view = ListView(tuple(status), tuple(label), cursor, refresh == "on", batch or "")
     filters = JobFilter(status=status, label=label, limit=PAGE, cursor=cursor or None, batch=batch)
-    batches = await run_in_threadpool(_batches, state, view, owner)
+    batches = await to_thread.run_sync(_batches, state, view, owner, limiter=state.ledger_threads)
     if batch:
         found = await run_in_threadpool(state.batches.jobs, owner, filters)
     else:
@@ -69,7 +70,8 @@ async def _alone(state: AppState, filters: JobFilter, owner: str | None) -> JobL
         found = await listed(state, filters.query(owner), PAGE - len(jobs), cursor)
         jobs += [job for job in found.jobs if not job.batch]
         cursor = found.next
-        if not cursor or len(jobs) == PAGE:
+        # What is behind lies in storage, which may hang: the page has a link to it.
+        if not cursor or len(jobs) == PAGE or (jobs and cursor.startswith(OLDER)):
             break
     return JobList(jobs=jobs, next=cursor)
 

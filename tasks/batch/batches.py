@@ -94,6 +94,9 @@ class Batches:
             self._apply(id, order)
         found = self.standing(id)
         assert found, "it was entered above"
+        if kind == "retry" and found.ended:  # nothing was to be retried
+            self.shelf.put_summary(found)
+            self.shelf.unmark_live(id)
         return found
 
     def enter(self, batch: Batch) -> bool:

@@ -15,7 +15,6 @@ from itertools import groupby
 from pydantic import ValidationError
 
 from director.errors import Actor, DirectorError, StoreError
-from director.seats import Seat
 from director.state import State
 from tasks.batch.batches import Batches, result_of
 from tasks.batch.ledger import Lane, Pick
@@ -36,24 +35,28 @@ LEASE_MS = 30_000
 """Of a pick: making a job takes three or four calls of storage."""
 _EDITOR = "editor."
 _URGENT = "!"
-_OTHER_SEATS = (Seat.PLANNER.value, Seat.JUDGE.value, Seat.VERIFIER.value)
-_LEAST_FACTOR, _MOST_FACTOR = 1.5, 8.0
+_AWAY, _MOST_AWAY = (
+    0.5,
+    7.0,
+)  # time with the other seats for each of an editor's: where nothing was measured, and at most
 _SPARE = 2
 _MOST_REPORTED = 200  # results in one part, and one pass
 
 
-def slots(editors: int, thinkers: int, lane: Lane) -> int:
-    """How many jobs more a model's editors take, so that they stay busy and what was begun ends soon.
+def slots(editors: int, lane: Lane) -> int:
+    """How many jobs more a model's editors take, so that they stay busy and what was begun ends soon; below 0: none.
 
-    While an editor draws for one job, others are with the other seats: so many as the time there is longer. But where
-    jobs queue up before the other seats (`thinkers` workers serve them), these are the limit, and more jobs only wait.
-    Where nothing was measured, half as many again as editors; never less, as the times vary.
+    While an editor draws for one job, others are with the other seats: so many as the time there is longer, waits
+    included, and some for chance. But where jobs queue up before the other seats these are the limit: a few that wait
+    keep them busy, and more would only wait.
     """
-    factor = 1 + lane.other_ms / lane.step_ms if lane.step_ms and lane.other_ms is not None else _LEAST_FACTOR
-    if lane.queued > thinkers:
-        factor = _LEAST_FACTOR
-    most = math.ceil(min(max(factor, _LEAST_FACTOR), _MOST_FACTOR) * editors) + _SPARE
-    return max(0, most - lane.flying - lane.picked)
+    away = _AWAY * editors
+    most_waiting = math.inf  # before the other seats
+    if lane.step_ms and lane.other_ms is not None:
+        away = min(lane.other_ms / lane.step_ms, _MOST_AWAY) * editors
+        most_waiting = math.ceil(max(lane.thinking, editors) / 2) + _SPARE
+    most = round(editors + away + math.sqrt(away)) + _SPARE
+    return int(min(most - lane.flying - lane.picked, most_waiting - lane.queued))
 
 
 def reserve(editors: int) -> int:
@@ -88,26 +91,25 @@ class Dispatcher:
 
     def admit(self) -> None:
         """Make jobs of the next items, as many as the editors that serve take."""
-        served = self._ledger.served()
-        editors = self._editors(served)
-        thinkers = len({worker for seat in _OTHER_SEATS for worker in served.get(seat, ())})
+        editors = self._editors()
         lanes = [lane for model in editors for lane in (model + _URGENT, model)]
+        made = 0  # since the lanes were looked at
         for lane, found in zip(lanes, self.batches.ledger.lanes(lanes), strict=True):
-            model = lane.rstrip(_URGENT)
-            free = slots(editors[model], thinkers, found)
-            if lane != model and found.owners:
-                free += reserve(editors[model])
-            elif lane == model:  # the urgent ones took some
-                free = slots(editors[model], thinkers, self.batches.ledger.lanes([lane])[0]) if free else 0
+            model = lane.removesuffix(_URGENT)
+            if not found.owners:
+                continue
+            now = self.batches.ledger.lanes([lane])[0] if made else found
+            free = slots(editors[model], now) + (reserve(editors[model]) if lane != model else 0)
             for pick in self.batches.ledger.pick(lane, free, LEASE_MS):
                 self.make(pick)
+                made += 1
 
-    def _editors(self, served: Mapping[str, Sequence[str]]) -> Mapping[str, int]:
+    def _editors(self) -> Mapping[str, int]:
         """Models, and how many workers serve each and may work."""
         sick = {worker.worker for worker in self._ledger.sick_workers() if worker.quarantined_ms}
         serving = {
             queue.removeprefix(_EDITOR): len(set(workers) - sick)
-            for queue, workers in served.items()
+            for queue, workers in self._ledger.served().items()
             if queue.startswith(_EDITOR)
         }
         return {model: workers for model, workers in serving.items() if workers}

@@ -40,10 +40,11 @@ class Lane(NamedTuple):
     picked: int
     flying: int
     step_ms: float | None  # an editor's step
-    other_ms: float | None  # the steps of other seats beside each of these
+    other_ms: float | None  # with the other seats beside each of these, waits included
     brief_ms: float | None  # of editors, for a whole job
     owners: int  # who have something to pick
-    queued: int = 0  # jobs that wait for other seats, whatever their model
+    queued: int = 0  # jobs that wait for other seats or are being made, whatever their model
+    thinking: int = 0  # steps of other seats that run
 
 
 @dataclass(frozen=True)
@@ -148,8 +149,8 @@ class BatchLedger:
         """How these lanes stand, in order. A lane is a model's name, with `!` behind it for urgent batches."""
         rows: list[Any] = self._run("lanes", *lanes) if lanes else []
         return [
-            Lane(int(picked), int(flying), _ms(step), _ms(other), _ms(brief), int(owners), int(queued))
-            for picked, flying, step, other, brief, owners, queued in rows
+            Lane(int(picked), int(flying), _ms(step), _ms(other), _ms(brief), *map(int, counts))
+            for picked, flying, step, other, brief, *counts in rows
         ]
 
     def pick(self, lane: str, count: int, lease_ms: int) -> list[Pick]:

@@ -16,12 +16,13 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import from_json
 
-from tasks.batch.types import PART, Batch, End, Item, Order, Position, Result, Standing
+from tasks.batch.types import PART, Batch, End, Item, Order, OrderKind, Position, Result, Standing
 from tasks.logs import fields
 from tasks.store import Corrupt, NotFound, Store
 from tasks.store.recent import Recent
@@ -29,11 +30,14 @@ from tasks.store.recent import Recent
 log = logging.getLogger(__name__)
 
 NAMES = 4000  # of a shard, about
-_ORDER = re.compile(r"(\d{8})-[a-z]+\.json")
-_KEPT_PARTS = 64
+_ORDER = re.compile(r"(\d{8})-([a-z]+)\.json")
+# What counts of an order of which only the name can be read. Which items a cancel named is lost with it: so nothing
+# more of the batch runs, until somebody resumes or cancels it.
+_BY_NAME: Mapping[str, OrderKind] = {"pause": "pause", "resume": "resume", "cancel": "pause"}
+_KEPT_BYTES = 32 * 2**20  # of parts
 _KEPT_SHARDS = 16
 _READERS = 8  # of parts of results, at once
-V = TypeVar("V", bound=BaseModel)
+V = TypeVar("V", Result, End)
 
 
 def _nothing() -> None: ...
@@ -47,7 +51,7 @@ class Shelf:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._parts = Recent[list[Item]](_KEPT_PARTS)
+        self._parts = Recent[bytes](_KEPT_BYTES, len)
         self._names = Recent[dict[str, tuple[int, int]]](_KEPT_SHARDS)
         self._batches = Recent[Batch](256)
 
@@ -67,6 +71,8 @@ class Shelf:
             return None
         except ValidationError as error:
             raise Corrupt(f"{key} is no Batch: {error.error_count()} problems", key=key) from error
+        if found.id != id:
+            raise Corrupt(f"{key} is of another batch", key=key)
         self._batches.put(id, found)
         return found
 
@@ -82,14 +88,6 @@ class Shelf:
     def put_lines(self, id: str, folder: int, part: int, data: bytes) -> None:
         """The lines of one part, each as `line_of` gives it."""
         self._store.put(_part_key(id, folder, part), data)
-
-    def part(self, id: str, folder: int, part: int) -> list[Item]:
-        key = _part_key(id, folder, part)
-        found = self._parts.get(key)
-        if found is None:
-            found = self.read_part(id, folder, part)
-            self._parts.put(key, found)
-        return found
 
     def read_part(self, id: str, folder: int, part: int) -> list[Item]:
         """As stored now: an upload writes its last part again and again."""
@@ -109,12 +107,20 @@ class Shelf:
             raise Corrupt(f"{key} holds a line that is no item", key=key) from error
 
     def item(self, id: str, position: Position) -> Item:
+        """One line: where many batches take turns, each needs another part, and all the others of it for nothing."""
         part, line = divmod(position.row, PART)
-        lines = self.part(id, position.folder, part)
+        key = _part_key(id, position.folder, part)
+        data = self._parts.get(key)
+        if data is None:
+            data = self._store.get(key)
+            self._parts.put(key, data)
+        lines = data.splitlines()
         if line >= len(lines):
-            key = _part_key(id, position.folder, part)
             raise Corrupt(f"{key} has {len(lines)} lines; line {line + 1} is missing", key=key)
-        return lines[line]
+        try:
+            return Item.model_validate_json(lines[line])
+        except ValidationError as error:
+            raise Corrupt(f"{key} holds a line that is no item", key=key) from error
 
     def put_names(self, id: str, shard: int, names: Iterable[tuple[str, int, int]]) -> None:
         """Custom_id, folder and row of the lines whose custom_id is of this shard (`shard_of`)."""
@@ -128,9 +134,9 @@ class Shelf:
         if names is None:
             try:
                 rows = map(json.loads, self._store.get(key).splitlines())
-            except NotFound:
-                return None
-            names = {name: (folder, row) for name, folder, row in rows}
+                names = {name: (int(folder), int(row)) for name, folder, row in rows}
+            except (ValueError, TypeError) as error:
+                raise Corrupt(f"{key} holds a line that is no name", key=key) from error
             self._names.put(key, names)
         return names.get(custom_id)
 
@@ -170,16 +176,23 @@ class Shelf:
         self._store.put(key, order.model_dump_json(exclude_defaults=True).encode())
 
     def orders(self, id: str, above: int = 0) -> list[Order]:
-        """Those with a higher number, by number. One that can't be read is left out, and logged."""
-        folder, found = f"batches/{id}/control/", list[Order]()
-        for key in self._store.list(folder):
-            match = _ORDER.fullmatch(key.removeprefix(folder))
-            if match and int(match[1]) > above:
-                try:
-                    found.append(Order.model_validate_json(self._store.get(key)))
-                except ValidationError:
-                    log.error("an order can't be read and is left out: %s", key, extra=fields(batch=id))
+        """Those with a higher number, by number. Of one that can't be read its name counts; it is logged."""
+        folder = f"batches/{id}/control/"
+        named = [_ORDER.fullmatch(key.removeprefix(folder)) for key in self._store.list(folder)]
+        found = [
+            self._order(id, match[0], int(match[1]), match[2]) for match in named if match and int(match[1]) > above
+        ]
         return sorted(found, key=lambda order: order.number)
+
+    def _order(self, id: str, name: str, number: int, kind: str) -> Order:
+        key = f"batches/{id}/control/{name}"
+        with suppress(ValidationError):
+            order = Order.model_validate_json(self._store.get(key))
+            if (order.number, order.kind) == (number, kind):
+                return order
+        counts = _BY_NAME.get(kind, "patch")  # an empty patch changes nothing
+        log.error("an order can't be read, and counts as %s: %s", counts, key, extra=fields(batch=id))
+        return Order(number=number, kind=counts, at_ms=0)
 
     def put_results(self, id: str, nonce: str, results: Sequence[Result]) -> None:
         """One part of results; not empty."""
@@ -207,10 +220,8 @@ class Shelf:
                 for key, data in zip(some, readers.map(self._store.get, some), strict=True):
                     keep()
                     for line in data.splitlines():
-                        try:
-                            yield kind.model_validate_json(line)
-                        except ValidationError:
-                            log.error("a result can't be read and is left out: %s", key, extra=fields(batch=id))
+                        if result := _result(kind, line, key, id):
+                            yield result
 
     def put_summary(self, standing: Standing) -> None:
         self._store.put(f"batches/{standing.batch}/summary.json", standing.model_dump_json().encode())
@@ -218,13 +229,26 @@ class Shelf:
     def summary(self, id: str) -> Standing | None:
         """How the batch stood when it ended; None: it never did, or it can't be read."""
         try:
-            return Standing.model_validate_json(self._store.get(f"batches/{id}/summary.json"))
+            found = Standing.model_validate_json(self._store.get(f"batches/{id}/summary.json"))
         except (NotFound, ValidationError):
             return None
+        return found if found.batch == id else None
 
     def forget_summary(self, id: str) -> None:
         """The batch goes on."""
         self._store.delete(f"batches/{id}/summary.json")
+
+
+def _result(kind: type[V], line: bytes, key: str, batch: str) -> V | None:
+    try:
+        result = kind.model_validate_json(line)
+    except ValidationError:
+        log.error("a result can't be read and is left out: %s", key, extra=fields(batch=batch))
+        return None
+    if result.batch != batch:
+        log.error("a result of another batch is left out: %s", key, extra=fields(batch=batch))
+        return None
+    return result
 
 
 def line_of(item: Item) -> bytes:

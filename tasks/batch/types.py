@@ -167,9 +167,9 @@ class Result(Value):
     """
 
     batch: BatchId
-    index: int
-    take: int = 0
-    generation: int = 0
+    index: Annotated[int, Field(ge=0)]
+    take: Annotated[int, Field(ge=0, le=MAX_TAKES)] = 0
+    generation: Annotated[int, Field(ge=0, le=MAX_TAKES)] = 0
     custom_id: str
     job: JobId | None = None  # None: cancelled before its turn
     title: str = ""
@@ -193,6 +193,7 @@ class End(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    batch: str
     index: int
     take: int = 0
     generation: int = 0

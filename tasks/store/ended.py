@@ -60,6 +60,10 @@ class EndedJobs:
         for item in self._store.items("ended/"):
             self._keep(item.key, stays)
 
+    def any(self) -> bool:
+        """Whether a job is listed."""
+        return next(iter(self._store.items("ended/")), None) is not None
+
     def page(self, query: Query, limit: int, behind: Cursor | None) -> Page:
         """The newest first, those with the same time by falling id. A page may be short, even empty."""
         found: list[Record] = []

@@ -5,6 +5,10 @@ from pathlib import Path
 import pytest
 
 from director.errors import StoreError
+from tasks.batch.dispatch import slots
+from tasks.batch.ledger import Lane
+from tasks.batch.recall import Recalled, standing_of
+from tasks.batch.shelf import line_of
 from tasks.batch.types import BatchStatus, ItemStatus, child_id
 from tasks.jobs import JobStatus
 from tasks.store import Corrupt
@@ -77,6 +81,15 @@ class TestALife:
         assert (results["a0"].status, results["item 1"].status) == (ItemStatus.DONE, ItemStatus.FAILED)
         assert "line 2 is missing" in results["item 1"].error
 
+    def test_a_line_that_is_no_item_fails_alone(self, night: BatchRig) -> None:
+        batch = night.stored("b", 2)
+        second = night.shelf.read_part(batch.id, 0, 0)[1]
+        night.shelf.put_lines(batch.id, 0, 0, b"{broken\n" + line_of(second))
+        night.batches.start(batch)
+        night.finish()
+        assert (night.standing(batch).counts.done, night.standing(batch).counts.failed) == (1, 1)
+        assert night.drawn == ["t1"]
+
     def test_the_same_batch_again_is_the_same_batch(self, night: BatchRig) -> None:
         batch = night.start(items=2)
         assert not night.batches.start(batch)
@@ -100,6 +113,17 @@ class TestOrders:
         night.finish()
         assert night.standing(batch).counts.done == 20
         assert len(night.drawn) == 20
+
+    def test_a_pause_is_no_time_with_another_seat(self, night: BatchRig) -> None:
+        batch = night.start(items=4)
+        night.passes()
+        night.batches.order(batch.id, "pause")
+        night.rig.advance(3_000_000)
+        night.batches.order(batch.id, "resume")
+        night.finish()
+        assert night.standing(batch).counts.done == 4
+        away_ms = night.batches.ledger.lanes([night.model])[0].other_ms
+        assert away_ms and away_ms < 60_000
 
     def test_a_step_in_hand_is_committed_and_then_waits(self, night: BatchRig) -> None:
         batch = night.start(items=1)
@@ -202,6 +226,35 @@ class TestOrders:
         assert (job.brief.source, job.settings.rounds) == (before.image, 3)
         assert night.results(batch)["a0"].take == 0
 
+    def test_of_many_those_that_are_meant_wait_again(self, night: BatchRig) -> None:
+        """The ledger reads states in parts of 65,536; this batch has them on both sides of a border."""
+        batch = night.stored("many", 66_000)
+        night.shelf.put_batch(batch)
+        around = 65_530
+        letters = "d" * around + "xducxkxduxux" + "d" * (66_000 - around - 12)
+        night.batches.ledger.add(batch, Recalled(standing_of(batch), letters))
+        night.batches.order(batch.id, "retry", what=(ItemStatus.FAILED, ItemStatus.UNMET), rounds=4)
+        counts = night.standing(batch).counts
+        assert (counts.waiting, counts.done, counts.cancelled) == (8, 65_990, 2)
+        found, _ = night.batches.items(batch, None, around, 12)
+        assert [(item.take, item.generation) for item in found] == [
+            (1, 0), (0, 0), (1, 1), (0, 0), (1, 0), (0, 0), (1, 0), (0, 0), (1, 1), (1, 0), (1, 1), (1, 0),
+        ]  # fmt: skip
+        picks = night.batches.ledger.pick(night.model, 9, 30_000)
+        assert [pick.index - around for pick in picks] == [0, 2, 4, 6, 8, 9, 10, 11]
+        assert [(pick.mode, pick.rounds) for pick in picks] == [
+            ("r", 0), ("u", 4), ("r", 0), ("r", 0), ("u", 4), ("r", 0), ("u", 4), ("r", 0),
+        ]  # fmt: skip
+
+    def test_an_item_that_was_tried_often_stays(self, night: BatchRig) -> None:
+        batch = night.stored("often", 2)
+        night.shelf.put_batch(batch)
+        takes = "".join(chr(33 + take) + "!!r" for take in (90, 89))
+        night.batches.ledger.add(batch, Recalled(standing_of(batch), "xx", takes))
+        night.batches.order(batch.id, "retry", what=(ItemStatus.FAILED,))
+        assert (night.standing(batch).counts.waiting, night.standing(batch).counts.failed) == (1, 1)
+        assert [pick.take for pick in night.batches.ledger.pick(night.model, 2, 30_000)] == [90]
+
     def test_a_patch_changes_what_is_in_flight_too(self, night: BatchRig) -> None:
         batch = night.start(items=30)
         night.passes()
@@ -267,6 +320,43 @@ class TestFairness:
         urgent = night.start("now", items=3, priority=0)
         night.passes()
         assert night.standing(urgent).counts.running == 1
+        night.passes(3)
+        assert night.standing(urgent).counts.running == 1, "each pass has the same reserve"
+
+    def test_a_pick_of_which_no_job_came_costs_nothing(self, night: BatchRig) -> None:
+        batches = {night.start("b", items=5, owner=owner).id: owner for owner in ("a", "b")}
+
+        def picked() -> str:
+            (pick,) = night.batches.ledger.pick(night.model, 1, 30_000)
+            night.batches.ledger.put_back(pick)
+            return batches[pick.batch]
+
+        assert picked() == picked()
+
+
+class TestSlots:
+    """Of eight editors."""
+
+    def lane(self, **about: float) -> Lane:
+        known = {"picked": 0, "flying": 0, "step_ms": 12_000.0, "other_ms": 12_000.0, "brief_ms": 48_000.0, "owners": 1}
+        known |= {"thinking": 200}
+        return Lane(**{**known, **about})  # pyright: ignore[reportArgumentType]
+
+    def test_as_many_are_away_as_the_time_there_is_longer(self) -> None:
+        assert slots(8, self.lane()) == 8 + 8 + 3 + 2
+        assert slots(8, self.lane(other_ms=1_000.0)) == 11
+        assert slots(8, self.lane(flying=10, picked=2)) == 9
+
+    def test_there_is_a_most_of_it(self) -> None:
+        assert slots(8, self.lane(other_ms=10_000_000.0)) == 8 + 56 + 7 + 2
+
+    def test_where_the_others_are_the_limit_few_wait_for_them(self) -> None:
+        assert slots(8, self.lane(queued=4, thinking=4, flying=8)) == 2
+        assert slots(8, self.lane(queued=9, thinking=4, flying=13)) < 0
+        assert slots(8, self.lane(queued=9, thinking=40, flying=10)) == 11, "forty at once need more that wait"
+
+    def test_what_nobody_measured_is_guessed(self) -> None:
+        assert slots(8, Lane(0, 0, None, None, None, 1)) == 16
 
 
 class TestDispatchersThatDie:

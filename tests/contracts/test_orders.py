@@ -4,7 +4,7 @@ import pytest
 
 from director.errors import Actor
 from tasks.jobs import JobStatus
-from tasks.ledger.types import CONTROL, CommitResult, Record, Refusal
+from tasks.ledger.types import CONTROL, CommitResult, FailResult, Record, Refusal
 from tasks.orders import OrderKind, order
 from tasks.reconcile import entry_of
 from tests.contracts.sites import Site
@@ -138,3 +138,20 @@ def test_an_order_that_can_not_be_read_does_what_its_name_says(open_site: Site) 
     entry = entry_of(site.archive, job.id)
     assert entry
     assert (entry.paused, entry.priority, entry.priority_order) == (True, job.priority, 0)
+
+
+def test_the_time_of_a_pause_is_no_waiting_for_what_is_held(rig: LedgerRig) -> None:
+    day = 86_400_000
+    rig.submit("job-2")
+    claim = rig.claimed(0, "job-2")
+    away = '{"boundary": "planner", "message": "refused", "resource": "http://vlm"}'
+    rig.submit()
+    ordered(rig, "pause")
+    assert rig.ledger.fail("job-2", 0, claim.nonce, away, Actor.OUTAGE, "host-1") is FailResult.RETRY
+    rig.advance(day + 1)
+    ordered(rig, "resume")
+    assert rig.ledger.expire_held(day) == 1  # job-2, which waited for a day
+    assert record(rig).status is JobStatus.QUEUED
+    rig.advance(day)
+    assert rig.ledger.expire_held(day) == 1
+    assert record(rig).status is JobStatus.FAILED

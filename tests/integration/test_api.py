@@ -260,7 +260,7 @@ def test_the_command_line_from_submit_to_saved_picture(served: Place, tmp_path: 
     lines = watched.stdout.decode().splitlines()
     assert watched.returncode == 0, watched.stderr
     # Its goals are scripted and cover no word of the brief: "not read".
-    labels = "submitted goals not plan round rendered verified accepted stopped job status labels goals cost saved"
+    labels = "sent goals not plan round rendered verified accepted stopped job status labels goals cost saved"
     assert [line.split()[0] for line in lines] == labels.split()
     assert (tmp_path / f"room-{id[:8]}.png").is_file()
     listed = visiondirector("list", "--status", "done", "--label", "here", "--since", "1h").stdout.decode().splitlines()

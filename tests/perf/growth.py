@@ -152,11 +152,12 @@ def _trajectories() -> Iterator[Trajectory]:
     """The trajectory of one job after each of its steps."""
     trajectory = begin(Brief(text="A harbour at dusk. " * 100, title="a night", goals=_GOALS), _SETTINGS, 1)
     while request := next_step(trajectory):
-        trajectory = advance(trajectory, _reply(request))
+        trajectory = advance(trajectory, reply_to(request))
         yield trajectory
 
 
-def _reply(request: Request) -> Reply:
+def reply_to(request: Request) -> Reply:
+    """A seat's answer: no goal is ever met."""
     match request:
         case PlanRequest():
             targets = tuple(goal.id for goal in request.targets)

@@ -97,9 +97,12 @@ def scripted(*answers: Answer, models: tuple[str, ...] = ("scripted",), port: in
                 return
             try:
                 self.send_response(answer.status)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(answer.body)))
-                for name, value in answer.headers.items():
+                headers = {
+                    "Content-Type": "application/json",
+                    "Content-Length": str(len(answer.body)),
+                    **answer.headers,
+                }
+                for name, value in headers.items():
                     self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(answer.body)

@@ -21,6 +21,7 @@ from functools import partial
 from itertools import zip_longest
 from typing import Annotated, Any, NamedTuple, TypeVar
 
+from httpx2 import Response
 from openai import OpenAI, OpenAIError
 from PIL import Image
 from pydantic import BaseModel, Field, ValidationError
@@ -29,7 +30,7 @@ from director.prompts.vlm import Choice, Form, Prompt, ReplyError, quoted, thoug
 from director.seats import Context, Images
 from director.types import ImageHash, Region
 from worker.vlm.config import Server
-from worker.vlm.failures import VlmRefused, VlmUnavailable, failure, resource_of, spoken_failure
+from worker.vlm.failures import VlmRefused, VlmUnavailable, failure, page_failure, resource_of, spoken_failure
 
 _T = TypeVar("_T")
 _ALTERNATIVES = 20  # most that the API gives for a token
@@ -264,12 +265,13 @@ class Session:
         """The body of one answer. Raises VlmUnavailable and VlmRefused, and nothing else of the transport."""
         timeout = min(self._server.answer_s(body["max_tokens"]), remaining)
         try:
-            raw = self._api.post("/chat/completions", body=body, cast_to=bytes, options={"timeout": timeout})
+            answer = self._api.post("/chat/completions", body=body, cast_to=Response, options={"timeout": timeout})
         except (OpenAIError, UnicodeError) as error:  # the latter from a key or a url that no header can hold
             # Not `from error`: the transport's own words may hold the key, and all else is said.
             raise failure(error, self._server, body["max_tokens"]) from None
-        if said := spoken_failure(raw, self._server):
-            raise said
+        raw = answer.content
+        if failed := page_failure(raw, answer.headers, self._server) or spoken_failure(raw, self._server):
+            raise failed
         return raw
 
     def _body(self, prompt: Prompt, re_asks: int) -> dict[str, Any]:

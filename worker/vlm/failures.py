@@ -49,6 +49,7 @@ _FIX_TOO_LARGE = "shorten the brief, or use smaller pictures"
 _FIX_NOT_ALLOWED = "change what the brief asks for"
 _FIX_AWAY = "start the server, or wait until it answers"
 _FIX_BUSY = "wait, or give the server less to do"
+_FIX_PAGE = "see what answers at the seat's url, or wait until the server does"
 _FIX_PLACE = "mend the seat's url, model or adapter"
 _FIX_URL = "mend the seat's url"
 _FIX_TLS = "mend the seat's url, or the server's certificate"
@@ -104,6 +105,12 @@ def failure(error: OpenAIError | UnicodeError, server: Server, max_tokens: int) 
     return _away(said, server)
 
 
+def page_failure(raw: bytes, headers: httpx2.Headers, server: Server) -> VlmUnavailable | None:
+    """What a body with status 200 means that no model said: a proxy in between sent it, or another program."""
+    page = "a web page" if "html" in headers.get("content-type", "") else "" if raw.strip() else "nothing"
+    return _away(f"{page} came with status 200", server, _FIX_PAGE) if page else None
+
+
 def spoken_failure(raw: bytes, server: Server) -> VlmUnavailable | VlmRefused | None:
     """What a body with status 200 says when it is an error and no completion."""
     if b'"error"' not in raw:
@@ -128,24 +135,30 @@ def spoken_failure(raw: bytes, server: Server) -> VlmUnavailable | VlmRefused | 
 
 def _of_status(error: APIStatusError, server: Server, max_tokens: int) -> VlmUnavailable | VlmRefused:
     status, said = error.status_code, _message(error.body)
+    told = _told(error, said)
     if status >= 500 or status in _PASSING:
         pause = retry_after(error.response.headers)
         if status == _BUSY:
-            return _away(str(error), server, _FIX_BUSY, pause or _BUSY_S)
-        return _away(str(error), server, _FIX_AWAY, pause)
+            return _away(told, server, _FIX_BUSY, pause or _BUSY_S)
+        return _away(told, server, _FIX_AWAY, pause)
     if status in _KEY:
-        return _refused(str(error), server, _key(server))
+        return _refused(told, server, _key(server))
     if status in _PLACE:
-        return _refused(str(error), server, _FIX_PLACE)
+        return _refused(told, server, _FIX_PLACE)
     if status in _ABOUT_CONTENT:
         room = _CONTEXT.search(said)
         if room and max_tokens >= int(room[1]):  # no request of this seat fits
-            return _refused(str(error), server, _FIX_ROOM)
+            return _refused(told, server, _FIX_ROOM)
         if _TOO_LARGE.search(said) and not _SETTING.search(said):
-            return _refused(str(error), server, _FIX_TOO_LARGE, Actor.USER)
+            return _refused(told, server, _FIX_TOO_LARGE, Actor.USER)
         if _NOT_ALLOWED.search(said) and not _SETTING.search(said):
-            return _refused(str(error), server, _FIX_NOT_ALLOWED, Actor.USER)
-    return _refused(str(error), server, _FIX_ELSE)
+            return _refused(told, server, _FIX_NOT_ALLOWED, Actor.USER)
+    return _refused(told, server, _FIX_ELSE)
+
+
+def _told(error: APIStatusError, said: str) -> str:
+    """The SDK finds few of the places where an error has its words."""
+    return f"{error}" if said in str(error) or said.lstrip().startswith("<") else f"{error} - {said}"
 
 
 def retry_after(headers: httpx2.Headers) -> float:

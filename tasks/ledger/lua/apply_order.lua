@@ -7,23 +7,11 @@ if redis.call('EXISTS', key) == 0 then return 'unknown' end
 if tonumber(number) <= tonumber(redis.call('HGET', key, 'order')) then return 'old' end
 local total = tonumber(redis.call('HGET', key, 'total'))
 
--- Calls `act` with index and letter of each item that is meant and stands in one of these letters.
+-- Calls `act` with index and letter of each named item that stands in one of these letters.
 local function each(letters, act)
-  local items = cjson.decode(json)
-  if #items > 0 then
-    for _, index in ipairs(items) do
-      local letter = letter_of(batch, index)
-      if letter ~= '' and string.find(letters, letter, 1, true) then act(index, letter) end
-    end
-    return
-  end
-  for first = 0, total - 1, STATE_PART do
-    local part, at = redis.call('GETRANGE', states_key(batch), first, first + STATE_PART - 1), 0
-    while true do
-      at = string.find(part, '[' .. letters .. ']', at + 1)
-      if not at then break end
-      act(first + at - 1, string.sub(part, at, at))
-    end
+  for _, index in ipairs(cjson.decode(json)) do
+    local letter = letter_of(batch, index)
+    if letter ~= '' and string.find(letters, letter, 1, true) then act(index, letter) end
   end
 end
 
@@ -65,21 +53,67 @@ local function cancel()
   may_close(batch)
 end
 
-local function retry()
+-- The try that follows on one of an item that stood so; nothing when it was tried often enough.
+local function next_try(letter, take, generation)
+  if take >= 90 then return nil end
+  if letter == 'x' then return take + 1, generation, 0, 'r' end
+  if letter == 'c' then return take + 1, generation, 0, 's' end
+  return take + 1, generation + 1, tonumber(rounds), 'u'
+end
+
+-- Let all of a part of the states wait again that may; gives the index of the first. A hundred thousand must not take a second.
+local function retry_part(start)
+  local states = redis.call('GETRANGE', states_key(batch), start, start + STATE_PART - 1)
+  local tries = redis.call('GETRANGE', takes_key(batch), 4 * start, 4 * (start + #states) - 1)
+  tries = tries .. string.rep('\0', 4 * #states - #tries)
+  local new_states, new_tries, counts, at, done, first = {}, {}, {}, 0, 0, nil
+  while true do
+    at = string.find(states, '[' .. what .. ']', at + 1)
+    if not at then break end
+    local letter, take, generation = string.sub(states, at, at), try_in(string.sub(tries, 4 * at - 3, 4 * at))
+    local again, following, more, mode = next_try(letter, take, generation)
+    if again then
+      new_states[#new_states + 1] = string.sub(states, done + 1, at - 1) .. 'w'
+      new_tries[#new_tries + 1] = string.sub(tries, 4 * done + 1, 4 * at - 4) .. chars_of(again, following, more, mode)
+      counts[letter] = (counts[letter] or 0) + 1
+      done, first = at, first or start + at - 1
+    end
+  end
+  if not first then return nil end
+  redis.call('SETRANGE', states_key(batch), start, table.concat(new_states))
+  redis.call('SETRANGE', takes_key(batch), 4 * start, table.concat(new_tries))
+  for letter, count in pairs(counts) do
+    redis.call('HINCRBY', key, 'n_' .. letter, -count)
+    redis.call('HINCRBY', key, 'n_w', count)
+  end
+  return first
+end
+
+-- As `retry_part`, of the items that are named, or of all.
+local function let_wait()
   local first
+  if what == '' then return nil end
+  if #cjson.decode(json) == 0 then
+    for start = 0, total - 1, STATE_PART do
+      local found = retry_part(start)
+      first = first or found
+    end
+    return first
+  end
   each(what, function(index, letter)
     local take, generation = try_of(batch, index)
-    if take < 90 then
-      local mode, more = 's', 0
-      if letter == 'x' then mode = 'r' end
-      if letter == 'u' or letter == 'k' then
-        mode, more, generation = 'u', tonumber(rounds), generation + 1
-      end
-      set_try(batch, index, take + 1, generation, more, mode)
+    local again, following, more, mode = next_try(letter, take, generation)
+    if again then
+      set_try(batch, index, again, following, more, mode)
       turn(batch, index, 'w')
       first = math.min(first or index, index)
     end
   end)
+  return first
+end
+
+local function retry()
+  local first = let_wait()
   if not first then return end
   for k, span in ipairs(spans_of(batch)) do
     local cursor = tonumber(redis.call('HGET', key, 'cursor:' .. k))

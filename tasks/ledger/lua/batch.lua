@@ -21,8 +21,8 @@
 -- <prefix>unreported            zset: children whose result is not stored yet, by when they ended
 -- <prefix>closing               set: batches all of whose results are stored, and whose summary is not
 -- <prefix>past                  zset: ended batches, by when
--- <prefix>speeds                hash: "<model>|step", "|other", "|brief": ms that an editor's step took, that the other steps
---                               beside each took, and that a job took of an editor; moving averages
+-- <prefix>speeds                hash: "<model>|step", "|other", "|brief": ms that an editor's step took, that the job was with
+--                               other seats beside each (waits included), and that a job took of an editor; moving averages
 local STATE_PART = 65536
 local HOUR = 3600000
 
@@ -49,16 +49,28 @@ local function turn(batch, index, to)
   return was
 end
 
--- Take, generation, rounds and mode of an item's present try.
-local function try_of(batch, index)
-  local chars = redis.call('GETRANGE', prefix .. 'takes:' .. batch, 4 * index, 4 * index + 3)
+local function takes_key(batch)
+  return prefix .. 'takes:' .. batch
+end
+
+-- Take, generation, rounds and mode, of an item's four characters.
+local function try_in(chars)
   if #chars < 4 or string.byte(chars) == 0 then return 0, 0, 0, 's' end
   return string.byte(chars, 1) - 33, string.byte(chars, 2) - 33, string.byte(chars, 3) - 33, string.sub(chars, 4)
 end
 
-local function set_try(batch, index, take, generation, rounds, mode)
-  local chars = string.char(33 + take, 33 + generation, 33 + rounds) .. mode
-  redis.call('SETRANGE', prefix .. 'takes:' .. batch, 4 * index, chars)
+-- The other way round.
+local function chars_of(take, generation, rounds, mode)
+  return string.char(33 + take, 33 + generation, 33 + rounds) .. mode
+end
+
+-- An item's present try.
+local function try_of(batch, index)
+  return try_in(redis.call('GETRANGE', takes_key(batch), 4 * index, 4 * index + 3))
+end
+
+local function set_try(batch, index, ...)
+  redis.call('SETRANGE', takes_key(batch), 4 * index, chars_of(...))
 end
 
 local function spans_of(batch)
@@ -135,11 +147,13 @@ local function next_waiting(batch, model)
     if span[1] == model then
       local last = span[2] + span[3]
       local cursor = tonumber(redis.call('HGET', batch_key(batch), 'cursor:' .. k) or span[2])
+      local look = 64 -- most often the very next one waits; behind those that do not, look further each time
       while cursor < last do
-        local stop = math.min(cursor + STATE_PART, last)
+        local stop = math.min(cursor + look, last)
         local found = string.find(redis.call('GETRANGE', states_key(batch), cursor, stop - 1), 'w', 1, true)
         cursor = found and cursor + found - 1 or stop
         if found then break end
+        look = math.min(8 * look, STATE_PART)
       end
       redis.call('HSET', batch_key(batch), 'cursor:' .. k, cursor)
       if cursor < last then return cursor end
@@ -165,16 +179,15 @@ local function average(name, ms)
   redis.call('HSET', prefix .. 'speeds', name, before and 0.8 * before + 0.2 * ms or ms)
 end
 
--- A claimed step was done: note how long it took.
+-- A claimed step was done: note how long an editor worked, or how long the job was with another seat.
 local function measure(id, queue)
-  local claimed = fields(id, 'claimed_ms')
-  if not claimed then return end
-  local ms = math.max(0, now - claimed)
+  local claimed, entered = fields(id, 'claimed_ms', 'entered_ms')
+  if not claimed or not entered then return end
   if string.sub(queue, 1, 7) == 'editor.' then
-    redis.call('HINCRBYFLOAT', job_key(id), 'editor_ms', ms)
+    redis.call('HINCRBYFLOAT', job_key(id), 'editor_ms', math.max(0, now - claimed))
     redis.call('HINCRBY', job_key(id), 'editor_steps', 1)
   elseif queue ~= CONTROL then
-    redis.call('HINCRBYFLOAT', job_key(id), 'other_ms', ms)
+    redis.call('HINCRBYFLOAT', job_key(id), 'other_ms', math.max(0, now - entered))
   end
 end
 
@@ -216,9 +229,21 @@ local function end_pick(lane, batch, index, take)
   return true
 end
 
+-- Ms that a job of this model is likely to take of an editor: what its owner is charged until it has ended.
+local function likely(model)
+  return tonumber(redis.call('HGET', prefix .. 'speeds', model .. '|brief') or 1000)
+end
+
+-- No job came of a pick: its owner is charged nothing.
+local function drop_pick(lane, batch, index, take)
+  if not end_pick(lane, batch, index, take) then return end
+  local owner, weight = unpack(redis.call('HMGET', batch_key(batch), 'owner', 'weight'))
+  if owner then used(owner, lane, -likely((string.gsub(lane, '!', ''))), tonumber(weight)) end
+end
+
 -- The item of a pick waits again.
 local function put_back(lane, batch, index, take)
-  end_pick(lane, batch, index, take)
+  drop_pick(lane, batch, index, take)
   if letter_of(batch, index) == 'p' then
     turn(batch, index, 'w')
     look_again(batch, tonumber(index))
@@ -231,7 +256,7 @@ local function admitted(id)
   local batch, index, take, model = fields(id, 'batch', 'item', 'take', 'model')
   for _, lane in ipairs({model, model .. '!'}) do
     if end_pick(lane, batch, index, take) then
-      set(id, 'lane', lane, 'owed', redis.call('HGET', prefix .. 'speeds', model .. '|brief') or 1000)
+      set(id, 'lane', lane, 'owed', likely(model))
     end
   end
 end
@@ -286,6 +311,7 @@ local function unpark(which)
     if not paused(id) and not broken(id) then
       local queue, not_before = fields(id, 'queue', 'not_before_ms')
       redis.call('SREM', prefix .. 'parked:' .. which, id)
+      set(id, 'entered_ms', now) -- while it was paused it waited for no seat
       wait(id, queue, 0)
     end
   end

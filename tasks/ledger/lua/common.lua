@@ -5,7 +5,7 @@
 --
 -- <prefix>job:<id>              hash: everything known of a job; `letter` is its dead letter, `facts` its summary (JSON),
 --                               `snapshot_sha256` is of the snapshot's bytes ('' where they were not known),
---                               `entered_ms` when it came to its step, `held_mark` see holds.lua,
+--                               `entered_ms` when it came to its step, or went on after a pause, `held_mark` see holds.lua,
 --                               `order` the last number given to an order, `pause_order` and `priority_order` those applied
 -- <prefix>waiting:<queue>       zset: jobs that may be claimed, by the time of their hint (0: never sent)
 -- <prefix>delayed:<queue>       zset: jobs that failed, by the time of their next attempt
@@ -19,6 +19,7 @@
 -- <prefix>body:<id>             string, for a while: sha256 of the body that asked for the job
 -- <prefix>ended                 zset: jobs whose trajectory ended, by when
 -- <prefix>unlisted              zset: those of them that storage does not list yet
+-- <prefix>older                 string: storage lists jobs that are no longer here
 -- <prefix>removing:<id>         string, for a while: the job's objects are being deleted
 -- <prefix>unfiled               set: FAILED jobs whose dead letter is not in object storage yet
 -- <prefix>uncosted              set: jobs that were restored without what they cost before
@@ -223,6 +224,7 @@ local function wait(id, queue, hinted)
     hinted = 0
   else
     redis.call('ZADD', prefix .. 'waiting:' .. queue, hinted, id)
+    if fields(id, 'parked') == '1' then set(id, 'entered_ms', now) end -- a pause is no waiting for what is held
   end
   set(id, 'status', 'queued', 'queue', queue, 'hinted_ms', hinted, 'not_before_ms', 0,
     'nonce', '', 'holder', '', 'lease_ms', 0, 'parked', parked and 1 or 0)

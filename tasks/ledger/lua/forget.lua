@@ -9,4 +9,5 @@ for _, id in ipairs(old) do
   unlist(id)
   redis.call('DEL', job_key(id))
 end
+if #old > 0 then redis.call('SET', prefix .. 'older', 1) end
 return #old

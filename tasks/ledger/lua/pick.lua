@@ -22,7 +22,7 @@ for _ = 1, 1000 do
     redis.call('HINCRBY', prefix .. 'picks', model, 1)
     redis.call('SET', prefix .. 'tide:' .. lane, own)
     local weight, order = unpack(redis.call('HMGET', batch_key(batch), 'weight', 'order'))
-    used(owner, lane, tonumber(redis.call('HGET', prefix .. 'speeds', model .. '|brief') or 1000), tonumber(weight))
+    used(owner, lane, likely(model), tonumber(weight))
     picks[#picks + 1] = {batch, index, take, generation, rounds, mode, order}
     if capped(batch) then leave_lanes(batch) end
   end

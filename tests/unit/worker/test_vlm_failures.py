@@ -139,6 +139,29 @@ def test_an_error_that_comes_with_200(body: object, actor: str, asked: int):
     assert len(server.requests) == asked
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Scripted(b"<html>We are back soon</html>", headers={"Content-Type": "text/html; charset=utf-8"}),
+        Scripted(b""),
+        Scripted(b"\n", headers={"Content-Type": "text/html"}),
+    ],
+)
+def test_a_page_in_place_of_an_answer_is_an_outage(answer: Scripted):
+    error, server = answered(answer)
+    assert error.actor is Actor.OUTAGE
+    assert "came with status 200" in error.message
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "body", [{"detail": [{"msg": "field required"}]}, {"detail": "field required"}, {"error": "field required"}]
+)
+def test_the_servers_words_are_told_wherever_they_stand(body: object):
+    error, _ = answered(Scripted(json.dumps(body).encode(), 422))
+    assert error.message.count("field required") == 1
+
+
 def test_a_completion_that_speaks_of_errors_is_none():
     with scripted(says('{"error": "object"}'), GOOD) as server, ExitStack() as resources:
         seats = open_vlm_seats(config(server.url), resources, {})
