@@ -220,7 +220,7 @@ class Shelf:
                 for key, data in zip(some, readers.map(self._store.get, some), strict=True):
                     keep()
                     for line in data.splitlines():
-                        if (result := _result(id, kind, key, line)) is not None:
+                        if result := _result(kind, line, key, id):
                             yield result
 
     def put_summary(self, standing: Standing) -> None:
@@ -237,6 +237,18 @@ class Shelf:
     def forget_summary(self, id: str) -> None:
         """The batch goes on."""
         self._store.delete(f"batches/{id}/summary.json")
+
+
+def _result(kind: type[V], line: bytes, key: str, batch: str) -> V | None:
+    try:
+        result = kind.model_validate_json(line)
+    except ValidationError:
+        log.error("a result can't be read and is left out: %s", key, extra=fields(batch=batch))
+        return None
+    if result.batch != batch:
+        log.error("a result of another batch is left out: %s", key, extra=fields(batch=batch))
+        return None
+    return result
 
 
 def line_of(item: Item) -> bytes:
@@ -256,16 +268,3 @@ def _part_key(id: str, folder: int, part: int) -> str:
 
 def _names_key(id: str, shard: int) -> str:
     return f"batches/{id}/names/{shard:06d}.jsonl"
-
-
-def _result(id: str, kind: type[V], key: str, line: bytes) -> V | None:
-    """None for a line that can't be read or is of another batch."""
-    try:
-        result = kind.model_validate_json(line)
-    except ValidationError:
-        log.error("a result can't be read and is left out: %s", key, extra=fields(batch=id))
-        return None
-    if result.batch != id:
-        log.error("a result of another batch is left out: %s", key, extra=fields(batch=id))
-        return None
-    return result
