@@ -429,7 +429,7 @@ class Ledger:
         return [str(job) for job in self.run("uncosted", limit)]
 
     def restore_cost(self, job: str, costs: Mapping[str, Cost]) -> None:
-        """Add what attempts of an `uncosted` job took, by nonce, if not counted since. Safe to repeat, beside commits."""
+        """Add what attempts of an `uncosted` job took, by nonce, if not counted since. Safe to repeat."""
         pairs = list(costs.items())
         for start in range(0, len(pairs) or 1, _COSTS_LIMIT):
             part = pairs[start : start + _COSTS_LIMIT]
