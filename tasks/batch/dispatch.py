@@ -35,10 +35,8 @@ LEASE_MS = 30_000
 """Of a pick: making a job takes three or four calls of storage."""
 _EDITOR = "editor."
 _URGENT = "!"
-_AWAY, _MOST_AWAY = (
-    0.5,
-    7.0,
-)  # time with the other seats for each of an editor's: where nothing was measured, and at most
+# Time with the other seats for each of an editor's: where nothing was measured, and at most.
+_AWAY, _MOST_AWAY = 0.5, 7.0
 _SPARE = 2
 _MOST_REPORTED = 200  # results in one part, and one pass
 
