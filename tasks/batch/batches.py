@@ -81,7 +81,7 @@ class Batches:
         Raises Busy when another order of the batch takes too long, and ValidationError.
         """
         batch = self.shelf.load_batch(id)
-        with self._alone(id):
+        with self.alone(id):
             self.enter(batch)
             applied = self.catch_up(id)
             order = Order.model_validate(
@@ -92,12 +92,12 @@ class Batches:
                 self.shelf.forget_summary(id)
             self.shelf.put_order(id, order)
             self._apply(id, order)
-        found = self.standing(id)
-        assert found, "it was entered above"
-        if found.ended:  # as before: a patch, or nothing was to be retried
-            self.shelf.put_summary(found)
-            self.shelf.unmark_live(id)
-        return found
+            found = self.standing(id)
+            assert found, "it was entered above"
+            if found.ended:  # as before: a patch, or nothing was to be retried
+                self.shelf.put_summary(found)
+                self.shelf.unmark_live(id)
+            return found
 
     def enter(self, batch: Batch) -> bool:
         """Bring a batch into the ledger that it has forgotten, or never heard of (True)."""
@@ -118,24 +118,18 @@ class Batches:
             self._send(hint)
 
     @contextmanager
-    def _alone(self, id: str) -> Generator[None]:
-        end = time.monotonic() + _PATIENCE_S
-        while not (holder := self.lock(id)):
-            if time.monotonic() > end:
+    def alone(self, id: str, patience_s: float = _PATIENCE_S) -> Generator[None]:
+        """Nobody else changes the batch meanwhile. Raises Busy when somebody has for so long."""
+        name, holder = f"batch:{id}", secrets.token_hex(8)
+        end = time.monotonic() + patience_s
+        while not self.ledger.lock(name, holder):
+            if time.monotonic() >= end:
                 raise Busy("another order of this batch is being carried out", "try again in a moment")
             time.sleep(0.05)
         try:
             yield
         finally:
-            self.unlock(id, holder)
-
-    def lock(self, id: str) -> str:
-        """The right to change the batch, for a while; "" when somebody else has it."""
-        holder = secrets.token_hex(8)
-        return holder if self.ledger.lock(f"batch:{id}", holder) else ""
-
-    def unlock(self, id: str, holder: str) -> None:
-        self.ledger.unlock(f"batch:{id}", holder)
+            self.ledger.unlock(name, holder)
 
     # --- items ------------------------------------------------------------------------------------
 

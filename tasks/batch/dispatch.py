@@ -10,13 +10,14 @@ import math
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from itertools import groupby
 
 from pydantic import ValidationError
 
 from director.errors import Actor, DirectorError, StoreError
 from director.state import State
-from tasks.batch.batches import Batches, result_of
+from tasks.batch.batches import Batches, Busy, result_of
 from tasks.batch.ledger import Lane, Pick
 from tasks.batch.recall import cancelled_since, recall
 from tasks.batch.types import Batch, Item, ItemStatus, Order, Result, child_id, custom_id_of, job_of
@@ -259,16 +260,12 @@ class Dispatcher:
     def close(self) -> None:
         """Store how batches ended, and forget those that ended long ago."""
         for id in self.batches.ledger.closing():
-            if not (holder := self.batches.lock(id)):
-                continue  # somebody orders something
-            try:
+            with suppress(Busy), self.batches.alone(id, patience_s=0):  # else somebody orders something
                 if standing := self.batches.ledger.close(id):
                     self.batches.shelf.put_summary(standing)
                     self.batches.shelf.unmark_live(id)
                     self.batches.ledger.closed(id)
                     log.info("a batch has ended: %s", standing.counts, extra=fields(batch=id))
-            finally:
-                self.batches.unlock(id, holder)
         self.batches.ledger.forget(int(1000 * self._settings.keep_ended_s))
 
     def audit(self) -> None:
@@ -280,9 +277,8 @@ class Dispatcher:
                     continue  # it is being sent, or its upload broke off
                 if self.batches.enter(batch):
                     log.warning("was in storage only and is now in the ledger", extra=fields(batch=id))
-                if holder := self.batches.lock(id):
+                with suppress(Busy), self.batches.alone(id, patience_s=0):
                     self.batches.catch_up(id)
-                    self.batches.unlock(id, holder)
             except (Corrupt, StoreError) as broken:
                 log.error("the batch can't be compared: %s", broken, extra=fields(batch=id))
 
