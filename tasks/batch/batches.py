@@ -21,7 +21,6 @@ from tasks.batch.types import (
     Position,
     Result,
     Standing,
-    custom_id_of,
     status_of_item,
 )
 from tasks.ledger.ledger import Ledger
@@ -146,8 +145,7 @@ class Batches:
         return None if place is None else batch.index(Position(*place, combo))
 
     def custom_id(self, batch: Batch, index: int) -> str:
-        position = batch.at(index)
-        return custom_id_of(self.item(batch, index), batch.combos[position.combo])
+        return batch.custom_id(index, self.item(batch, index).custom_id)
 
     def item(self, batch: Batch, index: int) -> Item:
         return self.shelf.item(batch.id, batch.at(index))

@@ -20,7 +20,7 @@ from director.state import State
 from tasks.batch.batches import Batches, Busy, result_of
 from tasks.batch.ledger import Lane, Pick
 from tasks.batch.recall import cancelled_since, recall
-from tasks.batch.types import Batch, Item, ItemStatus, Order, Result, child_id, custom_id_of, job_of
+from tasks.batch.types import Batch, Item, ItemStatus, Order, Result, child_id, job_of
 from tasks.entries import new_entry
 from tasks.jobs import Job, JobStatus, Place
 from tasks.ledger.ledger import Ledger
@@ -115,19 +115,15 @@ class Dispatcher:
 
     def make(self, pick: Pick) -> None:
         """Make the job of a pick, however far somebody came with it before."""
-        about = fields(batch=pick.batch, item=pick.index)
+        name = f"item {pick.index}"
         try:
             batch = self.batches.shelf.load_batch(pick.batch)
             item = self.batches.item(batch, pick.index)
-        except (Corrupt, NotFound) as lost:
-            log.error("no job can be made: %s", lost, extra=about)
-            self._spoil(pick, None, lost)
-            return
-        try:
-            entry = self._prepare(batch, item, pick)
+            name = batch.custom_id(pick.index, item.custom_id)
+            entry = self._prepare(batch, item, name, pick)
         except (Corrupt, NotFound, ValidationError) as lost:
-            log.error("no job can be made: %s", lost, extra=about)
-            self._spoil(pick, custom_id_of(item, batch.combos[batch.at(pick.index).combo]), lost)
+            log.error("no job can be made: %s", lost, extra=fields(batch=pick.batch, item=pick.index))
+            self._spoil(pick, name, lost)
             return
         self._enter(pick, entry)
 
@@ -141,11 +137,11 @@ class Dispatcher:
         elif entered is Entered.PRESENT:  # the take before this one is not reported yet
             self.batches.ledger.put_back(pick)
 
-    def _prepare(self, batch: Batch, item: Item, pick: Pick) -> Entry:
+    def _prepare(self, batch: Batch, item: Item, custom_id: str, pick: Pick) -> Entry:
         """The job in storage, marked live, and what the ledger is told of it."""
         place = Place(
-            batch=batch.id, index=pick.index, custom_id=custom_id_of(item, batch.combos[batch.at(pick.index).combo]),
-            generation=pick.generation, take=pick.take, order=pick.order,
+            batch=batch.id, index=pick.index, custom_id=custom_id, generation=pick.generation, take=pick.take,
+            order=pick.order,
         )  # fmt: skip
         entry = self._brought_back(place) if pick.mode == "r" else self._as_stored(place)
         if entry:
@@ -207,13 +203,13 @@ class Dispatcher:
             }
         )
 
-    def _spoil(self, pick: Pick, custom_id: str | None, lost: Exception) -> None:
+    def _spoil(self, pick: Pick, custom_id: str, lost: Exception) -> None:
         """The item has failed: nobody can read it. Its result says so."""
         fix = lost.fix if isinstance(lost, DirectorError) else ""
         error = {"boundary": "batch", "message": str(lost)[:500], "fix": fix, "actor": Actor.OPERATOR.value}
         result = Result(
             batch=pick.batch, index=pick.index, take=pick.take, generation=pick.generation,
-            custom_id=custom_id or f"item {pick.index}", status=ItemStatus.FAILED, stop="failed",
+            custom_id=custom_id, status=ItemStatus.FAILED, stop="failed",
             error=json.dumps(error), ended=round(time.time(), 3), order=pick.order,
         )  # fmt: skip
         self.batches.shelf.put_results(pick.batch, secrets.token_hex(8), [result])

@@ -10,7 +10,17 @@ from typing import Any, NamedTuple
 
 from director.errors import StoreError
 from tasks.batch.recall import Recalled, standing_of, try_of
-from tasks.batch.types import LETTERS, Batch, BatchStatus, Counts, ItemStatus, Order, Standing
+from tasks.batch.types import (
+    LETTERS,
+    RETRIED,
+    Batch,
+    BatchStatus,
+    Counts,
+    ItemStatus,
+    Order,
+    Standing,
+    letters_of,
+)
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.rows import hint_of, or_empty
 from tasks.ledger.types import Cursor, Hint, Record
@@ -102,7 +112,7 @@ class BatchLedger:
         self, batch: str, status: ItemStatus | None, first: int, limit: int
     ) -> tuple[list[ItemState], int | None]:
         """Those from index `first` on, and where the list goes on; None at its end. It may be short, even empty."""
-        letters = "".join(letter for letter, found in LETTERS.items() if found is status) if status else ""
+        letters = letters_of((status,)) if status else ""
         found: list[Any] = self._run("items_of_batch", batch, first, letters, limit, _LOOK)
         rows = [
             ItemState(int(index), LETTERS[letter], int(take), int(generation), job, letter in "fduxk")
@@ -127,7 +137,7 @@ class BatchLedger:
 
     def apply(self, batch: str, order: Order) -> list[Hint] | None:
         """Do what was ordered; the hints of cancelled children. None: it was done before."""
-        letters = "".join(letter for letter, status in LETTERS.items() if status in order.what and letter not in "pf")
+        letters = letters_of(RETRIED & set(order.what))
         reply: Any = self._run(
             "apply_order", batch, order.number, order.kind, json.dumps(order.items), letters, order.rounds or 0,
             or_empty(order.priority), int(order.front), or_empty(order.most), order.title or "",

@@ -7,7 +7,19 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
 from tasks.batch.shelf import Shelf
-from tasks.batch.types import MAX_TAKES, Batch, BatchStatus, Counts, End, ItemStatus, Order, Result, Standing
+from tasks.batch.types import (
+    MAX_TAKES,
+    RETRIED,
+    Batch,
+    BatchStatus,
+    Counts,
+    End,
+    ItemStatus,
+    Order,
+    Result,
+    Standing,
+    letters_of,
+)
 from tasks.summary import Cost
 
 _FIRST = 33  # a number is kept as the character that is so far behind this one: see takes: in batch.lua
@@ -145,8 +157,7 @@ class _Replay:
             self.standing = self.standing.model_copy(update={"status": BatchStatus.CANCELLED})
 
     def _retry(self, order: Order) -> None:
-        wanted = {ItemStatus.FAILED: "x", ItemStatus.UNMET: "u", ItemStatus.CANCELLED: "ck"}
-        letters = "".join(wanted.get(status, "") for status in order.what)
+        letters = letters_of(RETRIED & set(order.what))
         found = False
         for index in order.items or range(self.batch.total):
             letter = self._letter(index)

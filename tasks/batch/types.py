@@ -8,6 +8,7 @@ failed job has that job's generation, a take that begins another job has the nex
 """
 
 import uuid
+from collections.abc import Collection
 from enum import StrEnum
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -57,6 +58,15 @@ LETTERS = {
     "c": ItemStatus.CANCELLED,  # before its turn
     "k": ItemStatus.CANCELLED,  # after that
 }
+
+
+RETRIED = frozenset({ItemStatus.FAILED, ItemStatus.UNMET, ItemStatus.CANCELLED})
+"""What can be tried again."""
+
+
+def letters_of(statuses: Collection[ItemStatus]) -> str:
+    """The letters of items that stand so."""
+    return "".join(letter for letter, status in LETTERS.items() if status in statuses)
 
 
 class BatchStatus(StrEnum):
@@ -131,6 +141,10 @@ class Batch(Value):
                 row, combo = divmod(index - span.first, len(span.combos))
                 return Position(span.folder, row, span.combos[combo])
         raise IndexError(index)
+
+    def custom_id(self, index: int, of_line: str) -> str:
+        """The custom_id of item `index`, whose line has the other one. Raises IndexError."""
+        return self.combos[self.at(index).combo].named(of_line)
 
     def index(self, position: "Position") -> int:
         """The other way round. Raises IndexError."""
@@ -267,10 +281,6 @@ def batch_id(owner: str, key: str) -> str:
 def child_id(batch: str, index: int, generation: int) -> str:
     """The id of a job of an item: whoever makes it, and however often, it is the same job."""
     return str(uuid.uuid5(_NAMESPACE, f"{batch}\n{index}\n{generation}"))
-
-
-def custom_id_of(item: Item, combo: Combo) -> str:
-    return combo.named(item.custom_id)
 
 
 def job_of(batch: Batch, item: Item, place: Place, created: float) -> Job:
