@@ -26,9 +26,9 @@ from api.batch_schemas import (
 from api.doing import NO_QUEUES, Queues, held_words
 from api.problems import FieldError, Problem, invalid
 from api.schemas import Cost, GoalCount, JobFilter, JobList
-from api.service import MAX_KEY, Service, parse_cursor
+from api.service import MAX_KEY, Service, parse_cursor, write_cursor
 from director.seats import Seat
-from tasks.batch.batches import Batches, waits
+from tasks.batch.batches import Batches
 from tasks.batch.ledger import ItemState
 from tasks.batch.manifest import Errors
 from tasks.batch.shelf import shard_of
@@ -171,11 +171,13 @@ class BatchService:
             batch = self._batches.shelf.load_batch(standing.batch)
         except (Corrupt, NotFound) as lost:  # its items fail one after the other; the other batches are listed
             return f"lost: {lost.message}"
-        served = [queue.removeprefix(_EDITOR) for queue in queues.served if queue.startswith(_EDITOR)]
-        if said := waits(standing, served, batch):
-            return said
+        if standing.status is BatchStatus.PAUSED:
+            return "paused: resume it"
+        models = dict.fromkeys(_EDITOR + span.model for span in batch.spans)
+        if models.keys().isdisjoint(queues.served):
+            return f"waiting: no worker serves {min(models)}"
         # One model that draws is enough; of the other seats each is needed.
-        editors = [queues.held.get(_EDITOR + model) for model in dict.fromkeys(span.model for span in batch.spans)]
+        editors = [queues.held.get(model) for model in models]
         thinkers = (queues.held.get(seat) for seat in _THINKERS)
         hold = next((hold for hold in thinkers if hold), editors[0] if all(editors) else None)
         return held_words(hold) if hold else ""
@@ -200,7 +202,7 @@ class BatchService:
         queues = self._service.queues() if any(one.status is not BatchStatus.ENDED for one in found) else NO_QUEUES
         return BatchList(
             batches=[self.summary(one, queues) for one in found],
-            next=f"{following.created_ms}-{following.job}" if following else None,
+            next=write_cursor("", following),
         )
 
     # --- its items --------------------------------------------------------------------------------

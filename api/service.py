@@ -203,13 +203,13 @@ class Service:
         forgotten, behind = _parse_cursor(cursor)
         if forgotten:
             page = self._list_forgotten(query, limit, behind)
-            following = _cursor(OLDER, page.following)
+            following = write_cursor(OLDER, page.following)
         else:
             page = self.ledger.jobs(query, limit, behind)
-            following = _cursor("", page.following)
+            following = write_cursor("", page.following)
             may_go_on = page.following is None and (not query.statuses or query.statuses & TERMINAL)
             if may_go_on and self.ledger.has_older():  # a page reads either ledger or storage, which may hang
-                following = _cursor(OLDER, _NEWEST)
+                following = write_cursor(OLDER, _NEWEST)
         active = any(not record.ended for record in page.records)
         state = self.queues() if active else NO_QUEUES
         return JobList(jobs=[self.summary(record, state) for record in page.records], next=following)
@@ -431,11 +431,11 @@ def _parse_cursor(cursor: str | None) -> tuple[bool, Cursor | None]:
     if not cursor:
         return False, None
     word = cursor.removeprefix(OLDER)
-    created_ms, _, job = word.partition("-")
-    return word != cursor, Cursor(int(created_ms), job)
+    return word != cursor, parse_cursor(word)
 
 
-def _cursor(where: str, place: Cursor | None) -> str | None:
+def write_cursor(where: str, place: Cursor | None) -> str | None:
+    """What `parse_cursor` reads, behind the word `where`."""
     return f"{where}{place.created_ms}-{place.job}" if place else None
 
 

@@ -96,6 +96,8 @@ _PATTERNS = {
     r"^[^\x00-\x1f\x7f]{1,128}$": "must have 1 to 128 characters, on one line",
     r"^[A-Za-z0-9._:-]{1,64}$": "must be one word: 1 to 64 letters, digits, . _ : or -, without spaces",
     r"^(ended-)?\d{1,15}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$": "must be `next` of the page before",
+    r"^\d{1,15}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$": "must be `next` of the page before",
+    r"^\d{1,9}$": "must be `next` of the page before",
     r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$": "must be the whole id, as lists show it",
 }
 """What a value that has to match must be; without one of these the pattern itself is shown."""

@@ -13,7 +13,6 @@ from tasks.batch.shelf import Shelf
 from tasks.batch.types import (
     PART,
     Batch,
-    BatchStatus,
     Item,
     ItemStatus,
     Order,
@@ -212,15 +211,3 @@ def result_of(record: Record) -> Result:
         error=record.error or goals.failed, cost=record.cost, created=record.created_ms / 1000,
         ended=record.ended_ms / 1000, order=record.under,
     )  # fmt: skip
-
-
-def waits(standing: Standing, served: Iterable[str], batch: Batch) -> str:
-    """Why nothing new of the batch is begun; "" when it is, or has ended."""
-    if standing.status is BatchStatus.PAUSED:
-        return "paused: resume it"
-    if standing.status is not BatchStatus.OPEN or not standing.counts.waiting:
-        return ""
-    missing = sorted({span.model for span in batch.spans} - set(served))
-    if len(missing) == len({span.model for span in batch.spans}):
-        return f"waiting: no worker serves editor.{missing[0]}"
-    return ""
