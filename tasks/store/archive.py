@@ -388,13 +388,26 @@ class Archive:
         return found
 
     def costs(self, job: str) -> dict[str, Cost]:
-        """What each attempt took, by its nonce: one GET each. What can't be read is a number lost."""
+        """What each attempt took, by its nonce: one GET each. What can't be read is a number lost.
+
+        Of one step one outcome counts. More may have been committed, where a ledger came back older than it was.
+        """
         found: dict[str, Cost] = {}
+        latest: dict[int, tuple[float, str]] = {}  # committed attempt of each step: its start and its nonce
         for key in self._store.list(f"jobs/{job}/attempts/"):
+            nonce = PurePosixPath(key).stem.partition("-")[2]
             try:
-                found[PurePosixPath(key).stem.partition("-")[2]] = Cost.of(attempt_record(key, self._store.get(key)))
+                record = attempt_record(key, self._store.get(key))
+                found[nonce] = Cost.of(record)
+                this = (float(record.get("started") or 0), nonce)
             except (Corrupt, NotFound, AttributeError, TypeError, ValueError) as broken:
                 log.error("an attempt's cost can't be read: %s: %s", key, broken, extra=fields(job=job))
+                continue
+            if found[nonce].wasted_attempts:
+                continue
+            earlier, latest[_step(key)] = sorted((latest.get(_step(key), (0.0, "")), this))
+            if earlier[1]:
+                found[earlier[1]] += Cost(wasted_attempts=1)
         return found
 
     def _record(self, key: str) -> bytes:

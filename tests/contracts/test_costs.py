@@ -119,6 +119,15 @@ def test_an_attempt_from_before_the_wipe_counts_once(site: Site) -> None:
     assert cost(site, job) == times(4) + Cost(wasted_attempts=1)
 
 
+def test_of_a_step_that_was_committed_twice_one_attempt_is_wasted(site: Site) -> None:
+    """A ledger that came back older than it was has its last steps done again."""
+    job = ran(site)
+    for nonce, started in (("a" * 32, 5.0), ("b" * 32, 7.0)):
+        site.archive.save_attempt(job, 1, nonce, {**record(), "started": started})
+    assert site.reconciler.once()
+    assert cost(site, job) == times(5) + Cost(wasted_attempts=2)
+
+
 def test_a_record_that_can_not_be_read_is_a_number_lost(site: Site, store: Noting) -> None:
     job = ran(site)
     store.put(f"jobs/{job}/attempts/0001-{recorded_jobs.nonce(1)}.json", b"{")
