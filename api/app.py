@@ -18,7 +18,7 @@ from prometheus_client import disable_created_metrics
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import batches, docs, machines, metrics, problems
+from api import batches, docs, machines, metrics, picking, problems
 from api.auth import Authenticator
 from api.batch_service import BatchService
 from api.events import HEARTBEAT_SECONDS, POLL_SECONDS, EventStreams
@@ -131,6 +131,7 @@ def create_app(
     if backends:
         app.state.api = state_over(backends)
     app.include_router(router)
+    app.include_router(picking.router)
     app.include_router(batches.router)
     app.include_router(health)
     app.include_router(pages)

@@ -44,7 +44,7 @@ from tasks.batch.types import (
 )
 from tasks.batch.upload import MAX_CAUTIONED, Recognition, Refused, State, Upload, state_of
 from tasks.ledger.types import Cursor, Record, Wiped
-from tasks.store import Corrupt, NotFound
+from tasks.store import Corrupt, NotFound, Pick
 from tasks.summary import NO_COST
 
 LINKS = ("items", "results", "pause", "resume", "cancel", "retry")
@@ -226,7 +226,8 @@ class BatchService:
 
     def results(self, batch: Batch, every: bool) -> Iterator[bytes]:
         """The current result of each item that has ended, or `every` take's: an ItemResult as a line of JSON each."""
-        return map(_line, self._batches.results(batch, every))
+        picks = self._service.archive.picks.of_batch(batch.id)
+        return (_line(found, picks.get(found.job or "")) for found in self._batches.results(batch, every))
 
     def jobs(self, owner: str | None, wanted: JobFilter) -> JobList:
         """The jobs of a batch's items that the ledger has, by index. Raises Problem 404."""
@@ -377,14 +378,17 @@ _NO_BREAKS = {char.encode(): f"\\u{ord(char):04x}".encode() for char in "\u0085\
 """JSON lets them stand, and many a reader of lines breaks a line there."""
 
 
-def _line(found: Result) -> bytes:
+def _line(found: Result, pick: Pick | None) -> bytes:
     """An ItemResult as JSON. There may be a million: to make the model would take three times as long."""
     own = vars(found)
-    told = {name: own[name] for name in _TOLD}
+    told = {name: own[name] for name in _TOLD if name in own}
     told["status"] = found.status.value
     told["cost"] = _NO_COST if found.cost is NO_COST else Cost.of(found.cost).model_dump()
     told["created"], told["ended"] = found.created or None, found.ended or None
     told["error"] = _said(found.error)
+    told["picked"], told["changed"] = pick.name if pick else "", max(found.ended, pick.at if pick else 0.0) or None
+    if pick and pick.image:
+        told["image"] = pick.image
     line = to_json(told)
     for breaks, escaped in _NO_BREAKS.items():
         line = line.replace(breaks, escaped)

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from api import examples
 from api.batch_schemas import Cancelling, ItemResult, Patching, Retrying
+from api.picking import Picking
 from api.problems import ProblemDocument
 from api.schemas import JobPatch, Submission
 from director.types import Trajectory
@@ -41,7 +42,7 @@ class Operation(NamedTuple):
     takes: str | dict[str, Any] = Submission.__name__  # its schema
 
 
-_BODIES = (Submission, JobPatch, Cancelling, Retrying, Patching)
+_BODIES = (Submission, JobPatch, Picking, Cancelling, Retrying, Patching)
 _BATCH = Answer("the batch", "BatchEnvelope", examples.BATCH)
 _ENVELOPE = Answer("the job", "Envelope", examples.ENVELOPE)
 _ORDER_PROBLEMS = (400, 404, 410, 413, 422)
@@ -77,12 +78,20 @@ OPERATIONS: dict[str, Operation] = {
     "post /v1/jobs/{id}/requeue": Operation(
         {202: Answer("the job continues", "Envelope", examples.SUBMITTED)}, (404, 409, 410, 422, 429)
     ),
+    "put /v1/jobs/{id}/pick": Operation(
+        {200: _ENVELOPE._replace(about="the job, and what was picked", example=examples.PICKED)},
+        (400, 404, 409, 410, 413, 422), {"round": 2, "candidate": 3}, Picking.__name__,
+    ),
+    "delete /v1/jobs/{id}/pick": Operation({200: _ENVELOPE}, (404, 409, 410, 422)),
     "get /v1/jobs/{id}/attempts": Operation({200: Answer("attempts and their cost", "Attempts", examples.ATTEMPTS)}),
     "get /v1/jobs/{id}/trajectory": Operation(
         {200: Answer("trajectory so far", "Trajectory", examples.TRAJECTORY)}, (404, 410, 422)
     ),
     "get /v1/jobs/{id}/image": Operation(
-        {200: Answer("the best picture so far", _BYTES, media=_PNG), 304: Answer("the picture has not changed")},
+        {
+            200: Answer("the best picture so far, or what was picked", _BYTES, media=_PNG),
+            304: Answer("the picture has not changed"),
+        },
         (404, 410, 422),
     ),
     "get /v1/jobs/{id}/images/{image}": Operation(

@@ -96,7 +96,7 @@ async def _json_body(request: Request, caller: Writer) -> bytes:
     return await read_body(request, MAX_JSON_BYTES, "body")
 
 
-async def _order_body(request: Request, caller: Orderer) -> bytes:
+async def order_body(request: Request, caller: Orderer) -> bytes:
     return await read_body(request, MAX_JSON_BYTES, "body")
 
 
@@ -202,7 +202,7 @@ def resume(state: ApiState, caller: Orderer, id: str) -> Response:
     response_model=Envelope,
     openapi_extra=body_of("application/json", {}),  # api/docs.py has the schema
 )
-async def patch(state: ApiState, caller: Orderer, id: str, body: Annotated[bytes, Depends(_order_body)]) -> Response:
+async def patch(state: ApiState, caller: Orderer, id: str, body: Annotated[bytes, Depends(order_body)]) -> Response:
     """Change the job's priority. A higher one counts at once, a lower one from the job's next step on."""
     await run_in_threadpool(state.service.find, caller.reach, id)  # of an unknown job nobody is told more
     order = partial(state.service.order, priority=JobPatch.parse(body).priority)
@@ -232,7 +232,8 @@ def trajectory(state: ApiState, owner: Owner, id: str) -> Response:
 def image(
     state: ApiState, owner: Owner, id: str, metadata: bool = True, if_none_match: Annotated[str | None, Header()] = None
 ) -> Response:
-    """The best picture so far, as PNG. With `metadata` the file holds the brief, the settings and the seed.
+    """What is delivered, as PNG: the best picture so far, or what was picked. With `metadata` the file holds the
+    brief, the settings and the seed.
 
     The ETag is the hash of the picture, followed by a hash of the metadata, if any.
     """

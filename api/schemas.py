@@ -17,6 +17,7 @@ from director.state import GoalCounts
 from director.types import Brief, Goal, LoopSettings, Region, Seed, Value
 from tasks.jobs import MAX_LABELS, Job, JobId, JobStatus, Label, implied_seed, job_id
 from tasks.ledger.types import Query
+from tasks.store import Pick
 from tasks.submission import BriefIn, SettingsIn, parsed
 from tasks.summary import Cost as Counted
 
@@ -196,11 +197,34 @@ class BriefOut(BaseModel):
     source: str | None
 
 
+class Picked(BaseModel):
+    """What a person picked in place of the loop's choice: round and candidate as in the report.
+
+    `goals` are the verdicts on that very picture; of one that nobody looked at only `total` is known. `at` is in
+    seconds since the epoch.
+    """
+
+    round: int
+    candidate: int
+    image: str
+    goals: GoalCount
+    at: float
+
+    @classmethod
+    def of(cls, pick: Pick | None) -> Self | None:
+        """None where nothing was picked, or that was undone."""
+        if not pick or not pick.image:
+            return None
+        goals = GoalCount(**dict(pick.goals))
+        return cls(round=pick.round, candidate=pick.candidate, image=pick.image, goals=goals, at=pick.at)
+
+
 class Envelope(JobSummary):
     """A job as its owner sees it, with what was asked for. `settings` are all of them, defaults filled in.
 
     `unread` are the words of the brief that became no goal; until the goals are known those that no planner is asked
-    about. `warnings` say what is likely not meant; nothing is refused for them.
+    about. `warnings` say what is likely not meant; nothing is refused for them. `picked` is there where a person picked
+    another candidate: then that is delivered.
     """
 
     brief: BriefOut
@@ -208,6 +232,7 @@ class Envelope(JobSummary):
     seed: int
     unread: list[Unread]
     warnings: list[Caution]
+    picked: Annotated[Picked | None, Field(exclude_if=not_)] = None
 
 
 class JobList(BaseModel):

@@ -30,6 +30,7 @@ from api.schemas import (
     JobError,
     JobList,
     JobSummary,
+    Picked,
     Submission,
     Uploaded,
 )
@@ -39,7 +40,7 @@ from director.loop import begin
 from director.reading import Unread, unread
 from director.seats import STEP_KINDS
 from director.state import State
-from director.types import Goal, StopReason, Trajectory
+from director.types import Goal, ImageHash, StopReason, Trajectory
 from tasks.entries import ended_record, new_entry
 from tasks.jobs import TERMINAL, Job, JobId, JobStatus
 from tasks.ledger.ledger import Ledger
@@ -174,11 +175,12 @@ class Service:
         job = self._asked(record.job, record.created_ms, record.snapshot)
         brief = BriefOut(text=job.brief.text, title=job.brief.title, source=job.brief.source)
         queues = NO_QUEUES if record.ended else self.queues()
+        picked = self.archive.picks.find(record.job, record.batch) if record.ended else None
         unread, told = self._read_of(record.job, record.created_ms, record.snapshot)
         waits = [] if record.ended else _unserved(job.settings.editor, queues.served)
         return Envelope(
             **dict(self.summary(record, queues)), brief=brief, settings=job.settings, seed=job.seed,
-            unread=list(unread), warnings=[*told, *waits],
+            unread=list(unread), warnings=[*told, *waits], picked=Picked.of(picked),
         )  # fmt: skip
 
     def _asked(self, id: str, created_ms: int, snapshot: str) -> Job | Trajectory:
@@ -321,12 +323,18 @@ class Service:
         return begin(job.brief, job.settings, job.seed)
 
     def picture(self, owner: str | None, id: str) -> tuple[str, str]:
-        """The hash of the best picture so far, and the metadata text for its PNG."""
-        trajectory = self.trajectory(self.find(owner, id))
-        image = State.of(trajectory).deliverable
+        """The hash of the picture that is delivered, and the metadata text for its PNG."""
+        record = self.find(owner, id)
+        trajectory = self.trajectory(record)
+        image = self.delivered(record, State.of(trajectory))
         if not image:
             raise Problem(404, "no-picture-yet", "There is no picture yet", "The job has not drawn a picture so far.")
         return image, metadata_text(trajectory, image)
+
+    def delivered(self, record: Record, state: State) -> ImageHash | None:
+        """What somebody picked, or the best picture so far."""
+        picked = self.archive.picks.find(record.job, record.batch) if record.ended else None
+        return (picked and picked.image) or state.deliverable
 
     def queues(self) -> Queues:
         """What the ledger knows of the queues now."""

@@ -199,6 +199,12 @@ class State(NamedTuple):
         newest = [each.rendered[-1].candidates[0].image for each in self.rounds if each.rendered][-1:]
         return self.best or next(iter(newest), None)
 
+    def standing_on(self, image: ImageHash) -> Standing:
+        """The verdicts on any of its pictures; empty for one that nobody looked at."""
+        if image == self.best:
+            return self.standing
+        return {goal: verdict for each in self.rounds for goal, verdict in each.standing(image).items()}
+
     @property
     def pictures(self) -> list[ImageHash]:
         """Every picture that is named, each once: the source, then the candidates in the order they were drawn."""

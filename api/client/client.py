@@ -155,12 +155,21 @@ class Client(BatchCalls):
                 raise  # else a try whose answer was lost had worked
 
     def image(self, id: str, metadata: bool = True) -> bytes:
-        """The best picture so far, as PNG. NotFound when there is none yet.
+        """What is delivered, as PNG: what was picked, or the best picture so far. NotFound when there is none yet.
 
         With `metadata` the file says inside what made it: brief, settings, seed, goals met.
         """
         params = None if metadata else {"metadata": "false"}
         return self._send("GET", _path(id, "image"), params=params).content
+
+    def pick(self, id: str, round: int, candidate: int) -> Job:
+        """Deliver that candidate from now on; both numbers as in the report, from 1. Conflict until the job ends."""
+        body = {"round": round, "candidate": candidate}
+        return Job.model_validate_json(self._send("PUT", _path(id, "pick"), json=body).content)
+
+    def undo_pick(self, id: str) -> Job:
+        """Deliver what the loop ended with."""
+        return Job.model_validate_json(self._send("DELETE", _path(id, "pick")).content)
 
     def goals(self, id: str) -> list[Goal]:
         """Every goal of the job, and how it stands on the best picture."""

@@ -7,6 +7,7 @@ batches/<id>/batch.json                         written last: the batch exists
 batches/<id>/control/<number>-<kind>.json       orders, written before the caller is answered
 batches/<id>/results/<ended ms>-<nonce>.jsonl   how items ended; a line may come twice
 batches/<id>/summary.json                       how it stood when it ended
+batches/<id>/picks/<job>.json                   what people picked, see tasks/store/picks.py
 batches-live/<id>                               there until the batch ends
 """
 

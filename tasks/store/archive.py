@@ -6,6 +6,7 @@
     jobs/<id>/control/{cancel,dead,requeue}-<nonce>.json  orders, written before the caller is answered
     jobs/<id>/control/{pause,resume,priority}-<number>.json  the same, of which the last one holds
     jobs/<id>/control/rewind-<nonce>.json                 an object was lost: which snapshots are void since
+    jobs/<id>/pick.json                                   see tasks/store/picks.py
     live/<id>                                             there until the job ends
     ended/<hour>/<owner>-<nonce>.jsonl                    lists of jobs that ended, see tasks/store/ended.py
     deleted/<id>                                          a job that was deleted, written before anything goes
@@ -34,6 +35,7 @@ from tasks.logs import fields
 from tasks.store.ended import EndedJobs
 from tasks.store.marker import mark
 from tasks.store.objects import Corrupt, Newer, NotFound, Store
+from tasks.store.picks import Picks
 from tasks.store.recent import Recent
 from tasks.store.records import attempt_record, dumped, packed, parse, parsed
 from tasks.summary import Cost
@@ -102,6 +104,7 @@ class Archive:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.ended = EndedJobs(store)
+        self.picks = Picks(store)
         self._hashes = Recent[bytes](64 * 1024, len)  # sha256 by key of the snapshots last seen here
         self._records = Recent[bytes](4 * 2**20, len)
         self._written = Recent[Snapshot](32)  # the process that ran a step is often asked for the next one

@@ -22,7 +22,7 @@ from director.transcript import Line, count
 
 COLUMNS = (
     "custom_id", "status", "stop", "met", "total", "coverage", "rounds", "renders", "image", "job", "title", "error",
-    "take", "created", "ended",
+    "take", "created", "ended", "picked",
 )  # fmt: skip
 _CLOCK_S = 2.0  # file systems may keep the time of a file to two seconds
 _LONGEST = 120
@@ -81,8 +81,8 @@ def _whole(path: Path) -> Generator[io.TextIOBase]:
 class Pictures:
     """Saves the picture of each result as `<custom_id>.png`.
 
-    A file carries the time at which its result ended: so a second run knows which files are current, and fetches the
-    picture of a later take anew.
+    A file carries the time at which its result ended, or another candidate was picked: so a second run knows which
+    files are current, and fetches the picture of a later take anew.
     """
 
     def __init__(self, console: Console, folder: Path, metadata: bool) -> None:
@@ -109,7 +109,7 @@ class Pictures:
             self.missing += 1
             return None
         path = self._folder / f"{file_stem(result.custom_id)}.png"
-        ended = result.ended or 0.0
+        ended = result.changed or result.ended or 0.0
         if path.is_file() and abs(path.stat().st_mtime - ended) < _CLOCK_S:
             self.kept += 1
             return None
