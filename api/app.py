@@ -18,10 +18,11 @@ from prometheus_client import disable_created_metrics
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import batches, docs, machines, metrics, picking, problems
+from api import batches, docs, machines, metrics, morning, picking, problems
 from api.auth import Authenticator
 from api.batch_service import BatchService
 from api.events import HEARTBEAT_SECONDS, POLL_SECONDS, EventStreams
+from api.gallery import Cards
 from api.pages.routes import pages
 from api.routes import AppState, health, router
 from api.service import Service
@@ -113,6 +114,7 @@ def create_app(
             waiter=JobWaiter(service, poll),
             uploads=Uploads(service),
             thumbnails=Thumbnails(images),
+            cards=Cards(archive),
             authenticator=authenticator,
             checks=_checks(backends),
             image_metadata=settings.image_metadata,
@@ -133,6 +135,7 @@ def create_app(
     app.include_router(router)
     app.include_router(picking.router)
     app.include_router(batches.router)
+    app.include_router(morning.router)
     app.include_router(health)
     app.include_router(pages)
     app.include_router(machines.router)

@@ -4,8 +4,9 @@ import json
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
@@ -141,13 +142,16 @@ class BatchService:
         return self.envelope(self.find(owner, id))
 
     def envelope(self, batch: Batch) -> BatchEnvelope:
-        standing = self._batches.standing(batch.id)
-        if not standing:
-            raise Wiped("this batch was removed a moment ago")
+        standing = self.standing(batch)
         queues = self._service.queues() if standing.status is not BatchStatus.ENDED else NO_QUEUES
         children = self._batches.ledger.children(batch.id, 0, MAX_DRAWING)[0] if standing.counts.running else []
         drawing = [self._drawing(child, queues) for child in children if not child.ended]
         return BatchEnvelope(**dict(self.summary(standing, queues)), drawing=drawing)
+
+    def standing(self, batch: Batch) -> Standing:
+        if standing := self._batches.standing(batch.id):
+            return standing
+        raise Wiped("this batch was removed a moment ago")
 
     def _drawing(self, child: Record, queues: Queues) -> Drawing:
         counts = child.summary
@@ -224,10 +228,10 @@ class BatchService:
         name = self._batches.custom_id(batch, item.index)
         return BatchItem(custom_id=name, index=item.index, status=item.status, job=job, take=item.take)
 
-    def results(self, batch: Batch, every: bool) -> Iterator[bytes]:
-        """The current result of each item that has ended, or `every` take's: an ItemResult as a line of JSON each."""
+    def results(self, batch: Batch, every: bool = False) -> Iterator[dict[str, Any]]:
+        """The current result of each item that has ended, or `every` take's: the fields of an ItemResult each."""
         picks = self._service.archive.picks.of_batch(batch.id)
-        return (_line(found, picks.get(found.job or "")) for found in self._batches.results(batch, every))
+        return (_told(found, picks.get(found.job or "")) for found in self._batches.results(batch, every))
 
     def jobs(self, owner: str | None, wanted: JobFilter) -> JobList:
         """The jobs of a batch's items that the ledger has, by index. Raises Problem 404."""
@@ -378,8 +382,16 @@ _NO_BREAKS = {char.encode(): f"\\u{ord(char):04x}".encode() for char in "\u0085\
 """JSON lets them stand, and many a reader of lines breaks a line there."""
 
 
-def _line(found: Result, pick: Pick | None) -> bytes:
-    """An ItemResult as JSON. There may be a million: to make the model would take three times as long."""
+def json_line(told: Mapping[str, Any]) -> bytes:
+    """A result as a line of JSON that no reader breaks elsewhere."""
+    line = to_json(told)
+    for breaks, escaped in _NO_BREAKS.items():
+        line = line.replace(breaks, escaped)
+    return line + b"\n"
+
+
+def _told(found: Result, pick: Pick | None) -> dict[str, Any]:
+    """An ItemResult. There may be a million: to make the model would take three times as long."""
     own = vars(found)
     told = {name: own[name] for name in _TOLD if name in own}
     told["status"] = found.status.value
@@ -389,10 +401,7 @@ def _line(found: Result, pick: Pick | None) -> bytes:
     told["picked"], told["changed"] = pick.name if pick else "", max(found.ended, pick.at if pick else 0.0) or None
     if pick and pick.image:
         told["image"] = pick.image
-    line = to_json(told)
-    for breaks, escaped in _NO_BREAKS.items():
-        line = line.replace(breaks, escaped)
-    return line + b"\n"
+    return told
 
 
 def _said(error: str) -> str:

@@ -126,7 +126,18 @@ OPERATIONS: dict[str, Operation] = {
         {200: Answer("a page of items", "ItemList", examples.ITEMS)}, (404, 410, 422)
     ),
     "get /v1/batches/{id}/results": Operation(
-        {200: Answer("an ItemResult on each line", _TEXT, examples.RESULTS, "application/x-ndjson")}, (404, 410, 422)
+        {
+            200: Answer(
+                "an ItemResult on each line, or a table", _TEXT, examples.RESULTS, "application/x-ndjson text/csv"
+            )
+        },
+        (404, 410, 422),
+    ),
+    "get /v1/batches/{id}/archive.zip": Operation(
+        {200: Answer("a ZIP file", _BYTES, media="application/zip")}, (404, 410, 422)
+    ),
+    "get /v1/batches/{id}/gallery": Operation(
+        {200: Answer("an HTML page", _TEXT, "<!doctype html>…", _PAGE)}, (404, 410, 422)
     ),
     "post /v1/batches/{id}/pause": Operation({200: _BATCH}, (404, 410, 422)),
     "post /v1/batches/{id}/resume": Operation({200: _BATCH}, (404, 410, 422)),

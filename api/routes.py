@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect
 from api.auth import Authenticator, Caller
 from api.batch_service import BatchService
 from api.events import EventId, EventStreams
+from api.gallery import Cards
 from api.problems import invalid
 from api.schemas import Attempts, Envelope, JobFilter, JobList, JobPatch, Uploaded
 from api.service import Service
@@ -44,6 +45,7 @@ class AppState:
     waiter: JobWaiter
     uploads: Uploads
     thumbnails: Thumbnails
+    cards: Cards
     authenticator: Authenticator
     checks: Mapping[str, Callable[[], bool]]
     image_metadata: bool

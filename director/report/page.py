@@ -48,9 +48,14 @@ def report(trajectory: Trajectory, pictures: Pictures, run_info: RunInfo | None 
     return document(f"{name} · report", body)
 
 
-def document(title: str, body: Html) -> str:
-    """A whole HTML document around the body, with the style inside and a policy that lets nothing else in."""
-    return fill("page", title=title, policy=policy(), style=Html(style()), body=body) + "\n"
+def document(title: str, body: Html, script: str = "") -> str:
+    """A whole HTML document around the body, with the style inside and a policy that lets nothing else in.
+
+    `script` is code of ours; nothing of it was filled in.
+    """
+    if script:
+        body = Html(f"{body}\n<script>{script}</script>")
+    return fill("page", title=title, policy=policy(script), style=Html(style()), body=body) + "\n"
 
 
 @cache
@@ -59,10 +64,23 @@ def style() -> str:
 
 
 @cache
-def policy() -> str:
-    """Content-Security-Policy of a page: its own style, pictures of the same place or inside it, nothing else."""
-    digest = base64.b64encode(hashlib.sha256(style().encode()).digest()).decode()
-    return f"default-src 'none'; style-src 'sha256-{digest}'; img-src 'self' data:; base-uri 'none'; form-action 'none'"
+def policy(script: str = "", forms: bool = False) -> str:
+    """Content-Security-Policy of a page: its own style, pictures of the same place or inside it, nothing else.
+
+    With a `script` that very one may run, in a file whose pictures lie beside it. `forms` may be sent to the place that
+    the page comes from.
+    """
+    own = f"script-src '{_digest(script)}'; " if script else ""
+    beside = " file:" if script else ""  # of a file not every browser takes another for the same place
+    to = "self" if forms else "none"
+    return (
+        f"default-src 'none'; style-src '{_digest(style())}'; {own}img-src 'self' data:{beside}; base-uri 'none'; "
+        f"form-action '{to}'"
+    )
+
+
+def _digest(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
 def tally(counts: GoalCounts) -> Html:

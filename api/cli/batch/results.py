@@ -1,15 +1,12 @@
 """The results of a batch: as JSONL or CSV, and their pictures as files."""
 
 import argparse
-import csv
 import io
 import json
 import os
-import re
 import sys
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
-from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
@@ -19,13 +16,10 @@ from api.cli.console import SATISFIED, SHORT, Console
 from api.client import BatchResult, NotFound
 from director.errors import BriefError
 from director.transcript import Line, count
+from tasks.batch.tables import csv_lines
+from tasks.files import file_stem
 
-COLUMNS = (
-    "custom_id", "status", "stop", "met", "total", "coverage", "rounds", "renders", "image", "job", "title", "error",
-    "take", "created", "ended", "picked",
-)  # fmt: skip
 _CLOCK_S = 2.0  # file systems may keep the time of a file to two seconds
-_LONGEST = 120
 
 
 class Out(Protocol):
@@ -56,11 +50,8 @@ def _write(told: Iterable[BatchResult], out: Out, as_csv: bool) -> None:
         for result in told:
             out.write(json.dumps(result.model_dump(mode="json")) + "\n")  # ASCII: no character of it ends a line
         return
-    rows = csv.writer(out, lineterminator="\n")
-    rows.writerow(COLUMNS)
-    for result in told:
-        row = result.model_dump()
-        rows.writerow(["" if row[name] is None else row[name] for name in COLUMNS])
+    for line in csv_lines(result.model_dump() for result in told):
+        out.write(line)
 
 
 @contextmanager
@@ -128,13 +119,3 @@ class Pictures:
         lines += [Line("kept", f"{count(self.kept, 'picture')} that were there")] if self.kept else []
         lines += [Line("no picture", f"of {count(self.missing, 'item')}", "yellow")] if self.missing else []
         return lines
-
-
-def file_stem(custom_id: str) -> str:
-    """The custom_id as a file name; one that has to be changed gets a hash, so that no two become the same."""
-    safe = re.sub(r"[^\w.@=,+ -]", "_", custom_id).strip(" .")[:_LONGEST]
-    reserved = re.fullmatch(r"(?i:con|prn|aux|nul|com\d|lpt\d)", safe.partition(".")[0])
-    if safe == custom_id and not reserved and len(safe.encode()) < 200:
-        return safe
-    safe = safe.encode("ascii", "ignore").decode() if len(safe.encode()) >= 200 else safe
-    return f"{safe or 'item'}-{sha256(custom_id.encode()).hexdigest()[:8]}"
