@@ -22,7 +22,7 @@ def write_whole(path: Path, data: bytes, part: Path | None = None) -> None:
     try:
         part.write_bytes(data)
         part.replace(path)
-    except OSError:
+    except BaseException:  # Ctrl-C leaves nothing either
         part.unlink(missing_ok=True)
         raise
 

@@ -125,6 +125,11 @@ class BatchResult(BaseModel):
     picked: str = ""
     changed: float | None = None
 
+    @property
+    def moment(self) -> float:
+        """Since when its picture is what it is, in seconds since the epoch."""
+        return self.changed or self.ended or 0.0
+
 
 class Received(BaseModel):
     """How much of an interrupted upload the service has: whole lines, and their chain hash."""

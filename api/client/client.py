@@ -162,6 +162,11 @@ class Client(BatchCalls):
         params = None if metadata else {"metadata": "false"}
         return self._send("GET", _path(id, "image"), params=params).content
 
+    def picture(self, id: str, image: str, width: int | None = None) -> bytes:
+        """A picture of the job's trajectory by its hash, as PNG; with `width` a thumbnail, as WebP."""
+        params = {"width": width} if width else None
+        return self._send("GET", _path(id, "images", image), params=params).content
+
     def pick(self, id: str, round: int, candidate: int) -> Job:
         """Deliver that candidate from now on; both numbers as in the report, from 1. Conflict until the job ends."""
         body = {"round": round, "candidate": candidate}
