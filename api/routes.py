@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect
 
 from api.auth import Authenticator, Caller
 from api.batch_service import BatchService
+from api.continuing import gone_on
 from api.events import EventId, EventStreams
 from api.gallery import Cards
 from api.problems import invalid
@@ -146,9 +147,12 @@ async def submit(
 ) -> Response:
     """Start a job. The same Idempotency-Key and body give the same job again, with 200.
 
+    With `continues` it starts from the picture of a job that has ended, and the text says only what is to change: what
+    that picture meets is kept, unless the change contradicts it.
+
     With `Prefer: wait=N` the answer comes when the job has ended, with 200, or after N seconds.
     """
-    envelope, new = await run_in_threadpool(state.service.submit, caller, body, idempotency_key)
+    envelope, new = await run_in_threadpool(state.service.submit, caller, body, idempotency_key, gone_on)
     headers = {"Location": envelope.links["self"]}
     if seconds := preferred_wait(prefer):
         envelope = await state.waiter.until_ended(request, caller.owner, envelope.id, seconds)

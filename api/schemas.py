@@ -14,7 +14,7 @@ from director.errors import BriefError
 from director.reading import Unread
 from director.report import Trouble
 from director.state import GoalCounts
-from director.types import Brief, Goal, LoopSettings, Region, Seed, Value
+from director.types import Brief, Continues, Goal, LoopSettings, Region, Seed, Value, Verdict
 from tasks.jobs import MAX_LABELS, Job, JobId, JobStatus, Label, implied_seed, job_id
 from tasks.ledger.types import Query
 from tasks.store import Pick
@@ -28,13 +28,17 @@ Seconds = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
 
 
 class Submission(Value):
-    """The body of POST /v1/jobs."""
+    """The body of POST /v1/jobs. With `continues` the brief is only what is to change of that job's picture."""
 
     brief: BriefIn
     settings: SettingsIn = Field(default_factory=lambda: SettingsIn.model_validate({}))
     seed: Seed | None = None
     priority: Annotated[int, Field(ge=0, le=9, description="0 goes first")] = 6
     labels: Annotated[tuple[Label, ...], Field(max_length=MAX_LABELS, description="words to find it by")] = ()
+    continues: Annotated[
+        JobId | None,
+        Field(description="a job of yours that has ended: go on from its picture, and keep what that meets"),
+    ] = None
 
     @classmethod
     def parse(cls, body: bytes) -> tuple[Self, str]:
@@ -71,6 +75,9 @@ _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     ("brief",): BriefIn,
     ("brief", "goals"): Goal,
     ("brief", "goals", "region"): Region,
+    ("brief", "continues"): Continues,
+    ("brief", "continues", "goals"): Goal,
+    ("brief", "continues", "verdicts"): Verdict,
     ("settings",): SettingsIn,
 }
 

@@ -42,7 +42,7 @@ from director.seats import STEP_KINDS
 from director.state import State
 from director.types import Goal, ImageHash, StopReason, Trajectory
 from tasks.entries import ended_record, new_entry
-from tasks.jobs import TERMINAL, Job, JobId, JobStatus
+from tasks.jobs import TERMINAL, Job, JobId, JobStatus, job_id
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.types import (
     NO_MESSAGE,
@@ -71,6 +71,7 @@ _EDITOR_QUEUE = "editor."
 _NEWEST = Cursor(10**14, str(uuid.UUID(int=2**128 - 1)))  # before every job
 
 _ID: TypeAdapter[str] = TypeAdapter(JobId)
+GoingOn = Callable[["Service", Caller, Submission, str], Submission]
 
 
 class Service:
@@ -104,14 +105,22 @@ class Service:
         self._max_image_pixels = max_image_pixels
         self._key_locks = tuple(threading.Lock() for _ in range(64))
 
-    def submit(self, caller: Caller, body: bytes, key: str | None) -> tuple[Envelope, bool]:
-        """The job that the body asks for, and whether it is new. The same key and body give the same job."""
+    def submit(
+        self, caller: Caller, body: bytes, key: str | None, going_on: GoingOn | None = None
+    ) -> tuple[Envelope, bool]:
+        """The job that the body asks for, and whether it is new. The same key and body give the same job.
+
+        `going_on` makes the brief of a job that continues another one.
+        """
         if key is not None and not 0 < len(key) <= MAX_KEY:
             raise invalid("Idempotency-Key", f"must have 1 to {MAX_KEY} characters")
         submission, sha = Submission.parse(body)
         if (size := len(submission.brief.text.encode())) > (most := caller.max_brief_bytes):
             raise invalid("brief.text", f"the text has {size} bytes; the most for this token is {most}", "shorten it")
         key = key or str(uuid.uuid4())
+        # A repeated submit needs nothing of the job that it continued, which may be gone.
+        if submission.continues and going_on and not self.archive.find_job(job_id(caller.owner, key)):
+            submission = going_on(self, caller, submission, submission.continues)
         job = submission.job(caller.owner, key, round(self._clock(), 3), sha)
         try:
             return self._submitted(caller, job)

@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 
 from director import decide, schedule
+from director.continuing import change_of
 from director.errors import EditorError, JudgeError, PlannerError, SeatError, VerifierError, boundary
 from director.gate import gate
 from director.prompts.verbatim import mask_region, verbatim
@@ -103,6 +104,9 @@ def perform(request: Request, studio: Studio, context: Context) -> Reply:
             with boundary(PlannerError):
                 extracted = studio.planner.extract(request, context)
                 _expect(PlannerError, bool(extracted.goals), "the planner found no goal in the brief")
+                if continues := request.brief.continues:
+                    change = change_of(extracted.goals, continues)
+                    return extracted.model_copy(update={"goals": change})
                 return extracted
         case PlanRequest():
             with boundary(PlannerError):
@@ -164,7 +168,7 @@ def _consequence(state: State) -> Event | None:
     if state.stop or not state.goals:
         return None
     if state.mode is None:
-        return gate(state.trajectory.brief, state.goals, state.settings)
+        return gate(state.trajectory.brief, [goal for goal in state.goals if goal.id not in state.kept], state.settings)
     if now := state.open_round:
         return _decision(state, now)
     if stop := _stop(state):

@@ -43,14 +43,25 @@ def opening(state: State) -> Opening | None:
     return Opening(False, False, batch, state.best, "edit what is missing")
 
 
-def _first(state: State) -> Opening:
+def _first(state: State) -> Opening | None:
     goals, settings, source = state.goals, state.settings, state.trajectory.brief.source
+    if state.trajectory.brief.continues:
+        return _first_change(state)
     if state.mode is Mode.ONE_SHOT:
         return Opening(True, True, apart(goals), source, "everything at once")
     if source:
         batch = next_batch(goals, {}, [], settings.batch)
         return Opening(False, False, batch, source, "the first edits of the source")
     return Opening(True, False, scene(goals, (settings.rounds - 1) * settings.batch // 2), None, "the scene first")
+
+
+def _first_change(state: State) -> Opening | None:
+    """What the picture lacks, in one edit of it or one after the other; what it has is not said again."""
+    missing = [goal for goal in state.goals if _outcome(goal, state.standing) is Outcome.MISSED]
+    if state.mode is Mode.ONE_SHOT:
+        return Opening(False, False, apart(missing), state.best, "the whole change at once") if missing else None
+    batch = next_batch(state.goals, state.standing, [], state.settings.batch)
+    return Opening(False, False, batch, state.best, "the first edits of the change") if batch else None
 
 
 def scene(goals: Sequence[Goal], left_for_edits: int) -> tuple[Goal, ...]:
@@ -163,6 +174,8 @@ def _back_to_anchor(state: State, batch: tuple[Goal, ...]) -> Opening | None:
     if not every or not start or chained == 0 or chained % every or last.planned.base == start:
         return None
     at_start = _met_at(start, state.rounds)
+    if start == state.trajectory.brief.source:
+        at_start |= state.kept
     brought = [g for g in state.goals if _outcome(g, state.standing) is Outcome.MET and g.id not in at_start]
     why = f"{chained} edits in a row: once more from the anchor"
     return Opening(True, False, apart([*brought, *batch]), start, why)

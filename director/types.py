@@ -128,13 +128,50 @@ class Goal(Value):
         return f"absent: {self.text}" if self.absent else self.text
 
 
+class Outcome(StrEnum):
+    MET = "met"
+    MISSED = "missed"
+    UNSURE = "unsure"
+
+
+class Verdict(Value):
+    """What a verifier says of one goal. `score` is the probability that the goal is met."""
+
+    goal: GoalId
+    outcome: Outcome
+    score: Share
+    confidence: Share
+    evidence: Annotated[str, Field(max_length=300)] = ""
+    by: Annotated[str, Field(max_length=64)]
+
+
+class Continues(Value):
+    """What the picture that a brief starts from has already: goals, and a verdict on each in their order.
+
+    They are kept, and not planned unless an edit loses them.
+    """
+
+    goals: Annotated[tuple[Goal, ...], Field(max_length=MAX_GOALS)]
+    verdicts: Annotated[tuple[Verdict, ...], Field(max_length=MAX_GOALS)]
+
+    @model_validator(mode="after")
+    def _one_each(self) -> Self:
+        if [goal.id for goal in self.goals] != [verdict.goal for verdict in self.verdicts]:
+            raise ValueError("the verdicts are not those of the goals: give one for each, in their order")
+        return self
+
+
 class Brief(Value):
-    """What a designer sends: prose, perhaps a picture to start from, perhaps explicit goals."""
+    """What a designer sends: prose, perhaps a picture to start from, perhaps explicit goals.
+
+    `continues` says what that picture has already: then text and goals are only what is to change.
+    """
 
     text: Annotated[str, Field(min_length=1)]
     title: Annotated[str, Field(max_length=120)] = ""
     source: ImageHash | None = None
     goals: Annotated[tuple[Goal, ...], Field(max_length=MAX_GOALS)] = ()
+    continues: Annotated[Continues | None, Field(exclude_if=not_)] = None
 
     @model_validator(mode="after")
     def _usable(self) -> Self:
@@ -142,9 +179,12 @@ class Brief(Value):
             raise ValueError("the text of the brief is empty: write what the picture must show")
         if (size := len(self.text.encode())) > MAX_BRIEF_BYTES:
             raise ValueError(f"the text of the brief has {size} bytes; the most is {MAX_BRIEF_BYTES}: shorten it")
-        ids = {goal.id for goal in self.goals}
-        if len(ids) < len(self.goals):
+        kept = self.continues.goals if self.continues else ()
+        ids = {goal.id for goal in (*kept, *self.goals)}
+        if len(ids) < len(kept) + len(self.goals):
             raise ValueError("two goals have the same id: give each its own")
+        if self.continues and not self.source:
+            raise ValueError("there is no picture to go on from: name it as source")
         for goal in self.goals:
             if unknown := sorted({*goal.parents, *goal.conflicts} - (ids - {goal.id})):
                 raise ValueError(
@@ -253,23 +293,6 @@ class Candidate(Value):
 
     image: ImageHash
     seed: Seed
-
-
-class Outcome(StrEnum):
-    MET = "met"
-    MISSED = "missed"
-    UNSURE = "unsure"
-
-
-class Verdict(Value):
-    """What a verifier says of one goal. `score` is the probability that the goal is met."""
-
-    goal: GoalId
-    outcome: Outcome
-    score: Share
-    confidence: Share
-    evidence: Annotated[str, Field(max_length=300)] = ""
-    by: Annotated[str, Field(max_length=64)]
 
 
 class StopReason(StrEnum):

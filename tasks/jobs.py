@@ -19,13 +19,16 @@ PRIORITIES = (0, 3, 6, 9)
 _NAMESPACE = uuid.UUID("6c1f8a52-6e0b-5d0e-9a35-1f6d1c1f7d11")
 
 
-CONTRACT = 2
-"""The newest form in which jobs and snapshots are stored. 2 has goals of absence; what has none is stored as 1."""
+CONTRACT = 3
+"""The newest form in which jobs and snapshots are stored. 2 has goals of absence, 3 a brief that goes on from a picture
+and knows what that has; what has neither is stored as 1."""
 Contract = Annotated[int, Field(ge=1, le=CONTRACT, exclude_if=lambda number: number == 1)]
 
 
-def contract_of(goals: Iterable[Goal]) -> int:
-    """The oldest contract whose readers understand these goals."""
+def contract_of(brief: Brief, goals: Iterable[Goal]) -> int:
+    """The oldest contract whose readers understand a brief and these goals."""
+    if brief.continues:
+        return 3
     return 2 if any(goal.absent for goal in goals) else 1
 
 

@@ -50,8 +50,12 @@ def _submit(add: Add) -> None:
     options.path(made.add_argument("--source", metavar="IMG", help="a picture to start from"))
     options.path(
         made.add_argument(
-            "--from", dest="again", metavar="PNG", help="run the job again that made this PNG, from its metadata"
+            "--from", dest="again", metavar="PNG|JOB",
+            help="run the job again that made this PNG, from its metadata; with --change: the job to go on from",
         )
+    )  # fmt: skip
+    made.add_argument(
+        "--change", metavar="TEXT", help="with --from JOB: what is to change of its picture; the rest stays"
     )
     made.add_argument("--goals", action="store_true", help="use the goals of a .json file instead of extracting them")
     made.add_argument("--seed", type=int)

@@ -54,13 +54,15 @@ class Client(BatchCalls):
         source: bytes | Path | str | None = None,
         priority: int | None = None,
         labels: Iterable[str] = (),
+        continues: str | None = None,
     ) -> Job:
         """Start a job. `brief` is its text, or {text, title, source, goals}.
 
         `source` is a picture to start from (its bytes, or the path of a file); it is uploaded.
         The same `key` gives the same job again, `repeated`; Conflict if the body differs. `priority` goes
         from 0, first, to 9. `labels` are words of your own to find the job by. TooMany when as many jobs
-        wait or run as the token may have: its `retry_after` says when to ask again.
+        wait or run as the token may have: its `retry_after` says when to ask again. With `continues`, the id of a job
+        that has ended, it starts from that one's picture: the brief is only what is to change, and the rest is kept.
         """
         sent: dict[str, Any] = {"text": brief} if isinstance(brief, str) else dict(brief)
         if source is not None:
@@ -72,6 +74,7 @@ class Client(BatchCalls):
             "seed": seed,
             "priority": priority,
             "labels": list(labels) or None,
+            "continues": continues,
         }
         body.update({name: value for name, value in optional.items() if value is not None})
         headers = {"Idempotency-Key": key or str(uuid.uuid4())}

@@ -122,7 +122,9 @@ class Archive:
     # --- jobs -----------------------------------------------------------------------------------
 
     def save_job(self, job: Job) -> None:
-        self._store.put(job_key(job.id), packed(job.model_copy(update={"contract": contract_of(job.brief.goals)})))
+        self._store.put(
+            job_key(job.id), packed(job.model_copy(update={"contract": contract_of(job.brief, job.brief.goals)}))
+        )
 
     def find_job(self, job: str) -> Job | None:
         """As stored now; None: there is no such job."""
@@ -210,7 +212,7 @@ class Archive:
     ) -> str:
         """Store the trajectory after step n and give the key: one PUT, if this archive read or wrote `previous`."""
         snapshot = Snapshot(
-            contract=contract_of(State.of(trajectory).goals),
+            contract=contract_of(trajectory.brief, State.of(trajectory).goals),
             n=n,
             nonce=nonce,
             previous=previous,

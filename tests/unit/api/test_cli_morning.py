@@ -37,3 +37,18 @@ def test_a_pick_is_undone(cli: Cli) -> None:
 @pytest.mark.parametrize("words", ["", "2.3 --undo", "2", "2.x", "0.1", "2.0"])
 def test_a_pick_that_names_no_candidate_asks_nothing(cli: Cli, words: str) -> None:
     assert cli(f"pick {JOB} {words}")[0] == USAGE
+
+
+# --- a change -----------------------------------------------------------------------------------
+
+
+def test_a_change_names_the_job_that_it_goes_on_from(cli: Cli) -> None:
+    code, _, service = cli(f"submit --from {JOB} --change lampless", httpx.Response(202, json=job()))
+    assert code == SATISFIED
+    [asked] = service.asked
+    assert json.loads(asked.content) == {"brief": {"text": "lampless"}, "continues": JOB}
+
+
+@pytest.mark.parametrize("words", ["--change x", f"a.txt --from {JOB} --change x", f"--from {JOB} --change= --goals"])
+def test_a_change_of_nothing_asks_nothing(cli: Cli, words: str) -> None:
+    assert cli(f"submit {words}")[0] == USAGE
