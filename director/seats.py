@@ -4,7 +4,7 @@ A request names its seat and, for the editor, its model, so that it can be route
 Seats raise plain exceptions; `perform` (in `loop`) attributes them. Pictures travel as hashes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Literal, Protocol
@@ -166,6 +166,16 @@ class VerifyRequest(Value):
 Request = ExtractRequest | PlanRequest | RenderRequest | SelectRequest | VerifyRequest
 
 
+@dataclass(frozen=True)
+class Raster:
+    """A picture in memory: `mode` is Pillow's 1, L, LA, RGB or RGBA, `data` the rows from the top, without gaps."""
+
+    mode: str
+    width: int
+    height: int
+    data: bytes
+
+
 class Images(Protocol):
     """Pictures by the hash of their mode, size and raw pixels."""
 
@@ -173,8 +183,19 @@ class Images(Protocol):
         """The PNG. Raises StoreError when it is not there or can't be read."""
         ...
 
+    def raster(self, image: ImageHash) -> Raster:
+        """Its pixels, decoded once for all who ask in a process. Raises as `get` does."""
+        ...
+
     def put(self, png: bytes) -> ImageHash:
         """Store a PNG and give its hash; storing the same pixels again is harmless."""
+        ...
+
+    def put_raster(self, raster: Raster, encode: Callable[[], bytes]) -> ImageHash:
+        """The hash of pixels in hand. `encode` makes the PNG, perhaps in another thread and later than this returns.
+
+        The PNG is stored when the step is committed. If that fails, so does the step, and not this call.
+        """
         ...
 
 

@@ -1,8 +1,8 @@
 """How busy an editor's card is: real Redis, S3 over HTTP, Celery workers and PNGs, and a card that sleeps.
 
 `python -m tests.perf.busy`, or as a part of `make bench`. Each render gives four pictures of 1024 x 1024 at once, when
-its seconds are over: the hardest case, because nothing can be encoded before that. `busy` is the share of the time, from
-the first drawing to the last, in which the card draws.
+its seconds are over: the hardest case, because nothing can be encoded before that. `busy` is the share of the time in
+which the card draws, from the first drawing to the last.
 """
 
 import json
@@ -28,7 +28,7 @@ from tasks.ledger.ledger import Ledger, connect
 from tasks.settings import Settings, load_settings
 from tests.perf.instant import BRIEF, NOTES, SETTINGS, Instant
 from tests.support.queue import submit
-from worker.diffusion.canvas import Pixels, to_png
+from worker.diffusion.canvas import Pixels, to_png, to_raster
 
 SIDE, CANDIDATES = 1024, 4
 CASES = ((12.0, 6, 0.97), (3.0, 16, 0.93))
@@ -104,7 +104,7 @@ class Sleeping(Instant):
 
     def render(self, request: RenderRequest, context: Context) -> Rendered:
         if request.base:
-            context.images.get(request.base)
+            context.images.raster(request.base)
         start = time.time()
         time.sleep(self._seconds)
         context.count("gpu_ms", round(1000 * self._seconds))
@@ -115,7 +115,7 @@ class Sleeping(Instant):
 
     def _put(self, seed: int, context: Context) -> str:
         pixels: Pixels = np.roll(self._texture, (seed % SIDE, seed // SIDE % SIDE), (0, 1))
-        return context.images.put(to_png(pixels))
+        return context.images.put_raster(to_raster(pixels), partial(to_png, pixels))
 
 
 def texture() -> Pixels:
