@@ -7,7 +7,6 @@ they know no task, and only send by name.
 import logging
 import math
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from functools import cached_property, partial
 from typing import Any
@@ -29,7 +28,7 @@ from tasks.batch.dispatch import Dispatcher
 from tasks.batch.shelf import Shelf
 from tasks.canary import canary_fault
 from tasks.consumers import consumer_step, tell_to_stand_back
-from tasks.finishing import ENCODERS, Finisher
+from tasks.finishing import Finisher, encoders
 from tasks.jobs import PRIORITIES
 from tasks.ledger.ledger import Ledger, broker_queue_length, connect
 from tasks.ledger.types import NO_MESSAGE, Hint, HintMessage
@@ -257,7 +256,7 @@ class _Child:
             send=lambda hint: send_hint(self._app, hint),
             message=message_writer(self._app, settings),
             worker=worker,
-            encoders=self._resources.enter_context(ThreadPoolExecutor(ENCODERS, thread_name_prefix="png")),
+            encoders=self._resources.enter_context(encoders()),
             observe=self._observe,
             stand_back=lambda: tell_to_stand_back(self._app, worker),
         )

@@ -22,8 +22,12 @@ from tasks.store import Images
 
 log = logging.getLogger(__name__)
 
-ENCODERS = 4
-"""Threads in which an editor's process makes PNGs: as many as a render usually has candidates."""
+_ENCODERS = 4  # as many as a render usually has candidates
+
+
+def encoders() -> ThreadPoolExecutor:
+    """The threads in which an editor's process makes PNGs; they are started when they are needed."""
+    return ThreadPoolExecutor(_ENCODERS, thread_name_prefix="png")
 
 
 class Pictures:
