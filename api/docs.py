@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from api import examples
 from api.batch_schemas import Cancelling, ItemResult, Patching, Retrying
+from api.hooks import HookIn
 from api.problems import ProblemDocument
 from api.schemas import JobPatch, Submission
 from director.types import Trajectory
@@ -41,7 +42,7 @@ class Operation(NamedTuple):
     takes: str | dict[str, Any] = Submission.__name__  # its schema
 
 
-_BODIES = (Submission, JobPatch, Cancelling, Retrying, Patching)
+_BODIES = (Submission, JobPatch, Cancelling, Retrying, Patching, HookIn)
 _BATCH = Answer("the batch", "BatchEnvelope", examples.BATCH)
 _ENVELOPE = Answer("the job", "Envelope", examples.ENVELOPE)
 _ORDER_PROBLEMS = (400, 404, 410, 413, 422)
