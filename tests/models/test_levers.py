@@ -150,8 +150,8 @@ def test_a_lora_lies_over_fp8_rows(opened: Open, context: SeatContext):
 )
 def test_blocks_of_memory_grow_unless_the_operator_says_otherwise(set_by_the_operator: dict[str, str], found: str):
     code = (
-        "from worker.diffusion.loading import torch; import os; found = torch()._C._accelerator_getAllocatorSettings(); "
-        "print(os.environ.get('PYTORCH_ALLOC_CONF'), found)"
+        "from worker.diffusion.loading import torch; import os; f = torch()._C._accelerator_getAllocatorSettings(); "
+        "print(os.environ.get('PYTORCH_ALLOC_CONF'), f)"
     )
     plain = {name: value for name, value in os.environ.items() if not name.startswith("PYTORCH_")}
     done = subprocess.run(
