@@ -12,7 +12,7 @@ from director.report.gallery import MAX_CARDS, Card, card, gallery
 from director.report.html import Html
 from director.state import State
 from director.transcript import count
-from director.types import Outcome
+from director.types import SIDE, Outcome
 from tasks.batch.types import Batch, Counts
 from tasks.files import file_stem
 from tasks.store import Archive, Corrupt, NotFound
@@ -112,7 +112,7 @@ def seen_on(state: State, image: str, picked: str) -> Seen:
         known = f"{met} of {count(len(state.goals), 'goal')} met on it" if standing else "no verifier looked at it"
         words = f"Picked by hand: round {picked.replace('.', ', candidate ')}; {known}"
     settings = state.settings
-    return Seen(goals(Outcome.MISSED), goals(Outcome.UNSURE), words, settings.width, settings.height)
+    return Seen(goals(Outcome.MISSED), goals(Outcome.UNSURE), words, settings.width or SIDE, settings.height or SIDE)
 
 
 class Sheet:
