@@ -23,6 +23,7 @@ from api.auth import Authenticator
 from api.batch_service import BatchService
 from api.events import HEARTBEAT_SECONDS, POLL_SECONDS, EventStreams
 from api.gallery import Cards
+from api.pages.desk_routes import desk
 from api.pages.routes import pages
 from api.routes import AppState, health, router
 from api.service import Service
@@ -142,6 +143,7 @@ def create_app(
     app.include_router(morning.router)
     app.include_router(health)
     app.include_router(pages)
+    app.include_router(desk)
     app.include_router(machines.router)
     app.include_router(hooks.router)
     app.include_router(metrics.router)

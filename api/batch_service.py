@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain, islice
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -29,7 +30,7 @@ from api.problems import FieldError, Problem, invalid
 from api.schemas import Cost, GoalCount, JobFilter, JobList
 from api.service import MAX_KEY, Service, parse_cursor, write_cursor
 from director.seats import Seat
-from tasks.batch.batches import Batches
+from tasks.batch.batches import Batches, result_of
 from tasks.batch.ledger import ItemState
 from tasks.batch.manifest import Errors
 from tasks.batch.shelf import shard_of
@@ -57,6 +58,7 @@ _KEEP_S = 10.0
 _BUSY_S = 5
 _LOOKS = 10  # calls for one page of few matches
 _PAGE = 200
+_SOME = 50
 _EDITOR = "editor."
 _TOLD = tuple(ItemResult.model_fields)
 _NO_COST = Cost.of(NO_COST).model_dump()
@@ -232,6 +234,12 @@ class BatchService:
         """The current result of each item that has ended, or `every` take's: the fields of an ItemResult each."""
         picks = self._service.archive.picks.of_batch(batch.id)
         return (_told(found, picks.get(found.job or "")) for found in self._batches.results(batch, every))
+
+    def first_results(self, id: str) -> Iterator[dict[str, Any]]:
+        """Some results of a batch, in no order: for a picture of it."""
+        waiting = (result_of(record) for record in self._batches.unreported(id))
+        for found in islice(chain(self._batches.shelf.first_results(id), waiting), _SOME):
+            yield _told(found, None)
 
     def jobs(self, owner: str | None, wanted: JobFilter) -> JobList:
         """The jobs of a batch's items that the ledger has, by index. Raises Problem 404."""

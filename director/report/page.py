@@ -48,14 +48,17 @@ def report(trajectory: Trajectory, pictures: Pictures, run_info: RunInfo | None 
     return document(f"{name} · report", body)
 
 
-def document(title: str, body: Html, script: str = "") -> str:
+def document(title: str, body: Html, script: str = "", forms: bool = False) -> str:
     """A whole HTML document around the body, with the style inside and a policy that lets nothing else in.
 
-    `script` is code of ours; nothing of it was filled in.
+    `script` is code of ours; nothing of it was filled in. With `forms` the page tells its own place where it is: else
+    a browser would not say from where a form comes.
     """
     if script:
         body = Html(f"{body}\n<script>{script}</script>")
-    return fill("page", title=title, policy=policy(script), style=Html(style()), body=body) + "\n"
+    referrer = "same-origin" if forms else "no-referrer"
+    filled = {"policy": policy(script, forms), "referrer": referrer, "style": Html(style())}
+    return fill("page", title=title, body=body, **filled) + "\n"
 
 
 @cache
