@@ -12,6 +12,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import httpx
@@ -34,8 +35,6 @@ class Noisy(House):
         put = self.images.put
 
         def noise(_: bytes) -> str:
-            from io import BytesIO
-
             out = BytesIO()
             Image.frombytes("RGB", SIZE, os.urandom(3 * SIZE[0] * SIZE[1])).save(out, "PNG", compress_level=1)
             return put(out.getvalue())
@@ -69,16 +68,15 @@ def main() -> None:
             path = Path(name, "night.zip")
             with memory() as seen:
                 began, cpu = time.perf_counter(), time.process_time()
-                with client.stream("GET", f"/v1/batches/{made.batch}/archive.zip?reports=false") as answer:
-                    with path.open("wb") as file:
-                        for piece in answer.iter_bytes():
-                            file.write(piece)
+                wanted = f"/v1/batches/{made.batch}/archive.zip?reports=false"
+                with client.stream("GET", wanted) as answer, path.open("wb") as file:
+                    for piece in answer.iter_bytes():
+                        file.write(piece)
                 took, cpu = time.perf_counter() - began, time.process_time() - cpu
         quarter = max(1, len(seen) // 4)
         means = [sum(seen[n : n + quarter]) / quarter for n in range(0, 4 * quarter, quarter)]
-        print(
-            f"archive of {items}: {path.stat().st_size / 1e6:.0f} MB, {took:.0f} s, {cpu:.0f} s of CPU, load {os.getloadavg()[0]:.0f}"
-        )
+        size, load = path.stat().st_size / 1e6, os.getloadavg()[0]
+        print(f"archive of {items}: {size:.0f} MB, {took:.0f} s, {cpu:.0f} s of CPU, load {load:.0f}")
         print("memory by quarters:", ", ".join(f"{mean:.0f}" for mean in means), f"MB, at most {max(seen):.0f} MB")
         zipfile.ZipFile(path).extractall(Path(name, "out"))
         _open(next(Path(name, "out").glob("*/index.html")))
@@ -91,8 +89,9 @@ def _open(page: Path) -> None:
             tab = browser.new_page(viewport={"width": 1440, "height": 900})
             tab.goto(page.as_uri(), wait_until="load")
             timing = tab.evaluate("() => performance.getEntriesByType('navigation')[0].toJSON()")
-            print(f"gallery, {page.stat().st_size / 1e3:.0f} kB: ready after {timing['domContentLoadedEventEnd']:.0f} ms, "
-                  f"loaded after {timing['loadEventEnd']:.0f} ms, load {os.getloadavg()[0]:.0f}")  # fmt: skip
+            ready, loaded = timing["domContentLoadedEventEnd"], timing["loadEventEnd"]
+            size, load = page.stat().st_size / 1e3, os.getloadavg()[0]
+            print(f"gallery, {size:.0f} kB: ready after {ready:.0f} ms, loaded after {loaded:.0f} ms, load {load:.0f}")
             tab.close()
         browser.close()
 
