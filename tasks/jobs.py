@@ -77,6 +77,11 @@ class Job(Value):
     batch: Annotated[Place | None, Field(exclude_if=lambda place: place is None)] = None
 
 
+def batch_of(job: Job) -> str:
+    """The id of the batch that it belongs to; "" for none."""
+    return job.batch.batch if job.batch else ""
+
+
 def job_id(owner: str, key: str) -> str:
     """The id of the job that `owner` submits under `key`: the same for a repeated submit, even after a wipe."""
     return str(uuid.uuid5(_NAMESPACE, f"{owner}\n{key}"))

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from director.errors import StoreError
+from tasks.app import story
 from tasks.batch.dispatch import slots
 from tasks.batch.ledger import Lane
 from tasks.batch.recall import Recalled, standing_of
@@ -509,3 +510,14 @@ class TestAnOlderRedis:
         assert night.standing(batch).counts.done == 2
         assert {result.status for result in night.results(batch).values()} == {ItemStatus.DONE}
         assert night.ledger.jobs().records == [] or night.ledger.jobs().records[0].status is not JobStatus.RUNNING
+
+
+def test_a_message_names_the_batch_for_flower(night: BatchRig) -> None:
+    batch = night.start(items=1)
+    night.passes()
+    [first] = night.hints
+    assert (first.batch, f"batch {batch.id[:8]} · {first.job}" in story(first)) == (batch.id, True)
+    night.work(1)
+    assert {hint.batch for hint in night.hints} == {batch.id}
+    night.rig.advance(10_000)
+    assert [hint.batch for hint in night.ledger.overdue(night.hints[0].queue, 1, 10)] == [batch.id]
