@@ -208,8 +208,12 @@ def _stop(state: State) -> Stopped | None:
         return Stopped(reason=StopReason.STALLED, why=f"{settings.patience} rounds without a gain")
     if state.chosen:
         return menu.stopped(state.chosen)
-    if schedule.opening(state) is None:
+    found = schedule.opening(state)
+    if found is None:
         return Stopped(reason=StopReason.STALLED, why="what is missing was tried and did not come")
+    if not schedule.pays(state, found) and menu.question(state) is None:
+        why = f"another round promises less than {settings.price_of_render:g} goals a render"
+        return Stopped(reason=StopReason.STALLED, why=why)
     return None
 
 

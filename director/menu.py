@@ -19,6 +19,8 @@ _WIDTHS = (1, 2, 4, MAX_GOALS)
 _GRIDS = (1, 2, 4)
 """Candidates of one round."""
 
+_STOP = Option(name=Move.STOP.value, move=Move.STOP)
+
 
 def question(state: State) -> DecideRequest | None:
     """What to ask the planner before a round opens; None where nobody asks it, or where there is one way only."""
@@ -89,6 +91,8 @@ def _openings(state: State) -> Iterator[Option]:
         return
     grids = _grids(state, state.settings.candidates)
     first = grids[0]
+    if not schedule.pays(state, own) and _may_stop(state):
+        yield _STOP
     yield _option(_move(own), own, first, state)
     for size in _WIDTHS:
         batch = schedule.widest(state, size)
@@ -101,7 +105,7 @@ def _openings(state: State) -> Iterator[Option]:
     if state.trajectory.brief.source is None:
         yield _option(Move.SCENE, schedule.new_scene(state, ""), first)
     if _may_stop(state):
-        yield Option(name=Move.STOP.value, move=Move.STOP)
+        yield _STOP
 
 
 def _move(opening: Opening) -> Move:
@@ -148,8 +152,8 @@ def _may_stop(state: State) -> bool:
 
 def _chance(state: State, goal: Goal) -> Chance:
     verdict = state.standing.get(goal.id)
-    failures = schedule.failures(goal.id, state.rounds)
-    return Chance(goal=goal, outcome=verdict.outcome if verdict else None, failures=failures)
+    outcome = verdict.outcome if verdict else None
+    return Chance(goal=goal, outcome=outcome, failures=schedule.tries(goal.id, state))
 
 
 def _last(state: State) -> LastRound | None:
