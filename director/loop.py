@@ -284,7 +284,7 @@ def _render_request(state: State, now: Round) -> RenderRequest:
 
 def _still_to_render(state: State, now: Round) -> int:
     settings = state.settings
-    wanted = now.chosen.option.candidates if now.chosen else settings.candidates
+    wanted = now.chosen.option.candidates if now.chosen else schedule.grid(state, now.planned.base)
     left = wanted - len(now.candidates)
     if settings.max_renders is not None:
         left = min(left, settings.max_renders - len(state.candidates))

@@ -81,15 +81,16 @@ def _first(state: State) -> Iterator[Option]:
     own = state.mode or gate(state.trajectory.brief, state.goals, settings).mode
     modes = [own, *(mode for mode in Mode if mode is not own and settings.gate == "auto")]
     for mode in modes:
-        for count in _grids(state, settings.candidates):
-            yield _option(Move(mode.value), schedule.first(state, mode), count)
+        opening = schedule.first(state, mode)
+        for count in _grids(state, schedule.grid(state, opening.base)):
+            yield _option(Move(mode.value), opening, count)
 
 
 def _openings(state: State) -> Iterator[Option]:
     own = schedule.opening(state)
     if own is None:
         return
-    grids = _grids(state, state.settings.candidates)
+    grids = _grids(state, schedule.grid(state, own.base))
     first = grids[0]
     if not schedule.pays(state, own) and _may_stop(state):
         yield _STOP

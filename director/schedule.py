@@ -49,8 +49,14 @@ def pays(state: State, found: Opening) -> bool:
     if not settings.price_of_render or not state.rounds:
         return True
     batch = _batch(state)
-    price = settings.price_of_render * settings.candidates
+    price = settings.price_of_render * grid(state, found.base)
     return any(goal.must_have for goal in batch) or wide.expected(state, batch) >= price
+
+
+def grid(state: State, base: ImageHash | None) -> int:
+    """N of a round that starts from this picture."""
+    most, few = state.settings.candidates, state.settings.edit_candidates
+    return min(most, few) if few and base else most
 
 
 def _batch(state: State) -> tuple[Goal, ...]:

@@ -1,4 +1,4 @@
-"""The wide schedule: an edit takes all that is missing, half as much after one that brought little, and only if it pays.
+"""The wide schedule: an edit takes all that is missing, half as much where that brought little, if that pays at all.
 
 Models that edit by instruction carry out many wishes at once about as well as few; where one does not, halving finds
 what it can carry. What a further edit brings is reckoned from how often its goals failed before and from how this
