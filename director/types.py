@@ -286,23 +286,14 @@ STRATEGIES: dict[str, dict[str, object]] = {
     "best-of-4": {**_PLAIN, "candidates": 4, "judge": True},
     "refinement": {**_PLAIN, "rounds": 6},
     "all": {**_PLAIN, "gate": "auto", "rounds": 6, "candidates": 4, "judge": True, "reprompt": True},
+    "wide": {"edits": "wide", "batch": MAX_GOALS, "edit_candidates": 2, "enough": 0.9, "price_of_render": 0.05},
     "paper": {},
-    "ours": {"edits": "wide", "batch": MAX_GOALS, "edit_candidates": 2, "enough": 0.9, "price_of_render": 0.05},
+    "ours": {},
 }
-"""The arms of the paper's ablation (arXiv 2512.19243) as settings. `paper` is its loop with our guards, one or two goals
-an edit; `ours` is what a job gets that names none (docs/benchmarks.md says why)."""
+"""The arms of the paper's ablation (arXiv 2512.19243) as settings, and loops that go past it.
 
-
-def settings_over(given: Mapping[str, object], strategy: str | None) -> dict[str, object]:
-    """What is given over the values of a strategy; without one over ours.
-
-    Complete settings, as jobs and pictures carry them, say all themselves: what they leave out is at its default.
-    """
-    complete = all(name in given for name in _STORED)
-    return {**STRATEGIES["paper" if strategy is None and complete else strategy or "ours"], **given}
-
-
-_STORED = [field.alias or name for name, field in LoopSettings.model_fields.items() if field.exclude_if is None]
+`wide` spends less than half, `paper` edits one or two goals at a time, and `ours` is what a job gets that names none.
+"""
 
 
 class ActionKind(StrEnum):
