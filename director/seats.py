@@ -115,15 +115,18 @@ class PlanRequest(Value):
 
 
 class RenderRequest(Value):
-    """Render one candidate for each seed. Pixels outside `action.region` must stay as in `base`."""
+    """Render one candidate for each seed. Pixels outside `action.region` must stay as in `base`.
+
+    A new picture without a size is as large as the model draws best.
+    """
 
     kind: Literal["render"] = "render"
     model: ModelName
     action: Action
     base: ImageHash | None = None
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=16)]
-    width: int
-    height: int
+    width: int | None = None
+    height: int | None = None
 
     @property
     def seat(self) -> Seat:

@@ -16,10 +16,10 @@ import numpy as np
 from director.errors import BriefError
 from director.prompts.vlm import without_control
 from director.seats import Context, RenderRequest
-from director.types import Candidate, Rendered
+from director.types import DRAFT, Candidate, Rendered
 from worker.diffusion import canvas
 from worker.diffusion.canvas import Frame, PixelBox, Pixels, Size
-from worker.diffusion.config import DRAFT, EditorConfig, EditorsConfig, Quality
+from worker.diffusion.config import EditorConfig, EditorsConfig, Quality
 from worker.diffusion.failures import Unusable, operators_matter
 from worker.diffusion.families import PipelineInputs, Task
 from worker.diffusion.loading import Loaded, PipelineCache, free_memory, out_of_memory, torch
@@ -106,7 +106,8 @@ class DiffusersEditor:
         config = loaded.config
         quality = config.draft if draft and config.draft else config.final
         loaded.set(quality)
-        size = (request.width, request.height) if base is None else (base.shape[1], base.shape[0])
+        new = (request.width or config.native, request.height or config.native)
+        size = new if base is None else (base.shape[1], base.shape[0])
         frame = loaded.family.frame(size, loaded.grid, quality.area)
         loaded.tile(frame.canvas)
         region = request.action.region if base is not None else None

@@ -164,7 +164,8 @@ def _raw(scale: Scale) -> dict[str, Any]:
     raw = json.loads((files("worker.profiles") / f"{PROFILE}.json").read_text(encoding="utf-8"))
     del raw["vlm"]
     for pipeline in raw["editors"]["pipelines"].values():
-        pipeline["final"] = pipeline.get("final", {}) | {"steps": scale.steps}
+        # The budget is for the largest picture that may be asked for; here it is for those that the run asks for.
+        pipeline["final"] = pipeline.get("final", {}) | {"steps": scale.steps, "area": scale.side**2}
         for name in ("loras", "draft"):
             pipeline.pop(name, None)
     return raw
