@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 from director import decide, schedule
 from director.errors import EditorError, JudgeError, PlannerError, SeatError, VerifierError, boundary
+from director.finish import full_edit
 from director.gate import gate
 from director.prompts.verbatim import mask_region, verbatim
 from director.schedule import Opening
@@ -168,7 +169,7 @@ def _consequence(state: State) -> Event | None:
     if now := state.open_round:
         return _decision(state, now)
     if stop := _stop(state):
-        return stop
+        return full_edit(state) or stop
     if not state.settings.reprompt:
         request = _plan_request(state, _opening(state))
         return Planned(action=verbatim(request), base=request.base, by="director")
@@ -180,15 +181,18 @@ def _consequence(state: State) -> Event | None:
 
 def _stop(state: State) -> Stopped | None:
     """Between two rounds: is it over?"""
-    settings, past = state.settings, state.rounds
+    settings = state.settings
+    past = [each for each in state.rounds if not each.planned.final]
     if past and (found := decide.goal_stop(state.goals, state.standing, settings)):
         return Stopped(reason=found[0], why=found[1])
     if len(past) >= settings.rounds:
         return Stopped(reason=StopReason.BUDGET, why=f"all {settings.rounds} rounds are used")
-    if settings.max_renders is not None and len(state.candidates) >= settings.max_renders:
+    if settings.round_renders is not None and len(state.candidates) >= settings.round_renders:
         return Stopped(reason=StopReason.BUDGET, why=f"all {settings.max_renders} renders are used")
     if past and len(past) - _last_gain(past) >= settings.patience:
         return Stopped(reason=StopReason.STALLED, why=f"{settings.patience} rounds without a gain")
+    if len(past) < len(state.rounds):
+        return Stopped(reason=StopReason.STALLED, why="the full edit of the best draft is the last")
     if schedule.opening(state) is None:
         return Stopped(reason=StopReason.STALLED, why="what is missing was tried and did not come")
     return None
@@ -219,7 +223,7 @@ def _plan_request(state: State, found: Opening) -> PlanRequest:
         base=found.base,
         masks=state.settings.masks,
         failures=() if found.whole else _failures(state.rounds, aimed),
-        model=state.settings.editor,
+        model=state.settings.round_editor,
     )
 
 
@@ -249,7 +253,7 @@ def _render_request(state: State, now: Round) -> RenderRequest:
     if settings.adaptive and done == 0:
         count = min(count, _FIRST_LOOK)
     return RenderRequest(
-        model=settings.editor,
+        model=settings.editor if now.planned.final else settings.round_editor,
         action=now.planned.action,
         base=now.planned.base,
         seeds=tuple(candidate_seed(seed, now.number, done + i) for i in range(count)),
@@ -260,9 +264,11 @@ def _render_request(state: State, now: Round) -> RenderRequest:
 
 def _still_to_render(state: State, now: Round) -> int:
     settings = state.settings
+    if now.planned.final:
+        return 0 if now.candidates else 1
     left = settings.candidates - len(now.candidates)
-    if settings.max_renders is not None:
-        left = min(left, settings.max_renders - len(state.candidates))
+    if settings.round_renders is not None:
+        left = min(left, settings.round_renders - len(state.candidates))
     return max(0, left)
 
 
@@ -332,7 +338,7 @@ def _decision(state: State, now: Round) -> Decided | None:
         return None
     after = {**_carried(state, now), **now.standing(image)}
     before = state.standing if state.best else None
-    found = decide.judge(state.goals, before, after, state.settings, now.preservation(image))
+    found = decide.judge(state.goals, before, after, state.settings, now.preservation(image), ties=now.planned.final)
     good = found.accepted and decide.enough(_targets(state, now), after, state.settings)
     if state.settings.adaptive and not good and _still_to_render(state, now):
         return None

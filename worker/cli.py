@@ -28,7 +28,7 @@ from worker.bench import cli as bench
 from worker.bench.lgbench import compose_command as compose
 
 if TYPE_CHECKING:
-    from tasks.steps import Attempt
+    from tasks.attempt import Attempt
     from worker.checks.doctor import Check
     from worker.profiles import Machine, Opened
 

@@ -3,6 +3,7 @@
 from contextlib import ExitStack
 
 from director.seats import Studio
+from director.types import DRAFT
 from tasks.settings import Settings
 from worker.diffusion.preservation import MeasuringVerifier
 from worker.profiles import load_profile
@@ -43,4 +44,4 @@ def editor_models(settings: Settings) -> tuple[str, ...]:
         return editors.models()
     from worker.sketch import model_names
 
-    return model_names()
+    return (*model_names(), *(f"{name}{DRAFT}" for name in model_names()))
