@@ -129,7 +129,7 @@ class Goal(Value):
     text: Annotated[str, Field(min_length=1, max_length=1000)]
     type: Kind = GoalType.ADD_OBJECT.value
     scope: Scope = Scope.LOCAL
-    string: Annotated[str, Field(max_length=200)] | None = None
+    string: Annotated[str, Field(max_length=1000)] | None = None
     count: Annotated[int, Field(ge=0, le=100)] | None = None
     absent: Annotated[bool, Field(exclude_if=not_)] = False
     region: Region | None = None
