@@ -3,7 +3,9 @@
 Stateless as a diffusion stack is: what an edit has to know, it sees in the pixels.
 """
 
-from director.seats import Context, RenderRequest
+from functools import partial
+
+from director.seats import Context, Raster, RenderRequest
 from director.types import DRAFT, SIDE, Candidate, Rendered
 from worker.sketch import draw
 from worker.sketch.draw import Canvas
@@ -26,8 +28,10 @@ class SketchEditor:
         candidates: list[Candidate] = []
         for i, seed in enumerate(request.seeds):
             context.check()
-            canvas = paint(request, miss_model, base, seed)
-            candidates.append(Candidate(image=context.images.put(draw.to_png(canvas)), seed=seed))
+            rgb = draw.pixels(paint(request, miss_model, base, seed))
+            raster = Raster("RGB", rgb.shape[1], rgb.shape[0], rgb.tobytes())
+            image = context.images.put_raster(raster, partial(draw.encoded, rgb))
+            candidates.append(Candidate(image=image, seed=seed))
             context.progress(f"sketch {miss_model.name}", i + 1, len(request.seeds))
         return Rendered(candidates=tuple(candidates), by=f"sketch-editor:{miss_model.name}")
 
