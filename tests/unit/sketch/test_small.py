@@ -13,7 +13,7 @@ def test_things_in_one_row_are_no_diagonal():
     things = [SimpleNamespace(likeness={"cup": 1.0}, noun="cup", span=0.2, centre=(x, 0.5)) for x in (0.2, 0.5, 0.8)]
     segments: Any = SimpleNamespace(things=things)
     found = _diagonal(segments, segments)
-    assert found.score is not None and 0 <= found.score < 0.5
+    assert found.truth is not None and 0 <= found.truth < 0.5
 
 
 def test_a_pattern_without_ink_is_like_nothing():
