@@ -1,0 +1,152 @@
+"""`visiondirector-worker train sft | grpo | eval | export | document`: each leaves what the next one needs in a folder."""
+
+import argparse
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from director.errors import BriefError
+from tasks.files import write_whole
+from worker.bench.sketch_lab.worlds import RESULTS, TRAINING, tasks_of
+from worker.policy.network import initial, load_network
+
+_RUN = Path("var/train")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    for name, call, add in (
+        ("sft", _sft, _sft_arguments),
+        ("grpo", _grpo, _grpo_arguments),
+        ("eval", _eval, _eval_arguments),
+        ("export", _export, _export_arguments),
+        ("document", _document, _document_arguments),
+    ):
+        verb = verbs.add_parser(name, help=str(call.__doc__), description=call.__doc__)
+        verb.set_defaults(verb=call)
+        verb.add_argument("-o", "--output", type=Path, default=_RUN, metavar="DIR", help=f"of the run (default: {_RUN})")
+        add(verb)
+
+
+def run(parsed: argparse.Namespace) -> int:
+    verb: Callable[[argparse.Namespace], None] = parsed.verb
+    verb(parsed)
+    return 0
+
+
+def _sft_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tasks", type=int, default=160, help="tasks that the teacher plays")
+    parser.add_argument("--epochs", type=int, default=14)
+    parser.add_argument("--soft", type=float, default=0.35, help="share of the loss that asks for an even chance")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def _sft(parsed: argparse.Namespace) -> None:
+    """Let the teacher play, and teach a new policy what it chose."""
+    from worker.train import store
+    from worker.train.grpo import say, summary
+    from worker.train.model import as_arrays, as_tensors, need_torch
+    from worker.train.rollouts import Price
+    from worker.train.sft import SftSettings, taught
+    from worker.train.worlds import Play, open_field
+
+    need_torch()
+    how = SftSettings(epochs=parsed.epochs, soft=parsed.soft, seed=parsed.seed)
+    with open_field() as field:
+        lines = field.play(tasks_of("training", parsed.tasks, TRAINING), Play(store.taught_by()), Price())
+    store.write_lines(parsed.output / "sft.jsonl", lines)
+    weights = as_tensors(initial(how.seed), learn=True)
+    losses = taught(weights, lines, how)
+    about = {"trained": "sft", "tasks": parsed.tasks, **how.model_dump(mode="json")}
+    store.write_policy(parsed.output / "sft.policy", as_arrays(weights), about)
+    say(f"teacher: {summary(lines)}; loss {losses[0]} to {losses[-1]}")
+
+
+def _grpo_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--steps", type=int, default=120)
+    parser.add_argument("--tasks", type=int, default=6, help="of one step")
+    parser.add_argument("--group", type=int, default=8, help="rollouts of a task")
+    parser.add_argument("--pool", type=int, default=320, help="tasks to draw from")
+    parser.add_argument("--validate-tasks", type=int, default=96)
+    parser.add_argument("--validate-every", type=int, default=20)
+    parser.add_argument("--render-price", type=float, default=0.02, help="what a render takes from a reward of 0 to 5")
+    parser.add_argument("--round-price", type=float, default=0.0)
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def _grpo(parsed: argparse.Namespace) -> None:
+    """Train the policy of sft; a run that stopped goes on."""
+    from worker.train.grpo import GrpoSettings, say, trained
+    from worker.train.model import need_torch
+    from worker.train.rollouts import Price
+    from worker.train.worlds import open_field
+
+    need_torch()
+    names = ("steps", "tasks", "group", "pool", "validate_tasks", "validate_every", "seed")
+    price = Price(render=parsed.render_price, round=parsed.round_price)
+    how = GrpoSettings(price=price, **{name: getattr(parsed, name) for name in names})
+    with open_field() as field:
+        found = trained(parsed.output, how, field, say)
+    _write_json(parsed.output / "grpo.json", {"settings": how.model_dump(mode="json"), **found})
+    say(f"kept: {found['best']}")
+
+
+def _eval_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tasks", type=int, default=152, help="tasks without pixels, over 8 worlds")
+    parser.add_argument("--pixels", type=int, default=0, help="the first so many tasks in pixels too; goes on if stopped")
+
+
+def _eval(parsed: argparse.Namespace) -> None:
+    """Set the policies of a run beside their teacher and the schedule, in worlds that nothing was chosen by."""
+    from worker.train import evaluate
+    from worker.train.grpo import say
+    from worker.train.worlds import open_field
+
+    run: Path = parsed.output
+    chosen = evaluate.arms({"SFT": load_network(run / "sft.policy"), "GRPO": load_network(run / "best.policy")})
+    with open_field() as field:
+        tasks = tasks_of("results", parsed.tasks, RESULTS)
+        found: dict[str, Any] = {
+            "lists": evaluate.table(evaluate.measured(field, chosen, tasks, False, None, say), tasks),
+            "sweep": list(evaluate.swept(field, chosen, parsed.tasks, say)),
+        }
+        _write_json(run / "eval.json", found)
+        if parsed.pixels:
+            few = tasks_of("results", parsed.pixels, RESULTS)
+            lines = evaluate.measured(field, chosen, few, True, run / "pixels.jsonl", say)
+            found["pixels"] = evaluate.table(lines, few)
+    _write_json(run / "eval.json", found)
+    print(json.dumps(found["lists"], indent=1))
+
+
+def _export_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, help="where the policy goes")
+    parser.add_argument("--of", choices=("best", "sft"), default="best")
+
+
+def _export(parsed: argparse.Namespace) -> None:
+    """Write the policy that a profile names."""
+    source: Path = parsed.output / f"{parsed.of}.policy"
+    network = load_network(source)
+    parsed.file.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, parsed.file)
+    print(f"{parsed.file}: {network.about.get('trained', 'a policy')}, {sum(w.size for w in network.weights.values())} weights")
+
+
+def _document_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--docs", type=Path, default=Path("docs"))
+
+
+def _document(parsed: argparse.Namespace) -> None:
+    """Write docs/training.md and its plots from the folder of a run."""
+    from worker.train.document import write
+
+    if not (parsed.output / "eval.json").is_file():
+        raise BriefError(f"{parsed.output} holds no evaluation", "run: visiondirector-worker train eval", "-o")
+    print(write(parsed.output, parsed.docs))
+
+
+def _write_json(path: Path, found: dict[str, Any]) -> None:
+    write_whole(path, (json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode())

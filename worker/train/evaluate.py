@@ -1,0 +1,111 @@
+"""A policy beside its teacher and the schedule, on tasks and worlds that nothing was chosen by."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from director.intake import loop_settings
+from director.types import LoopSettings
+from worker.bench.sketch_lab.worlds import CROWDING, RESULTS, Task, tasks_of
+from worker.bench.statistics import Metric, Parts, clustered_draws, difference, ends, estimate
+from worker.policy.network import Network
+from worker.train.rollouts import Line, Price
+from worker.train.worlds import Field, Play, policy_settings
+
+_PIXELS = 384
+_CHUNK = 4
+_METRICS = (
+    Metric("coverage", "goals met, %"),
+    Metric("tasks_80", "tasks ≥ 80 %"),
+    Metric("renders", "renders", share=False),
+    Metric("rounds", "rounds", share=False),
+    Metric("edits", "edits", share=False),
+    Metric("vlm_calls", "VLM calls", share=False),
+)
+TEACHER, OPTION_0 = "all", "ours"
+
+
+class Arm(NamedTuple):
+    """One way to choose. Without a network and without names the schedule chooses."""
+
+    name: str
+    settings: LoopSettings
+    network: Network | None = None
+    names: tuple[str, ...] = ()
+
+
+def arms(policies: Mapping[str, Network]) -> list[Arm]:
+    """The teacher, the schedule that jobs have by default, one option always, and the policies."""
+    wide = Arm("widest, N = 2", policy_settings(), names=("one-shot-n2", "staged-n2", "edit-all-n2"))
+    schedules = [Arm(name, loop_settings({}, name)) for name in (TEACHER, OPTION_0)]
+    return [*schedules, wide, *(Arm(name, policy_settings(), network) for name, network in policies.items())]
+
+
+def measured(
+    field: Field, chosen: Sequence[Arm], tasks: Sequence[Task], pixels: bool, filed: Path | None, tell: Callable[[str], None]
+) -> dict[str, list[Line]]:
+    """Lines of every arm, task by task. What the file `filed` holds already is not run again."""
+    known = _read(filed) if filed else {}
+    for n in range(0, len(tasks), _CHUNK):
+        chunk = tasks[n : n + _CHUNK]
+        for arm in chosen:
+            todo = [task for task in chunk if (arm.name, task.name) not in known]
+            for task, line in zip(todo, _ran(field, arm, todo, pixels), strict=True):
+                known[arm.name, task.name] = line
+                if filed:
+                    with filed.open("a", encoding="utf-8") as file:
+                        file.write(json.dumps({"arm": arm.name, **line.model_dump(mode="json")}) + "\n")
+        if pixels:
+            tell(f"{min(n + _CHUNK, len(tasks))} of {len(tasks)} tasks in pixels")
+    return {arm.name: [known[arm.name, task.name] for task in tasks] for arm in chosen}
+
+
+def _ran(field: Field, arm: Arm, tasks: Sequence[Task], pixels: bool) -> list[Line]:
+    size = {"width": _PIXELS, "height": _PIXELS} if pixels else {}
+    settings = arm.settings.model_copy(update=size)
+    play = Play(settings, arm.network, arm.name, names=arm.names, pixels=pixels)
+    return field.play(tasks, play, Price()) if tasks else []
+
+
+def _read(path: Path) -> dict[tuple[str, str], Line]:
+    if not path.is_file():
+        return {}
+    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines(keepends=True) if line.endswith("\n")]
+    return {(row.pop("arm"), row["task"]): Line.model_validate(row) for row in rows}
+
+
+def table(found: Mapping[str, Sequence[Line]], tasks: Sequence[Task]) -> dict[str, Any]:
+    """Estimates of each arm, and its differences from the teacher and the schedule; intervals over worlds and tasks."""
+    drawn = clustered_draws([task.world for task in tasks])
+    parts = {name: [_parts(line) for line in lines] for name, lines in found.items()}
+    rows: list[dict[str, Any]] = []
+    for name, own in parts.items():
+        row: dict[str, Any] = {"arm": name, "tasks": len(own)}
+        for metric in _METRICS:
+            if each := estimate(own, metric, drawn):
+                row[metric.name] = [each.value, *(ends(each) or [])]
+        for other in (TEACHER, OPTION_0):
+            if name != other and (gap := difference(own, parts[other], _METRICS[0], drawn)):
+                row[f"less {other}"] = [gap.value, *(ends(gap) or [])]
+        row["rounds of the teacher's"] = round(row["rounds"][0] / rows[0]["rounds"][0], 3) if rows else 1.0
+        rows.append(row)
+    return {"rows": rows, "worlds": len({task.world for task in tasks}), "tasks": len(tasks)}
+
+
+def _parts(line: Line) -> Parts:
+    p = line.parts
+    costs = {"renders": p.renders, "rounds": p.rounds, "edits": p.edits, "vlm_calls": p.vlm_calls}
+    return {
+        "coverage": (p.met, p.goals),
+        "tasks_80": (float(p.met >= 0.8 * p.goals), 1.0),
+        **{name: (float(value), 1.0) for name, value in costs.items()},
+    }
+
+
+def swept(field: Field, chosen: Sequence[Arm], count: int, tell: Callable[[str], None]) -> Iterator[dict[str, Any]]:
+    """The table for each crowding of edits, on lists."""
+    for crowding in CROWDING:
+        tasks = tasks_of("results", count, RESULTS, (crowding,))
+        yield {"crowding": crowding, **table(measured(field, chosen, tasks, False, None, tell), tasks)}
+        tell(f"crowding {crowding:g}")
