@@ -31,26 +31,31 @@ class Opening:
 def opening(state: State) -> Opening | None:
     """The next round, or None when nothing that is missing can be tried any more."""
     if not state.rounds:
-        return _first(state)
+        return first(state, state.mode)
     batch = next_batch(state.goals, state.standing, state.rounds, state.settings.batch)
     if not batch:
         return None
     if _wants_new_scene(state):
-        everything = apart(state.goals)
-        return Opening(True, True, everything, None, "a global goal resists editing: draw the scene again")
+        return new_scene(state, "a global goal resists editing: draw the scene again")
     if back := _back_to_anchor(state, batch):
         return back
     return Opening(False, False, batch, state.best, "edit what is missing")
 
 
-def _first(state: State) -> Opening:
+def first(state: State, mode: Mode | None) -> Opening:
+    """The first round of a job that is drawn in this mode."""
     goals, settings, source = state.goals, state.settings, state.trajectory.brief.source
-    if state.mode is Mode.ONE_SHOT:
+    if mode is Mode.ONE_SHOT:
         return Opening(True, True, apart(goals), source, "everything at once")
     if source:
         batch = next_batch(goals, {}, [], settings.batch)
         return Opening(False, False, batch, source, "the first edits of the source")
     return Opening(True, False, scene(goals, (settings.rounds - 1) * settings.batch // 2), None, "the scene first")
+
+
+def new_scene(state: State, why: str) -> Opening:
+    """A new picture with everything."""
+    return Opening(True, True, apart(state.goals), None, why)
 
 
 def scene(goals: Sequence[Goal], left_for_edits: int) -> tuple[Goal, ...]:
@@ -111,11 +116,28 @@ def _ready(open_goals: list[Goal], waiting: set[GoalId]) -> list[Goal]:
     return [g for g in open_goals if not waiting.intersection(g.parents)] or open_goals
 
 
+def widest(state: State, size: int) -> tuple[Goal, ...]:
+    """One to `size` missing goals, whatever their reach and whether they failed before; the next one first."""
+    goals, standing = state.goals, state.standing
+    failed = {goal.id: failures(goal.id, state.rounds) for goal in goals}
+    open_goals = _open_goals(goals, standing, failed)
+    waiting = {g.id for g in goals if _outcome(g, standing) is Outcome.MISSED}
+    batch = _ready(open_goals, waiting)[:1]
+    for goal in open_goals:
+        if len(batch) < size and goal not in batch and _fits(goal, batch, waiting):
+            batch.append(goal)
+    return tuple(batch)
+
+
 def _joins(goal: Goal, batch: Sequence[Goal], waiting: set[GoalId]) -> bool:
     """Whether one instruction can hold this goal too: alike in reach, free of conflicts, its parents met or in it."""
-    parents_there = waiting.intersection(goal.parents) <= {g.id for g in batch}
     alike = (_RANK[goal.scope] > 0) == (_RANK[batch[0].scope] > 0)
-    return goal not in batch and parents_there and alike and not any(clash(goal, other) for other in batch)
+    return goal not in batch and alike and _fits(goal, batch, waiting)
+
+
+def _fits(goal: Goal, batch: Sequence[Goal], waiting: set[GoalId]) -> bool:
+    parents_there = waiting.intersection(goal.parents) <= {g.id for g in batch}
+    return parents_there and not any(clash(goal, other) for other in batch)
 
 
 def failures(goal: GoalId, past: Sequence[Round]) -> int:
@@ -158,9 +180,14 @@ def _back_to_anchor(state: State, batch: tuple[Goal, ...]) -> Opening | None:
     arXiv 2512.05965). Tried once for each chain length, since a rejected try would only repeat.
     """
     every = state.settings.anchor_after
+    chained = state.anchor.chained
+    return merged(state, batch) if every and chained % every == 0 else None
+
+
+def merged(state: State, batch: tuple[Goal, ...]) -> Opening | None:
+    """All that the edits since the anchor brought and this batch, for the anchor; None where that says nothing new."""
     start, chained = state.anchor
-    last = state.rounds[-1]
-    if not every or not start or chained == 0 or chained % every or last.planned.base == start:
+    if not start or chained == 0 or state.rounds[-1].planned.base == start:
         return None
     at_start = _met_at(start, state.rounds)
     brought = [g for g in state.goals if _outcome(g, state.standing) is Outcome.MET and g.id not in at_start]

@@ -4,7 +4,7 @@ Every value is frozen, strict about unknown fields and the same bytes whenever i
 Coordinates are fractions of the picture, (0, 0) top left; scores and confidences are in [0, 1].
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from operator import not_
 from typing import Annotated, Literal, Self
@@ -165,6 +165,34 @@ class Mode(StrEnum):
     STAGED = "staged"
 
 
+class Move(StrEnum):
+    """What can be done between two rounds."""
+
+    ONE_SHOT = "one-shot"  # the first picture, with all goals
+    STAGED = "staged"  # the first picture as a scene, or the first edits of a source
+    EDIT = "edit"  # some of what is missing, into the best picture
+    ANCHOR = "anchor"  # all that the edits brought, once more into the picture they started from
+    SCENE = "scene"  # a new picture with all goals
+    STOP = "stop"
+
+
+class Option(Value):
+    """One line of the menu of `director.menu`: a next round that the rules allow, or the end.
+
+    `name` tells it from the others and is spelt alike for every job ("edit-all-n2", "stop"). `candidates` is N of the
+    micro-grid. With `targets_first` a picture is asked for its targets, and for the rest only if one of them came.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")]
+    move: Move
+    targets: tuple[GoalId, ...] = ()
+    base: ImageHash | None = None
+    whole: bool = False
+    everything: bool = False
+    candidates: Annotated[int, Field(ge=0, le=16)] = 0
+    targets_first: bool = False
+
+
 class AcceptRule(StrEnum):
     """`alignment`: roll back unless the overall score rose (the paper keeps a tie). `no-loss`: when a goal was lost.
 
@@ -173,6 +201,11 @@ class AcceptRule(StrEnum):
 
     ALIGNMENT = "alignment"
     NO_LOSS = "no-loss"
+
+
+def _is(value: object) -> Callable[[object], bool]:
+    """For settings that came later: where they say nothing new, they are not stored, and older programs read it."""
+    return lambda given: given == value
 
 
 class LoopSettings(Value):
@@ -201,6 +234,11 @@ class LoopSettings(Value):
     stop_at: float = Field(1.0, gt=0, le=1, description="share of goal weight met that is enough")
     patience: int = Field(3, ge=1, le=20, description="rounds without a gain before the loop is stalled")
     batch: int = Field(2, ge=1, le=4, description="goals in one edit")
+    decide: Literal["schedule", "planner"] = Field(
+        "schedule",
+        exclude_if=_is("schedule"),
+        description="who opens a round: the schedule, or the planner from its menu",
+    )
     rounds: int = Field(6, ge=1, le=20)
     max_renders: int | None = Field(None, ge=1, le=320, description="pictures")
     max_seconds: float | None = Field(None, gt=0, le=86_400, description="wall clock from the submit")
@@ -296,6 +334,21 @@ class Gated(Value):
     why: str
 
 
+class Chosen(Value):
+    """What the planner chose from a menu: its place there, the option itself, and what was said of the picture.
+
+    Only jobs with `decide: planner` have it. `inspect` says what is wrong, `revise` what the next instruction should
+    do about it.
+    """
+
+    kind: Literal["chosen"] = "chosen"
+    number: Annotated[int, Field(ge=0)]
+    option: Option
+    inspect: Annotated[str, Field(max_length=300)] = ""
+    revise: Annotated[str, Field(max_length=300)] = ""
+    by: Annotated[str, Field(max_length=200)]
+
+
 class Planned(Value):
     """Opens a round. `base` is the picture that an edit starts from."""
 
@@ -365,11 +418,11 @@ class Stopped(Value):
     why: str
 
 
-Reply = Extracted | Planned | Rendered | Selected | Verified | Stopped
+Reply = Extracted | Chosen | Planned | Rendered | Selected | Verified | Stopped
 """What comes from outside: the answer of a seat, or a stop that was ordered (cancel, clock)."""
 
 Event = Annotated[
-    Extracted | Gated | Planned | Rendered | Selected | Verified | Decided | Stopped,
+    Extracted | Gated | Chosen | Planned | Rendered | Selected | Verified | Decided | Stopped,
     Field(discriminator="kind"),
 ]
 
