@@ -5,7 +5,7 @@ forbids the end, and nobody gets more renders than the job has. A picture become
 were looked at, so that no choice ends a job on a picture that was looked at in part.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from director import schedule
 from director.gate import gate
@@ -89,18 +89,19 @@ def _openings(state: State) -> Iterator[Option]:
         return
     grids = _grids(state, state.settings.candidates)
     first = grids[0]
-    yield _option(_move(own), own, first, state)
+    missing = schedule.widest(state, MAX_GOALS)
+    yield _option(_move(own), own, first, missing)
     for size in _WIDTHS:
-        batch = schedule.widest(state, size)
+        batch = missing if size >= len(missing) else schedule.widest(state, size)
         edit = Opening(False, False, batch, state.best, "")
-        yield from (_option(Move.EDIT, edit, count, state) for count in grids)
+        yield from (_option(Move.EDIT, edit, count, missing) for count in grids)
         if state.settings.rollback:
-            yield _option(Move.EDIT, edit, first, state, targets_first=True)
-    if back := schedule.merged(state, schedule.widest(state, MAX_GOALS)):
+            yield _option(Move.EDIT, edit, first, missing, targets_first=True)
+    if back := schedule.merged(state, missing):
         yield _option(Move.ANCHOR, back, first)
     if state.trajectory.brief.source is None:
         yield _option(Move.SCENE, schedule.new_scene(state, ""), first)
-    if _may_stop(state):
+    if _may_stop(state, missing):
         yield Option(name=Move.STOP.value, move=Move.STOP)
 
 
@@ -119,9 +120,9 @@ def _grids(state: State, own: int) -> list[int]:
 
 
 def _option(
-    move: Move, opening: Opening, candidates: int, state: State | None = None, targets_first: bool = False
+    move: Move, opening: Opening, candidates: int, missing: Sequence[Goal] = (), targets_first: bool = False
 ) -> Option:
-    width = f"-{_width(opening, state)}" if state and move is Move.EDIT else ""
+    width = f"-{_width(opening, missing)}" if move is Move.EDIT else ""
     return Option(
         name=f"{move.value}{width}-n{candidates}{'-targets' if targets_first else ''}",
         move=move,
@@ -134,16 +135,15 @@ def _option(
     )
 
 
-def _width(opening: Opening, state: State) -> str:
-    every = len(opening.targets) == len(schedule.widest(state, MAX_GOALS))
+def _width(opening: Opening, missing: Sequence[Goal]) -> str:
+    every = len(opening.targets) == len(missing)
     return "all" if every else str(len(opening.targets))
 
 
-def _may_stop(state: State) -> bool:
+def _may_stop(state: State, missing: Sequence[Goal]) -> bool:
     """There is a picture that was looked at as a whole, and no must-have that an edit could still bring."""
-    tried = schedule.widest(state, MAX_GOALS)
     seen = all(goal.id in state.standing for goal in state.goals)
-    return seen and not any(goal.must_have for goal in tried)
+    return seen and not any(goal.must_have for goal in missing)
 
 
 def _chance(state: State, goal: Goal) -> Chance:
