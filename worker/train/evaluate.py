@@ -43,7 +43,12 @@ def arms(policies: Mapping[str, Network]) -> list[Arm]:
 
 
 def measured(
-    field: Field, chosen: Sequence[Arm], tasks: Sequence[Task], pixels: bool, filed: Path | None, tell: Callable[[str], None]
+    field: Field,
+    chosen: Sequence[Arm],
+    tasks: Sequence[Task],
+    pixels: bool,
+    filed: Path | None,
+    tell: Callable[[str], None],
 ) -> dict[str, list[Line]]:
     """Lines of every arm, task by task. What the file `filed` holds already is not run again."""
     known = _read(filed) if filed else {}

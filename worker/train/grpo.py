@@ -1,4 +1,4 @@
-"""GRPO of the small policy in the sketch's worlds: rollouts by the real loop, the paper's objective, a checkpoint a step.
+"""GRPO of the small policy in the sketch's worlds: rollouts by the real loop, a checkpoint after each step.
 
 Everything that chance decides hangs on the seed and the step, so a run that was killed goes on and ends with the same
 weights. The policy that comes out is the one that did best on a validation set: tasks and worlds of its own.
@@ -14,7 +14,8 @@ from typing import Any
 from director.types import Value
 from worker.bench.sketch_lab.worlds import TRAINING, VALIDATION, Task, tasks_of
 from worker.policy.network import Network
-from worker.train import store
+from worker.train import libraries, store
+from worker.train.libraries import Weights
 from worker.train.model import as_arrays, as_tensors, logprobs
 from worker.train.objective import advantages, objective
 from worker.train.rollouts import Line, Price
@@ -98,19 +99,19 @@ def _played(field: Field, pool: Sequence[Task], held: store.Held, how: GrpoSetti
     return field.play(tasks, play, how.price, how.group)
 
 
-def _climbed(held: store.Held, reference: "store.Weights", lines: Sequence[Line], how: GrpoSettings) -> dict[str, float]:
+def _climbed(held: store.Held, reference: Weights, lines: Sequence[Line], how: GrpoSettings) -> dict[str, float]:
     """A few passes over one step's rollouts."""
-    import torch
+    torch = libraries.torch()
 
     rewards = torch.tensor([line.reward for line in lines]).view(how.tasks, how.group)
     gain = advantages(rewards).flatten()
     with torch.no_grad():
-        old, mask = logprobs(held.weights, lines)
-        ref, _ = logprobs(reference, lines)
+        ref, mask = logprobs(reference, lines)
     parameters = list(held.weights.values())
-    new = old
-    for _ in range(how.passes):
+    old = new = ref
+    for turn in range(how.passes):
         new, _ = logprobs(held.weights, lines)
+        old = old if turn else new.detach()
         loss = -objective(new, old, ref, mask, gain, how.clip, how.beta)
         held.optimizer.zero_grad()
         loss.backward()

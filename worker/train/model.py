@@ -1,43 +1,28 @@
 """The policy's arithmetic once more, in torch, so that it can learn: the weights of `worker.policy.network` by name."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from director.errors import BriefError
 from worker.policy.network import BLOCKS, HEADS, WIDTH, Array
+from worker.train import libraries
+from worker.train.libraries import Tensor, Weights
 from worker.train.rollouts import Decision, Line
 
-if TYPE_CHECKING:
-    from torch import Tensor
 
-    Weights = dict[str, Tensor]
-
-
-def need_torch() -> None:
-    """Raises BriefError where torch is missing; else sets what makes a run repeatable."""
-    try:
-        import torch
-    except ImportError as error:
-        raise BriefError("torch is not installed", "make setup-models, or pip install torch", "train") from error
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
-
-
-def as_tensors(weights: Mapping[str, Array], learn: bool) -> "Weights":
-    import torch
+def as_tensors(weights: Mapping[str, Array], learn: bool) -> Weights:
+    torch = libraries.torch()
 
     return {name: torch.tensor(w, dtype=torch.float32, requires_grad=learn) for name, w in weights.items()}
 
 
-def as_arrays(weights: "Weights") -> dict[str, Array]:
+def as_arrays(weights: Weights) -> dict[str, Array]:
     return {name: w.detach().numpy().astype(np.float64) for name, w in weights.items()}
 
 
-def shares(weights: "Weights", decisions: Sequence[Decision]) -> "Tensor":
+def shares(weights: Weights, decisions: Sequence[Decision]) -> Tensor:
     """Log-probabilities of the options of each menu, (decisions, longest menu); -inf where a menu is shorter."""
-    import torch
+    torch = libraries.torch()
 
     ids = torch.tensor(_padded([d.question for d in decisions]))
     menus = torch.tensor(_padded([d.menu for d in decisions]))
@@ -48,9 +33,9 @@ def shares(weights: "Weights", decisions: Sequence[Decision]) -> "Tensor":
     return names.gather(1, menus).masked_fill(~offered, -torch.inf).log_softmax(-1)
 
 
-def logprobs(weights: "Weights", lines: Sequence[Line]) -> "tuple[Tensor, Tensor]":
-    """Of every word of every line, (lines, longest line): what was chosen has one, what was said has 0. And the mask."""
-    import torch
+def logprobs(weights: Weights, lines: Sequence[Line]) -> tuple[Tensor, Tensor]:
+    """Of each word of each line, (lines, longest line), 0 for what the environment said; and the mask."""
+    torch = libraries.torch()
 
     decisions = [d for line in lines for d in line.decisions]
     longest = max(len(line.mask) for line in lines)
@@ -64,7 +49,7 @@ def _padded(rows: Sequence[Sequence[int]]) -> list[list[int]]:
     return [[*row, *(0 for _ in range(longest - len(row)))] for row in rows]
 
 
-def _names(w: "Weights", ids_B_T: "Tensor") -> "Tensor":
+def _names(w: Weights, ids_B_T: Tensor) -> Tensor:
     x = w["words"][ids_B_T] + w["places"][: ids_B_T.shape[1]]
     for n in range(BLOCKS):
         x = x + _attended(w, _norm(w, x, f"{n}.norm1"), f"{n}.attend")
@@ -72,24 +57,21 @@ def _names(w: "Weights", ids_B_T: "Tensor") -> "Tensor":
     return _norm(w, x, "norm") @ w["out"] + w["out.shift"]
 
 
-def _attended(w: "Weights", x: "Tensor", name: str) -> "Tensor":
-    from torch.nn.functional import scaled_dot_product_attention
-
+def _attended(w: Weights, x: Tensor, name: str) -> Tensor:
     rows, length, _ = x.shape
     parts = (x @ w[f"{name}.in"] + w[f"{name}.in.shift"]).view(rows, length, 3, HEADS, WIDTH // HEADS)
     ask, key, value = parts.permute(2, 0, 3, 1, 4)
-    mixed = scaled_dot_product_attention(ask, key, value, is_causal=True)
+    attend = libraries.torch().nn.functional.scaled_dot_product_attention
+    mixed = attend(ask, key, value, is_causal=True)
     return mixed.transpose(1, 2).reshape(rows, length, WIDTH) @ w[f"{name}.out"] + w[f"{name}.out.shift"]
 
 
-def _widened(w: "Weights", x: "Tensor", n: int) -> "Tensor":
-    from torch.nn.functional import gelu
-
+def _widened(w: Weights, x: Tensor, n: int) -> Tensor:
+    gelu = libraries.torch().nn.functional.gelu
     hidden = gelu(x @ w[f"{n}.wide"] + w[f"{n}.wide.shift"], approximate="tanh")
     return hidden @ w[f"{n}.narrow"] + w[f"{n}.narrow.shift"]
 
 
-def _norm(w: "Weights", x: "Tensor", name: str) -> "Tensor":
-    from torch.nn.functional import layer_norm
-
+def _norm(w: Weights, x: Tensor, name: str) -> Tensor:
+    layer_norm = libraries.torch().nn.functional.layer_norm
     return layer_norm(x, (WIDTH,), w[f"{name}.scale"], w[f"{name}.shift"])

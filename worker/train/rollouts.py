@@ -142,9 +142,7 @@ class _Played:
             seed=self._job.seed,
             weights=weights,
             decisions=tuple(self.decisions),
-            parts=Parts(
-                met=met, goals=goals, renders=usage.renders, rounds=usage.rounds, edits=edits, vlm_calls=calls
-            ),
+            parts=Parts(met=met, goals=goals, renders=usage.renders, rounds=usage.rounds, edits=edits, vlm_calls=calls),
             trajectory=hashlib.sha256(self._trajectory.model_dump_json().encode()).hexdigest()[:16],
         )
 

@@ -6,16 +6,12 @@ even chance for all options of a menu.
 
 import random
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from director.types import Value
+from worker.train import libraries
+from worker.train.libraries import Tensor, Weights
 from worker.train.model import shares
 from worker.train.rollouts import Decision, Line
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from worker.train.model import Weights
 
 
 class SftSettings(Value):
@@ -27,9 +23,9 @@ class SftSettings(Value):
     seed: int = 0
 
 
-def taught(weights: "Weights", lines: Sequence[Line], how: SftSettings) -> list[float]:
+def taught(weights: Weights, lines: Sequence[Line], how: SftSettings) -> list[float]:
     """Teach `weights` in place; the loss of each epoch."""
-    import torch
+    torch = libraries.torch()
 
     decisions = [decision for line in lines for decision in line.decisions]
     optimizer = torch.optim.AdamW(list(weights.values()), how.rate)
@@ -47,8 +43,8 @@ def taught(weights: "Weights", lines: Sequence[Line], how: SftSettings) -> list[
     return losses
 
 
-def _loss(weights: "Weights", decisions: Sequence[Decision], soft: float) -> "Tensor":
-    import torch
+def _loss(weights: Weights, decisions: Sequence[Decision], soft: float) -> Tensor:
+    torch = libraries.torch()
 
     found = shares(weights, decisions)
     taken = found[torch.arange(len(decisions)), torch.tensor([d.number for d in decisions])]

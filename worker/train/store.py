@@ -1,8 +1,8 @@
 """What a run of training keeps in its folder: policies, rollouts, and a checkpoint that it can go on from.
 
-    sft.policy, sft.jsonl       the supervised start, and the rollouts that it was taught by
-    checkpoint.pt               weights, optimizer, step and curves after the last step
-    best.policy                 what did best on the validation set so far
+sft.policy, sft.jsonl       the supervised start, and the rollouts that it was taught by
+checkpoint.pt               weights, optimizer, step and curves after the last step
+best.policy                 what did best on the validation set so far
 """
 
 import io
@@ -10,29 +10,25 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from director.errors import BriefError
 from director.intake import loop_settings
 from director.types import LoopSettings, Value
 from tasks.files import write_whole
 from worker.policy.network import Array, Network, dumped, load_network
+from worker.train import libraries
+from worker.train.libraries import Weights
 from worker.train.model import as_tensors
 from worker.train.rollouts import Line
-
-if TYPE_CHECKING:
-    from torch import Tensor
-    from torch.optim import Optimizer
-
-    Weights = dict[str, Tensor]
 
 
 @dataclass
 class Held:
     """A run on its way."""
 
-    weights: "Weights"
-    optimizer: "Optimizer"
+    weights: Weights
+    optimizer: Any
     step: int = 0
     curve: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     validated: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
@@ -49,7 +45,7 @@ def taught_by() -> LoopSettings:
 
 
 def begun(weights: Mapping[str, Array], how: Any) -> Held:
-    import torch
+    torch = libraries.torch()
 
     tensors = as_tensors(weights, learn=True)
     return Held(tensors, torch.optim.AdamW(list(tensors.values()), how.rate))
@@ -57,7 +53,7 @@ def begun(weights: Mapping[str, Array], how: Any) -> Held:
 
 def resumed(folder: Path, how: Value) -> Held | None:
     """The run that the folder holds; None when there is none. Raises BriefError for one with other settings."""
-    import torch
+    torch = libraries.torch()
 
     path = folder / "checkpoint.pt"
     if not path.is_file():
@@ -80,7 +76,7 @@ def resumed(folder: Path, how: Value) -> Held | None:
 
 def save(folder: Path, held: Held, how: Value) -> None:
     """Whole or not at all: a run may be killed at any time."""
-    import torch
+    torch = libraries.torch()
 
     file = io.BytesIO()
     told = {"settings": how.model_dump_json(), "curve": json.dumps(held.curve), "validated": json.dumps(held.validated)}
@@ -98,7 +94,7 @@ def write_policy(path: Path, weights: Mapping[str, Array], about: Mapping[str, A
 
 
 def read_policy(path: Path) -> Network:
-    """Raises BriefError that names the file and what writes it."""
+    """Raises DirectorError that names the file and what writes it."""
     return load_network(path)
 
 

@@ -1,6 +1,7 @@
-"""Rollouts in the sketch's worlds: tasks become jobs, over lists (the surrogate) or over pixels, in two processes."""
+"""Rollouts in the sketch's worlds: tasks become jobs, over lists (the surrogate) or over pixels, in four processes."""
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import NamedTuple
 from director.intake import loop_settings
 from director.state import State
 from director.types import Brief, LoopSettings, Outcome, Trajectory
-from worker.bench.local import Pictures, one_thread
+from worker.bench.local import Pictures, one_thread, start_child
 from worker.bench.sketch_lab.memo import remembering
 from worker.bench.sketch_lab.surrogate import Lists, met, right, surrogate
 from worker.bench.sketch_lab.worlds import Task
@@ -20,7 +21,7 @@ from worker.policy.network import Network
 from worker.sketch.planner import extracted
 from worker.train.rollouts import Job, Line, Price, likeliest, play, preferred, sampled
 
-_SHARDS = 2
+_SHARDS = 4
 """Jobs are always dealt out alike, whatever cores there are: a batch is part of what numbers come out."""
 ERRORS = 0.03
 """Chance that the loop's verifier errs on a goal of a list; the reward's judge does not."""
@@ -60,8 +61,13 @@ class Field:
 
 @contextmanager
 def open_field() -> Iterator[Field]:
-    with ProcessPoolExecutor(_SHARDS, get_context("spawn"), one_thread) as workers:
+    with ProcessPoolExecutor(_SHARDS, get_context("spawn"), _start, (os.getpid(),)) as workers:
         yield Field(workers)
+
+
+def _start(parent: int) -> None:
+    start_child(parent)
+    one_thread()
 
 
 def _played(tasks: Sequence[Task], how: Play) -> list[Line]:
@@ -69,13 +75,14 @@ def _played(tasks: Sequence[Task], how: Play) -> list[Line]:
         answer = preferred(*how.names)
     else:
         answer = sampled(how.network, how.dice) if how.dice else likeliest(how.network)
-    return play([_job(task, how) for task in tasks], answer, how.version)
+    return play([job_of(task, how.settings, how.pixels) for task in tasks], answer, how.version)
 
 
-def _job(task: Task, how: Play) -> Job:
+def job_of(task: Task, settings: LoopSettings, pixels: bool = False) -> Job:
+    """A job in the task's world, graded on annotated goals: by what is there, in pixels by the sketch's verifier."""
     brief, seed = _brief(task.record.prompt), int(hashlib.sha256(task.name.encode()).hexdigest()[:15], 16)
     goals = task.record.goal_values()
-    if how.pixels:
+    if pixels:
         studio, look = remembering(task.habits)
         context = LocalContext(Pictures())
 
@@ -83,14 +90,14 @@ def _job(task: Task, how: Play) -> Job:
             image = State.of(done).deliverable or ""
             return sum(look.verdict(image, goal, context).outcome is Outcome.MET for goal in goals), len(goals)
 
-        return Job(task.name, brief, how.settings, seed, studio, context, seen)
+        return Job(task.name, brief, settings, seed, studio, context, seen)
     images = Lists()
 
     def shown(done: Trajectory) -> tuple[int, int]:
         state = right(images.get(State.of(done).deliverable or ""))
         return sum(met(state, goal) for goal in goals), len(goals)
 
-    return Job(task.name, brief, how.settings, seed, surrogate(task.habits, errors=ERRORS), LocalContext(images), shown)
+    return Job(task.name, brief, settings, seed, surrogate(task.habits, errors=ERRORS), LocalContext(images), shown)
 
 
 @cache

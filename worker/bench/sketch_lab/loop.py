@@ -83,7 +83,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--sweep-tasks", type=int, metavar="N", help="the first N tasks only, in each of those worlds")
     parser.add_argument(
-        "--worlds", type=int, default=8, metavar="N", help="worlds that the tasks are dealt out to, 1 to 8 (0: the fitted)"
+        "--worlds",
+        type=int,
+        default=8,
+        metavar="N",
+        help="worlds that the tasks are dealt out to, 1 to 8 (0: the fitted)",
     )
     parser.add_argument(
         "--errors", type=_share, default=0.0, metavar="P", help="chance that judge and verifier err on a goal"
