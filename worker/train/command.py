@@ -69,14 +69,14 @@ def _sft(parsed: argparse.Namespace) -> None:
 
 
 def _grpo_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--steps", type=int, default=120)
+    parser.add_argument("--steps", type=int, default=80)
     parser.add_argument("--tasks", type=int, default=6, help="of one step")
     parser.add_argument("--group", type=int, default=8, help="rollouts of a task")
     parser.add_argument("--pool", type=int, default=320, help="tasks to draw from")
-    parser.add_argument("--validate-tasks", type=int, default=96)
+    parser.add_argument("--validate-tasks", type=int, default=64)
     parser.add_argument("--validate-every", type=int, default=20)
     parser.add_argument("--render-price", type=float, default=0.02, help="what a render takes from a reward of 0 to 5")
-    parser.add_argument("--round-price", type=float, default=0.0)
+    parser.add_argument("--round-price", type=float, default=0.03)
     parser.add_argument("--seed", type=int, default=0)
 
 

@@ -25,7 +25,7 @@ from worker.train.worlds import Field, Play, policy_settings
 class GrpoSettings(Value):
     """Everything that a run depends on. `crowding`: of the worlds that are trained in, in turn."""
 
-    steps: int = 240
+    steps: int = 80
     tasks: int = 6
     """Of one step."""
     group: int = 8
@@ -34,11 +34,11 @@ class GrpoSettings(Value):
     rate: float = 3e-4
     clip: float = 0.2
     beta: float = 0.02
-    price: Price = Price()
+    price: Price = Price(render=0.02, round=0.03)
     crowding: tuple[float, ...] = (0.0, 0.0, 0.5, 1.0)
     pool: int = 320
     """Tasks to draw from, dealt out to the training worlds."""
-    validate_tasks: int = 96
+    validate_tasks: int = 64
     validate_every: int = 20
     seed: int = 0
 
