@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from api.client import Client
 from director.types import Chosen, Trajectory
 from infra.stack import Stack
@@ -15,6 +17,7 @@ LOOP: dict[str, object] = {"decide": "planner", "width": 128, "height": 128, "ro
 SEED = 11
 
 
+@pytest.mark.timeout(600)
 def test_a_policy_chooses_alike_through_the_queue_and_in_one_process(tmp_path: Path) -> None:
     (tmp_path / "planner.policy").write_bytes(dumped(initial(7), {"trained": "not at all"}))
     sketch = load_profile("sketch", load_settings()).profile
@@ -27,7 +30,7 @@ def test_a_policy_chooses_alike_through_the_queue_and_in_one_process(tmp_path: P
         Client(stack.api_url, stack.token) as client,
     ):
         job = client.submit({"text": TEXT}, dict(LOOP), SEED)
-        done = client.wait(job.id, timeout=100)
+        done = client.wait(job.id, timeout=400)
         queued = Trajectory.model_validate(client.trajectory(job.id))
         picture = client.image(job.id)
     assert done.status == "done", done

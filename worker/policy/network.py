@@ -125,13 +125,13 @@ def load_network(path: Path) -> Network:
     fix = "write one with: visiondirector-worker train export"
     try:
         with zipfile.ZipFile(path) as archive:
-            about: Any = json.loads(archive.read(_ABOUT))
+            about = dict[str, Any](json.loads(archive.read(_ABOUT)))
             weights = {name: _array(archive.read(f"{name}.npy")) for name in shapes()}
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise DirectorError(f"{path} can't be read as a policy: {error}", fix) from error
     wrong = [name for name, shape in shapes().items() if weights[name].shape != shape]
-    if wrong or not isinstance(about, dict):
-        raise DirectorError(f"{path} is a policy of another version: {wrong[:1]} differs", fix)
+    if wrong:
+        raise DirectorError(f"{path} is a policy of another version: {wrong[0]} differs", fix)
     return Network(weights, about)
 
 

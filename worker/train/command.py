@@ -69,14 +69,15 @@ def _sft(parsed: argparse.Namespace) -> None:
 
 
 def _grpo_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--steps", type=int, default=80)
+    parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--tasks", type=int, default=6, help="of one step")
     parser.add_argument("--group", type=int, default=8, help="rollouts of a task")
     parser.add_argument("--pool", type=int, default=320, help="tasks to draw from")
     parser.add_argument("--validate-tasks", type=int, default=64)
-    parser.add_argument("--validate-every", type=int, default=20)
+    parser.add_argument("--validate-every", type=int, default=15)
     parser.add_argument("--render-price", type=float, default=0.02, help="what a render takes from a reward of 0 to 5")
     parser.add_argument("--round-price", type=float, default=0.03)
+    parser.add_argument("--warm", type=int, default=30, help="steps in which the price rises to its full height")
     parser.add_argument("--seed", type=int, default=0)
 
 
@@ -88,7 +89,7 @@ def _grpo(parsed: argparse.Namespace) -> None:
     from worker.train.worlds import open_field
 
     settle()
-    names = ("steps", "tasks", "group", "pool", "validate_tasks", "validate_every", "seed")
+    names = ("steps", "tasks", "group", "pool", "validate_tasks", "validate_every", "warm", "seed")
     price = Price(render=parsed.render_price, round=parsed.round_price)
     how = GrpoSettings(price=price, **{name: getattr(parsed, name) for name in names})
     with open_field() as field:

@@ -25,7 +25,7 @@ from worker.train.worlds import Field, Play, policy_settings
 class GrpoSettings(Value):
     """Everything that a run depends on. `crowding`: of the worlds that are trained in, in turn."""
 
-    steps: int = 80
+    steps: int = 60
     tasks: int = 6
     """Of one step."""
     group: int = 8
@@ -35,11 +35,13 @@ class GrpoSettings(Value):
     clip: float = 0.2
     beta: float = 0.02
     price: Price = Price(render=0.02, round=0.03)
+    warm: int = 30
+    """Steps in which the price rises to its full height. Dear from the start, a policy that edits badly learns to stop."""
     crowding: tuple[float, ...] = (0.0, 0.0, 0.5, 1.0)
     pool: int = 320
     """Tasks to draw from, dealt out to the training worlds."""
     validate_tasks: int = 64
-    validate_every: int = 20
+    validate_every: int = 15
     seed: int = 0
 
 
@@ -96,7 +98,7 @@ def _played(field: Field, pool: Sequence[Task], held: store.Held, how: GrpoSetti
     tasks = random.Random(f"{how.seed}/tasks/{held.step}").sample(pool, how.tasks)
     policy = Network(as_arrays(held.weights), {})
     play = Play(policy_settings(), policy, f"step {held.step}", dice=f"{how.seed}/{held.step}")
-    return field.play(tasks, play, how.price, how.group)
+    return field.play(tasks, play, how.price.of(min(1.0, held.step / max(1, how.warm))), how.group)
 
 
 def _climbed(held: store.Held, reference: Weights, lines: Sequence[Line], how: GrpoSettings) -> dict[str, float]:

@@ -75,6 +75,10 @@ class Price(Value):
     render: float = 0.02
     round: float = 0.0
 
+    def of(self, share: float) -> "Price":
+        """A share of the price."""
+        return Price(render=share * self.render, round=share * self.round)
+
     def reward(self, parts: Parts) -> float:
         return round(5 * parts.coverage - self.render * parts.renders - self.round * parts.rounds, 6)
 

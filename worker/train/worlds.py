@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import cache
@@ -60,7 +60,7 @@ class Field:
 
 
 @contextmanager
-def open_field() -> Iterator[Field]:
+def open_field() -> Generator[Field]:
     with ProcessPoolExecutor(_SHARDS, get_context("spawn"), _start, (os.getpid(),)) as workers:
         yield Field(workers)
 
@@ -75,7 +75,10 @@ def _played(tasks: Sequence[Task], how: Play) -> list[Line]:
         answer = preferred(*how.names)
     else:
         answer = sampled(how.network, how.dice) if how.dice else likeliest(how.network)
-    return play([job_of(task, how.settings, how.pixels) for task in tasks], answer, how.version)
+    if how.pixels:
+        # One after the other: what is seen of a picture is remembered, and not of many at once.
+        return [line for task in tasks for line in play([job_of(task, how.settings, True)], answer, how.version)]
+    return play([job_of(task, how.settings) for task in tasks], answer, how.version)
 
 
 def job_of(task: Task, settings: LoopSettings, pixels: bool = False) -> Job:

@@ -64,7 +64,7 @@ MEASURED_DAMAGE = 0.12
 
 
 def _rate(rates: Rates, latent: str) -> float:
-    return rates if isinstance(rates, float) else rates[latent.partition("|")[0]]
+    return rates[latent.partition("|")[0]] if isinstance(rates, Mapping) else rates
 
 
 @dataclass
