@@ -36,7 +36,7 @@ class GrpoSettings(Value):
     beta: float = 0.02
     price: Price = Price(render=0.02, round=0.03)
     warm: int = 30
-    """Steps in which the price rises to its full height. Dear from the start, a policy that edits badly learns to stop."""
+    """Steps in which the price rises to its full height: dear at once, a policy that edits badly learns to stop."""
     crowding: tuple[float, ...] = (0.0, 0.0, 0.5, 1.0)
     pool: int = 320
     """Tasks to draw from, dealt out to the training worlds."""
