@@ -208,8 +208,12 @@ def _stop(state: State) -> Stopped | None:
         return Stopped(reason=StopReason.STALLED, why=f"{settings.patience} rounds without a gain")
     if state.chosen:
         return menu.stopped(state.chosen)
-    if schedule.opening(state) is None:
+    found = schedule.opening(state)
+    if found is None:
         return Stopped(reason=StopReason.STALLED, why="what is missing was tried and did not come")
+    if not schedule.pays(state, found) and menu.question(state) is None:
+        why = f"another round promises less than {settings.price_of_render:g} goals a render"
+        return Stopped(reason=StopReason.STALLED, why=why)
     return None
 
 
@@ -280,7 +284,7 @@ def _render_request(state: State, now: Round) -> RenderRequest:
 
 def _still_to_render(state: State, now: Round) -> int:
     settings = state.settings
-    wanted = now.chosen.option.candidates if now.chosen else settings.candidates
+    wanted = now.chosen.option.candidates if now.chosen else schedule.grid(state, now.planned.base)
     left = wanted - len(now.candidates)
     if settings.max_renders is not None:
         left = min(left, settings.max_renders - len(state.candidates))

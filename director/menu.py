@@ -19,6 +19,8 @@ _WIDTHS = (1, 2, 4, MAX_GOALS)
 _GRIDS = (1, 2, 4)
 """Candidates of one round."""
 
+_STOP = Option(name=Move.STOP.value, move=Move.STOP)
+
 
 def question(state: State) -> DecideRequest | None:
     """What to ask the planner before a round opens; None where nobody asks it, or where there is one way only."""
@@ -79,17 +81,20 @@ def _first(state: State) -> Iterator[Option]:
     own = state.mode or gate(state.trajectory.brief, state.goals, settings).mode
     modes = [own, *(mode for mode in Mode if mode is not own and settings.gate == "auto")]
     for mode in modes:
-        for count in _grids(state, settings.candidates):
-            yield _option(Move(mode.value), schedule.first(state, mode), count)
+        opening = schedule.first(state, mode)
+        for count in _grids(state, schedule.grid(state, opening.base)):
+            yield _option(Move(mode.value), opening, count)
 
 
 def _openings(state: State) -> Iterator[Option]:
     own = schedule.opening(state)
     if own is None:
         return
-    grids = _grids(state, state.settings.candidates)
+    grids = _grids(state, schedule.grid(state, own.base))
     first = grids[0]
     missing = schedule.widest(state, MAX_GOALS)
+    if not schedule.pays(state, own) and _may_stop(state, missing):
+        yield _STOP
     yield _option(_move(own), own, first, missing)
     for size in _WIDTHS:
         batch = missing if size >= len(missing) else schedule.widest(state, size)
@@ -102,7 +107,7 @@ def _openings(state: State) -> Iterator[Option]:
     if state.trajectory.brief.source is None:
         yield _option(Move.SCENE, schedule.new_scene(state, ""), first)
     if _may_stop(state, missing):
-        yield Option(name=Move.STOP.value, move=Move.STOP)
+        yield _STOP
 
 
 def _move(opening: Opening) -> Move:
@@ -148,8 +153,8 @@ def _may_stop(state: State, missing: Sequence[Goal]) -> bool:
 
 def _chance(state: State, goal: Goal) -> Chance:
     verdict = state.standing.get(goal.id)
-    failures = schedule.failures(goal.id, state.rounds)
-    return Chance(goal=goal, outcome=verdict.outcome if verdict else None, failures=failures)
+    outcome = verdict.outcome if verdict else None
+    return Chance(goal=goal, outcome=outcome, failures=schedule.tries(goal.id, state))
 
 
 def _last(state: State) -> LastRound | None:

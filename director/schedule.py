@@ -7,12 +7,13 @@ failed waits behind what was not tried yet, and is given up after `TRIES` edits.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from director import wide
 from director.state import Round, Standing, State, coverage
-from director.types import ActionKind, Goal, GoalId, ImageHash, Mode, Outcome, Scope
+from director.types import MAX_GOALS, ActionKind, Goal, GoalId, ImageHash, Mode, Outcome, Scope
 
 TRIES = 3
 """Edits that a goal gets before it is given up."""
-_FEW = 4  # the largest batch that the settings allow
+_FEW = 4  # goals in an edit that is aimed at them, where edits are of few
 _REGENERATE_BELOW = 0.5
 _RANK = {Scope.GLOBAL: 0, Scope.LAYOUT: 0, Scope.LOCAL: 1, Scope.TEXT: 2}
 
@@ -32,7 +33,7 @@ def opening(state: State) -> Opening | None:
     """The next round, or None when nothing that is missing can be tried any more."""
     if not state.rounds:
         return first(state, state.mode)
-    batch = next_batch(state.goals, state.standing, state.rounds, state.settings.batch)
+    batch = _batch(state)
     if not batch:
         return None
     if _wants_new_scene(state):
@@ -40,6 +41,29 @@ def opening(state: State) -> Opening | None:
     if back := _back_to_anchor(state, batch):
         return back
     return Opening(False, False, batch, state.best, "edit what is missing")
+
+
+def pays(state: State, found: Opening) -> bool:
+    """Whether the round is expected to bring what its renders cost, or a must-have is still to be tried."""
+    settings = state.settings
+    if not settings.price_of_render or not state.rounds:
+        return True
+    batch = _batch(state)
+    price = settings.price_of_render * grid(state, found.base)
+    return any(goal.must_have for goal in batch) or wide.expected(state, batch) >= price
+
+
+def grid(state: State, base: ImageHash | None) -> int:
+    """N of a round that starts from this picture."""
+    most, few = state.settings.candidates, state.settings.edit_candidates
+    return min(most, few) if few and base else most
+
+
+def _batch(state: State) -> tuple[Goal, ...]:
+    settings = state.settings
+    if settings.edits == "wide":
+        return widest(state, wide.width(state))
+    return next_batch(state.goals, state.standing, state.rounds, settings.batch)
 
 
 def first(state: State, mode: Mode | None) -> Opening:
@@ -119,7 +143,7 @@ def _ready(open_goals: list[Goal], waiting: set[GoalId]) -> list[Goal]:
 def widest(state: State, size: int) -> tuple[Goal, ...]:
     """One to `size` missing goals, whatever their reach and whether they failed before; the next one first."""
     goals, standing = state.goals, state.standing
-    failed = {goal.id: failures(goal.id, state.rounds) for goal in goals}
+    failed = {goal.id: tries(goal.id, state) for goal in goals}
     open_goals = _open_goals(goals, standing, failed)
     waiting = {g.id for g in goals if _outcome(g, standing) is Outcome.MISSED}
     batch = _ready(open_goals, waiting)[:1]
@@ -140,13 +164,18 @@ def _fits(goal: Goal, batch: Sequence[Goal], waiting: set[GoalId]) -> bool:
     return parents_there and not any(clash(goal, other) for other in batch)
 
 
-def failures(goal: GoalId, past: Sequence[Round]) -> int:
-    """How many failed edits named this goal. An edit of many goals does not count."""
-    return sum(goal in each.planned.action.targets and goal not in each.gained for each in past if _aimed(each))
+def tries(goal: GoalId, state: State) -> int:
+    """How many failed edits named this goal, wide ones too where edits are wide."""
+    return failures(goal, state.rounds, MAX_GOALS if state.settings.edits == "wide" else _FEW)
 
 
-def _aimed(each: Round) -> bool:
-    few = len(each.planned.action.targets) <= _FEW
+def failures(goal: GoalId, past: Sequence[Round], most: int = _FEW) -> int:
+    """How many failed edits named this goal. An edit of more than `most` goals does not count."""
+    return sum(goal in each.planned.action.targets and goal not in each.gained for each in past if _aimed(each, most))
+
+
+def _aimed(each: Round, most: int) -> bool:
+    few = len(each.planned.action.targets) <= most
     return few and each.decided is not None and each.planned.action.kind is ActionKind.EDIT
 
 
@@ -168,7 +197,7 @@ def _wants_new_scene(state: State) -> bool:
     """A global goal that an edit already failed to bring, in a picture that has little to lose; once a job."""
     goals, standing, past = state.goals, state.standing, state.rounds
     drawn_again = any(each.planned.action.kind is ActionKind.GENERATE for each in past[1:])
-    resists = any(_RANK[g.scope] == 0 and _wanted(g, standing) and failures(g.id, past) for g in goals)
+    resists = any(_RANK[g.scope] == 0 and _wanted(g, standing) and tries(g.id, state) for g in goals)
     little_to_lose = coverage(goals, standing) < _REGENERATE_BELOW
     return state.trajectory.brief.source is None and not drawn_again and resists and little_to_lose
 

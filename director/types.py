@@ -220,6 +220,9 @@ class LoopSettings(Value):
     gate: Literal["auto", "one-shot", "staged"] = "auto"
     editor: ModelName = "flux-krea"
     candidates: int = Field(4, ge=1, le=16, description="N of the micro-grid")
+    edit_candidates: int | None = Field(
+        None, ge=1, le=16, exclude_if=_is(None), description="N of an edit, if that is less; none: as candidates"
+    )
     adaptive: bool = Field(True, description="render two candidates first, the rest only if needed")
     enough: Share = Field(0.75, description="share of an instruction's goals met that needs no more candidates")
     judge: bool = Field(True, description="a judge picks; without one, candidates must be 1")
@@ -233,7 +236,13 @@ class LoopSettings(Value):
     max_changed: float = Field(1.0, ge=0, le=1, description="share of pixels that may change outside the asked region")
     stop_at: float = Field(1.0, gt=0, le=1, description="share of goal weight met that is enough")
     patience: int = Field(3, ge=1, le=20, description="rounds without a gain before the loop is stalled")
-    batch: int = Field(2, ge=1, le=4, description="goals in one edit")
+    batch: int = Field(2, ge=1, le=MAX_GOALS, description="goals in one edit, at most")
+    edits: Literal["few", "wide"] = Field(
+        "few", exclude_if=_is("few"), description="wide: all that is missing in one edit, half as much where that fails"
+    )
+    price_of_render: float = Field(
+        0.0, ge=0, le=MAX_GOALS, exclude_if=_is(0.0), description="goals that a render must promise, or it is not made"
+    )
     decide: Literal["schedule", "planner"] = Field(
         "schedule",
         exclude_if=_is("schedule"),
@@ -251,6 +260,16 @@ class LoopSettings(Value):
             raise ValueError("candidates must be 1 when judge is off: nobody would pick")
         return self
 
+    @property
+    def later(self) -> bool:
+        """Programs that knew edits of one or two goals only can't read them."""
+        fields = LoopSettings.model_fields.items()
+        said = any(field.exclude_if and not field.exclude_if(getattr(self, name)) for name, field in fields)
+        return said or self.batch > _OLDER_BATCH
+
+
+_OLDER_BATCH = 4
+
 
 def public_names(model: type[BaseModel]) -> list[str]:
     """The names of its fields as people write them."""
@@ -267,9 +286,23 @@ STRATEGIES: dict[str, dict[str, object]] = {
     "best-of-4": {**_PLAIN, "candidates": 4, "judge": True},
     "refinement": {**_PLAIN, "rounds": 6},
     "all": {**_PLAIN, "gate": "auto", "rounds": 6, "candidates": 4, "judge": True, "reprompt": True},
-    "ours": {},
+    "paper": {},
+    "ours": {"edits": "wide", "batch": MAX_GOALS, "edit_candidates": 2, "enough": 0.9, "price_of_render": 0.05},
 }
-"""The arms of the paper's ablation (arXiv 2512.19243) as settings; `ours` is the defaults."""
+"""The arms of the paper's ablation (arXiv 2512.19243) as settings. `paper` is its loop with our guards, one or two goals
+an edit; `ours` is what a job gets that names none (docs/benchmarks.md says why)."""
+
+
+def settings_over(given: Mapping[str, object], strategy: str | None) -> dict[str, object]:
+    """What is given over the values of a strategy; without one over ours.
+
+    Complete settings, as jobs and pictures carry them, say all themselves: what they leave out is at its default.
+    """
+    complete = all(name in given for name in _STORED)
+    return {**STRATEGIES["paper" if strategy is None and complete else strategy or "ours"], **given}
+
+
+_STORED = [field.alias or name for name, field in LoopSettings.model_fields.items() if field.exclude_if is None]
 
 
 class ActionKind(StrEnum):
