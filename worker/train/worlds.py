@@ -40,7 +40,7 @@ class Play(NamedTuple):
 
 def policy_settings(**changes: object) -> LoopSettings:
     """What the small policy is trained under: N as it says at once, and nobody else stops before the rounds do."""
-    return loop_settings({"decide": "planner", "adaptive": False, "patience": 6, **changes}, "ours")
+    return loop_settings({"decide": "planner", "adaptive": False, "patience": 6, **changes}, "paper")
 
 
 class Field:
