@@ -102,7 +102,7 @@ Answer = Callable[[Sequence[DecideRequest], Sequence[str]], Sequence[tuple[int, 
 
 def play(jobs: Sequence[Job], answer: Answer, weights: str) -> list[Line]:
     """Run jobs to their end, all questions of one turn answered together."""
-    played = [_Played(job) for job in jobs]
+    played = [Played(job) for job in jobs]
     while open_ones := [each for each in played if each.asked]:
         asked = [each.asked for each in open_ones if each.asked]
         keys = [f"{n}/{len(each.decisions)}" for n, each in enumerate(played) if each.asked]
@@ -111,7 +111,7 @@ def play(jobs: Sequence[Job], answer: Answer, weights: str) -> list[Line]:
     return [each.line(weights) for each in played]
 
 
-class _Played:
+class Played:
     """One job on its way."""
 
     def __init__(self, job: Job) -> None:
