@@ -1,4 +1,4 @@
-"""The recipe for verl over verl's own defaults. verl needs an environment of its own, so only its configuration is read."""
+"""The recipe for verl composes over verl's own defaults. verl itself needs an environment of its own."""
 
 from collections.abc import Iterator
 from importlib.util import find_spec

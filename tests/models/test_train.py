@@ -98,20 +98,7 @@ def test_sft_learns_what_the_teacher_does_and_stays_soft() -> None:
 
 
 COMMAND = [sys.executable, "-m", "worker.cli", "train"]
-SMALL = [
-    "--steps",
-    "5",
-    "--tasks",
-    "2",
-    "--group",
-    "2",
-    "--pool",
-    "4",
-    "--validate-tasks",
-    "4",
-    "--validate-every",
-    "2",
-]
+SMALL = ["--steps=4", "--tasks=2", "--group=2", "--pool=4", "--validate-tasks=2", "--validate-every=3"]
 
 
 def called(*words: str) -> None:
@@ -119,7 +106,7 @@ def called(*words: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3600)
 def test_a_run_that_is_killed_goes_on_and_ends_with_the_same(tmp_path: Path) -> None:
     whole, torn = tmp_path / "whole", tmp_path / "torn"
     called("sft", "-o", str(whole), "--tasks", "4", "--epochs", "2")
@@ -127,7 +114,7 @@ def test_a_run_that_is_killed_goes_on_and_ends_with_the_same(tmp_path: Path) -> 
     (torn / "sft.policy").write_bytes((whole / "sft.policy").read_bytes())
     called("grpo", "-o", str(whole), *SMALL)
     with subprocess.Popen([*COMMAND, "grpo", "-o", str(torn), *SMALL], stderr=subprocess.DEVNULL) as process:
-        end = time.monotonic() + 300
+        end = time.monotonic() + 1200
         while not (torn / "checkpoint.pt").is_file():
             assert time.monotonic() < end
             time.sleep(0.01)
@@ -137,8 +124,8 @@ def test_a_run_that_is_killed_goes_on_and_ends_with_the_same(tmp_path: Path) -> 
     assert (torn / "best.policy").read_bytes() == (whole / "best.policy").read_bytes()
     assert (torn / "grpo.json").read_bytes() == (whole / "grpo.json").read_bytes()
     told: dict[str, Any] = json.loads((whole / "grpo.json").read_text())
-    assert [row["step"] for row in told["curve"]] == [1, 2, 3, 4, 5]
-    assert [row["step"] for row in told["validated"]] == ["teacher", 0, 2, 4, 5]
+    assert [row["step"] for row in told["curve"]] == [1, 2, 3, 4]
+    assert [row["step"] for row in told["validated"]] == ["teacher", 0, 3, 4]
     called("export", "-o", str(torn), str(tmp_path / "planner.policy"))
     assert load_network(tmp_path / "planner.policy").about["trained"] == "grpo"
     told_row = json.loads((whole / "sft.jsonl").read_text().splitlines()[0])

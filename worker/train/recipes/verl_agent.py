@@ -1,4 +1,4 @@
-"""verl's agent loop that plays a whole job: it asks as the planner's seat does, with the picture, and masks what is said.
+"""verl's agent loop that plays a whole job. It asks as the planner's seat does, and masks what the environment says.
 
 Written against verl 0.9.1; it has not run. The job draws in pixels, on the sketch studio of the task's world.
 """

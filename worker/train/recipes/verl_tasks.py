@@ -1,4 +1,4 @@
-"""The tasks of training and validation as verl reads them: a parquet file each, whose rows name a task and its world."""
+"""The tasks of training and validation as verl reads them: a parquet file each, whose rows name a task."""
 
 import argparse
 import sys
