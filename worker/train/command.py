@@ -100,6 +100,7 @@ def _grpo(parsed: argparse.Namespace) -> None:
 
 def _eval_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tasks", type=int, default=152, help="tasks without pixels, over 8 worlds")
+    parser.add_argument("--sweep-tasks", type=int, default=96, help="the first so many for each crowding of edits")
     parser.add_argument(
         "--pixels", type=int, default=0, help="the first so many tasks in pixels too; goes on if stopped"
     )
@@ -112,20 +113,19 @@ def _eval(parsed: argparse.Namespace) -> None:
     from worker.train.worlds import open_field
 
     run: Path = parsed.output
+    rows = run / "eval"
+    rows.mkdir(exist_ok=True)
     chosen = evaluate.arms({"SFT": load_network(run / "sft.policy"), "GRPO": load_network(run / "best.policy")})
+    tasks, few = tasks_of("results", parsed.tasks, RESULTS), tasks_of("results", parsed.pixels, RESULTS)
     with open_field() as field:
-        tasks = tasks_of("results", parsed.tasks, RESULTS)
-        found: dict[str, Any] = {
-            "lists": evaluate.table(evaluate.measured(field, chosen, tasks, False, None, say), tasks),
-            "sweep": list(evaluate.swept(field, chosen, parsed.tasks, say)),
-        }
+        lists = evaluate.measured(field, chosen, tasks, False, rows / "lists-0.jsonl", say)
+        found: dict[str, Any] = {"lists": evaluate.table(lists, tasks)}
+        found["sweep"] = list(evaluate.swept(field, chosen, parsed.sweep_tasks, rows, say))
         _write_json(run / "eval.json", found)
-        if parsed.pixels:
-            few = tasks_of("results", parsed.pixels, RESULTS)
-            lines = evaluate.measured(field, chosen, few, True, run / "pixels.jsonl", say)
+        if few:
+            lines = evaluate.measured(field, chosen, few, True, rows / "pixels.jsonl", say)
             found["pixels"] = evaluate.table(lines, few)
-    _write_json(run / "eval.json", found)
-    print(json.dumps(found["lists"], indent=1))
+            _write_json(run / "eval.json", found)
 
 
 def _language_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,5 +1,6 @@
 """A policy beside its teacher and the schedule, on tasks and worlds that nothing was chosen by."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from director.intake import loop_settings
 from director.types import LoopSettings
 from worker.bench.sketch_lab.worlds import CROWDING, RESULTS, Task, tasks_of
 from worker.bench.statistics import Metric, Parts, clustered_draws, difference, ends, estimate
-from worker.policy.network import Network
+from worker.policy.network import Network, dumped
 from worker.train.rollouts import Line, Price
 from worker.train.worlds import Field, Play, policy_settings
 
@@ -34,6 +35,11 @@ class Arm(NamedTuple):
     network: Network | None = None
     names: tuple[str, ...] = ()
 
+    @property
+    def version(self) -> str:
+        """Tells a policy from another of the same name."""
+        return hashlib.sha256(dumped(self.network.weights, {})).hexdigest()[:12] if self.network else ""
+
 
 def arms(policies: Mapping[str, Network]) -> list[Arm]:
     """The teacher, the schedule that jobs have by default, one option always, and the policies."""
@@ -43,41 +49,40 @@ def arms(policies: Mapping[str, Network]) -> list[Arm]:
 
 
 def measured(
-    field: Field,
-    chosen: Sequence[Arm],
-    tasks: Sequence[Task],
-    pixels: bool,
-    filed: Path | None,
-    tell: Callable[[str], None],
+    field: Field, chosen: Sequence[Arm], tasks: Sequence[Task], pixels: bool, filed: Path, tell: Callable[[str], None]
 ) -> dict[str, list[Line]]:
     """Lines of every arm, task by task. What the file `filed` holds already is not run again."""
-    known = _read(filed) if filed else {}
-    for n in range(0, len(tasks), _CHUNK):
-        chunk = tasks[n : n + _CHUNK]
+    known = _read(filed)
+    versions = {arm.name: arm.version for arm in chosen}
+    size = _CHUNK if pixels else len(tasks)
+    for n in range(0, len(tasks), size):
+        chunk = tasks[n : n + size]
         for arm in chosen:
-            todo = [task for task in chunk if (arm.name, task.name) not in known]
+            todo = [task for task in chunk if (arm.name, versions[arm.name], task.name) not in known]
             for task, line in zip(todo, _ran(field, arm, todo, pixels), strict=True):
-                known[arm.name, task.name] = line
-                if filed:
-                    with filed.open("a", encoding="utf-8") as file:
-                        file.write(json.dumps({"arm": arm.name, **line.model_dump(mode="json")}) + "\n")
-        if pixels:
-            tell(f"{min(n + _CHUNK, len(tasks))} of {len(tasks)} tasks in pixels")
-    return {arm.name: [known[arm.name, task.name] for task in tasks] for arm in chosen}
+                known[arm.name, versions[arm.name], task.name] = line
+                with filed.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps({"arm": arm.name, **line.model_dump(mode="json")}) + "\n")
+        tell(f"{filed.name}: {min(n + size, len(tasks))} of {len(tasks)} tasks")
+    return {arm.name: [known[arm.name, versions[arm.name], task.name] for task in tasks] for arm in chosen}
 
 
 def _ran(field: Field, arm: Arm, tasks: Sequence[Task], pixels: bool) -> list[Line]:
     size = {"width": _PIXELS, "height": _PIXELS} if pixels else {}
     settings = arm.settings.model_copy(update=size)
-    play = Play(settings, arm.network, arm.name, names=arm.names, pixels=pixels)
+    play = Play(settings, arm.network, arm.version, names=arm.names, pixels=pixels)
     return field.play(tasks, play, Price()) if tasks else []
 
 
-def _read(path: Path) -> dict[tuple[str, str], Line]:
+def _read(path: Path) -> dict[tuple[str, str, str], Line]:
+    """By arm, version and task; a line that was torn off is left out."""
     if not path.is_file():
         return {}
-    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines(keepends=True) if line.endswith("\n")]
-    return {(row.pop("arm"), row["task"]): Line.model_validate(row) for row in rows}
+    text = path.read_bytes()
+    if not text.endswith(b"\n"):
+        path.write_bytes(text[: text.rfind(b"\n") + 1])
+    rows = [json.loads(line) for line in path.read_bytes().splitlines()]
+    return {(row.pop("arm"), row["weights"], row["task"]): Line.model_validate(row) for row in rows}
 
 
 def table(found: Mapping[str, Sequence[Line]], tasks: Sequence[Task]) -> dict[str, Any]:
@@ -108,9 +113,11 @@ def _parts(line: Line) -> Parts:
     }
 
 
-def swept(field: Field, chosen: Sequence[Arm], count: int, tell: Callable[[str], None]) -> Iterator[dict[str, Any]]:
+def swept(
+    field: Field, chosen: Sequence[Arm], count: int, folder: Path, tell: Callable[[str], None]
+) -> Iterator[dict[str, Any]]:
     """The table for each crowding of edits, on lists."""
     for crowding in CROWDING:
         tasks = tasks_of("results", count, RESULTS, (crowding,))
-        yield {"crowding": crowding, **table(measured(field, chosen, tasks, False, None, tell), tasks)}
-        tell(f"crowding {crowding:g}")
+        lines = measured(field, chosen, tasks, False, folder / f"lists-{crowding:g}.jsonl", tell)
+        yield {"crowding": crowding, **table(lines, tasks)}
