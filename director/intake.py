@@ -10,17 +10,8 @@ from pydantic import ValidationError
 from director.complaints import complaint
 from director.errors import BriefError
 from director.prompts.quotes import quotations
-from director.types import (
-    MAX_BRIEF_BYTES,
-    SCOPES,
-    STRATEGIES,
-    Brief,
-    GoalType,
-    LoopSettings,
-    Scope,
-    public_names,
-    settings_over,
-)
+from director.strategies import STRATEGIES, public_names
+from director.types import MAX_BRIEF_BYTES, SCOPES, Brief, GoalType, LoopSettings, Scope
 
 _T = TypeVar("_T", Brief, LoopSettings)
 
@@ -107,9 +98,9 @@ def task_goal(number: int, goal: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def loop_settings(values: Mapping[str, Any], strategy: str | None = None) -> LoopSettings:
-    """The settings of a strategy (none: ours) with `values` over them. Raises BriefError that names the setting."""
-    if strategy is not None and strategy not in STRATEGIES:
+def loop_settings(values: Mapping[str, Any], strategy: str = "ours") -> LoopSettings:
+    """The settings of a strategy with `values` over them. Raises BriefError that names the setting."""
+    if strategy not in STRATEGIES:
         raise BriefError(f"there is no strategy {strategy!r}", f"choose from {', '.join(STRATEGIES)}", "strategy")
     known = public_names(LoopSettings)
     for name in values:
@@ -117,7 +108,7 @@ def loop_settings(values: Mapping[str, Any], strategy: str | None = None) -> Loo
             near = difflib.get_close_matches(name, known, 1)
             fix = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
             raise BriefError(f"there is no setting {name!r}", fix, f"settings.{name}")
-    return checked(LoopSettings, settings_over(values, strategy), "settings")
+    return checked(LoopSettings, {**STRATEGIES[strategy], **values}, "settings")
 
 
 def assignments(pairs: Iterable[str]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 from director import decide, menu, schedule
 from director.errors import EditorError, JudgeError, PlannerError, SeatError, VerifierError, boundary
+from director.finish import full_edit
 from director.gate import gate
 from director.prompts.verbatim import mask_region, verbatim
 from director.schedule import Opening
@@ -185,7 +186,7 @@ def _consequence(state: State) -> Event | None:
     if now := state.open_round:
         return _decision(state, now)
     if stop := _stop(state):
-        return stop
+        return full_edit(state) or stop
     if not state.settings.reprompt and not asked:
         request = _plan_request(state, _opening(state))
         return Planned(action=verbatim(request), base=request.base, by="director")
@@ -197,15 +198,18 @@ def _consequence(state: State) -> Event | None:
 
 def _stop(state: State) -> Stopped | None:
     """Between two rounds: is it over?"""
-    settings, past = state.settings, state.rounds
+    settings = state.settings
+    past = [each for each in state.rounds if not each.planned.final]
     if past and (found := decide.goal_stop(state.goals, state.standing, settings)):
         return Stopped(reason=found[0], why=found[1])
     if len(past) >= settings.rounds:
         return Stopped(reason=StopReason.BUDGET, why=f"all {settings.rounds} rounds are used")
-    if settings.max_renders is not None and len(state.candidates) >= settings.max_renders:
+    if settings.round_renders is not None and len(state.candidates) >= settings.round_renders:
         return Stopped(reason=StopReason.BUDGET, why=f"all {settings.max_renders} renders are used")
     if past and len(past) - _last_gain(past) >= settings.patience:
         return Stopped(reason=StopReason.STALLED, why=f"{settings.patience} rounds without a gain")
+    if len(past) < len(state.rounds):
+        return Stopped(reason=StopReason.STALLED, why="the full edit of the best draft is the last")
     if state.chosen:
         return menu.stopped(state.chosen)
     found = schedule.opening(state)
@@ -243,7 +247,7 @@ def _plan_request(state: State, found: Opening) -> PlanRequest:
         masks=state.settings.masks,
         failures=() if found.whole else _failures(state.rounds, aimed),
         advice=state.chosen.revise if state.chosen else "",
-        model=state.settings.editor,
+        model=state.settings.round_editor,
     )
 
 
@@ -273,7 +277,7 @@ def _render_request(state: State, now: Round) -> RenderRequest:
     if settings.adaptive and done == 0:
         count = min(count, _FIRST_LOOK)
     return RenderRequest(
-        model=settings.editor,
+        model=settings.editor if now.planned.final else settings.round_editor,
         action=now.planned.action,
         base=now.planned.base,
         seeds=tuple(candidate_seed(seed, now.number, done + i) for i in range(count)),
@@ -284,10 +288,12 @@ def _render_request(state: State, now: Round) -> RenderRequest:
 
 def _still_to_render(state: State, now: Round) -> int:
     settings = state.settings
+    if now.planned.final:
+        return 0 if now.candidates else 1
     wanted = now.chosen.option.candidates if now.chosen else schedule.grid(state, now.planned.base)
     left = wanted - len(now.candidates)
-    if settings.max_renders is not None:
-        left = min(left, settings.max_renders - len(state.candidates))
+    if settings.round_renders is not None:
+        left = min(left, settings.round_renders - len(state.candidates))
     return max(0, left)
 
 
@@ -370,7 +376,8 @@ def _decision(state: State, now: Round) -> Decided | None:
     if len(after) < len(state.goals):
         found = decide.Judgement(False, (), (), "rolled back: nothing came of what was asked")
     else:
-        found = decide.judge(state.goals, before, after, state.settings, now.preservation(image))
+        ties = now.planned.final
+        found = decide.judge(state.goals, before, after, state.settings, now.preservation(image), ties=ties)
     good = found.accepted and decide.enough(_targets(state, now), after, state.settings)
     if state.settings.adaptive and not good and _still_to_render(state, now):
         return None

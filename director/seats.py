@@ -4,7 +4,7 @@ A request names its seat and, for the editor, its model, so that it can be route
 Seats raise plain exceptions; `perform` (in `loop`) attributes them. Pictures travel as hashes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Literal, Protocol
@@ -171,15 +171,18 @@ class PlanRequest(Value):
 
 
 class RenderRequest(Value):
-    """Render one candidate for each seed. Pixels outside `action.region` must stay as in `base`."""
+    """Render one candidate for each seed. Pixels outside `action.region` must stay as in `base`.
+
+    A new picture without a size is as large as the model draws best.
+    """
 
     kind: Literal["render"] = "render"
     model: ModelName
     action: Action
     base: ImageHash | None = None
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=16)]
-    width: int
-    height: int
+    width: int | None = None
+    height: int | None = None
 
     @property
     def seat(self) -> Seat:
@@ -222,6 +225,16 @@ class VerifyRequest(Value):
 Request = ExtractRequest | DecideRequest | PlanRequest | RenderRequest | SelectRequest | VerifyRequest
 
 
+@dataclass(frozen=True)
+class Raster:
+    """A picture in memory: `mode` is Pillow's 1, L, LA, RGB or RGBA, `data` the rows from the top, without gaps."""
+
+    mode: str
+    width: int
+    height: int
+    data: bytes
+
+
 class Images(Protocol):
     """Pictures by the hash of their mode, size and raw pixels."""
 
@@ -229,8 +242,19 @@ class Images(Protocol):
         """The PNG. Raises StoreError when it is not there or can't be read."""
         ...
 
+    def raster(self, image: ImageHash) -> Raster:
+        """Its pixels, decoded once for all who ask in a process. Raises as `get` does."""
+        ...
+
     def put(self, png: bytes) -> ImageHash:
         """Store a PNG and give its hash; storing the same pixels again is harmless."""
+        ...
+
+    def put_raster(self, raster: Raster, encode: Callable[[], bytes]) -> ImageHash:
+        """The hash of pixels in hand. `encode` makes the PNG, perhaps in another thread and later than this returns.
+
+        The PNG is stored when the step is committed. If that fails, so does the step, and not this call.
+        """
         ...
 
 

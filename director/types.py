@@ -7,12 +7,18 @@ Coordinates are fractions of the picture, (0, 0) top left; scores and confidence
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from operator import not_
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 MAX_BRIEF_BYTES = 20_000
 MAX_GOALS = 64
+SIDE = 512
+"""Pixels of a picture's sides where neither the job nor the image model says."""
+DRAFT = ".draft"
+"""Behind an editor's name: the same editor, drawing faster and worse."""
+GRID = 16
+"""Pixels of which a picture's sides are multiples."""
 
 
 class Value(BaseModel):
@@ -31,8 +37,19 @@ Share = Annotated[float, Field(ge=0.0, le=1.0), AfterValidator(_four_digits)]
 ImageHash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 GoalId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+_NAME = 64
 Kind = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+def _on_grid(side: int) -> int:
+    if rest := side % GRID:
+        raise ValueError(f"must be a multiple of {GRID}: the nearest are {side - rest} and {side - rest + GRID}")
+    return side
+
+
+Side = Annotated[int, Field(ge=64, le=2048, json_schema_extra={"multipleOf": GRID}), AfterValidator(_on_grid)]
+"""Of a picture, in pixels."""
 
 
 class GoalType(StrEnum):
@@ -219,6 +236,9 @@ class LoopSettings(Value):
 
     gate: Literal["auto", "one-shot", "staged"] = "auto"
     editor: ModelName = "flux-krea"
+    draft_rounds: bool = Field(
+        False, description="the editor's draft draws the rounds; a full edit of the best ends the job"
+    )
     candidates: int = Field(4, ge=1, le=16, description="N of the micro-grid")
     edit_candidates: int | None = Field(
         None, ge=1, le=16, exclude_if=_is(None), description="N of an edit, if that is less; none: as candidates"
@@ -251,8 +271,17 @@ class LoopSettings(Value):
     rounds: int = Field(6, ge=1, le=20)
     max_renders: int | None = Field(None, ge=1, le=320, description="pictures")
     max_seconds: float | None = Field(None, gt=0, le=86_400, description="wall clock from the submit")
-    width: int = Field(512, ge=64, le=2048, multiple_of=16, description="pixels")
-    height: int = Field(512, ge=64, le=2048, multiple_of=16, description="pixels")
+    width: Side | None = Field(None, description="pixels; neither side named: what the editor's model draws best")
+    height: Side | None = Field(None, description="pixels; of two sides one that is not named is 512")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _both_sides(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        values = cast(dict[str, Any], given)
+        named = {side: values[side] for side in ("width", "height") if values.get(side) is not None}
+        return {**values, "width": SIDE, "height": SIDE, **named} if len(named) == 1 else values
 
     @model_validator(mode="after")
     def _somebody_picks(self) -> Self:
@@ -260,49 +289,26 @@ class LoopSettings(Value):
             raise ValueError("candidates must be 1 when judge is off: nobody would pick")
         return self
 
+    @model_validator(mode="after")
+    def _draft_can_be_named(self) -> Self:
+        if self.draft_rounds and self.editor.endswith(DRAFT):
+            raise ValueError(
+                f"editor {self.editor} is a draft itself: with draft_rounds name {self.editor.removesuffix(DRAFT)}"
+            )
+        if self.draft_rounds and len(self.round_editor) > _NAME:
+            raise ValueError(f"editor has a name too long for its draft's: at most {_NAME - len(DRAFT)} characters")
+        return self
+
     @property
-    def later(self) -> bool:
-        """Programs that knew edits of one or two goals only can't read them."""
-        fields = LoopSettings.model_fields.items()
-        said = any(field.exclude_if and not field.exclude_if(getattr(self, name)) for name, field in fields)
-        return said or self.batch > _OLDER_BATCH
+    def round_editor(self) -> ModelName:
+        """The model that draws the rounds; with drafts the last picture is `editor`'s."""
+        return self.editor + DRAFT if self.draft_rounds else self.editor
 
-
-_OLDER_BATCH = 4
-
-
-def public_names(model: type[BaseModel]) -> list[str]:
-    """The names of its fields as people write them."""
-    return [field.alias or name for name, field in model.model_fields.items()]
-
-
-_PLAIN: dict[str, object] = {
-    "gate": "one-shot", "rounds": 1, "candidates": 1, "adaptive": False, "judge": False, "guard": False,
-    "reprompt": False, "accept": "alignment", "anchor_after": 0,
-}  # fmt: skip
-STRATEGIES: dict[str, dict[str, object]] = {
-    "one-shot": _PLAIN,
-    "reprompt": {**_PLAIN, "reprompt": True},
-    "best-of-4": {**_PLAIN, "candidates": 4, "judge": True},
-    "refinement": {**_PLAIN, "rounds": 6},
-    "all": {**_PLAIN, "gate": "auto", "rounds": 6, "candidates": 4, "judge": True, "reprompt": True},
-    "paper": {},
-    "ours": {"edits": "wide", "batch": MAX_GOALS, "edit_candidates": 2, "enough": 0.9, "price_of_render": 0.05},
-}
-"""The arms of the paper's ablation (arXiv 2512.19243) as settings. `paper` is its loop with our guards, one or two goals
-an edit; `ours` is what a job gets that names none (docs/benchmarks.md says why)."""
-
-
-def settings_over(given: Mapping[str, object], strategy: str | None) -> dict[str, object]:
-    """What is given over the values of a strategy; without one over ours.
-
-    Complete settings, as jobs and pictures carry them, say all themselves: what they leave out is at its default.
-    """
-    complete = all(name in given for name in _STORED)
-    return {**STRATEGIES["paper" if strategy is None and complete else strategy or "ours"], **given}
-
-
-_STORED = [field.alias or name for name, field in LoopSettings.model_fields.items() if field.exclude_if is None]
+    @property
+    def round_renders(self) -> int | None:
+        """Pictures that the rounds may draw: of several, drafts leave one for the end."""
+        most = self.max_renders
+        return most - 1 if most and most > 1 and self.draft_rounds else most
 
 
 class ActionKind(StrEnum):
@@ -383,11 +389,15 @@ class Chosen(Value):
 
 
 class Planned(Value):
-    """Opens a round. `base` is the picture that an edit starts from."""
+    """Opens a round. `base` is the picture that an edit starts from.
+
+    `final` marks the full edit of the best draft; where that is false, it is not stored.
+    """
 
     kind: Literal["planned"] = "planned"
     action: Action
     base: ImageHash | None = None
+    final: Annotated[bool, Field(exclude_if=not_)] = False
     by: str
 
 

@@ -18,9 +18,9 @@ from director.errors import Actor
 from director.seats import STEP_KINDS
 from director.state import State
 from director.types import Trajectory
+from tasks.attempt import Attempt
 from tasks.entries import status_of
 from tasks.settings import BadSettings, Settings
-from tasks.steps import Attempt
 
 BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 450, 600, 900, 1800)
 

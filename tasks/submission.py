@@ -6,7 +6,8 @@ from pydantic import AfterValidator, field_validator, model_validator
 from pydantic_core import from_json
 
 from director.errors import BriefError
-from director.types import MAX_BRIEF_BYTES, STRATEGIES, Brief, LoopSettings, settings_over
+from director.strategies import STRATEGIES
+from director.types import MAX_BRIEF_BYTES, Brief, LoopSettings
 
 
 def parsed(data: bytes, field: str) -> Any:
@@ -48,10 +49,7 @@ class BriefIn(Brief):
 
 
 class SettingsIn(LoopSettings):
-    """Settings as sent. `strategy` names a set of values; settings that are given beside it replace them.
-
-    Complete settings, as a job has them, are taken as they are.
-    """
+    """Settings as sent. `strategy` names a set of values; settings that are given beside it replace them."""
 
     strategy: Annotated[str, AfterValidator(_known_strategy)] = "ours"
 
@@ -62,8 +60,7 @@ class SettingsIn(LoopSettings):
             return given
         explicit = cast(dict[str, Any], given)
         strategy = explicit.get("strategy")
-        known = strategy is None or (isinstance(strategy, str) and strategy in STRATEGIES)
-        return settings_over(explicit, strategy) if known else explicit
+        return {**STRATEGIES.get(strategy, {}), **explicit} if isinstance(strategy, str) else explicit
 
     def plain(self) -> LoopSettings:
         """The settings of the loop that these are."""

@@ -18,8 +18,9 @@ from director.cautions import cautions
 from director.errors import RULES, BriefError, DirectorError, PlannerError, StoreError, boundary
 from director.intake import assignments, loop_settings, read_brief
 from director.reading import unread
+from director.strategies import STRATEGIES
 from director.transcript import Line, Transcript, unread_line, warning_line
-from director.types import STRATEGIES, Brief, Goal, Trajectory
+from director.types import Brief, Goal, Trajectory
 from tasks.files import read_named
 from tasks.logs import fields
 from tasks.logs import setup as setup_logging
@@ -29,7 +30,7 @@ from worker.bench.lgbench import compose_command as compose
 from worker.train import command as train
 
 if TYPE_CHECKING:
-    from tasks.steps import Attempt
+    from tasks.attempt import Attempt
     from worker.checks.doctor import Check
     from worker.profiles import Machine, Opened
 

@@ -4,6 +4,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from director.seats import Studio
+from director.types import DRAFT
 from tasks.settings import Settings
 from worker.diffusion.preservation import MeasuringVerifier
 from worker.profiles import load_profile
@@ -49,4 +50,4 @@ def editor_models(settings: Settings) -> tuple[str, ...]:
         return editors.models()
     from worker.sketch import model_names
 
-    return model_names()
+    return (*model_names(), *(f"{name}{DRAFT}" for name in model_names()))

@@ -8,7 +8,7 @@ from director.report.marks import listed
 from director.report.run_info import Pictures
 from director.state import Round, Standing, State, count_goals
 from director.transcript import count
-from director.types import ActionKind, Candidate, Decided, GoalId, ImageHash, Region
+from director.types import SIDE, ActionKind, Candidate, Decided, GoalId, ImageHash, Region
 
 _FEW = 5  # goals in a list that is shown unfolded
 
@@ -91,6 +91,8 @@ def _instruction(words: str) -> Html:
 
 
 def _targets(book: Book, targets: Sequence[GoalId]) -> Html:
+    if not targets:
+        return html("<p>For no goal: the accepted draft, drawn in full.</p>")
     if len(targets) == len(book.state.goals):
         return html("<p>For all $n.</p>", n=count(len(targets), "goal"))
     return html('<p>For:</p><ul class="goals">$goals</ul>', goals=book.goal_links(targets))
@@ -138,7 +140,8 @@ def _picture(book: Book, image: ImageHash, alt: str, id: str) -> Html:
     settings = book.state.settings
     return html(
         '<a href="$full"><img src="$src" alt="$alt" width="$width" height="$height"$lazy decoding="async"></a>',
-        full=book.pictures.full(image) or f"#{id}", src=src, alt=alt, width=settings.width, height=settings.height,
+        full=book.pictures.full(image) or f"#{id}", src=src, alt=alt,
+        width=settings.width or SIDE, height=settings.height or SIDE,
         lazy=NOTHING if src.startswith("data:") else Html(' loading="lazy"'),
     )  # fmt: skip
 

@@ -69,7 +69,7 @@ def _sft(parsed: argparse.Namespace) -> None:
 
 
 def _grpo_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--tasks", type=int, default=6, help="of one step")
     parser.add_argument("--group", type=int, default=8, help="rollouts of a task")
     parser.add_argument("--pool", type=int, default=320, help="tasks to draw from")
@@ -100,7 +100,7 @@ def _grpo(parsed: argparse.Namespace) -> None:
 
 def _eval_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tasks", type=int, default=152, help="tasks without pixels, over 8 worlds")
-    parser.add_argument("--sweep-tasks", type=int, default=96, help="the first so many for each crowding of edits")
+    parser.add_argument("--sweep-tasks", type=int, default=64, help="the first so many for each crowding; 0: none")
     parser.add_argument(
         "--pixels", type=int, default=0, help="the first so many tasks in pixels too; goes on if stopped"
     )
@@ -120,7 +120,8 @@ def _eval(parsed: argparse.Namespace) -> None:
     with open_field() as field:
         lists = evaluate.measured(field, chosen, tasks, False, rows / "lists-0.jsonl", say)
         found: dict[str, Any] = {"lists": evaluate.table(lists, tasks)}
-        found["sweep"] = list(evaluate.swept(field, chosen, parsed.sweep_tasks, rows, say))
+        if parsed.sweep_tasks:
+            found["sweep"] = list(evaluate.swept(field, chosen, parsed.sweep_tasks, rows, say))
         _write_json(run / "eval.json", found)
         if few:
             lines = evaluate.measured(field, chosen, few, True, rows / "pixels.jsonl", say)

@@ -46,7 +46,7 @@ def write(run: Path, docs: Path) -> Path:
     _curves(told, docs / "training" / "curve.png")
     parts = [_HEAD, _run(told), "![curves](training/curve.png)\n"]
     parts += [_table(place, found[place]) for place in ("lists", "pixels") if place in found]
-    parts += [_verdict(found), _sweep(found["sweep"]), _own_words(docs)]
+    parts += [_verdict(found), *([_sweep(found["sweep"])] if "sweep" in found else []), _own_words(docs)]
     page = docs / "training.md"
     page.write_text("\n".join(parts), encoding="utf-8")
     return page

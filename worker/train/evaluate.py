@@ -42,10 +42,10 @@ class Arm(NamedTuple):
 
 
 def arms(policies: Mapping[str, Network]) -> list[Arm]:
-    """The teacher, the schedule that jobs have by default, one option always, and the policies."""
-    wide = Arm("widest, N = 2", policy_settings(), names=("one-shot-n2", "staged-n2", "edit-all-n2"))
-    schedules = [Arm(name, loop_settings({}, name)) for name in (TEACHER, OPTION_0)]
-    return [*schedules, wide, *(Arm(name, policy_settings(), network) for name, network in policies.items())]
+    """The teacher, the schedule that jobs have by default, the wide one, one option always, and the policies."""
+    fixed = Arm("widest, N = 2", policy_settings(), names=("one-shot-n2", "staged-n2", "edit-all-n2"))
+    schedules = [Arm(name, loop_settings({}, name)) for name in (TEACHER, OPTION_0, "wide")]
+    return [*schedules, fixed, *(Arm(name, policy_settings(), network) for name, network in policies.items())]
 
 
 def measured(

@@ -25,7 +25,7 @@ from worker.train.worlds import Field, Play, policy_settings
 class GrpoSettings(Value):
     """Everything that a run depends on. `crowding`: of the worlds that are trained in, in turn."""
 
-    steps: int = 60
+    steps: int = 30
     tasks: int = 6
     """Of one step."""
     group: int = 8

@@ -239,7 +239,7 @@ class VlmVerifier:
         if self._reader is None or not texts:
             return verdicts
         context.check()
-        lines = self._reader.read(context.images.get(request.image))
+        lines = self._reader.read(context.images.raster(request.image))
         context.count("ocr_calls", 1)
         context.keep("ocr", "\n".join(lines).encode())
         characters = getattr(self._reader, "characters", ())  # a reader may tell what it can read

@@ -5,10 +5,10 @@ import pytest
 
 from director.errors import RULES, Actor, PlannerError
 from director.types import Outcome, StopReason
+from tasks.attempt import error_json
 from tasks.jobs import JobStatus
 from tasks.ledger.types import CONTROL, Claim
 from tasks.png_metadata import read_png_metadata
-from tasks.steps import error_json
 from tasks.store import Archive, FolderStore, image_hash
 from tests.support.api import (
     ALICE,

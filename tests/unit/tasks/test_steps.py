@@ -12,12 +12,13 @@ from director.loop import direct
 from director.seats import Context, ExtractRequest, PlanRequest, RenderRequest, Studio, VerifyRequest
 from director.state import State
 from director.types import Brief, Extracted, LoopSettings, Planned, Rendered, StopReason, Verified
+from tasks.attempt import error_json
 from tasks.canary import canary_fault
 from tasks.jobs import JobStatus
 from tasks.ledger.types import CONTROL
 from tasks.reconcile import entry_of
 from tasks.settings import Settings
-from tasks.steps import StepEnd, backoff_ms, error_json, run_step
+from tasks.steps import StepEnd, backoff_ms, run_step
 from tasks.summary import Cost, GoalSummary
 from tests.support.contexts import PlainContext
 from tests.support.scripted_studio import ScriptedStudio, brief_of, goals_of, play
