@@ -82,7 +82,7 @@ def _curves(told: dict[str, Any], path: Path) -> None:
     axes.axhline(100 * told["validated"][0]["coverage"], color="grey", ls="--", lw=1, label="teacher, validation")
     right = axes.twinx()
     right.set_ylabel("renders a task")
-    right.set_ylim(bottom=0, top=20)
+    right.set_ylim(bottom=0, top=26)
     right.plot(steps, _smooth([row["renders"] for row in curve]), color="tab:red", lw=1, label="renders, training")
     right.plot(
         [v["step"] for v in ahead], [v["renders"] for v in ahead], "s-", color="tab:red", label="renders, validation"

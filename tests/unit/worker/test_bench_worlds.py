@@ -39,9 +39,9 @@ def test_tasks_are_dealt_out_to_worlds_and_then_to_crowdings() -> None:
 
 
 def test_another_world_misses_other_things_as_often() -> None:
-    drawables = [d for task in tasks_of("results", 30, RESULTS) for d in parse(task.record.prompt)]
-    ask = Ask(12, scene="s")
-    one, two = ([lucky(KREA, n).drawn(d, ask, 1) for d in drawables] for n in (1, 2))
+    prompts = [task.record.prompt for task in tasks_of("results", 30, RESULTS)]
+    drawables = [(d, Ask(12, scene=prompt)) for prompt in prompts for d in parse(prompt)]
+    one, two = ([lucky(KREA, n).drawn(d, ask, 1) for d, ask in drawables] for n in (1, 2))
     assert sum(a != b for a, b in zip(one, two, strict=True)) > 0.2 * len(drawables)
     assert abs(sum(one) - sum(two)) < 0.15 * len(drawables)
 
