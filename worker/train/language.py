@@ -99,7 +99,9 @@ def make_trainer(model: Any, tokenizer: Any, folder: Path, how: LanguageSettings
         max_completion_length=4096, bf16=False, gradient_checkpointing=False, report_to="none", save_strategy="steps",
         save_steps=50, logging_steps=1, disable_tqdm=True, use_cpu=not _has_gpu(),
     )  # fmt: skip
-    more = {} if how.full else {"peft_config": _lora()}
+    # Without a LoRA TRL reads the reference from where the model came from, so that has to be a folder.
+    more = {"peft_config": _lora()} if not how.full else {}
+    model = model if not how.full else _written(model, tokenizer, folder / "start")
     return (kind or trl.GRPOTrainer)(
         model=model, args=config, train_dataset=datasets.Dataset.from_list(rows), processing_class=tokenizer,
         reward_funcs=_earned, rollout_func=rollout_func(pool, how), **more,
@@ -108,6 +110,15 @@ def make_trainer(model: Any, tokenizer: Any, folder: Path, how: LanguageSettings
 
 def _has_gpu() -> bool:
     return libraries.torch().cuda.is_available()
+
+
+def _written(model: Any, tokenizer: Any, folder: Path) -> str:
+    """A plain copy: one that was read from GGUF can't be saved as it is."""
+    plain = libraries.library("transformers").AutoModelForCausalLM.from_config(model.config)
+    plain.load_state_dict(model.state_dict())
+    plain.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
 
 
 def _lora() -> Any:
