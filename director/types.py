@@ -129,7 +129,7 @@ class Goal(Value):
     text: Annotated[str, Field(min_length=1, max_length=1000)]
     type: Kind = GoalType.ADD_OBJECT.value
     scope: Scope = Scope.LOCAL
-    string: Annotated[str, Field(max_length=200)] | None = None
+    string: Annotated[str, Field(max_length=1000)] | None = None
     count: Annotated[int, Field(ge=0, le=100)] | None = None
     absent: Annotated[bool, Field(exclude_if=not_)] = False
     region: Region | None = None
@@ -237,7 +237,7 @@ class LoopSettings(Value):
     gate: Literal["auto", "one-shot", "staged"] = "auto"
     editor: ModelName = "flux-krea"
     draft_rounds: bool = Field(
-        False, description="the editor's draft draws the rounds; a full edit of the best ends the job"
+        False, exclude_if=_is(False), description="the editor's draft draws the rounds; the best is then edited in full"
     )
     candidates: int = Field(4, ge=1, le=16, description="N of the micro-grid")
     edit_candidates: int | None = Field(

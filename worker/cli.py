@@ -366,7 +366,7 @@ def _brief(path: Path, annotated: bool = False) -> Brief:
     """The brief of a file. Raises BriefError that names the file."""
     data = read_named(path, "BRIEF")
     try:
-        return read_brief(data, annotated)
+        return read_brief(data, annotated, path.suffix.lower() == ".json")
     except BriefError as error:
         raise BriefError(f"{path}: {error.message}", error.fix, error.field) from error
 
