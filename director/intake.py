@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from director.complaints import complaint
 from director.errors import BriefError
 from director.prompts.quotes import quotations
-from director.types import MAX_BRIEF_BYTES, SCOPES, STRATEGIES, Brief, GoalType, LoopSettings, Scope, public_names
+from director.strategies import STRATEGIES, public_names
+from director.types import MAX_BRIEF_BYTES, SCOPES, Brief, GoalType, LoopSettings, Scope
 
 _T = TypeVar("_T", Brief, LoopSettings)
 

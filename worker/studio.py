@@ -23,17 +23,18 @@ def open_studio(settings: Settings, resources: ExitStack) -> Studio:
         return studio
     profile = load_profile(settings.studio, settings).profile
     planner, judge, verifier, editor = studio.planner, studio.judge, studio.verifier, studio.editor
+    decider = studio.decider
     if profile.vlm:
         from worker.vlm.seats import open_vlm_seats
 
         seats = open_vlm_seats(profile.vlm, resources, beside=studio)
-        planner, judge, verifier = seats.planner, seats.judge, seats.verifier
+        planner, judge, verifier, decider = seats.planner, seats.judge, seats.verifier, seats.decider
     if profile.editors:
         from worker.diffusion.editor import open_editor
 
         editor, verifier = open_editor(profile.editors, resources), MeasuringVerifier(verifier)
     limits = profile.editors.limits() if profile.editors else {}
-    return Studio(planner=planner, editor=editor, judge=judge, verifier=verifier, limits=limits)
+    return Studio(planner=planner, editor=editor, judge=judge, verifier=verifier, limits=limits, decider=decider)
 
 
 def editor_models(settings: Settings) -> tuple[str, ...]:
