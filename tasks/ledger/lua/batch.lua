@@ -1,9 +1,11 @@
--- Batches (tasks/batch/types.py): which items wait, who draws next, and what may run. Read after common.lua and holds.lua.
+-- Batches (tasks/batch/types.py): which items wait, who draws next, and what may run. Read after terms.lua.
 --
 -- <prefix>batch:<id>            hash: owner, title, labels (JSON), priority, created_ms, total, spans (JSON: [[model, first, items], ...]),
 --                               state (open, paused, cancelled), order (number of the last one applied), most (children in
 --                               flight, 0: no cap), weight, front (its place before others), n_<letter> (items that stand so),
---                               cursor:<span> (no item of the span waits before it), cost_<name>, ended_ms
+--                               cursor:<span> (no item of the span waits before it), cost_<name>, ended_ms; windows (by lines),
+--                               spread, deadline_ms (0: none), late_ms (when it was told that this has passed), by (1: it sets
+--                               the price of a render), currency, n_deferred, and those of terms.lua
 -- <prefix>batches, batches:<o>  zsets: batches by when they were created
 -- <prefix>states:<id>           string: a letter for each item. w waits, p is picked, f is in flight, d every goal is met,
 --                               u ended with goals unmet, x failed, c cancelled before its turn, k cancelled after that
@@ -26,9 +28,7 @@
 local STATE_PART = 65536
 local HOUR = 3600000
 
-local function batch_key(batch)
-  return prefix .. 'batch:' .. batch
-end
+local batch_key = of_batch
 
 local function states_key(batch)
   return prefix .. 'states:' .. batch
@@ -91,8 +91,8 @@ local function score_of(batch)
 end
 
 local function capped(batch)
-  local most, flying, picked = unpack(redis.call('HMGET', batch_key(batch), 'most', 'n_f', 'n_p'))
-  return tonumber(most) > 0 and flying + picked >= tonumber(most)
+  local most, flying, picked, deferred = unpack(redis.call('HMGET', batch_key(batch), 'most', 'n_f', 'n_p', 'n_deferred'))
+  return tonumber(most) > 0 and flying + picked - (deferred or 0) >= tonumber(most)
 end
 
 -- An owner who was away starts at the present minimum.
@@ -122,12 +122,24 @@ local function leave_lanes(batch)
   for _, span in ipairs(spans_of(batch)) do leave_lane(batch, lane_of(batch, span[1])) end
 end
 
+-- Whether items may begin, and whether those that were deferred may go on; where not, look at it again later.
+local function may_begin(batch)
+  local why, till = closed_to_new(batch)
+  if not why then return true, true end
+  sleep(batch, till)
+  if redis.call('HGET', batch_key(batch), 'spread') ~= '1' then return false, false end
+  return false, not barred_as(batch, redis.call('HGET', batch_key(batch), 'owner'), nil, true)
+end
+
 -- Stand in the lanes of all models of which items may wait, if anything of the batch may be picked.
 local function join_lanes(batch)
   if redis.call('HGET', batch_key(batch), 'state') ~= 'open' or capped(batch) then return end
+  local begin, deepen = may_begin(batch)
+  if not begin and not deepen then return end
   for k, span in ipairs(spans_of(batch)) do
     local cursor = tonumber(redis.call('HGET', batch_key(batch), 'cursor:' .. k) or span[2])
-    if cursor < span[2] + span[3] then join_lane(batch, lane_of(batch, span[1])) end
+    local more = begin and cursor < span[2] + span[3]
+    if more or (deepen and any_deferred(batch, span[1])) then join_lane(batch, lane_of(batch, span[1])) end
   end
 end
 
@@ -294,7 +306,7 @@ end
 local function due(id)
   local queue, not_before = fields(id, 'queue', 'not_before_ms')
   if queue == CONTROL then return nil end
-  if paused(id) then return 'PARKED' end
+  if paused(id) or barred(id) or fields(id, 'deferred') == '1' then return 'PARKED' end
   if tonumber(not_before) > now then return 'EARLY' end
   if is_closed(queue) then return 'HELD' end
 end
@@ -305,10 +317,40 @@ local function write_message(id, first)
   for i = first, #arg, 3 do redis.call(arg[i], arg[i + 1], arg[i + 2]) end
 end
 
--- Let the parked jobs of a batch (or 'jobs') go on, as far as they may; those that nobody must pause any more.
+-- Its deadline has passed, and nobody was told.
+local function is_late(batch)
+  local deadline, told = unpack(redis.call('HMGET', batch_key(batch), 'deadline_ms', 'late_ms'))
+  return tonumber(deadline or 0) > 0 and now > tonumber(deadline) and not told
+end
+
+-- Enter the batch where its deadline and the end of its windows' instants are looked for.
+local function watch_over(batch)
+  local deadline, opens = unpack(redis.call('HMGET', batch_key(batch), 'deadline_ms', 'opens'))
+  redis.call('ZREM', prefix .. 'deadlines', batch)
+  redis.call('ZREM', prefix .. 'windowed', batch)
+  if tonumber(deadline or 0) > 0 then
+    if tonumber(deadline) > now then redis.call('HDEL', batch_key(batch), 'late_ms') end
+    redis.call('ZADD', prefix .. 'deadlines', deadline, batch)
+  end
+  if opens and opens ~= '' then redis.call('ZADD', prefix .. 'windowed', string.match(opens, '(%d+)$') or 0, batch) end
+end
+
+-- Write terms of the batch: from place `first` of arg on, field and value ('' for none), again and again.
+local function set_terms(batch, first)
+  for i = first, #arg, 2 do
+    if arg[i + 1] == '' then
+      redis.call('HDEL', batch_key(batch), arg[i])
+    else
+      redis.call('HSET', batch_key(batch), arg[i], arg[i + 1])
+    end
+  end
+  watch_over(batch)
+end
+
+-- Let the parked jobs of a batch (or 'jobs') go on that nothing stops any more.
 local function unpark(which)
   for _, id in ipairs(redis.call('SMEMBERS', prefix .. 'parked:' .. which)) do
-    if not paused(id) and not broken(id) then
+    if not broken(id) and not stopped(id) then
       local queue, not_before = fields(id, 'queue', 'not_before_ms')
       redis.call('SREM', prefix .. 'parked:' .. which, id)
       set(id, 'entered_ms', now) -- while it was paused it waited for no seat

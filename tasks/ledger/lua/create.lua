@@ -5,6 +5,7 @@
 -- Modes: create; restore: by the holder of the rebuild lock; behind: in place of a record that nobody holds a lease of
 -- and that stands at the given step. Gives created, present, wiped, removing, unlocked, busy or unwanted: the item has another
 -- take now, or has ended.
+local before_renders, before_gpu_ms = 0, 0
 local mode, condition, id, owner, title, created, priority, step, snapshot, queue, kind, status, stop, cancel, why,
   dead_letter, labels, summary, cost, ended, rewound, sha256, cost_later,
   model, is_paused, batch, item, take, generation, custom_id,
@@ -15,6 +16,8 @@ elseif mode == 'behind' then
   if wiped() then return 'wiped' end
   local standing, at, lease = fields(id, 'status', 'step', 'lease_ms')
   if at ~= condition or (standing == 'running' and tonumber(lease) > now) then return 'busy' end
+  local renders, gpu_ms = fields(id, 'cost_renders', 'cost_gpu_ms')
+  before_renders, before_gpu_ms = tonumber(renders or 0), tonumber(gpu_ms or 0)
   take_out(id)
   redis.call('DEL', job_key(id))
 elseif not wiped() or rebuilder() ~= condition then
@@ -28,6 +31,13 @@ if batch ~= '' and redis.call('EXISTS', batch_key(batch)) == 1 then
   end
 end
 if redis.call('EXISTS', prefix .. 'removing:' .. id) == 1 then return 'removing' end
+-- The batch knows what the job cost: its result is stored, or it goes on where it failed.
+local paid = false
+if batch ~= '' and redis.call('EXISTS', batch_key(batch)) == 1 then
+  local now_take, _, _, how = try_of(batch, item)
+  paid = mode == 'create' and how == 'r'
+    or mode == 'restore' and now_take == tonumber(take) and string.find('duxk', letter_of(batch, item), 1, true) ~= nil
+end
 set(id, 'job', id, 'owner', owner, 'title', title, 'created_ms', created, 'priority', priority, 'step', step,
   'snapshot', snapshot, 'queue', queue, 'kind', kind, 'status', status, 'stop', stop, 'cancel', cancel, 'error', why,
   'letter', dead_letter, 'labels', labels, 'facts', summary, 'ended_ms', 0, 'not_before_ms', 0, 'hinted_ms', 0,
@@ -40,11 +50,17 @@ if batch ~= '' then
   local _, told = try_of(batch, item)
   if told ~= tonumber(generation) then set_try(batch, item, take, generation, 0, 's') end
 end
+note_picture(id, summary)
 reset_counters(id)
 add_cost(id, cost)
+if not paid then
+  local renders, gpu_ms = fields(id, 'cost_renders', 'cost_gpu_ms')
+  spend(id, tonumber(renders or 0) - before_renders, tonumber(gpu_ms or 0) - before_gpu_ms, false)
+end
 if cost_later == '1' then
   redis.call('SADD', prefix .. 'counted:' .. id, '')
   redis.call('SADD', prefix .. 'uncosted', id)
+  if batch ~= '' then redis.call('SADD', prefix .. 'uncosted:' .. batch, id) end
 end
 redis.call('ZADD', prefix .. 'created', created, id)
 redis.call('ZADD', prefix .. 'owner:' .. owner, created, id)
