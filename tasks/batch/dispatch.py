@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from director.errors import Actor, DirectorError, StoreError
 from director.state import State
 from tasks.batch.batches import Batches, Busy, result_of
+from tasks.batch.keeper import TermsKeeper
 from tasks.batch.ledger import Lane, Pick
 from tasks.batch.recall import cancelled_since, recall
 from tasks.batch.types import Batch, Item, ItemStatus, Order, Result, child_id, job_of
@@ -75,11 +76,12 @@ class Dispatcher:
         self._settings = settings
         self._send = send
         self._holder = secrets.token_hex(8)
+        self._keeper = TermsKeeper(batches, batches.terms, settings)
         self._orders: dict[str, list[Order]] = {}  # by batch, of the last rebuild
 
     def parts(self) -> Sequence[Callable[[], None]]:
         """What a pass of the reconciler does for batches."""
-        return self.give_back, self.report, self.close, self.admit
+        return *self._keeper.parts(), self.give_back, self.report, self.close, self.admit
 
     # --- turns ------------------------------------------------------------------------------------
 
@@ -223,6 +225,7 @@ class Dispatcher:
         `keep` is called again and again: reading a million results takes longer than `holder` has the rebuild lock.
         """
         self._orders.clear()
+        self._keeper.rule_now()
         for id in self.batches.shelf.live():
             keep()
             try:

@@ -12,12 +12,14 @@ for _ = 1, 1000 do
   local owner, own = unpack(redis.call('ZRANGE', lanes, 0, 0, 'WITHSCORES'))
   if not owner then break end
   local batch = redis.call('ZRANGE', prefix .. 'lane:' .. lane .. ':' .. owner, 0, 0)[1]
-  local begin, deepen = batch and may_begin(batch)
+  local begin, deepen
+  if batch then begin, deepen = may_begin(batch) end
   local index = begin and next_waiting(batch, model)
   if not batch then
     redis.call('ZREM', lanes, owner)
-  elseif not index and deepen and go_deeper(batch, model) then
+  elseif not index and deepen and not capped(batch) and go_deeper(batch, model) then
     deepened = deepened + 1
+    if capped(batch) then leave_lanes(batch) end
   elseif not index then
     leave_lane(batch, lane)
   else

@@ -1,5 +1,5 @@
 -- arg: what settings say of owners and models, as JSON: {"owner:<name>": {field: value, ...}, ...}, all of them. Fields that begin
--- with spent_ are what storage knows of a period; they count where the ledger knows nothing of it.
+-- with spent_ are what storage knows of a period; they count where the ledger knows less.
 local rules = cjson.decode(arg[1])
 for _, name in ipairs(redis.call('SMEMBERS', prefix .. 'ruled')) do
   if not rules[name] then
@@ -14,7 +14,10 @@ for name, terms in pairs(rules) do
   redis.call('SADD', prefix .. 'ruled', name)
   for field, value in pairs(terms) do redis.call('HSET', key, field, value) end
   if known[1] and known[1] == terms.period then
-    for i, unit in ipairs(UNITS) do redis.call('HSET', key, 'spent_' .. unit, known[i + 1] or 0) end
+    for i, unit in ipairs(UNITS) do 
+      local spent = math.max(tonumber(known[i + 1] or 0), tonumber(terms['spent_' .. unit] or 0))
+      redis.call('HSET', key, 'spent_' .. unit, string.format('%.0f', spent))
+    end
   end
 end
 return 'ok'

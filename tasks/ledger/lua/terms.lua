@@ -179,9 +179,10 @@ undefer = function(id)
   set(id, 'deferred', 0)
 end
 
--- It has a picture: what it does from now on goes deeper.
+-- It has a picture that was looked at: what it does from now on goes deeper.
 local function note_picture(id, summary)
-  if string.find(summary, '"image":"', 1, true) then set(id, 'drawn', 1) end
+  local told = decoded(summary)
+  if type(told.image) == 'string' and type(told.coverage) == 'number' then set(id, 'drawn', 1) end
 end
 
 -- Let the first deferred job go on; gives whether there was one.
