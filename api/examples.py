@@ -166,6 +166,14 @@ MACHINES: dict[str, Any] = {
     ],
 }  # fmt: skip
 
+HOOK_SENT = {"url": "https://example.org/night", "events": ["batch.ended", "batch.late"]}
+_HOOK: dict[str, Any] = {
+    "id": "4f2c1d0a7b7e5b3c", **HOOK_SENT, "created": 1795455600.25, "off": "", "dead": 0, "secret": None,
+}  # fmt: skip
+NEW_HOOK = {**_HOOK, "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}
+HOOKS = {"hooks": [_HOOK]}
+TRIED = {"ok": False, "status": 404, "error": "answered 404"}
+
 READY = {"status": "ok", "ledger": "ok", "storage": "ok", "broker": "ok"}
 NOT_READY = {**READY, "status": "not ready", "broker": "does not answer"}
 

@@ -30,6 +30,9 @@ from tasks.jobs import PRIORITIES
 from tasks.ledger.ledger import Ledger, broker_queue_length, connect
 from tasks.ledger.types import NO_MESSAGE, Hint, HintMessage
 from tasks.logs import fields, working
+from tasks.notices.courier import Courier
+from tasks.notices.post import Poster
+from tasks.notices.shelf import NoticeShelf
 from tasks.reconcile import UNWATCHED, Reconciler, Watch
 from tasks.settings import Settings
 from tasks.steps import Attempt, Host, StepEnd, run_step
@@ -176,12 +179,13 @@ def open_reconciler(settings: Settings, watch: Watch = UNWATCHED) -> Generator[R
             send_hint(app, hint)
 
         batches = Batches(ledger, Shelf(store), archive, send)
+        courier = resources.enter_context(closing(Courier(ledger, NoticeShelf(store), Poster.of(settings).send)))
         yield Reconciler(
             ledger,
             archive,
             settings,
             send=send,
-            batches=Dispatcher(batches, ledger, archive, settings, send),
+            batches=Dispatcher(batches, ledger, archive, settings, send, courier),
             send_canary=lambda worker, models: send_canary(app, worker, models),
             queue_length=lambda queue: broker_queue_length(messages, queue),
             watch=watch,

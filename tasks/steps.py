@@ -243,8 +243,8 @@ def _cancel(host: Host, attempt: Attempt) -> StepEnd:
 
 
 def _has_ended(host: Host, claim: Claim) -> None:
-    """A child of a batch stays marked live until its result is stored (tasks/batch/dispatch.py)."""
-    if not claim.batch:
+    """Some stay marked live: a child of a batch until its result is stored, what its owner is told of until that is."""
+    if not claim.batch and not host.ledger.run("is_told_of", claim.job):
         host.archive.unmark_live(claim.job)
 
 

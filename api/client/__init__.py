@@ -10,6 +10,7 @@ with Client("http://127.0.0.1:8100") as director:
 from .batch_models import Batch, BatchItem, BatchResult, BatchWarning, Drawing, ItemCounts
 from .client import Client
 from .errors import ApiError, BadRequest, Conflict, FieldError, NotFound, TooMany, Unauthorized, Unavailable
+from .hooks import Hook, HookTest
 from .models import (
     Attempt,
     Attempts,
@@ -47,6 +48,8 @@ __all__ = [
     "Goal",
     "GoalCount",
     "HeldQueue",
+    "Hook",
+    "HookTest",
     "ItemCounts",
     "Job",
     "JobError",

@@ -52,7 +52,7 @@ class BatchBudget(BaseModel):
 
 
 class BatchTerms(BaseModel):
-    """When and how much. `deadline` is in seconds since the epoch; `late`: it has passed, or had when the batch ended."""
+    """When and how much. `deadline` is in seconds since the epoch; `late`: it has passed, or had when all ended."""
 
     windows: tuple[str, ...] = ()
     at_close: str = "finish"

@@ -34,8 +34,8 @@ class BatchCalls(Connection):
 
         A line is {"custom_id", "brief", "settings", "seed", "labels"}, where `brief` is a text or {text, title, source,
         goals}; or it is such an object as JSON. `header` holds what is true of all: {"title", "labels", "priority",
-        "settings", "matrix", "max_in_flight", "windows", "at_close", "deadline", "by", "spread", "budget"}. A line's number
-        in errors counts the header, if there is one, as line 1.
+        "settings", "matrix", "max_in_flight", "windows", "at_close", "deadline", "by", "spread", "budget"}. A line's
+        number in errors counts the header, if there is one, as line 1.
 
         Without a `key` one is derived from header and lines: the same batch sent again is the same batch, `repeated`.
         The lines wait in a temporary file, so any number takes little memory, and an upload that breaks off goes on

@@ -478,6 +478,10 @@ def _missing(keys: list[str], n: int) -> list[int]:
     return sorted(set(range(n)) - {_step(key) for key in keys})
 
 
+def owner_folder(owner: str) -> str:
+    """An owner's name may hold anything; a key may not."""
+    return hashlib.sha256(owner.encode()).hexdigest()[:32]
+
+
 def _owner_key(owner: str, image: str) -> str:
-    # An owner's name may hold anything; a key may not.
-    return f"owners/{hashlib.sha256(owner.encode()).hexdigest()[:32]}/{image}"
+    return f"owners/{owner_folder(owner)}/{image}"

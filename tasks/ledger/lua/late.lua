@@ -3,10 +3,6 @@ if wiped() then return 'wiped' end
 local late = {}
 for _, batch in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'deadlines', '-inf', now - 1, 'LIMIT', 0, arg[1])) do
   redis.call('ZREM', prefix .. 'deadlines', batch)
-  if is_late(batch) and redis.call('HGET', batch_key(batch), 'ended_ms') == '0' then
-    redis.call('HSET', batch_key(batch), 'late_ms', now)
-    tally('late', 'all')
-    late[#late + 1] = batch
-  end
+  if redis.call('HGET', batch_key(batch), 'ended_ms') == '0' and tell_late(batch) then late[#late + 1] = batch end
 end
 return late

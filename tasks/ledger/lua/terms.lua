@@ -134,7 +134,10 @@ local function spend(id, renders, gpu_ms, whole)
   if renders == 0 and gpu_ms == 0 then return end
   local batch, owner, model = fields(id, 'batch', 'owner', 'model')
   local money = money_of(model, renders, gpu_ms)
-  if batch and redis.call('EXISTS', of_batch(batch)) == 1 then count_spent(of_batch(batch), renders, gpu_ms, money) end
+  if batch and redis.call('EXISTS', of_batch(batch)) == 1 then
+    count_spent(of_batch(batch), renders, gpu_ms, money)
+    tell_budget(batch)
+  end
   local owned = terms_key('owner', owner)
   if whole and redis.call('EXISTS', owned) == 1 then count_spent(owned, renders, gpu_ms, money) end
 end
