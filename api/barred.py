@@ -105,7 +105,7 @@ def terms_shown(standing: Standing, now: float) -> TermsShown:
     budget = terms.budget
     return TermsShown(
         windows=list(terms.windows), at_close=terms.at_close, deadline=terms.deadline, by=terms.by,
-        late=bool(standing.late) or (terms.deadline is not None and over > terms.deadline), spread=terms.spread,
+        price=standing.price, late=bool(standing.late) or (terms.deadline is not None and over > terms.deadline), spread=terms.spread,
         budget=BudgetShown(
             renders=budget.renders, gpu_seconds=budget.gpu_s, money=budget.money, currency=budget.currency,
             spent_renders=spent.renders, spent_gpu_seconds=spent.gpu_s, spent_money=spent.money,

@@ -31,7 +31,8 @@ class BudgetShown(BaseModel):
 class TermsShown(BaseModel):
     """When and how much. `deadline` is in seconds since the epoch; `late`: it has passed, or had when the batch ended.
 
-    `by`: the deadline also sets the price of a render. `budget` is null for none.
+    `by`: the deadline also sets `price`: how many goals a render of the next items must promise (null: as many as their
+    settings say). `budget` is null for none.
     """
 
     windows: list[str]
@@ -39,6 +40,7 @@ class TermsShown(BaseModel):
     deadline: float | None
     late: bool
     by: bool
+    price: float | None
     spread: bool
     budget: BudgetShown | None
 

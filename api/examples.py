@@ -74,7 +74,7 @@ MANIFEST = """\
 """
 _TERMS: dict[str, Any] = {
     "windows": ["mon,tue,wed,thu,fri 22:00-07:00 Europe/Zurich"], "at_close": "hold", "deadline": 1795500000.0,
-    "late": False, "by": True, "spread": False,
+    "late": False, "by": True, "price": 0.21, "spread": False,
     "budget": {
         "renders": 400, "gpu_seconds": None, "money": None, "currency": "", "spent_renders": 40,
         "spent_gpu_seconds": 119.04, "spent_money": 0.0, "share": 0.1,

@@ -52,13 +52,17 @@ class BatchBudget(BaseModel):
 
 
 class BatchTerms(BaseModel):
-    """When and how much. `deadline` is in seconds since the epoch; `late`: it has passed, or had when all ended."""
+    """When and how much. `deadline` is in seconds since the epoch; `late`: it has passed, or had when all ended.
+
+    `by`: the deadline sets how many goals a render of the next items must promise: `price`.
+    """
 
     windows: tuple[str, ...] = ()
     at_close: str = "finish"
     deadline: float | None = None
     late: bool = False
     by: bool = False
+    price: float | None = None
     spread: bool = False
     budget: BatchBudget | None = None
 

@@ -102,6 +102,7 @@ class Dispatcher:
     def admit(self) -> None:
         """Make jobs of the next items, as many as the editors that serve take."""
         editors = self._editors()
+        self._keeper.pace(editors)
         lanes = [lane for model in editors for lane in (model + _URGENT, model)]
         made = 0  # since the lanes were looked at
         for lane, found in zip(lanes, self.batches.ledger.lanes(lanes), strict=True):

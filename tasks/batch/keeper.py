@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from tasks.batch import pacing
 from tasks.batch.batches import Batches
+from tasks.batch.pacing import LEAST, Seen
 from tasks.batch.terms import MILLION, ModelTerms, OwnerTerms, opens_of
 from tasks.batch.terms_ledger import UNITS, OwnerSpent, TermsLedger
 from tasks.logs import fields
@@ -69,6 +71,21 @@ class TermsKeeper:
             if terms.budget and (found := self._ledger.spent_by(owner)).period and found != self._stored.get(owner):
                 self._batches.shelf.put_spend(owner, {"period": found.period, **found.units})
                 self._stored[owner] = found
+
+    def pace(self, editors: Mapping[str, int]) -> None:
+        """Set what a render must promise, for batches that are to end by a time. `editors` draw each model."""
+        for found in self._ledger.paces():
+            speeds = [ms / 1000 for ms in found.models.values() if ms is not None]
+            seen = Seen(
+                now_s=found.now_ms / 1000, left_s=found.left_ms / 1000, waiting=found.waiting, running=found.running,
+                ended=found.ended, took_s=found.took_ms / 1000,
+                editors=float(sum(editors.get(model, 0) for model in found.models)),
+                item_s=sum(speeds) / len(speeds) if speeds else None,
+            )  # fmt: skip
+            if seen.editors:
+                pace = pacing.step(found.pace, seen, LEAST) if found.pace else pacing.begin(seen, LEAST)
+                if pace != found.pace:
+                    self._ledger.set_pace(found.batch, pacing.told(pace), pace)
 
     def wake(self) -> None:
         """What waited for a window or a budget goes on once it may."""

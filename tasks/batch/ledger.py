@@ -44,6 +44,7 @@ class Pick:
     rounds: int
     mode: str
     order: int
+    price: float | None = None  # of a render, where the batch has one
 
 
 class Lane(NamedTuple):
@@ -164,7 +165,7 @@ class BatchLedger:
         """How these lanes stand, in order. A lane is a model's name, with `!` behind it for urgent batches."""
         rows: list[Any] = self._run("lanes", *lanes) if lanes else []
         return [
-            Lane(int(picked), int(flying), _ms(step), _ms(other), _ms(brief), *map(int, counts))
+            Lane(int(picked), int(flying), _number(step), _number(other), _number(brief), *map(int, counts))
             for picked, flying, step, other, brief, *counts in rows
         ]
 
@@ -172,8 +173,8 @@ class BatchLedger:
         """The next items, leased."""
         rows: list[Any] = self._run("pick", lane, count, lease_ms) if count > 0 else []
         return [
-            Pick(lane, batch, int(index), int(take), int(generation), int(rounds), mode, int(order))
-            for batch, index, take, generation, rounds, mode, order in rows
+            Pick(lane, batch, int(index), int(take), int(generation), int(rounds), mode, int(order), _number(price))
+            for batch, index, take, generation, rounds, mode, order, price in rows
         ]
 
     def put_back(self, pick: Pick) -> None:
@@ -229,7 +230,7 @@ def _standing(batch: str, flat: Sequence[str]) -> Standing:
         most=int(row["most"]) or None, order=int(row["order"]), cost=Cost.model_validate(cost),
         created=int(row["created_ms"]) / 1000, ended=ended_ms / 1000, terms=terms_in(row),
         spent=Spent.of(*(row.get(f"spent_{unit}") for unit in ("renders", "gpu_ms", "money"))),
-        late=int(row.get("late_ms", 0)) / 1000,
+        late=int(row.get("late_ms", 0)) / 1000, price=_number(row.get("price", "")),
     )  # fmt: skip
 
 
@@ -237,5 +238,5 @@ def _flat(fields: Mapping[str, str]) -> list[str]:
     return [word for pair in fields.items() for word in pair]
 
 
-def _ms(word: str) -> float | None:
+def _number(word: str) -> float | None:
     return float(word) if word else None

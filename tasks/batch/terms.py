@@ -17,6 +17,7 @@ MILLION = 1_000_000
 _HORIZON_MS, _BEFORE_MS = 16 * 86_400_000, 2 * 86_400_000
 _MOST_INSTANTS = 100
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
+_DATE = re.compile(r"\s*\d{4}-")
 _CURRENCY = re.compile(r"[a-z]{3}")
 _LATEST = 4_102_444_800.0  # the year 2100, in seconds
 
@@ -228,7 +229,7 @@ def _time_in(given: str) -> str:
 
 def moment_of(words: str, now_ms: int) -> float:
     """Seconds since the epoch: the next `07:00 Europe/Zurich`, or `2026-11-29T07:00+01:00`. Raises ValueError."""
-    if "T" in words or (len(words) > 10 and words[4:5] == "-"):
+    if _DATE.match(words):
         try:
             at = datetime.fromisoformat(words.strip())
         except ValueError:

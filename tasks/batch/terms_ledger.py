@@ -1,9 +1,10 @@
 """What the ledger knows of windows, deadlines and budgets: see tasks/ledger/lua/terms.lua."""
 
 import json
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Self
 
+from tasks.batch.pacing import Pace
 from tasks.batch.terms import Spent
 from tasks.ledger.ledger import Ledger
 
@@ -36,6 +37,37 @@ class OwnerSpent(NamedTuple):
     @property
     def spent(self) -> Spent:
         return Spent.of(*(self.units.get(unit) for unit in UNITS))
+
+
+class Paced(NamedTuple):
+    """A batch whose deadline sets the price of a render. Times are ms; `models`: what a job took of editors lately."""
+
+    batch: str
+    now_ms: int
+    deadline_ms: int
+    opens: str
+    waiting: int
+    running: int
+    ended: int
+    took_ms: float
+    pace: Pace | None
+    models: Mapping[str, float | None]
+
+    @classmethod
+    def of(cls, row: Sequence[str]) -> Self:
+        batch, now, deadline, opens, waiting, running, ended, took, pace, *models = row
+        speeds = {name: float(ms) if ms else None for name, ms in zip(models[::2], models[1::2], strict=True)}
+        known = Pace(*json.loads(pace)) if pace else None
+        numbers = (int(waiting), int(running), int(ended), float(took))
+        return cls(batch, int(now), int(deadline), opens, *numbers, known, speeds)
+
+    @property
+    def left_ms(self) -> int:
+        """Until the deadline, while its windows are open."""
+        if not self.opens:
+            return max(0, self.deadline_ms - self.now_ms)
+        spans = (map(int, span.split("-")) for span in self.opens.split())
+        return sum(max(0, min(closes, self.deadline_ms) - max(opens, self.now_ms)) for opens, closes in spans)
 
 
 UNITS = ("renders", "gpu_ms", "money")
@@ -72,6 +104,14 @@ class TermsLedger:
         """Of a budget in the settings; the period is "" without one."""
         period, *amounts = self._run("spent_by_owner", owner)
         return OwnerSpent(str(period), dict(zip(UNITS, map(str, amounts), strict=True)))
+
+    def paces(self) -> list[Paced]:
+        """The batches whose deadline sets the price of a render."""
+        rows: list[list[str]] = self._run("paces")
+        return [Paced.of(row) for row in rows]
+
+    def set_pace(self, batch: str, price: float, pace: Pace) -> None:
+        self._run("set_pace", batch, str(price), json.dumps(pace))
 
     def bar_of_job(self, job: str) -> Bar | None:
         """Why it must not take its next step."""

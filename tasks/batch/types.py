@@ -262,6 +262,7 @@ class Standing(Value):
     """How a batch stands. `order` is the number of the last order; `ended` 0.0: it has not.
 
     `spent` counts what its jobs in flight used, too; `late` is when it was told that the deadline has passed, 0.0: not.
+    `price` is how many goals a render of the next items must promise; None: as many as their settings say.
     """
 
     batch: BatchId
@@ -280,6 +281,7 @@ class Standing(Value):
     terms: Terms = NO_TERMS
     spent: Spent = Spent()
     late: float = 0.0
+    price: float | None = None
 
 
 def batch_id(owner: str, key: str) -> str:

@@ -11,6 +11,7 @@ from director.errors import BriefError
 
 NAMES = ("window", "at_close", "deadline", "by", "spread", "budget")
 _ENDS_IN_CLOCK = re.compile(r".*\d{1,2}:\d{2}\s*")
+_DATE = re.compile(r"\s*\d{4}-")
 _LOCAL_TIME = Path("/etc/localtime")
 _NONE = "none"
 
@@ -68,7 +69,7 @@ def budget(words: list[str]) -> dict[str, Any]:
 
 def _with_zone(words: str, option: str) -> str:
     """The time with this machine's zone, where it names none."""
-    if not _ENDS_IN_CLOCK.fullmatch(words) or "T" in words:
+    if not _ENDS_IN_CLOCK.fullmatch(words) or _DATE.match(words):
         return words
     if zone := local_zone():
         return f"{words.strip()} {zone}"

@@ -5,7 +5,9 @@
 --                               flight, 0: no cap), weight, front (its place before others), n_<letter> (items that stand so),
 --                               cursor:<span> (no item of the span waits before it), cost_<name>, ended_ms; windows (by lines),
 --                               spread, deadline_ms (0: none), late_ms (when it was told that this has passed), by (1: it sets
---                               the price of a render), currency, n_deferred, and those of terms.lua
+--                               the price of a render), currency, n_deferred, price (of a render, in goals), pace (JSON:
+--                               tasks/batch/pacing.py), pace_n and pace_ms (children that ended, and what they took of
+--                               editors), and those of terms.lua
 -- <prefix>batches, batches:<o>  zsets: batches by when they were created
 -- <prefix>states:<id>           string: a letter for each item. w waits, p is picked, f is in flight, d every goal is met,
 --                               u ended with goals unmet, x failed, c cancelled before its turn, k cancelled after that
@@ -215,6 +217,10 @@ local function settle(id)
     average(model .. '|other', tonumber(other_ms or 0) / count)
     average(model .. '|brief', ms)
   end
+  if batch and redis.call('EXISTS', batch_key(batch)) == 1 then
+    redis.call('HINCRBY', batch_key(batch), 'pace_n', 1)
+    redis.call('HINCRBYFLOAT', batch_key(batch), 'pace_ms', ms)
+  end
   used(owner, lane or model, ms - tonumber(owed or 0), weight)
   redis.call('HSET', job_key(id), 'owed', ms) -- so that a job that goes on later pays for the rest only
 end
@@ -375,12 +381,18 @@ end
 
 -- Enter the batch where its deadline and the end of its windows' instants are looked for.
 local function watch_over(batch)
-  local deadline, opens = unpack(redis.call('HMGET', batch_key(batch), 'deadline_ms', 'opens'))
+  local deadline, opens, by = unpack(redis.call('HMGET', batch_key(batch), 'deadline_ms', 'opens', 'by'))
   redis.call('ZREM', prefix .. 'deadlines', batch)
   redis.call('ZREM', prefix .. 'windowed', batch)
   if tonumber(deadline or 0) > 0 then
     if tonumber(deadline) > now then redis.call('HDEL', batch_key(batch), 'late_ms') end
     redis.call('ZADD', prefix .. 'deadlines', deadline, batch)
+  end
+  if by == '1' then
+    redis.call('SADD', prefix .. 'paced', batch)
+  else
+    redis.call('SREM', prefix .. 'paced', batch)
+    redis.call('HDEL', batch_key(batch), 'price')
   end
   if opens and opens ~= '' then redis.call('ZADD', prefix .. 'windowed', string.match(opens, '(%d+)$') or 0, batch) end
 end

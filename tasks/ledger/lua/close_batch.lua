@@ -6,6 +6,7 @@ if redis.call('HGET', batch_key(batch), 'ended_ms') == '0' then redis.call('HSET
 tell_late(batch)
 redis.call('ZREM', prefix .. 'deadlines', batch)
 redis.call('ZREM', prefix .. 'windowed', batch)
+redis.call('SREM', prefix .. 'paced', batch)
 announce_progress(batch)
 announce(batch, 'ended', redis.call('HGET', batch_key(batch), 'order'))
 return redis.call('HGETALL', batch_key(batch))

@@ -1,4 +1,4 @@
--- arg: lane, how many, lease ms. Gives {batch, index, take, generation, rounds, mode, order} of the items that are next: the
+-- arg: lane, how many, lease ms. Gives {batch, index, take, generation, rounds, mode, order, price} of the items that are next: the
 -- owner who had least of his share, his batches in order, and of each its items in order. Each is leased to the caller. Of a
 -- batch that spreads, jobs go deeper once no item waits: these need no caller.
 if wiped() then return 'wiped' end
@@ -28,9 +28,9 @@ for _ = 1, 1000 do
     redis.call('ZADD', prefix .. 'admitting', now + lease, pick_of(lane, batch, index, take))
     redis.call('HINCRBY', prefix .. 'picks', model, 1)
     redis.call('SET', prefix .. 'tide:' .. lane, own)
-    local weight, order = unpack(redis.call('HMGET', batch_key(batch), 'weight', 'order'))
+    local weight, order, price = unpack(redis.call('HMGET', batch_key(batch), 'weight', 'order', 'price'))
     used(owner, lane, likely(model), tonumber(weight))
-    picks[#picks + 1] = {batch, index, take, generation, rounds, mode, order}
+    picks[#picks + 1] = {batch, index, take, generation, rounds, mode, order, price or ''}
     if capped(batch) then leave_lanes(batch) end
   end
 end

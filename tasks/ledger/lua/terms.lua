@@ -12,6 +12,7 @@
 -- <prefix>asleep                zset: batches that must not go on, and 'jobs' (those of no batch), by when to look again
 -- <prefix>windowed              zset: batches with windows, by when their instants run out
 -- <prefix>deadlines             zset: batches that have not ended and are not late, by their deadline
+-- <prefix>paced                 set: batches whose deadline sets the price of a render
 -- <prefix>uncosted:<batch>      set: its jobs that were, or are, in `uncosted`
 -- <prefix>deferred:<model>:<b>  zset: jobs of a batch that spreads, which have a picture and wait until each item has one
 local ALWAYS_LOOK, LOOK_SOON = 60000, 5000 -- ms until what sleeps is looked at again
