@@ -35,10 +35,11 @@ SUMMARY: dict[str, Any] = {
 }  # fmt: skip
 
 _SETTINGS: dict[str, Any] = {
-    "gate": "auto", "editor": "flux-krea", "candidates": 4, "adaptive": True, "enough": 0.75, "judge": True,
+    "gate": "auto", "editor": "flux-krea", "draft_rounds": False, "candidates": 4, "adaptive": True, "enough": 0.75,
+    "judge": True,
     "rollback": True, "reprompt": True, "masks": True, "anchor_after": 4, "accept": "alignment", "margin": 0.1,
     "max_changed": 1.0, "stop_at": 1.0, "patience": 3, "batch": 2, "rounds": 6, "max_renders": None,
-    "max_seconds": None, "width": 512, "height": 512,
+    "max_seconds": None, "width": None, "height": None,
 }  # fmt: skip
 
 ENVELOPE: dict[str, Any] = {

@@ -9,30 +9,27 @@ from enum import StrEnum
 from operator import not_
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-MAX_BRIEF_BYTES = 20_000
-MAX_GOALS = 64
-
-
-class Value(BaseModel):
-    """A frozen value; unknown fields are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_enum_values=False)
-
-
-def _four_digits(value: float) -> float:
-    # Scores are rounded before they are stored or compared, so that a last-bit difference
-    # between two machines can't turn into a different decision.
-    return round(value, 4)
-
-
-Share = Annotated[float, Field(ge=0.0, le=1.0), AfterValidator(_four_digits)]
-ImageHash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-GoalId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
-ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
-Kind = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
+from director.settings import (
+    DRAFT as DRAFT,
+    GRID as GRID,
+    MAX_BRIEF_BYTES as MAX_BRIEF_BYTES,
+    MAX_GOALS as MAX_GOALS,
+    SIDE as SIDE,
+    STRATEGIES as STRATEGIES,
+    AcceptRule as AcceptRule,
+    GoalId as GoalId,
+    ImageHash as ImageHash,
+    Kind as Kind,
+    LoopSettings as LoopSettings,
+    ModelName as ModelName,
+    Seed as Seed,
+    Share as Share,
+    Side as Side,
+    Value as Value,
+    public_names as public_names,
+)
 
 
 class GoalType(StrEnum):
@@ -165,73 +162,32 @@ class Mode(StrEnum):
     STAGED = "staged"
 
 
-class AcceptRule(StrEnum):
-    """`alignment`: roll back unless the overall score rose (the paper keeps a tie). `no-loss`: when a goal was lost.
+class Move(StrEnum):
+    """What can be done between two rounds."""
 
-    Whichever it is, a lost must-have is rolled back.
+    ONE_SHOT = "one-shot"  # the first picture, with all goals
+    STAGED = "staged"  # the first picture as a scene, or the first edits of a source
+    EDIT = "edit"  # some of what is missing, into the best picture
+    ANCHOR = "anchor"  # all that the edits brought, once more into the picture they started from
+    SCENE = "scene"  # a new picture with all goals
+    STOP = "stop"
+
+
+class Option(Value):
+    """One line of the menu of `director.menu`: a next round that the rules allow, or the end.
+
+    `name` tells it from the others and is spelt alike for every job ("edit-all-n2", "stop"). `candidates` is N of the
+    micro-grid. With `targets_first` a picture is asked for its targets, and for the rest only if one of them came.
     """
 
-    ALIGNMENT = "alignment"
-    NO_LOSS = "no-loss"
-
-
-class LoopSettings(Value):
-    """Everything about the loop that a job may choose; it travels with the job.
-
-    The paper's strategies are values of these (`STRATEGIES`), never code.
-    """
-
-    # `guard` is the public and stored name of `weigh_kept`.
-    model_config = ConfigDict(serialize_by_alias=True)
-
-    gate: Literal["auto", "one-shot", "staged"] = "auto"
-    editor: ModelName = "flux-krea"
-    candidates: int = Field(4, ge=1, le=16, description="N of the micro-grid")
-    adaptive: bool = Field(True, description="render two candidates first, the rest only if needed")
-    enough: Share = Field(0.75, description="share of an instruction's goals met that needs no more candidates")
-    judge: bool = Field(True, description="a judge picks; without one, candidates must be 1")
-    weigh_kept: bool = Field(True, alias="guard", description="the judge also weighs what the picture meets already")
-    rollback: bool = Field(True, description="a picture that breaks the accept rule does not become the best")
-    reprompt: bool = Field(True, description="the planner words instructions; off: the brief's own words")
-    masks: bool = Field(True, description="local misses are edited inside a mask")
-    anchor_after: int = Field(4, ge=0, le=20, description="chained edits before a merged edit of the anchor; 0: never")
-    accept: AcceptRule = AcceptRule.ALIGNMENT
-    margin: Share = Field(0.1, description="a met goal's score must fall by more than this to count as lost")
-    max_changed: float = Field(1.0, ge=0, le=1, description="share of pixels that may change outside the asked region")
-    stop_at: float = Field(1.0, gt=0, le=1, description="share of goal weight met that is enough")
-    patience: int = Field(3, ge=1, le=20, description="rounds without a gain before the loop is stalled")
-    batch: int = Field(2, ge=1, le=4, description="goals in one edit")
-    rounds: int = Field(6, ge=1, le=20)
-    max_renders: int | None = Field(None, ge=1, le=320, description="pictures")
-    max_seconds: float | None = Field(None, gt=0, le=86_400, description="wall clock from the submit")
-    width: int = Field(512, ge=64, le=2048, multiple_of=16, description="pixels")
-    height: int = Field(512, ge=64, le=2048, multiple_of=16, description="pixels")
-
-    @model_validator(mode="after")
-    def _somebody_picks(self) -> Self:
-        if not self.judge and self.candidates > 1:
-            raise ValueError("candidates must be 1 when judge is off: nobody would pick")
-        return self
-
-
-def public_names(model: type[BaseModel]) -> list[str]:
-    """The names of its fields as people write them."""
-    return [field.alias or name for name, field in model.model_fields.items()]
-
-
-_PLAIN: dict[str, object] = {
-    "gate": "one-shot", "rounds": 1, "candidates": 1, "adaptive": False, "judge": False, "guard": False,
-    "reprompt": False, "accept": "alignment", "anchor_after": 0,
-}  # fmt: skip
-STRATEGIES: dict[str, dict[str, object]] = {
-    "one-shot": _PLAIN,
-    "reprompt": {**_PLAIN, "reprompt": True},
-    "best-of-4": {**_PLAIN, "candidates": 4, "judge": True},
-    "refinement": {**_PLAIN, "rounds": 6},
-    "all": {**_PLAIN, "gate": "auto", "rounds": 6, "candidates": 4, "judge": True, "reprompt": True},
-    "ours": {},
-}
-"""The arms of the paper's ablation (arXiv 2512.19243) as settings; `ours` is the defaults."""
+    name: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")]
+    move: Move
+    targets: tuple[GoalId, ...] = ()
+    base: ImageHash | None = None
+    whole: bool = False
+    everything: bool = False
+    candidates: Annotated[int, Field(ge=0, le=16)] = 0
+    targets_first: bool = False
 
 
 class ActionKind(StrEnum):
@@ -296,12 +252,31 @@ class Gated(Value):
     why: str
 
 
+class Chosen(Value):
+    """What the planner chose from a menu: its place there, the option itself, and what was said of the picture.
+
+    Only jobs with `decide: planner` have it. `inspect` says what is wrong, `revise` what the next instruction should
+    do about it.
+    """
+
+    kind: Literal["chosen"] = "chosen"
+    number: Annotated[int, Field(ge=0)]
+    option: Option
+    inspect: Annotated[str, Field(max_length=300)] = ""
+    revise: Annotated[str, Field(max_length=300)] = ""
+    by: Annotated[str, Field(max_length=200)]
+
+
 class Planned(Value):
-    """Opens a round. `base` is the picture that an edit starts from."""
+    """Opens a round. `base` is the picture that an edit starts from.
+
+    `final` marks the full edit of the best draft; where that is false, it is not stored.
+    """
 
     kind: Literal["planned"] = "planned"
     action: Action
     base: ImageHash | None = None
+    final: Annotated[bool, Field(exclude_if=not_)] = False
     by: str
 
 
@@ -365,11 +340,11 @@ class Stopped(Value):
     why: str
 
 
-Reply = Extracted | Planned | Rendered | Selected | Verified | Stopped
+Reply = Extracted | Chosen | Planned | Rendered | Selected | Verified | Stopped
 """What comes from outside: the answer of a seat, or a stop that was ordered (cancel, clock)."""
 
 Event = Annotated[
-    Extracted | Gated | Planned | Rendered | Selected | Verified | Decided | Stopped,
+    Extracted | Gated | Chosen | Planned | Rendered | Selected | Verified | Decided | Stopped,
     Field(discriminator="kind"),
 ]
 

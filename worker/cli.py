@@ -21,14 +21,13 @@ from director.reading import unread
 from director.transcript import Line, Transcript, unread_line, warning_line
 from director.types import STRATEGIES, Brief, Goal, Trajectory
 from tasks.files import read_named
-from tasks.logs import fields
-from tasks.logs import setup as setup_logging
+from tasks.logs import fields, setup as setup_logging
 from tasks.settings import Settings, load_settings
 from worker.bench import cli as bench
 from worker.bench.lgbench import compose_command as compose
 
 if TYPE_CHECKING:
-    from tasks.steps import Attempt
+    from tasks.attempt import Attempt
     from worker.checks.doctor import Check
     from worker.profiles import Machine, Opened
 

@@ -71,8 +71,13 @@ def _plain(picture: Image.Image) -> Image.Image:
 
 def to_png(canvas: Canvas) -> bytes:
     """The same bytes for the same pixels: fixed compression, no metadata."""
+    return encoded(pixels(canvas))
+
+
+def encoded(rgb: NDArray[np.uint8]) -> bytes:
+    """`to_png` of pixels in hand."""
     out = BytesIO()
-    Image.fromarray(pixels(canvas)).save(out, "PNG", compress_level=1)
+    Image.fromarray(rgb).save(out, "PNG", compress_level=1)
     return out.getvalue()
 
 

@@ -4,8 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from director.types import STRATEGIES, LoopSettings
 from tasks.batch.manifest import MAX_TOLD, Checked, Line, LineReader, Reading, Wrong, chained, combos_of
