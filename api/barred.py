@@ -103,14 +103,15 @@ def terms_shown(standing: Standing, now: float) -> TermsShown:
     terms, spent = standing.terms, standing.spent
     over = standing.ended or (now if standing.status in {BatchStatus.OPEN, BatchStatus.PAUSED} else 0.0)
     budget = terms.budget
+    shown = BudgetShown(
+        renders=budget.renders, gpu_seconds=budget.gpu_s, money=budget.money, currency=budget.currency,
+        spent_renders=spent.renders, spent_gpu_seconds=spent.gpu_s, spent_money=spent.money,
+        share=round(spent.share(budget), 4),
+    )  # fmt: skip
+    late = bool(standing.late) or (terms.deadline is not None and over > terms.deadline)
     return TermsShown(
-        windows=list(terms.windows), at_close=terms.at_close, deadline=terms.deadline, by=terms.by,
-        price=standing.price, late=bool(standing.late) or (terms.deadline is not None and over > terms.deadline), spread=terms.spread,
-        budget=BudgetShown(
-            renders=budget.renders, gpu_seconds=budget.gpu_s, money=budget.money, currency=budget.currency,
-            spent_renders=spent.renders, spent_gpu_seconds=spent.gpu_s, spent_money=spent.money,
-            share=round(spent.share(budget), 4),
-        ) if budget else None,
+        windows=list(terms.windows), at_close=terms.at_close, deadline=terms.deadline, late=late, by=terms.by,
+        price=standing.price, spread=terms.spread, budget=shown if budget else None,
     )  # fmt: skip
 
 

@@ -165,9 +165,22 @@ class Dispatcher:
             job = job_of(batch, item, place.model_copy(update={"generation": place.generation + 1}), now)
         else:
             job = self._going_on(batch, item, place, pick.rounds, now)
+        job = self._priced(job, pick.price)
         self._archive.save_job(job)
         self._archive.mark_live(job.id)
         return new_entry(job)
+
+    def _priced(self, job: Job, price: float | None) -> Job:
+        """With the batch's price of a render, if it has one and the job's own is no higher.
+
+        A job that somebody made before, and did not come to enter, keeps the price that it was given.
+        """
+        if price is None:
+            return job
+        before = self._archive.find_job(job.id)
+        least = before.settings.price_of_render if before else price
+        settings = {"price_of_render": max(job.settings.price_of_render, least)}
+        return job.model_copy(update={"settings": job.settings.model_copy(update=settings)})
 
     def _as_stored(self, place: Place) -> Entry | None:
         """Where the job stands that was made of this item before: the ledger may have been brought back from a copy.

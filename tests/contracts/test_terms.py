@@ -1,5 +1,6 @@
 """Windows, budgets, deadlines and spreading: what begins, what is held, and what is known of it after a wipe."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -8,9 +9,10 @@ from typing import Any
 import pytest
 
 from director.types import Brief
+from tasks.batch.pacing import LEAST
 from tasks.batch.shelf import Shelf
 from tasks.batch.terms import Budget, ModelTerms, OwnerTerms
-from tasks.batch.types import Batch, BatchStatus, ItemStatus
+from tasks.batch.types import Batch, BatchStatus, ItemStatus, child_id
 from tasks.entries import new_entry
 from tasks.jobs import Job
 from tasks.ledger.types import Refusal
@@ -293,6 +295,48 @@ class TestDeadlines:
         assert not night.standing(batch).late
         night.finish()
         assert not night.standing(batch).late
+
+
+class TestBy:
+    def prices(self, night: BatchRig, batch: Batch) -> list[float]:
+        """Of the jobs that were made, by item."""
+        jobs = (night.archive.find_job(child_id(batch.id, n, 0)) for n in range(batch.total))
+        return [job.settings.price_of_render for job in jobs if job]
+
+    def test_a_batch_that_has_too_little_time_raises_the_price_from_job_to_job(self, night: BatchRig) -> None:
+        night.outcomes.update(UNMET)
+        now = datetime.now(UTC).timestamp()
+        batch = night.start(items=40, settings=DEEP, terms={"deadline": now + 20, "by": True})
+        go_on(night, 4)
+        prices = self.prices(night, batch)
+        assert prices[0] == LEAST
+        assert prices == sorted(prices)
+        assert prices[-1] > 2 * LEAST
+        assert night.standing(batch).price == prices[-1]
+
+    def test_a_batch_that_has_all_the_time_keeps_the_least(self, night: BatchRig) -> None:
+        now = datetime.now(UTC).timestamp()
+        batch = night.start(items=40, terms={"deadline": now + 10 * 86_400, "by": True})
+        go_on(night, 4)
+        assert set(self.prices(night, batch)) == {LEAST}
+
+    def test_jobs_own_price_is_not_lowered_and_a_patch_ends_it(self, night: BatchRig) -> None:
+        now = datetime.now(UTC).timestamp()
+        own = {**QUICK, "price_of_render": 3.0}
+        batch = night.start(items=40, settings=own, terms={"deadline": now + 86_400, "by": True})
+        go_on(night, 2)
+        assert set(self.prices(night, batch)) == {3.0}
+        night.batches.order(batch.id, "patch", terms={"deadline": None, "by": False})
+        assert night.standing(batch).price is None
+
+    def test_a_job_that_is_made_again_keeps_its_price(self, night: BatchRig) -> None:
+        batch = night.start(items=1)
+        [pick] = night.batches.ledger.pick(MODEL, 1, 30_000)
+        night.dispatcher.make(replace(pick, price=0.5))
+        [child] = night.batches.ledger.children(batch.id, 0, 1)[0]
+        assert night.ledger.drop(child.job)
+        night.dispatcher.make(replace(pick, price=2.0))
+        assert self.prices(night, batch) == [0.5]
 
 
 class TestSpread:

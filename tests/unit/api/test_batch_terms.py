@@ -31,7 +31,7 @@ def test_terms_are_taken_and_shown(house: House, alice: httpx.Client) -> None:
     )["terms"]  # fmt: skip
     assert found == {
         "windows": [f"mon,tue,wed,thu,fri {WINDOW}"], "at_close": "hold", "deadline": 1893477600.0, "late": False,
-        "by": True, "spread": True,
+        "by": True, "price": None, "spread": True,
         "budget": {
             "renders": 400, "gpu_seconds": 5400.0, "money": None, "currency": "", "spent_renders": 0,
             "spent_gpu_seconds": 0.0, "spent_money": 0.0, "share": 0.0,
