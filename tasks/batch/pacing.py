@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 LEAST, MOST = 0.05, 8.0
 """Goals. At MOST an item gets its first picture, and little more."""
-_MARGIN = 0.95  # of the time that is left
+_MARGIN = 0.9  # of the time that is left
+_IN_FLIGHT = 1.3  # items' time that those in flight still take, each, and that is lost when the last ones end
 _ELASTICITY = 0.5  # twice the price: an item takes 0.7 times as long
 _LEAST_MEMORY = 8.0  # items
 _MOST_STEP = 0.7  # of the price's logarithm, for one look
@@ -71,9 +72,9 @@ def told(pace: Pace) -> float:
 
 
 def _allowed(seen: Seen, rate: float, item_s: float) -> float:
-    """Seconds of editors for each item that waits. Those in flight are half done; and as much again is lost at the end,
-    when the last items end one after the other and editors have nothing to do."""
-    left = _MARGIN * seen.left_s * rate - seen.running * item_s
+    """Seconds of editors for each item that waits. Those in flight are half done, and at the end editors have nothing to
+    do while the last items end."""
+    left = _MARGIN * seen.left_s * rate - _IN_FLIGHT * seen.running * item_s
     return max(1e-3, left / max(1, seen.waiting))
 
 

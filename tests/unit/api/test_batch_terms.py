@@ -115,7 +115,7 @@ def test_money_needs_prices(house: House, alice: httpx.Client) -> None:
         ({"at_close": "stop"}, "batch.at_close", ""),
         ({"deadline": "tomorrow"}, "batch.deadline", "no time"),
         ({"by": "2026-11-29T07:00"}, "batch.by", "has no zone"),
-        ({"by": "07:00 UTC", "deadline": "08:00 UTC"}, "batch", "both given"),
+        ({"by": "07:00 UTC", "deadline": "08:00 UTC"}, "batch.deadline", "both given"),
         ({"budget": {"renders": 0}}, "batch.budget", "above 0"),
         ({"budget": {"renders": 1.5}}, "batch.budget", "whole numbers"),
         ({"budget": {"gpu": "2 days"}}, "batch.budget", "no duration"),
