@@ -30,7 +30,7 @@ def question(state: State) -> DecideRequest | None:
     if len(menu) < 2:
         return None
     settings = state.settings
-    most = settings.max_renders
+    most = settings.round_renders
     return DecideRequest(
         brief=state.trajectory.brief,
         mode=state.mode,
@@ -119,8 +119,8 @@ def _move(opening: Opening) -> Move:
 def _grids(state: State, own: int) -> list[int]:
     """N of the micro-grid: the schedule's own first, then the others that the settings allow."""
     most = state.settings.candidates
-    if state.settings.max_renders is not None:
-        most = min(most, state.settings.max_renders - len(state.candidates))
+    if state.settings.round_renders is not None:
+        most = min(most, state.settings.round_renders - len(state.candidates))
     return [*dict.fromkeys([min(own, most), *(count for count in _GRIDS if count <= most)])]
 
 
