@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import batches, docs, hooks, machines, metrics, morning, picking, problems
 from api.auth import Authenticator
+from api.barred import Bars
 from api.batch_service import BatchService
 from api.events import HEARTBEAT_SECONDS, POLL_SECONDS, EventStreams
 from api.gallery import Cards
@@ -110,10 +111,15 @@ def create_app(
 
     def state_over(backends: Backends) -> AppState:
         ledger, archive, images = backends.ledger, backends.archive, backends.images
-        service = Service(ledger, archive, images, backends.send, settings.max_image_pixels, message=backends.message)
+        batches = Batches(ledger, backends.shelf, archive, backends.send)
+        bars = Bars(batches.terms, settings, time.time)
+        service = Service(
+            ledger, archive, images, backends.send, settings.max_image_pixels, message=backends.message,
+            parked=bars.of_job,
+        )  # fmt: skip
         return AppState(
             service=service,
-            batches=BatchService(service, Batches(ledger, backends.shelf, archive, backends.send)),
+            batches=BatchService(service, batches, bars),
             streams=EventStreams(service, poll, heartbeat),
             waiter=JobWaiter(service, poll),
             uploads=Uploads(service),
@@ -137,16 +143,12 @@ def create_app(
     )  # fmt: skip
     if backends:
         app.state.api = state_over(backends)
-    app.include_router(router)
-    app.include_router(picking.router)
-    app.include_router(batches.router)
-    app.include_router(morning.router)
-    app.include_router(health)
-    app.include_router(pages)
-    app.include_router(desk)
-    app.include_router(machines.router)
-    app.include_router(hooks.router)
-    app.include_router(metrics.router)
+    routers = (
+        router, picking.router, batches.router, morning.router, health, pages, desk, machines.router, hooks.router,
+        metrics.router,
+    )  # fmt: skip
+    for each in routers:
+        app.include_router(each)
     app.state.requests = metrics.RequestMetrics()
     app.add_middleware(SecurityHeaders)
     app.add_middleware(AccessLog, requests=app.state.requests)

@@ -135,7 +135,7 @@ OPERATIONS: dict[str, Operation] = {
         (404, 410, 422),
     ),
     "get /v1/batches/{id}/archive.zip": Operation(
-        {200: Answer("a ZIP file", _BYTES, media="application/zip")}, (404, 410, 422)
+        {200: Answer("a ZIP file", _BYTES, "PK…", "application/zip")}, (404, 410, 422)
     ),
     "get /v1/batches/{id}/gallery": Operation(
         {200: Answer("an HTML page", _TEXT, "<!doctype html>…", _PAGE)}, (404, 410, 422)

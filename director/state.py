@@ -6,6 +6,7 @@ from typing import NamedTuple
 from director.types import (
     ActionKind,
     Candidate,
+    Chosen,
     Decided,
     Event,
     Extracted,
@@ -53,6 +54,7 @@ class Round(NamedTuple):
     comparisons: tuple[Comparison, ...] = ()
     verified: tuple[Verified, ...] = ()
     decided: Decided | None = None
+    chosen: Chosen | None = None
     picked: ImageHash | None = None  # None while a judge still has to choose
 
     def after(self, event: Rendered | Selected | Verified | Decided) -> "Round":
@@ -120,7 +122,7 @@ class State(NamedTuple):
     """A trajectory and what its events say. `goals` are empty before the extraction, `mode` is None before the gate.
 
     `standing` holds the verdicts on `best`, the last accepted picture, which can be delivered at any time. Goals
-    that an accepted edit could not touch keep their verdicts.
+    that an accepted edit could not touch keep their verdicts. `chosen` is a choice that nothing followed yet.
     """
 
     trajectory: Trajectory
@@ -130,6 +132,7 @@ class State(NamedTuple):
     mode: Mode | None = None
     rounds: tuple[Round, ...] = ()
     best: ImageHash | None = None
+    chosen: Chosen | None = None
     planner_calls: int = 0
 
     @classmethod
@@ -158,9 +161,11 @@ class State(NamedTuple):
                 return state._replace(planner_calls=self.planner_calls + _by_planner(event))
             case Gated():
                 return self._replace(mode=self.mode or event.mode)
+            case Chosen():
+                return self._replace(chosen=event, planner_calls=self.planner_calls + _by_planner(event))
             case Planned():
-                rounds = (*self.rounds, Round(number=len(self.rounds) + 1, planned=event))
-                return self._replace(rounds=rounds, planner_calls=self.planner_calls + _by_planner(event))
+                rounds = (*self.rounds, Round(number=len(self.rounds) + 1, planned=event, chosen=self.chosen))
+                return self._replace(rounds=rounds, chosen=None, planner_calls=self.planner_calls + _by_planner(event))
             case Rendered() | Selected() | Verified() | Decided():
                 now = self.rounds[-1].after(event)
                 state = self._replace(rounds=(*self.rounds[:-1], now))
@@ -196,6 +201,12 @@ class State(NamedTuple):
         continues = self.trajectory.brief.continues
         known = {goal.id for goal in continues.goals} if continues else set[GoalId]()
         return {goal.id for goal in self.goals if goal.id in known}
+
+    @property
+    def wanted(self) -> tuple[Goal, ...]:
+        """Goals that are asked for: all but those kept."""
+        kept = self.kept
+        return tuple(goal for goal in self.goals if goal.id not in kept)
 
     @property
     def settings(self) -> LoopSettings:
@@ -262,7 +273,7 @@ def _asked(goal: Goal) -> Verdict:
     return Verdict(goal=goal.id, outcome=outcome, score=0, confidence=0, evidence="asked for now", by="director")
 
 
-def _by_planner(event: Extracted | Planned) -> bool:
+def _by_planner(event: Extracted | Chosen | Planned) -> bool:
     return event.by != "director"
 
 

@@ -1,6 +1,7 @@
 """The composition root of the seats: which backend fills them, by the profile that the settings name."""
 
 from contextlib import ExitStack
+from pathlib import Path
 
 from director.seats import Studio
 from director.types import DRAFT
@@ -23,17 +24,22 @@ def open_studio(settings: Settings, resources: ExitStack) -> Studio:
         return studio
     profile = load_profile(settings.studio, settings).profile
     planner, judge, verifier, editor = studio.planner, studio.judge, studio.verifier, studio.editor
+    decider = studio.decider
     if profile.vlm:
         from worker.vlm.seats import open_vlm_seats
 
         seats = open_vlm_seats(profile.vlm, resources, beside=studio)
-        planner, judge, verifier = seats.planner, seats.judge, seats.verifier
+        planner, judge, verifier, decider = seats.planner, seats.judge, seats.verifier, seats.decider
     if profile.editors:
         from worker.diffusion.editor import open_editor
 
         editor, verifier = open_editor(profile.editors, resources), MeasuringVerifier(verifier)
+    if profile.policy:
+        from worker.policy.decider import open_decider
+
+        decider = open_decider(Path(profile.policy))
     limits = profile.editors.limits() if profile.editors else {}
-    return Studio(planner=planner, editor=editor, judge=judge, verifier=verifier, limits=limits)
+    return Studio(planner=planner, editor=editor, judge=judge, verifier=verifier, limits=limits, decider=decider)
 
 
 def editor_models(settings: Settings) -> tuple[str, ...]:

@@ -72,7 +72,7 @@ def _round(book: Book, each: Round) -> Html:
         verb=verb,
         base=html(" of $base", base=base) if base else NOTHING,
         instruction=_instruction(action.instruction),
-        targets=_targets(book, action.targets),
+        targets=join([_targets(book, action.targets), _chosen(each)]),
         grid=join((_candidate(book, each, i, c) for i, c in enumerate(each.candidates, 1)), "\n"),
         waiting=NOTHING if each.candidates else html('<p class="note">Nothing is rendered yet.</p>'),
         pick=_pick(each),
@@ -96,6 +96,17 @@ def _targets(book: Book, targets: Sequence[GoalId]) -> Html:
     if len(targets) == len(book.state.goals):
         return html("<p>For all $n.</p>", n=count(len(targets), "goal"))
     return html('<p>For:</p><ul class="goals">$goals</ul>', goals=book.goal_links(targets))
+
+
+def _chosen(each: Round) -> Html:
+    """What the planner said when it chose this round."""
+    if each.chosen is None:
+        return NOTHING
+    said = [words for words in (each.chosen.inspect, each.chosen.revise) if words]
+    return html(
+        '<p>Chosen: $name. <bdi>$said</bdi> <span class="by">$by</span></p>',
+        name=each.chosen.option.name, said=" → ".join(said), by=each.chosen.by,
+    )  # fmt: skip
 
 
 def _candidate(book: Book, each: Round, place: int, candidate: Candidate) -> Html:

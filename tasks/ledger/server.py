@@ -7,9 +7,16 @@ from typing import Any, TypeVar, cast
 
 from redis import Redis
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
+)
+from redis.exceptions import (
+    RedisError,
+    ResponseError,
+)
+from redis.exceptions import (
+    TimeoutError as RedisTimeoutError,
+)
 from redis.retry import Retry
 
 from director.errors import StoreError
@@ -74,5 +81,5 @@ def sources() -> dict[str, str]:
         for file in (files("tasks.ledger") / "lua").iterdir()
         if file.name.endswith(".lua")
     }
-    common = "\n".join(texts.pop(name) for name in ("common", "holds", "batch"))
+    common = "\n".join(texts.pop(name) for name in ("common", "holds", "terms", "batch"))
     return {name: f"{common}\n{text}" for name, text in texts.items()}

@@ -122,9 +122,8 @@ class Archive:
     # --- jobs -----------------------------------------------------------------------------------
 
     def save_job(self, job: Job) -> None:
-        self._store.put(
-            job_key(job.id), packed(job.model_copy(update={"contract": contract_of(job.brief, job.brief.goals)}))
-        )
+        contract = contract_of(job.brief, job.brief.goals, job.settings)
+        self._store.put(job_key(job.id), packed(job.model_copy(update={"contract": contract})))
 
     def find_job(self, job: str) -> Job | None:
         """As stored now; None: there is no such job."""
@@ -212,7 +211,7 @@ class Archive:
     ) -> str:
         """Store the trajectory after step n and give the key: one PUT, if this archive read or wrote `previous`."""
         snapshot = Snapshot(
-            contract=contract_of(trajectory.brief, State.of(trajectory).goals),
+            contract=contract_of(trajectory.brief, State.of(trajectory).goals, trajectory.settings),
             n=n,
             nonce=nonce,
             previous=previous,

@@ -10,14 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from director.loop import advance, begin, next_step, perform
-from director.prompts import extract, label, plan, select, verify
+from director.prompts import decide, extract, label, plan, select, verify
 from director.prompts.tokens import about
 from director.prompts.vlm import Prompt
-from director.seats import ExtractRequest, PlanRequest, Request, SelectRequest, VerifyRequest
+from director.seats import DecideRequest, ExtractRequest, PlanRequest, Request, SelectRequest, VerifyRequest
 from director.types import (
     DRAFT,
     SIDE,
     Brief,
+    Chosen,
     Extracted,
     LoopSettings,
     ModelName,
@@ -39,6 +40,8 @@ PIXELS_PER_TOKEN = 32 * 32
 """Of a picture, for Qwen3-VL."""
 _SEEN = 25
 """Tokens of what is seen in place of one goal, in a few words."""
+_CHOICE = 90
+"""Of what is wrong, what to do about it, and the letter of an option."""
 _VERDICT = 40
 _SCORE = 4
 _CHARS = 3
@@ -141,6 +144,8 @@ def asked(request: Request, reply: Reply, config: VlmConfig) -> Iterator[tuple[P
             parts = extract.parts(request)
             written = sum(_form(_GOAL, goal.region) for goal in reply.goals) // len(parts)
             yield from ((extract.prompt(request, part), written) for part in parts)
+        case DecideRequest(), Chosen():
+            yield decide.prompt(request), _CHOICE
         case PlanRequest(), Planned():
             yield plan.prompt(request), about(reply.action.instruction) + _form(_PLAN, reply.action.region)
         case SelectRequest(), _:

@@ -33,7 +33,7 @@ def test_it_starts_from_the_picture_and_knows_what_that_has(alice: httpx.Client,
     told = made["settings"]
     assert (told["width"], told["height"], told["rounds"], told["candidates"]) == (512, 640, 3, 2)
     job = house.archive.load_job(made["id"])
-    assert job.contract == 3
+    assert job.contract == 4
     assert job.brief.continues
     assert len(job.brief.continues.goals) == before.counts.met
     assert change(alice, done, settings={"candidates": 2}).status_code == 200, "again it is the same job"
