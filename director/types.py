@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from director.kinds import SCOPES, GoalType, Scope  # noqa: F401 - SCOPES is imported from here
+from director.kinds import GoalType, Scope
 
 MAX_BRIEF_BYTES = 20_000
 MAX_GOALS = 64

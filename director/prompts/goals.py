@@ -10,11 +10,12 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError, WithJsonSchema
 
+from director.kinds import SCOPES
 from director.prompts.absence import forbids
 from director.prompts.clauses import Clause
 from director.prompts.headlines import insisted
 from director.prompts.vlm import Box, Percent, Reply, ReplyError, all_of, region_of
-from director.types import MAX_GOALS, SCOPES, Goal, GoalId, GoalType, Region, Scope
+from director.types import MAX_GOALS, Goal, GoalId, GoalType, Region, Scope
 
 MOST_CLAUSES = 4
 """Of one goal: what more sentences ask for is more than one thing."""
