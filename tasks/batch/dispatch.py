@@ -79,7 +79,11 @@ class Dispatcher:
 
     def parts(self) -> Sequence[Callable[[], None]]:
         """What a pass of the reconciler does for batches."""
-        return self.give_back, self.report, self.close, self.admit
+        return self.note_capacity, self.give_back, self.report, self.close, self.admit
+
+    def note_capacity(self) -> None:
+        """Let the ledger note who serves what now: forecasts read it (tasks/batch/forecast)."""
+        self._ledger.run("note_capacity")
 
     # --- turns ------------------------------------------------------------------------------------
 

@@ -135,6 +135,7 @@ class Program:
     queues: tuple[str, ...]
     processes: int
     at_work: int = 0
+    away_until: float = 0.0  # its machine stands still until then
     spans: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
 
     def busy(self, first: float, last: float) -> float:
@@ -204,7 +205,23 @@ class Night:
     def announce(self) -> None:
         """The workers say which queues they serve."""
         for program in self.programs:
-            self.ledger.announce(program.name, list(program.queues), self.announced_ms)
+            self.ledger.announce(program.name, list(program.queues), self.announced_ms, program.processes)
+
+    def stand_still(self, program: Program, at: float, seconds: float) -> None:
+        """Its machine is away for so long; what it had in hand goes on behind that."""
+
+        def go() -> None:
+            program.away_until = max(program.away_until, at + seconds)
+            self.ledger.announce(program.name, list(program.queues), 0)
+            self._changed = True
+            self.at(program.away_until, come)
+
+        def come() -> None:
+            if program.away_until <= self.clock.s:
+                self.ledger.announce(program.name, list(program.queues), self.announced_ms, program.processes)
+                self._changed = True
+
+        self.at(at, go)
 
     def _pass(self) -> None:
         if self._changed or self.clock.s - self._last_pass >= self.idle_pass_s:
@@ -214,7 +231,7 @@ class Night:
 
     def _serve(self) -> None:
         """Give waiting hints to free processes, in no order of the programs."""
-        free = [program for program in self.programs if program.at_work < program.processes]
+        free = [each for each in self.programs if each.at_work < each.processes and each.away_until <= self.clock.s]
         self._dice.shuffle(free)
         while free:
             for program in tuple(free):
@@ -239,6 +256,9 @@ class Night:
         self.begun(claim)
 
         def finish() -> None:
+            if program.away_until > self.clock.s:
+                self.at(program.away_until + seconds / 2, finish)  # so far it had come, on average
+                return
             program.at_work -= 1
             self.steps += 1
             if self.keep_spans:

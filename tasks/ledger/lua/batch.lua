@@ -183,6 +183,7 @@ end
 local function measure(id, queue)
   local claimed, entered = fields(id, 'claimed_ms', 'entered_ms')
   if not claimed or not entered then return end
+  if queue ~= CONTROL then time_step(id, now - claimed) end
   if string.sub(queue, 1, 7) == 'editor.' then
     redis.call('HINCRBYFLOAT', job_key(id), 'editor_ms', math.max(0, now - claimed))
     redis.call('HINCRBY', job_key(id), 'editor_steps', 1)
@@ -202,6 +203,7 @@ local function settle(id)
     average(model .. '|step', ms / count)
     average(model .. '|other', tonumber(other_ms or 0) / count)
     average(model .. '|brief', ms)
+    time_job(id, count)
   end
   used(owner, lane or model, ms - tonumber(owed or 0), weight)
   redis.call('HSET', job_key(id), 'owed', ms) -- so that a job that goes on later pays for the rest only
