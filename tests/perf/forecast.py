@@ -15,13 +15,14 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from tasks.batch.forecast.census import world_of
 from tasks.batch.forecast.eta import forecast
+from tasks.batch.types import Batch
 from tasks.ledger.types import Claim
 from tests.perf.stage import Stage, stage
 from tests.support.nights import Cycles, Night
@@ -37,6 +38,8 @@ class Varied(Cycles):
     """Rounds and times of a night of its own."""
 
     strange: bool = False
+    own: str = ""  # the batch whose briefs are not like those of others
+    ours: set[str] = field(default_factory=set[str])
 
     def __post_init__(self) -> None:
         dice = Random(f"work {self.seed}")
@@ -47,15 +50,19 @@ class Varied(Cycles):
 
     def rounds(self, job: str) -> int:
         dice = Random(f"{self.seed}/{job}")
-        match self.kind:
+        match self.kind if job in self.ours else "others":
             case "even":
                 return dice.randint(1, self.most_rounds)
             case "two humps":
                 return self.most_rounds if dice.random() < 0.3 else dice.randint(1, 2)
+            case "others":
+                return dice.randint(1, 5)
             case _:
                 return min(12, 1 + int(math.log(1 - dice.random()) / math.log(self.goes_on)))
 
     def seconds(self, claim: Claim) -> float:
+        if claim.batch == self.own:
+            self.ours.add(claim.job)
         dice = Random(f"{self.seed}/{claim.job}/{claim.n}")
         middle = self.render_s if claim.kind == "render" else self.other_s
         if self.strange:  # the tail is in each step, and none has a mean that many measurements tell well
@@ -87,29 +94,35 @@ class Asked:
         return (self.p50 - self.end) / (self.end - self.at)
 
 
-def night(seed: int) -> list[Asked]:
-    """One night, asked three times."""
+def night(seed: int, day_s: float) -> list[Asked]:
+    """One night, asked three times. For so long before it others used the same machines."""
     strange = seed < TUNED and seed % 2 == 0
     dice = Random(f"night {seed}")
     with stage(seed) as made:
         asked, ended, end = list[Asked](), 0, 0.0
         briefs = dice.randint(100, 200)
-        batch = start(made, "night", briefs, "alice")
+        batch: Batch | None = None
 
         def one_ended(claim: Claim) -> None:
             nonlocal ended, end
-            if claim.batch == batch.id:
+            if batch and claim.batch == batch.id:
                 ended, end = ended + 1, made.clock.s
 
+        def begin() -> None:
+            nonlocal batch
+            batch = start(made, "night", briefs, "alice")
+            work.own = batch.id
+            ahead.changed()
+
+        work = Varied(seed, strange=strange)
         drawers, others = dice.randint(2, 6), dice.randint(2, 8)
-        ahead = made.night(
-            drawers, others, Varied(seed, strange=strange), ended=one_ended, idle_pass_s=60, keep_spans=False
-        )
+        ahead = made.night(drawers, others, work, ended=one_ended, idle_pass_s=60, keep_spans=False)
         weather(made, ahead, dice)
+        ahead.at(day_s, begin)
 
         def over() -> bool:
-            if len(asked) < len(SHARES) and ended >= SHARES[len(asked)] * briefs:
-                asked.append(ask(made, batch.id, SHARES[len(asked)], seed))
+            if batch and len(asked) < len(SHARES) and ended >= SHARES[len(asked)] * briefs:
+                asked.append(ask(made, batch, SHARES[len(asked)], seed))
             return ended == briefs
 
         ahead.run(over)
@@ -118,17 +131,15 @@ def night(seed: int) -> list[Asked]:
         return asked
 
 
-def start(made: Stage, key: str, items: int, owner: str) -> Any:
+def start(made: Stage, key: str, items: int, owner: str) -> Batch:
     settings = {"editor": "night", "candidates": 1, "rounds": 12}
     return made.start(key, items, owner, settings=settings)
 
 
-def ask(made: Stage, batch: str, share: float, seed: int) -> Asked:
-    found = made.batches.find(batch)
-    assert found
+def ask(made: Stage, batch: Batch, share: float, seed: int) -> Asked:
     began = time.process_time()
-    world = world_of(made.ledger, {batch: found})
-    eta = forecast(world, [batch], seed)[batch]
+    world = world_of(made.ledger, {batch.id: batch})
+    eta = forecast(world, [batch.id], seed)[batch.id]
     at = made.clock.s
     cpu_s = time.process_time() - began
     return Asked(share, at, at + eta.p10, at + eta.p50, at + eta.p90, eta.limits, cpu_s)
@@ -136,16 +147,16 @@ def ask(made: Stage, batch: str, share: float, seed: int) -> Asked:
 
 def weather(made: Stage, ahead: Night, dice: Random) -> None:
     """Outages, and batches of others: some are there, some come."""
-    mean_s = dice.uniform(1, 8) * HOUR  # between two outages of one machine
-    lasts_s, most = dice.uniform(180, 1500), 12 * HOUR
+    mean_s = dice.uniform(3, 24) * HOUR  # between two outages of one machine
+    lasts_s, most = dice.uniform(180, 1500), 24 * HOUR
     for program in ahead.programs:
         at = dice.expovariate(1 / mean_s)
         while at < most:
-            ahead.stand_still(program, at, lasts_s * dice.lognormvariate(0, 0.7))
+            ahead.lose(program, at, lasts_s * dice.lognormvariate(0, 0.7))
             at += dice.expovariate(1 / mean_s)
     for n in range(dice.randint(0, 2)):
         start(made, f"before-{n}", dice.randint(5, 60), f"owner-{n}")
-    rate = dice.uniform(0, 1) / HOUR
+    rate = dice.uniform(0.1, 1) / HOUR
     at, n = dice.expovariate(rate), 0
     while at < most:
         ahead.at(at, _come(made, ahead, f"later-{n}", dice.randint(5, 40), f"owner-{dice.randint(0, 4)}"))
@@ -179,16 +190,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.perf.forecast", description=__doc__)
     parser.add_argument("nights", nargs="?", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--day", type=float, default=6, help="hours before, in which others used the machines")
     parsed = parser.parse_args()
     logging.disable(logging.WARNING)
     nights = list[list[Asked]]()
     print(f"{parsed.nights} simulated nights from seed {parsed.seed}, load {os.getloadavg()[0]:.0f}")
     for seed in range(parsed.seed, parsed.seed + parsed.nights):
         began = time.process_time()
-        nights.append(night(seed))
+        nights.append(night(seed, parsed.day * HOUR))
         told = "  ".join(f"{each.off:+.0%}{'' if each.covered else '!'}" for each in nights[-1])
-        hours = nights[-1][-1].end / HOUR
-        print(f"{seed}: {hours:.1f} h, {told}  ({nights[-1][0].limits}; {time.process_time() - began:.1f} s)", flush=True)
+        hours = (nights[-1][-1].end - parsed.day * HOUR) / HOUR
+        print(
+            f"{seed}: {hours:.1f} h, {told}  ({nights[-1][0].limits}; {time.process_time() - began:.1f} s)", flush=True
+        )
         if len(nights) % 20 == 0:
             print(json.dumps(summed(nights), indent=1), flush=True)
     result = summed(nights)

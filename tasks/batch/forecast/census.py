@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tasks.batch.forecast.learn import EDITOR
-from tasks.batch.forecast.world import Arrival, Done, Load, Measured, Pool, Sort, World
+from tasks.batch.forecast.world import Arrival, Done, Flying, Load, Measured, Pool, Sort, World
 from tasks.batch.types import Batch, merged_sorts
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.types import CONTROL
@@ -83,9 +83,9 @@ def _loads(row: Sequence[Any], batch: Batch | None, known: Sequence[Sort]) -> It
     waiting = int(about.get("n_w", 0)) + int(about.get("n_p", 0)) if about.get("state") == _OPEN else 0
     spans: list[tuple[str, int, int]] = json.loads(about["spans"])
     shares = sorts_of(spans, batch, known)
-    in_flight: dict[Sort, list[int]] = {sort: [] for sort in shares}
-    for model, size, renders in flying:
-        in_flight.setdefault(Sort(model, size or _UNSIZED), []).append(int(renders))
+    in_flight: dict[Sort, list[Flying]] = {sort: [] for sort in shares}
+    for sort, at in _flying(flying):
+        in_flight.setdefault(sort, []).append(at)
     left, first = waiting, next(iter(shares))
     for sort, on_the_way in reversed(in_flight.items()):
         here = left if sort == first else round(waiting * shares.get(sort, 0.0))
@@ -95,6 +95,11 @@ def _loads(row: Sequence[Any], batch: Batch | None, known: Sequence[Sort]) -> It
             most_renders=merged_sorts(batch)[1] if batch else 40, weight=float(about["weight"]), score=float(score),
             urgent=about["priority"] == "0", most=int(about["most"]),
         )  # fmt: skip
+
+
+def _flying(rows: Iterable[Sequence[str]]) -> Iterable[tuple[Sort, Flying]]:
+    for model, size, renders, kind, status in rows:
+        yield Sort(model, size or _UNSIZED), Flying(int(renders), kind, status == "running")
 
 
 def sorts_of(spans: Iterable[Sequence[Any]], batch: Batch | None, known: Sequence[Sort]) -> Mapping[Sort, float]:
@@ -114,12 +119,11 @@ def sorts_of(spans: Iterable[Sequence[Any]], batch: Batch | None, known: Sequenc
 
 def _singles(count: int, jobs: Sequence[Sequence[str]]) -> Iterable[Load]:
     """Jobs of no batch go before all that waits."""
-    sorts: dict[Sort, list[int]] = {}
-    for model, size, renders in jobs:
-        if model:
-            sorts.setdefault(Sort(model, size or _UNSIZED), []).append(int(renders))
-    for sort, renders in sorts.items():
-        yield Load("", "", sort, waiting=max(0, count - len(jobs)) // len(sorts), flying=renders, urgent=True)
+    sorts: dict[Sort, list[Flying]] = {}
+    for sort, at in _flying(jobs):
+        sorts.setdefault(sort, []).append(at)
+    for sort, flying in sorts.items():
+        yield Load("", "", sort, waiting=max(0, count - len(jobs)) // len(sorts), flying=flying, urgent=True)
 
 
 def editors_of(world: World) -> set[str]:

@@ -125,8 +125,8 @@ def ended_after(load: Load, measured: Measured | None, dice: Random) -> Sequence
     _count(load.done, 1.0, ends, alive)
     if measured and len(measured.done) > len(load.done):
         _count(measured.done, min(1.0, _PULL / len(measured.done)), ends, alive)
-    for renders in load.flying:
-        for n in range(1, renders):
+    for job in load.flying:
+        for n in range(1, job.survived + 1):
             alive[n] += 1
     exposed = sum(alive.values())
     common = (sum(ends.values()) + 0.9) / (exposed + 3.0)

@@ -13,7 +13,7 @@ from heapq import heapify, heappop, heappush, heapreplace
 from random import Random
 
 from tasks.batch.forecast.learn import EDITOR, Belief, Outage, Visits
-from tasks.batch.forecast.world import Load, World
+from tasks.batch.forecast.world import Flying, Load, World
 
 _SPARE = 2
 _MOST_AWAY = 7.0
@@ -66,9 +66,7 @@ def simulate(world: World, belief: Belief, wanted: Collection[str], horizon_s: f
 
 
 class _Night:
-    def __init__(
-        self, world: World, belief: Belief, wanted: Collection[str], horizon_s: float, dice: Random
-    ) -> None:
+    def __init__(self, world: World, belief: Belief, wanted: Collection[str], horizon_s: float, dice: Random) -> None:
         self._world, self._belief, self._horizon, self._dice = world, belief, horizon_s, dice
         self._events: list[Event] = []
         self._number = 0
@@ -138,9 +136,9 @@ class _Night:
             if lane := self._lane(load, rounds):
                 self._at(at, lane)
         for lane in self._lanes:
-            for renders in lane.load.flying:
+            for job in lane.load.flying:
                 lane.flying += 1
-                self._at(0.0, self._unit(lane, 1, renders))
+                self._at(0.0, self._on_its_way(lane, job))
             for opens, _ in lane.load.windows or ():
                 if opens > 0:
                     self._at(opens, None)
@@ -183,7 +181,7 @@ class _Night:
                 flying += 1
                 owner = lane.load.owner
                 self._owed[owner] = self._owed.get(owner, 0.0) + jobs * lane.charge / lane.load.weight
-                self._at(now, self._unit(lane, jobs, 0))
+                self._at(now, self._unit(lane, jobs, self._renders(lane.rounds, jobs, 0)))
 
     def _next(self, pool: int, now: float) -> _Lane | None:
         able = [lane for lane in self._lanes if lane.editors == pool and lane.may_begin(now)]
@@ -198,11 +196,22 @@ class _Night:
 
         return min(able, key=place)
 
-    def _unit(self, lane: _Lane, jobs: int, behind: int) -> _Unit:
-        """Jobs with so many renders behind each: what they still ask of the pools."""
-        renders = self._renders(lane.rounds, jobs, behind)
-        unit, times = _Unit(lane, jobs), max(1, round(renders / jobs))
-        share, dice = renders / times, self._dice.random
+    def _on_its_way(self, lane: _Lane, job: Flying) -> _Unit:
+        """A job in flight: of its present step some is done."""
+        undecided = job.survived < job.renders
+        unit = self._unit(lane, self._renders(lane.rounds, 1, job.survived) - undecided)
+        if job.kind == "render":  # the other seats have had their turn of this round
+            first = len(lane.visits.of_round)
+            unit.visits[-first:] = [visit for visit in unit.visits[-first:] if visit[0] == lane.editors]
+        if unit.visits and (job.running or job.kind != "render"):
+            pool, seconds = unit.visits[-1]
+            unit.visits[-1] = pool, seconds * self._dice.random()
+        return unit
+
+    def _unit(self, lane: _Lane, jobs: int, renders: int) -> _Unit:
+        """What so many renders of these jobs ask of the pools."""
+        unit, times = _Unit(lane, jobs), max(1, round(renders / jobs)) if renders else 0
+        share, dice = renders / max(1, times), self._dice.random
         for _ in range(times):
             for pool, drawn in lane.visits.of_round:
                 if share <= 4:
@@ -218,6 +227,6 @@ class _Night:
         some = min(jobs, 32)
         before = rounds[min(behind, len(rounds)) - 1] if behind else 0.0
         drawn = sum(
-            max(0, bisect_left(rounds, before + self._dice.random() * (1 - before)) + 1 - behind) for _ in range(some)
+            max(1, bisect_left(rounds, before + self._dice.random() * (1 - before)) + 1 - behind) for _ in range(some)
         )
-        return max(1, round(drawn * jobs / some)) if not behind else drawn
+        return round(drawn * jobs / some)

@@ -32,6 +32,19 @@ class Done(NamedTuple):
     goals: int
 
 
+class Flying(NamedTuple):
+    """A job in flight: how many renders it has behind it, the kind of its step, and whether that runs."""
+
+    renders: int
+    kind: str
+    running: bool
+
+    @property
+    def survived(self) -> int:
+        """Renders after which it went on: of the last one that may not be decided."""
+        return max(0, self.renders - 1) if self.kind in ("select", "verify") else self.renders
+
+
 @dataclass(frozen=True)
 class Measured:
     """Of jobs of one sort: seconds of the newest steps by kind, how many steps were done, and what ended jobs did."""
@@ -52,7 +65,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class Load:
-    """Jobs of one sort and batch: how many wait for their turn, and how many renders those in flight have behind them.
+    """Jobs of one sort and batch: how many wait for their turn, and those in flight.
 
     `windows` are when jobs of it may begin, [open, close), in order; None: always.
     """
@@ -61,7 +74,7 @@ class Load:
     owner: str
     sort: Sort
     waiting: int
-    flying: Sequence[int] = ()
+    flying: Sequence[Flying] = ()
     done: Sequence[Done] = ()
     most_renders: int = 40
     weight: float = 1.0

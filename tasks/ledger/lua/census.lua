@@ -38,12 +38,17 @@ local function measured()
   return found
 end
 
--- How many steps of an editor each child in flight has behind it.
+-- Of a job at work: model, size, how many steps of an editor it has behind it, the kind of its step, and its status.
+local function standing_at(id)
+  local model, size, steps, kind, status = fields(id, 'model', 'size', 'editor_steps', 'kind', 'status')
+  return {model or '', size or '', steps or '0', kind or '', status or ''}
+end
+
 local function in_flight(batch)
   local found = {}
   for _, id in ipairs(redis.call('HVALS', prefix .. 'children:' .. batch)) do
-    local status, steps, model, size = fields(id, 'status', 'editor_steps', 'model', 'size')
-    if status == 'queued' or status == 'running' then found[#found + 1] = {model, size or '', steps or '0'} end
+    local row = standing_at(id)
+    if row[5] == 'queued' or row[5] == 'running' then found[#found + 1] = row end
   end
   return found
 end
@@ -100,8 +105,7 @@ local function others()
   for _, standing in ipairs({'fresh', 'begun'}) do
     count = count + redis.call('ZCARD', standing_key(standing, ''))
     for _, id in ipairs(redis.call('ZREVRANGE', standing_key(standing, ''), 0, most)) do
-      local batch, model, size, steps = fields(id, 'batch', 'model', 'size', 'editor_steps')
-      if batch then count = count - 1 elseif model then found[#found + 1] = {model, size or '', steps or '0'} end
+      if fields(id, 'batch') then count = count - 1 else found[#found + 1] = standing_at(id) end
     end
   end
   return {count, found}
