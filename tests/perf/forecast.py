@@ -1,9 +1,9 @@
 """Is the forecast true? `python -m tests.perf.forecast [NIGHTS] [--seed N] [--plan NIGHTS]`.
 
-Nights of the real dispatcher under a simulated clock (tests/support/nights.py): no two alike in steps, rounds, machines,
-outages and other owners' batches. Each is asked for its end when 5, 25 and 50 % of its briefs have ended. What the
-forecast was tuned on are seeds from 100,000 on; of the nights that are reported half have step times and rounds of
-kinds that do not occur there (`strange`). Writes out/bench/forecast.json.
+Nights of the real dispatcher under a simulated clock (tests/support/nights.py), no two alike in steps, rounds,
+machines, outages and other owners' batches. Each is asked for its end when 5, 25 and 50 % of its briefs have ended. The
+forecast was tuned on seeds from 100,000 on; of the nights that are reported half have step times and rounds of kinds
+that do not occur there (`strange`). Writes out/bench/forecast.json.
 """
 
 import argparse

@@ -199,7 +199,7 @@ class _Night:
     def _on_its_way(self, lane: _Lane, job: Flying) -> _Unit:
         """A job in flight: of its present step some is done."""
         undecided = job.survived < job.renders
-        unit = self._unit(lane, self._renders(lane.rounds, 1, job.survived) - undecided)
+        unit = self._unit(lane, 1, self._renders(lane.rounds, 1, job.survived) - undecided)
         if job.kind == "render":  # the other seats have had their turn of this round
             first = len(lane.visits.of_round)
             unit.visits[-first:] = [visit for visit in unit.visits[-first:] if visit[0] == lane.editors]
