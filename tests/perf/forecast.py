@@ -116,7 +116,7 @@ def night(seed: int, day_s: float) -> list[Asked]:
 
         work = Varied(seed, strange=strange)
         drawers, others = dice.randint(2, 6), dice.randint(2, 8)
-        ahead = made.night(drawers, others, work, ended=one_ended, idle_pass_s=60, keep_spans=False)
+        ahead = made.night(drawers, others, work, ended=one_ended, idle_pass_s=120, keep_spans=False)
         weather(made, ahead, dice)
         ahead.at(day_s, begin)
 
@@ -190,7 +190,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.perf.forecast", description=__doc__)
     parser.add_argument("nights", nargs="?", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--day", type=float, default=6, help="hours before, in which others used the machines")
+    parser.add_argument("--day", type=float, default=4, help="hours before, in which others used the machines")
     parsed = parser.parse_args()
     logging.disable(logging.WARNING)
     nights = list[list[Asked]]()

@@ -23,9 +23,9 @@ _PRIOR_S = {"extract": 6.0, "plan": 4.0, "select": 4.0, "verify": 5.0}
 _PRIOR_STEPS = {"extract": 0.3, "plan": 0.9, "select": 1.0, "verify": 1.0}  # for each render
 _SPREAD, _UNKNOWN = 0.5, 0.6  # of the logarithm: of single times, and of a mean that nobody measured
 _SHAPES = 64  # rounds that are drawn beforehand
-_PULL = 10.0  # at most so many jobs of other batches count beside a batch's own
+_PULL = 4.0  # at most so many jobs of other batches count beside a batch's own
 Weights = defaultdict[int, float]
-_TIE = 3.0  # so many jobs pull the hazard behind each render to the common one
+_TIE = 0.5  # so many jobs pull the hazard behind each render to the common one
 _OUTAGE_S, _GAP_S, _FEW = 600.0, DAY_S / 2, 0.3
 
 
