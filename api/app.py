@@ -18,9 +18,10 @@ from prometheus_client import disable_created_metrics
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import batches, docs, machines, metrics, problems
+from api import batches, docs, machines, metrics, plans, problems
 from api.auth import Authenticator
 from api.batch_service import BatchService
+from api.forecasts import Forecasts
 from api.events import HEARTBEAT_SECONDS, POLL_SECONDS, EventStreams
 from api.pages.routes import pages
 from api.routes import AppState, health, router
@@ -106,9 +107,11 @@ def create_app(
     def state_over(backends: Backends) -> AppState:
         ledger, archive, images = backends.ledger, backends.archive, backends.images
         service = Service(ledger, archive, images, backends.send, settings.max_image_pixels, message=backends.message)
+        forecasts = Forecasts(ledger, backends.shelf, images.listed)
         return AppState(
             service=service,
-            batches=BatchService(service, Batches(ledger, backends.shelf, archive, backends.send)),
+            batches=BatchService(service, Batches(ledger, backends.shelf, archive, backends.send), forecasts),
+            forecasts=forecasts,
             streams=EventStreams(service, poll, heartbeat),
             waiter=JobWaiter(service, poll),
             uploads=Uploads(service),
@@ -132,6 +135,7 @@ def create_app(
         app.state.api = state_over(backends)
     app.include_router(router)
     app.include_router(batches.router)
+    app.include_router(plans.router)
     app.include_router(health)
     app.include_router(pages)
     app.include_router(machines.router)

@@ -47,6 +47,11 @@ class BatchCalls(Connection):
     def batch(self, id: str) -> Batch:
         return Batch.model_validate_json(self._send("GET", _path(id)).content)
 
+    def plan(self, briefs: int, by: float, **about: Any) -> Plan:
+        """How many cards it takes until `by` (seconds since the epoch). `about`: goals, cards, editor, width, height,
+        candidates, rounds."""
+        return Plan.model_validate_json(self._send("GET", "/v1/plan", params={"briefs": briefs, "by": by, **about}).content)
+
     def batches(self, status: str | Sequence[str] = (), label: str | Sequence[str] = ()) -> Iterator[Batch]:
         """Your batches, newest first: those of any such `status` that have every such `label`."""
         asked: dict[str, Any] = {"status": status or None, "label": label or None}

@@ -15,7 +15,6 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from director.types import Brief, ImageHash, LoopSettings, ModelName, Seed, Share, Value
-from tasks.entries import size_of
 from tasks.jobs import MAX_LABELS, Job, JobId, JobStatus, Label, Place, implied_seed
 from tasks.submission import SettingsIn
 from tasks.summary import NO_COST, Cost
@@ -307,16 +306,6 @@ def job_of(batch: Batch, item: Item, place: Place, created: float) -> Job:
 def merged_settings(batch: Batch, item: Item, combo: Combo) -> LoopSettings:
     """The batch's, then the line's, then the matrix' settings. Raises ValidationError."""
     return SettingsIn.model_validate({**batch.settings, **item.settings, **combo.settings}).plain()
-
-
-def merged_sorts(batch: Batch) -> tuple[list[str], int]:
-    """The sizes that the batch and its matrix ask for (`size_of`), and how many renders an item has at most.
-
-    What single lines set is not read: there may be a million.
-    """
-    settings = [SettingsIn.model_validate({**batch.settings, **combo.settings}).plain() for combo in batch.combos[:64]]
-    most = max(each.rounds * (2 if each.adaptive and each.candidates > 2 else 1) for each in settings)
-    return [size_of(each) for each in settings], most
 
 
 def status_of_item(status: JobStatus, stop: str) -> ItemStatus:

@@ -6,7 +6,7 @@ import re
 import struct
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -17,6 +17,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError, features
 
 from director.errors import BriefError
 from tasks.store.objects import Damaged, Store
+from tasks.store.plain import Item
 from tasks.store.recent import Recent
 
 MAX_PIXELS = 16_777_216
@@ -38,6 +39,10 @@ class Images:
         self._recent = Recent[bytes](cache_bytes, len)
         # A decoded picture takes up to 70 MB.
         self._checking = threading.BoundedSemaphore(2)
+
+    def listed(self) -> Iterator[Item]:
+        """The stored pictures."""
+        return self._store.items("images/")
 
     def get(self, image: str) -> bytes:
         """The PNG, which shows what its hash says.

@@ -6,9 +6,11 @@ from typing import Any
 
 from tasks.batch.forecast.learn import EDITOR
 from tasks.batch.forecast.world import Arrival, Done, Flying, Load, Measured, Pool, Sort, World
-from tasks.batch.types import Batch, merged_sorts
+from tasks.batch.types import Batch
+from tasks.entries import size_of
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.types import CONTROL
+from tasks.submission import SettingsIn
 
 MOST = 200
 """Batches and owners that are looked at."""
@@ -92,9 +94,19 @@ def _loads(row: Sequence[Any], batch: Batch | None, known: Sequence[Sort]) -> It
         left -= here
         yield Load(
             batch=id, owner=about["owner"], sort=sort, waiting=here, flying=on_the_way, done=_done(done),
-            most_renders=merged_sorts(batch)[1] if batch else 40, weight=float(about["weight"]), score=float(score),
+            most_renders=asked_of(batch)[1] if batch else 40, weight=float(about["weight"]), score=float(score),
             urgent=about["priority"] == "0", most=int(about["most"]),
         )  # fmt: skip
+
+
+def asked_of(batch: Batch) -> tuple[list[str], int]:
+    """The sizes that the batch and its matrix ask for (`size_of`), and how many renders an item has at most.
+
+    What single lines set is not read: there may be a million.
+    """
+    settings = [SettingsIn.model_validate({**batch.settings, **combo.settings}).plain() for combo in batch.combos[:64]]
+    most = max(each.rounds * (2 if each.adaptive and each.candidates > 2 else 1) for each in settings)
+    return [size_of(each) for each in settings], most
 
 
 def _flying(rows: Iterable[Sequence[str]]) -> Iterable[tuple[Sort, Flying]]:
@@ -109,7 +121,7 @@ def sorts_of(spans: Iterable[Sequence[Any]], batch: Batch | None, known: Sequenc
         items[model] = items.get(model, 0) + int(count)
     total = sum(items.values())
     shares: dict[Sort, float] = {}
-    sizes = merged_sorts(batch)[0] if batch else ()
+    sizes = asked_of(batch)[0] if batch else ()
     for model, count in items.items():
         own = sizes or [next((sort.size for sort in known if sort.model == model), _UNSIZED)]
         for size in own:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush, heapreplace
 from random import Random
 
-from tasks.batch.forecast.learn import EDITOR, Belief, Outage, Visits
+from tasks.batch.forecast.learn import EDITOR, SEATS, Belief, Outage, Visits
 from tasks.batch.forecast.world import Flying, Load, World
 
 _SPARE = 2
@@ -88,9 +88,10 @@ class _Night:
 
     def _lane(self, load: Load, rounds: Sequence[float]) -> _Lane | None:
         pool = self._world.pool_of(EDITOR + load.sort.model)
-        if pool is None or not self._free[pool]:
-            return None
         visits = self._belief.visits[load.sort]
+        served = all(self._world.pool_of(seat) is not None for seat in SEATS.values())
+        if pool is None or not served or not all(self._free[at] for at, _ in visits.of_round):
+            return None
         jobs = 1 + sum(1 - chance for chance in rounds)  # renders of one
         return _Lane(load, visits, rounds, pool, jobs * visits.mean(pool), load.waiting)
 
