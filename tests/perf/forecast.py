@@ -156,7 +156,7 @@ def weather(made: Stage, ahead: Night, dice: Random) -> None:
             at += dice.expovariate(1 / mean_s)
     for n in range(dice.randint(0, 2)):
         start(made, f"before-{n}", dice.randint(5, 60), f"owner-{n}")
-    rate = dice.uniform(0.1, 1) / HOUR
+    rate = dice.uniform(0, 0.5) / HOUR
     at, n = dice.expovariate(rate), 0
     while at < most:
         ahead.at(at, _come(made, ahead, f"later-{n}", dice.randint(5, 40), f"owner-{dice.randint(0, 4)}"))

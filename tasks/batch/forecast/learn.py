@@ -204,8 +204,9 @@ def _comers(
     """Batches that may come, as often and as large as others did."""
     if not world.arrivals or not world.loads:
         return []
-    seconds = _watched(world)
-    rate = dice.gammavariate(len(world.arrivals) + 0.2, 1 / (seconds + 0.2 * DAY_S))
+    since = _watched_since(world)
+    came_since = sum(came.created > since + 1 for came in world.arrivals)
+    rate = dice.gammavariate(came_since + 0.2, 1 / (world.now - since + 0.2 * DAY_S))
     found, at = list[tuple[float, Load, Sequence[float]]](), dice.expovariate(rate)
     like = int(dice.random() * len(world.loads))
     while at < horizon_s and len(found) < 200:
@@ -216,7 +217,7 @@ def _comers(
     return found
 
 
-def _watched(world: World) -> float:
-    """For how long batches were seen to come: a day, unless the ledger is younger."""
+def _watched_since(world: World) -> float:
+    """Since when batches were seen to come: for a day, unless the ledger is younger."""
     begins = [pool.log[0][0] for pool in world.pools if pool.log]
-    return min(DAY_S, world.now - min((*begins, *(came.created for came in world.arrivals))))
+    return max(world.now - DAY_S, min((*begins, *(came.created for came in world.arrivals))))
