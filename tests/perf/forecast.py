@@ -100,7 +100,7 @@ def night(seed: int, day_s: float) -> list[Asked]:
     dice = Random(f"night {seed}")
     with stage(seed) as made:
         asked, ended, end = list[Asked](), 0, 0.0
-        briefs = dice.randint(100, 200)
+        briefs = dice.randint(100, 130)
         batch: Batch | None = None
 
         def one_ended(claim: Claim) -> None:
@@ -155,7 +155,7 @@ def weather(made: Stage, ahead: Night, dice: Random) -> None:
             ahead.lose(program, at, lasts_s * dice.lognormvariate(0, 0.7))
             at += dice.expovariate(1 / mean_s)
     for n in range(dice.randint(0, 2)):
-        start(made, f"before-{n}", dice.randint(5, 60), f"owner-{n}")
+        start(made, f"before-{n}", dice.randint(5, 20), f"owner-{n}")
     rate = dice.uniform(0, 0.5) / HOUR
     at, n = dice.expovariate(rate), 0
     while at < most:
@@ -190,7 +190,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.perf.forecast", description=__doc__)
     parser.add_argument("nights", nargs="?", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--day", type=float, default=4, help="hours before, in which others used the machines")
+    parser.add_argument("--day", type=float, default=2, help="hours before, in which others used the machines")
     parsed = parser.parse_args()
     logging.disable(logging.WARNING)
     nights = list[list[Asked]]()
