@@ -21,8 +21,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api import batches, docs, machines, metrics, plans, problems
 from api.auth import Authenticator
 from api.batch_service import BatchService
-from api.forecasts import Forecasts
 from api.events import HEARTBEAT_SECONDS, POLL_SECONDS, EventStreams
+from api.forecasts import Forecasts
 from api.pages.routes import pages
 from api.routes import AppState, health, router
 from api.service import Service

@@ -124,6 +124,7 @@ PLAN: dict[str, Any] = {
     ],
     "limits": "editors of flux-krea", "gpu_hours": 29.6, "card_hours": 30.6, "renders": 6646,
     "disk_bytes": 2_900_000_000, "measured": True, "knows_little_of": [],
+    "card_price": 2.5, "currency": "eur",
 }  # fmt: skip
 RECEIVED = {"bytes": 4182311, "lines": 5000, "sha256": IMAGE, "batch": None}
 CANCELLING_ITEMS = {"items": ["dusk@seed=1", "dawn@seed=1"]}

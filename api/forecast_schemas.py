@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from director.types import LoopSettings, ModelName
 from tasks.batch.types import MAX_ITEMS
 
+_DEFAULTS = LoopSettings.model_validate({})
+
 
 class BatchEta(BaseModel):
     """When the batch will have ended: earlier than `p10` in one of ten simulated nights, later than `p90` in one.
@@ -30,11 +32,11 @@ class Planning(BaseModel):
     by: Annotated[float, Field(ge=0, le=1e11, description="seconds since the epoch")]
     goals: Annotated[int, Field(ge=0, le=100)] = 0
     cards: Annotated[int | None, Field(ge=1, le=1000, description="left out: as many as it takes")] = None
-    editor: ModelName = LoopSettings().editor
-    width: Annotated[int, Field(ge=64, le=2048, multiple_of=16)] = LoopSettings().width
-    height: Annotated[int, Field(ge=64, le=2048, multiple_of=16)] = LoopSettings().height
-    candidates: Annotated[int, Field(ge=1, le=16)] = LoopSettings().candidates
-    rounds: Annotated[int, Field(ge=1, le=20)] = LoopSettings().rounds
+    editor: ModelName = _DEFAULTS.editor
+    width: Annotated[int, Field(ge=64, le=2048, multiple_of=16)] = _DEFAULTS.width
+    height: Annotated[int, Field(ge=64, le=2048, multiple_of=16)] = _DEFAULTS.height
+    candidates: Annotated[int, Field(ge=1, le=16)] = _DEFAULTS.candidates
+    rounds: Annotated[int, Field(ge=1, le=20)] = _DEFAULTS.rounds
 
     def settings(self) -> LoopSettings:
         names = {"editor", "width", "height", "candidates", "rounds"}
@@ -52,10 +54,10 @@ class CardsChance(BaseModel):
 
 
 class PlanOut(BaseModel):
-    """`cards` is the least number with a chance of 80 %; null: more cards do not help. `around` has one less and one more.
+    """`cards` is the least number with a chance of 80 %; null: more cards do not help. `around`: one less, one more.
 
     `gpu_hours` are of cards that draw, `card_hours` of all until the end. `renders` are pictures. `measured` false: no
-    render of this model and size was measured, and times are guesses.
+    render of this model and size was measured, and times are guesses. `card_price` is of an hour.
     """
 
     briefs: int
@@ -71,3 +73,5 @@ class PlanOut(BaseModel):
     disk_bytes: int
     measured: bool
     knows_little_of: list[str]
+    card_price: float | None = None
+    currency: str = ""

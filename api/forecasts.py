@@ -7,16 +7,14 @@ from contextlib import suppress
 from itertools import islice
 from statistics import fmean
 
-from api.forecast_schemas import BatchEta, CardsChance, Planning, PlanOut
+from api.forecast_schemas import BatchEta, Planning, PlanOut
+from api.planned import ask_of, plan_out
 from director.errors import StoreError
-from director.types import LoopSettings
 from tasks.batch.forecast.census import world_of
 from tasks.batch.forecast.eta import Eta, forecast
-from tasks.batch.forecast.plan import Ask, Plan, plan
-from tasks.batch.forecast.world import Sort
+from tasks.batch.forecast.plan import plan
 from tasks.batch.shelf import Shelf
-from tasks.batch.types import BatchStatus, Standing
-from tasks.entries import size_of
+from tasks.batch.types import Batch, BatchStatus, Standing
 from tasks.ledger.ledger import Ledger
 from tasks.store import Corrupt, NotFound
 from tasks.store.plain import Item
@@ -26,9 +24,6 @@ KEEP_S = 20.0
 _RUNS_OF_MANY = 20
 _MOST_KEPT = 1000
 _SAMPLE = 200  # pictures whose bytes are looked at
-_BYTES_OF_PIXEL = 1.5  # of a PNG, where none is stored yet
-_STEP_BYTES = 25_000  # a snapshot and what is written beside it
-_STEPS_OF_RENDER = 4
 
 
 class Forecasts:
@@ -56,7 +51,7 @@ class Forecasts:
             return {id: self._kept[id][1] for id in going if id in self._kept}
 
     def _simulated(self, ids: Sequence[str]) -> Mapping[str, BatchEta]:
-        batches = {}
+        batches = dict[str, Batch]()
         for id in ids:
             with suppress(Corrupt, NotFound):
                 batches[id] = self._shelf.load_batch(id)
@@ -69,37 +64,17 @@ class Forecasts:
 
     def plan(self, asked: Planning, owner: str) -> PlanOut:
         """Behind what is at work and waits now. Raises StoreError, and Wiped."""
-        settings = asked.settings()
         world = world_of(self._ledger, {})
-        sort = Sort(settings.editor, size_of(settings))
-        most = settings.rounds * (2 if settings.adaptive and settings.candidates > 2 else 1)
-        ask = Ask(asked.briefs, asked.goals, sort, max(1.0, asked.by - world.now), most, owner)
-        measured = world.measured.get(sort)
+        ask = ask_of(asked, owner, world.now)
         found = plan(world, ask, seed=1, fixed=asked.cards or 0)
-        return plan_out(found, asked, settings, world.now, measured is not None, self._bytes_of(settings))
+        return plan_out(found, asked, world.now, ask.sort in world.measured, self._picture_bytes())
 
-    def _bytes_of(self, settings: LoopSettings) -> float:
-        """Of a picture, by those that are stored."""
+    def _picture_bytes(self) -> float | None:
+        """Of those that are stored; None: there is none, or storage is out of reach."""
         with suppress(StoreError):
-            if sizes := [item.size for item in islice(self._pictures(), _SAMPLE)]:
-                return fmean(sizes)
-        return settings.width * settings.height * _BYTES_OF_PIXEL
-
-
-def plan_out(
-    found: Plan, asked: Planning, settings: LoopSettings, now: float, measured: bool, picture_bytes: float
-) -> PlanOut:
-    pictures = found.renders * settings.candidates / (2 if settings.adaptive and settings.candidates > 2 else 1)
-    disk = pictures * picture_bytes + found.renders * _STEPS_OF_RENDER * _STEP_BYTES
-    return PlanOut(
-        briefs=asked.briefs, goals=asked.goals, by=asked.by, editor=settings.editor, cards=found.cards,
-        around=[
-            CardsChance(cards=one.cards, chance=one.chance, p50=now + one.p50, p90=now + one.p90, limits=one.limits)
-            for one in found.around
-        ],
-        limits=found.limits, gpu_hours=found.busy_hours, card_hours=found.card_hours, renders=round(pictures),
-        disk_bytes=round(disk), measured=measured, knows_little_of=list(found.knows_little_of),
-    )  # fmt: skip
+            sizes = [item.size for item in islice(self._pictures(), _SAMPLE)]
+            return fmean(sizes) if sizes else None
+        return None
 
 
 def _out(eta: Eta, now: float) -> BatchEta:

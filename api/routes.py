@@ -18,8 +18,8 @@ from starlette.requests import ClientDisconnect
 
 from api.auth import Authenticator, Caller
 from api.batch_service import BatchService
-from api.forecasts import Forecasts
 from api.events import EventId, EventStreams
+from api.forecasts import Forecasts
 from api.problems import invalid
 from api.schemas import Attempts, Envelope, JobFilter, JobList, JobPatch, Uploaded
 from api.service import Service

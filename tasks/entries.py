@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from director.loop import begin, next_step
 from director.seats import RenderRequest, Request, Seat
-from director.types import LoopSettings, Stopped, StopReason, Trajectory
-from tasks.jobs import Job, JobStatus
+from director.types import Stopped, StopReason, Trajectory
+from tasks.jobs import Job, JobStatus, size_of
 from tasks.ledger.types import CONTROL, Entry, Next, Record
 from tasks.summary import GoalSummary
 
@@ -66,11 +66,6 @@ def _entry(job: Job, trajectory: Trajectory, following: Next | None) -> Entry:
         size=size_of(job.settings),
         place=job.batch,
     )
-
-
-def size_of(settings: LoopSettings) -> str:
-    """How much there is to draw: `<width>x<height>x<pictures>`."""
-    return f"{settings.width}x{settings.height}x{settings.candidates}"
 
 
 def ended_record(entry: Entry) -> Record:

@@ -7,7 +7,7 @@ with Client("http://127.0.0.1:8100") as director:
     goals = director.goals(job.id)
 """
 
-from .batch_models import Batch, BatchItem, BatchResult, BatchWarning, Drawing, ItemCounts
+from .batch_models import Batch, BatchItem, BatchResult, BatchWarning, CardsChance, Drawing, Eta, ItemCounts, Plan
 from .client import Client
 from .errors import ApiError, BadRequest, Conflict, FieldError, NotFound, TooMany, Unauthorized, Unavailable
 from .models import (
@@ -38,10 +38,12 @@ __all__ = [
     "BatchResult",
     "BatchWarning",
     "BriefSent",
+    "CardsChance",
     "Client",
     "Conflict",
     "Cost",
     "Drawing",
+    "Eta",
     "Event",
     "FieldError",
     "Goal",
@@ -52,6 +54,7 @@ __all__ = [
     "JobError",
     "Machines",
     "NotFound",
+    "Plan",
     "SickWorker",
     "TooMany",
     "Unauthorized",

@@ -39,8 +39,11 @@ class BatchWarning(Warned):
 
 
 class Eta(BaseModel):
-    """When a batch will have ended, in seconds since the epoch: one of ten nights is earlier than `p10`, one later than
-    `p90`. `limits` is what it waits for most, `knows_little_of` what was measured too seldom."""
+    """When a batch will have ended, in seconds since the epoch.
+
+    Of ten nights one is earlier than `p10`, and one later than `p90`. `limits` is what it waits for most,
+    `knows_little_of` what was measured too seldom.
+    """
 
     p10: float
     p50: float
@@ -74,6 +77,8 @@ class Plan(BaseModel):
     renders: int = 0
     disk_bytes: int = 0
     measured: bool = False
+    card_price: float | None = None
+    currency: str = ""
     knows_little_of: tuple[str, ...] = ()
 
 

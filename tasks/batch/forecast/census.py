@@ -7,7 +7,7 @@ from typing import Any
 from tasks.batch.forecast.learn import EDITOR
 from tasks.batch.forecast.world import Arrival, Done, Flying, Load, Measured, Pool, Sort, World
 from tasks.batch.types import Batch
-from tasks.entries import size_of
+from tasks.jobs import size_of
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.types import CONTROL
 from tasks.submission import SettingsIn
@@ -33,29 +33,37 @@ def world_of(ledger: Ledger, batches: Mapping[str, Batch]) -> World:
 
 
 def pools_of(serving: Iterable[Sequence[str]], logs: Mapping[str, Sequence[tuple[float, int]]]) -> list[Pool]:
-    """Queues that share a worker are of one pool."""
+    """Queues that share a worker are of one pool. One whose workers are all away is one, too: it may come back."""
     workers: dict[str, int] = {}
     of_worker: dict[str, set[str]] = {}
     for member, processes in serving:
         queue, _, worker = member.partition("|")
-        if queue != CONTROL:
-            workers[worker] = int(processes)
-            of_worker.setdefault(worker, set()).add(queue)
-    # Those whose workers are all away are pools, too: they come back, by what the log says.
-    sets = [({queue}, set[str]()) for queue in logs if queue != CONTROL]
-    sets += [(queues, {worker}) for worker, queues in of_worker.items()]
-    groups = list[tuple[set[str], set[str]]]()
-    for queues, names in sets:
-        same = [group for group in groups if group[0] & queues]
-        groups = [group for group in groups if group not in same]
-        groups.append((queues.union(*(group[0] for group in same)), names.union(*(group[1] for group in same))))
+        workers[worker] = int(processes)
+        of_worker.setdefault(worker, set()).add(queue)
+    groups = _joined([({queue}, set[str]()) for queue in logs] + [(of_worker[one], {one}) for one in of_worker])
     pools = list[Pool]()
     for queues, names in sorted(groups, key=lambda group: sorted(group[0])):
+        if queues == {CONTROL}:
+            continue
         log = max((logs.get(queue, ()) for queue in queues), key=len)
         # A held queue counts as served by nobody.
         servers = min(sum(workers[name] for name in names), log[-1][1] if log else 10**9)
         pools.append(Pool(tuple(sorted(queues)), servers, log))
     return pools
+
+
+_Group = tuple[set[str], set[str]]
+"""Queues, and the workers that serve them."""
+
+
+def _joined(parts: Iterable[_Group]) -> list[_Group]:
+    """Those that have a queue in common are one. Every worker may serve `control`, so that joins none."""
+    groups = list[_Group]()
+    for queues, names in parts:
+        same = [group for group in groups if (group[0] & queues) - {CONTROL}]
+        groups = [group for group in groups if group not in same]
+        groups.append((queues.union(*(group[0] for group in same)), names.union(*(group[1] for group in same))))
+    return groups
 
 
 def _entry(word: str) -> tuple[float, int]:
