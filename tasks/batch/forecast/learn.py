@@ -27,6 +27,7 @@ _PULL = 4.0  # at most so many jobs of other batches count beside a batch's own
 Weights = defaultdict[int, float]
 _TIE = 0.5  # so many jobs pull the hazard behind each render to the common one
 _OUTAGE_S, _GAP_S, _FEW = 600.0, DAY_S / 2, 0.3
+_FEW_COME, _COME_A_DAY = 0.2, 1.0
 
 
 @dataclass(frozen=True)
@@ -206,7 +207,7 @@ def _comers(
         return []
     since = _watched_since(world)
     came_since = sum(came.created > since + 1 for came in world.arrivals)
-    rate = dice.gammavariate(came_since + 0.2, 1 / (world.now - since + 0.2 * DAY_S))
+    rate = dice.gammavariate(came_since + _FEW_COME, 1 / (world.now - since + _FEW_COME * DAY_S / _COME_A_DAY))
     found, at = list[tuple[float, Load, Sequence[float]]](), dice.expovariate(rate)
     like = int(dice.random() * len(world.loads))
     while at < horizon_s and len(found) < 200:
