@@ -18,7 +18,7 @@ from prometheus_client import disable_created_metrics
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import batches, docs, machines, metrics, plans, problems
+from api import batches, docs, hooks, machines, metrics, plans, problems
 from api.auth import Authenticator
 from api.batch_service import BatchService
 from api.events import HEARTBEAT_SECONDS, POLL_SECONDS, EventStreams
@@ -37,6 +37,9 @@ from tasks.ledger.ledger import Ledger, connect
 from tasks.ledger.types import NO_MESSAGE, Hint, HintMessage
 from tasks.logs import fields, working
 from tasks.logs import setup as setup_logging
+from tasks.notices.hooks import Hooks
+from tasks.notices.post import Poster
+from tasks.notices.shelf import NoticeShelf
 from tasks.settings import BadSettings, Settings, load_settings
 from tasks.store import Archive, Images, S3Store, Thumbnails
 
@@ -116,6 +119,7 @@ def create_app(
             waiter=JobWaiter(service, poll),
             uploads=Uploads(service),
             thumbnails=Thumbnails(images),
+            hooks=Hooks(ledger, NoticeShelf(backends.shelf.store), Poster.of(settings)),
             authenticator=authenticator,
             checks=_checks(backends),
             image_metadata=settings.image_metadata,
@@ -139,6 +143,7 @@ def create_app(
     app.include_router(health)
     app.include_router(pages)
     app.include_router(machines.router)
+    app.include_router(hooks.router)
     app.include_router(metrics.router)
     app.state.requests = metrics.RequestMetrics()
     app.add_middleware(SecurityHeaders)

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from api import examples
 from api.batch_schemas import Cancelling, ItemResult, Patching, Retrying
+from api.hooks import HookIn
 from api.problems import ProblemDocument
 from api.schemas import JobPatch, Submission
 from director.types import Trajectory
@@ -41,7 +42,7 @@ class Operation(NamedTuple):
     takes: str | dict[str, Any] = Submission.__name__  # its schema
 
 
-_BODIES = (Submission, JobPatch, Cancelling, Retrying, Patching)
+_BODIES = (Submission, JobPatch, Cancelling, Retrying, Patching, HookIn)
 _BATCH = Answer("the batch", "BatchEnvelope", examples.BATCH)
 _ENVELOPE = Answer("the job", "Envelope", examples.ENVELOPE)
 _ORDER_PROBLEMS = (400, 404, 410, 413, 422)
@@ -132,6 +133,15 @@ OPERATIONS: dict[str, Operation] = {
     "post /v1/machines/{worker}/restore": Operation(
         {200: Answer("the worker takes steps again", "Machines", examples.MACHINES)}
     ),
+    "post /v1/hooks": Operation(
+        {201: Answer("the new hook, with its secret", "HookOut", examples.NEW_HOOK)}, (400, 413, 422),
+        examples.HOOK_SENT, "HookIn",
+    ),
+    "get /v1/hooks": Operation({200: Answer("your hooks", "HookList", examples.HOOKS)}, ()),
+    "delete /v1/hooks/{id}": Operation({204: Answer("the hook is gone")}),
+    "post /v1/hooks/{id}/rotate": Operation({200: Answer("with its new secret", "HookOut", examples.NEW_HOOK)}),
+    "post /v1/hooks/{id}/test": Operation({200: Answer("what came of it", "Tried", examples.TRIED)}),
+    "post /v1/hooks/{id}/replay": Operation({200: Answer("so many are sent again", "Replayed", {"notices": 3})}),
     "get /healthz": Operation({200: Answer("the process answers", _WORDS, {"status": "ok"})}, ()),
     "get /readyz": Operation(
         {200: Answer("ready", _WORDS, examples.READY), 503: Answer("not ready", _WORDS, examples.NOT_READY)}, ()

@@ -35,10 +35,11 @@ SUMMARY: dict[str, Any] = {
 }  # fmt: skip
 
 _SETTINGS: dict[str, Any] = {
-    "gate": "auto", "editor": "flux-krea", "candidates": 4, "adaptive": True, "enough": 0.75, "judge": True,
+    "gate": "auto", "editor": "flux-krea", "draft_rounds": False, "candidates": 4, "adaptive": True, "enough": 0.75,
+    "judge": True,
     "rollback": True, "reprompt": True, "masks": True, "anchor_after": 4, "accept": "alignment", "margin": 0.1,
     "max_changed": 1.0, "stop_at": 1.0, "patience": 3, "batch": 2, "rounds": 6, "max_renders": None,
-    "max_seconds": None, "width": 512, "height": 512,
+    "max_seconds": None, "width": None, "height": None,
 }  # fmt: skip
 
 ENVELOPE: dict[str, Any] = {
@@ -171,6 +172,14 @@ MACHINES: dict[str, Any] = {
         }
     ],
 }  # fmt: skip
+
+HOOK_SENT = {"url": "https://example.org/night", "events": ["batch.ended", "batch.late"]}
+_HOOK: dict[str, Any] = {
+    "id": "4f2c1d0a7b7e5b3c", **HOOK_SENT, "created": 1795455600.25, "off": "", "dead": 0, "secret": None,
+}  # fmt: skip
+NEW_HOOK = {**_HOOK, "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}
+HOOKS = {"hooks": [_HOOK]}
+TRIED = {"ok": False, "status": 404, "error": "answered 404"}
 
 READY = {"status": "ok", "ledger": "ok", "storage": "ok", "broker": "ok"}
 NOT_READY = {**READY, "status": "not ready", "broker": "does not answer"}

@@ -27,6 +27,7 @@ from api.uploads import Uploads
 from api.waiting import JobWaiter, preference_applied, preferred_wait
 from tasks.jobs import ACTIVE
 from tasks.ledger.types import Query as LedgerQuery
+from tasks.notices.hooks import Hooks
 from tasks.png_metadata import with_metadata
 from tasks.store import Thumbnails
 from tasks.tokens import Scope
@@ -46,6 +47,7 @@ class AppState:
     waiter: JobWaiter
     uploads: Uploads
     thumbnails: Thumbnails
+    hooks: Hooks
     authenticator: Authenticator
     checks: Mapping[str, Callable[[], bool]]
     image_metadata: bool

@@ -39,7 +39,7 @@ from director.loop import begin
 from director.reading import Unread, unread
 from director.seats import STEP_KINDS
 from director.state import State
-from director.types import Goal, StopReason, Trajectory
+from director.types import Goal, LoopSettings, StopReason, Trajectory
 from tasks.entries import ended_record, new_entry
 from tasks.jobs import TERMINAL, Job, JobId, JobStatus
 from tasks.ledger.ledger import Ledger
@@ -175,7 +175,7 @@ class Service:
         brief = BriefOut(text=job.brief.text, title=job.brief.title, source=job.brief.source)
         queues = NO_QUEUES if record.ended else self.queues()
         unread, told = self._read_of(record.job, record.created_ms, record.snapshot)
-        waits = [] if record.ended else _unserved(job.settings.editor, queues.served)
+        waits = [] if record.ended else _unserved(job.settings, queues.served)
         return Envelope(
             **dict(self.summary(record, queues)), brief=brief, settings=job.settings, seed=job.seed,
             unread=list(unread), warnings=[*told, *waits],
@@ -404,10 +404,11 @@ def _unknown(id: str) -> Problem:
     return Problem(404, "unknown-job", "Unknown job", f"There is no job {id[:64]!r}.")
 
 
-def _unserved(editor: str, served: Mapping[str, object]) -> list[Caution]:
+def _unserved(settings: LoopSettings, served: Mapping[str, object]) -> list[Caution]:
     """A word to the sender about an editor that no worker serves now. Workers may come: nothing is refused."""
     names = [queue.removeprefix(_EDITOR_QUEUE) for queue in sorted(served) if queue.startswith(_EDITOR_QUEUE)]
-    if editor in names:
+    editor = next((each for each in (settings.round_editor, settings.editor) if each not in names), None)
+    if editor is None:
         return []
     others = f"; there are {', '.join(names)}" if names else ", nor any other"
     near = difflib.get_close_matches(editor, names, 1)

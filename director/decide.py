@@ -71,12 +71,13 @@ def judge(
     after: Standing,
     settings: LoopSettings,
     preserved: Preservation | None = None,
+    ties: bool = False,
 ) -> Judgement:
     """Compare a picture with the best so far. `before` is None when there is no best yet.
 
     `after` holds verdicts for every goal, carried over where the edit could not reach; `preserved`
     is what was measured of an edit outside its region. Goals alone would pass an edit that met them
-    and spoilt the rest.
+    and spoilt the rest. With `ties` a picture that is as good replaces the best: it was drawn in full.
     """
     gained, lost = _changes(goals, before or {}, after, settings.margin)
     if before is None:
@@ -88,9 +89,9 @@ def judge(
     else:
         match settings.accept:
             case AcceptRule.ALIGNMENT:
-                accepted, why = _by_alignment(goals, before, after)
+                accepted, why = _by_alignment(goals, before, after, ties)
             case AcceptRule.NO_LOSS:
-                accepted, why = _by_changes(gained, lost)
+                accepted, why = _by_changes(gained, lost, ties)
     return Judgement(accepted, gained, lost, why)
 
 
@@ -115,11 +116,12 @@ def _broken(
     return f"lost {', '.join(given_up)}" if given_up else ""
 
 
-def _by_alignment(goals: Sequence[Goal], before: Standing, after: Standing) -> tuple[bool, str]:
+def _by_alignment(goals: Sequence[Goal], before: Standing, after: Standing, ties: bool) -> tuple[bool, str]:
     """Alignment must rise; at the same alignment, the weight that is met. The earlier picture wins a tie."""
     was, now = alignment(goals, before), alignment(goals, after)
     if was == now:
-        gains = coverage(goals, after) > coverage(goals, before)
+        was_met, is_met = coverage(goals, before), coverage(goals, after)
+        gains = is_met > was_met or (ties and is_met == was_met)
     else:
         gains = was is None or (now is not None and now > was)
     words = f"alignment {_number(was)} to {_number(now)}"
@@ -130,11 +132,11 @@ def _number(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.2f}"
 
 
-def _by_changes(gained: Sequence[GoalId], lost: Sequence[GoalId]) -> tuple[bool, str]:
+def _by_changes(gained: Sequence[GoalId], lost: Sequence[GoalId], ties: bool) -> tuple[bool, str]:
     if lost:
         return False, f"rolled back: lost {', '.join(lost)}"
     if not gained:
-        return False, "rolled back: nothing gained"
+        return (True, "nothing lost") if ties else (False, "rolled back: nothing gained")
     return True, f"gained {', '.join(gained)}, lost nothing"
 
 

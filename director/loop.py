@@ -11,13 +11,15 @@ N it renders, selects and verifies once more before it decides.
 import hashlib
 from collections.abc import Callable, Sequence
 
-from director import decide, schedule
+from director import decide, menu, schedule
 from director.errors import EditorError, JudgeError, PlannerError, SeatError, VerifierError, boundary
+from director.finish import full_edit
 from director.gate import gate
 from director.prompts.verbatim import mask_region, verbatim
 from director.schedule import Opening
 from director.seats import (
     Context,
+    DecideRequest,
     ExtractRequest,
     Failure,
     PlanRequest,
@@ -30,6 +32,7 @@ from director.seats import (
 from director.state import Round, Standing, State
 from director.types import (
     Brief,
+    Chosen,
     Decided,
     Event,
     Goal,
@@ -86,7 +89,7 @@ def next_step(trajectory: Trajectory) -> Request | None:
         return ExtractRequest(brief=trajectory.brief)
     now = state.open_round
     if now is None:
-        return _plan_request(state, _opening(state))
+        return menu.question(state) or _plan_request(state, _opening(state))
     if not now.rendered:
         return _render_request(state, now)
     if now.picked is None:
@@ -104,6 +107,9 @@ def perform(request: Request, studio: Studio, context: Context) -> Reply:
                 extracted = studio.planner.extract(request, context)
                 _expect(PlannerError, bool(extracted.goals), "the planner found no goal in the brief")
                 return extracted
+        case DecideRequest():
+            with boundary(PlannerError):
+                return _choice(request, studio, context)
         case PlanRequest():
             with boundary(PlannerError):
                 planned = studio.planner.plan(_limited(request, studio), context)
@@ -132,6 +138,15 @@ def perform(request: Request, studio: Studio, context: Context) -> Reply:
                 about = (verified.image, verified.again) == (request.image, request.again)
                 _expect(VerifierError, about, "the verdicts are of another picture")
                 return verified
+
+
+def _choice(request: DecideRequest, studio: Studio, context: Context) -> Chosen:
+    if studio.decider is None:
+        return request.chosen(0, by="director")
+    chosen = studio.decider.decide(request, context)
+    known = chosen.number < len(request.options) and chosen.option == request.options[chosen.number]
+    _expect(PlannerError, known, "the planner chose what is not on the menu")
+    return chosen
 
 
 def _limited(request: PlanRequest, studio: Studio) -> PlanRequest:
@@ -163,13 +178,16 @@ def _consequence(state: State) -> Event | None:
     """The next event that needs no model, or None when one does."""
     if state.stop or not state.goals:
         return None
+    if state.mode is None and state.chosen:
+        return menu.gated(state.chosen)
+    asked = menu.question(state) is not None
     if state.mode is None:
-        return gate(state.trajectory.brief, state.goals, state.settings)
+        return None if asked else gate(state.trajectory.brief, state.goals, state.settings)
     if now := state.open_round:
         return _decision(state, now)
     if stop := _stop(state):
-        return stop
-    if not state.settings.reprompt:
+        return full_edit(state) or stop
+    if not state.settings.reprompt and not asked:
         request = _plan_request(state, _opening(state))
         return Planned(action=verbatim(request), base=request.base, by="director")
     return None
@@ -180,17 +198,26 @@ def _consequence(state: State) -> Event | None:
 
 def _stop(state: State) -> Stopped | None:
     """Between two rounds: is it over?"""
-    settings, past = state.settings, state.rounds
+    settings = state.settings
+    past = [each for each in state.rounds if not each.planned.final]
     if past and (found := decide.goal_stop(state.goals, state.standing, settings)):
         return Stopped(reason=found[0], why=found[1])
     if len(past) >= settings.rounds:
         return Stopped(reason=StopReason.BUDGET, why=f"all {settings.rounds} rounds are used")
-    if settings.max_renders is not None and len(state.candidates) >= settings.max_renders:
+    if settings.round_renders is not None and len(state.candidates) >= settings.round_renders:
         return Stopped(reason=StopReason.BUDGET, why=f"all {settings.max_renders} renders are used")
     if past and len(past) - _last_gain(past) >= settings.patience:
         return Stopped(reason=StopReason.STALLED, why=f"{settings.patience} rounds without a gain")
-    if schedule.opening(state) is None:
+    if len(past) < len(state.rounds):
+        return Stopped(reason=StopReason.STALLED, why="the full edit of the best draft is the last")
+    if state.chosen:
+        return menu.stopped(state.chosen)
+    found = schedule.opening(state)
+    if found is None:
         return Stopped(reason=StopReason.STALLED, why="what is missing was tried and did not come")
+    if not schedule.pays(state, found) and menu.question(state) is None:
+        why = f"another round promises less than {settings.price_of_render:g} goals a render"
+        return Stopped(reason=StopReason.STALLED, why=why)
     return None
 
 
@@ -201,7 +228,7 @@ def _last_gain(past: Sequence[Round]) -> int:
 
 
 def _opening(state: State) -> Opening:
-    found = schedule.opening(state)
+    found = menu.opening_of(state, state.chosen) if state.chosen else schedule.opening(state)
     assert found, "a trajectory without an opening is stopped by _settle"
     return found
 
@@ -219,7 +246,8 @@ def _plan_request(state: State, found: Opening) -> PlanRequest:
         base=found.base,
         masks=state.settings.masks,
         failures=() if found.whole else _failures(state.rounds, aimed),
-        model=state.settings.editor,
+        advice=state.chosen.revise if state.chosen else "",
+        model=state.settings.round_editor,
     )
 
 
@@ -249,7 +277,7 @@ def _render_request(state: State, now: Round) -> RenderRequest:
     if settings.adaptive and done == 0:
         count = min(count, _FIRST_LOOK)
     return RenderRequest(
-        model=settings.editor,
+        model=settings.editor if now.planned.final else settings.round_editor,
         action=now.planned.action,
         base=now.planned.base,
         seeds=tuple(candidate_seed(seed, now.number, done + i) for i in range(count)),
@@ -260,9 +288,12 @@ def _render_request(state: State, now: Round) -> RenderRequest:
 
 def _still_to_render(state: State, now: Round) -> int:
     settings = state.settings
-    left = settings.candidates - len(now.candidates)
-    if settings.max_renders is not None:
-        left = min(left, settings.max_renders - len(state.candidates))
+    if now.planned.final:
+        return 0 if now.candidates else 1
+    wanted = now.chosen.option.candidates if now.chosen else schedule.grid(state, now.planned.base)
+    left = wanted - len(now.candidates)
+    if settings.round_renders is not None:
+        left = min(left, settings.round_renders - len(state.candidates))
     return max(0, left)
 
 
@@ -292,8 +323,9 @@ def _weighed(state: State, now: Round) -> tuple[Goal, ...]:
 def _unasked(state: State, now: Round, image: ImageHash) -> VerifyRequest | None:
     """The verdicts still wanted on the picked picture: all that could have changed, then the doubtful again."""
     seen, carried = now.standing(image), _carried(state, now)
-    wanted = [goal for goal in state.goals if goal.id not in carried and goal.id not in seen]
-    again = not wanted
+    unseen = [goal for goal in state.goals if goal.id not in carried and goal.id not in seen]
+    wanted = _in_turn(now, unseen, seen)
+    again = not unseen
     if again and not now.looked_again(image):
         doubtful = decide.doubtful(state.standing, seen, state.settings.margin)
         wanted = [goal for goal in state.goals if goal.id in doubtful]
@@ -302,6 +334,15 @@ def _unasked(state: State, now: Round, image: ImageHash) -> VerifyRequest | None
     # Without a mask, what was asked lies where its goals are said to be, if they all say so.
     region = now.planned.action.region or mask_region(_targets(state, now))
     return VerifyRequest(image=image, goals=tuple(wanted), again=again, base=now.planned.base, region=region)
+
+
+def _in_turn(now: Round, unseen: list[Goal], seen: Standing) -> list[Goal]:
+    """What to look at now of goals not looked at yet: where targets go first, the rest only if one of them came."""
+    if now.chosen is None or not now.chosen.option.targets_first:
+        return unseen
+    targets = now.planned.action.targets
+    came = any(seen[goal].outcome is Outcome.MET for goal in targets if goal in seen)
+    return [goal for goal in unseen if goal.id in targets] or (unseen if came else [])
 
 
 def _targets(state: State, now: Round) -> tuple[Goal, ...]:
@@ -332,7 +373,11 @@ def _decision(state: State, now: Round) -> Decided | None:
         return None
     after = {**_carried(state, now), **now.standing(image)}
     before = state.standing if state.best else None
-    found = decide.judge(state.goals, before, after, state.settings, now.preservation(image))
+    if len(after) < len(state.goals):
+        found = decide.Judgement(False, (), (), "rolled back: nothing came of what was asked")
+    else:
+        ties = now.planned.final
+        found = decide.judge(state.goals, before, after, state.settings, now.preservation(image), ties=ties)
     good = found.accepted and decide.enough(_targets(state, now), after, state.settings)
     if state.settings.adaptive and not good and _still_to_render(state, now):
         return None

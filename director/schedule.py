@@ -7,12 +7,13 @@ failed waits behind what was not tried yet, and is given up after `TRIES` edits.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from director import wide
 from director.state import Round, Standing, State, coverage
-from director.types import ActionKind, Goal, GoalId, ImageHash, Mode, Outcome, Scope
+from director.types import MAX_GOALS, ActionKind, Goal, GoalId, ImageHash, Mode, Outcome, Scope
 
 TRIES = 3
 """Edits that a goal gets before it is given up."""
-_FEW = 4  # the largest batch that the settings allow
+_FEW = 4  # goals in an edit that is aimed at them, where edits are of few
 _REGENERATE_BELOW = 0.5
 _RANK = {Scope.GLOBAL: 0, Scope.LAYOUT: 0, Scope.LOCAL: 1, Scope.TEXT: 2}
 
@@ -31,26 +32,57 @@ class Opening:
 def opening(state: State) -> Opening | None:
     """The next round, or None when nothing that is missing can be tried any more."""
     if not state.rounds:
-        return _first(state)
-    batch = next_batch(state.goals, state.standing, state.rounds, state.settings.batch)
+        return first(state, state.mode)
+    batch = _batch(state)
     if not batch:
         return None
     if _wants_new_scene(state):
-        everything = apart(state.goals)
-        return Opening(True, True, everything, None, "a global goal resists editing: draw the scene again")
+        return new_scene(state, "a global goal resists editing: draw the scene again")
     if back := _back_to_anchor(state, batch):
         return back
     return Opening(False, False, batch, state.best, "edit what is missing")
 
 
-def _first(state: State) -> Opening:
+def pays(state: State, found: Opening) -> bool:
+    """Whether the round is expected to bring what its renders cost, or a must-have is still to be tried."""
+    settings = state.settings
+    if not settings.price_of_render or not state.rounds:
+        return True
+    batch = _batch(state)
+    price = settings.price_of_render * grid(state, found.base)
+    return any(goal.must_have for goal in batch) or wide.expected(state, batch) >= price
+
+
+def grid(state: State, base: ImageHash | None) -> int:
+    """N of a round that starts from this picture."""
+    most, few = state.settings.candidates, state.settings.edit_candidates
+    return min(most, few) if few and base else most
+
+
+def _batch(state: State) -> tuple[Goal, ...]:
+    settings = state.settings
+    if settings.edits == "wide":
+        return widest(state, wide.width(state))
+    return next_batch(state.goals, state.standing, state.rounds, settings.batch)
+
+
+def first(state: State, mode: Mode | None) -> Opening:
+    """The first round of a job that is drawn in this mode."""
     goals, settings, source = state.goals, state.settings, state.trajectory.brief.source
-    if state.mode is Mode.ONE_SHOT:
+    if mode is Mode.ONE_SHOT:
         return Opening(True, True, apart(goals), source, "everything at once")
     if source:
         batch = next_batch(goals, {}, [], settings.batch)
         return Opening(False, False, batch, source, "the first edits of the source")
-    return Opening(True, False, scene(goals, (settings.rounds - 1) * settings.batch // 2), None, "the scene first")
+    first = scene(goals, (settings.rounds - 1) * settings.batch // 2)
+    if not first and not settings.reprompt:  # the brief's own words say no scene: the goal that comes first is one
+        first = (min(goals, key=_order),)
+    return Opening(True, False, first, None, "the scene first")
+
+
+def new_scene(state: State, why: str) -> Opening:
+    """A new picture with everything."""
+    return Opening(True, True, apart(state.goals), None, why)
 
 
 def scene(goals: Sequence[Goal], left_for_edits: int) -> tuple[Goal, ...]:
@@ -111,20 +143,42 @@ def _ready(open_goals: list[Goal], waiting: set[GoalId]) -> list[Goal]:
     return [g for g in open_goals if not waiting.intersection(g.parents)] or open_goals
 
 
+def widest(state: State, size: int) -> tuple[Goal, ...]:
+    """One to `size` missing goals, whatever their reach and whether they failed before; the next one first."""
+    goals, standing = state.goals, state.standing
+    failed = {goal.id: tries(goal.id, state) for goal in goals}
+    open_goals = _open_goals(goals, standing, failed)
+    waiting = {g.id for g in goals if _outcome(g, standing) is Outcome.MISSED}
+    batch = _ready(open_goals, waiting)[:1]
+    for goal in open_goals:
+        if len(batch) < size and goal not in batch and _fits(goal, batch, waiting):
+            batch.append(goal)
+    return tuple(batch)
+
+
 def _joins(goal: Goal, batch: Sequence[Goal], waiting: set[GoalId]) -> bool:
     """Whether one instruction can hold this goal too: alike in reach, free of conflicts, its parents met or in it."""
-    parents_there = waiting.intersection(goal.parents) <= {g.id for g in batch}
     alike = (_RANK[goal.scope] > 0) == (_RANK[batch[0].scope] > 0)
-    return goal not in batch and parents_there and alike and not any(clash(goal, other) for other in batch)
+    return goal not in batch and alike and _fits(goal, batch, waiting)
 
 
-def failures(goal: GoalId, past: Sequence[Round]) -> int:
-    """How many failed edits named this goal. An edit of many goals does not count."""
-    return sum(goal in each.planned.action.targets and goal not in each.gained for each in past if _aimed(each))
+def _fits(goal: Goal, batch: Sequence[Goal], waiting: set[GoalId]) -> bool:
+    parents_there = waiting.intersection(goal.parents) <= {g.id for g in batch}
+    return parents_there and not any(clash(goal, other) for other in batch)
 
 
-def _aimed(each: Round) -> bool:
-    few = len(each.planned.action.targets) <= _FEW
+def tries(goal: GoalId, state: State) -> int:
+    """How many failed edits named this goal, wide ones too where edits are wide."""
+    return failures(goal, state.rounds, MAX_GOALS if state.settings.edits == "wide" else _FEW)
+
+
+def failures(goal: GoalId, past: Sequence[Round], most: int = _FEW) -> int:
+    """How many failed edits named this goal. An edit of more than `most` goals does not count."""
+    return sum(goal in each.planned.action.targets and goal not in each.gained for each in past if _aimed(each, most))
+
+
+def _aimed(each: Round, most: int) -> bool:
+    few = len(each.planned.action.targets) <= most
     return few and each.decided is not None and each.planned.action.kind is ActionKind.EDIT
 
 
@@ -146,7 +200,7 @@ def _wants_new_scene(state: State) -> bool:
     """A global goal that an edit already failed to bring, in a picture that has little to lose; once a job."""
     goals, standing, past = state.goals, state.standing, state.rounds
     drawn_again = any(each.planned.action.kind is ActionKind.GENERATE for each in past[1:])
-    resists = any(_RANK[g.scope] == 0 and _wanted(g, standing) and failures(g.id, past) for g in goals)
+    resists = any(_RANK[g.scope] == 0 and _wanted(g, standing) and tries(g.id, state) for g in goals)
     little_to_lose = coverage(goals, standing) < _REGENERATE_BELOW
     return state.trajectory.brief.source is None and not drawn_again and resists and little_to_lose
 
@@ -158,9 +212,14 @@ def _back_to_anchor(state: State, batch: tuple[Goal, ...]) -> Opening | None:
     arXiv 2512.05965). Tried once for each chain length, since a rejected try would only repeat.
     """
     every = state.settings.anchor_after
+    chained = state.anchor.chained
+    return merged(state, batch) if every and chained % every == 0 else None
+
+
+def merged(state: State, batch: tuple[Goal, ...]) -> Opening | None:
+    """All that the edits since the anchor brought and this batch, for the anchor; None where that says nothing new."""
     start, chained = state.anchor
-    last = state.rounds[-1]
-    if not every or not start or chained == 0 or chained % every or last.planned.base == start:
+    if not start or chained == 0 or state.rounds[-1].planned.base == start:
         return None
     at_start = _met_at(start, state.rounds)
     brought = [g for g in state.goals if _outcome(g, state.standing) is Outcome.MET and g.id not in at_start]

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from director.types import (
     ActionKind,
     Candidate,
+    Chosen,
     Decided,
     Event,
     Extracted,
@@ -53,6 +54,7 @@ class Round(NamedTuple):
     comparisons: tuple[Comparison, ...] = ()
     verified: tuple[Verified, ...] = ()
     decided: Decided | None = None
+    chosen: Chosen | None = None
     picked: ImageHash | None = None  # None while a judge still has to choose
 
     def after(self, event: Rendered | Selected | Verified | Decided) -> "Round":
@@ -120,7 +122,7 @@ class State(NamedTuple):
     """A trajectory and what its events say. `goals` are empty before the extraction, `mode` is None before the gate.
 
     `standing` holds the verdicts on `best`, the last accepted picture, which can be delivered at any time. Goals
-    that an accepted edit could not touch keep their verdicts.
+    that an accepted edit could not touch keep their verdicts. `chosen` is a choice that nothing followed yet.
     """
 
     trajectory: Trajectory
@@ -130,6 +132,7 @@ class State(NamedTuple):
     mode: Mode | None = None
     rounds: tuple[Round, ...] = ()
     best: ImageHash | None = None
+    chosen: Chosen | None = None
     planner_calls: int = 0
 
     @classmethod
@@ -151,9 +154,11 @@ class State(NamedTuple):
                 return self._replace(goals=goals, planner_calls=self.planner_calls + _by_planner(event))
             case Gated():
                 return self._replace(mode=self.mode or event.mode)
+            case Chosen():
+                return self._replace(chosen=event, planner_calls=self.planner_calls + _by_planner(event))
             case Planned():
-                rounds = (*self.rounds, Round(number=len(self.rounds) + 1, planned=event))
-                return self._replace(rounds=rounds, planner_calls=self.planner_calls + _by_planner(event))
+                rounds = (*self.rounds, Round(number=len(self.rounds) + 1, planned=event, chosen=self.chosen))
+                return self._replace(rounds=rounds, chosen=None, planner_calls=self.planner_calls + _by_planner(event))
             case Rendered() | Selected() | Verified() | Decided():
                 now = self.rounds[-1].after(event)
                 state = self._replace(rounds=(*self.rounds[:-1], now))
@@ -227,7 +232,7 @@ class State(NamedTuple):
         )
 
 
-def _by_planner(event: Extracted | Planned) -> bool:
+def _by_planner(event: Extracted | Chosen | Planned) -> bool:
     return event.by != "director"
 
 

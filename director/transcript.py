@@ -6,6 +6,7 @@ from typing import NamedTuple
 from director import types
 from director.state import count_goals
 from director.types import (
+    Chosen,
     Decided,
     Extracted,
     Gated,
@@ -49,6 +50,9 @@ class Transcript:
                 return Line("goals", f"{count(len(event.goals), 'goal')}: {self._names(tuple(self._goals))}")
             case Gated():
                 return Line("plan", plain(f"{event.mode.value}: {event.why}"))
+            case Chosen():
+                said = f": {event.inspect}" if event.inspect else ""
+                return Line("chosen", plain(f"{event.option.name}{said}"))
             case Planned():
                 return self._planned(event)
             case Rendered():

@@ -4,15 +4,21 @@ Every value is frozen, strict about unknown fields and the same bytes whenever i
 Coordinates are fractions of the picture, (0, 0) top left; scores and confidences are in [0, 1].
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from operator import not_
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 MAX_BRIEF_BYTES = 20_000
 MAX_GOALS = 64
+SIDE = 512
+"""Pixels of a picture's sides where neither the job nor the image model says."""
+DRAFT = ".draft"
+"""Behind an editor's name: the same editor, drawing faster and worse."""
+GRID = 16
+"""Pixels of which a picture's sides are multiples."""
 
 
 class Value(BaseModel):
@@ -31,8 +37,19 @@ Share = Annotated[float, Field(ge=0.0, le=1.0), AfterValidator(_four_digits)]
 ImageHash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 GoalId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+_NAME = 64
 Kind = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+def _on_grid(side: int) -> int:
+    if rest := side % GRID:
+        raise ValueError(f"must be a multiple of {GRID}: the nearest are {side - rest} and {side - rest + GRID}")
+    return side
+
+
+Side = Annotated[int, Field(ge=64, le=2048, json_schema_extra={"multipleOf": GRID}), AfterValidator(_on_grid)]
+"""Of a picture, in pixels."""
 
 
 class GoalType(StrEnum):
@@ -112,7 +129,7 @@ class Goal(Value):
     text: Annotated[str, Field(min_length=1, max_length=1000)]
     type: Kind = GoalType.ADD_OBJECT.value
     scope: Scope = Scope.LOCAL
-    string: Annotated[str, Field(max_length=200)] | None = None
+    string: Annotated[str, Field(max_length=1000)] | None = None
     count: Annotated[int, Field(ge=0, le=100)] | None = None
     absent: Annotated[bool, Field(exclude_if=not_)] = False
     region: Region | None = None
@@ -165,6 +182,34 @@ class Mode(StrEnum):
     STAGED = "staged"
 
 
+class Move(StrEnum):
+    """What can be done between two rounds."""
+
+    ONE_SHOT = "one-shot"  # the first picture, with all goals
+    STAGED = "staged"  # the first picture as a scene, or the first edits of a source
+    EDIT = "edit"  # some of what is missing, into the best picture
+    ANCHOR = "anchor"  # all that the edits brought, once more into the picture they started from
+    SCENE = "scene"  # a new picture with all goals
+    STOP = "stop"
+
+
+class Option(Value):
+    """One line of the menu of `director.menu`: a next round that the rules allow, or the end.
+
+    `name` tells it from the others and is spelt alike for every job ("edit-all-n2", "stop"). `candidates` is N of the
+    micro-grid. With `targets_first` a picture is asked for its targets, and for the rest only if one of them came.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")]
+    move: Move
+    targets: tuple[GoalId, ...] = ()
+    base: ImageHash | None = None
+    whole: bool = False
+    everything: bool = False
+    candidates: Annotated[int, Field(ge=0, le=16)] = 0
+    targets_first: bool = False
+
+
 class AcceptRule(StrEnum):
     """`alignment`: roll back unless the overall score rose (the paper keeps a tie). `no-loss`: when a goal was lost.
 
@@ -173,6 +218,11 @@ class AcceptRule(StrEnum):
 
     ALIGNMENT = "alignment"
     NO_LOSS = "no-loss"
+
+
+def _is(value: object) -> Callable[[object], bool]:
+    """For settings that came later: where they say nothing new, they are not stored, and older programs read it."""
+    return lambda given: given == value
 
 
 class LoopSettings(Value):
@@ -186,7 +236,13 @@ class LoopSettings(Value):
 
     gate: Literal["auto", "one-shot", "staged"] = "auto"
     editor: ModelName = "flux-krea"
+    draft_rounds: bool = Field(
+        False, exclude_if=_is(False), description="the editor's draft draws the rounds; the best is then edited in full"
+    )
     candidates: int = Field(4, ge=1, le=16, description="N of the micro-grid")
+    edit_candidates: int | None = Field(
+        None, ge=1, le=16, exclude_if=_is(None), description="N of an edit, if that is less; none: as candidates"
+    )
     adaptive: bool = Field(True, description="render two candidates first, the rest only if needed")
     enough: Share = Field(0.75, description="share of an instruction's goals met that needs no more candidates")
     judge: bool = Field(True, description="a judge picks; without one, candidates must be 1")
@@ -200,12 +256,32 @@ class LoopSettings(Value):
     max_changed: float = Field(1.0, ge=0, le=1, description="share of pixels that may change outside the asked region")
     stop_at: float = Field(1.0, gt=0, le=1, description="share of goal weight met that is enough")
     patience: int = Field(3, ge=1, le=20, description="rounds without a gain before the loop is stalled")
-    batch: int = Field(2, ge=1, le=4, description="goals in one edit")
+    batch: int = Field(2, ge=1, le=MAX_GOALS, description="goals in one edit, at most")
+    edits: Literal["few", "wide"] = Field(
+        "few", exclude_if=_is("few"), description="wide: all that is missing in one edit, half as much where that fails"
+    )
+    price_of_render: float = Field(
+        0.0, ge=0, le=MAX_GOALS, exclude_if=_is(0.0), description="goals that a render must promise, or it is not made"
+    )
+    decide: Literal["schedule", "planner"] = Field(
+        "schedule",
+        exclude_if=_is("schedule"),
+        description="who opens a round: the schedule, or the planner from its menu",
+    )
     rounds: int = Field(6, ge=1, le=20)
     max_renders: int | None = Field(None, ge=1, le=320, description="pictures")
     max_seconds: float | None = Field(None, gt=0, le=86_400, description="wall clock from the submit")
-    width: int = Field(512, ge=64, le=2048, multiple_of=16, description="pixels")
-    height: int = Field(512, ge=64, le=2048, multiple_of=16, description="pixels")
+    width: Side | None = Field(None, description="pixels; neither side named: what the editor's model draws best")
+    height: Side | None = Field(None, description="pixels; of two sides one that is not named is 512")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _both_sides(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        values = cast(dict[str, Any], given)
+        named = {side: values[side] for side in ("width", "height") if values.get(side) is not None}
+        return {**values, "width": SIDE, "height": SIDE, **named} if len(named) == 1 else values
 
     @model_validator(mode="after")
     def _somebody_picks(self) -> Self:
@@ -213,25 +289,26 @@ class LoopSettings(Value):
             raise ValueError("candidates must be 1 when judge is off: nobody would pick")
         return self
 
+    @model_validator(mode="after")
+    def _draft_can_be_named(self) -> Self:
+        if self.draft_rounds and self.editor.endswith(DRAFT):
+            raise ValueError(
+                f"editor {self.editor} is a draft itself: with draft_rounds name {self.editor.removesuffix(DRAFT)}"
+            )
+        if self.draft_rounds and len(self.round_editor) > _NAME:
+            raise ValueError(f"editor has a name too long for its draft's: at most {_NAME - len(DRAFT)} characters")
+        return self
 
-def public_names(model: type[BaseModel]) -> list[str]:
-    """The names of its fields as people write them."""
-    return [field.alias or name for name, field in model.model_fields.items()]
+    @property
+    def round_editor(self) -> ModelName:
+        """The model that draws the rounds; with drafts the last picture is `editor`'s."""
+        return self.editor + DRAFT if self.draft_rounds else self.editor
 
-
-_PLAIN: dict[str, object] = {
-    "gate": "one-shot", "rounds": 1, "candidates": 1, "adaptive": False, "judge": False, "guard": False,
-    "reprompt": False, "accept": "alignment", "anchor_after": 0,
-}  # fmt: skip
-STRATEGIES: dict[str, dict[str, object]] = {
-    "one-shot": _PLAIN,
-    "reprompt": {**_PLAIN, "reprompt": True},
-    "best-of-4": {**_PLAIN, "candidates": 4, "judge": True},
-    "refinement": {**_PLAIN, "rounds": 6},
-    "all": {**_PLAIN, "gate": "auto", "rounds": 6, "candidates": 4, "judge": True, "reprompt": True},
-    "ours": {},
-}
-"""The arms of the paper's ablation (arXiv 2512.19243) as settings; `ours` is the defaults."""
+    @property
+    def round_renders(self) -> int | None:
+        """Pictures that the rounds may draw: of several, drafts leave one for the end."""
+        most = self.max_renders
+        return most - 1 if most and most > 1 and self.draft_rounds else most
 
 
 class ActionKind(StrEnum):
@@ -296,12 +373,31 @@ class Gated(Value):
     why: str
 
 
+class Chosen(Value):
+    """What the planner chose from a menu: its place there, the option itself, and what was said of the picture.
+
+    Only jobs with `decide: planner` have it. `inspect` says what is wrong, `revise` what the next instruction should
+    do about it.
+    """
+
+    kind: Literal["chosen"] = "chosen"
+    number: Annotated[int, Field(ge=0)]
+    option: Option
+    inspect: Annotated[str, Field(max_length=300)] = ""
+    revise: Annotated[str, Field(max_length=300)] = ""
+    by: Annotated[str, Field(max_length=200)]
+
+
 class Planned(Value):
-    """Opens a round. `base` is the picture that an edit starts from."""
+    """Opens a round. `base` is the picture that an edit starts from.
+
+    `final` marks the full edit of the best draft; where that is false, it is not stored.
+    """
 
     kind: Literal["planned"] = "planned"
     action: Action
     base: ImageHash | None = None
+    final: Annotated[bool, Field(exclude_if=not_)] = False
     by: str
 
 
@@ -365,11 +461,11 @@ class Stopped(Value):
     why: str
 
 
-Reply = Extracted | Planned | Rendered | Selected | Verified | Stopped
+Reply = Extracted | Chosen | Planned | Rendered | Selected | Verified | Stopped
 """What comes from outside: the answer of a seat, or a stop that was ordered (cancel, clock)."""
 
 Event = Annotated[
-    Extracted | Gated | Planned | Rendered | Selected | Verified | Decided | Stopped,
+    Extracted | Gated | Chosen | Planned | Rendered | Selected | Verified | Decided | Stopped,
     Field(discriminator="kind"),
 ]
 

@@ -8,36 +8,43 @@ import logging
 import math
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from celery import Celery, current_task
+from celery.exceptions import Ignore
 from celery.signals import worker_process_shutdown
 from celery.utils.nodenames import worker_direct
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from director.errors import DirectorError
-from director.seats import STEP_KINDS, Studio
+from director.seats import STEP_KINDS, Seat, Studio
 from tasks import broker
 from tasks.affinity import SwapTimes
+from tasks.attempt import Attempt
 from tasks.batch.batches import Batches
 from tasks.batch.dispatch import Dispatcher
 from tasks.batch.shelf import Shelf
 from tasks.canary import canary_fault
 from tasks.consumers import consumer_step, tell_to_stand_back
+from tasks.finishing import Finisher, encoders
 from tasks.jobs import PRIORITIES
 from tasks.ledger.ledger import Ledger, broker_queue_length, connect
 from tasks.ledger.types import NO_MESSAGE, Hint, HintMessage
 from tasks.logs import fields, working
+from tasks.notices.courier import Courier
+from tasks.notices.post import Poster
+from tasks.notices.shelf import NoticeShelf
 from tasks.reconcile import UNWATCHED, Reconciler, Watch
 from tasks.settings import Settings
-from tasks.steps import Attempt, Host, StepEnd, run_step
+from tasks.steps import Host, Rest, StepEnd, run_step
 from tasks.store import Archive, Images, S3Store
 
 log = logging.getLogger(__name__)
 
 OpenStudio = Callable[[Settings, ExitStack], Studio]
+_DRAWING = frozenset(kind.name for kind in STEP_KINDS.values() if kind.seat is Seat.EDITOR)
 _CANARY = "director.canary"
 _CANARY_SECONDS = 60  # a canary that nobody took until then is dropped
 
@@ -176,12 +183,13 @@ def open_reconciler(settings: Settings, watch: Watch = UNWATCHED) -> Generator[R
             send_hint(app, hint)
 
         batches = Batches(ledger, Shelf(store), archive, send)
+        courier = resources.enter_context(closing(Courier(ledger, NoticeShelf(store), Poster.of(settings).send)))
         yield Reconciler(
             ledger,
             archive,
             settings,
             send=send,
-            batches=Dispatcher(batches, ledger, archive, settings, send),
+            batches=Dispatcher(batches, ledger, archive, settings, send, courier),
             send_canary=lambda worker, models: send_canary(app, worker, models),
             queue_length=lambda queue: broker_queue_length(messages, queue),
             watch=watch,
@@ -200,7 +208,10 @@ def _all_of(observe: Callable[[Attempt], None], times: SwapTimes) -> Callable[[A
 def _add_task(app: Celery, kind: str, child: "_Child") -> None:
     def step(job: str, n: int, title: str) -> str:
         with working(job=job, step=n):
-            end = run_step(child.host, job, n)
+            end = run_step(child.host, job, n, child.finish_later() if kind in _DRAWING else None)
+            if end is StepEnd.DRAWN:
+                # The message is acknowledged, and the next one comes. `Finisher` tells Flower how this one ended.
+                raise Ignore
             if end not in {StepEnd.COMMITTED, StepEnd.REWOUND}:
                 log.info("hint dropped: %s", end.value)
             # A dropped hint is a success, too: of one that is ignored no event is sent, and Flower shows it as STARTED.
@@ -249,9 +260,20 @@ class _Child:
             send=lambda hint: send_hint(self._app, hint),
             message=message_writer(self._app, settings),
             worker=worker,
+            encoders=self._resources.enter_context(encoders()),
             observe=self._observe,
             stand_back=lambda: tell_to_stand_back(self._app, worker),
         )
+
+    @cached_property
+    def _finisher(self) -> Finisher:
+        # Behind the host's: at the end it is waited for before these are closed.
+        return self._resources.enter_context(closing(Finisher(self._app)))
+
+    def finish_later(self) -> Callable[[Rest], None]:
+        """What takes the rest of the current task's step."""
+        name, request = self.host.name, current_task.request
+        return partial(self._finisher.take, str(request.id), name)
 
     def close(self, **_: Any) -> None:
         self._resources.close()

@@ -1,11 +1,11 @@
 """The canary: a tiny render that shows whether a quarantined editor can draw again. It belongs to no job."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from director.errors import DirectorError
 from director.loop import perform
-from director.seats import RenderRequest, Studio
+from director.seats import Raster, RenderRequest, Studio
 from director.types import Action, ActionKind
 from tasks.logs import fields
 from tasks.store import NotFound, image_hash
@@ -21,8 +21,14 @@ class _Unstored:
     def get(self, image: str) -> bytes:
         raise NotFound(f"a canary stores no picture, and so has no {image}")
 
+    def raster(self, image: str) -> Raster:
+        raise NotFound(f"a canary stores no picture, and so has no {image}")
+
     def put(self, png: bytes) -> str:
         return image_hash(png)
+
+    def put_raster(self, raster: Raster, encode: Callable[[], bytes]) -> str:
+        return image_hash(encode())
 
 
 class _NoHost:

@@ -19,14 +19,24 @@ PRIORITIES = (0, 3, 6, 9)
 _NAMESPACE = uuid.UUID("6c1f8a52-6e0b-5d0e-9a35-1f6d1c1f7d11")
 
 
-CONTRACT = 2
-"""The newest form in which jobs and snapshots are stored. 2 has goals of absence; what has none is stored as 1."""
+CONTRACT = 3
+"""The newest form in which jobs and snapshots are stored; each is stored as the oldest that can hold it.
+
+2 has goals of absence, 3 settings of wide edits and of a planner that decides.
+"""
 Contract = Annotated[int, Field(ge=1, le=CONTRACT, exclude_if=lambda number: number == 1)]
 
 
-def contract_of(goals: Iterable[Goal]) -> int:
-    """The oldest contract whose readers understand these goals."""
+def contract_of(goals: Iterable[Goal], settings: LoopSettings) -> int:
+    """The oldest contract whose readers understand these goals and settings."""
+    fields = LoopSettings.model_fields.items()
+    later = any(field.exclude_if and not field.exclude_if(getattr(settings, name)) for name, field in fields)
+    if later or settings.batch > _OLDER_BATCH:
+        return 3
     return 2 if any(goal.absent for goal in goals) else 1
+
+
+_OLDER_BATCH = 4
 
 
 class JobStatus(StrEnum):

@@ -18,9 +18,9 @@ from director.errors import Actor
 from director.seats import STEP_KINDS
 from director.state import State
 from director.types import Trajectory
+from tasks.attempt import Attempt
 from tasks.entries import status_of
 from tasks.settings import BadSettings, Settings
-from tasks.steps import Attempt
 
 BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 450, 600, 900, 1800)
 
@@ -38,7 +38,9 @@ class StepMeter:
             ["kind", "boundary", "actor", "then"], registry=registry,
         )  # fmt: skip
         self._renders = Counter("visiondirector_renders", "Pictures drawn", ["queue"], registry=registry)
-        self._gpu = Counter("visiondirector_gpu_seconds", "Seconds that an editor held its GPU", registry=registry)
+        self._gpu = Counter(
+            "visiondirector_gpu_seconds", "Seconds in which an editor drew on its GPU", registry=registry
+        )
         self._work = Counter(
             "visiondirector_seat_work", "What seats count: denoising steps, tokens, calls", ["what"], registry=registry
         )

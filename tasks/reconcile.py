@@ -162,7 +162,7 @@ class Reconciler:
     def _restore(self, entry: Entry) -> None:
         entry = self.batches.ordered(entry) if self.batches else entry
         self.ledger.restore(entry, self._holder)
-        if entry.next is None and not entry.place:
+        if entry.next is None and not entry.place and not self.ledger.run("is_told_of", entry.job):
             self.archive.unmark_live(entry.job)
 
     def restore_costs(self) -> None:

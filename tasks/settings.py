@@ -174,6 +174,19 @@ class Settings(BaseSettings):
         bool, Field(description="results say inside the PNG what made them: brief, settings, seed; false: never")
     ] = True
 
+    private_hooks: Annotated[
+        bool,
+        Field(description="notices may go to private addresses and over http; false: public https only"),
+    ] = False
+    smtp_url: Annotated[
+        SecretStr,
+        Field(
+            description="mail server for notices: smtp://, smtp+starttls:// or smtps://user:password@host:port; empty: "
+            "no e-mail"
+        ),
+    ] = SecretStr("")
+    mail_from: Annotated[str, Field(description="sender of notices by e-mail")] = "visiondirector@localhost"
+
     metrics_port: Annotated[
         int, Field(ge=0, le=65_535, description="port on which a worker or reconciler is scraped; 0: none")
     ] = 0

@@ -6,24 +6,27 @@ one of the tries is committed.
 """
 
 import contextvars
-import json
 import logging
 import math
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator
+from concurrent.futures import Executor
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from director.errors import RULES, Actor, BriefError, Cancelled, DirectorError, SeatError, StoreError
 from director.loop import advance, begin, next_step, perform
-from director.seats import Images, Request, Studio
+from director.seats import Request, Studio
 from director.types import Reply, Stopped, StopReason, Trajectory
+from tasks.attempt import Attempt, error_json, log_attempt
 from tasks.entries import first_step, next_of, queue_of, status_of
+from tasks.finishing import Pictures
 from tasks.jobs import Job, JobStatus
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.types import (
@@ -41,8 +44,8 @@ from tasks.ledger.types import (
 from tasks.logs import fields, working
 from tasks.rewind import BRING_BACK, check_belongs, way_back
 from tasks.settings import Settings
-from tasks.store import Archive, Corrupt, Newer, NotFound
-from tasks.summary import NO_GOALS, Cost, GoalSummary
+from tasks.store import Archive, Corrupt, Images, Newer, NotFound
+from tasks.summary import NO_GOALS, GoalSummary
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +54,7 @@ class StepEnd(StrEnum):
     """How a hint ended, when nothing went wrong."""
 
     COMMITTED = "committed"
+    DRAWN = "drawn: it is stored and committed beside the next one"
     REFUSED = "another worker was faster, or the job changed meanwhile"
     UNKNOWN = Refusal.UNKNOWN.value
     ENDED = Refusal.ENDED.value
@@ -81,6 +85,7 @@ class Host:
     worker: str = ""  # Celery's name of the program that this process belongs to; "": named after the machine
     observe: "Callable[[Attempt], None]" = lambda attempt: None  # counts what each try of a step was
     stand_back: Callable[[], None] = lambda: None  # the worker takes no other message, until the ledger lets it
+    encoders: Executor | None = None  # where PNGs are made; None: in the thread that draws
     die: Callable[[], None] = lambda: os.kill(os.getpid(), signal.SIGKILL)
 
     @property
@@ -89,11 +94,16 @@ class Host:
         return self.worker or self.settings.host
 
 
-def run_step(host: Host, job_id: str, n: int) -> StepEnd:
+Rest = Callable[[], StepEnd]
+"""What is left of a step; it tells how the step ended, and raises as `run_step` does."""
+
+
+def run_step(host: Host, job_id: str, n: int, leave: Callable[[Rest], None] | None = None) -> StepEnd:
     """Run step `n` of the job if it is still to be run.
 
     Raises the step's error (SeatError, BriefError, StoreError) after it was recorded, so that the
-    task that called shows as failed.
+    task that called shows as failed. With `leave`, a render returns when it is drawn: the rest of it, for which its
+    lease lives on, is given to `leave`.
     """
     try:
         claim = host.ledger.claim(job_id, n, host.name)
@@ -104,73 +114,40 @@ def run_step(host: Host, job_id: str, n: int) -> StepEnd:
         if claim is Refusal.RESTING:
             host.stand_back()
         return StepEnd(claim.value)
-    with working(threads=True, job=job_id, step=n, nonce=claim.nonce):
+    with working(threads=True, job=job_id, step=n, nonce=claim.nonce), ExitStack() as held:
         log.info("step began", extra=fields(kind=claim.kind, attempt=claim.attempt, died=claim.last_death or None))
-        with Lease(host, claim, Attempt(claim)) as lease:
-            try:
-                return _run_claimed(host, lease)
-            except DirectorError as error:
-                if lease.attempt.refused is None:  # otherwise the ledger was told
-                    _give_back(host, lease.attempt, error)
-                raise
+        lease = held.enter_context(Lease(host, claim, Attempt(claim)))
+        held.enter_context(_giving_back(host, lease.attempt))
+        replied = _replied(host, lease)
+        if isinstance(replied, StepEnd):
+            return replied
+        if leave and replied.reply.kind == "rendered":
+            leave(partial(_end, held.pop_all(), host, lease, replied))
+            return StepEnd.DRAWN
+        return _stored(host, lease, replied)
 
 
-@dataclass
-class Attempt:
-    """What one try of a step took: whatever is no function of the inputs, kept for the cost.
+@dataclass(frozen=True)
+class Replied:
+    """A reply that is not yet part of what is stored of the job."""
 
-    Its seconds end when the ledger is told of the outcome, so that the ledger's sum is that of the records.
-    """
-
-    claim: Claim
-    started: float = field(default_factory=time.time)
-    clock: float = field(default_factory=time.perf_counter)
-    seconds: float | None = None
-    queue: str = ""  # known once the snapshot is loaded
-    renders: int = 0
-    outcome: str = "lost"  # or committed, failed, broke, rewound; lost: to a cancel, a wipe or a faster worker
-    after: Trajectory | None = None  # what was committed
-    progress: str = ""
-    counts: dict[str, int] = field(default_factory=dict[str, int])
-    kept: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
-    notes: dict[str, Any] = field(default_factory=dict[str, Any])  # what was found of lost objects
-    error: DirectorError | None = None
-    refused: FailResult | None = None  # what became of the step after an error; None: the ledger was not told
-
-    def end(self) -> None:
-        """Its seconds end here, unless they have ended."""
-        if self.seconds is None:
-            self.seconds = round(time.perf_counter() - self.clock, 4)
-
-    def cost(self) -> Cost:
-        """What to add to the job's cost now; the ledger knows whether it was wasted."""
-        self.end()
-        return Cost.of({"kind": self.claim.kind, "committed": True, **self._amounts()})
-
-    def _amounts(self) -> dict[str, Any]:
-        return {"seconds": self.seconds, "renders": self.renders, "counts": dict(self.counts)}
-
-    def record(self, host: str) -> dict[str, Any]:
-        """What storage keeps of it, as JSON."""
-        self.end()
-        return {
-            "n": self.claim.n,
-            "nonce": self.claim.nonce,
-            "kind": self.claim.kind,
-            "attempt": self.claim.attempt,
-            "host": host,
-            "pid": os.getpid(),
-            "started": round(self.started, 3),
-            **self._amounts(),
-            "committed": self.outcome == "committed",
-            "progress": self.progress,
-            "blobs": self.kept,
-            "error": json.loads(error_json(self.error)) if self.error else None,
-            **self.notes,
-        }
+    job: Job
+    trajectory: Trajectory
+    reply: Reply
 
 
-def _run_claimed(host: Host, lease: "Lease") -> StepEnd:
+@contextmanager
+def _giving_back(host: Host, attempt: Attempt) -> Generator[None]:
+    try:
+        yield
+    except DirectorError as error:
+        if attempt.refused is None:  # otherwise the ledger was told
+            _give_back(host, attempt, error)
+        raise
+
+
+def _replied(host: Host, lease: "Lease") -> Replied | StepEnd:
+    """What the seat answers to what is due, or how the step ended without it."""
     claim, attempt = lease.claim, lease.attempt
     if claim.cancel:
         return _cancel(host, attempt)
@@ -188,7 +165,20 @@ def _run_claimed(host: Host, lease: "Lease") -> StepEnd:
     if reply is None:
         return StepEnd.REFUSED
     attempt.renders = len(reply.candidates) if reply.kind == "rendered" else 0
-    after = advance(trajectory, reply)
+    return Replied(job, trajectory, reply)
+
+
+def _end(held: ExitStack, host: Host, lease: "Lease", replied: Replied) -> StepEnd:
+    with held:
+        return _stored(host, lease, replied)
+
+
+def _stored(host: Host, lease: "Lease", replied: Replied) -> StepEnd:
+    """Store the pictures and the snapshot with the reply, commit, hint the next step."""
+    claim, attempt = lease.claim, lease.attempt
+    job, reply = replied.job, replied.reply
+    lease.images.wait()
+    after = advance(replied.trajectory, reply)
     performed = reply.kind != "stopped"
     then = next_of(after)
     hint = then.hint(job.id, claim.n + 1, job.brief.name, claim.priority) if then else None
@@ -243,8 +233,8 @@ def _cancel(host: Host, attempt: Attempt) -> StepEnd:
 
 
 def _has_ended(host: Host, claim: Claim) -> None:
-    """A child of a batch stays marked live until its result is stored (tasks/batch/dispatch.py)."""
-    if not claim.batch:
+    """Some stay marked live: a child of a batch until its result is stored, what its owner is told of until that is."""
+    if not claim.batch and not host.ledger.run("is_told_of", claim.job):
         host.archive.unmark_live(claim.job)
 
 
@@ -371,12 +361,6 @@ def backoff_ms(settings: Settings, attempt: int) -> int:
     return int(1000 * min(settings.retry_cap_s, settings.retry_base_s * 2**doublings))
 
 
-def error_json(error: DirectorError) -> str:
-    """An error as the ledger keeps it."""
-    told = {"boundary": error.boundary, "message": error.message[:500], "fix": error.fix[:500], "actor": error.actor}
-    return json.dumps(told | ({"resource": error.resource[:500]} if error.resource else {}))
-
-
 class Lease:
     """Keeps a claim alive from a thread, and is the Context that the seat talks to meanwhile.
 
@@ -385,7 +369,7 @@ class Lease:
     """
 
     def __init__(self, host: Host, claim: Claim, attempt: Attempt) -> None:
-        self.images = host.images
+        self.images = Pictures(host.images, host.encoders)
         self.claim = claim
         self.attempt = attempt
         self.cancel = False
@@ -475,26 +459,3 @@ class Lease:
         self._record = attempt.record(self._host.settings.host)
         self._host.observe(attempt)
         log_attempt(attempt)
-
-
-def log_attempt(attempt: Attempt) -> None:
-    """One line for a try of a step, and one for the end of its job."""
-    error, stop = attempt.error, attempt.after.stop if attempt.after else None
-    about = fields(
-        kind=attempt.claim.kind,
-        queue=attempt.queue or None,
-        attempt=attempt.claim.attempt,
-        seconds=attempt.seconds,
-        renders=attempt.renders or None,
-        boundary=error.boundary if error else None,
-        actor=error.actor if error else None,
-        resource=(error.resource or None) if error else None,
-        then=attempt.refused.value if attempt.refused else None,
-    )
-    if error:
-        # What a seat raised is worth its traceback; what does not answer is not.
-        log.warning("step failed: %s", error, exc_info=None if error.actor is Actor.OUTAGE else error, extra=about)
-    else:
-        log.info("step %s", attempt.outcome, extra=about)
-    if stop:
-        log.info("job ended: %s", stop.why, extra=fields(status=status_of(stop).value, stop=stop.reason.value))

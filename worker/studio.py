@@ -3,6 +3,7 @@
 from contextlib import ExitStack
 
 from director.seats import Studio
+from director.types import DRAFT
 from tasks.settings import Settings
 from worker.diffusion.preservation import MeasuringVerifier
 from worker.profiles import load_profile
@@ -22,17 +23,18 @@ def open_studio(settings: Settings, resources: ExitStack) -> Studio:
         return studio
     profile = load_profile(settings.studio, settings).profile
     planner, judge, verifier, editor = studio.planner, studio.judge, studio.verifier, studio.editor
+    decider = studio.decider
     if profile.vlm:
         from worker.vlm.seats import open_vlm_seats
 
         seats = open_vlm_seats(profile.vlm, resources, beside=studio)
-        planner, judge, verifier = seats.planner, seats.judge, seats.verifier
+        planner, judge, verifier, decider = seats.planner, seats.judge, seats.verifier, seats.decider
     if profile.editors:
         from worker.diffusion.editor import open_editor
 
         editor, verifier = open_editor(profile.editors, resources), MeasuringVerifier(verifier)
     limits = profile.editors.limits() if profile.editors else {}
-    return Studio(planner=planner, editor=editor, judge=judge, verifier=verifier, limits=limits)
+    return Studio(planner=planner, editor=editor, judge=judge, verifier=verifier, limits=limits, decider=decider)
 
 
 def editor_models(settings: Settings) -> tuple[str, ...]:
@@ -43,4 +45,4 @@ def editor_models(settings: Settings) -> tuple[str, ...]:
         return editors.models()
     from worker.sketch import model_names
 
-    return model_names()
+    return (*model_names(), *(f"{name}{DRAFT}" for name in model_names()))

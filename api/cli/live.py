@@ -24,6 +24,7 @@ from director.types import Trajectory
 _NEXT = {
     "extracted": "planning",
     "gated": "planning",
+    "chosen": "planning",
     "planned": "rendering",
     "rendered": "looking at the candidates",
     "selected": "checking the goals",

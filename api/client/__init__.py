@@ -10,6 +10,7 @@ with Client("http://127.0.0.1:8100") as director:
 from .batch_models import Batch, BatchItem, BatchResult, BatchWarning, CardsChance, Drawing, Eta, ItemCounts, Plan
 from .client import Client
 from .errors import ApiError, BadRequest, Conflict, FieldError, NotFound, TooMany, Unauthorized, Unavailable
+from .hooks import Hook, HookTest
 from .models import (
     Attempt,
     Attempts,
@@ -49,6 +50,8 @@ __all__ = [
     "Goal",
     "GoalCount",
     "HeldQueue",
+    "Hook",
+    "HookTest",
     "ItemCounts",
     "Job",
     "JobError",

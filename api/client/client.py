@@ -16,6 +16,7 @@ import httpx
 from .batches import BatchCalls
 from .errors import Conflict, NotFound, Unavailable, from_response
 from .goals import goals_of
+from .hooks import HookCalls
 from .models import Attempts, Event, Goal, Job, JobPage, Machines, Uploaded
 from .stream import lines, parse
 
@@ -28,7 +29,7 @@ HEARTBEAT = 10.0
 """Seconds between the comments that a quiet event stream sends."""
 
 
-class Client(BatchCalls):
+class Client(BatchCalls, HookCalls):
     """Speaks to one service. A context manager; one thread at a time may use it.
 
     Without a `url`, VISIONDIRECTOR_URL and VISIONDIRECTOR_TOKEN say where the service is (else it is

@@ -38,10 +38,16 @@ def prompt(request: PlanRequest) -> Form:
         brief=curly(request.brief.text) if request.everything else "nothing beyond the above",
         targets=listed(request.targets),
         kept=listed(request.kept),
-        failures="\n".join(_tried(failure) for failure in request.failures[-_FAILURES:]) or "nothing",
+        failures="\n".join(_said_before(request)) or "nothing",
         absent=f" {_ABSENT[request.action]}" if any(goal.absent for goal in request.targets) else "",
         limit=_limit(request),
     )
+
+
+def _said_before(request: PlanRequest) -> Iterator[str]:
+    yield from (_tried(failure) for failure in request.failures[-_FAILURES:])
+    if request.advice:
+        yield curly(f"advice for this instruction: {request.advice}")
 
 
 def _tried(failure: Failure) -> str:

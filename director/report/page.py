@@ -14,7 +14,7 @@ from director.report.rounds import Book
 from director.report.run_info import Pictures, RunInfo
 from director.state import GoalCounts, State
 from director.transcript import count
-from director.types import Outcome, Trajectory
+from director.types import SIDE, Outcome, Trajectory
 
 
 def report(trajectory: Trajectory, pictures: Pictures, run_info: RunInfo | None = None) -> str:
@@ -106,7 +106,7 @@ def _small_print(trajectory: Trajectory, run_info: RunInfo) -> Html:
     parts = [
         html("job <code>$id</code>", id=run_info.job) if run_info.job else NOTHING,
         html("submitted $when", when=moment(run_info.created)) if run_info.created else NOTHING,
-        html("$w × $h pixels", w=settings.width, h=settings.height),
+        html("$w × $h pixels", w=settings.width, h=settings.height) if settings.width else NOTHING,
         html("seed $seed", seed=trajectory.seed),
     ]
     return join((part for part in parts if part), " · ")
@@ -128,7 +128,7 @@ def _lead(book: Book, over: bool) -> Html:
         score = f", {state.counts.met} of {state.counts.total} goals met"
     shown = html(
         '<img src="$src" alt="$alt" width="$w" height="$h">',
-        src=src, w=state.settings.width, h=state.settings.height,
+        src=src, w=state.settings.width or SIDE, h=state.settings.height or SIDE,
         alt=f"{kind} for “{brief.name}”{score}",
     )  # fmt: skip
     return fill(

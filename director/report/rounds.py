@@ -8,7 +8,7 @@ from director.report.marks import listed
 from director.report.run_info import Pictures
 from director.state import Round, Standing, State, count_goals
 from director.transcript import count
-from director.types import ActionKind, Candidate, Decided, GoalId, ImageHash, Region
+from director.types import SIDE, ActionKind, Candidate, Decided, GoalId, ImageHash, Region
 
 _FEW = 5  # goals in a list that is shown unfolded
 
@@ -72,7 +72,7 @@ def _round(book: Book, each: Round) -> Html:
         verb=verb,
         base=html(" of $base", base=base) if base else NOTHING,
         instruction=_instruction(action.instruction),
-        targets=_targets(book, action.targets),
+        targets=join([_targets(book, action.targets), _chosen(each)]),
         grid=join((_candidate(book, each, i, c) for i, c in enumerate(each.candidates, 1)), "\n"),
         waiting=NOTHING if each.candidates else html('<p class="note">Nothing is rendered yet.</p>'),
         pick=_pick(each),
@@ -91,9 +91,22 @@ def _instruction(words: str) -> Html:
 
 
 def _targets(book: Book, targets: Sequence[GoalId]) -> Html:
+    if not targets:
+        return html("<p>For no goal: the accepted draft, drawn in full.</p>")
     if len(targets) == len(book.state.goals):
         return html("<p>For all $n.</p>", n=count(len(targets), "goal"))
     return html('<p>For:</p><ul class="goals">$goals</ul>', goals=book.goal_links(targets))
+
+
+def _chosen(each: Round) -> Html:
+    """What the planner said when it chose this round."""
+    if each.chosen is None:
+        return NOTHING
+    said = [words for words in (each.chosen.inspect, each.chosen.revise) if words]
+    return html(
+        '<p>Chosen: $name. <bdi>$said</bdi> <span class="by">$by</span></p>',
+        name=each.chosen.option.name, said=" → ".join(said), by=each.chosen.by,
+    )  # fmt: skip
 
 
 def _candidate(book: Book, each: Round, place: int, candidate: Candidate) -> Html:
@@ -127,7 +140,8 @@ def _picture(book: Book, image: ImageHash, alt: str, id: str) -> Html:
     settings = book.state.settings
     return html(
         '<a href="$full"><img src="$src" alt="$alt" width="$width" height="$height"$lazy decoding="async"></a>',
-        full=book.pictures.full(image) or f"#{id}", src=src, alt=alt, width=settings.width, height=settings.height,
+        full=book.pictures.full(image) or f"#{id}", src=src, alt=alt,
+        width=settings.width or SIDE, height=settings.height or SIDE,
         lazy=NOTHING if src.startswith("data:") else Html(' loading="lazy"'),
     )  # fmt: skip
 

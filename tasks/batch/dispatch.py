@@ -26,6 +26,7 @@ from tasks.jobs import Job, JobStatus, Place
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.types import Entered, Entry, Hint, Record
 from tasks.logs import fields
+from tasks.notices.courier import Courier
 from tasks.reconcile import entry_of
 from tasks.settings import Settings
 from tasks.store import Archive, Corrupt, NotFound
@@ -67,9 +68,16 @@ class Dispatcher:
     """`send` tells workers that a step waits. Every part may break off anywhere; each raises StoreError."""
 
     def __init__(
-        self, batches: Batches, ledger: Ledger, archive: Archive, settings: Settings, send: Callable[[Hint], None]
+        self,
+        batches: Batches,
+        ledger: Ledger,
+        archive: Archive,
+        settings: Settings,
+        send: Callable[[Hint], None],
+        notices: Courier | None = None,
     ) -> None:
         self.batches = batches
+        self._notices = notices
         self._ledger = ledger
         self._archive = archive
         self._settings = settings
@@ -79,7 +87,8 @@ class Dispatcher:
 
     def parts(self) -> Sequence[Callable[[], None]]:
         """What a pass of the reconciler does for batches."""
-        return self.note_capacity, self.give_back, self.report, self.close, self.admit
+        notices = (self._notices.collect, self._notices.deliver) if self._notices else ()
+        return self.note_capacity, self.give_back, self.report, self.close, self.admit, *notices
 
     def note_capacity(self) -> None:
         """Let the ledger note who serves what now: forecasts read it (tasks/batch/forecast)."""
@@ -227,6 +236,8 @@ class Dispatcher:
         `keep` is called again and again: reading a million results takes longer than `holder` has the rebuild lock.
         """
         self._orders.clear()
+        if self._notices:
+            self._notices.restore()
         for id in self.batches.shelf.live():
             keep()
             try:
@@ -254,6 +265,7 @@ class Dispatcher:
         for batch, group in groupby(sorted(records, key=_by_batch), key=lambda record: record.batch):
             ended = list(group)
             self.batches.shelf.put_results(batch, secrets.token_hex(8), [result_of(record) for record in ended])
+            self._collect()
             for job in ledger.reported(ended):
                 self._archive.unmark_live(job)
 
@@ -263,13 +275,21 @@ class Dispatcher:
             with suppress(Busy), self.batches.alone(id, patience_s=0):  # else somebody orders something
                 if standing := self.batches.ledger.close(id):
                     self.batches.shelf.put_summary(standing)
+                    self._collect()
                     self.batches.shelf.unmark_live(id)
                     self.batches.ledger.closed(id)
                     log.info("a batch has ended: %s", standing.counts, extra=fields(batch=id))
         self.batches.ledger.forget(int(1000 * self._settings.keep_ended_s))
 
+    def _collect(self) -> None:
+        """Before a mark goes that lets a rebuild look: what happened is kept, and will be told."""
+        if self._notices:
+            self._notices.collect()
+
     def audit(self) -> None:
         """Enter batches that storage has and the ledger has not, and apply orders that broke off."""
+        if self._notices:
+            self._notices.audit()
         for id in self.batches.shelf.live():
             try:
                 batch = self.batches.find(id)

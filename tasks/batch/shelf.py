@@ -50,7 +50,7 @@ class Shelf:
     """
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self.store = store
         self._parts = Recent[bytes](_KEPT_BYTES, len)
         self._names = Recent[dict[str, tuple[int, int]]](_KEPT_SHARDS)
         self._batches = Recent[Batch](256)
@@ -58,7 +58,7 @@ class Shelf:
     # --- what was sent ----------------------------------------------------------------------------
 
     def put_batch(self, batch: Batch) -> None:
-        self._store.put(f"batches/{batch.id}/batch.json", batch.model_dump_json().encode())
+        self.store.put(f"batches/{batch.id}/batch.json", batch.model_dump_json().encode())
 
     def find_batch(self, id: str) -> Batch | None:
         """None: there is no such batch, or its upload is not complete."""
@@ -66,7 +66,7 @@ class Shelf:
             return found
         key = f"batches/{id}/batch.json"
         try:
-            found = Batch.model_validate_json(self._store.get(key))
+            found = Batch.model_validate_json(self.store.get(key))
         except NotFound:
             return None
         except ValidationError as error:
@@ -87,13 +87,13 @@ class Shelf:
 
     def put_lines(self, id: str, folder: int, part: int, data: bytes) -> None:
         """The lines of one part, each as `line_of` gives it."""
-        self._store.put(_part_key(id, folder, part), data)
+        self.store.put(_part_key(id, folder, part), data)
 
     def read_part(self, id: str, folder: int, part: int) -> list[Item]:
         """As stored now: an upload writes its last part again and again."""
         key = _part_key(id, folder, part)
         try:
-            return [Item.model_validate_json(line) for line in self._store.get(key).splitlines()]
+            return [Item.model_validate_json(line) for line in self.store.get(key).splitlines()]
         except ValidationError as error:
             raise Corrupt(f"{key} holds a line that is no item", key=key) from error
 
@@ -101,7 +101,7 @@ class Shelf:
         """Custom_id and title ("" where it has none) of each line of a part, in a tenth of the time of its items."""
         key = _part_key(id, folder, part)
         try:
-            lines = map(from_json, self._store.get(key).splitlines())
+            lines = map(from_json, self.store.get(key).splitlines())
             return [(str(line["custom_id"]), str(line["brief"].get("title", ""))) for line in lines]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Corrupt(f"{key} holds a line that is no item", key=key) from error
@@ -112,7 +112,7 @@ class Shelf:
         key = _part_key(id, position.folder, part)
         data = self._parts.get(key)
         if data is None:
-            data = self._store.get(key)
+            data = self.store.get(key)
             self._parts.put(key, data)
         lines = data.splitlines()
         if line >= len(lines):
@@ -125,7 +125,7 @@ class Shelf:
     def put_names(self, id: str, shard: int, names: Iterable[tuple[str, int, int]]) -> None:
         """Custom_id, folder and row of the lines whose custom_id is of this shard (`shard_of`)."""
         data = b"".join(json.dumps(name, ensure_ascii=False).encode() + b"\n" for name in names)
-        self._store.put(_names_key(id, shard), data)
+        self.store.put(_names_key(id, shard), data)
 
     def row_of(self, batch: Batch, custom_id: str) -> tuple[int, int] | None:
         """Folder and row of the line that has this custom_id (without the name of a combo)."""
@@ -133,7 +133,7 @@ class Shelf:
         names = self._names.get(key)
         if names is None:
             try:
-                rows = map(json.loads, self._store.get(key).splitlines())
+                rows = map(json.loads, self.store.get(key).splitlines())
                 names = {name: (int(folder), int(row)) for name, folder, row in rows}
             except (ValueError, TypeError) as error:
                 raise Corrupt(f"{key} holds a line that is no name", key=key) from error
@@ -143,42 +143,42 @@ class Shelf:
     def remove_items(self, id: str) -> None:
         """Delete what an upload left that was refused."""
         for folder in ("items", "names"):
-            for key in self._store.list(f"batches/{id}/{folder}/"):
-                self._store.delete(key)
+            for key in self.store.list(f"batches/{id}/{folder}/"):
+                self.store.delete(key)
         self.forget_upload(id)
 
     def put_upload(self, id: str, state: Mapping[str, Any]) -> None:
-        self._store.put(f"batches/{id}/upload.json", json.dumps(state).encode())
+        self.store.put(f"batches/{id}/upload.json", json.dumps(state).encode())
 
     def upload(self, id: str) -> dict[str, Any] | None:
         try:
-            return dict(json.loads(self._store.get(f"batches/{id}/upload.json")))
+            return dict(json.loads(self.store.get(f"batches/{id}/upload.json")))
         except (NotFound, ValueError, TypeError):
             return None
 
     def forget_upload(self, id: str) -> None:
-        self._store.delete(f"batches/{id}/upload.json")
+        self.store.delete(f"batches/{id}/upload.json")
 
     # --- what became of it ------------------------------------------------------------------------
 
     def mark_live(self, id: str) -> None:
-        self._store.put(f"batches-live/{id}", id.encode())
+        self.store.put(f"batches-live/{id}", id.encode())
 
     def unmark_live(self, id: str) -> None:
-        self._store.delete(f"batches-live/{id}")
+        self.store.delete(f"batches-live/{id}")
 
     def live(self) -> list[str]:
         """The batches that have not ended."""
-        return [key.removeprefix("batches-live/") for key in self._store.list("batches-live/")]
+        return [key.removeprefix("batches-live/") for key in self.store.list("batches-live/")]
 
     def put_order(self, id: str, order: Order) -> None:
         key = f"batches/{id}/control/{order.number:08d}-{order.kind}.json"
-        self._store.put(key, order.model_dump_json(exclude_defaults=True).encode())
+        self.store.put(key, order.model_dump_json(exclude_defaults=True).encode())
 
     def orders(self, id: str, above: int = 0) -> list[Order]:
         """Those with a higher number, by number. Of one that can't be read its name counts; it is logged."""
         folder = f"batches/{id}/control/"
-        named = [_ORDER.fullmatch(key.removeprefix(folder)) for key in self._store.list(folder)]
+        named = [_ORDER.fullmatch(key.removeprefix(folder)) for key in self.store.list(folder)]
         found = [
             self._order(id, match[0], int(match[1]), match[2]) for match in named if match and int(match[1]) > above
         ]
@@ -187,7 +187,7 @@ class Shelf:
     def _order(self, id: str, name: str, number: int, kind: str) -> Order:
         key = f"batches/{id}/control/{name}"
         with suppress(ValidationError):
-            order = Order.model_validate_json(self._store.get(key))
+            order = Order.model_validate_json(self.store.get(key))
             if (order.number, order.kind) == (number, kind):
                 return order
         counts = _BY_NAME.get(kind, "patch")  # an empty patch changes nothing
@@ -198,7 +198,7 @@ class Shelf:
         """One part of results; not empty."""
         first = int(1000 * min(result.ended for result in results))
         data = b"".join(result.model_dump_json(exclude_defaults=True).encode() + b"\n" for result in results)
-        self._store.put(f"batches/{id}/results/{first:013d}-{nonce}.jsonl", data)
+        self.store.put(f"batches/{id}/results/{first:013d}-{nonce}.jsonl", data)
 
     def results(self, id: str) -> Iterator[Result]:
         """Every stored line, the parts by time. A line may come twice, and an item's earlier takes come, too."""
@@ -210,33 +210,33 @@ class Shelf:
 
     def _lines(self, id: str, kind: type[V], keep: Callable[[], None]) -> Iterator[V]:
         keys = list[str]()
-        for item in self._store.items(f"batches/{id}/results/"):
+        for item in self.store.items(f"batches/{id}/results/"):
             keys.append(item.key)
             keep()
         keys.sort()
         with ThreadPoolExecutor(_READERS, "results") as readers:  # the time goes into waiting for storage
             for first in range(0, len(keys), 2 * _READERS):
                 some = keys[first : first + 2 * _READERS]
-                for key, data in zip(some, readers.map(self._store.get, some), strict=True):
+                for key, data in zip(some, readers.map(self.store.get, some), strict=True):
                     keep()
                     for line in data.splitlines():
                         if result := _result(kind, line, key, id):
                             yield result
 
     def put_summary(self, standing: Standing) -> None:
-        self._store.put(f"batches/{standing.batch}/summary.json", standing.model_dump_json().encode())
+        self.store.put(f"batches/{standing.batch}/summary.json", standing.model_dump_json().encode())
 
     def summary(self, id: str) -> Standing | None:
         """How the batch stood when it ended; None: it never did, or it can't be read."""
         try:
-            found = Standing.model_validate_json(self._store.get(f"batches/{id}/summary.json"))
+            found = Standing.model_validate_json(self.store.get(f"batches/{id}/summary.json"))
         except (NotFound, ValidationError):
             return None
         return found if found.batch == id else None
 
     def forget_summary(self, id: str) -> None:
         """The batch goes on."""
-        self._store.delete(f"batches/{id}/summary.json")
+        self.store.delete(f"batches/{id}/summary.json")
 
 
 def _result(kind: type[V], line: bytes, key: str, batch: str) -> V | None:

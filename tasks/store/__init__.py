@@ -1,7 +1,7 @@
 """Object storage, the system of record: pictures by hash, and everything that is known of a job."""
 
 from tasks.store.archive import Archive, Control, Snapshot
-from tasks.store.images import Images, clean_upload, image_hash
+from tasks.store.images import Images, clean_upload, image_hash, picture_of, raster_hash, raster_of
 from tasks.store.objects import Corrupt, Damaged, FolderStore, Item, Newer, NotFound, S3Store, Store
 from tasks.store.thumbnails import Thumbnails
 
@@ -21,4 +21,7 @@ __all__ = [
     "Thumbnails",
     "clean_upload",
     "image_hash",
+    "picture_of",
+    "raster_hash",
+    "raster_of",
 ]

@@ -119,7 +119,8 @@ class Archive:
     # --- jobs -----------------------------------------------------------------------------------
 
     def save_job(self, job: Job) -> None:
-        self._store.put(job_key(job.id), packed(job.model_copy(update={"contract": contract_of(job.brief.goals)})))
+        contract = contract_of(job.brief.goals, job.settings)
+        self._store.put(job_key(job.id), packed(job.model_copy(update={"contract": contract})))
 
     def find_job(self, job: str) -> Job | None:
         """As stored now; None: there is no such job."""
@@ -207,7 +208,7 @@ class Archive:
     ) -> str:
         """Store the trajectory after step n and give the key: one PUT, if this archive read or wrote `previous`."""
         snapshot = Snapshot(
-            contract=contract_of(State.of(trajectory).goals),
+            contract=contract_of(State.of(trajectory).goals, trajectory.settings),
             n=n,
             nonce=nonce,
             previous=previous,
@@ -478,6 +479,10 @@ def _missing(keys: list[str], n: int) -> list[int]:
     return sorted(set(range(n)) - {_step(key) for key in keys})
 
 
+def owner_folder(owner: str) -> str:
+    """An owner's name may hold anything; a key may not."""
+    return hashlib.sha256(owner.encode()).hexdigest()[:32]
+
+
 def _owner_key(owner: str, image: str) -> str:
-    # An owner's name may hold anything; a key may not.
-    return f"owners/{hashlib.sha256(owner.encode()).hexdigest()[:32]}/{image}"
+    return f"owners/{owner_folder(owner)}/{image}"

@@ -7,6 +7,7 @@ import struct
 import threading
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -16,6 +17,7 @@ from typing import Any, cast
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError, features
 
 from director.errors import BriefError
+from director.seats import Raster
 from tasks.store.objects import Damaged, Store
 from tasks.store.plain import Item
 from tasks.store.recent import Recent
@@ -23,6 +25,7 @@ from tasks.store.recent import Recent
 MAX_PIXELS = 16_777_216
 _PLAIN = frozenset({"1", "L", "LA", "RGB", "RGBA"})
 _CACHE_BYTES = 64 * 2**20
+_RASTER_BYTES = 64 * 2**20
 _UNREADABLE = (
     OSError, SyntaxError, ValueError, RuntimeError, EOFError, IndexError, OverflowError, struct.error, zlib.error,
     Image.DecompressionBombError, Image.DecompressionBombWarning,
@@ -31,12 +34,13 @@ _UNREADABLE = (
 
 
 class Images:
-    """`director.seats.Images` over a store; pictures last used are kept in memory."""
+    """`director.seats.Images` over a store; pictures last used are kept in memory, and their pixels if asked for."""
 
     def __init__(self, store: Store, max_pixels: int = MAX_PIXELS, cache_bytes: int = _CACHE_BYTES) -> None:
         self._store = store
         self._max_pixels = max_pixels
         self._recent = Recent[bytes](cache_bytes, len)
+        self._rasters = Recent[Raster](_RASTER_BYTES, lambda raster: len(raster.data))
         # A decoded picture takes up to 70 MB.
         self._checking = threading.BoundedSemaphore(2)
 
@@ -51,32 +55,58 @@ class Images:
         """
         png = self._recent.get(image)
         if png is None:
-            png = self._fetched(image)
+            png, _ = self._fetched(image)
             self._recent.put(image, png)
         return png
 
-    def _fetched(self, image: str) -> bytes:
+    def raster(self, image: str) -> Raster:
+        """Its pixels. Raises as `get` does."""
+        raster = self._rasters.get(image)
+        if raster is None:
+            png = self._recent.get(image)
+            if png is None:
+                png, raster = self._fetched(image)
+                self._recent.put(image, png)
+            else:
+                with self._checking:
+                    raster = raster_of(png, max(self._max_pixels, MAX_PIXELS))
+            self._rasters.put(image, raster)
+        return raster
+
+    def _fetched(self, image: str) -> tuple[bytes, Raster]:
         """From the store. It is asked twice before a picture counts as damaged: an answer may be cut on its way."""
         key = _key(image)
         for _ in range(2):
             png = self._store.get(key)
-            with self._checking:
-                if self._shows(png, image):
-                    return png
+            with self._checking, suppress(BriefError):
+                raster = raster_of(png, max(self._max_pixels, MAX_PIXELS))
+                if raster_hash(raster) == image:
+                    return png, raster
         raise Damaged(f"{key} is not the picture that was stored under this name", key=key)
-
-    def _shows(self, png: bytes, image: str) -> bool:
-        try:
-            return image_hash(png, max(self._max_pixels, MAX_PIXELS)) == image
-        except BriefError:
-            return False
 
     def put(self, png: bytes) -> str:
         """Store a PNG and give its hash. Raises BriefError when it is none."""
         image = image_hash(png, self._max_pixels)
+        self.put_as(image, png)
+        return image
+
+    def put_raster(self, raster: Raster, encode: Callable[[], bytes]) -> str:
+        """Store pixels as the PNG that `encode` gives; gives their hash. Raises BriefError when they are too many."""
+        image = self.named(raster)
+        self.put_as(image, encode())
+        return image
+
+    def named(self, raster: Raster) -> str:
+        """The hash of pixels that are about to be stored. Raises BriefError when they are too many."""
+        _check_size(raster.width, raster.height, self._max_pixels)
+        image = raster_hash(raster)
+        self._rasters.put(image, raster)
+        return image
+
+    def put_as(self, image: str, png: bytes) -> None:
+        """Store the PNG of the picture whose hash is `image`."""
         self._store.put(_key(image), png)
         self._recent.put(image, png)
-        return image
 
     def has(self, image: str) -> bool:
         """True when the picture is stored."""
@@ -88,10 +118,25 @@ def image_hash(png: bytes, max_pixels: int = MAX_PIXELS) -> str:
 
     Raises BriefError naming `image` when it is no whole PNG or has more than `max_pixels`.
     """
-    picture = _decode(png, max_pixels, ("PNG",), _plain)
-    digest = hashlib.sha256(f"{picture.mode} {picture.width} {picture.height}\n".encode())
-    digest.update(picture.tobytes())
+    return raster_hash(raster_of(png, max_pixels))
+
+
+def raster_hash(raster: Raster) -> str:
+    """The same, of pixels in hand."""
+    digest = hashlib.sha256(f"{raster.mode} {raster.width} {raster.height}\n".encode())
+    digest.update(raster.data)
     return digest.hexdigest()
+
+
+def raster_of(png: bytes, max_pixels: int = MAX_PIXELS) -> Raster:
+    """The pixels of a PNG as they are hashed. Raises as `image_hash` does."""
+    picture = _decode(png, max_pixels, ("PNG",), _plain)
+    return Raster(picture.mode, picture.width, picture.height, picture.tobytes())
+
+
+def picture_of(raster: Raster) -> Image.Image:
+    """For Pillow."""
+    return Image.frombytes(raster.mode, (raster.width, raster.height), raster.data)
 
 
 def clean_upload(data: bytes, max_bytes: int, max_pixels: int = MAX_PIXELS) -> bytes:
@@ -135,18 +180,18 @@ def _decode(
     """The picture, upright and finished. The header is checked before anything is unpacked."""
     try:
         with Image.open(io.BytesIO(data), formats=formats) as opened:
-            if opened.width * opened.height > max_pixels:
-                raise BriefError(
-                    f"the picture is {opened.width} x {opened.height}; the most is {max_pixels:,} pixels",
-                    "scale it down",
-                    "image",
-                )
+            _check_size(opened.width, opened.height, max_pixels)
             opened.load()
             return finish(ImageOps.exif_transpose(opened))
     except UnidentifiedImageError as error:
         raise BriefError(_refusal(data, formats), "convert it to PNG", "image") from error
     except _UNREADABLE as error:
         raise BriefError(f"the picture can't be read: {error}"[:300], "save it again as PNG", "image") from error
+
+
+def _check_size(width: int, height: int, most: int) -> None:
+    if width * height > most:
+        raise BriefError(f"the picture is {width} x {height}; the most is {most:,} pixels", "scale it down", "image")
 
 
 _KINDS = (

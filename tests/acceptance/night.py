@@ -5,6 +5,7 @@ back later. Its dispatchers, two of them, die of kill -9. Then each custom_id mu
 undisturbed run, and nothing of the batch may be left where it does not belong.
 """
 
+import itertools
 import json
 import os
 import subprocess
@@ -26,6 +27,7 @@ from tasks.batch.shelf import Shelf
 from tasks.ledger.ledger import PREFIX, connect
 from tests.acceptance.aftermath import Final, Harm
 from tests.acceptance.weather import Weather
+from tests.support.receivers import Receiver, receiving
 
 BRIEFS = (
     "A red cup stands in the middle. Set the text 'FIRST PRESS' at the top. Soft light comes from the left. "
@@ -74,10 +76,18 @@ class Night:
     drawn: int = 0  # renders that count
     twice: int = 0  # those of a step that had been committed before
     vain: int = 0  # those that were not committed
+    receiver: Receiver = field(default_factory=lambda: Receiver(""))
     _second: "subprocess.Popen[bytes] | None" = None
     _kept: ExitStack = field(default_factory=ExitStack)
 
     # --- what happens to it -----------------------------------------------------------------------
+
+    def listen(self) -> None:
+        """Somebody wants to be told, and is busy or away now and then."""
+        self.receiver = self._kept.enter_context(receiving())
+        answers = itertools.cycle([(500, {}), (204, {}), (429, {"Retry-After": "1"}), (204, {})])
+        self.receiver.answer = lambda: next(answers)
+        self.receiver.secret = self.client.add_hook(self.receiver.url).secret or ""
 
     def submit(self) -> None:
         """Half of the lines come, then the sender is gone; then all are sent again, and the upload goes on."""
@@ -122,16 +132,19 @@ class Night:
         self._second = subprocess.Popen(command, cwd=CHECKOUT, env=environment, stdout=log, stderr=log)
 
     def stop(self) -> None:
+        self._kill_second()
+        self._kept.close()
+
+    def _kill_second(self) -> None:
         if self._second:
             self._second.kill()
             self._second.wait()
-        self._kept.close()
 
     def kill_dispatchers(self) -> None:
         self._happened("kill -9 of both dispatchers")
         with suppress(ProcessLookupError):
             self.weather.stack.kill("reconciler")
-        self.stop()
+        self._kill_second()
         self.second_dispatcher()
 
     def pause_and_wipe(self) -> None:
@@ -172,6 +185,22 @@ class Night:
 
     # --- what came of it --------------------------------------------------------------------------
 
+    def _examine_notices(self) -> None:
+        """Every transition was told, under one id, and signed."""
+        end = time.monotonic() + _PATIENCE_S
+        wanted = {"batch.started", "batch.half", "batch.ended"}
+        while not wanted <= {*self.receiver.types()} and time.monotonic() < end:
+            time.sleep(_LOOK_S)
+        ids: dict[str, set[str]] = {}
+        for notice in self.receiver.notices:
+            ids.setdefault(notice.type, set()).add(notice.id)
+            if not notice.verified:
+                self._complain(Harm.WRONG, notice.id, "is a notice whose signature is wrong")
+        if missing := wanted - ids.keys():
+            self._complain(Harm.LOST, self.batch, f"nobody was told: {sorted(missing)}")
+        if any(len(ids.get(event, ())) > 1 for event in ("batch.started", "batch.half")):
+            self._complain(Harm.WRONG, self.batch, f"one transition has several ids: {ids}")
+
     def until_ended(self, end: float) -> None:
         while (batch := self._shown()).ended_at is None and time.monotonic() < end:
             time.sleep(_LOOK_S)
@@ -194,6 +223,7 @@ class Night:
             self._examine_item(result, finals[result.custom_id])
         if self.twice + self.vain > most_repeats:
             self._complain(Harm.WRONG, self.batch, f"drew more than it had to: {self.told()}")
+        self._examine_notices()
         self._examine_marks({result.job or "" for result in results})
 
     def told(self) -> str:

@@ -47,9 +47,10 @@ READY_SECONDS = 20.0
 EDITORS = 2
 _BREAKS = 4  # of the ledger: wiped, killed, set back by some seconds, and out of the editors' reach
 TIMES = {True: Times(), False: Times(s3_away=3, s3_full=3, vlm_away=6)}  # by whether the storm is long
+_PRIVATE = {f"{PREFIX}PRIVATE_HOOKS": "true"}  # who is told of the batch listens on this machine
 LIMITS = {
-    True: {f"{PREFIX}REST_S": "1", f"{PREFIX}CANARY_S": "5", f"{PREFIX}REPORT_EVERY_S": "2"},
-    False: {f"{PREFIX}RETRY_CAP_S": "2", f"{PREFIX}RETRY_BASE_S": "0.5", f"{PREFIX}REPORT_EVERY_S": "2"},
+    True: {**_PRIVATE, f"{PREFIX}REST_S": "1", f"{PREFIX}CANARY_S": "5", f"{PREFIX}REPORT_EVERY_S": "2"},
+    False: {**_PRIVATE, f"{PREFIX}RETRY_CAP_S": "2", f"{PREFIX}RETRY_BASE_S": "0.5", f"{PREFIX}REPORT_EVERY_S": "2"},
 }
 TEXTS = {True: 3 * BRIEFS, False: BRIEFS[:3]}  # of the batch
 
@@ -72,6 +73,7 @@ def storm(var: Path, seed: int, jobs: int, long: bool, tell: Callable[[str], Non
         client = resources.enter_context(Client(stack.api_url, stack.token))
         weather = _weather(stack, resources, vlm, random.Random(seed), report, TIMES[long], tell)
         night = Night(weather, client, TEXTS[long])
+        night.listen()
         night.second_dispatcher()
         resources.callback(night.stop)
         started = time.monotonic()

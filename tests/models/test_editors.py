@@ -210,6 +210,18 @@ def test_a_picture_has_the_size_asked_for(opened: Open, context: SeatContext, si
     assert made.shape == (size[1], size[0], 3)
 
 
+@pytest.mark.parametrize("family", ["qwen-image", "flux"])
+def test_a_picture_without_a_size_has_the_models_own(opened: Open, context: SeatContext, family: str):
+    drawing = {"family": family, "path": make(family), "final": {"steps": 2, "cfg": 1}}
+    request = asked(seeds=(1,)).model_copy(update={"width": None, "height": None})
+    (made,) = rendered(opened(generate=drawing | {"side": 96}), request, context)
+    assert made.shape == (96, 96, 3)
+    base = stored(context, noise((72, 100)))
+    onto = asked(seeds=(1,), base=base).model_copy(update={"width": None, "height": None})
+    (changed,) = rendered(opened(edit=edit(final={"steps": 2, "cfg": 1})), onto, context)
+    assert changed.shape == (100, 72, 3)
+
+
 @pytest.mark.parametrize("size", [(1024, 1024), (1344, 768), (1000, 700), (640, 480), (333, 900), (2048, 1100)])
 def test_the_edit_pipelines_leave_our_canvas_as_it_is(size: tuple[int, int]):
     from importlib import import_module

@@ -1,5 +1,8 @@
 """Every pair of compile, quantize, cache and offload works on a tiny model, prompt after prompt, or is refused."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -138,6 +141,24 @@ def test_a_lora_lies_over_fp8_rows(opened: Open, context: SeatContext):
 
 
 # --- memory -------------------------------------------------------------------------------------
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("set_by_the_operator", "found"),
+    [({}, "expandable_segments:True"), ({"PYTORCH_CUDA_ALLOC_CONF": "max_split_size_mb:64"}, "max_split_size_mb:64")],
+)
+def test_blocks_of_memory_grow_unless_the_operator_says_otherwise(set_by_the_operator: dict[str, str], found: str):
+    code = (
+        "from worker.diffusion.loading import torch; import os; f = torch()._C._accelerator_getAllocatorSettings(); "
+        "print(os.environ.get('PYTORCH_ALLOC_CONF'), f)"
+    )
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("PYTORCH_")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=plain | set_by_the_operator, capture_output=True, text=True, check=True
+    )
+    assert found in done.stdout
+    assert ("expandable" in done.stdout) is not bool(set_by_the_operator)
 
 
 @pytest.mark.parametrize("family", ["qwen-image", "flux"])

@@ -1,11 +1,11 @@
 """The real OCR engine on lettering that is drawn here."""
 
-import io
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from director.seats import Raster
 from director.types import Outcome, Verdict
 from worker.vlm.ocr import RapidReader, joined, look_for
 
@@ -19,14 +19,12 @@ def reader() -> RapidReader:
     return RapidReader()
 
 
-def lettered(*lines: str, size: int = 40, file: Path = FONT) -> bytes:
+def lettered(*lines: str, size: int = 40, file: Path = FONT) -> Raster:
     picture = Image.new("RGB", (512, max(256, int(80 + 1.5 * size * len(lines)))), (190, 185, 170))
     draw, font = ImageDraw.Draw(picture), ImageFont.truetype(file, size, layout_engine=ImageFont.Layout.BASIC)
     for n, line in enumerate(lines):
         draw.text((30, 40 + 1.5 * size * n), line, font=font, fill=(30, 25, 60))
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return buffer.getvalue()
+    return Raster("RGB", *picture.size, picture.tobytes())
 
 
 @pytest.mark.parametrize("size", [18, 40, 56])

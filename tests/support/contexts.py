@@ -4,13 +4,15 @@ import hashlib
 import io
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from PIL import Image
 
 from director.errors import Cancelled
-from director.seats import Images
+from director.seats import Images, Raster
+from tasks.store import raster_of
 
 
 class MemoryImages:
@@ -26,6 +28,12 @@ class MemoryImages:
         key = hashlib.sha256(png).hexdigest()
         self.stored[key] = png
         return key
+
+    def raster(self, image: str) -> Raster:
+        return raster_of(self.stored[image])
+
+    def put_raster(self, raster: Raster, encode: Callable[[], bytes]) -> str:
+        return self.put(encode())
 
 
 @dataclass

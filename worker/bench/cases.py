@@ -14,6 +14,7 @@ from pydantic import Field
 from director.state import State
 from director.types import (
     Brief,
+    Chosen,
     Extracted,
     Goal,
     LoopSettings,
@@ -213,7 +214,7 @@ def seats(trajectory: Trajectory) -> tuple[str, ...]:
     found: set[str] = set()
     for event in trajectory.events:
         match event:
-            case Extracted() | Planned() if event.by != "director":
+            case Extracted() | Chosen() | Planned() if event.by != "director":
                 found.add(f"planner={event.by}")
             case Rendered():
                 found.add(f"editor={event.by}")

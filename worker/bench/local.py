@@ -17,10 +17,10 @@ from typing import Any, TypeVar
 from threadpoolctl import threadpool_limits
 
 from director.errors import BriefError, DirectorError, SeatError
-from director.seats import Studio
+from director.seats import Raster, Studio
 from director.state import State
 from tasks.settings import Settings, load_settings
-from tasks.store import clean_upload, image_hash
+from tasks.store import clean_upload, image_hash, raster_of
 from worker.bench.cases import Delivery, Work, failed_run, run_of
 from worker.local import LocalContext
 from worker.local import run as run_loop
@@ -105,6 +105,12 @@ class Pictures:
         image = image_hash(png)
         self._pngs[image] = png
         return image
+
+    def raster(self, image: str) -> Raster:
+        return raster_of(self._pngs[image])
+
+    def put_raster(self, raster: Raster, encode: Callable[[], bytes]) -> str:
+        return self.put(encode())
 
 
 # --- processes ----------------------------------------------------------------------------------

@@ -5,17 +5,32 @@ the prompts are made that the profile's VLM seats would send, and counted: words
 as Qwen3-VL counts them. A prompt's beginning that a server has seen counts as cached.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from director.loop import advance, begin, next_step, perform
-from director.prompts import extract, label, plan, select, verify
+from director.prompts import decide, extract, label, plan, select, verify
 from director.prompts.tokens import about
 from director.prompts.vlm import Prompt
-from director.seats import ExtractRequest, PlanRequest, Request, SelectRequest, VerifyRequest
-from director.types import Brief, Extracted, LoopSettings, Outcome, Planned, Region, Rendered, Reply, Seed, Verified
+from director.seats import DecideRequest, ExtractRequest, PlanRequest, Request, SelectRequest, VerifyRequest
+from director.types import (
+    DRAFT,
+    SIDE,
+    Brief,
+    Chosen,
+    Extracted,
+    LoopSettings,
+    ModelName,
+    Outcome,
+    Planned,
+    Region,
+    Rendered,
+    Reply,
+    Seed,
+    Verified,
+)
 from tasks.store import Images
-from worker.diffusion.config import DRAFT
 from worker.local import LocalContext
 from worker.profiles import Profile
 from worker.sketch import model_names, sketch_studio
@@ -25,6 +40,8 @@ PIXELS_PER_TOKEN = 32 * 32
 """Of a picture, for Qwen3-VL."""
 _SEEN = 25
 """Tokens of what is seen in place of one goal, in a few words."""
+_CHOICE = 90
+"""Of what is wrong, what to do about it, and the letter of an option."""
 _VERDICT = 40
 _SCORE = 4
 _CHARS = 3
@@ -49,11 +66,14 @@ def reckon(profile: Profile, brief: Brief, settings: LoopSettings, seed: Seed, i
     """The bill of each seat that a VLM fills, and of the editor."""
     config = profile.vlm or VlmConfig.model_construct()
     bills = {name: Bill(name) for name in (*config.seats, "editor")}
-    meter = _Meter(config, (settings.width, settings.height))
+    meter = _Meter(config, _area(profile, settings))
     sketch, context = sketch_studio(), LocalContext(images)
-    trajectory = begin(brief, settings, seed)
+    trajectory, pictures = begin(brief, settings, seed), Counter[str]()
     while request := next_step(trajectory):
-        drawn = request.model_copy(update={"model": _drawn_by(settings)}) if request.kind == "render" else request
+        drawn = request
+        if request.kind == "render":
+            pictures[request.model] += len(request.seeds)
+            drawn = request.model_copy(update={"model": _drawn_by(settings)})
         reply = perform(drawn, sketch, context)
         trajectory = advance(trajectory, reply)
         if isinstance(reply, Rendered):
@@ -61,7 +81,7 @@ def reckon(profile: Profile, brief: Brief, settings: LoopSettings, seed: Seed, i
         elif request.seat in bills:
             meter.count(bills[request.seat], request, reply)
     for bill in bills.values():
-        _price(bill, profile, settings)
+        _price(bill, profile, pictures)
     return [*bills.values()]
 
 
@@ -71,12 +91,18 @@ def _drawn_by(settings: LoopSettings) -> str:
     return name if name in model_names() else model_names()[0]
 
 
+def _area(profile: Profile, settings: LoopSettings) -> int:
+    """Pixels of the job's pictures."""
+    side = profile.editors.native(settings.editor) if profile.editors else SIDE
+    return (settings.width or side) * (settings.height or side)
+
+
 class _Meter:
     """Counts prompts, each server with a cache of prefixes that forgets nothing."""
 
-    def __init__(self, config: VlmConfig, size: tuple[int, int]) -> None:
+    def __init__(self, config: VlmConfig, area: int) -> None:
         self._config = config
-        self._area = size[0] * size[1]
+        self._area = area
         self._known: dict[tuple[str, str], set[int]] = {}
 
     def count(self, bill: Bill, request: Request, reply: Reply) -> None:
@@ -118,6 +144,8 @@ def asked(request: Request, reply: Reply, config: VlmConfig) -> Iterator[tuple[P
             parts = extract.parts(request)
             written = sum(_form(_GOAL, goal.region) for goal in reply.goals) // len(parts)
             yield from ((extract.prompt(request, part), written) for part in parts)
+        case DecideRequest(), Chosen():
+            yield decide.prompt(request), _CHOICE
         case PlanRequest(), Planned():
             yield plan.prompt(request), about(reply.action.instruction) + _form(_PLAN, reply.action.region)
         case SelectRequest(), _:
@@ -165,11 +193,11 @@ def _form(text: str, region: Region | None) -> int:
     return (len(text) + len(_BOX if region else "")) // _CHARS
 
 
-def _price(bill: Bill, profile: Profile, settings: LoopSettings) -> None:
+def _price(bill: Bill, profile: Profile, pictures: Mapping[ModelName, int]) -> None:
     rates = profile.rates
     if bill.seat == "editor":
-        each = rates.picture_s.get(settings.editor)
-        bill.seconds = None if each is None else each * bill.pictures
+        known = pictures.keys() <= rates.picture_s.keys()
+        bill.seconds = sum(count * rates.picture_s[model] for model, count in pictures.items()) if known else None
     elif profile.vlm and rates.prompt_tokens_per_s:
         server = profile.vlm.seats[bill.seat]
         bill.seconds = (bill.prompt - bill.cached) / rates.prompt_tokens_per_s + bill.written / server.tokens_per_s

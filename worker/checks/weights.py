@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ _NARROW = frozenset({"F8_E4M3", "F8_E5M2"})
 _POINTER = b"version https://git-lfs"
 _HEADER_LIMIT = 100_000_000  # bytes, as in safetensors
 _ZIP = b"PK\x03\x04"  # torch's own format under the wrong name
-_SMALL = 4096
+_START = 64  # bytes that tell a file's kind
 
 
 def on_disk(folder: Path, repository: str, stored: str = "wide") -> str:
@@ -24,6 +25,8 @@ def on_disk(folder: Path, repository: str, stored: str = "wide") -> str:
         raise ValueError(f"{folder}: the download has not ended ({partial.name})")
     if not any((folder / name).is_file() for name in ("config.json", "model_index.json")):
         raise ValueError(f"{folder} has neither config.json nor model_index.json: download {repository} again")
+    if broken := next(_no_files(folder), None):
+        raise ValueError(f"{folder}: {broken}: delete it and download {repository} again")
     if missing := next(_not_there(folder), None):
         raise ValueError(f"{folder} lacks {missing}: download {repository} again, it goes on where it ended")
     if broken := next(_broken(folder, files), None):
@@ -36,9 +39,20 @@ def lora_on_disk(file: Path) -> str:
     """The LoRA's file. Raises ValueError that says what to mend."""
     if not file.is_file():
         raise ValueError(f"there is no {file}: download it, or mend `loras`")
-    if broken := next(_broken(file.parent, [file]), None):
+    if broken := next(chain(_no_files(file.parent, file.name), _broken(file.parent, [file])), None):
         raise ValueError(f"{broken} in {file.parent}: delete it and download it again")
     return str(file)
+
+
+def _no_files(folder: Path, name: str = "*") -> Iterator[str]:
+    """Pointers and web pages among all files: a tokenizer or a config is one as easily as weights."""
+    for file in sorted(each for each in folder.rglob(name) if each.is_file()):
+        with file.open("rb") as opened:
+            start = opened.read(_START)
+        if start.startswith(_POINTER):
+            yield f"{file.relative_to(folder)} is a Git LFS pointer and not the file itself"
+        elif file.suffix == ".json" and start.lstrip().startswith(b"<"):
+            yield f"{file.relative_to(folder)} is a web page"
 
 
 def _not_there(folder: Path) -> Iterator[str]:
@@ -55,11 +69,6 @@ def _not_there(folder: Path) -> Iterator[str]:
 
 
 def _broken(folder: Path, weights: Collection[Path]) -> Iterator[str]:
-    """Pointers among all files: a tokenizer is one as easily as weights. Then what is wrong with the weights."""
-    small = [file for file in sorted(folder.rglob("*")) if file.is_file() and file.stat().st_size < _SMALL]
-    for file in small:
-        if file.read_bytes().startswith(_POINTER):
-            yield f"{file.relative_to(folder)} is a Git LFS pointer and not the file itself"
     for file in weights:
         try:
             types_of(file)

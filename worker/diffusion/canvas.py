@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from director.seats import Raster
 from director.types import Region
 
 Pixels = NDArray[np.uint8]
@@ -28,11 +29,27 @@ _WORTH_SCALING = 1.15
 def from_png(png: bytes) -> Pixels:
     """The pixels of a picture; transparency lies on white."""
     with Image.open(BytesIO(png)) as picture:
-        if not picture.has_transparency_data:
-            return np.asarray(picture.convert("RGB"), np.uint8)
-        layer = picture.convert("RGBA")
+        return _flat(picture)
+
+
+def from_raster(raster: Raster) -> Pixels:
+    """The pixels of a decoded picture; transparency lies on white. They can't be written to."""
+    if raster.mode == "RGB":
+        return np.frombuffer(raster.data, np.uint8).reshape(raster.height, raster.width, 3)
+    return _flat(Image.frombytes(raster.mode, (raster.width, raster.height), raster.data))
+
+
+def _flat(picture: Image.Image) -> Pixels:
+    if not picture.has_transparency_data:
+        return np.asarray(picture.convert("RGB"), np.uint8)
+    layer = picture.convert("RGBA")
     flat = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
     return np.asarray(flat.convert("RGB"), np.uint8)
+
+
+def to_raster(pixels: Pixels) -> Raster:
+    """A picture in hand."""
+    return Raster("RGB", pixels.shape[1], pixels.shape[0], pixels.tobytes())
 
 
 def to_png(pixels: Pixels) -> bytes:

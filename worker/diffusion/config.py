@@ -5,10 +5,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from director.types import ActionKind, ModelName
+from director.types import DRAFT, SIDE, ActionKind, ModelName, Side
 from worker.diffusion.families import FAMILIES, Task
 
-DRAFT = ".draft"
 _BEHIND = 8
 """Tokens of a pipeline's own template that stand behind an instruction."""
 
@@ -89,6 +88,7 @@ class PipelineConfig(_Config):
         default=False,
         description="decode always in tiles: less memory, faint seams; above 1.2 megapixels it is done anyway",
     )
+    side: Side | None = Field(default=None, description="of a new picture whose job names no size; none: the family's")
     max_tokens: int | None = Field(default=None, ge=1, description="tokens that an instruction may have")
     long_prompt: Literal["refuse", "cut"] = Field(default="refuse", description="what to do with one that has more")
 
@@ -100,6 +100,11 @@ class PipelineConfig(_Config):
             if quality and (unknown := sorted(quality.loras.keys() - self.loras.keys())):
                 raise ValueError(f"there is no LoRA {unknown[0]!r}: name its file in `loras`")
         return self
+
+    @property
+    def native(self) -> int:
+        """Pixels of both sides of a new picture whose job names no size."""
+        return self.side or FAMILIES[self.family].side
 
     @model_validator(mode="after")
     def _works_together(self) -> Self:
@@ -165,6 +170,11 @@ class EditorsConfig(_Config):
                 limit = min(config.max_tokens or reads, reads) - _BEHIND
                 found[name, kind] = min(limit, found.get((name, kind), limit))
         return found
+
+    def native(self, model: ModelName) -> int:
+        """Pixels of both sides of what a model draws when the job names no size."""
+        editor = self.editors.get(model.removesuffix(DRAFT))
+        return self.pipelines[editor.generate].native if editor and editor.generate else SIDE
 
     def models(self) -> tuple[ModelName, ...]:
         """What a job's `editor` may name: every editor, and its draft where a pipeline of it has one."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,10 @@ import numpy as np
 from director.errors import BriefError
 from director.prompts.vlm import without_control
 from director.seats import Context, RenderRequest
-from director.types import Candidate, Rendered
+from director.types import DRAFT, Candidate, Rendered
 from worker.diffusion import canvas
 from worker.diffusion.canvas import Frame, PixelBox, Pixels, Size
-from worker.diffusion.config import DRAFT, EditorConfig, EditorsConfig, Quality
+from worker.diffusion.config import EditorConfig, EditorsConfig, Quality
 from worker.diffusion.failures import Unusable, operators_matter
 from worker.diffusion.families import PipelineInputs, Task
 from worker.diffusion.loading import Loaded, PipelineCache, free_memory, out_of_memory, torch
@@ -67,11 +68,13 @@ class DiffusersEditor:
         job = self._job(request, context)
         inputs = self._inputs(job, context)
         candidates: list[Candidate] = []
-        with torch().no_grad(), _gpu_time(job, context):
-            text = job.loaded.embedded(inputs)
+        with torch().no_grad():
+            with _gpu_time(job, context):
+                text = job.loaded.embedded(inputs)
             context.count("prompts_encoded", 1)
             for seed, pixels in zip(request.seeds, self._pictures(job, inputs, text, context), strict=True):
-                image = context.images.put(canvas.to_png(_finished(job, pixels)))
+                picture = _finished(job, pixels)
+                image = context.images.put_raster(canvas.to_raster(picture), partial(canvas.to_png, picture))
                 candidates.append(Candidate(image=image, seed=seed))
         # A model server on the same card can't use what this process' allocator keeps for later.
         free_memory()
@@ -97,13 +100,14 @@ class DiffusersEditor:
                 "start this worker with that editor, or mend its settings",
             )
         editor = self._configs.editors[model]
-        base = canvas.from_png(context.images.get(request.base)) if request.base else None
+        base = canvas.from_raster(context.images.raster(request.base)) if request.base else None
         name = _chosen(editor, request)
         loaded = self._load(name, context)
         config = loaded.config
         quality = config.draft if draft and config.draft else config.final
         loaded.set(quality)
-        size = (request.width, request.height) if base is None else (base.shape[1], base.shape[0])
+        new = (request.width or config.native, request.height or config.native)
+        size = new if base is None else (base.shape[1], base.shape[0])
         frame = loaded.family.frame(size, loaded.grid, quality.area)
         loaded.tile(frame.canvas)
         region = request.action.region if base is not None else None
@@ -147,7 +151,7 @@ class DiffusersEditor:
 
 @contextmanager
 def _gpu_time(job: _Job, context: Context) -> Generator[None]:
-    """Count the milliseconds for which the request holds its GPU; nothing on a CPU."""
+    """Count the milliseconds of a call that draws; nothing on a CPU."""
     began = time.perf_counter()
     try:
         yield
@@ -217,7 +221,8 @@ def _called(
     all_seeds = job.request.seeds
     finished = False
     try:
-        images = loaded.draw(inputs, text, seeds, output_type="np", callback_on_step_end=after_step)
+        with _gpu_time(job, context):
+            images = loaded.draw(inputs, text, seeds, output_type="np", callback_on_step_end=after_step)
         finished = True
     except RuntimeError as error:
         if not out_of_memory(error):

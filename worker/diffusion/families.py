@@ -45,7 +45,7 @@ class Family:
     `batches`: a micro-grid in one call equals one call for each seed. `text` gives the embeddings, made once for all
     seeds and both branches, as keyword arguments, and keeps in its last argument what the next call will want again;
     `call` gives the others that depend on the family. `tokens` counts an instruction as the pipeline does, with what
-    comes behind it.
+    comes behind it. `side` is that of the square that the models were made for.
     """
 
     pipeline: str
@@ -55,6 +55,7 @@ class Family:
     cfg: float
     guidance: float
     max_tokens: int
+    side: int
     frame: Callable[[Size, int, int | None], Frame]
     text: Callable[[Any, PipelineInputs, Any, dict[str, Any]], dict[str, Any]]
     call: Callable[[PipelineInputs], dict[str, Any]]
@@ -177,22 +178,22 @@ _T5_TOKENS = 512
 FAMILIES: dict[str, Family] = {
     "qwen-image": Family(
         pipeline="QwenImagePipeline", task=Task.GENERATE, batches=True, steps=50, cfg=4.0, guidance=0.0,
-        max_tokens=_QWEN_TOKENS, frame=on_grid, text=_qwen_text, call=_qwen_call, tokens=_qwen_tokens,
+        max_tokens=_QWEN_TOKENS, side=1328, frame=on_grid, text=_qwen_text, call=_qwen_call, tokens=_qwen_tokens,
     ),
     "qwen-image-edit-plus": Family(
         pipeline="QwenImageEditPlusPipeline", task=Task.EDIT, batches=True, steps=40, cfg=4.0, guidance=0.0,
-        max_tokens=_QWEN_TOKENS, frame=lambda size, _, area: on_edit_canvas(size, area),
+        max_tokens=_QWEN_TOKENS, side=1024, frame=lambda size, _, area: on_edit_canvas(size, area),
         text=_edit_plus_text, call=_edit_plus_call, tokens=_qwen_tokens,
     ),
     # Its VAE draws the picture's latents with the first generator only: a batch is not what four calls give.
     "qwen-image-edit-inpaint": Family(
         pipeline="QwenImageEditInpaintPipeline", task=Task.INPAINT, batches=False, steps=50, cfg=4.0, guidance=0.0,
-        max_tokens=_QWEN_TOKENS, frame=lambda size, _, area: on_edit_canvas(size),
+        max_tokens=_QWEN_TOKENS, side=1024, frame=lambda size, _, area: on_edit_canvas(size),
         text=_edit_inpaint_text, call=_edit_inpaint_call, tokens=_qwen_tokens,
     ),
     "flux": Family(
         pipeline="FluxPipeline", task=Task.GENERATE, batches=True, steps=28, cfg=1.0, guidance=3.5,
-        max_tokens=_T5_TOKENS, frame=on_grid, text=_flux_text, call=_flux_call, tokens=_flux_tokens,
+        max_tokens=_T5_TOKENS, side=1024, frame=on_grid, text=_flux_text, call=_flux_call, tokens=_flux_tokens,
     ),
 }  # fmt: skip
 """By the name that settings use. FLUX.1 dev and Krea are both `flux`; guidance and steps are their model cards'."""

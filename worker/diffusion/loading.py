@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ _CACHES = {
 }
 """Safe with guidance in two calls. Pyramid attention broadcast and FasterCache are not, and are left out."""
 _TILE, _STRIDE = 1024, 896
+_ALLOCATOR = frozenset({"PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"})
+"""Where an operator sets torch's allocator; then it stays as it is."""
 _RECOMPILE_LIMIT = 64
 """Prompts differ in length, and torch's eight versions of a block end with the second day's jobs."""
 
@@ -297,6 +300,9 @@ def free_memory() -> None:
 
 
 def torch() -> Any:
+    if "torch" not in sys.modules and not _ALLOCATOR.intersection(os.environ):
+        # Pictures differ in size: without it, what one left of a block is of no use to the next. Torch reads it once.
+        os.environ["PYTORCH_ALLOC_CONF"] = "expandable_segments:True"
     return import_module("torch")
 
 
@@ -304,6 +310,7 @@ def diffusers() -> Any:
     """Raises ImportError naming the extra when it is not installed."""
     if not (util.find_spec("torch") and util.find_spec("diffusers")):
         raise ImportError("the diffusers editor needs the extra `models`: make setup-models")
+    torch()  # first, for the others import it, too
     import_torchvision()
     return import_module("diffusers")
 

@@ -10,20 +10,19 @@ from numpy.typing import NDArray
 
 from director.seats import Context, Verifier, VerifyRequest
 from director.types import Preservation, Region, Verified
-from worker.diffusion.canvas import Pixels, box_of, from_png
+from worker.diffusion.canvas import Pixels, box_of, from_raster
 
 CHANGED = 8
 """A pixel has changed when one of its channels moved by more than this, of 255: less is a codec's noise."""
 _WINDOW = 7  # the SSIM's, scikit-image's default
 
 
-def preservation(before: bytes, after: bytes, region: Region | None) -> Preservation:
+def preservation(old: Pixels, new: Pixels, region: Region | None) -> Preservation:
     """Measured outside `region`, over the whole picture when there is none.
 
     SSIM is Wang et al. 2004 with a 7x7 window over RGB, the colour difference CIEDE2000 in CIELAB (D65).
-    Raises ValueError when the two PNGs differ in size.
+    Raises ValueError when the two pictures differ in size.
     """
-    old, new = from_png(before), from_png(after)
     if old.shape != new.shape:
         raise ValueError(f"an edit may not resize: {old.shape[1::-1]} became {new.shape[1::-1]}")
     outside = np.ones(old.shape[:2], bool)
@@ -79,5 +78,5 @@ class MeasuringVerifier:
         verified = self.verifier.verify(request, context)
         if request.again or request.base is None or request.region is None:
             return verified
-        before, after = context.images.get(request.base), context.images.get(request.image)
-        return verified.model_copy(update={"preservation": preservation(before, after, request.region)})
+        old, new = (from_raster(context.images.raster(image)) for image in (request.base, request.image))
+        return verified.model_copy(update={"preservation": preservation(old, new, request.region)})

@@ -82,7 +82,10 @@ def _shipped(name: str) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise Unknown(f"{path} is no JSON: download it again") from None
 
 
 def count(config: Config) -> Count:

@@ -5,9 +5,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from director.types import ModelName
+from director.types import DRAFT, ModelName
 from tasks.settings import MAX_STEP_S
-from worker.diffusion.config import DRAFT, EditorsConfig
+from worker.diffusion.config import EditorsConfig
 from worker.vlm.config import VlmConfig
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")]

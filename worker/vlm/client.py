@@ -29,6 +29,7 @@ from pydantic import BaseModel, Field, ValidationError
 from director.prompts.vlm import Choice, Form, Prompt, ReplyError, quoted, thoughts_end, weigh
 from director.seats import Context, Images
 from director.types import ImageHash, Region
+from tasks.store import picture_of
 from worker.vlm.config import Server
 from worker.vlm.failures import VlmRefused, VlmUnavailable, failure, page_failure, resource_of, spoken_failure
 
@@ -329,19 +330,20 @@ class Session:
 
 def data_url(images: Images, image: ImageHash, pixels: int, detail: Region | None = None) -> str:
     """A stored picture as a data: URL of a PNG with at most `pixels` pixels, a detail enlarged to a quarter of it."""
-    png = images.get(image)
-    with Image.open(io.BytesIO(png)) as picture:
-        shown = picture.crop(_pixel_box(detail, picture.size)) if detail else picture
-        scale = math.sqrt((pixels / 4 if detail else pixels) / (shown.width * shown.height))
-        if detail or scale < 1 or picture.mode != "RGB":
-            plain = shown.convert("RGB")
-            if detail or scale < 1:
-                scale = min(scale, _LARGEST)
-                size = (max(1, int(shown.width * scale)), max(1, int(shown.height * scale)))
-                plain = plain.resize(size, Image.Resampling.LANCZOS)
-            buffer = io.BytesIO()
-            plain.save(buffer, "PNG", compress_level=1)
-            png = buffer.getvalue()
+    picture = picture_of(images.raster(image))
+    shown = picture.crop(_pixel_box(detail, picture.size)) if detail else picture
+    scale = math.sqrt((pixels / 4 if detail else pixels) / (shown.width * shown.height))
+    if detail or scale < 1 or picture.mode != "RGB":
+        plain = shown.convert("RGB")
+        if detail or scale < 1:
+            scale = min(scale, _LARGEST)
+            size = (max(1, int(shown.width * scale)), max(1, int(shown.height * scale)))
+            plain = plain.resize(size, Image.Resampling.LANCZOS)
+        buffer = io.BytesIO()
+        plain.save(buffer, "PNG", compress_level=1)
+        png = buffer.getvalue()
+    else:
+        png = images.get(image)
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 

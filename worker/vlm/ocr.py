@@ -1,6 +1,5 @@
 """What is written in a picture, read without a VLM: VLMs correct a misspelling silently, OCR does not."""
 
-import io
 import threading
 from collections.abc import Collection, Sequence
 from importlib import import_module
@@ -8,15 +7,16 @@ from importlib.util import find_spec
 from typing import Any, Protocol
 
 import numpy as np
-from PIL import Image
 
 from director.errors import DirectorError
+from director.seats import Raster
 from director.types import Outcome, Verdict
+from tasks.store import picture_of
 from worker.vlm.lettering import look_for
 
 
 class TextReader(Protocol):
-    def read(self, png: bytes) -> tuple[str, ...]:
+    def read(self, raster: Raster) -> tuple[str, ...]:
         """The lines of lettering in a picture, from top to bottom."""
         ...
 
@@ -35,9 +35,8 @@ class RapidReader:
         self._engine: Any = None
         self._lock = threading.Lock()
 
-    def read(self, png: bytes) -> tuple[str, ...]:
-        with Image.open(io.BytesIO(png)) as picture:
-            pixels = np.asarray(picture.convert("RGB"))[:, :, ::-1].copy()
+    def read(self, raster: Raster) -> tuple[str, ...]:
+        pixels = np.asarray(picture_of(raster).convert("RGB"))[:, :, ::-1].copy()
         with self._lock:
             result = self._loaded()(pixels)
         if result.txts is None:

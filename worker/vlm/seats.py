@@ -11,10 +11,12 @@ from functools import partial
 from openai import OpenAI, OpenAIError
 
 from director.errors import DirectorError
-from director.prompts import extract, label, plan, select, verify
+from director.prompts import decide, extract, label, plan, select, verify
 from director.prompts.vlm import ReplyError
 from director.seats import (
     Context,
+    Decider,
+    DecideRequest,
     ExtractRequest,
     Judge,
     Planner,
@@ -24,7 +26,7 @@ from director.seats import (
     Verifier,
     VerifyRequest,
 )
-from director.types import Extracted, Goal, GoalType, Outcome, Planned, Selected, Verdict, Verified
+from director.types import Chosen, Extracted, Goal, GoalType, Outcome, Planned, Selected, Verdict, Verified
 from worker.vlm import calibration
 from worker.vlm.client import Session
 from worker.vlm.config import JudgeConfig, PlannerConfig, Server, VerifierConfig, VlmConfig
@@ -39,6 +41,7 @@ class VlmSeats:
     planner: Planner
     judge: Judge
     verifier: Verifier
+    decider: Decider | None
 
 
 def open_vlm_seats(
@@ -61,7 +64,8 @@ def open_vlm_seats(
         pool = resources.enter_context(ThreadPoolExecutor(server.concurrency, thread_name_prefix="vlm"))
         return lambda name, context: Session(name, server, api, pool, context)
 
-    planner = VlmPlanner(sessions(config.planner), config.planner) if config.planner else beside and beside.planner
+    own = VlmPlanner(sessions(config.planner), config.planner) if config.planner else None
+    planner, decider = own or (beside and beside.planner), own or (beside and beside.decider)
     judge = VlmJudge(sessions(config.judge), config.judge) if config.judge else beside and beside.judge
     verifier = beside and beside.verifier
     if config.verifier:
@@ -69,7 +73,7 @@ def open_vlm_seats(
         verifier = VlmVerifier(sessions(config.verifier), config.verifier, ocr)
     if planner is None or judge is None or verifier is None:
         raise DirectorError("a seat has no model", "name planner, judge and verifier in the settings of the VLM")
-    return VlmSeats(planner, judge, verifier)
+    return VlmSeats(planner, judge, verifier, decider)
 
 
 def _api(server: Server, environ: Mapping[str, str]) -> OpenAI:
@@ -114,6 +118,20 @@ class VlmPlanner:
 
     def _labelled(self, request: ExtractRequest, session: Session, context: Context) -> tuple[Goal, ...]:
         return label.goals(request, session.choose(label.questions(request)))
+
+    def decide(self, request: DecideRequest, context: Context) -> Chosen:
+        """What can't be read to the last re-ask is the schedule's own option, and is counted."""
+        unread = Counter[str]()
+
+        def give_up(reply: str, cut: bool) -> Chosen:
+            unread["choice"] += 1
+            return request.chosen(0, by=self._config.model)
+
+        with self._session("decide", context) as session:
+            read = partial(decide.choice, request=request, by=self._config.model)
+            chosen = session.fill(decide.prompt(request), read, give_up)
+        _count(unread, context)
+        return chosen
 
     def plan(self, request: PlanRequest, context: Context) -> Planned:
         with self._session("plan", context) as session:
@@ -221,7 +239,7 @@ class VlmVerifier:
         if self._reader is None or not texts:
             return verdicts
         context.check()
-        lines = self._reader.read(context.images.get(request.image))
+        lines = self._reader.read(context.images.raster(request.image))
         context.count("ocr_calls", 1)
         context.keep("ocr", "\n".join(lines).encode())
         characters = getattr(self._reader, "characters", ())  # a reader may tell what it can read

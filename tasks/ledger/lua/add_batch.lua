@@ -24,4 +24,5 @@ redis.call('ZADD', prefix .. 'batches', created, id)
 redis.call('ZADD', prefix .. 'batches:' .. owner, created, id)
 join_lanes(id)
 may_close(id)
+if mode == 'restore' then announce_progress(id) end
 return 'created'

@@ -209,6 +209,41 @@ local function settle(id)
   redis.call('HSET', job_key(id), 'owed', ms) -- so that a job that goes on later pays for the rest only
 end
 
+-- --- notices -----------------------------------------------------------------------------------
+
+local function put_out(about)
+  about.at_ms = now
+  redis.call('RPUSH', prefix .. 'outbox', cjson.encode(about))
+end
+
+-- Tell of a transition of a batch, once for each mark. It goes with the script that makes it, or not at all.
+local function announce(batch, event, mark)
+  local key = batch_key(batch)
+  if redis.call('HGET', key, 'told_' .. event) == tostring(mark) then return end
+  redis.call('HSET', key, 'told_' .. event, mark)
+  local words = redis.call('HMGET', key, 'owner', 'title', 'total', 'n_w', 'n_p', 'n_f', 'n_d', 'n_u', 'n_x', 'n_c', 'n_k')
+  local owner, title, total, w, p, f, d, u, x, c, k = unpack(words)
+  put_out({event = 'batch.' .. event, mark = tostring(mark), id = batch, owner = owner, title = title,
+    total = tonumber(total), waiting = w + p, running = tonumber(f), done = tonumber(d), unmet = tonumber(u),
+    failed = tonumber(x), cancelled = c + k})
+end
+
+-- Of how far it is: a batch that is entered again tells it again, under the same marks.
+local function announce_progress(batch)
+  local total, w, p, f, c = unpack(redis.call('HMGET', batch_key(batch), 'total', 'n_w', 'n_p', 'n_f', 'n_c'))
+  if w + p + c < tonumber(total) then announce(batch, 'started', 0) end
+  if (w + p + f) * 2 <= tonumber(total) then announce(batch, 'half', 0) end
+end
+
+local function announce_job(id)
+  local owner = fields(id, 'owner')
+  if redis.call('SISMEMBER', prefix .. 'hooked', owner) == 0 then return end
+  local status, stop, step, letter, title, batch, custom_id =
+    fields(id, 'status', 'stop', 'step', 'letter', 'title', 'batch', 'custom_id')
+  put_out({event = 'job.ended', mark = step .. status .. letter, id = id, owner = owner, title = title, status = status,
+    stop = stop, batch = batch or '', custom_id = custom_id or ''})
+end
+
 -- --- children ----------------------------------------------------------------------------------
 
 -- All its items have ended and all their results are stored.
@@ -270,6 +305,7 @@ local function child_starts(id)
   redis.call('HSET', prefix .. 'children:' .. batch, index, id)
   redis.call('ZREM', prefix .. 'unreported', id)
   if turn(batch, index, 'f') ~= 'f' then redis.call('HINCRBY', prefix .. 'flying', model, 1) end
+  announce_progress(batch)
   redis.call('SREM', prefix .. 'closing', batch)
 end
 
@@ -282,12 +318,14 @@ end
 
 child_ends = function(id)
   settle(id)
+  announce_job(id)
   local batch, index, model = fields(id, 'batch', 'item', 'model')
   if not batch or redis.call('EXISTS', batch_key(batch)) == 0 then return end
   if turn(batch, index, ended_letter(id)) == 'f' then redis.call('HINCRBY', prefix .. 'flying', model, -1) end
   redis.call('HSET', prefix .. 'children:' .. batch, index, id)
   redis.call('ZADD', prefix .. 'unreported', now, id)
   set(id, 'under', redis.call('HGET', batch_key(batch), 'order'))
+  announce_progress(batch)
   join_lanes(batch) -- it may have been at its cap
 end
 

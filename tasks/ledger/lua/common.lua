@@ -42,6 +42,10 @@
 -- <prefix>worker:<name>         hash: failures in a row, jobs (the first two), why, mark:<queue> (successes when they began);
 --                               pause_ms and rest_until_ms; quarantined_ms, canary_ms (when the next is due), canaries,
 --                               manual. Lapses a day after the worker was last seen, unless manual
+-- <prefix>outbox                list: what happened that somebody may want to be told of (JSON), see tasks/notices
+-- <prefix>hooked                set: owners who want to be told of each job that ends
+-- <prefix>deliveries            zset: "<hook>|<notice>" by when it is to be tried
+-- <prefix>tries                 hash: how often each was tried
 -- <prefix>epoch                 string: absent means wiped
 -- <prefix>rebuild               hash: holder of the rebuild lock, and until when
 local prefix = KEYS[1]

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -10,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from director.seats import RenderRequest
+from director.seats import Raster, RenderRequest
 from director.types import Action, ActionKind, Region
 from tests.perf.gpu.device import GIB, Scale, apart, forget_peak, memory, synchronise, timed
 from tests.perf.gpu.models import Parts, drawn_not_read, encoder_parts, other_parts
 from tests.perf.gpu.record import Record
-from worker.diffusion.canvas import to_png
+from worker.diffusion.canvas import from_png, to_png, to_raster
 from worker.diffusion.editor import EditorsConfig, open_editor
 from worker.diffusion.families import FAMILIES
 from worker.diffusion.loading import free_memory, torch
@@ -42,10 +43,16 @@ class Memory:
     def get(self, key: str) -> bytes:
         return self.kept[key]
 
+    def raster(self, image: str) -> Raster:
+        return to_raster(from_png(self.kept[image]))
+
     def put(self, png: bytes) -> str:
         key = hashlib.sha256(png).hexdigest()
         self.kept[key] = png
         return key
+
+    def put_raster(self, raster: Raster, encode: Callable[[], bytes]) -> str:
+        return self.put(encode())
 
     def count(self, name: str, amount: int) -> None:
         self.counts[name] = self.counts.get(name, 0) + amount
@@ -157,7 +164,8 @@ def _raw(scale: Scale) -> dict[str, Any]:
     raw = json.loads((files("worker.profiles") / f"{PROFILE}.json").read_text(encoding="utf-8"))
     del raw["vlm"]
     for pipeline in raw["editors"]["pipelines"].values():
-        pipeline["final"] = pipeline.get("final", {}) | {"steps": scale.steps}
+        # The budget is for the largest picture that may be asked for; here it is for those that the run asks for.
+        pipeline["final"] = pipeline.get("final", {}) | {"steps": scale.steps, "area": scale.side**2}
         for name in ("loras", "draft"):
             pipeline.pop(name, None)
     return raw

@@ -7,6 +7,5 @@ out=${OUT:-out/bench}
 mkdir -p "$out"
 python3 -m pip install -q --no-index --no-deps --no-compile --upgrade --target .gpu-carry/site .gpu-carry/*.whl
 export PYTHONPATH=$PWD/.gpu-carry/site:$PWD PYTHONUNBUFFERED=1 HF_HUB_OFFLINE=1
-export PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True
 nvidia-smi --query-gpu=name,memory.total,memory.used,driver_version --format=csv,noheader
 python3 -m tests.perf.gpu --seconds "${SECONDS_LEFT:-450}" --out "$out" 2>&1 | tee "$out/gpu.log"

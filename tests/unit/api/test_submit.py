@@ -9,7 +9,8 @@ from api.auth import Caller
 from api.problems import Problem
 from api.schemas import Envelope
 from api.service import Service
-from director.types import STRATEGIES, LoopSettings
+from director.strategies import STRATEGIES
+from director.types import LoopSettings
 from tasks.jobs import Job, job_id
 from tasks.store import Archive, FolderStore
 from tasks.tokens import DEFAULT_SCOPES
@@ -231,6 +232,10 @@ def test_markup_and_control_characters_are_data(house: House, alice: httpx.Clien
         ({"brief": "x", "settings": {"candidates": 17}}, "settings.candidates", "must be at most 16", ""),
         ({"brief": "x", "settings": {"candidates": "four"}}, "settings.candidates", "must be a whole number", ""),
         ({"brief": "x", "settings": {"width": 500}}, "settings.width", "must be a multiple of 16", ""),
+        (
+            {"brief": "x", "settings": {"width": 1080}}, "settings.width", "must be a multiple of 16",
+            "the nearest are 1072 and 1088",
+        ),
         ({"brief": "x", "settings": {"candidats": 2}}, "settings.candidats", "there is no", "mean candidates?"),
         ({"brief": "x", "settings": {"zzz": 2}}, "settings.zzz", "there is no", "known here: gate, editor"),
         ({"brief": "x", "settings": {"gate": "open"}}, "settings.gate", "must be 'auto', 'one-shot' or", ""),

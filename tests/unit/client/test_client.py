@@ -21,8 +21,8 @@ def test_the_surface() -> None:
     assert sorted(package.__all__) == [
         "ApiError", "Attempt", "Attempts", "BadRequest", "Batch", "BatchItem", "BatchResult", "BatchWarning",
         "BriefSent", "Client", "Conflict", "Cost", "Drawing", "Event", "FieldError", "Goal", "GoalCount", "HeldQueue",
-        "ItemCounts", "Job", "JobError", "Machines", "NotFound", "SickWorker", "TooMany", "Unauthorized",
-        "Unavailable", "Unread", "Uploaded", "Warned",
+        "Hook", "HookTest", "ItemCounts", "Job", "JobError", "Machines", "NotFound", "SickWorker", "TooMany",
+        "Unauthorized", "Unavailable", "Unread", "Uploaded", "Warned",
     ]  # fmt: skip
 
 

@@ -62,12 +62,21 @@ def test_a_task_gives_its_prompt_and_if_asked_its_goals():
         ({"gate": "maybe"}, "settings.gate", "staged"),
         ({"judge": False}, "settings", "nobody would pick"),
         ({"width": 500}, "settings.width", "multiple of 16"),
+        ({"width": 1080, "height": 1920}, "settings.width", "multiple of 16.*the nearest are 1072 and 1088"),
+        ({"height": 2050}, "settings.height", "must be at most 2048"),
+        ({"height": 50}, "settings.height", "must be at least 64"),
     ],
 )
 def test_unusable_settings(values: dict[str, object], field: str, message: str):
     with pytest.raises(BriefError, match=message) as caught:
         loop_settings(values)
     assert caught.value.field == field
+
+
+def test_a_job_names_both_sides_or_none():
+    assert (loop_settings({}).width, loop_settings({}).height) == (None, None)
+    assert (loop_settings({"width": 1024}).width, loop_settings({"width": 1024}).height) == (1024, 512)
+    assert (loop_settings({"width": None, "height": 640}).width, loop_settings({"height": 640}).height) == (512, 640)
 
 
 def test_an_unknown_strategy_lists_those_there_are():
@@ -106,3 +115,11 @@ def test_settings_over_a_strategy():
 def test_goals_that_do_not_fit_together(goals: list[dict[str, object]]):
     with pytest.raises(ValueError, match=r"id: give|no such other goal"):
         Brief(text="x", goals=tuple(Goal.model_validate({"text": "y", **goal}) for goal in goals))
+
+
+def test_a_file_that_is_called_json_and_holds_prose_is_told():
+    with pytest.raises(BriefError, match=r"ends in \.json, but it holds no JSON") as told:
+        read_brief(b"A red kite on the left", named_json=True)
+    assert told.value.fix == "name it .txt, or write JSON"
+    assert read_brief(b'{"prompt": "A red kite"}', named_json=True).text == "A red kite"
+    assert read_brief(b"A red kite on the left").text == "A red kite on the left"

@@ -46,7 +46,7 @@ def test_goals_that_nobody_looked_at_are_in_the_total_only():
 
 def test_the_table_of_step_kinds_says_what_requests_and_replies_say():
     studio, context = play(*SCRIPT, goals=ABC), PlainContext()
-    trajectory = begin(Brief(text="prose"), LoopSettings(rounds=4), 7)
+    trajectory = begin(Brief(text="prose"), LoopSettings(rounds=4, decide="planner"), 7)
     asked: dict[str, tuple[str, str]] = {}
     while request := next_step(trajectory):
         reply = perform(request, studio.studio(), context)

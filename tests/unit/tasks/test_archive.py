@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from director.types import Extracted, Goal, Trajectory
+from tasks.jobs import CONTRACT
 from tasks.store import Archive, Corrupt, FolderStore, NotFound
 from tests.support import recorded_jobs
 from tests.support.ledgers import PLAN
@@ -46,7 +47,7 @@ def test_only_what_has_absent_goals_names_the_newer_contract(store: FolderStore,
     trajectory = Trajectory(brief=job.brief, settings=job.settings, seed=1, events=(Extracted(goals=(goal,), by="x"),))
     step = archive.save_snapshot(job.id, 0, "a" * 8, "", None, trajectory)
     assert json.loads(store.get(step))["contract"] == 2
-    store.put(key, store.get(key).replace(b'"contract":2', b'"contract":3'))
+    store.put(key, store.get(key).replace(b'"contract":2', b'"contract":%d' % (CONTRACT + 1)))
     with pytest.raises(Corrupt, match="newer version"):
         archive.load_job(job.id)
 

@@ -12,12 +12,13 @@ from director.loop import direct
 from director.seats import Context, ExtractRequest, PlanRequest, RenderRequest, Studio, VerifyRequest
 from director.state import State
 from director.types import Brief, Extracted, LoopSettings, Planned, Rendered, StopReason, Verified
+from tasks.attempt import error_json
 from tasks.canary import canary_fault
 from tasks.jobs import JobStatus
 from tasks.ledger.types import CONTROL
 from tasks.reconcile import entry_of
 from tasks.settings import Settings
-from tasks.steps import StepEnd, backoff_ms, error_json, run_step
+from tasks.steps import StepEnd, backoff_ms, run_step
 from tasks.summary import Cost, GoalSummary
 from tests.support.contexts import PlainContext
 from tests.support.scripted_studio import ScriptedStudio, brief_of, goals_of, play
@@ -62,6 +63,18 @@ def test_each_step_waits_on_the_queue_of_its_seat(rig: StepRig):
         queues.append((hint.kind, hint.queue))
         run_step(host, hint.job, hint.n)
     assert queues == [("plan", "planner"), ("render", "editor.perfect"), ("select", "judge"), ("verify", "verifier")]
+
+
+def test_drafts_wait_on_the_queue_of_the_draft_and_the_full_edit_on_the_editors(rig: StepRig):
+    job = rig.submit(brief_of(ABC), LoopSettings(candidates=1, draft_rounds=True, editor="perfect"))
+    host = rig.host(play({"a": "met", "b": "met", "c": "met"}, {}).studio())
+    queues: list[str] = []
+    while rig.hints:
+        hint = rig.hints.popleft()
+        queues.append(hint.queue)
+        run_step(host, hint.job, hint.n)
+    assert queues == ["planner", "editor.perfect.draft", "verifier", "editor.perfect", "verifier"]
+    assert record(rig, job).status is JobStatus.DONE
 
 
 def test_a_hint_that_comes_twice_runs_once(rig: StepRig):

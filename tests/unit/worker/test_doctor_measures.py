@@ -195,6 +195,14 @@ def test_a_job_has_a_bill_by_seat():
     )
 
 
+def test_drafts_and_full_pictures_have_their_own_price_and_size():
+    drafts = SMALL.model_copy(update={"draft_rounds": True})
+    rates = {"picture_s": {"flux-krea": 20, "flux-krea.draft": 2}}
+    editor = reckon(priced(**rates), BRIEF, drafts, 3, MemoryImages())[-1]
+    assert editor.seconds == 2 * (editor.pictures - 1) + 20
+    assert reckon(priced(picture_s={"flux-krea": 20}), BRIEF, drafts, 3, MemoryImages())[-1].seconds is None
+
+
 def test_the_doctor_prints_the_bill(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     profile, brief = tmp_path / "mine.json", tmp_path / "brief.txt"
     profile.write_text(priced(currency="EUR").model_dump_json())

@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from director.intake import loop_settings
 from worker.diffusion.config import EditorsConfig, PipelineConfig
 from worker.diffusion.editor import open_editor
+from worker.diffusion.families import FAMILIES
 from worker.diffusion.loading import pull_levers
+from worker.profiles.budget import LARGEST
 
 EDIT = {"family": "qwen-image-edit-plus", "path": "/models/edit"}
 PIPELINES: dict[str, Any] = {
@@ -28,6 +31,28 @@ def test_an_editor_may_mix_families_and_a_draft_is_a_model_of_its_own():
     both = {"edit": "edit", "inpaint": "inpaint"}
     made = configs(qwen={"generate": "draw", **both}, krea={"generate": "krea", **both})
     assert made.models() == ("qwen", "krea", "krea.draft")
+
+
+def test_a_job_without_a_size_gets_what_the_family_draws_best():
+    made = configs(qwen={"generate": "draw", "edit": "edit"}, krea={"generate": "krea"}, retouch={"edit": "edit"})
+    assert [made.native(model) for model in ("qwen", "krea", "krea.draft", "retouch", "who")] == [
+        1328,
+        1024,
+        1024,
+        512,
+        512,
+    ]
+    small = PipelineConfig.model_validate(PIPELINES["draw"] | {"side": 768})
+    assert small.native == 768
+    with pytest.raises(ValidationError, match="multiple of 16: the nearest are 992 and 1008"):
+        PipelineConfig.model_validate(PIPELINES["draw"] | {"side": 1000})
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_native_size_is_one_that_a_job_may_ask_for_and_the_budget_holds(family: str):
+    side = FAMILIES[family].side
+    assert loop_settings({"width": side, "height": side}).width == side
+    assert side * side <= LARGEST
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def picture(side: int = 128) -> Pixels:
 
 
 def measured(before: Pixels, after: Pixels, region: Region | None) -> Preservation:
-    return preservation(to_png(before), to_png(after), region)
+    return preservation(before, after, region)
 
 
 def test_an_edit_that_stays_inside_moved_nothing():

@@ -22,7 +22,7 @@ from director.errors import (
     VerifierError,
     boundary,
 )
-from director.seats import ExtractRequest, PlanRequest, SelectRequest, VerifyRequest
+from director.seats import ExtractRequest, PlanRequest, Raster, SelectRequest, VerifyRequest
 from director.types import Brief, Candidate, Goal, Outcome, Region
 from tests.support.contexts import RecordingContext, plain_png
 from tests.support.scripted_openai import (
@@ -57,7 +57,7 @@ class Reader:
     def __init__(self, lines: tuple[str, ...]) -> None:
         self.lines = lines
 
-    def read(self, png: bytes) -> tuple[str, ...]:
+    def read(self, raster: Raster) -> tuple[str, ...]:
         return self.lines
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from worker.checks.weights import lora_on_disk, on_disk, types_of
+from worker.profiles.counts import Unknown, checkpoint
 
 
 def safetensors(kind: str = "BF16", values: int = 64) -> bytes:
@@ -57,6 +58,17 @@ def test_a_tokenizer_may_be_a_pointer_too(tmp_path: Path):
     (folder / "tokenizer.json").write_bytes(POINTER)
     with pytest.raises(ValueError, match=r"tokenizer.json is a Git LFS pointer"):
         on_disk(folder, "a/b")
+
+
+@pytest.mark.parametrize("name", ["config.json", "model_index.json", "tokenizer.json"])
+def test_a_web_page_in_place_of_any_file_is_found_and_stops_no_doctor(tmp_path: Path, name: str):
+    folder = checkpoint_of(tmp_path / "Qwen-Image", safetensors())
+    (folder / name).write_bytes(b"<!DOCTYPE html><html>" + b"Sign in. " * 2000)
+    with pytest.raises(ValueError, match=rf"{name} is a web page: delete it and download a/b again"):
+        on_disk(folder, "a/b")
+    if name == "config.json":
+        with pytest.raises(Unknown, match=r"config.json is no JSON"):
+            checkpoint(str(folder))
 
 
 @pytest.mark.parametrize(

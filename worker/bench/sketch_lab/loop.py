@@ -16,6 +16,7 @@ from typing import Any
 from director.intake import assignments, loop_settings
 from director.loop import direct
 from director.state import State
+from director.strategies import STRATEGIES
 from director.types import ActionKind, GoalType, Outcome, Trajectory
 from tasks.settings import Settings
 from worker.bench.arms import MOST, mean_renders
@@ -35,6 +36,7 @@ from worker.local import LocalContext
 from worker.sketch.misses import MissModel, load_miss_model
 
 PAPER = ("one-shot", "reprompt", "best-of-4", "refinement", "all")
+LOOPS = ("ours", "wide")
 ABLATIONS: dict[str, dict[str, Any]] = {
     "ours-without-rollback": {"rollback": False},
     "ours-without-micro-grid": {"candidates": 1, "adaptive": False, "judge": False},
@@ -42,6 +44,8 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "ours-without-masks": {"masks": False},
     "ours-with-no-loss": {"accept": "no-loss"},
     "ours-without-adaptive-n": {"adaptive": False},
+    "wide-without-a-price": {**STRATEGIES["wide"], "price_of_render": 0.0},
+    "wide-with-four-for-an-edit": {**STRATEGIES["wide"], "edit_candidates": None},
 }
 BEST_OF_K = "best-of-k"
 SWEEP: dict[str, dict[str, float]] = {
@@ -72,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=2, help="of the composed tasks")
     parser.add_argument("--profile", default="flux-krea", help="profile of the sketch's editor")
     parser.add_argument(
-        "--arms", default=",".join((*PAPER, "ours")), help="strategies to run; best-of-k goes with ours"
+        "--arms", default=",".join((*PAPER, *LOOPS)), help="strategies to run; best-of-k goes with ours"
     )
     parser.add_argument("--ablate", action="store_true", help="also ours without each of its parts")
     parser.add_argument(
@@ -256,7 +260,7 @@ def _parts(
 def _report(world: World, rows: Sequence[Row], record: dict[str, str]) -> Report:
     own = [row for row in rows if (row.arm.partition(".")[2]) == world.name]
     plain = [row.model_copy(update={"arm": row.arm.partition(".")[0]}) for row in own]
-    order = [*PAPER, BEST_OF_K, "ours", *ABLATIONS]
+    order = [*PAPER, BEST_OF_K, *LOOPS, *ABLATIONS]
     plain.sort(key=lambda row: (order.index(row.arm), row.case))
     where = {"world": f"{world.name}: {SWEEP[world.name]}"} if world.name else {}
     return report(

@@ -6,11 +6,12 @@ It serves to fit a miss model, never to get a result.
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import NormalDist
 
 from director.errors import StoreError
-from director.seats import Context, RenderRequest, SelectRequest, Studio, VerifyRequest
+from director.seats import Context, Raster, RenderRequest, SelectRequest, Studio, VerifyRequest
 from director.types import Candidate, Goal, Outcome, Rendered, Selected, Verdict, Verified
 from worker.sketch.language import Drawable, parse
 from worker.sketch.misses import MissModel, asked, normal
@@ -48,6 +49,12 @@ class Lists:
         name = hashlib.sha256(png).hexdigest()
         self.kept[name] = png
         return name
+
+    def raster(self, image: str) -> Raster:
+        raise StoreError(f"the picture {image} has no pixels")
+
+    def put_raster(self, raster: Raster, encode: Callable[[], bytes]) -> str:
+        return self.put(encode())
 
 
 def right(data: bytes) -> Right:

@@ -1,0 +1,88 @@
+"""Hooks: addresses that are told what becomes of batches and jobs."""
+
+import argparse
+
+from api.cli.console import SATISFIED, SHORT, Console
+from api.cli.options import Add, common
+from api.client import Hook
+from director.transcript import Line, plain
+
+EVENTS = (
+    "batch.started", "batch.half", "batch.ended", "batch.late", "batch.budget", "batch.held", "job.ended",
+)  # fmt: skip
+
+
+def add(commands: Add) -> None:
+    about = "be told when a batch starts, is half done, ends or is late: webhooks, or e-mail"
+    made = commands("hook", help=about, description=about)
+    actions = made.add_subparsers(dest="action", required=True, metavar="ACTION").add_parser
+    new = actions("add", parents=[common()], help="be told at https://… or mailto:…; prints the secret, once")
+    new.set_defaults(call=_add)
+    new.add_argument("address", metavar="URL")
+    new.add_argument(
+        "--event", action="append", choices=EVENTS, help="repeat it; default: all of batches, and no single job"
+    )
+    actions("list", parents=[common()], help="your hooks").set_defaults(call=_list)
+    for name, call, told in (
+        ("test", _test, "send it something now"),
+        ("rotate", _rotate, "give it another secret; the old one signs for a day more"),
+        ("replay", _replay, "send again what was given up, and switch it on again"),
+        ("remove", _remove, "tell it nothing more"),
+    ):
+        one = actions(name, parents=[common()], help=told)
+        one.set_defaults(call=call)
+        one.add_argument("hook", metavar="ID")
+
+
+def _add(args: argparse.Namespace, console: Console) -> int:
+    return _show_secret(console, console.client.add_hook(args.address, args.event))
+
+
+def _rotate(args: argparse.Namespace, console: Console) -> int:
+    return _show_secret(console, console.client.rotate_hook(args.hook))
+
+
+def _show_secret(console: Console, hook: Hook) -> int:
+    console.screen.data(hook.model_dump(mode="json"))
+    console.screen.line(_line(hook))
+    if hook.secret and not hook.url.startswith("mailto:"):
+        console.screen.line(Line("secret", f"{hook.secret}  (shown once: it checks what comes)"))
+    return SATISFIED
+
+
+def _list(args: argparse.Namespace, console: Console) -> int:
+    found = console.client.hooks()
+    for hook in found:
+        console.screen.data(hook.model_dump(mode="json"))
+        console.screen.line(_line(hook))
+    if not found:
+        console.screen.line(Line("", "no hooks: visiondirector hook add https://…"))
+    return SATISFIED
+
+
+def _line(hook: Hook) -> Line:
+    events = ", ".join(event.removeprefix("batch.") for event in hook.events)
+    dead = f"; {hook.dead} given up: visiondirector hook replay {hook.id}" if hook.dead else ""
+    off = f"; off: {plain(hook.off, 200)}" if hook.off else ""
+    return Line(hook.id, f"{plain(hook.url, 300)}  {events}{off}{dead}", "red" if hook.off else "")
+
+
+def _test(args: argparse.Namespace, console: Console) -> int:
+    tried = console.client.test_hook(args.hook)
+    console.screen.data(tried.model_dump(mode="json"))
+    told = f"it answered {tried.status}" if tried.ok and tried.status else "it was sent"
+    console.screen.line(Line("well" if tried.ok else "failed", told if tried.ok else plain(tried.error, 300)))
+    return SATISFIED if tried.ok else SHORT
+
+
+def _replay(args: argparse.Namespace, console: Console) -> int:
+    notices = console.client.replay_hook(args.hook)
+    console.screen.data({"notices": notices})
+    console.screen.line(Line("sent", f"{notices} notices again"))
+    return SATISFIED
+
+
+def _remove(args: argparse.Namespace, console: Console) -> int:
+    console.client.remove_hook(args.hook)
+    console.screen.line(Line("removed", plain(args.hook, 64)))
+    return SATISFIED

@@ -1,0 +1,9 @@
+-- arg: "<hook>|<notice>", ms until it is to be tried again; '' when the delivery has ended.
+if arg[2] == '' then
+  redis.call('ZREM', prefix .. 'deliveries', arg[1])
+  redis.call('HDEL', prefix .. 'tries', arg[1])
+elseif redis.call('ZSCORE', prefix .. 'deliveries', arg[1]) then
+  redis.call('ZADD', prefix .. 'deliveries', now + arg[2], arg[1])
+  redis.call('HINCRBY', prefix .. 'tries', arg[1], 1)
+end
+return 'ok'

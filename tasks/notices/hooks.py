@@ -1,0 +1,75 @@
+"""What an owner does with hooks: add and remove them, change a secret, try one, bring back what was given up."""
+
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from director.errors import BriefError
+from tasks.ledger.ledger import Ledger
+from tasks.notices.post import Outcome, Poster
+from tasks.notices.shelf import NoticeShelf
+from tasks.notices.signing import new_key
+from tasks.notices.types import MAX_HOOKS, Event, Hook, Secret, notice_of
+
+OLD_SECRET_S = 86_400.0
+"""A secret that was replaced signs so long beside the new one."""
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """Raises StoreError when storage or ledger are out of reach."""
+
+    ledger: Ledger
+    shelf: NoticeShelf
+    poster: Poster
+
+    def add(self, owner: str, url: str, events: Sequence[Event]) -> Hook:
+        """Raises BriefError for an address that can't be used, or when the owner has too many."""
+        if len(self.shelf.hooks(owner)) >= MAX_HOOKS:
+            raise BriefError(f"{MAX_HOOKS} hooks are as many as an owner may have", "remove one", "hooks")
+        self.poster.check(url)
+        hook = Hook(
+            id=secrets.token_hex(8), owner=owner, url=url, events=tuple(dict.fromkeys(events)),
+            secrets=(Secret(key=new_key()),), created=round(time.time(), 3),
+        )  # fmt: skip
+        self.shelf.put_hook(hook)
+        self._note(owner)
+        return hook
+
+    def remove(self, hook: Hook) -> None:
+        self.shelf.delete_hook(hook)
+        self._note(hook.owner)
+
+    def rotate(self, hook: Hook) -> Hook:
+        """Give it another secret. The one that it replaces signs for a day more."""
+        until = round(time.time() + OLD_SECRET_S, 3)
+        old = tuple(
+            secret if secret.until else secret.model_copy(update={"until": until})
+            for secret in hook.secrets
+            if secret.until is None or secret.until > time.time()
+        )
+        changed = hook.model_copy(update={"secrets": (Secret(key=new_key()), *old)})
+        self.shelf.put_hook(changed)
+        return changed
+
+    def test(self, hook: Hook) -> Outcome:
+        """Send something now, once, and give what came of it."""
+        now = time.time()
+        notice = notice_of(hook.owner, hook.id, Event.TEST, str(now), now, {"id": hook.id, "title": "VisionDirector"})
+        return self.poster.send(hook, notice)
+
+    def replay(self, hook: Hook) -> int:
+        """Let what was given up be tried again, and switch it on again if it was off; how many notices."""
+        if hook.off:
+            self.shelf.put_hook(hook.model_copy(update={"off": ""}))
+            self._note(hook.owner)
+        back = [notice for notice in self.shelf.dead(hook.id) if self.shelf.bring_back(hook.id, notice)]
+        for notice in back:
+            self.ledger.run("noted", "", f"{hook.id}|{notice}")
+        return len(back)
+
+    def _note(self, owner: str) -> None:
+        """Tell the ledger whether somebody wants to hear of each job."""
+        wanted = any(Event.JOB_ENDED in hook.events and not hook.off for hook in self.shelf.hooks(owner))
+        self.ledger.run("hooked", int(wanted), owner)

@@ -1,0 +1,114 @@
+"""What object storage holds of hooks and notices. The layout:
+
+hooks/<owner>/<hook>.json                  the owner's name as in owners/; with its secrets
+notices/<hook>/<notice>.json               a delivery that has not ended: the notice
+notices-told/<hook>/<notice>.json          one that was delivered: when
+notices-dead/<hook>/<notice>.json          one that was given up: the notice
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from pydantic import ValidationError
+
+from tasks.notices.types import Delivered, Hook, Notice
+from tasks.store import Corrupt, NotFound, Store
+from tasks.store.archive import owner_folder
+
+PENDING, TOLD, DEAD = "notices", "notices-told", "notices-dead"
+
+
+class NoticeShelf:
+    """Over a store. Safe for threads. Raises StoreError when the store is out of reach."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    # --- hooks ------------------------------------------------------------------------------------
+
+    def put_hook(self, hook: Hook) -> None:
+        self._store.put(_hook_key(hook.owner, hook.id), hook.model_dump_json().encode())
+
+    def delete_hook(self, hook: Hook) -> None:
+        """What waits for it goes, too."""
+        self._store.delete(_hook_key(hook.owner, hook.id))
+        for folder in (PENDING, DEAD, TOLD):
+            for key in self._store.list(f"{folder}/{hook.id}/"):
+                self._store.delete(key)
+
+    def find_hook(self, owner: str, id: str) -> Hook | None:
+        return self._hook(_hook_key(owner, id))
+
+    def hooks(self, owner: str | None = None) -> list[Hook]:
+        """Those of an owner, or of all of them, the oldest first."""
+        keys = self._store.list(f"hooks/{owner_folder(owner)}/" if owner is not None else "hooks/")
+        found = [hook for key in keys if (hook := self._hook(key))]
+        return sorted(found, key=lambda hook: (hook.created, hook.id))
+
+    def _hook(self, key: str) -> Hook | None:
+        try:
+            return Hook.model_validate_json(self._store.get(key))
+        except NotFound:
+            return None
+        except ValidationError as error:
+            raise Corrupt(f"{key} is no Hook: {error.error_count()} problems", key=key) from error
+
+    # --- deliveries -------------------------------------------------------------------------------
+
+    def add(self, hook: str, notice: Notice) -> bool:
+        """Note that the hook is to be told, unless it was already (False), or that was given up."""
+        if any(self._store.exists(_key(folder, hook, notice.id)) for folder in (TOLD, DEAD)):
+            return False
+        if not self._store.exists(_key(PENDING, hook, notice.id)):
+            self._put(PENDING, hook, notice)
+        return True
+
+    def pending(self) -> Iterator[tuple[str, str]]:
+        """Hook and notice of each delivery that has not ended."""
+        for key in self._store.list(f"{PENDING}/"):
+            _, hook, name = key.split("/")
+            yield hook, PurePosixPath(name).stem
+
+    def notice(self, hook: str, id: str) -> Notice | None:
+        """Of a delivery that has not ended."""
+        return self._notice(_key(PENDING, hook, id))
+
+    def settle(self, hook: str, delivered: Delivered, notice: Notice) -> None:
+        """The delivery has ended; one with an error can be tried again by `bring_back`."""
+        if delivered.error:
+            self._put(DEAD, hook, notice)
+        else:
+            self._store.put(_key(TOLD, hook, notice.id), delivered.model_dump_json().encode())
+        self._store.delete(_key(PENDING, hook, notice.id))
+
+    def dead(self, hook: str) -> list[str]:
+        """The notices that were given up."""
+        return [PurePosixPath(key).stem for key in self._store.list(f"{DEAD}/{hook}/")]
+
+    def bring_back(self, hook: str, id: str) -> bool:
+        """Let what was given up be tried again."""
+        notice = self._notice(_key(DEAD, hook, id))
+        if notice:
+            self._put(PENDING, hook, notice)
+            self._store.delete(_key(DEAD, hook, id))
+        return notice is not None
+
+    def _put(self, folder: str, hook: str, notice: Notice) -> None:
+        self._store.put(_key(folder, hook, notice.id), notice.model_dump_json().encode())
+
+    def _notice(self, key: str) -> Notice | None:
+        try:
+            return Notice.model_validate(json.loads(self._store.get(key)))
+        except NotFound:
+            return None
+        except ValueError as error:
+            raise Corrupt(f"{key} is no Notice", key=key) from error
+
+
+def _hook_key(owner: str, id: str) -> str:
+    return f"hooks/{owner_folder(owner)}/{id}.json"
+
+
+def _key(folder: str, hook: str, notice: str) -> str:
+    return f"{folder}/{hook}/{notice}.json"

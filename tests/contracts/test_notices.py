@@ -1,0 +1,263 @@
+"""Hooks hear each transition at least once, under one id, whatever is lost in between."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from director.errors import BriefError, StoreError
+from tasks.batch.dispatch import Dispatcher
+from tasks.notices.courier import Courier
+from tasks.notices.hooks import Hooks
+from tasks.notices.post import Outcome, Poster
+from tasks.notices.shelf import NoticeShelf
+from tasks.notices.types import BATCH_EVENTS, MAX_HOOKS, Event, Hook, Notice
+from tests.support.batches import BatchRig
+from tests.support.ledgers import LedgerRig
+from tests.support.receivers import Answer, Receiver, receiving
+
+
+@dataclass
+class Night(BatchRig):
+    """Batches whose reconciler tells hooks."""
+
+    send: Callable[[Hook, Notice], Outcome] = Poster(private=True).send
+
+    def __post_init__(self) -> None:
+        self.notices: NoticeShelf | None = None
+        super().__post_init__()
+        self.notices = NoticeShelf(self.store)
+        self.hooks = Hooks(self.ledger, self.notices, Poster(private=True))
+        self.courier = Courier(self.ledger, self.notices, lambda hook, notice: self.send(hook, notice))
+        self.reconciler.batches = Dispatcher(
+            self.batches, self.ledger, self.archive, self.settings, self.hints.append, self.courier
+        )
+
+    def hook(self, receiver: Receiver, *events: Event) -> Hook:
+        made = self.hooks.add("alice", receiver.url, events or BATCH_EVENTS)
+        receiver.secret = made.secrets[0].key
+        return made
+
+    def until(self, true: Callable[[], bool], step: int = 0) -> None:
+        """Passes until it is true, with `step` ms more on the ledger's clock between two of them."""
+        for _ in range(200):
+            self.passes()
+            self.rig.advance(step)
+            if true():
+                return
+            time.sleep(0.02)
+        raise AssertionError("it never came")
+
+    def pending(self) -> int:
+        assert self.notices
+        return len(list(self.notices.pending()))
+
+
+class Away(NoticeShelf):
+    """Its storage takes nothing."""
+
+    def add(self, hook: str, notice: Notice) -> bool:
+        raise StoreError("away")
+
+
+def gone() -> Answer:
+    return 410, {}
+
+
+def slowly() -> Answer:
+    time.sleep(0.5)
+    return 204, {}
+
+
+def refused(hook: Hook, notice: Notice) -> Outcome:
+    return Outcome(False, why="away")
+
+
+@pytest.fixture
+def night(wiped: LedgerRig, tmp_path: Path) -> Iterator[Night]:
+    made = Night(wiped, tmp_path / "objects")
+    assert made.reconciler.once()
+    made.serve()
+    yield made
+    made.courier.close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as made:
+        yield made
+
+
+class TestABatch:
+    def test_it_starts_is_half_done_and_ends(self, night: Night, receiver: Receiver) -> None:
+        night.hook(receiver)
+        batch = night.start(items=4)
+        night.finish()
+        night.until(lambda: len(receiver.notices) == 3)
+        assert sorted(receiver.types()) == ["batch.ended", "batch.half", "batch.started"]
+        assert all(notice.verified for notice in receiver.notices)
+        ended = next(notice for notice in receiver.notices if notice.type == "batch.ended")
+        assert (ended.data["id"], ended.data["title"], ended.data["done"]) == (batch.id, "b", 4)
+        assert night.pending() == 0
+
+    def test_only_what_was_asked_for(self, night: Night, receiver: Receiver) -> None:
+        night.hook(receiver, Event.ENDED)
+        night.start(items=2)
+        night.finish()
+        night.until(lambda: len(receiver.notices) == 1)
+        assert receiver.types() == ["batch.ended"]
+
+    def test_others_hear_nothing(self, night: Night, receiver: Receiver) -> None:
+        night.hook(receiver)
+        night.start(items=2, owner="bob")
+        night.finish()
+        assert receiver.notices == []
+        assert not night.rig.redis.exists("test:outbox")
+
+    def test_a_batch_that_is_tried_again_ends_again_under_another_id(self, night: Night, receiver: Receiver) -> None:
+        night.hook(receiver, Event.ENDED)
+        night.outcomes["t0"] = {"fails": True}
+        batch = night.start(items=2)
+        night.finish()
+        del night.outcomes["t0"]
+        night.batches.order(batch.id, "retry", what=("failed",))
+        night.finish()
+        night.until(lambda: len(receiver.notices) == 2)
+        first, second = receiver.notices
+        assert (first.data["failed"], second.data["failed"]) == (1, 0)
+        assert first.id != second.id
+
+
+class TestWhatIsLost:
+    @pytest.mark.parametrize("stage", range(0, 6, 2))
+    def test_a_wipe_at_any_time(self, night: Night, receiver: Receiver, stage: int) -> None:
+        night.hook(receiver)
+        night.start(items=4)
+        for _ in range(stage):
+            night.passes()
+            night.work(6)
+        night.rig.wipe()
+        night.until(lambda: night.ledger.epoch() is not None)
+        night.serve()
+        night.finish()
+        night.until(lambda: {*receiver.types()} == {"batch.started", "batch.half", "batch.ended"})
+        assert len({notice.id for notice in receiver.notices}) == 3
+
+    def test_a_wipe_before_it_was_told(self, night: Night, receiver: Receiver) -> None:
+        night.hook(receiver, Event.ENDED)
+        send, night.send = night.send, refused
+        night.start(items=1)
+        night.finish()
+        night.until(lambda: night.pending() == 1)
+        night.rig.wipe()
+        night.send = send
+        night.until(lambda: len(receiver.notices) == 1)
+
+    def test_what_was_told_is_not_told_again_after_a_wipe(self, night: Night, receiver: Receiver) -> None:
+        night.hook(receiver)
+        night.start(items=4)
+        night.until(lambda: night.work(4) >= 0 and "batch.started" in receiver.types() and night.pending() == 0)
+        night.rig.wipe()
+        night.until(lambda: night.ledger.epoch() is not None)
+        night.serve()
+        night.finish()
+        night.until(lambda: len(receiver.notices) == 3)
+        assert receiver.types().count("batch.started") == 1
+
+    def test_storage_that_is_away_loses_nothing(self, night: Night, receiver: Receiver) -> None:
+        night.hook(receiver, Event.STARTED)
+        night.start(items=1)
+        night.dispatcher.admit()
+        away = Courier(night.ledger, Away(night.store), night.send)
+        with pytest.raises(StoreError):
+            away.collect()
+        away.close()
+        night.until(lambda: len(receiver.notices) == 1)
+
+
+class TestReceivers:
+    def test_one_that_refuses_is_asked_again_and_heard_once_it_listens(self, night: Night, receiver: Receiver) -> None:
+        answers: list[Answer] = [(200, {}), (429, {"Retry-After": "40"}), (500, {})]
+        receiver.answer = lambda: answers.pop() if len(answers) > 1 else answers[0]
+        night.hook(receiver, Event.ENDED)
+        night.start(items=1)
+        night.finish()
+        night.until(lambda: len(receiver.notices) == 3 and night.pending() == 0, step=10_000)
+        assert len({notice.id for notice in receiver.notices}) == 1
+
+    def test_one_that_never_listens_is_given_up_and_can_be_told_later(self, night: Night, receiver: Receiver) -> None:
+        made = night.hook(receiver, Event.ENDED)
+        send, night.send = night.send, refused
+        night.start(items=1)
+        night.finish()
+        for _ in range(60):
+            night.rig.advance(8 * 3_600_000)
+            night.passes()
+            time.sleep(0.01)
+        assert night.notices
+        assert (night.pending(), len(night.notices.dead(made.id))) == (0, 1)
+        night.send = send
+        assert night.hooks.replay(made) == 1
+        night.until(lambda: len(receiver.notices) == 1)
+
+    def test_410_switches_it_off(self, night: Night, receiver: Receiver) -> None:
+        receiver.answer = gone
+        made = night.hook(receiver, Event.STARTED, Event.ENDED)
+        night.start(items=1)
+        night.finish()
+        night.until(lambda: night.pending() == 0)
+        assert night.notices
+        found = night.notices.find_hook("alice", made.id)
+        assert found
+        assert "410" in found.off
+        night.start(key="later", items=1)
+        night.finish()
+        assert len(receiver.notices) == 1
+
+    def test_a_slow_one_holds_up_nobody(self, night: Night, receiver: Receiver) -> None:
+        with receiving() as slow:
+            slow.answer = slowly
+            for _ in range(3):
+                night.hook(slow)
+            night.hook(receiver)
+            night.start(items=2)
+            night.finish()
+            night.until(lambda: len(receiver.notices) == 3)
+            assert len(slow.notices) < 9
+            night.until(lambda: len(slow.notices) == 9 and night.pending() == 0)
+
+
+class TestJobs:
+    def test_each_job_on_request(self, night: Night, receiver: Receiver) -> None:
+        night.hook(receiver, Event.JOB_ENDED)
+        night.start(items=2)
+        night.finish()
+        night.until(lambda: len(receiver.notices) == 2)
+        assert {notice.data["custom_id"] for notice in receiver.notices} == {"a0", "a1"}
+        assert {notice.data["status"] for notice in receiver.notices} == {"done"}
+
+
+class TestHooks:
+    def test_an_owner_has_so_many(self, night: Night, receiver: Receiver) -> None:
+        for _ in range(MAX_HOOKS):
+            night.hook(receiver)
+        with pytest.raises(BriefError):
+            night.hook(receiver)
+
+    def test_one_that_is_removed_hears_nothing_more(self, night: Night, receiver: Receiver) -> None:
+        made = night.hook(receiver, Event.JOB_ENDED)
+        night.hooks.remove(made)
+        night.start(items=1)
+        night.finish()
+        assert receiver.notices == []
+        assert night.store.list("hooks/") == []
+
+    def test_a_secret_is_changed_while_notices_go_out(self, night: Night, receiver: Receiver) -> None:
+        made = night.hook(receiver, Event.ENDED)
+        night.hooks.rotate(made)
+        night.start(items=1)
+        night.finish()
+        night.until(lambda: len(receiver.notices) == 1)
+        assert receiver.notices[0].verified  # by the old one

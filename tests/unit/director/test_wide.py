@@ -1,0 +1,135 @@
+"""Wide edits: all that is missing at once, half as much where that fails, an end where a render promises too little."""
+
+from dataclasses import replace
+
+import pytest
+
+from director import schedule
+from director.loop import direct
+from director.seats import Context, DecideRequest
+from director.state import State
+from director.strategies import STRATEGIES
+from director.types import Chosen, LoopSettings, StopReason, Trajectory
+from director.wide import expected, width
+from tasks.jobs import contract_of
+from tests.support.contexts import PlainContext
+from tests.support.scripted_studio import ScriptedStudio, Traits, brief_of, goals_of, play, run
+
+SIX = goals_of(*"abcdef")
+WIDE = LoopSettings(edits="wide", batch=64, candidates=1, patience=20)
+NOTHING: list[Traits] = [{}] * 40
+
+
+def done(studio: ScriptedStudio, settings: LoopSettings = WIDE, goals: object = SIX) -> Trajectory:
+    return run(studio, settings, brief_of(goals))  # pyright: ignore[reportArgumentType]
+
+
+def targets(trajectory: Trajectory) -> list[str]:
+    return ["".join(each.planned.action.targets) for each in State.of(trajectory).rounds]
+
+
+def test_an_edit_takes_all_that_is_missing_and_half_as_much_after_one_that_brought_little():
+    found = done(play({"a": "met"}, *NOTHING), WIDE.model_copy(update={"rounds": 4}))
+    assert targets(found) == ["abcdef", "bcdef", "bc", "d"]
+
+
+def test_what_comes_keeps_it_wide():
+    found = done(play({"a": "met"}, {"b": "met"}, {"c": "met"}, {"d": "met", "e": "met", "f": "met"}))
+    assert targets(found) == ["abcdef", "bcdef", "cdef", "def"]
+    assert found.stop and found.stop.reason is StopReason.SATISFIED
+
+
+def test_a_wide_edit_is_a_try_of_each_of_its_goals_and_batch_is_the_most_it_takes():
+    narrow = WIDE.model_copy(update={"batch": 2, "rounds": 20})
+    found = done(play(*NOTHING), narrow, goals_of("a", "b"))
+    state = State.of(found)
+    assert targets(found)[:2] == ["ab", "ab"]
+    assert {schedule.tries(goal.id, state) for goal in state.goals} == {schedule.TRIES}
+    assert found.stop and found.stop.why == "what is missing was tried and did not come"
+    few = replace_settings(found, edits="few", batch=2)
+    assert all(schedule.tries(goal.id, State.of(few)) == schedule.TRIES for goal in state.goals)
+    whole = done(play(*NOTHING), WIDE.model_copy(update={"rounds": 2}))
+    assert {schedule.tries(g.id, State.of(replace_settings(whole, edits="few"))) for g in SIX} == {0}
+
+
+def replace_settings(trajectory: Trajectory, **changes: object) -> Trajectory:
+    return trajectory.model_copy(update={"settings": trajectory.settings.model_copy(update=changes)})
+
+
+def test_the_loop_ends_where_a_render_promises_less_than_its_price():
+    free = done(play({"a": "met"}, *NOTHING))
+    priced = done(play({"a": "met"}, *NOTHING), WIDE.model_copy(update={"price_of_render": 0.3}))
+    assert len(State.of(priced).rounds) < len(State.of(free).rounds)
+    assert priced.stop and priced.stop.reason is StopReason.STALLED
+    assert priced.stop.why == "another round promises less than 0.3 goals a render"
+    dear = done(play({"a": "met"}, *NOTHING), WIDE.model_copy(update={"price_of_render": 0.3, "candidates": 4}))
+    assert len(State.of(dear).rounds) == 1
+
+
+def test_what_an_edit_promises_falls_with_failures_and_rises_with_the_jobs_own_luck():
+    start, lucky, unlucky = (
+        State.of(done(play({"a": "met"}, *script), WIDE.model_copy(update={"rounds": rounds})))
+        for rounds, script in ((1, [{}]), (2, [{"b": "met", "c": "met"}]), (2, [{}]))
+    )
+    batch = SIX[3:]
+    assert expected(start, batch) == pytest.approx(3 * 0.18)
+    assert expected(unlucky, batch) < expected(start, batch) < expected(lucky, SIX[3:] + SIX[3:])
+    assert width(start) == 64
+    assert width(unlucky) == 2
+
+
+def test_a_must_have_that_is_missing_is_worth_any_price():
+    goals = (*goals_of("a", must_have=True), *goals_of("b"))
+    settings = WIDE.model_copy(update={"price_of_render": 5.0, "rounds": 3})
+    found = done(play({"b": "met"}, *NOTHING), settings, goals)
+    assert len(State.of(found).rounds) == 3
+    assert len(State.of(done(play({"a": "met"}, *NOTHING), settings, goals)).rounds) == 1
+
+
+def test_an_edit_may_have_fewer_candidates_than_a_new_picture():
+    settings = WIDE.model_copy(update={"candidates": 4, "edit_candidates": 2, "adaptive": False, "rounds": 2})
+    found = State.of(done(play({"a": "met"}, *NOTHING), settings))
+    assert [len(each.candidates) for each in found.rounds] == [4, 2]
+    more = settings.model_copy(update={"candidates": 1})
+    assert [len(each.candidates) for each in State.of(done(play({"a": "met"}, *NOTHING), more)).rounds] == [1, 1]
+
+
+class Stopper:
+    """Always takes the schedule's own option."""
+
+    def __init__(self) -> None:
+        self.asked: list[DecideRequest] = []
+
+    def decide(self, request: DecideRequest, context: Context) -> Chosen:
+        self.asked.append(request)
+        return request.chosen(0, by="stopper")
+
+
+def test_where_a_render_promises_too_little_the_end_is_the_first_option_and_the_others_stay():
+    decider = Stopper()
+    settings = WIDE.model_copy(update={"price_of_render": 5.0, "decide": "planner"})
+    studio = replace(play({"a": "met"}, *NOTHING).studio(), decider=decider)
+    found = direct(brief_of(SIX), settings, 7, studio, PlainContext())
+    assert [option.name for option in decider.asked[-1].options][:2] == ["stop", "edit-all-n1"]
+    assert found.stop and found.stop.why == "stopper expects no gain that is worth its cost"
+
+
+def test_what_older_programs_can_not_read_says_so_and_nothing_else_is_stored_otherwise():
+    plain = LoopSettings()
+    assert contract_of((), plain) == 1
+    for change in (
+        {"edits": "wide"},
+        {"batch": 5},
+        {"edit_candidates": 2},
+        {"price_of_render": 0.1},
+        {"decide": "planner"},
+    ):
+        assert contract_of((), plain.model_copy(update=change)) == 3
+    later = {"edits", "edit_candidates", "price_of_render", "decide"}
+    assert not later & plain.model_dump().keys()
+    wide = LoopSettings.model_validate(STRATEGIES["wide"])
+    assert LoopSettings.model_validate_json(wide.model_dump_json()) == wide
+
+
+def test_the_paper_strategy_is_the_loop_as_it_was():
+    assert LoopSettings.model_validate(STRATEGIES["paper"]) == LoopSettings()

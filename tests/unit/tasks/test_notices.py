@@ -1,0 +1,138 @@
+"""What is signed, and where a notice may go."""
+
+import time
+
+import pytest
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from tasks.notices.post import MAIL, Poster, Refused, is_public
+from tasks.notices.signing import headers, new_key
+from tasks.notices.types import Event, Hook, Secret, notice_id, notice_of
+from tests.support.receivers import mailbox, receiving
+
+NOTICE = notice_of("alice", "b1", Event.ENDED, "0", 1795455600.25, {"id": "b1", "title": "Плакаты – 海報"})
+
+
+def hook(url: str, *keys: str) -> Hook:
+    return Hook(id="h1", owner="alice", url=url, created=0.0, secrets=tuple(Secret(key=key) for key in keys))
+
+
+class TestSigning:
+    def test_the_librarys_own_check_takes_it_with_each_secret(self) -> None:
+        old, new = new_key(), new_key()
+        sent = headers(NOTICE, [new, old], int(time.time()))
+        for key in (old, new):
+            assert Webhook(key).verify(NOTICE.body, sent)["type"] == "batch.ended"
+        with pytest.raises(WebhookVerificationError):
+            Webhook(new_key()).verify(NOTICE.body, sent)
+
+    def test_a_changed_body_is_seen(self) -> None:
+        key = new_key()
+        sent = headers(NOTICE, [key], int(time.time()))
+        with pytest.raises(WebhookVerificationError):
+            Webhook(key).verify(NOTICE.body.replace("ended", "half "), sent)
+
+    def test_the_same_transition_has_the_same_id(self) -> None:
+        assert notice_id("b1", Event.ENDED, "0") == NOTICE.id
+        assert len({NOTICE.id, notice_id("b1", Event.ENDED, "1"), notice_id("b1", Event.HALF, "0")}) == 3
+
+    def test_a_secret_that_was_replaced_signs_for_a_while(self) -> None:
+        both = hook("https://x").model_copy(update={"secrets": (Secret(key="new"), Secret(key="old", until=100.0))})
+        assert (both.keys(99.0), both.keys(100.0)) == (["new", "old"], ["new"])
+
+
+PRIVATE = (
+    "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
+    "255.255.255.255", "::1", "::", "fe80::1", "fe80::1%eth0", "fc00::1", "fd12::1", "ff02::1", "::ffff:127.0.0.1",
+    "::ffff:10.0.0.1", "::ffff:224.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a00:1", "2002:7f00:1::", "2002:a00:1::",
+    "::127.0.0.1", "2001:db8::1",
+)  # fmt: skip
+
+
+class TestAddresses:
+    @pytest.mark.parametrize("address", PRIVATE)
+    def test_private_ones_in_any_form(self, address: str) -> None:
+        assert not is_public(address)
+
+    @pytest.mark.parametrize("address", ["1.1.1.1", "93.184.216.34", "2606:4700:4700::1111", "::ffff:1.1.1.1"])
+    def test_public_ones(self, address: str) -> None:
+        assert is_public(address)
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "https://127.0.0.1/", "https://2130706433/", "https://0x7f000001/", "https://0177.0.0.1/", "https://127.1/",
+            "https://localhost/", "https://[::1]/", "https://[::ffff:169.254.169.254]/", "https://[fd00::1]:8443/",
+            "http://1.1.1.1/", "https://user:secret@1.1.1.1/", "https://1.1.1.1/#x", "ftp://1.1.1.1/", "file:///etc/passwd",
+            "https://", "//1.1.1.1/", "javascript:alert(1)", "https://no-such-name.invalid/", "https://[::1", "night",
+            "https://" + "a" * 300 + ".com/", "mailto:ada@example.org",
+        ],
+    )  # fmt: skip
+    def test_what_is_refused(self, url: str) -> None:
+        with pytest.raises(Refused) as refused:
+            Poster().check(url)
+        assert refused.value.field == "url"
+        assert refused.value.fix
+        assert "secret" not in str(refused.value)
+
+    def test_a_private_receiver_hears_nothing(self) -> None:
+        with receiving() as receiver:
+            outcome = Poster().send(hook(receiver.url), NOTICE)
+        assert (outcome.ok, receiver.notices) == (False, [])
+
+    def test_where_a_setting_allows_it(self) -> None:
+        key = new_key()
+        with receiving() as receiver:
+            receiver.secret = key
+            outcome = Poster(private=True).send(hook(receiver.url.replace("127.0.0.1", "localhost"), key), NOTICE)
+        assert (outcome.ok, outcome.status) == (True, 204)
+        assert [(told.id, told.type, told.verified) for told in receiver.notices] == [(NOTICE.id, "batch.ended", True)]
+        assert receiver.notices[0].data["title"] == "Плакаты – 海報"
+
+
+class TestAnswers:
+    def test_a_redirect_is_not_followed(self) -> None:
+        with receiving() as other, receiving() as receiver:
+            receiver.answer = lambda: (307, {"Location": other.url})
+            outcome = Poster(private=True).send(hook(receiver.url), NOTICE)
+        assert (outcome.ok, outcome.status, other.notices) == (False, 307, [])
+        assert "redirect" in outcome.why
+
+    @pytest.mark.parametrize(("told", "wait"), [("120", 120.0), ("soon", None), ("-5", None), ("", None)])
+    def test_retry_after(self, told: str, wait: float | None) -> None:
+        with receiving() as receiver:
+            receiver.answer = lambda: (503, {"Retry-After": told})
+            assert Poster(private=True).send(hook(receiver.url), NOTICE).wait_s == wait
+
+    def test_gone(self) -> None:
+        with receiving() as receiver:
+            receiver.answer = lambda: (410, {})
+            assert Poster(private=True).send(hook(receiver.url), NOTICE).gone
+
+    def test_nobody_listens(self) -> None:
+        with receiving() as receiver:
+            url = receiver.url
+        outcome = Poster(private=True).send(hook(url), NOTICE)
+        assert not outcome.ok
+        assert "ConnectError" in outcome.why
+
+
+class TestMail:
+    def test_a_mail_says_what_happened(self) -> None:
+        with mailbox() as (server, mails):
+            poster = Poster(smtp=server, mail_from="night@example.org")
+            assert poster.send(hook(f"{MAIL}ada@example.org"), NOTICE).ok
+        (mail,) = mails
+        assert "To: ada@example.org" in mail
+        assert f"Message-ID: <{NOTICE.id}.h1@example.org>" in mail
+
+    def test_a_title_adds_no_header(self) -> None:
+        notice = notice_of("alice", "b1", Event.ENDED, "0", 1.0, {"id": "b1", "title": "x\r\nBcc: eve@example.org"})
+        with mailbox() as (server, mails):
+            Poster(smtp=server, mail_from="night@example.org").send(hook(f"{MAIL}ada@example.org"), notice)
+        assert "\nBcc:" not in mails[0].split("\r\n\r\n")[0]
+
+    @pytest.mark.parametrize("address", ["ada", "ada@example", "ada@example.org,eve@example.org", "a%0d%0aBcc:e@x.org"])
+    def test_what_is_no_address(self, address: str) -> None:
+        with pytest.raises(Refused):
+            Poster(smtp="smtp://127.0.0.1:1").check(f"{MAIL}{address}")
