@@ -26,8 +26,8 @@ _SHAPES = 64  # rounds that are drawn beforehand
 _PULL = 4.0  # at most so many jobs of other batches count beside a batch's own
 Weights = defaultdict[int, float]
 _TIE = 0.5  # so many jobs pull the hazard behind each render to the common one
-_OUTAGE_S, _GAP_S, _FEW = 600.0, DAY_S / 2, 0.3
-_FEW_COME, _COME_A_DAY = 0.2, 1.0
+_OUTAGE_S, _GAP_S, _FEW = 900.0, DAY_S / 6, 1.0  # one in four hours, as if one was seen
+_FEW_COME, _COME_A_DAY = 0.5, 4.0
 
 
 @dataclass(frozen=True)

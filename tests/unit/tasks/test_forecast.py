@@ -98,9 +98,9 @@ def test_queues_that_share_a_worker_are_one_pool() -> None:
 
 
 def test_one_card_less_is_not_enough() -> None:
-    """1,000 briefs of two renders of 10 s are 20,000 s of cards: in 6,000 s that is four of them."""
+    """1,000 briefs of two renders of 10 s are 20,000 s of cards: in 6,600 s that is four of them."""
     idle = replace(world(0), loads=[])
-    found = plan(idle, Ask(1000, 3, SORT, 6_000.0, 6), seed=1)
+    found = plan(idle, Ask(1000, 3, SORT, 6_600.0, 6), seed=1)
     assert found.cards == 4
     assert [one.cards for one in found.around] == [3, 4, 5]
     chances = [one.chance for one in found.around]
