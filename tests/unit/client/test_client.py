@@ -20,7 +20,8 @@ from tests.support.scripted_studio import play, run
 def test_the_surface() -> None:
     assert sorted(package.__all__) == [
         "ApiError", "Attempt", "Attempts", "BadRequest", "Batch", "BatchItem", "BatchResult", "BatchWarning",
-        "BriefSent", "CardsChance", "Client", "Conflict", "Cost", "Drawing", "Eta", "Event", "FieldError", "Goal", "GoalCount", "HeldQueue",
+        "BriefSent", "CardsChance", "Client", "Conflict", "Cost",
+        "Drawing", "Eta", "Event", "FieldError", "Goal", "GoalCount", "HeldQueue",
         "Hook", "HookTest", "ItemCounts", "Job", "JobError", "Machines", "NotFound", "Plan", "SickWorker", "TooMany",
         "Unauthorized", "Unavailable", "Unread", "Uploaded", "Warned",
     ]  # fmt: skip
