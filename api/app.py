@@ -18,11 +18,12 @@ from prometheus_client import disable_created_metrics
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import batches, docs, hooks, machines, metrics, problems
+from api import batches, docs, hooks, machines, metrics, plans, problems
 from api.auth import Authenticator
 from api.barred import Bars
 from api.batch_service import BatchService
 from api.events import HEARTBEAT_SECONDS, POLL_SECONDS, EventStreams
+from api.forecasts import Forecasts
 from api.pages.routes import pages
 from api.routes import AppState, health, router
 from api.service import Service
@@ -115,9 +116,11 @@ def create_app(
             ledger, archive, images, backends.send, settings.max_image_pixels, message=backends.message,
             parked=bars.of_job,
         )  # fmt: skip
+        forecasts = Forecasts(ledger, backends.shelf, images.listed)
         return AppState(
             service=service,
-            batches=BatchService(service, batches, bars),
+            batches=BatchService(service, batches, bars, forecasts),
+            forecasts=forecasts,
             streams=EventStreams(service, poll, heartbeat),
             waiter=JobWaiter(service, poll),
             uploads=Uploads(service),
@@ -140,13 +143,8 @@ def create_app(
     )  # fmt: skip
     if backends:
         app.state.api = state_over(backends)
-    app.include_router(router)
-    app.include_router(batches.router)
-    app.include_router(health)
-    app.include_router(pages)
-    app.include_router(machines.router)
-    app.include_router(hooks.router)
-    app.include_router(metrics.router)
+    for part in (router, batches.router, plans.router, health, pages, machines.router, hooks.router, metrics.router):
+        app.include_router(part)
     app.state.requests = metrics.RequestMetrics()
     app.add_middleware(SecurityHeaders)
     app.add_middleware(AccessLog, requests=app.state.requests)

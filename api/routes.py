@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect
 from api.auth import Authenticator, Caller
 from api.batch_service import BatchService
 from api.events import EventId, EventStreams
+from api.forecasts import Forecasts
 from api.problems import invalid
 from api.schemas import Attempts, Envelope, JobFilter, JobList, JobPatch, Uploaded
 from api.service import Service
@@ -41,6 +42,7 @@ class AppState:
 
     service: Service
     batches: BatchService
+    forecasts: Forecasts
     streams: EventStreams
     waiter: JobWaiter
     uploads: Uploads

@@ -103,8 +103,8 @@ def test_a_batch_is_stored_and_waits(house: House, alice: httpx.Client) -> None:
     assert found | {"created": 0, "links": {}} == {
         "id": id, "owner": "alice", "title": "Night", "labels": ["a", "b"], "priority": 3, "status": "open",
         "counts": {"waiting": 3, "running": 0, "done": 0, "unmet": 0, "failed": 0, "cancelled": 0}, "total": 3,
-        "waits": "waiting: no worker serves editor.flux-krea", "max_in_flight": 5, "created": 0, "ended": None,
-        "links": {}, "drawing": [], "warnings": [], "looked_at": 3,
+        "waits": "waiting: no worker serves editor.flux-krea", "eta": None, "max_in_flight": 5, "created": 0,
+        "ended": None, "links": {}, "drawing": [], "warnings": [], "looked_at": 3,
     }  # fmt: skip
     assert house.archive.live() == []
     assert house.shelf.live() == [id]
