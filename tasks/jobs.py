@@ -95,6 +95,5 @@ def implied_seed(id: str) -> int:
 
 
 def size_of(settings: LoopSettings) -> str:
-    """How much there is to draw: `<width>x<height>x<pictures>`, `native` for the sides that the model draws best."""
-    sides = f"{settings.width}x{settings.height}" if settings.width and settings.height else "native"
-    return f"{sides}x{settings.candidates}"
+    """How much there is to draw: `<width>x<height>x<pictures>`, 0x0 for the sides that the model draws best."""
+    return f"{settings.width or 0}x{settings.height or 0}x{settings.candidates}"

@@ -80,7 +80,7 @@ def little(world: World, loads: Sequence[Load]) -> tuple[str, ...]:
         for kind in ("render", *SEATS):
             number = len(times.get(kind, ()))
             if number < WANTED and (kind == "render" or (number and world.pool_of(SEATS[kind]) is not None)):
-                found.append(f"{number} {kind} steps of {sort.model} at {sort.size} measured; {WANTED} needed")
+                found.append(f"{number} {kind} steps of {sort} measured; {WANTED} needed")
     ended = sum(len(load.done) for load in loads)
     if ended < WANTED / 2:
         found.append(f"{ended} of its items have ended; {WANTED // 2} needed")

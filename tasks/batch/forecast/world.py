@@ -10,10 +10,11 @@ from typing import NamedTuple
 WANTED = 20
 """Measurements of a thing from which on a forecast rests on them."""
 DAY_S = 86_400.0
+_NATIVE = 1328  # pixels of a side that the model draws best: the largest of a family
 
 
 class Sort(NamedTuple):
-    """What decides how long a job's steps take: `size` is `<width>x<height>x<pictures>`."""
+    """What decides how long a job's steps take: `size` is that of `tasks.jobs.size_of`."""
 
     model: str
     size: str
@@ -22,7 +23,10 @@ class Sort(NamedTuple):
     def amount(self) -> float:
         """Megapixels of a render step."""
         width, height, pictures = (int(part) for part in self.size.split("x"))
-        return width * height * pictures / 1e6
+        return (width or _NATIVE) * (height or _NATIVE) * pictures / 1e6
+
+    def __str__(self) -> str:
+        return f"{self.model} at {self.size.replace('0x0x', 'its native size x')}"
 
 
 class Done(NamedTuple):
