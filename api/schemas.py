@@ -83,7 +83,7 @@ class GoalCount(GoalCounts):
 class Cost(models.Cost):
     """What all attempts took, wasted ones included. A worker that died took its numbers with it.
 
-    `gpu_seconds` is the time that editors held a GPU; VLM servers are shared, and count in calls and tokens.
+    `gpu_seconds` is the time in which editors drew on a GPU; VLM servers are shared, and count in calls and tokens.
     An attempt is wasted when it failed, or another one's outcome counts.
     """
 

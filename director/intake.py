@@ -10,8 +10,7 @@ from pydantic import ValidationError
 from director.complaints import complaint
 from director.errors import BriefError
 from director.prompts.quotes import quotations
-from director.strategies import STRATEGIES, public_names
-from director.types import MAX_BRIEF_BYTES, SCOPES, Brief, GoalType, LoopSettings, Scope
+from director.types import MAX_BRIEF_BYTES, SCOPES, STRATEGIES, Brief, GoalType, LoopSettings, Scope, public_names
 
 _T = TypeVar("_T", Brief, LoopSettings)
 

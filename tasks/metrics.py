@@ -38,7 +38,9 @@ class StepMeter:
             ["kind", "boundary", "actor", "then"], registry=registry,
         )  # fmt: skip
         self._renders = Counter("visiondirector_renders", "Pictures drawn", ["queue"], registry=registry)
-        self._gpu = Counter("visiondirector_gpu_seconds", "Seconds that an editor held its GPU", registry=registry)
+        self._gpu = Counter(
+            "visiondirector_gpu_seconds", "Seconds in which an editor drew on its GPU", registry=registry
+        )
         self._work = Counter(
             "visiondirector_seat_work", "What seats count: denoising steps, tokens, calls", ["what"], registry=registry
         )

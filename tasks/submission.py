@@ -6,8 +6,7 @@ from pydantic import AfterValidator, field_validator, model_validator
 from pydantic_core import from_json
 
 from director.errors import BriefError
-from director.strategies import STRATEGIES
-from director.types import MAX_BRIEF_BYTES, Brief, LoopSettings
+from director.types import MAX_BRIEF_BYTES, STRATEGIES, Brief, LoopSettings
 
 
 def parsed(data: bytes, field: str) -> Any:

@@ -36,7 +36,7 @@ class GoalSummary(GoalCounts):
 class Cost(Value):
     """What attempts took, in whole numbers so that a ledger can add them up.
 
-    `gpu_ms` counts the time that editors held a GPU. VLM servers are shared by many jobs: what they took is in
+    `gpu_ms` counts the time in which editors drew on a GPU. VLM servers are shared by many jobs: what they took is in
     `ms`, calls and tokens only. An attempt is wasted when another one's outcome counts, or none does.
     """
 

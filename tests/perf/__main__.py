@@ -1,4 +1,4 @@
-"""`make bench`: hops of raw Redis, bare Celery and a durable step side by side; throughput; memory.
+"""`make bench`: hops of raw Redis, bare Celery and a durable step side by side; throughput; memory; busy cards.
 
 Prints a table and writes out/bench/hop.json. Numbers are of this machine and this run; what counts
 is their ratios.
@@ -25,6 +25,7 @@ from tasks.ledger.ledger import Ledger, connect
 from tasks.settings import PREFIX, Settings, load_settings
 from tests.perf import instant
 from tests.perf.bare import celery_hops, raw_hops
+from tests.perf.busy import measure
 from tests.perf.door import gets, stored
 from tests.perf.sketch import jobs_a_minute
 from tests.support.queue import submit, until_ended
@@ -50,6 +51,8 @@ def main() -> int:
         entries = stored(folder / "door" / "s3" / "objects" / settings.s3_bucket)
         with servers(folder / "door") as settings, reconciling():
             result |= gets(settings, folder / "busy", entries, quantiles, say)
+        with servers(folder / "busy" / "servers"), reconciling():
+            result["card_busy"] = measure(folder / "busy")
         result["sketch_jobs_a_minute"] = jobs_a_minute(folder / "stack")
         print(f"{'sketch jobs a minute (simulated pictures)':<44}{result['sketch_jobs_a_minute']:>9.1f}")
     result["ratio_p50"] = round(result["durable_ms"]["p50"] / result["celery_ms"]["p50"], 2)

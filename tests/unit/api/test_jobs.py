@@ -82,6 +82,10 @@ def test_a_submit_is_told_who_serves_what(house: House, alice: httpx.Client) -> 
     }
     id = submit(alice)
     assert alice.get(f"/v1/jobs/{id}").json()["warnings"] == []
+    drafts = alice.post("/v1/jobs", json={"brief": "A lamp", "settings": {"draft_rounds": True}}).json()
+    assert [each["message"] for each in drafts["warnings"]] == [
+        "no worker serves the editor flux-krea.draft now; there are flux-dev, flux-krea"
+    ]
 
 
 def test_what_was_not_read_is_told_and_again_once_the_goals_are_known(house: House, alice: httpx.Client) -> None:

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from rich.console import Console as RichConsole
-from rich.console import RenderableType
+from rich.console import Console as RichConsole, RenderableType
 
 from api.cli import run
 from api.cli.console import SHORT, Console, Screen

@@ -6,8 +6,8 @@ from director.errors import EditorError, PlannerError, VerifierError
 from director.loop import advance, begin, candidate_seed, direct, next_step, perform
 from director.seats import ExtractRequest, PlanRequest, RenderRequest, SelectRequest, VerifyRequest
 from director.state import State
-from director.strategies import STRATEGIES
 from director.types import (
+    STRATEGIES,
     AcceptRule,
     Brief,
     Decided,

@@ -8,12 +8,21 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from PIL import Image, ImageCms, PngImagePlugin
 
 from director.errors import BriefError, StoreError
-from tasks.store import Damaged, FolderStore, Images, NotFound, clean_upload, image_hash
+from tasks.store import (
+    Damaged,
+    FolderStore,
+    Images,
+    NotFound,
+    clean_upload,
+    image_hash,
+    picture_of,
+    raster_hash,
+    raster_of,
+)
 from tests.support.icc import cmyk_profile, gray_profile, rgb_profile
 
 MAX_BYTES, MAX_PIXELS = 1_000_000, 100_000
@@ -325,3 +334,30 @@ class TestImages:
         png = encoded(picture())
         image = Images(FolderStore(tmp_path)).put(png)
         assert Images(CutOnce(tmp_path)).get(image) == png
+
+    def test_it_is_read_and_decoded_once_in_a_process(self, tmp_path: Path) -> None:
+        store, png = FolderStore(tmp_path), encoded(picture())
+        image = Images(store).put(png)
+        images = Images(store)
+        raster = images.raster(image)
+        assert picture_of(raster).tobytes() == picture().tobytes()
+        store.delete(f"images/{image}.png")
+        assert images.raster(image) is raster
+        assert images.get(image) == png
+
+    def test_pixels_in_hand_are_what_their_png_is(self, tmp_path: Path) -> None:
+        images, png = Images(FolderStore(tmp_path)), encoded(picture(), compress_level=1)
+        raster = raster_of(png)
+        image = images.put_raster(raster, lambda: png)
+        assert image == image_hash(png) == raster_hash(raster)
+        assert images.raster(image) is raster
+        assert (tmp_path / "images" / f"{image}.png").read_bytes() == png
+
+    def test_pixels_of_a_picture_that_is_not_there_or_damaged(self, tmp_path: Path) -> None:
+        store = FolderStore(tmp_path)
+        with pytest.raises(NotFound):
+            Images(store).raster("0" * 64)
+        image = Images(store).put(encoded(picture()))
+        store.put(f"images/{image}.png", encoded(picture("L")))
+        with pytest.raises(Damaged, match=image):
+            Images(store).raster(image)

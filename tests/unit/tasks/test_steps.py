@@ -65,6 +65,18 @@ def test_each_step_waits_on_the_queue_of_its_seat(rig: StepRig):
     assert queues == [("plan", "planner"), ("render", "editor.perfect"), ("select", "judge"), ("verify", "verifier")]
 
 
+def test_drafts_wait_on_the_queue_of_the_draft_and_the_full_edit_on_the_editors(rig: StepRig):
+    job = rig.submit(brief_of(ABC), LoopSettings(candidates=1, draft_rounds=True, editor="perfect"))
+    host = rig.host(play({"a": "met", "b": "met", "c": "met"}, {}).studio())
+    queues: list[str] = []
+    while rig.hints:
+        hint = rig.hints.popleft()
+        queues.append(hint.queue)
+        run_step(host, hint.job, hint.n)
+    assert queues == ["planner", "editor.perfect.draft", "verifier", "editor.perfect", "verifier"]
+    assert record(rig, job).status is JobStatus.DONE
+
+
 def test_a_hint_that_comes_twice_runs_once(rig: StepRig):
     job = rig.submit(brief_of(ABC), ONE)
     studio = play(*SCRIPT)
