@@ -34,7 +34,8 @@ from tasks.batch.batches import Batches
 from tasks.batch.shelf import Shelf
 from tasks.ledger.ledger import Ledger, connect
 from tasks.ledger.types import NO_MESSAGE, Hint, HintMessage
-from tasks.logs import fields, setup as setup_logging, working
+from tasks.logs import fields, working
+from tasks.logs import setup as setup_logging
 from tasks.notices.hooks import Hooks
 from tasks.notices.post import Poster
 from tasks.notices.shelf import NoticeShelf

@@ -3,7 +3,8 @@
 from typing import Annotated
 
 from anyio import to_thread
-from fastapi import APIRouter, Depends, Query as Parameter
+from fastapi import APIRouter, Depends
+from fastapi import Query as Parameter
 from pydantic import BaseModel
 
 from api.problems import Problem

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from director.types import public_names
+from director.strategies import public_names
 
 
 class Fault(NamedTuple):

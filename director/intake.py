@@ -10,15 +10,17 @@ from pydantic import ValidationError
 from director.complaints import complaint
 from director.errors import BriefError
 from director.prompts.quotes import quotations
-from director.types import MAX_BRIEF_BYTES, SCOPES, STRATEGIES, Brief, GoalType, LoopSettings, Scope, public_names
+from director.strategies import STRATEGIES, public_names
+from director.types import MAX_BRIEF_BYTES, SCOPES, Brief, GoalType, LoopSettings, Scope
 
 _T = TypeVar("_T", Brief, LoopSettings)
 
 
-def read_brief(data: bytes, annotated: bool = False) -> Brief:
+def read_brief(data: bytes, annotated: bool = False, named_json: bool = False) -> Brief:
     """A brief from a file: prose, or an LGBench-like JSON task {"prompt", "goals": [{"type", "description"}]}.
 
-    `annotated` takes the task's goals as explicit goals; else only its prompt counts.
+    `annotated` takes the task's goals as explicit goals; else only its prompt counts. `named_json`: the file's name
+    says that it is JSON, so prose in it is a slip.
     Raises BriefError for broken UTF-8, broken JSON, an empty or an oversized text.
     """
     if len(data) > 50 * MAX_BRIEF_BYTES:
@@ -33,7 +35,9 @@ def read_brief(data: bytes, annotated: bool = False) -> Brief:
         raise BriefError(f"byte {error.start} is not UTF-8", "save the brief as UTF-8", "brief.text") from error
     if not text.strip():
         raise BriefError("it is empty", "write what the picture must show", "brief.text")
-    task: dict[str, Any] = _task(text) if text.lstrip().startswith(("{", "[{")) else {"prompt": text}
+    if named_json and not text.lstrip().startswith(("{", "[")):
+        raise BriefError("its name ends in .json, but it holds no JSON", "name it .txt, or write JSON", "brief")
+    task: dict[str, Any] = _task(text) if named_json or text.lstrip().startswith(("{", "[{")) else {"prompt": text}
     if not task.get("prompt"):
         raise BriefError("the JSON has no prompt", 'write {"prompt": "what the picture must show"}', "brief.text")
     goals = [task_goal(n, goal) for n, goal in enumerate(_records(task), 1)] if annotated else []

@@ -376,9 +376,8 @@ def _decision(state: State, now: Round) -> Decided | None:
     if len(after) < len(state.goals):
         found = decide.Judgement(False, (), (), "rolled back: nothing came of what was asked")
     else:
-        found = decide.judge(
-            state.goals, before, after, state.settings, now.preservation(image), ties=now.planned.final
-        )
+        ties = now.planned.final
+        found = decide.judge(state.goals, before, after, state.settings, now.preservation(image), ties=ties)
     good = found.accepted and decide.enough(_targets(state, now), after, state.settings)
     if state.settings.adaptive and not good and _still_to_render(state, now):
         return None

@@ -74,7 +74,10 @@ def first(state: State, mode: Mode | None) -> Opening:
     if source:
         batch = next_batch(goals, {}, [], settings.batch)
         return Opening(False, False, batch, source, "the first edits of the source")
-    return Opening(True, False, scene(goals, (settings.rounds - 1) * settings.batch // 2), None, "the scene first")
+    first = scene(goals, (settings.rounds - 1) * settings.batch // 2)
+    if not first and not settings.reprompt:  # the brief's own words say no scene: the goal that comes first is one
+        first = (min(goals, key=_order),)
+    return Opening(True, False, first, None, "the scene first")
 
 
 def new_scene(state: State, why: str) -> Opening:

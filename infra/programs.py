@@ -10,7 +10,8 @@ from infra.servers import CHECKOUT, dies_with_parent, free_port, redis_command, 
 from infra.state import State, log_path, socket_path
 from tasks.settings import Settings
 from worker.profiles import Machine, Profile, WorkerGroup
-from worker.profiles.servers import command as server_command, models_url
+from worker.profiles.servers import command as server_command
+from worker.profiles.servers import models_url
 
 # A Celery worker finishes its step on TERM. After this time it is killed, and the step runs again elsewhere.
 WORKER_STOP_SECONDS = 30

@@ -29,9 +29,14 @@ Contract = Annotated[int, Field(ge=1, le=CONTRACT, exclude_if=lambda number: num
 
 def contract_of(goals: Iterable[Goal], settings: LoopSettings) -> int:
     """The oldest contract whose readers understand these goals and settings."""
-    if settings.later:
+    fields = LoopSettings.model_fields.items()
+    later = any(field.exclude_if and not field.exclude_if(getattr(settings, name)) for name, field in fields)
+    if later or settings.batch > _OLDER_BATCH:
         return 3
     return 2 if any(goal.absent for goal in goals) else 1
+
+
+_OLDER_BATCH = 4
 
 
 class JobStatus(StrEnum):

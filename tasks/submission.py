@@ -6,7 +6,8 @@ from pydantic import AfterValidator, field_validator, model_validator
 from pydantic_core import from_json
 
 from director.errors import BriefError
-from director.types import MAX_BRIEF_BYTES, STRATEGIES, Brief, LoopSettings
+from director.strategies import STRATEGIES
+from director.types import MAX_BRIEF_BYTES, Brief, LoopSettings
 
 
 def parsed(data: bytes, field: str) -> Any:

@@ -18,10 +18,12 @@ from director.cautions import cautions
 from director.errors import RULES, BriefError, DirectorError, PlannerError, StoreError, boundary
 from director.intake import assignments, loop_settings, read_brief
 from director.reading import unread
+from director.strategies import STRATEGIES
 from director.transcript import Line, Transcript, unread_line, warning_line
-from director.types import STRATEGIES, Brief, Goal, Trajectory
+from director.types import Brief, Goal, Trajectory
 from tasks.files import read_named
-from tasks.logs import fields, setup as setup_logging
+from tasks.logs import fields
+from tasks.logs import setup as setup_logging
 from tasks.settings import Settings, load_settings
 from worker.bench import cli as bench
 from worker.bench.lgbench import compose_command as compose
@@ -362,7 +364,7 @@ def _brief(path: Path, annotated: bool = False) -> Brief:
     """The brief of a file. Raises BriefError that names the file."""
     data = read_named(path, "BRIEF")
     try:
-        return read_brief(data, annotated)
+        return read_brief(data, annotated, path.suffix.lower() == ".json")
     except BriefError as error:
         raise BriefError(f"{path}: {error.message}", error.fix, error.field) from error
 

@@ -13,7 +13,8 @@ from director.types import Brief, LoopSettings, Seed, Stopped, StopReason, Traje
 from tasks.png_metadata import metadata_text, with_metadata
 from tasks.reports import standalone
 from tasks.settings import Settings
-from tasks.store import FolderStore, Images as StoredImages, Thumbnails, clean_upload
+from tasks.store import FolderStore, Thumbnails, clean_upload
+from tasks.store import Images as StoredImages
 from worker.studio import open_studio
 
 _STEPS = {kind.reply: kind.name for kind in STEP_KINDS.values()}

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from rich.console import Console as RichConsole, RenderableType
+from rich.console import Console as RichConsole
+from rich.console import RenderableType
 from rich.text import Text
 
 from api.client import Client, Job

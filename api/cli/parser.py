@@ -12,7 +12,7 @@ from api.cli import bench, endpoint, follow, hooks, jobs, machines, options, sub
 from api.cli.batch import parser as batch
 from api.cli.console import SATISFIED
 from api.cli.options import Add
-from director.types import STRATEGIES
+from director.strategies import STRATEGIES
 
 SHELLS = ("bash", "zsh", "fish")
 

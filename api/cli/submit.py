@@ -88,7 +88,7 @@ def _read_brief(name: str, stdin: BinaryIO, with_goals: bool, title: str) -> dic
     """The brief in file `name` ("-" is standard input), in the form of the API. Its BriefErrors name the file."""
     data = stdin.read() if name == "-" else read_named(Path(name), name, MAX_FILE)
     try:
-        brief = intake.read_brief(data, annotated=with_goals)
+        brief = intake.read_brief(data, with_goals, named_json=name.lower().endswith(".json"))
     except BriefError as error:
         raise BriefError(f"{name}: {error.message}", error.fix, field=name) from error
     stem = "" if name == "-" else Path(name).stem

@@ -193,6 +193,8 @@ _LEAD = _compiled(
 _ANYWHERE = _compiled(
     r"\b(?:must|should|may|can|shall|do|does|is|are|will)" + _NOT + r"\s+(?:\w+\s+)?(?:appear|wanted|allowed|to\s+be"
     r"|be\s+(?:seen|shown|visible|there|used|added|drawn|included|in|on))\b",
+    r"\b(?:has|have|had\s+better|needs?|must|should)\s+(?:to\s+)?(?:go|disappear|vanish|come\s+off|be\s+gone)\s*[.!]*$",
+    r"\b(?:nobody|no\s?-?one)\s+(?:is\s+|should\s+be\s+|else\s+)?(?:in|on)\s+(?:the|this)\s+\w+\s*[.!]*$",
     r"\b(?:leave|keep|take)\s+(?:\w+\s+){1,4}(?:out|off|away)"
     r"(?:\s+of\s+(?:the|this)\s+(?:picture|image|frame|shot|scene|design|poster))?\s*[.!]*$",
     r"\bnicht\s+(?:\w+\s+)?(?:zeigen|abbilden|verwenden|benutzen|drauf|darauf|zu\s+sehen|sichtbar|vorkommen|erscheinen"

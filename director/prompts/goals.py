@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, WithJsonSchema
 
 from director.prompts.absence import forbids
 from director.prompts.clauses import Clause
+from director.prompts.headlines import insisted
 from director.prompts.vlm import Box, Percent, Reply, ReplyError, all_of, region_of
 from director.types import MAX_GOALS, SCOPES, Goal, GoalType, Region, Scope
 
@@ -85,7 +86,7 @@ def read(
     kept = _once(drafts, material, repairs)
     ids = {draft.position: f"g{before + n:02d}" for n, draft in reversed([*enumerate(kept, 1)])}
     made = [_goal(f"g{before + n:02d}", draft, ids, material, repairs) for n, draft in enumerate(kept, 1)]
-    return tuple(_in_order(made, repairs))
+    return insisted([*_in_order(made, repairs)])
 
 
 # --- sense and nonsense -------------------------------------------------------------------------
@@ -212,7 +213,7 @@ def _goal(own: str, draft: _Draft, ids: Mapping[int, str], material: Material, r
         text=text,
         type=reply.type,
         scope=reply.scope,
-        string=material.brief[slice(*material.strings[draft.string])][:200] if draft.string else None,
+        string=material.brief[slice(*material.strings[draft.string])] if draft.string else None,
         count=None if absent else reply.count,
         absent=absent,
         region=draft.region,

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from director.prompts.absence import forbids
 from director.prompts.extract import material_of, numbered
 from director.prompts.goals import Material
+from director.prompts.headlines import insisted
 from director.prompts.vlm import Choice, choice
 from director.seats import ExtractRequest
 from director.types import MAX_GOALS, SCOPES, Goal, GoalType, Scope
@@ -47,7 +48,8 @@ def goals(request: ExtractRequest, answers: Sequence[Mapping[str, float]]) -> tu
     wanted = wanted or sorted(labelled, key=lambda each: each[1][_NOTHING])[:1]
     made = [(answer[_NOTHING], goal) for n, answer in wanted for goal in _goals(n, _kind(answer), material)]
     surest = sorted(range(len(made)), key=lambda n: made[n][0])[:MAX_GOALS]
-    return tuple(made[n][1].model_copy(update={"id": f"g{place:02d}"}) for place, n in enumerate(sorted(surest), 1))
+    kept = [made[n][1].model_copy(update={"id": f"g{place:02d}"}) for place, n in enumerate(sorted(surest), 1)]
+    return insisted(kept)
 
 
 def _kind(answer: Mapping[str, float]) -> GoalType:
@@ -59,7 +61,7 @@ def _kind(answer: Mapping[str, float]) -> GoalType:
 
 def _goals(number: int, kind: GoalType, material: Material) -> list[Goal]:
     text = material.clauses[number].text
-    strings = [material.brief[slice(*material.strings[n])][:200] for n in material.held.get(number, ())]
+    strings = [material.brief[slice(*material.strings[n])] for n in material.held.get(number, ())]
     scope, absent = SCOPES.get(kind, Scope.LOCAL), forbids(text)
     return [
         Goal(id="g00", text=text, type=kind.value, scope=scope, string=string, absent=absent)

@@ -9,8 +9,12 @@ from redis import Redis
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import (
     ConnectionError as RedisConnectionError,
+)
+from redis.exceptions import (
     RedisError,
     ResponseError,
+)
+from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
 )
 from redis.retry import Retry

@@ -5,7 +5,7 @@ from statistics import fmean
 from typing import Any
 
 from director.intake import loop_settings
-from director.types import STRATEGIES
+from director.strategies import STRATEGIES
 from worker.bench.cases import Arm, Run
 
 CONTROLS = ("one-shot", "best-of-4")

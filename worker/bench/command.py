@@ -10,8 +10,9 @@ from typing import Any
 
 from director.errors import BriefError
 from director.intake import assignments, loop_settings
+from director.strategies import STRATEGIES
 from director.transcript import plain
-from director.types import STRATEGIES, Seed
+from director.types import Seed
 from tasks.files import write_whole
 from worker.bench.cases import Arm, Case, Run, Runner, Work, works
 from worker.bench.record import record_of

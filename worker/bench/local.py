@@ -22,8 +22,10 @@ from director.state import State
 from tasks.settings import Settings, load_settings
 from tasks.store import clean_upload, image_hash, raster_of
 from worker.bench.cases import Delivery, Work, failed_run, run_of
-from worker.local import LocalContext, run as run_loop
-from worker.profiles import load_profile, names as profile_names
+from worker.local import LocalContext
+from worker.local import run as run_loop
+from worker.profiles import load_profile
+from worker.profiles import names as profile_names
 from worker.profiles.servers import servers_running
 from worker.studio import SKETCH, editor_models, open_studio
 

@@ -14,6 +14,7 @@ from worker.sketch.layout import CLEAR, holds, middle
 from worker.sketch.lexicon import nouns
 from worker.sketch.read_text import read
 from worker.sketch.segment import Segments, Thing
+from worker.sketch.silhouette import repeats, sought, stamp
 
 
 class Finding(NamedTuple):
@@ -37,6 +38,8 @@ def _gone(segments: Segments, wanted: Drawable) -> Finding:
         return _unwritten(segments, wanted)
     if wanted.kind == "thing":
         there = [t for t in found(segments, wanted.name, wanted.colours) if is_meant(t, wanted)]
+        if not there and not wanted.colours and (hidden := sought(segments, wanted.name)):
+            there = [thing for thing in hidden if is_meant(thing, wanted)]
         return Finding(0.04 if there else 0.96, f"{len(there)} {_label(wanted)} left")
     truth, seen = check(segments, replace(wanted, verb="add"))
     return Finding(None if truth is None else 1 - truth, seen)
@@ -98,27 +101,44 @@ def _same(one: Thing, other: Thing) -> bool:
 
 def _thing(segments: Segments, wanted: Drawable) -> Finding:
     there, label = found(segments, wanted.name), _label(wanted)
-    tinted, placed = _as_asked(segments, wanted, there)
+    whole, tinted, placed = _as_asked(segments, wanted, there)
     if len(placed) < max(wanted.count, 1):
         there = found(segments, wanted.name, wanted.colours or (nouns()[wanted.name].colour,))
-        tinted, placed = _as_asked(segments, wanted, there)
-    if there and not tinted:
+        there += [new for new in sought(segments, wanted.name) if not any(_same(new, old) for old in there)]
+        whole, tinted, placed = _as_asked(segments, wanted, there)
+    if there and not whole:
+        broken = all(stamp(segments, t.box, wanted.name).broken for t in there)
+        return Finding(0.06 if broken else 0.5, f"something like {label}, but not whole")
+    if whole and not tinted:
         return Finding(0.05, f"{wanted.name.replace('_', ' ')} found, but not {' or '.join(wanted.colours)}")
-    number = len(placed)
+    return _counted(segments, wanted, placed, anywhere=bool(tinted))
+
+
+def _counted(segments: Segments, wanted: Drawable, placed: list[Thing], anywhere: bool) -> Finding:
+    """Whether there are as many as asked. `anywhere`: some are of the right colour, wherever they stand."""
+    number, label = len(placed), _label(wanted)
     if wanted.count == 0:
         return Finding(0.95 if number >= 2 else 0.06, f"found {number} {label}")
     if wanted.count == 1:
-        best = max((t.like(wanted.name) for t in placed), default=0.0)
-        instead = f"found {label}, but not where or as large as asked" if tinted else f"no {label} found"
-        return Finding(_sure(best, LIKE - 0.06, 0.1) if placed else 0.05, f"found {label}" if placed else instead)
+        instead = f"found {label}, but not where or as large as asked" if anywhere else f"no {label} found"
+        return Finding(0.95 if placed else 0.05, f"found {label}" if placed else instead)
+    if number == wanted.count:
+        number += repeats(segments, [stamp(segments, t.box, wanted.name) for t in placed], wanted.name)
     return Finding(0.95 if number == wanted.count else 0.05, f"found {number} of {wanted.count} {label}")
 
 
-def _as_asked(segments: Segments, wanted: Drawable, there: list[Thing]) -> tuple[list[Thing], list[Thing]]:
-    """Those of the right colour, and of them those in the right place and size."""
-    tinted = [t for t in there if not wanted.colours or any(tinted_as(t, c) for c in wanted.colours)]
+def _as_asked(segments: Segments, wanted: Drawable, there: list[Thing]) -> tuple[list[Thing], list[Thing], list[Thing]]:
+    """The whole ones; of them those of the right colour; and of those the ones in the right place and size."""
+    whole = [t for t in there if stamp(segments, t.box, wanted.name).whole]
+    tinted = [t for t in whole if not wanted.colours or _coloured_as(segments, t, wanted)]
     anchors = found(segments, wanted.anchor) if wanted.anchor and wanted.relation in _RELATED else []
-    return tinted, [t for t in tinted if _is_placed(segments, wanted, t, anchors)]
+    return whole, tinted, [t for t in tinted if _is_placed(segments, wanted, t, anchors)]
+
+
+def _coloured_as(segments: Segments, thing: Thing, wanted: Drawable) -> bool:
+    """Whether the fill of a thing passes for one of the colours, and its lines have no other hue."""
+    one = stamp(segments, thing.box, wanted.name)
+    return any(close(one.fill, name) and measure.agrees(one.line, name) for name in wanted.colours)
 
 
 def _is_placed(segments: Segments, wanted: Drawable, thing: Thing, anchors: list[Thing]) -> bool:

@@ -110,14 +110,7 @@ def stamp(canvas: Canvas, noun: str, rgb: Colour, box: PixelBox, grounded: bool)
     around = _surroundings(canvas, box)
     if grounded:
         _contact(canvas, box)
-    solid = float(ink.sum() / max(filled.sum(), 1))
-    # where lines cover most of a thing, they carry its colour
-    if noun == "steam":
-        line = rgb
-    elif luma(rgb) < 80:
-        line = mix(rgb, colour("#fff8ea"), 0.2 if solid > 0.5 else 0.34)
-    else:
-        line = mix(rgb, colour("#1a1216"), 0.24 if solid > 0.6 else 0.45 if solid > 0.46 else 0.66)
+    line = line_colour(noun, rgb, float(ink.sum() / max(filled.sum(), 1)))
     clear = max(abs(luma(rgb) - luma(around)), float(np.abs(rgb - around).max()) * 0.5)
     if clear < 58 and noun != "steam":
         _keyline(canvas, filled, box, around)
@@ -126,6 +119,15 @@ def stamp(canvas: Canvas, noun: str, rgb: Colour, box: PixelBox, grounded: bool)
     blend(canvas, np.maximum(shade, 0), colour("#ffffff"), x0, y0)
     blend(canvas, np.maximum(-shade, 0), colour("#000000"), x0, y0)
     blend(canvas, ink, line, x0, y0)
+
+
+def line_colour(noun: str, rgb: Colour, solid: float) -> Colour:
+    """The colour of a thing's lines, which cover a share `solid` of it: where that is most, they carry its colour."""
+    if noun == "steam":
+        return rgb
+    if luma(rgb) < 80:
+        return mix(rgb, colour("#fff8ea"), 0.2 if solid > 0.5 else 0.34)
+    return mix(rgb, colour("#1a1216"), 0.24 if solid > 0.6 else 0.45 if solid > 0.46 else 0.66)
 
 
 def _surroundings(canvas: Canvas, box: PixelBox) -> Colour:

@@ -22,6 +22,9 @@ def lexicon(name: str) -> dict[str, Any]:
     return json.loads((files("worker.sketch") / "words" / f"{name}.json").read_text("utf-8"))
 
 
+_CASED = ("caps", "cue", "stop", "lettered", "fact")
+
+
 @cache
 def nouns() -> dict[str, Noun]:
     return {name: Noun(**noun) for name, noun in lexicon("nouns").items()}
@@ -34,4 +37,4 @@ def colours() -> dict[str, str]:
 
 def pattern(name: str) -> re.Pattern[str]:
     """A pattern of the cues; strings are found by their capitals, so theirs mind case."""
-    return re.compile(lexicon("cues")["patterns"][name], 0 if name in ("caps", "cue", "stop") else re.IGNORECASE)
+    return re.compile(lexicon("cues")["patterns"][name], 0 if name in _CASED else re.IGNORECASE)

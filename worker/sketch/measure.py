@@ -121,9 +121,21 @@ def _near(seen: NDArray[np.float64], name: str, slack: float) -> NDArray[np.bool
     lightness = np.abs(seen[:, 0] - wanted[0])
     if asked < 0.035:  # black, grey, white: little chroma and about as light
         return (chroma < 0.065) & (lightness < min(slack, 0.27))
-    turn = np.abs(np.arctan2(seen[:, 2], seen[:, 1]) - np.arctan2(wanted[2], wanted[1]))
-    turn = np.minimum(turn, 2 * np.pi - turn)
+    turn = _turn(seen, wanted)
     return (chroma > 0.012) & (turn < np.where(chroma > 0.05, 0.62, 0.8)) & (lightness < slack)
+
+
+def agrees(rgb: tuple[float, float, float], name: str) -> bool:
+    """Whether a darker or paler shade may be one of the named colour: it is dull, or its hue isn't far off."""
+    seen, wanted = lab(np.array([rgb], np.float32))[0], lab(colour(name)[None])[0]
+    dull = float(np.hypot(seen[1], seen[2])) < 0.015 or float(np.hypot(wanted[1], wanted[2])) < 0.035
+    return dull or float(_turn(seen, wanted)) < 1.2
+
+
+def _turn(seen: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The angle between two hues of OKLab, or of many from one."""
+    turn = np.abs(np.arctan2(seen[..., 2], seen[..., 1]) - np.arctan2(wanted[2], wanted[1]))
+    return np.minimum(turn, 2 * np.pi - turn)
 
 
 def shares(segments: Segments, names: tuple[str, ...]) -> list[float]:

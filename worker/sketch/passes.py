@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from worker.sketch import comp as comps, draw
+from worker.sketch import comp as comps
+from worker.sketch import draw
 from worker.sketch.comp import Comp
 from worker.sketch.draw import Canvas, colour
 from worker.sketch.language import Drawable

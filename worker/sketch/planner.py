@@ -7,7 +7,8 @@ from itertools import pairwise
 
 from director.errors import BriefError
 from director.prompts.absence import items, only_mentions, parts, points_back, worded
-from director.prompts.clauses import clauses
+from director.prompts.clauses import Clause, clauses
+from director.prompts.headlines import insisted
 from director.prompts.quotes import quotations, quotes
 from director.seats import Context, ExtractRequest, PlanRequest
 from director.types import MAX_GOALS, Action, ActionKind, Brief, Extracted, Goal, GoalType, Planned, Region, Scope
@@ -57,12 +58,12 @@ def extracted(brief: Brief) -> tuple[Goal, ...]:
         kind = type_of(text) or (GoalType.ADD_OBJECT if absent else None)
         if kind and len(goals) < MAX_GOALS:
             goals.append(_goal(f"g{len(goals) + 1:02d}", text, kind, goals, absent))
-    return _conflicted(tuple(goals))
+    return _conflicted(insisted(goals))
 
 
 def _wishes(brief: str) -> Iterator[tuple[str, bool]]:
     """What may become a goal, and whether it must be absent; what is only mentioned asks for nothing."""
-    found = clauses(brief)
+    found = [*_joined(brief)]
     for n, clause in enumerate(found):
         words = masked(clause.text)
         taken_back = bool(strings(clause.text)) and any(points_back(masked(c.text)) for c in found[n + 1 : n + 2])
@@ -73,6 +74,34 @@ def _wishes(brief: str) -> Iterator[tuple[str, bool]]:
                 yield from ((piece, absent) for piece in _pieces(text))
 
 
+def _joined(brief: str) -> Iterator[Clause]:
+    """The clauses; a string to set that goes on behind a comma is whole again ("goes One apple, two maps")."""
+    held: Clause | None = None
+    for clause in clauses(brief):
+        if held and _goes_on(brief, held, clause):
+            held = Clause(held.id, brief[held.start : clause.end], held.start, clause.end)
+            continue
+        if held:
+            yield held
+        held = clause
+    if held:
+        yield held
+
+
+def _goes_on(brief: str, held: Clause, clause: Clause) -> bool:
+    said = strings(held.text)
+    open_end = bool(said) and said[-1][1] == len(held.text) and not quotations(held.text)
+    between = brief[held.end : clause.start]
+    words = said[-1][0].split() if said else []
+    prose = len(words) >= 3 and words[-1].islower()
+    return open_end and prose and between in (", ", " ") and type_of(clause.text) is None and not _leads_on(clause.text)
+
+
+def _leads_on(text: str) -> bool:
+    """The clause says more of the picture: a place, or how something is set."""
+    return bool(re.match(r"(?:in|on|at|under|below|above|with|set|as|so|while)\b", text)) or region_of(text) is not None
+
+
 def _rules_out(text: str) -> bool:
     """It names something that could be seen, and not only a mood or what was spoken of before."""
     says = bool(strings(text)) or not points_back(text)
@@ -80,7 +109,11 @@ def _rules_out(text: str) -> bool:
 
 
 def _pieces(text: str) -> list[str]:
-    """A clause, cut so that no piece holds two strings to set."""
+    """A clause, cut so that no piece holds two strings to set, nor a wish of another kind in front of a colon."""
+    if found := _HEAD.match(text):
+        head, rest = found[1], text[found.end() :]
+        if strings(rest) and not strings(head) and type_of(head) not in (None, GoalType.ADD_OBJECT):
+            return [head, *_pieces(rest)]
     marks = quotes(text)
     gaps = [(end, len(text)) for _, end in strings(text)[:-1]]
     if marks:
@@ -91,6 +124,9 @@ def _pieces(text: str) -> list[str]:
         edges.append(end + found.end() if found else end)
     pieces = [text[start:end].strip(" ,;，、；،") for start, end in pairwise([*edges, len(text)])]
     return [piece for piece in pieces if piece]
+
+
+_HEAD = re.compile(r"((?:[^\s:]+\s+){4,}[^\s:]+):\s+")
 
 
 def _goal(name: str, text: str, kind: GoalType, before: list[Goal], absent: bool) -> Goal:
@@ -104,7 +140,7 @@ def _goal(name: str, text: str, kind: GoalType, before: list[Goal], absent: bool
         text=text,
         type=kind,
         scope=_scope(kind, text),
-        string=said[0][0][:200] if kind is GoalType.TEXT and said else None,
+        string=said[0][0] if kind is GoalType.TEXT and said else None,
         absent=absent,
         region=region,
         parents=parents,
@@ -158,12 +194,13 @@ def type_of(text: str) -> GoalType | None:
         if kind := _DRAWN.get(drawable.kind):
             scores[kind] = max(scores[kind], 1.0)
     best = max(scores, key=lambda kind: scores[kind])
-    return None if scores[best] < 1 or _idle(text, scores[best], bool(drawables)) else best
+    return None if scores[best] < 1 or _idle(text, best, scores[best], bool(drawables)) else best
 
 
-def _idle(text: str, score: float, drawn: bool) -> bool:
+def _idle(text: str, kind: GoalType, score: float, drawn: bool) -> bool:
     """Talk about the job or the mood rather than about the picture."""
-    return score < 2.6 and (bool(_cue("mood").search(text)) or (bool(_cue("artefact").search(text)) and not drawn))
+    about_job = bool(_cue("artefact").search(text)) and not drawn and kind is GoalType.ADD_OBJECT
+    return bool(_cue("opener").search(text)) or (score < 2.6 and (bool(_cue("mood").search(text)) or about_job))
 
 
 _OPPOSED = {"dark", "bright"}

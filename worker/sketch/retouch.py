@@ -10,7 +10,8 @@ from PIL import Image, ImageFilter
 from scipy import ndimage
 
 from director.types import Region
-from worker.sketch import comp as comps, draw, measure, passes
+from worker.sketch import comp as comps
+from worker.sketch import draw, measure, passes
 from worker.sketch.checks import found, inside, is_meant
 from worker.sketch.comp import Comp, Placed
 from worker.sketch.draw import Canvas, PixelBox, colour

@@ -79,7 +79,8 @@ class Manifest:
     def _brief(self, path: Path, folder: Path, pictures: Sequence[str]) -> Entry | Complaint:
         place = Place(str(path))
         try:
-            read = intake.read_brief(read_named(path, "FILE", _MAX_BRIEF_FILE), annotated=self.with_goals)
+            data, named_json = read_named(path, "FILE", _MAX_BRIEF_FILE), path.suffix.lower() == ".json"
+            read = intake.read_brief(data, self.with_goals, named_json)
             if len(pictures) > 1:
                 raise BriefError(f"{' and '.join(pictures)} are both beside it", "leave one, which it starts from")
             picture = checked_picture(folder / pictures[0], pictures[0]) if pictures else None

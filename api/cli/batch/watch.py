@@ -8,7 +8,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rich.console import Console as RichConsole, ConsoleOptions, RenderResult
+from rich.console import Console as RichConsole
+from rich.console import ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text

@@ -19,7 +19,8 @@ from tasks.png_metadata import PngMetadata, metadata_text, read_png_metadata, wi
 from tasks.store import image_hash
 from tests.support import api as house
 from tests.support.scripted_service import JOB, Answer, Scripted, event, job, problem, scripted, stream
-from tests.support.scripted_studio import play, run as run_loop
+from tests.support.scripted_studio import play
+from tests.support.scripted_studio import run as run_loop
 
 Cli = Callable[..., tuple[int, str, Scripted]]
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from rich.console import Console as RichConsole, RenderableType
+from rich.console import Console as RichConsole
+from rich.console import RenderableType
 
 from api.cli import run
 from api.cli.console import SHORT, Console, Screen

@@ -9,7 +9,8 @@ from api.auth import Caller
 from api.problems import Problem
 from api.schemas import Envelope
 from api.service import Service
-from director.types import STRATEGIES, LoopSettings
+from director.strategies import STRATEGIES
+from director.types import LoopSettings
 from tasks.jobs import Job, job_id
 from tasks.store import Archive, FolderStore
 from tasks.tokens import DEFAULT_SCOPES

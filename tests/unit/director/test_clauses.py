@@ -1,7 +1,8 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from director.prompts.clauses import MAX_CLAUSE, clauses, left_out, split
 from director.prompts.quotes import quotations

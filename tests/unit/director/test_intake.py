@@ -115,3 +115,11 @@ def test_settings_over_a_strategy():
 def test_goals_that_do_not_fit_together(goals: list[dict[str, object]]):
     with pytest.raises(ValueError, match=r"id: give|no such other goal"):
         Brief(text="x", goals=tuple(Goal.model_validate({"text": "y", **goal}) for goal in goals))
+
+
+def test_a_file_that_is_called_json_and_holds_prose_is_told():
+    with pytest.raises(BriefError, match=r"ends in \.json, but it holds no JSON") as told:
+        read_brief(b"A red kite on the left", named_json=True)
+    assert told.value.fix == "name it .txt, or write JSON"
+    assert read_brief(b'{"prompt": "A red kite"}', named_json=True).text == "A red kite"
+    assert read_brief(b"A red kite on the left").text == "A red kite on the left"

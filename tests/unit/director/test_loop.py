@@ -6,8 +6,8 @@ from director.errors import EditorError, PlannerError, VerifierError
 from director.loop import advance, begin, candidate_seed, direct, next_step, perform
 from director.seats import ExtractRequest, PlanRequest, RenderRequest, SelectRequest, VerifyRequest
 from director.state import State
+from director.strategies import STRATEGIES
 from director.types import (
-    STRATEGIES,
     AcceptRule,
     Brief,
     Decided,
@@ -368,3 +368,11 @@ def test_replies_that_answer_another_question_are_refused():
     image = studio.render(request, context).candidates[0].image
     with pytest.raises(VerifierError, match="verdicts"):
         perform(VerifyRequest(image=image, goals=ABC), short.studio(), context)
+
+
+def test_a_staged_brief_of_few_local_goals_begins_with_one_of_them_when_nobody_rewords():
+    brief = Brief(text="A kite. A cup.", goals=goals_of("a", "b"))
+    begun = begin(brief, LoopSettings(gate="staged", reprompt=False), 1)
+    request = next_step(begun)
+    assert isinstance(request, RenderRequest)
+    assert request.action.targets == ("a",) and request.action.instruction == brief.goals[0].text

@@ -4,7 +4,8 @@ import json
 import math
 
 import pytest
-from hypothesis import assume, given, strategies as st
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from director.prompts import extract, plan, select, verify, vlm
 from director.prompts.vlm import ReplyError

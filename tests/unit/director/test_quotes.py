@@ -4,7 +4,8 @@ import sys
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from director.prompts.quotes import quotations, quotes
 

@@ -8,7 +8,8 @@ from director import schedule
 from director.loop import direct
 from director.seats import Context, DecideRequest
 from director.state import State
-from director.types import STRATEGIES, Chosen, LoopSettings, StopReason, Trajectory
+from director.strategies import STRATEGIES
+from director.types import Chosen, LoopSettings, StopReason, Trajectory
 from director.wide import expected, width
 from tasks.jobs import contract_of
 from tests.support.contexts import PlainContext

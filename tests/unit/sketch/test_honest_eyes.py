@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy.ndimage import uniform_filter
 
 from director.seats import VerifyRequest
 from director.types import Goal, Outcome, Verdict
@@ -60,3 +61,67 @@ def test_letters_that_are_not_there_are_not_read(
     assert found.outcome is Outcome.MISSED
     assert "read 'Open Tue, 7 to 3'" not in found.evidence
     assert UNREADABLE in found.evidence or "nowhere" in found.evidence
+
+
+BIRDS = "Add three pink birds"
+
+
+def test_one_thing_more_is_counted_also_where_it_stands_on_a_patch() -> None:
+    png = drawn(f"{BIRDS} in the upper half\nA strong vignette (50%)")[0]
+    assert verdict(png, BIRDS).outcome is Outcome.MET
+    found = next(t for t in Segments(draw.from_png(png)).things if t.like("bird") > 0.5)
+    x0, y0, x1, y1 = (round(512 * v) for v in found.box)
+
+    def copied(canvas: Canvas) -> Canvas:
+        canvas = canvas.copy()
+        canvas[440 : 440 + y1 - y0 + 8, 30 : 30 + x1 - x0 + 8] = canvas[y0 - 4 : y1 + 4, x0 - 4 : x1 + 4]
+        return canvas
+
+    seen = verdict(changed(png, copied), BIRDS)
+    assert (seen.outcome, seen.evidence) == (Outcome.MISSED, "sketch: found 4 of 3 pink bird")
+
+
+@pytest.mark.parametrize("half", ["left", "top", "covered", "smeared", "doubled"])
+def test_half_a_thing_is_not_the_thing(half: str) -> None:
+    goal = "Add a large red apple in the centre"
+    png = drawn(goal)[0]
+    assert verdict(png, goal).outcome is Outcome.MET
+    apple = next(t for t in Segments(draw.from_png(png)).things if t.like("apple") > 0.5)
+    x0, y0, x1, y1 = (round(512 * v) for v in apple.box)
+
+    def without(canvas: Canvas) -> Canvas:
+        canvas = canvas.copy()
+        rows = slice(y0 - 6, (y0 + y1) // 2 if half == "top" else y1 + 6)
+        columns = slice(x0 - 6, x1 + 6 if half != "left" else (x0 + x1) // 2)
+        if half == "smeared":
+            canvas[rows, columns] = uniform_filter(canvas[rows, columns], ((y1 - y0) // 2, (x1 - x0) // 2, 1))
+        elif half == "doubled":
+            canvas[rows, columns] = (canvas[rows, columns] + np.roll(canvas[rows, columns], (x1 - x0) // 2, 1)) / 2
+        else:
+            canvas[rows, columns] = (20, 90, 200) if half == "covered" else canvas[y0 - 12, x0 - 12]
+        return canvas
+
+    assert verdict(changed(png, without), goal).outcome is not Outcome.MET
+
+
+def test_a_thing_has_the_colour_of_its_fill_not_of_its_lines() -> None:
+    """A blue pear that has turned green keeps its dark blue lines."""
+    goal = "Add a blue pear in the centre"
+    png = drawn(goal)[0]
+    blue = draw.colour("blue")
+
+    def turned(canvas: Canvas) -> Canvas:
+        return np.where(np.abs(canvas - blue).max(axis=2, keepdims=True) < 40, draw.colour("green"), canvas)
+
+    assert verdict(png, goal).outcome is Outcome.MET
+    assert verdict(changed(png, turned), goal).outcome is Outcome.MISSED
+
+
+def test_what_is_ruled_out_and_still_stands_there_is_seen() -> None:
+    png = drawn("Add a red trumpet on the left\nAdd a blue cup on the right")[0]
+    context = SketchContext()
+    goals = tuple(Goal(id=f"g{n}", text=text, absent=True) for n, text in enumerate(("No trumpet", "No violin")))
+    request = VerifyRequest(image=context.images.put(png), goals=goals)
+    there, away = STUDIO.verifier.verify(request, context).verdicts
+    assert (there.outcome, there.evidence) == (Outcome.MISSED, "sketch: 1 trumpet left")
+    assert (away.outcome, away.evidence) == (Outcome.MET, "sketch: 0 violin left")

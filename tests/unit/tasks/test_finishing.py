@@ -11,7 +11,8 @@ import pytest
 
 from director.errors import Actor, BriefError, DirectorError, EditorError, StoreError
 from director.loop import direct
-from director.seats import Context, Images as StepImages, Raster, RenderRequest
+from director.seats import Context, Raster, RenderRequest
+from director.seats import Images as StepImages
 from director.types import LoopSettings, Rendered
 from tasks.finishing import Pictures, encoders
 from tasks.jobs import JobStatus

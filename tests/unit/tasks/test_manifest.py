@@ -4,9 +4,11 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
-from director.types import STRATEGIES, LoopSettings
+from director.strategies import STRATEGIES
+from director.types import LoopSettings
 from tasks.batch.manifest import MAX_TOLD, Checked, Line, LineReader, Reading, Wrong, chained, combos_of
 from tasks.batch.types import MAX_LINE, Batch, Combo, Item, Span, merged_settings
 

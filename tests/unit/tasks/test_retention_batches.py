@@ -8,7 +8,8 @@ import pytest
 from director.types import Brief
 from tasks.batch.shelf import Shelf
 from tasks.batch.types import Item, ItemStatus, Result
-from tasks.jobs import Job, Place as PlaceInBatch
+from tasks.jobs import Job
+from tasks.jobs import Place as PlaceInBatch
 from tests.support.api import png
 from tests.unit.tasks.test_retention import Place
 

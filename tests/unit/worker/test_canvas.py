@@ -4,7 +4,8 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from director.types import Region

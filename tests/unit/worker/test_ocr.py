@@ -3,7 +3,8 @@
 from collections.abc import Collection
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from director.types import Outcome, Verdict
 from worker.vlm.ocr import in_rows, joined, look_for

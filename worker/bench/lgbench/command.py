@@ -11,7 +11,8 @@ from director.errors import BriefError, SeatError
 from director.intake import assignments
 from director.loop import perform
 from director.seats import Studio, VerifyRequest
-from director.types import STRATEGIES, Verified
+from director.strategies import STRATEGIES
+from director.types import Verified
 from tasks.settings import Settings
 from worker.bench import command, run_log
 from worker.bench.arms import MOST, arms, equal_renders, mean_renders

@@ -6,7 +6,7 @@ side knows; `pixel_damage` changes their pixels. Every goal that stands alone on
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from worker.bench.sketch_lab.truth import shows
 from worker.sketch import draw, glyphs
 from worker.sketch.comp import Comp, set_lines
 from worker.sketch.language import Drawable, parse
+from worker.sketch.lexicon import nouns
 from worker.sketch.misses import rng
 from worker.sketch.passes import generated
 from worker.sketch.segment import Segments
@@ -33,6 +34,7 @@ WRONG_CERTIFIED, WRONG_IN_A_KIND, RIGHT_REFUSED = 0.005, 0.02, 0.05
 """What is allowed: of all damages, of each kind, and of what was left alone."""
 _IN_ONE, _PICTURES = 3, 2
 """Damages in one picture, and damaged pictures of one scene."""
+_THERE, _GONE = "ruled out, but there", "missing thing"
 _RARE = {"extra thing", "one thing fewer", "wrong place of a thing", "wrong place of a line", "recoloured thing"}
 
 
@@ -127,14 +129,28 @@ def looked_at(scene: int, seed: int, size: int) -> list[Look]:
     picture = draw.pixels(comp.canvas)
     targets = list(_targets(comp, plan, goals))
     looks = _judged(scene, picture, [("", target) for target in targets])
+    ruled_out = [(_THERE, _without(target)) for target in targets if target.boxes]
+    looks += _judged(scene, picture, ruled_out[: _IN_ONE * _PICTURES])
     for _ in range(_PICTURES):
         damaged, done = picture, list[tuple[str, Target]]()
         for i in map(int, dice.permutation(len(targets))):
             if len(done) < _IN_ONE and (planted := _planted(damaged, comp, targets[i], targets, dice)):
                 done.append((planted[0], targets[i]))
                 damaged = planted[1]
-        looks += _judged(scene, damaged, done)
+        gone = [("", _without(target)) for kind, target in done if kind == _GONE and _only(comp, target)]
+        looks += _judged(scene, damaged, [*done, *gone])
     return looks
+
+
+def _without(target: Target) -> Target:
+    """The goal that rules out what the target asks for, wherever it would stand."""
+    words = nouns()[target.drawable.name].words[0]
+    return replace(target, goal=Goal(id=target.goal.id, text=f"No {words}", absent=True))
+
+
+def _only(comp: Comp, target: Target) -> bool:
+    """Nothing else of its kind was drawn."""
+    return [thing.noun for thing in comp.things].count(target.drawable.name) == 1
 
 
 def _judged(scene: int, picture: Picture, asked: Sequence[tuple[str, Target]]) -> list[Look]:

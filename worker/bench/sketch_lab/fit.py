@@ -25,7 +25,8 @@ from statistics import fmean
 
 from director.loop import direct
 from director.state import State
-from director.types import STRATEGIES, Brief, GoalType, LoopSettings
+from director.strategies import STRATEGIES
+from director.types import Brief, GoalType, LoopSettings
 from worker.bench.lgbench.compose import RANGES, compose
 from worker.bench.lgbench.pool import pool
 from worker.bench.lgbench.records import Record

@@ -16,7 +16,8 @@ from typing import Any
 from director.intake import assignments, loop_settings
 from director.loop import direct
 from director.state import State
-from director.types import STRATEGIES, ActionKind, GoalType, Outcome, Trajectory
+from director.strategies import STRATEGIES
+from director.types import ActionKind, GoalType, Outcome, Trajectory
 from tasks.settings import Settings
 from worker.bench.arms import MOST, mean_renders
 from worker.bench.cases import Arm, Case, Key, Row, Work, row_of, run_of
