@@ -23,8 +23,9 @@ INSTALL := $(VENV)/bin/python $(PIP) --constraint requirements.lock
 
 SEED ?= 1
 JOBS ?= 100
+PIXELS ?= 24
 
-.PHONY: benchmarks help setup setup-models setup-sglang setup-browser runtime demo test test-models check format up down status doctor client storm bench gpu-pack gpu-toy env-example lock clean
+.PHONY: benchmarks train help setup setup-models setup-sglang setup-browser runtime demo test test-models check format up down status doctor client storm bench gpu-pack gpu-toy env-example lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -105,8 +106,14 @@ gpu-toy: $(MODELS) ## the prepared GPU run at toy size on the CPU: checks its co
 benchmarks: $(DEV) ## docs/benchmarks.md from the sketch studio: half an hour on two cores; goes on where it stopped
 	@mkdir -p docs/benchmarks
 	@$(VENV)/bin/visiondirector-worker bench verifier --scenes 200 --seed 11 --json docs/benchmarks/verifier.json
-	@$(VENV)/bin/visiondirector-worker bench loop --compose 100 --seed 3 --ablate --sweep --sweep-tasks 12 -o var/bench/loop --json docs/benchmarks/loop.json
+	@$(VENV)/bin/visiondirector-worker bench loop --compose 100 --seed 3 --ablate --sweep --sweep-tasks 16 -o var/bench/loop --json docs/benchmarks/loop.json
 	@$(RUN) worker.bench.sketch_lab.document docs/benchmarks
+
+train: $(MODELS) ## train the policy that chooses, and write docs/training.md: PIXELS=24 tasks of its evaluation in pixels
+	@OMP_NUM_THREADS=1 .venv-models/bin/python -m worker.cli train sft
+	@OMP_NUM_THREADS=1 .venv-models/bin/python -m worker.cli train grpo
+	@OMP_NUM_THREADS=1 .venv-models/bin/python -m worker.cli train eval --pixels $(PIXELS)
+	@.venv-models/bin/python -m worker.cli train document
 
 # async-timeout: redis wants it before Python 3.11.3 only, and the lock serves that Python too.
 lock: ## renew requirements.lock from the ranges in pyproject.toml
@@ -152,5 +159,5 @@ $(MODELS): $(VENV)/bin/python
 	@test -x .venv-models/bin/python || $(VENV)/bin/python -m venv .venv-models
 	@.venv-models/bin/python $(PIP) torch==2.13.0
 	@.venv-models/bin/python $(PIP) --no-deps torchvision==0.28.0
-	@.venv-models/bin/python $(PIP) --constraint requirements.lock --editable '.[models,dev]'
+	@.venv-models/bin/python $(PIP) --constraint requirements.lock --editable '.[models,train,dev]'
 	@rm -f .venv-models/.ready-*; touch $@

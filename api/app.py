@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import batches, docs, hooks, machines, metrics, problems
 from api.auth import Authenticator
+from api.barred import Bars
 from api.batch_service import BatchService
 from api.events import HEARTBEAT_SECONDS, POLL_SECONDS, EventStreams
 from api.pages.routes import pages
@@ -108,10 +109,15 @@ def create_app(
 
     def state_over(backends: Backends) -> AppState:
         ledger, archive, images = backends.ledger, backends.archive, backends.images
-        service = Service(ledger, archive, images, backends.send, settings.max_image_pixels, message=backends.message)
+        batches = Batches(ledger, backends.shelf, archive, backends.send)
+        bars = Bars(batches.terms, settings, time.time)
+        service = Service(
+            ledger, archive, images, backends.send, settings.max_image_pixels, message=backends.message,
+            parked=bars.of_job,
+        )  # fmt: skip
         return AppState(
             service=service,
-            batches=BatchService(service, Batches(ledger, backends.shelf, archive, backends.send)),
+            batches=BatchService(service, batches, bars),
             streams=EventStreams(service, poll, heartbeat),
             waiter=JobWaiter(service, poll),
             uploads=Uploads(service),

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.schemas import Cost, GoalCount
+from tasks.batch.terms import AtClose, TermsIn
 from tasks.batch.types import BatchStatus, Counts, ItemStatus
 from tasks.batch.upload import Warned
 from tasks.jobs import MAX_LABELS, Label
@@ -12,6 +13,36 @@ from tasks.jobs import MAX_LABELS, Label
 CURSOR = r"^\d{1,15}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 INDEX = r"^\d{1,9}$"
 MAX_NAMED = 100_000
+
+
+class BudgetShown(BaseModel):
+    """Limits, null for none, and what was spent of each; `share` is the largest share of a limit that is spent."""
+
+    renders: int | None
+    gpu_seconds: float | None
+    money: float | None
+    currency: str
+    spent_renders: int
+    spent_gpu_seconds: float
+    spent_money: float
+    share: float
+
+
+class TermsShown(BaseModel):
+    """When and how much. `deadline` is in seconds since the epoch; `late`: it has passed, or had when the batch ended.
+
+    `by`: the deadline also sets `price`: how many goals a render of the next items must promise (null: as many as their
+    settings say). `budget` is null for none.
+    """
+
+    windows: list[str]
+    at_close: AtClose
+    deadline: float | None
+    late: bool
+    by: bool
+    price: float | None
+    spread: bool
+    budget: BudgetShown | None
 
 
 class BatchSummary(BaseModel):
@@ -31,6 +62,7 @@ class BatchSummary(BaseModel):
     total: int
     waits: str
     max_in_flight: int | None
+    terms: TermsShown
     cost: Cost
     created: float
     ended: float | None
@@ -170,10 +202,9 @@ class Retrying(BaseModel):
     rounds: Annotated[int | None, Field(ge=1, le=20, description="rounds more for each unmet item")] = None
 
 
-class Patching(BaseModel):
-    """What to change. `front` lets it go before all batches of its owner; `max_in_flight` 0 takes the cap away."""
-
-    model_config = ConfigDict(extra="forbid")
+class Patching(TermsIn):
+    """What to change. `front` lets it go before all batches of its owner; `max_in_flight` 0 takes the cap away, null
+    the windows, the deadline or the budget."""
 
     title: Annotated[str | None, Field(max_length=120)] = None
     priority: Annotated[int | None, Field(ge=0, le=9, description="0 goes first")] = None

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from api.auth import Caller
+from api.barred import Bars, terms_shown
 from api.batch_schemas import (
     BatchEnvelope,
     BatchFilter,
@@ -30,8 +31,9 @@ from api.service import MAX_KEY, Service, parse_cursor, write_cursor
 from director.seats import Seat
 from tasks.batch.batches import Batches
 from tasks.batch.ledger import ItemState
-from tasks.batch.manifest import Errors
+from tasks.batch.manifest import Errors, unpriced
 from tasks.batch.shelf import shard_of
+from tasks.batch.terms import TermsIn
 from tasks.batch.types import (
     Batch,
     BatchId,
@@ -66,10 +68,11 @@ _THINKERS = (Seat.PLANNER.value, Seat.JUDGE.value, Seat.VERIFIER.value)
 class BatchService:
     """Batches beside the jobs of `service`."""
 
-    def __init__(self, service: Service, batches: Batches, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, service: Service, batches: Batches, bars: Bars, clock: Callable[[], float] = time.time) -> None:
         self._service = service
         self._batches = batches
         self._clock = clock
+        self._bars = bars
 
     # --- a batch comes in -------------------------------------------------------------------------
 
@@ -97,7 +100,7 @@ class BatchService:
             return self._service.archive.owns(caller.owner, image)
 
         try:
-            return Upload(self._batches.shelf, id, owns, caller.max_brief_bytes, state)
+            return Upload(self._batches.shelf, id, owns, caller.max_brief_bytes, state, self._bars.currency)
         except (NotFound, Corrupt):
             self._batches.shelf.forget_upload(id)
             raise _elsewhere(None) from None
@@ -159,12 +162,15 @@ class BatchService:
         return BatchSummary(
             id=standing.batch, owner=standing.owner, title=standing.title, labels=list(standing.labels),
             priority=standing.priority, status=standing.status, counts=standing.counts, total=standing.total,
-            waits=self._waits(standing, queues), max_in_flight=standing.most, cost=Cost.of(standing.cost),
+            waits=self._waits(standing, queues), max_in_flight=standing.most,
+            terms=terms_shown(standing, self._clock()), cost=Cost.of(standing.cost),
             created=standing.created, ended=standing.ended or None,
             links={"self": path, **{name: f"{path}/{name}" for name in LINKS}},
         )  # fmt: skip
 
     def _waits(self, standing: Standing, queues: Queues) -> str:
+        if standing.status is BatchStatus.OPEN and (barred := self._bars.of_batch(standing)):
+            return barred
         if not standing.counts.waiting or standing.status not in {BatchStatus.OPEN, BatchStatus.PAUSED}:
             return ""
         try:
@@ -250,6 +256,12 @@ class BatchService:
         batch = self.find(owner, id)
         self._batches.order(id, kind, items=self._indices(batch, items), **what)
         return batch
+
+    def terms_of(self, given: TermsIn, where: str) -> dict[str, object]:
+        """The terms that an order changes. Raises Problem 422."""
+        if wrong := unpriced(given, self._bars.currency):
+            raise invalid(where + wrong.field, wrong.message, wrong.fix)
+        return given.changes(int(1000 * self._clock()))
 
     def _indices(self, batch: Batch, items: Sequence[str]) -> tuple[int, ...]:
         """Those whose names lie in one shard are looked up one after the other, so that it is read once."""

@@ -55,7 +55,8 @@ async def create(
 ) -> Response:
     """Start a batch. Each line is a brief as JSON: {"custom_id", "brief", "settings", "seed", "labels"}; only `brief`
     must be there. The first line may be {"batch": {"title", "labels", "priority", "settings", "matrix",
-    "max_in_flight"}}, for all of them; `matrix` draws each line with every combination of its values.
+    "max_in_flight", "windows", "at_close", "deadline", "by", "spread", "budget"}}, for all of them; `matrix` draws each
+    line with every combination of its values.
 
     The lines are read as they come. Every error is named with its line, and nothing starts until there is none. The
     same Idempotency-Key and lines give the same batch again, with 200. An upload that broke off goes on with the same
@@ -196,12 +197,13 @@ def retry(state: ApiState, caller: Orderer, id: str, body: OrderBody) -> BatchEn
 
 @router.patch("/{id}", response_model=BatchEnvelope, openapi_extra=body_of("application/json", {}))
 def patch(state: ApiState, caller: Orderer, id: str, body: OrderBody) -> BatchEnvelope:
-    """Change the title, the order in which batches are drawn, or the cap on items in flight."""
+    """Change the title, the order in which batches are drawn, the cap on items in flight, or when and how much."""
     given = _read(Patching, body)
     if not given.model_fields_set:
-        raise invalid("body", "changes nothing", "name what to change: title, priority, front, max_in_flight")
+        raise invalid("body", "changes nothing", f"name what to change: {', '.join(Patching.model_fields)}")
     changes = given.model_dump(include={"title", "priority", "front"})
-    return _ordered(state, caller, id, "patch", most=given.max_in_flight, **changes)
+    terms = state.batches.terms_of(given, "")
+    return _ordered(state, caller, id, "patch", most=given.max_in_flight, terms=terms, **changes)
 
 
 def _ordered(

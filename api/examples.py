@@ -73,10 +73,18 @@ MANIFEST = """\
 {"custom_id": "dusk", "brief": "A lighthouse at dusk. The sign says 'HARBOUR'."}
 {"custom_id": "dawn", "brief": {"text": "A harbour at dawn, with two boats."}, "settings": {"width": 768}}
 """
+_TERMS: dict[str, Any] = {
+    "windows": ["mon,tue,wed,thu,fri 22:00-07:00 Europe/Zurich"], "at_close": "hold", "deadline": 1795500000.0,
+    "late": False, "by": True, "price": 0.21, "spread": False,
+    "budget": {
+        "renders": 400, "gpu_seconds": None, "money": None, "currency": "", "spent_renders": 40,
+        "spent_gpu_seconds": 119.04, "spent_money": 0.0, "share": 0.1,
+    },
+}  # fmt: skip
 _BATCH_SUMMARY: dict[str, Any] = {
     "id": BATCH_ID, "owner": "alice", "title": "Harbours", "labels": ["night"], "priority": 9, "status": "open",
     "counts": {"waiting": 0, "running": 1, "done": 2, "unmet": 1, "failed": 0, "cancelled": 0}, "total": 4,
-    "waits": "", "max_in_flight": None, "cost": _COST, "created": 1795455600.25, "ended": None,
+    "waits": "", "max_in_flight": None, "terms": _TERMS, "cost": _COST, "created": 1795455600.25, "ended": None,
     "links": {
         "self": f"/v1/batches/{BATCH_ID}",
         **{name: f"/v1/batches/{BATCH_ID}/{name}" for name in BATCH_LINKS},
@@ -116,7 +124,7 @@ RESULTS = json.dumps(
 RECEIVED = {"bytes": 4182311, "lines": 5000, "sha256": IMAGE, "batch": None}
 CANCELLING_ITEMS = {"items": ["dusk@seed=1", "dawn@seed=1"]}
 RETRYING = {"what": ["unmet"], "items": ["dawn@seed=2"], "rounds": 3}
-PATCHING = {"priority": 3, "front": True, "max_in_flight": 8}
+PATCHING = {"priority": 3, "front": True, "max_in_flight": 8, "budget": {"renders": 800}}
 
 ATTEMPTS: dict[str, Any] = {
     "attempts": [

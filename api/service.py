@@ -87,12 +87,14 @@ class Service:
         max_image_pixels: int,
         clock: Callable[[], float] = time.time,
         message: Callable[[Hint], HintMessage] = lambda hint: NO_MESSAGE,
+        parked: Callable[[Record], str] = lambda record: "paused with its batch",
     ) -> None:
         self.ledger = ledger
         self.archive = archive
         self.images = images
         self._send = send
         self._message = message
+        self._parked = parked
         self._clock = clock
         # A committed snapshot never changes, and all readers of a job need the same ones.
         self.snapshot = lru_cache(maxsize=64)(archive.load_snapshot)
@@ -370,7 +372,9 @@ class Service:
         if record.status is JobStatus.RUNNING:
             return f"{work}: pauses behind this step" if record.paused and not record.cancel else work
         if record.parked:
-            return "paused: resume it to go on" if record.paused else "paused with its batch"
+            return "paused: resume it to go on" if record.paused else self._parked(record)
+        if record.deferred:
+            return "waits until each item of its batch has a picture"
         return waits(record, work, queues or self.queues(), 1000 * self._clock())
 
     def attempts(self, owner: str | None, id: str) -> Attempts:

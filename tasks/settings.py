@@ -19,6 +19,7 @@ from pydantic_settings.exceptions import SettingsError
 
 from director.seats import STEP_KINDS
 from director.types import MAX_BRIEF_BYTES, ModelName
+from tasks.batch.terms import ModelTerms, OwnerTerms
 from tasks.ledger.types import Limits
 from tasks.tokens import BadSettings, Grant, Rules, Secret, grants
 
@@ -170,6 +171,23 @@ class Settings(BaseSettings):
     max_image_bytes: Annotated[int, Field(ge=1024, description="largest upload in bytes")] = 20_000_000
     max_image_pixels: Annotated[int, Field(ge=4096, description="largest picture, width x height")] = 16_777_216
 
+    owners: Annotated[
+        dict[str, OwnerTerms],
+        Field(
+            description='windows and budget of an owner, as JSON: {"alice": {"windows": ["22:00-07:00 Europe/Zurich"], '
+            '"at_close": "hold", "budget": {"renders": 4000, "gpu": "20h", "eur": 50}, "per": "month", "zone": '
+            '"Europe/Zurich"}}; at_close is finish or hold, per is day or month'
+        ),
+    ] = {}
+    models: Annotated[
+        dict[ModelName, ModelTerms],
+        Field(
+            description="windows of an editor's model, and its price in `currency`, as JSON: "
+            '{"flux-krea": {"windows": ["22:00-07:00 Europe/Zurich"], "gpu_hour": 2.5, "render": 0}}'
+        ),
+    ] = {}
+    currency: Annotated[str, Field(pattern=r"^[a-z]{3}$", description="of the prices in `models`")] = "eur"
+
     image_metadata: Annotated[
         bool, Field(description="results say inside the PNG what made them: brief, settings, seed; false: never")
     ] = True
@@ -220,6 +238,9 @@ class Settings(BaseSettings):
             raise ValueError("renew_every_s must be at most a third of lease_ttl_s: one lost renewal is normal")
         if self.retry_base_s > self.retry_cap_s:
             raise ValueError("retry_base_s must not be above retry_cap_s")
+        for owner, terms in self.owners.items():
+            if terms.budget.money and terms.budget.currency != self.currency:
+                raise ValueError(f"owners: the budget of {owner[:64]} is not in {self.currency}, as the prices are")
         if max(self.max_step_s.values()) > self.visibility_timeout_s:
             raise ValueError("visibility_timeout_s must be above every max_step_s, or long steps are delivered twice")
         return self

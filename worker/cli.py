@@ -27,6 +27,7 @@ from tasks.logs import setup as setup_logging
 from tasks.settings import Settings, load_settings
 from worker.bench import cli as bench
 from worker.bench.lgbench import compose_command as compose
+from worker.train import command as train
 
 if TYPE_CHECKING:
     from tasks.attempt import Attempt
@@ -70,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         ("doctor", _doctor, _doctor_arguments, "Check each thing that a worker depends on, a line for each."),
         ("compose", compose.run, compose.add_arguments, "Write LGBench-like tasks."),
         ("bench", bench.run, bench.add_arguments, "Measure the loop on the studio of this machine."),
+        ("train", train.run, train.add_arguments, "Train the policy that chooses what a round does."),
     ):  # fmt: skip
         command = commands.add_parser(name, help=about, description=about)
         command.set_defaults(run=run)

@@ -1,6 +1,7 @@
 """The composition root of the seats: which backend fills them, by the profile that the settings name."""
 
 from contextlib import ExitStack
+from pathlib import Path
 
 from director.seats import Studio
 from director.types import DRAFT
@@ -33,6 +34,10 @@ def open_studio(settings: Settings, resources: ExitStack) -> Studio:
         from worker.diffusion.editor import open_editor
 
         editor, verifier = open_editor(profile.editors, resources), MeasuringVerifier(verifier)
+    if profile.policy:
+        from worker.policy.decider import open_decider
+
+        decider = open_decider(Path(profile.policy))
     limits = profile.editors.limits() if profile.editors else {}
     return Studio(planner=planner, editor=editor, judge=judge, verifier=verifier, limits=limits, decider=decider)
 

@@ -38,6 +38,35 @@ class BatchWarning(Warned):
     lines: tuple[int, ...] = ()
 
 
+class BatchBudget(BaseModel):
+    """Limits, None for none, and what was spent of each; `share` is the largest share of a limit that is spent."""
+
+    renders: int | None = None
+    gpu_seconds: float | None = None
+    money: float | None = None
+    currency: str = ""
+    spent_renders: int = 0
+    spent_gpu_seconds: float = 0.0
+    spent_money: float = 0.0
+    share: float = 0.0
+
+
+class BatchTerms(BaseModel):
+    """When and how much. `deadline` is in seconds since the epoch; `late`: it has passed, or had when all ended.
+
+    `by`: the deadline sets how many goals a render of the next items must promise: `price`.
+    """
+
+    windows: tuple[str, ...] = ()
+    at_close: str = "finish"
+    deadline: float | None = None
+    late: bool = False
+    by: bool = False
+    price: float | None = None
+    spread: bool = False
+    budget: BatchBudget | None = None
+
+
 class Batch(BaseModel):
     """Many briefs under one id. `status` is open, paused, cancelled or ended.
 
@@ -58,6 +87,7 @@ class Batch(BaseModel):
     created: float = 0.0
     ended_at: float | None = Field(default=None, alias="ended")
     max_in_flight: int | None = None
+    terms: BatchTerms = BatchTerms()
     drawing: tuple[Drawing, ...] = ()
     warnings: tuple[BatchWarning, ...] = ()
     links: dict[str, str] = {}

@@ -34,7 +34,8 @@ class BatchCalls(Connection):
 
         A line is {"custom_id", "brief", "settings", "seed", "labels"}, where `brief` is a text or {text, title, source,
         goals}; or it is such an object as JSON. `header` holds what is true of all: {"title", "labels", "priority",
-        "settings", "matrix", "max_in_flight"}. A line's number in errors counts the header, if there is one, as line 1.
+        "settings", "matrix", "max_in_flight", "windows", "at_close", "deadline", "by", "spread", "budget"}. A line's
+        number in errors counts the header, if there is one, as line 1.
 
         Without a `key` one is derived from header and lines: the same batch sent again is the same batch, `repeated`.
         The lines wait in a temporary file, so any number takes little memory, and an upload that breaks off goes on
@@ -106,10 +107,15 @@ class BatchCalls(Connection):
         front: bool = False,
         max_in_flight: int | None = None,
         title: str | None = None,
+        **terms: Any,
     ) -> Batch:
-        """Change the order in which batches are drawn, the cap (0: none) or the title."""
+        """Change the order in which batches are drawn, the cap (0: none) or the title.
+
+        `terms` say when and how much: `windows=["22:00-07:00 Europe/Zurich"]`, `at_close="hold"`, `deadline` or `by`
+        ("07:00 Europe/Zurich"), `spread=True`, `budget={"renders": 400, "gpu": "2h", "eur": 20}`. None takes one away.
+        """
         given = {"priority": priority, "front": front or None, "max_in_flight": max_in_flight, "title": title}
-        body = {name: value for name, value in given.items() if value is not None}
+        body = {name: value for name, value in given.items() if value is not None} | terms
         return Batch.model_validate_json(self._send("PATCH", _path(id), json=body).content)
 
     def _order(self, id: str, name: str, **given: Any) -> Batch:

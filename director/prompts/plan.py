@@ -108,7 +108,8 @@ def action(reply: str, request: PlanRequest, repairs: Counter[str] | None = None
         problems.append(f"the instruction has {words} words: write {_words(request.most_tokens)} or fewer")
     region = None
     try:
-        region = region_of(found.region, Counter() if repairs is None else repairs)
+        # A place that nothing is confined to is no reason to refuse the words.
+        region = region_of(found.region, Counter() if repairs is None else repairs) if _confined(request) else None
     except ReplyError as error:
         problems.append(str(error))
     if problems:
@@ -116,13 +117,16 @@ def action(reply: str, request: PlanRequest, repairs: Counter[str] | None = None
     return _action(instruction, region, request)
 
 
+def _confined(request: PlanRequest) -> bool:
+    return request.masks and request.base is not None and not request.whole
+
+
 def _action(instruction: str, region: Region | None, request: PlanRequest) -> Action:
-    confined = request.masks and request.base is not None and not request.whole
     return Action(
         kind=request.action,
         instruction=instruction,
         targets=tuple(goal.id for goal in request.targets),
-        region=region if confined else None,
+        region=region,
     )
 
 

@@ -10,6 +10,7 @@ from director.errors import StoreError
 from tasks.batch.ledger import BatchLedger, ItemState
 from tasks.batch.recall import Newest, recall
 from tasks.batch.shelf import Shelf
+from tasks.batch.terms_ledger import TermsLedger
 from tasks.batch.types import (
     PART,
     Batch,
@@ -42,6 +43,7 @@ class Batches:
 
     def __init__(self, ledger: Ledger, shelf: Shelf, archive: Archive, send: Callable[[Hint], None]) -> None:
         self.ledger = BatchLedger(ledger)
+        self.terms = TermsLedger(ledger)
         self.shelf = shelf
         self.archive = archive
         self._send = send

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from director.errors import Actor, DirectorError, StoreError
 from director.state import State
 from tasks.batch.batches import Batches, Busy, result_of
+from tasks.batch.keeper import TermsKeeper
 from tasks.batch.ledger import Lane, Pick
 from tasks.batch.recall import cancelled_since, recall
 from tasks.batch.types import Batch, Item, ItemStatus, Order, Result, child_id, job_of
@@ -83,12 +84,13 @@ class Dispatcher:
         self._settings = settings
         self._send = send
         self._holder = secrets.token_hex(8)
+        self._keeper = TermsKeeper(batches, batches.terms, settings)
         self._orders: dict[str, list[Order]] = {}  # by batch, of the last rebuild
 
     def parts(self) -> Sequence[Callable[[], None]]:
         """What a pass of the reconciler does for batches."""
         notices = (self._notices.collect, self._notices.deliver) if self._notices else ()
-        return self.give_back, self.report, self.close, self.admit, *notices
+        return *self._keeper.parts(), self.give_back, self.report, self.close, self.admit, *notices
 
     # --- turns ------------------------------------------------------------------------------------
 
@@ -100,6 +102,7 @@ class Dispatcher:
     def admit(self) -> None:
         """Make jobs of the next items, as many as the editors that serve take."""
         editors = self._editors()
+        self._keeper.pace(editors)
         lanes = [lane for model in editors for lane in (model + _URGENT, model)]
         made = 0  # since the lanes were looked at
         for lane, found in zip(lanes, self.batches.ledger.lanes(lanes), strict=True):
@@ -162,9 +165,22 @@ class Dispatcher:
             job = job_of(batch, item, place.model_copy(update={"generation": place.generation + 1}), now)
         else:
             job = self._going_on(batch, item, place, pick.rounds, now)
+        job = self._priced(job, pick.price)
         self._archive.save_job(job)
         self._archive.mark_live(job.id)
         return new_entry(job)
+
+    def _priced(self, job: Job, price: float | None) -> Job:
+        """With the batch's price of a render, if it has one and the job's own is no higher.
+
+        A job that somebody made before, and did not come to enter, keeps the price that it was given.
+        """
+        if price is None:
+            return job
+        before = self._archive.find_job(job.id)
+        least = before.settings.price_of_render if before else price
+        settings = {"price_of_render": max(job.settings.price_of_render, least)}
+        return job.model_copy(update={"settings": job.settings.model_copy(update=settings)})
 
     def _as_stored(self, place: Place) -> Entry | None:
         """Where the job stands that was made of this item before: the ledger may have been brought back from a copy.
@@ -232,6 +248,7 @@ class Dispatcher:
         `keep` is called again and again: reading a million results takes longer than `holder` has the rebuild lock.
         """
         self._orders.clear()
+        self._keeper.rule_now()
         if self._notices:
             self._notices.restore()
         for id in self.batches.shelf.live():

@@ -4,12 +4,14 @@ Each operation is one Lua script, as in tasks/ledger/ledger.py.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from director.errors import StoreError
 from tasks.batch.recall import Recalled, standing_of, try_of
+from tasks.batch.terms import NO_TERMS, Spent, Terms, ledger_fields, terms_in
 from tasks.batch.types import (
     LETTERS,
     RETRIED,
@@ -42,6 +44,7 @@ class Pick:
     rounds: int
     mode: str
     order: int
+    price: float | None = None  # of a render, where the batch has one
 
 
 class Lane(NamedTuple):
@@ -90,13 +93,15 @@ class BatchLedger:
         return reply == "created"
 
     def _add(self, batch: Batch, mode: str, holder: str, recalled: Recalled) -> str:
-        standing, states, takes = recalled
+        standing, states, takes, spent = recalled
         spans = json.dumps([[span.model, span.first, span.items] for span in batch.spans])
         about = (batch.id, batch.owner, standing.title, json.dumps(batch.labels), standing.priority)
         counts = (int(batch.created * 1000), spans, batch.total, standing.most or 0, str(batch.weight))
         cost = json.dumps(standing.cost.model_dump())
         state = standing.status.value
-        return str(self._run("add_batch", mode, holder, *about, *counts, state, standing.order, states, takes, cost))
+        how = (state, standing.order, states, takes, cost, json.dumps(spent))
+        terms = _flat(ledger_fields(standing.terms, Terms.model_fields, int(time.time() * 1000)))
+        return str(self._run("add_batch", mode, holder, *about, *counts, *how, *terms))
 
     def standing(self, batch: str) -> Standing | None:
         """None: the ledger does not know it, or not any more."""
@@ -141,6 +146,7 @@ class BatchLedger:
         reply: Any = self._run(
             "apply_order", batch, order.number, order.kind, json.dumps(order.items), letters, order.rounds or 0,
             or_empty(order.priority), int(order.front), or_empty(order.most), order.title or "",
+            *_flat(ledger_fields(NO_TERMS.changed(order.terms), order.terms, order.at_ms)),
         )  # fmt: skip
         if reply == "unknown":
             raise StoreError(f"the ledger does not know batch {batch}")
@@ -159,7 +165,7 @@ class BatchLedger:
         """How these lanes stand, in order. A lane is a model's name, with `!` behind it for urgent batches."""
         rows: list[Any] = self._run("lanes", *lanes) if lanes else []
         return [
-            Lane(int(picked), int(flying), _ms(step), _ms(other), _ms(brief), *map(int, counts))
+            Lane(int(picked), int(flying), _number(step), _number(other), _number(brief), *map(int, counts))
             for picked, flying, step, other, brief, *counts in rows
         ]
 
@@ -167,8 +173,8 @@ class BatchLedger:
         """The next items, leased."""
         rows: list[Any] = self._run("pick", lane, count, lease_ms) if count > 0 else []
         return [
-            Pick(lane, batch, int(index), int(take), int(generation), int(rounds), mode, int(order))
-            for batch, index, take, generation, rounds, mode, order in rows
+            Pick(lane, batch, int(index), int(take), int(generation), int(rounds), mode, int(order), _number(price))
+            for batch, index, take, generation, rounds, mode, order, price in rows
         ]
 
     def put_back(self, pick: Pick) -> None:
@@ -222,9 +228,15 @@ def _standing(batch: str, flat: Sequence[str]) -> Standing:
         batch=batch, owner=row["owner"], title=row["title"], labels=tuple(json.loads(row["labels"])),
         priority=int(row["priority"]), status=status, counts=Counts.model_validate(counts), total=int(row["total"]),
         most=int(row["most"]) or None, order=int(row["order"]), cost=Cost.model_validate(cost),
-        created=int(row["created_ms"]) / 1000, ended=ended_ms / 1000,
+        created=int(row["created_ms"]) / 1000, ended=ended_ms / 1000, terms=terms_in(row),
+        spent=Spent.of(*(row.get(f"spent_{unit}") for unit in ("renders", "gpu_ms", "money"))),
+        late=int(row.get("late_ms", 0)) / 1000, price=_number(row.get("price", "")),
     )  # fmt: skip
 
 
-def _ms(word: str) -> float | None:
+def _flat(fields: Mapping[str, str]) -> list[str]:
+    return [word for pair in fields.items() for word in pair]
+
+
+def _number(word: str) -> float | None:
     return float(word) if word else None

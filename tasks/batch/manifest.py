@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field, ValidationError
 from director.complaints import Fault, fault
 from director.errors import BriefError
 from director.types import Goal, Region, Seed, Value
+from tasks.batch.terms import TermsIn
 from tasks.batch.types import MAX_COMBOS, MAX_LINE, MAX_MODELS, PRIORITY, Combo, CustomId, Item
 from tasks.jobs import MAX_LABELS, Label
 from tasks.submission import BriefIn, SettingsIn, parsed
@@ -126,7 +127,7 @@ class Errors:
 # --- lines to items -------------------------------------------------------------------------------
 
 
-class Header(Value):
+class Header(TermsIn):
     """What the first line may say of the batch."""
 
     title: Annotated[str, Field(max_length=120)] = ""
@@ -165,14 +166,15 @@ class Checked(NamedTuple):
 class Reading:
     """Reads the lines of one manifest, in order, and collects what is wrong.
 
-    `max_brief_bytes` is the longest text of a brief.
+    `max_brief_bytes` is the longest text of a brief, `currency` that of the models' prices ("": there are none).
     """
 
-    def __init__(self, max_brief_bytes: int, header: Header | None = None) -> None:
+    def __init__(self, max_brief_bytes: int, header: Header | None = None, currency: str = "") -> None:
         self.errors = Errors()
         self.header = Header()
         self.combos: tuple[Combo, ...] = (Combo(),)
         self._most = max_brief_bytes
+        self._currency = currency
         self.begun = header is not None
         self._models: tuple[str, ...] | None = None  # of a line without settings, by combo; None: the header is no good
         self._known: dict[str, tuple[list[Fault], tuple[str, ...]]] = {}
@@ -212,6 +214,8 @@ class Reading:
             if beside := sorted(raw.keys() - {"batch"}):
                 raise _Faults([Fault(beside[0][:64], "stands beside batch", "give it a line of its own")])
             header = _valid(Header, raw["batch"], _HEADER_MODELS, "batch")
+            if wrong := unpriced(header, self._currency):
+                raise _Faults([wrong._replace(field=f"batch.{wrong.field}")])
         except _Faults as found:
             self._models = None
             self.errors.add(number, "", found.faults)
@@ -267,6 +271,16 @@ class Reading:
             except _Faults as found:
                 self._known[key] = found.faults, ()
         return self._known[key]
+
+
+def unpriced(terms: TermsIn, currency: str) -> Fault | None:
+    """What is wrong with a budget in money, where prices are in `currency`; "": there are none."""
+    name = terms.currency()
+    if not name or name == currency:
+        return None
+    if not currency:
+        return Fault(f"budget.{name}", "no model has a price", "limit renders or gpu, or ask an operator for prices")
+    return Fault(f"budget.{name}", f"the prices of models are in {currency}", f"write {currency}=20")
 
 
 def combos_of(matrix: Mapping[str, tuple[Any, ...]]) -> tuple[Combo, ...]:

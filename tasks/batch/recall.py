@@ -1,6 +1,7 @@
 """How a batch stands, from what is stored of it alone: its results, and its orders between them."""
 
 from array import array
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -28,11 +29,15 @@ E = TypeVar("E", End, Result)
 
 
 class Recalled(NamedTuple):
-    """A batch as it stood; `states` and `takes` in the form of tasks/ledger/lua/batch.lua, "" when all items wait."""
+    """A batch as it stood; `states` and `takes` in the form of tasks/ledger/lua/batch.lua, "" when all items wait.
+
+    `spent` are renders and GPU ms of jobs that have ended, by model.
+    """
 
     standing: Standing
     states: str = ""
     takes: str = ""
+    spent: tuple[tuple[str, int, int], ...] = ()
 
 
 def standing_of(batch: Batch) -> Standing:
@@ -40,7 +45,7 @@ def standing_of(batch: Batch) -> Standing:
     return Standing(
         batch=batch.id, owner=batch.owner, title=batch.title, labels=batch.labels, priority=batch.priority,
         status=BatchStatus.OPEN, counts=Counts(waiting=batch.total), total=batch.total, most=batch.most,
-        created=batch.created,
+        created=batch.created, terms=batch.terms,
     )  # fmt: skip
 
 
@@ -109,6 +114,7 @@ class _Replay:
         self.states = bytearray(b"w") * self.batch.total
         self.standing = standing_of(self.batch)
         self.cost = dict.fromkeys(Cost.model_fields, 0)
+        self.spent = _Spending(self.batch)
 
     def take_in(self, end: End) -> None:
         letter = _LETTERS.get(end.status, b"k" if end.job else b"c")[0]
@@ -116,6 +122,7 @@ class _Replay:
         self.later[end.order].append(packed)
         for name in end.cost.model_fields_set:
             self.cost[name] += getattr(end.cost, name)
+        self.spent.add(end)
 
     def results_before(self, number: int | None) -> None:
         """Let the items end whose end came before that order; None: all."""
@@ -141,7 +148,7 @@ class _Replay:
     def end(self) -> Recalled:
         self.results_before(None)
         standing = self.standing.model_copy(update={"cost": Cost(**self.cost)})
-        return Recalled(standing, self.states.decode(), self.takes.decode("latin-1"))
+        return Recalled(standing, self.states.decode(), self.takes.decode("latin-1"), self.spent.by_model())
 
     def _become(self, status: BatchStatus, before: BatchStatus) -> None:
         if self.standing.status is before:
@@ -175,6 +182,8 @@ class _Replay:
         change: dict[str, object] = {name: value for name, value in told.items() if value is not None}
         if order.most is not None:
             change["most"] = order.most or None
+        if order.terms:
+            change["terms"] = self.standing.terms.changed(order.terms)
         self.standing = self.standing.model_copy(update=change)
 
     def _letter(self, index: int) -> str:
@@ -185,3 +194,26 @@ class _Replay:
         if not self.takes:
             self.takes = bytearray(4 * self.batch.total)
         self.takes[4 * index : 4 * index + 4] = bytes((_FIRST + take, _FIRST + generation, _FIRST + rounds, ord(mode)))
+
+
+class _Spending:
+    """What the jobs of ended items used. A job that failed and went on tells all of it again when it ends."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._firsts = [span.first for span in batch.spans]
+        self._models = [span.model for span in batch.spans]
+        self._sums: dict[str, list[int]] = {model: [0, 0] for model in self._models}
+        self._failed: dict[int, tuple[int, int, int]] = {}
+
+    def add(self, end: End) -> None:
+        renders, gpu_ms = end.cost.renders, end.cost.gpu_ms
+        generation, *before = self._failed.get(end.index, (-1, 0, 0))
+        told = before if generation == end.generation else (0, 0)
+        sums = self._sums[self._models[bisect_right(self._firsts, end.index) - 1]]
+        sums[0] += renders - told[0]
+        sums[1] += gpu_ms - told[1]
+        if end.status is ItemStatus.FAILED:
+            self._failed[end.index] = end.generation, renders, gpu_ms
+
+    def by_model(self) -> tuple[tuple[str, int, int], ...]:
+        return tuple((model, renders, gpu_ms) for model, (renders, gpu_ms) in self._sums.items())

@@ -8,6 +8,7 @@ batches/<id>/control/<number>-<kind>.json       orders, written before the calle
 batches/<id>/results/<ended ms>-<nonce>.jsonl   how items ended; a line may come twice
 batches/<id>/summary.json                       how it stood when it ended
 batches-live/<id>                               there until the batch ends
+spend/<owner>.json                              what an owner with a budget has used of it in the present period
 """
 
 import hashlib
@@ -18,8 +19,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
+from urllib.parse import quote
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from tasks.batch.types import PART, Batch, End, Item, Order, OrderKind, Position, Result, Standing
@@ -38,6 +40,7 @@ _KEPT_BYTES = 32 * 2**20  # of parts
 _KEPT_SHARDS = 16
 _READERS = 8  # of parts of results, at once
 V = TypeVar("V", Result, End)
+_SPEND: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, str])
 
 
 def _nothing() -> None: ...
@@ -238,6 +241,19 @@ class Shelf:
         """The batch goes on."""
         self.store.delete(f"batches/{id}/summary.json")
 
+    def put_spend(self, owner: str, spend: Mapping[str, str]) -> None:
+        self.store.put(_spend_key(owner), json.dumps(spend).encode())
+
+    def spend(self, owner: str) -> dict[str, str]:
+        """What was stored last; {}: nothing, or it can't be read."""
+        try:
+            return _SPEND.validate_json(self.store.get(_spend_key(owner)))
+        except NotFound:
+            return {}
+        except ValidationError:
+            log.error("%s can't be read: the owner's budget counts from 0 after a wipe", _spend_key(owner))
+            return {}
+
 
 def _result(kind: type[V], line: bytes, key: str, batch: str) -> V | None:
     try:
@@ -260,6 +276,10 @@ def shard_of(custom_id: str, lines: int) -> int:
     """In which shard of a batch of so many lines the custom_id of a line stands."""
     shards = max(1, lines // NAMES)
     return int.from_bytes(hashlib.sha256(custom_id.encode()).digest()[:8]) % shards
+
+
+def _spend_key(owner: str) -> str:
+    return f"spend/{quote(owner, safe='')}.json"
 
 
 def _part_key(id: str, folder: int, part: int) -> str:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from director.types import Brief, ImageHash, LoopSettings, ModelName, Seed, Share, Value
+from tasks.batch.terms import NO_TERMS, Spent, Terms
 from tasks.jobs import MAX_LABELS, Job, JobId, JobStatus, Label, Place, implied_seed
 from tasks.submission import SettingsIn
 from tasks.summary import NO_COST, Cost
@@ -125,6 +126,7 @@ class Batch(Value):
     body_sha256: str = ""
     most: Annotated[int, Field(ge=1)] | None = None  # children in flight; None: as many as the editors take
     weight: Annotated[float, Field(gt=0)] = 1.0  # its owner's share of the editors
+    terms: Annotated[Terms, Field(exclude_if=lambda terms: terms == NO_TERMS)] = NO_TERMS
 
     @property
     def total(self) -> int:
@@ -225,7 +227,7 @@ class Order(Value):
     """What somebody asked of a batch: `batches/<id>/control/<number>-<kind>.json`.
 
     `items` are indices, () all of them. `what` says which a retry takes, `rounds` how many more rounds an unmet one
-    gets. The last four are of a patch.
+    gets. The last five are of a patch; `terms` are the fields that it changes.
     """
 
     number: int
@@ -238,6 +240,7 @@ class Order(Value):
     front: bool = False
     most: Annotated[int, Field(ge=0)] | None = None  # 0: no cap
     title: str | None = None
+    terms: Annotated[dict[str, Any], Field(exclude_if=lambda terms: not terms)] = Field(default_factory=dict[str, Any])
 
 
 class Counts(Value):
@@ -256,7 +259,11 @@ class Counts(Value):
 
 
 class Standing(Value):
-    """How a batch stands. `order` is the number of the last order; `ended` 0.0: it has not."""
+    """How a batch stands. `order` is the number of the last order; `ended` 0.0: it has not.
+
+    `spent` counts what its jobs in flight used, too; `late` is when it was told that the deadline has passed, 0.0: not.
+    `price` is how many goals a render of the next items must promise; None: as many as their settings say.
+    """
 
     batch: BatchId
     owner: str
@@ -271,6 +278,10 @@ class Standing(Value):
     cost: Cost = NO_COST
     created: float
     ended: float = 0.0
+    terms: Terms = NO_TERMS
+    spent: Spent = Spent()
+    late: float = 0.0
+    price: float | None = None
 
 
 def batch_id(owner: str, key: str) -> str:

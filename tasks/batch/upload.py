@@ -18,6 +18,7 @@ from director.complaints import Fault
 from director.types import Value
 from tasks.batch.manifest import Checked, Errors, Header, Line, LineReader, Reading
 from tasks.batch.shelf import Shelf, line_of, shard_of
+from tasks.batch.terms import NO_TERMS
 from tasks.batch.types import MAX_ITEMS, MAX_MODELS, PART, Batch, Item, Span
 from tasks.store import Corrupt
 
@@ -75,12 +76,18 @@ class Upload:
     """
 
     def __init__(
-        self, shelf: Shelf, id: str, owns: Callable[[str], bool], max_brief_bytes: int, state: State | None = None
+        self,
+        shelf: Shelf,
+        id: str,
+        owns: Callable[[str], bool],
+        max_brief_bytes: int,
+        state: State | None = None,
+        currency: str = "",
     ) -> None:
         self._shelf, self._id, self._owns = shelf, id, owns
         self._state = state = state or State()
         self._reader = LineReader(state.lines, state.bytes, bytes.fromhex(state.sha256))
-        self._reading = Reading(max_brief_bytes, state.header)
+        self._reading = Reading(max_brief_bytes, state.header, currency)
         self._items, self._warned = state.items, dict(state.warned)
         self._sources: dict[str, bool] = {}
         self._excess = False
@@ -135,6 +142,7 @@ class Upload:
             id=self._id, owner=owner, title=header.title, labels=tuple(dict.fromkeys(header.labels)),
             priority=header.priority, settings=header.settings, combos=self._reading.combos, spans=self._spans(),
             created=created, body_sha256=self._reader.chain.hex(), most=header.max_in_flight, weight=weight,
+            terms=NO_TERMS.changed(header.changes(int(1000 * created))),
         )  # fmt: skip
         return Received(batch, list(self._warned.values()))
 

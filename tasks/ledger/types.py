@@ -154,7 +154,8 @@ class Record(Value):
     ended_ms: int = 0  # 0: active
     model: str = ""
     paused: bool = False  # by itself; its batch may be paused, too
-    parked: bool = False  # it waits until nothing pauses it
+    parked: bool = False  # it waits until nothing stops it
+    deferred: bool = False  # it has a picture, and waits until each item of its batch has one
     pause_order: int = 0  # number of the last pause or resume
     priority_order: int = 0
     batch: str = ""  # "": of none
@@ -251,7 +252,7 @@ class Refusal(StrEnum):
     EARLY = "the step waits before its next attempt"
     RESTING = "this worker rests after failures"
     HELD = "its queue is held until what it needs works again"
-    PARKED = "the job or its batch is paused"
+    PARKED = "it is paused, or a window or a budget stops it"
 
 
 class Renewal(StrEnum):

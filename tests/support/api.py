@@ -35,6 +35,7 @@ from director.types import (
 )
 from tasks.batch.batches import Batches
 from tasks.batch.dispatch import Dispatcher
+from tasks.batch.keeper import TermsKeeper
 from tasks.batch.shelf import Shelf
 from tasks.entries import status_of
 from tasks.ledger.ledger import Ledger
@@ -85,6 +86,11 @@ class House:
         """What the reconciler does for batches."""
         batches = Batches(self.ledger, self.shelf, self.archive, self.sent.append)
         return Dispatcher(batches, self.ledger, self.archive, self.settings(), self.sent.append)
+
+    def batches_ruled(self, **settings: Any) -> None:
+        """A reconciler with these settings tells the ledger of owners and models."""
+        batches = Batches(self.ledger, self.shelf, self.archive, self.sent.append)
+        TermsKeeper(batches, batches.terms, self.settings(**settings)).rule_now()
 
     def _ping(self) -> None:
         if not self.broker_up:

@@ -130,7 +130,7 @@ def spread(
             yield from (call(item, settings, studio) for item in items)
         return
     # Spawned: a child forked beside threads may hang.
-    with ProcessPoolExecutor(number, get_context("spawn"), _start_child, (os.getpid(),)) as pool:
+    with ProcessPoolExecutor(number, get_context("spawn"), start_child, (os.getpid(),)) as pool:
         futures = [pool.submit(_in_child, call, item, settings) for item in items]
         try:
             for each in as_completed(futures):
@@ -169,7 +169,7 @@ def _in_child(call: Callable[[_Item, Settings, Studio], _Result], item: _Item, s
     return call(item, settings, _opened[0])
 
 
-def _start_child(parent: int) -> None:
+def start_child(parent: int) -> None:
     """The parent handles Ctrl-C. A child of a killed run ends, and does not wait for work for ever."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -44,6 +44,21 @@ def draws(tasks: int, resamples: int = RESAMPLES, seed: int = 0) -> list[Draw]:
     return [itemgetter(*source.choices(indices, k=tasks)) for _ in range(resamples)]
 
 
+def clustered_draws(groups: Sequence[int], resamples: int = RESAMPLES, seed: int = 0) -> list[Draw]:
+    """Ways to draw groups with replacement, and of each group drawn its tasks; task i belongs to `groups[i]`."""
+    source = random.Random(seed)
+    members = [[i for i, group in enumerate(groups) if group == each] for each in dict.fromkeys(groups)]
+
+    def drawn() -> list[int]:
+        return [i for own in source.choices(members, k=len(members)) for i in source.choices(own, k=len(own))]
+
+    return [_at_places(drawn()) for _ in range(resamples)] if len(groups) > 1 else []
+
+
+def _at_places(places: list[int]) -> Draw:
+    return lambda values: tuple(values[place] for place in places)
+
+
 def estimate(tasks: Sequence[Parts], metric: Metric, drawn: Iterable[Draw]) -> Estimate | None:
     """The rate over all tasks; None when there is nothing to score. `drawn` fits the number of tasks."""
     rate = _rate(tasks, metric)

@@ -3,14 +3,15 @@
 JSON for machines, Markdown for people; both say who drew, who judged and what could not be judged.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from pydantic import Field
 
 from director.types import Value
 from worker.bench.cases import Row
-from worker.bench.statistics import Metric, Parts, difference, draws, estimate, summed
+from worker.bench.statistics import Draw, Metric, Parts, clustered_draws, difference, draws, estimate, summed
 
 COSTS = (
     Metric("rounds", "rounds", share=False),
@@ -57,18 +58,20 @@ def report(
     controls: Sequence[str] = (),
     against: str = "",
     notes: Sequence[str] = (),
+    clusters: Mapping[str, int] | None = None,
 ) -> Report:
     """Estimates for each arm, and paired differences of the first metric from the arm `against` and each control.
 
-    Arms stand in the order of their first row.
+    Arms stand in the order of their first row. `clusters`: the cluster of each case, where cases are not independent.
     """
+    drawn = partial(_draws, clusters=clusters)
     arms = by_arm(rows)
     shown = (*metrics, *COSTS)
     return Report(
         benchmark=benchmark,
         facts=record,
-        rows=tuple(_row(arm, shown) for arm in arms),
-        differences=tuple(_gaps(arms, controls, (against, *controls), metrics[0])),
+        rows=tuple(_row(arm, shown, drawn(list(arm.tasks))) for arm in arms),
+        differences=tuple(_gaps(arms, controls, (against, *controls), metrics[0], drawn)),
         controls=tuple(controls),
         unscored={
             arm.name: f"{len(arm.failed)} runs failed: {', '.join(arm.failed[:5])}" for arm in arms if arm.failed
@@ -97,9 +100,12 @@ def by_arm(rows: Iterable[Row]) -> list[Arms]:
     ]
 
 
-def _row(arm: Arms, metrics: Sequence[Metric]) -> dict[str, Any]:
+def _draws(cases: Sequence[str], clusters: Mapping[str, int] | None) -> list[Draw]:
+    return clustered_draws([clusters[case] for case in cases]) if clusters else draws(len(cases))
+
+
+def _row(arm: Arms, metrics: Sequence[Metric], drawn: Sequence[Draw]) -> dict[str, Any]:
     tasks = list(arm.tasks.values())
-    drawn = draws(len(tasks))
     row: dict[str, Any] = {"strategy": arm.name, "tasks": len(tasks)}
     for metric in metrics:
         if found := estimate(tasks, metric, drawn):
@@ -109,20 +115,24 @@ def _row(arm: Arms, metrics: Sequence[Metric]) -> dict[str, Any]:
 
 
 def _gaps(
-    arms: Sequence[Arms], controls: Sequence[str], against: Sequence[str], metric: Metric
+    arms: Sequence[Arms],
+    controls: Sequence[str],
+    against: Sequence[str],
+    metric: Metric,
+    drawn: Callable[[list[str]], list[Draw]],
 ) -> Iterator[dict[str, Any]]:
     """Each arm that is no control less each of `against`."""
     tried = [arm for arm in arms if arm.name not in controls]
     for theirs in arms:
         for ours in tried if theirs.name in against else ():
-            if ours.name != theirs.name and (gap := _gap(ours, theirs, metric)):
+            if ours.name != theirs.name and (gap := _gap(ours, theirs, metric, drawn)):
                 yield gap
 
 
-def _gap(ours: Arms, theirs: Arms, metric: Metric) -> dict[str, Any] | None:
+def _gap(ours: Arms, theirs: Arms, metric: Metric, drawn: Callable[[list[str]], list[Draw]]) -> dict[str, Any] | None:
     shared = [case for case in ours.tasks if case in theirs.tasks]
     found = difference(
-        [ours.tasks[case] for case in shared], [theirs.tasks[case] for case in shared], metric, draws(len(shared))
+        [ours.tasks[case] for case in shared], [theirs.tasks[case] for case in shared], metric, drawn(shared)
     )
     return found and {
         "strategy": ours.name,
@@ -149,7 +159,11 @@ def markdown(found: Report, tables: Mapping[str, Sequence[Metric]]) -> str:
     if found.unscored or found.notes:
         lines += ["", *(f"- not scored, {arm}: {what}" for arm, what in found.unscored.items())]
         lines += [f"- {note}" for note in found.notes]
-    return "\n".join([*lines, "", "Shares are in percent. Intervals are 95 %, by bootstrap over tasks.", ""])
+    return "\n".join([*lines, "", f"Shares are in percent. Intervals are 95 %, by bootstrap over {_over(found)}.", ""])
+
+
+def _over(found: Report) -> str:
+    return "worlds and tasks" if "worlds" in found.facts else "tasks"
 
 
 def _table(found: Report, title: str, metrics: Sequence[Metric]) -> list[str]:

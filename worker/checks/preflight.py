@@ -102,6 +102,8 @@ def _files(profile: Profile) -> Lines:
             )
     for path in _loras(profile):
         yield checked("lora", lambda path=path: lora_on_disk(path))
+    if path := profile.policy:
+        yield checked("policy", lambda path=path: _policy(path))
     yield from _licences(profile)
 
 
@@ -114,6 +116,12 @@ def of_running(opened: Opened, settings: Settings) -> Lines:
         for seat in seats.values():
             yield checked("server", lambda seat=seat: examine(seat))
     yield checked("clock", lambda: _clock(settings))
+
+
+def _policy(path: str) -> str:
+    from worker.policy.network import load_network
+
+    return f"{path}: {load_network(Path(path)).about.get('trained', 'of unknown origin')}"
 
 
 # --- on paper -----------------------------------------------------------------------------------

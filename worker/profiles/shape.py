@@ -106,6 +106,9 @@ class Profile(_Shape):
     about: Annotated[str, Field(min_length=1)]
     vlm: Annotated[VlmConfig | None, Field(description="planner, judge and verifier")] = None
     editors: EditorsConfig | None = None
+    policy: Annotated[
+        str | None, Field(min_length=1, description="file of the policy that chooses for jobs with decide: planner")
+    ] = None
     rates: Rates = Rates()
     max_step_s: Annotated[
         dict[str, float], Field(description="as the setting of that name, where the environment has none")

@@ -391,7 +391,9 @@ def _diagonal(segments: Segments, _: Drawable) -> Finding:
     things = _known(segments)
     if len(things) < 3:
         return Finding(None, "too few things to see a diagonal")
-    turn = abs(float(np.corrcoef(np.array([t.centre for t in things]).T)[0, 1]))
+    centres = np.array([t.centre for t in things]).T
+    in_line = centres.std(axis=1).min() < 1e-9  # one row or column
+    turn = 0.0 if in_line else abs(float(np.corrcoef(centres)[0, 1]))
     return Finding(_sure(turn, 0.6, 0.3), f"things lie on a diagonal: {turn:.2f}")
 
 

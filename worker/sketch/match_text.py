@@ -273,7 +273,9 @@ def correlations(values: Mask, pattern: Mask) -> NDArray[np.float64]:
     a, b = (np.asarray(fft.rfft2(part, size), np.complex128) for part in (level, pattern))
     products = np.asarray(fft.irfft2(a * b.conj(), size), np.float64)
     sums, squares = (_summed(part, tall, wide) for part in (level, level * level))
-    spread = np.maximum(squares - sums * sums / pattern.size, 1e-3) * float((pattern * pattern).sum())
+    # A pattern without any ink, of letters too small to be set, is like nothing.
+    ink = max(float((pattern * pattern).sum()), 1e-9)
+    spread = np.maximum(squares - sums * sums / pattern.size, 1e-3) * ink
     return products[: sums.shape[0], : sums.shape[1]] / np.sqrt(spread)
 
 

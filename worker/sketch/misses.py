@@ -39,7 +39,8 @@ class Ask(NamedTuple):
 class MissModel:
     """How one studio misses, in units of the luck that a seed brings; `drawn` explains the terms.
 
-    `damage` is the chance that an edit harms something unnamed, `grain` what each edit adds, 0 to 1.
+    `damage` is the chance that an edit harms something unnamed, `grain` what each edit adds, 0 to 1. `edit_crowding` is
+    how much harder an edit gets with each doubling of what it names.
     """
 
     name: str
@@ -49,6 +50,7 @@ class MissModel:
     wording: float = 0.0
     noise: float = 0.0
     crowding: float = 0.0
+    edit_crowding: float = 0.0
     plain: float = 0.0
     focus: float = 0.0
     mask: float = 0.0
@@ -65,6 +67,7 @@ class MissModel:
         latent = drawable.latent
         ease = self.base + self.offsets.get(drawable.kind, 0.0) - self.crowding * log2(1 + ask.named)
         ease += self.plain * ask.plain + self.focus * (ask.named <= 2) + self.mask * ask.masked
+        ease -= 0.0 if ask.scene else self.edit_crowding * log2(max(1, ask.named))
         luck = normal(self.name, "luck", seed, latent)
         ease += self.persist * normal(self.name, "persist", latent) + self.noise * luck
         ease += self.wording * normal(self.name, "words", drawable.clause, latent)

@@ -280,14 +280,19 @@ _TALLS = tuple(0.06 * 1.13**n for n in range(17))
 def _edges(segments: Segments) -> Values:
     """How much the luma changes, at half the size."""
     luma = _softened(segments)[1] @ draw.LUMA
-    return np.minimum(np.hypot(*np.gradient(luma[::2, ::2].astype(np.float64))), 40.0)
+    return np.minimum(_slope(luma[::2, ::2]), 40.0)
+
+
+def _slope(tone: Values) -> Values:
+    down, across = np.gradient(tone.astype(np.float64))
+    return np.sqrt(down * down + across * across)
 
 
 @lru_cache(maxsize=512)
 def _edged(noun: str, wide: int, tall: int) -> Values:
     filled, ink = glyphs.thing(noun, wide, tall)
     tone = ndimage.uniform_filter(np.pad(filled - 0.5 * ink, 2), 2)
-    return np.hypot(*np.gradient(tone.astype(np.float64)))
+    return _slope(tone)
 
 
 def _overlap(one: PixelBox, other: PixelBox) -> bool:

@@ -1,10 +1,12 @@
 """A batch by its id, the start of it, its title or its label; and batches as lines."""
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from api.cli import transcript
 from api.cli.console import SHORTEST, Console, is_id
 from api.client import Batch, ItemCounts
+from api.client.batch_models import BatchBudget
 from director.errors import BriefError
 from director.transcript import Line, count, plain
 
@@ -13,6 +15,10 @@ STYLES = {
 }  # fmt: skip
 """A style of rich for each state of an item, in the order in which they are told."""
 _STATES = {"open": "cyan", "paused": "bold yellow", "cancelled": "bold yellow", "ended": "bold green"}
+
+
+NOTHING_NEW = 0.9
+"""Share of a budget from which nothing new begins."""
 
 
 def full_id(console: Console, name: str) -> str:
@@ -62,6 +68,7 @@ def summary_lines(batch: Batch) -> list[Line]:
         lines.append(Line("labels", plain(" ".join(batch.labels), 400)))
     if batch.max_in_flight:
         lines.append(Line("at once", f"{batch.max_in_flight} at most"))
+    lines += _terms_lines(batch)
     if batch.waits:
         lines.append(Line("waits", plain(batch.waits, 200), "yellow"))
     lines += [Line("now", now_words(each.custom_id, each.doing), "dim") for each in batch.drawing]
@@ -71,6 +78,39 @@ def summary_lines(batch: Batch) -> list[Line]:
         parts += [f"{count(spent.wasted_attempts, 'attempt')} wasted"] if spent.wasted_attempts else []
         lines.append(Line("cost", ", ".join(parts)))
     return lines
+
+
+def _terms_lines(batch: Batch) -> list[Line]:
+    """When and how much."""
+    terms, lines = batch.terms, list[Line]()
+    if terms.windows:
+        at_close = ", and is held when they close" if terms.at_close == "hold" else ""
+        lines.append(Line("windows", plain("; ".join(terms.windows), 400) + at_close))
+    if terms.deadline:
+        at = datetime.fromtimestamp(terms.deadline).astimezone()
+        late = " (late)" if terms.late else ""
+        emphasis = "bold yellow" if late else ""
+        lines.append(Line("by" if terms.by else "deadline", f"{at:%a %d %b %H:%M %Z}{late}", emphasis))
+    if terms.price is not None:
+        lines.append(Line("price", f"a render must promise {terms.price:g} goals, so that all is done by then"))
+    if terms.spread:
+        lines.append(Line("spread", "each brief gets its first picture before any gets a better one"))
+    if budget := terms.budget:
+        lines.append(Line("budget", budget_words(budget), "yellow" if budget.share >= NOTHING_NEW else ""))
+    return lines
+
+
+def budget_words(budget: BatchBudget) -> str:
+    """`40 of 400 renders, 2m 5s of 2h of GPU`"""
+    parts = list[str]()
+    if budget.renders:
+        parts.append(f"{budget.spent_renders:,} of {count(budget.renders, 'render')}")
+    if budget.gpu_seconds:
+        spent, limit = (transcript.duration(each) for each in (budget.spent_gpu_seconds, budget.gpu_seconds))
+        parts.append(f"{spent} of {limit} of GPU")
+    if budget.money:
+        parts.append(f"{budget.spent_money:,.2f} of {budget.money:,.2f} {plain(budget.currency.upper(), 3)}")
+    return ", ".join(parts)
 
 
 def now_words(custom_id: str, doing: str) -> str:

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from api.cli import transcript
-from api.cli.batch import find
+from api.cli.batch import find, terms
 from api.cli.console import SATISFIED, Console
 from api.client import Batch, BatchItem
 from director.errors import BriefError
@@ -103,10 +103,11 @@ def retry(args: argparse.Namespace, console: Console) -> int:
 
 
 def patch(args: argparse.Namespace, console: Console) -> int:
-    if args.priority is None and args.max_in_flight is None and args.title is None and not args.front:
-        raise BriefError("nothing is to be changed", "give --priority, --front, --max-in-flight or --title", "patch")
+    changes = terms.given(args)
+    if not changes and args.priority is None and args.max_in_flight is None and args.title is None and not args.front:
+        raise BriefError("nothing is to be changed", "give --priority, --front, --budget or another option", "patch")
     id = find.full_id(console, args.batch)
-    _tell(console, console.client.patch_batch(id, args.priority, args.front, args.max_in_flight, args.title))
+    _tell(console, console.client.patch_batch(id, args.priority, args.front, args.max_in_flight, args.title, **changes))
     return SATISFIED
 
 

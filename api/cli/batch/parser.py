@@ -3,7 +3,7 @@
 import argparse
 
 from api.cli import options
-from api.cli.batch import orders, results, submit, watch
+from api.cli.batch import orders, results, submit, terms, watch
 from api.cli.options import Add
 
 _STATUSES = ["open", "paused", "cancelled", "ended"]
@@ -43,6 +43,7 @@ def _submit(add: Add) -> None:
     made.add_argument("--title", default="", help="shown in lists (default: the name of the folder or file)")
     made.add_argument("--priority", type=int, metavar="0-9", help="0 goes first; default 9")
     made.add_argument("--max-in-flight", type=int, metavar="N", help="draw at most N at once")
+    terms.add(made)
     made.add_argument("--goals", action="store_true", help="use the goals of .json files instead of extracting them")
     about = "another batch of the same briefs: without it the same briefs are the same batch"
     made.add_argument("--key", type=options.key, help=about)
@@ -84,12 +85,17 @@ def _orders(add: Add) -> None:
     retry.add_argument("--cancelled", action="store_true", help="bring cancelled items back")
     retry.add_argument("--rounds", type=int, metavar="N", help="how many more rounds unmet items get")
 
-    patch = add("patch", parents=[options.common(), _batches(None)], help="change its place, its cap or its title")
+    patch = add(
+        "patch",
+        parents=[options.common(), _batches(None)],
+        help="change its place, cap, title, windows, deadline or budget",
+    )
     patch.set_defaults(call=orders.patch)
     patch.add_argument("--priority", type=int, metavar="0-9", help="0 goes first")
     patch.add_argument("--front", action="store_true", help="before your other batches of this priority")
     patch.add_argument("--max-in-flight", type=int, metavar="N", help="draw at most N at once; 0: as many as can be")
     patch.add_argument("--title")
+    terms.add(patch, taken_away=True)
 
 
 def _results(add: Add) -> None:

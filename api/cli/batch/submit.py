@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from api.cli import transcript
+from api.cli.batch import terms
 from api.cli.batch.entries import Complaint, Entry, Names, Place, Places
 from api.cli.batch.manifest import Manifest
 from api.cli.batch.watch import follow
@@ -88,6 +89,7 @@ def _header(args: argparse.Namespace, manifest: Manifest) -> dict[str, Any]:
         "settings": {**given.get("settings", {}), **intake.assignments(args.set)},
         "matrix": matrix(args.matrix) or given.get("matrix"),
         "max_in_flight": args.max_in_flight or given.get("max_in_flight"),
+        **terms.given(args),
     }
     rest = {name: value for name, value in given.items() if name not in header}
     return {**rest, **{name: value for name, value in header.items() if value not in (None, {}, [], ())}}

@@ -1,7 +1,8 @@
 -- arg: mode (create, or restore by the holder of the rebuild lock), holder, id, owner, title, labels, priority, created_ms,
--- spans, total, most, weight, state, order, states ('' when all items wait), takes, cost. Gives created, present or unlocked.
-local mode, holder, id, owner, title, labels, priority, created, spans, total, most, weight, state, order, states, takes, cost =
-  unpack(arg)
+-- spans, total, most, weight, state, order, states ('' when all items wait), takes, cost, spent (JSON: [[model, renders, gpu_ms],
+-- ...]), fields of its terms and values ... Gives created, present or unlocked.
+local mode, holder, id, owner, title, labels, priority, created, spans, total, most, weight, state, order, states, takes, cost,
+  spent = unpack(arg)
 if mode == 'create' then
   if wiped() then return 'wiped' end
 elseif not wiped() or rebuilder() ~= holder then
@@ -20,6 +21,11 @@ for letter in string.gmatch('wpfduxck', '.') do
 end
 for k, span in ipairs(cjson.decode(spans)) do redis.call('HSET', batch_key(id), 'cursor:' .. k, span[2]) end
 for name, amount in pairs(cjson.decode(cost)) do redis.call('HSET', batch_key(id), 'cost_' .. name, amount) end
+for _, each in ipairs(cjson.decode(spent)) do
+  local model, renders, gpu_ms = unpack(each)
+  count_spent(batch_key(id), renders, gpu_ms, money_of(model, renders, gpu_ms))
+end
+set_terms(id, 19)
 redis.call('ZADD', prefix .. 'batches', created, id)
 redis.call('ZADD', prefix .. 'batches:' .. owner, created, id)
 join_lanes(id)

@@ -1,5 +1,5 @@
 -- arg: batch, number, kind, items (JSON; [] for all), what (letters that a retry takes), rounds, priority, front, most, title
--- ('' for what a patch leaves). Gives the hints of cancelled children, or 'old' when it was applied before, or 'unknown'.
+-- ('' for what a patch leaves), fields of terms and values ... Gives the hints of cancelled children, or 'old' when it was applied before, or 'unknown'.
 if wiped() then return 'wiped' end
 local batch, number, kind, json, what, rounds, priority, front, most, title = unpack(arg)
 local key, hints = batch_key(batch), {}
@@ -124,6 +124,7 @@ local function retry()
   redis.call('HSET', key, 'ended_ms', 0)
   redis.call('SREM', prefix .. 'closing', batch)
   redis.call('ZREM', prefix .. 'past', batch)
+  watch_over(batch)
   join_lanes(batch)
 end
 
@@ -137,7 +138,9 @@ local function patch()
     for _, id in ipairs(redis.call('HVALS', prefix .. 'children:' .. batch)) do set(id, 'priority', priority) end
   end
   if front == '1' then redis.call('HSET', key, 'front', -tonumber(number) - now) end
+  set_terms(batch, 11)
   join_lanes(batch)
+  unpark(batch)
 end
 
 local function pause()

@@ -1,9 +1,13 @@
--- Batches (tasks/batch/types.py): which items wait, who draws next, and what may run. Read after common.lua and holds.lua.
+-- Batches (tasks/batch/types.py): which items wait, who draws next, and what may run. Read after terms.lua.
 --
 -- <prefix>batch:<id>            hash: owner, title, labels (JSON), priority, created_ms, total, spans (JSON: [[model, first, items], ...]),
 --                               state (open, paused, cancelled), order (number of the last one applied), most (children in
 --                               flight, 0: no cap), weight, front (its place before others), n_<letter> (items that stand so),
---                               cursor:<span> (no item of the span waits before it), cost_<name>, ended_ms
+--                               cursor:<span> (no item of the span waits before it), cost_<name>, ended_ms; windows (by lines),
+--                               spread, deadline_ms (0: none), late_ms (when it was told that this has passed), by (1: it sets
+--                               the price of a render), currency, n_deferred, price (of a render, in goals), pace (JSON:
+--                               tasks/batch/pacing.py), pace_n and pace_ms (children that ended, and what they took of
+--                               editors), and those of terms.lua
 -- <prefix>batches, batches:<o>  zsets: batches by when they were created
 -- <prefix>states:<id>           string: a letter for each item. w waits, p is picked, f is in flight, d every goal is met,
 --                               u ended with goals unmet, x failed, c cancelled before its turn, k cancelled after that
@@ -26,9 +30,7 @@
 local STATE_PART = 65536
 local HOUR = 3600000
 
-local function batch_key(batch)
-  return prefix .. 'batch:' .. batch
-end
+local batch_key = of_batch
 
 local function states_key(batch)
   return prefix .. 'states:' .. batch
@@ -91,8 +93,8 @@ local function score_of(batch)
 end
 
 local function capped(batch)
-  local most, flying, picked = unpack(redis.call('HMGET', batch_key(batch), 'most', 'n_f', 'n_p'))
-  return tonumber(most) > 0 and flying + picked >= tonumber(most)
+  local most, flying, picked, deferred = unpack(redis.call('HMGET', batch_key(batch), 'most', 'n_f', 'n_p', 'n_deferred'))
+  return tonumber(most) > 0 and flying + picked - (deferred or 0) >= tonumber(most)
 end
 
 -- An owner who was away starts at the present minimum.
@@ -122,12 +124,24 @@ local function leave_lanes(batch)
   for _, span in ipairs(spans_of(batch)) do leave_lane(batch, lane_of(batch, span[1])) end
 end
 
+-- Whether items may begin, and whether those that were deferred may go on; where not, look at it again later.
+local function may_begin(batch)
+  local why, till = closed_to_new(batch)
+  if not why then return true, true end
+  sleep(batch, till)
+  if redis.call('HGET', batch_key(batch), 'spread') ~= '1' then return false, false end
+  return false, not barred_as(batch, redis.call('HGET', batch_key(batch), 'owner'), nil, true)
+end
+
 -- Stand in the lanes of all models of which items may wait, if anything of the batch may be picked.
 local function join_lanes(batch)
   if redis.call('HGET', batch_key(batch), 'state') ~= 'open' or capped(batch) then return end
+  local begin, deepen = may_begin(batch)
+  if not begin and not deepen then return end
   for k, span in ipairs(spans_of(batch)) do
     local cursor = tonumber(redis.call('HGET', batch_key(batch), 'cursor:' .. k) or span[2])
-    if cursor < span[2] + span[3] then join_lane(batch, lane_of(batch, span[1])) end
+    local more = begin and cursor < span[2] + span[3]
+    if more or (deepen and any_deferred(batch, span[1])) then join_lane(batch, lane_of(batch, span[1])) end
   end
 end
 
@@ -202,6 +216,10 @@ local function settle(id)
     average(model .. '|step', ms / count)
     average(model .. '|other', tonumber(other_ms or 0) / count)
     average(model .. '|brief', ms)
+  end
+  if batch and redis.call('EXISTS', batch_key(batch)) == 1 then
+    redis.call('HINCRBY', batch_key(batch), 'pace_n', 1)
+    redis.call('HINCRBYFLOAT', batch_key(batch), 'pace_ms', ms)
   end
   used(owner, lane or model, ms - tonumber(owed or 0), weight)
   redis.call('HSET', job_key(id), 'owed', ms) -- so that a job that goes on later pays for the rest only
@@ -332,7 +350,7 @@ end
 local function due(id)
   local queue, not_before = fields(id, 'queue', 'not_before_ms')
   if queue == CONTROL then return nil end
-  if paused(id) then return 'PARKED' end
+  if paused(id) or barred(id) or fields(id, 'deferred') == '1' then return 'PARKED' end
   if tonumber(not_before) > now then return 'EARLY' end
   if is_closed(queue) then return 'HELD' end
 end
@@ -343,10 +361,59 @@ local function write_message(id, first)
   for i = first, #arg, 3 do redis.call(arg[i], arg[i + 1], arg[i + 2]) end
 end
 
--- Let the parked jobs of a batch (or 'jobs') go on, as far as they may; those that nobody must pause any more.
+-- Tell that its deadline has passed, once for each deadline; gives whether it was told now.
+local function tell_late(batch)
+  local deadline, told = unpack(redis.call('HMGET', batch_key(batch), 'deadline_ms', 'late_ms'))
+  if tonumber(deadline or 0) == 0 or now <= tonumber(deadline) or told then return false end
+  redis.call('HSET', batch_key(batch), 'late_ms', now)
+  announce(batch, 'late', deadline)
+  return true
+end
+
+-- Tell that its budget is nearly spent, or spent; once for each limit.
+tell_budget = function(batch)
+  local share, unit = used_up(batch_key(batch))
+  if not share or share < NOTHING_NEW then return end
+  local mark = unit .. ' ' .. redis.call('HGET', batch_key(batch), 'limit_' .. unit)
+  announce(batch, 'budget', mark)
+  if share >= 1 then announce(batch, 'held', mark) end
+end
+
+-- Enter the batch where its deadline and the end of its windows' instants are looked for.
+local function watch_over(batch)
+  local deadline, opens, by = unpack(redis.call('HMGET', batch_key(batch), 'deadline_ms', 'opens', 'by'))
+  redis.call('ZREM', prefix .. 'deadlines', batch)
+  redis.call('ZREM', prefix .. 'windowed', batch)
+  if tonumber(deadline or 0) > 0 then
+    if tonumber(deadline) > now then redis.call('HDEL', batch_key(batch), 'late_ms') end
+    redis.call('ZADD', prefix .. 'deadlines', deadline, batch)
+  end
+  if by == '1' then
+    redis.call('SADD', prefix .. 'paced', batch)
+  else
+    redis.call('SREM', prefix .. 'paced', batch)
+    redis.call('HDEL', batch_key(batch), 'price')
+  end
+  if opens and opens ~= '' then redis.call('ZADD', prefix .. 'windowed', string.match(opens, '(%d+)$') or 0, batch) end
+end
+
+-- Write terms of the batch: from place `first` of arg on, field and value ('' for none), again and again.
+local function set_terms(batch, first)
+  for i = first, #arg, 2 do
+    if arg[i + 1] == '' then
+      redis.call('HDEL', batch_key(batch), arg[i])
+    else
+      redis.call('HSET', batch_key(batch), arg[i], arg[i + 1])
+    end
+  end
+  watch_over(batch)
+  tell_budget(batch)
+end
+
+-- Let the parked jobs of a batch (or 'jobs') go on that nothing stops any more.
 local function unpark(which)
   for _, id in ipairs(redis.call('SMEMBERS', prefix .. 'parked:' .. which)) do
-    if not paused(id) and not broken(id) then
+    if not broken(id) and not stopped(id) then
       local queue, not_before = fields(id, 'queue', 'not_before_ms')
       redis.call('SREM', prefix .. 'parked:' .. which, id)
       set(id, 'entered_ms', now) -- while it was paused it waited for no seat

@@ -13,7 +13,7 @@ if status == 'running' and owned_by ~= nonce then
 end
 if owned_by ~= nonce then -- otherwise the answer to this very call was lost
   local queue, why_not = fields(id, 'queue'), due(id)
-  if why_not == 'PARKED' then
+  if why_not == 'PARKED' and fields(id, 'deferred') ~= '1' then
     leave(id)
     wait(id, queue, 0)
   end

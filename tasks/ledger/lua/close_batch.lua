@@ -3,6 +3,10 @@ if wiped() then return 'wiped' end
 local batch = arg[1]
 if redis.call('SISMEMBER', prefix .. 'closing', batch) == 0 then return {} end
 if redis.call('HGET', batch_key(batch), 'ended_ms') == '0' then redis.call('HSET', batch_key(batch), 'ended_ms', now) end
+tell_late(batch)
+redis.call('ZREM', prefix .. 'deadlines', batch)
+redis.call('ZREM', prefix .. 'windowed', batch)
+redis.call('SREM', prefix .. 'paced', batch)
 announce_progress(batch)
 announce(batch, 'ended', redis.call('HGET', batch_key(batch), 'order'))
 return redis.call('HGETALL', batch_key(batch))

@@ -19,6 +19,7 @@ reset_counters(id)
 charge(id, nonce, cost, false)
 set(id, 'step', n + 1, 'snapshot', snapshot, 'kind', kind, 'error', '', 'last_step', n, 'last_nonce', nonce,
   'facts', summary, 'snapshot_sha256', sha256)
+note_picture(id, summary)
 if queue == '' then
   has_ended(id, now)
   deactivate(id, status)
@@ -28,6 +29,7 @@ else
   if n == '0' then stand(id, 'queued') end
   enter(id)
   wait(id, queue, now)
+  if fields(id, 'deferred') == '1' then join_lanes(fields(id, 'batch')) end
   write_message(id, 14)
 end
 return 'OK'

@@ -70,6 +70,8 @@ local function job_key(id)
 end
 
 local child_ends -- of batch.lua
+local barred, fall_asleep, defer, undefer, spend_cost -- of terms.lua
+local tell_budget -- of batch.lua
 
 local function fields(id, ...)
   return unpack(redis.call('HMGET', job_key(id), ...))
@@ -151,6 +153,7 @@ end
 
 -- Take a job out of everything that names it; its record stays.
 local function take_out(id)
+  undefer(id)
   local owner, batch, index = fields(id, 'owner', 'batch', 'item')
   redis.call('SREM', parking(id), id)
   redis.call('ZREM', prefix .. 'unreported', id)
@@ -207,6 +210,7 @@ end
 
 -- Take the job out of its queue's sets.
 local function leave(id)
+  undefer(id)
   local queue = fields(id, 'queue')
   for _, set_name in ipairs({'waiting:', 'delayed:', 'leased:'}) do
     redis.call('ZREM', prefix .. set_name .. queue, id)
@@ -219,12 +223,22 @@ local function enter(id)
   set(id, 'entered_ms', now, 'held_mark', '')
 end
 
+-- Somebody paused the job, or a window or a budget lets it take no step now.
+local function stopped(id)
+  if paused(id) then return true end
+  local why, till = barred(id)
+  if why then fall_asleep(id, till) end
+  return why ~= nil
+end
+
 -- Queue the job's step, free of any lease. `hinted` 0: nobody was told yet. A job that must not go on is parked instead.
 local function wait(id, queue, hinted)
   redis.call('SADD', prefix .. 'queues', queue)
-  local parked = queue ~= CONTROL and paused(id)
-  if parked then
-    redis.call('SADD', parking(id), id)
+  set(id, 'queue', queue)
+  local parked = queue ~= CONTROL and stopped(id)
+  local kept = not parked and queue ~= CONTROL and defer(id)
+  if parked then redis.call('SADD', parking(id), id) end
+  if parked or kept then
     hinted = 0
   else
     redis.call('ZADD', prefix .. 'waiting:' .. queue, hinted, id)
@@ -264,6 +278,7 @@ end
 local function charge(id, nonce, cost, wasted)
   if cost == '' or nonce == '' or nonce == fields(id, 'charged') or not uncounted(id, nonce) then return end
   add_cost(id, cost)
+  spend_cost(id, cost, true)
   if wasted then redis.call('HINCRBY', job_key(id), 'cost_wasted_attempts', 1) end
   set(id, 'charged', nonce)
 end

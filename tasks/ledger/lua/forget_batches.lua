@@ -3,7 +3,7 @@ if wiped() then return 'wiped' end
 local old = redis.call('ZRANGEBYSCORE', prefix .. 'past', '-inf', now - arg[1], 'LIMIT', 0, arg[2])
 for _, id in ipairs(old) do
   local owner = redis.call('HGET', batch_key(id), 'owner')
-  redis.call('DEL', batch_key(id), states_key(id), prefix .. 'takes:' .. id)
+  redis.call('DEL', batch_key(id), states_key(id), prefix .. 'takes:' .. id, prefix .. 'uncosted:' .. id)
   redis.call('ZREM', prefix .. 'past', id)
   redis.call('ZREM', prefix .. 'batches', id)
   if owner then redis.call('ZREM', prefix .. 'batches:' .. owner, id) end

@@ -3,7 +3,10 @@
 local id, last = unpack(arg)
 if redis.call('SISMEMBER', prefix .. 'uncosted', id) == 0 or redis.call('EXISTS', job_key(id)) == 0 then return 'ok' end
 for i = 3, #arg, 2 do
-  if uncounted(id, arg[i]) then add_cost(id, arg[i + 1]) end
+  if uncounted(id, arg[i]) then
+    add_cost(id, arg[i + 1])
+    spend_cost(id, arg[i + 1], false)
+  end
 end
 if last == '1' then
   redis.call('SREM', prefix .. 'uncosted', id)

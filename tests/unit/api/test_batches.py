@@ -90,6 +90,16 @@ def test_a_batch_is_stored_and_waits(house: House, alice: httpx.Client) -> None:
     assert response.headers["Location"] == f"/v1/batches/{id}" == found["links"]["self"]
     assert found["cost"].pop("seconds") == 0
     assert set(found.pop("cost").values()) == {0}
+    terms = {
+        "windows": [],
+        "at_close": "finish",
+        "deadline": None,
+        "late": False,
+        "by": False,
+        "price": None,
+        "spread": False,
+    }
+    assert found.pop("terms") == {**terms, "budget": None}
     assert found | {"created": 0, "links": {}} == {
         "id": id, "owner": "alice", "title": "Night", "labels": ["a", "b"], "priority": 3, "status": "open",
         "counts": {"waiting": 3, "running": 0, "done": 0, "unmet": 0, "failed": 0, "cancelled": 0}, "total": 3,

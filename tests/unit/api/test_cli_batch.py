@@ -11,8 +11,9 @@ import httpx
 import pytest
 from rich.console import Console as RichConsole
 
-from api.cli import run
+from api.cli import run, transcript
 from api.cli.batch.results import file_stem
+from api.cli.batch.terms import local_zone
 from api.cli.batch.watch import bar
 from api.cli.console import SATISFIED, SHORT, USAGE, Console, Screen
 from api.cli.parser import parser
@@ -234,6 +235,47 @@ def test_orders(cli: Cli, line: str, method: str, name: str, body: object) -> No
     assert (code, sent.method, sent.url.path.rpartition("/")[2]) == (SATISFIED, method, name)
     assert json.loads(sent.content or b"null") == body
     assert output == f"open        {BATCH[:8]}  night: 1 done, 2 waiting, 2 items left\n"
+
+
+def test_terms_are_sent_and_taken_away(cli: Cli) -> None:
+    options = "--window 22:00-07:00 --window 1:00-2:30 --at-close hold --by 07:00 --spread"
+    folder("a.txt")
+    _, _, service = cli(
+        f"batch submit briefs {options} --budget renders=400 --budget gpu=2h", NOTHING, answer(waiting=1)
+    )
+    zone = local_zone()
+    assert json.loads(service.asked[1].content.splitlines()[0])["batch"] == {
+        "title": "briefs", "windows": [f"22:00-07:00 {zone}", f"1:00-2:30 {zone}"], "at_close": "hold",
+        "by": f"07:00 {zone}", "spread": True, "budget": {"renders": 400.0, "gpu": "2h"},
+    }  # fmt: skip
+    gone = "--window none --deadline none --budget none --no-spread"
+    _, _, service = cli(f"batch patch {BATCH} {gone}", answer(waiting=1))
+    [sent] = service.asked
+    assert json.loads(sent.content) == {"windows": [], "deadline": None, "budget": {}, "spread": False}
+
+
+def test_terms_that_make_no_sense(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:
+    for wrong, told in (
+        ("--budget 400", "'400' is no budget (write renders=400, gpu=2h or eur=20)"),
+        ("--budget renders=many", "'many' is no number (write renders=400, gpu=2h or eur=20)"),
+        ("--by 07:00 --deadline 08:00", "--by is a deadline, too (give one of the two)"),
+    ):
+        assert cli(f"batch patch {BATCH} {wrong}")[0] == USAGE
+        assert told in capsys.readouterr().err
+
+
+def test_show_tells_terms(cli: Cli) -> None:
+    budget = {"renders": 400, "spent_renders": 380, "gpu_seconds": 7200.0, "spent_gpu_seconds": 61.0, "share": 0.95}
+    terms = {
+        "windows": ["22:00-07:00 Europe/Zurich"], "at_close": "hold", "deadline": 1795500000.0, "late": True,
+        "by": True, "spread": True, "budget": budget,
+    }  # fmt: skip
+    _, output, _ = cli(f"batch show {BATCH}", answer(waiting=1, terms=terms))
+    assert "windows     22:00-07:00 Europe/Zurich, and is held when they close\n" in output
+    assert "(late)\n" in output
+    assert (
+        f"budget      380 of 400 renders, {transcript.duration(61)} of {transcript.duration(7200)} of GPU\n" in output
+    )
 
 
 def test_orders_that_make_no_sense(cli: Cli) -> None:

@@ -209,6 +209,16 @@ def test_the_place_of_a_plan_is_only_advice(region: list[int], found: Region | N
     assert repairs == {"region": 1}
 
 
+@pytest.mark.parametrize("region", [[1, 2, 3, 4], [0, 0, 1, 1]])
+def test_a_place_is_no_reason_to_refuse_words_that_nothing_confines(region: list[int]):
+    """A small model gives such places again and again; the plan of a whole picture has none."""
+    reply = json.dumps({"instruction": "Set OPEN DAILY", "region": region})
+    whole = planned().model_copy(update={"whole": True})
+    assert plan.action(reply, whole).region is None
+    with pytest.raises(ReplyError, match="is no region"):
+        plan.action(reply, planned())
+
+
 @pytest.mark.parametrize("count", range(2, 17))
 def test_candidates_meet_in_no_more_than_twice_their_number_of_questions(count: int):
     """The best of a strict order wins, wherever it stands."""

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from director.intake import assignments, loop_settings
-from director.loop import direct
+from director.loop import advance, begin, candidate_seed, direct, next_step, perform
+from director.seats import Context, RenderRequest, Studio
 from director.state import State
 from director.strategies import STRATEGIES
-from director.types import ActionKind, GoalType, Outcome, Trajectory
+from director.types import ActionKind, Brief, GoalType, LoopSettings, Outcome, Seed, Trajectory
 from tasks.settings import Settings
-from worker.bench.arms import MOST, mean_renders
+from worker.bench.arms import mean_renders
 from worker.bench.cases import Arm, Case, Key, Row, Work, row_of, run_of
 from worker.bench.command import write_json
 from worker.bench.lgbench.compose import RANGES, compose
@@ -30,6 +31,7 @@ from worker.bench.local import Pictures, cores, one_thread
 from worker.bench.run_log import Log, open_log
 from worker.bench.sketch_lab.gate import gate_curve
 from worker.bench.sketch_lab.memo import RememberingLook, remembering
+from worker.bench.sketch_lab.worlds import CROWDING, RESULTS, lucky
 from worker.bench.statistics import Metric
 from worker.bench.tables import Report, markdown, report
 from worker.local import LocalContext
@@ -55,8 +57,9 @@ SWEEP: dict[str, dict[str, float]] = {
     "focus-high": {"focus": 1.0},
     "damage-low": {"damage": 0.0},
     "damage-high": {"damage": 0.4},
+    **{f"crowding-{c:g}": {"edit_crowding": c} for c in CROWDING[1:]},
 }
-"""What the paper's arms don't identify, as changes to the profile: masks and focus in units of luck."""
+"""What the paper's arms don't identify, as changes to the profile, in units of luck but for the chance of damage."""
 _SWEPT = ("all", "ours")
 
 METRICS = (
@@ -84,6 +87,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--sweep-tasks", type=int, metavar="N", help="the first N tasks only, in each of those worlds")
     parser.add_argument(
+        "--worlds",
+        type=int,
+        default=8,
+        metavar="N",
+        help="worlds that the tasks are dealt out to, 1 to 8 (0: the fitted)",
+    )
+    parser.add_argument(
         "--errors", type=_share, default=0.0, metavar="P", help="chance that judge and verifier err on a goal"
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of ours")
@@ -110,7 +120,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 class World:
     """One profile and the arms that run in it, over the first `tasks` (None: all).
 
-    `name` is empty for the profile as it is fitted.
+    `name` is empty for the profile as it is fitted. `numbers` are the lucks that tasks are dealt out to in turn, none:
+    that of the profile. `best_of` are the candidates of the arm best-of-k.
     """
 
     name: str
@@ -118,6 +129,17 @@ class World:
     arms: tuple[Arm, ...]
     tasks: int | None = None
     errors: float = 0.0
+    numbers: tuple[int, ...] = ()
+    best_of: int = 0
+
+    def of_task(self, number: int) -> "World":
+        """The world of one task, with the luck that is its own."""
+        if not self.numbers:
+            return self
+        return replace(self, habits=lucky(self.habits, self.number_of(number)))
+
+    def number_of(self, task: int) -> int:
+        return self.numbers[task % len(self.numbers)]
 
     def keyed(self, arm: str) -> str:
         return f"{arm}.{self.name}" if self.name else arm
@@ -134,6 +156,9 @@ def measured(args: argparse.Namespace) -> tuple[dict[str, Any], list[Report]]:
         "errors": f"judge and verifier err on {args.errors:.0%} of goals, the grader does not",
         "tasks": f"{args.tasks}" if args.tasks else f"{args.compose} composed from seed {args.seed}, 14 to 22 goals",
     }
+    if args.worlds:
+        record["tasks"] += f", dealt out to {args.worlds} worlds"
+        record["worlds"] = "each has a luck of its own, which nothing was chosen by"
     if not args.errors:
         del record["errors"]
     with ExitStack() as stack:
@@ -142,9 +167,9 @@ def measured(args: argparse.Namespace) -> tuple[dict[str, Any], list[Report]]:
         workers = stack.enter_context(ProcessPoolExecutor(max_workers=args.processes, initializer=one_thread))
         rows = list(_rows(workers, cases, worlds, log))
         ours = [world for world in worlds if any(arm.name == "ours" for arm in world.arms)]
-        equal = [replace(world, arms=(_equal_renders(world, rows, args),)) for world in ours]
+        equal = [_equal_renders(world, rows, args) for world in ours]
         rows += _rows(workers, cases, equal, log)
-    found = [_report(world, rows, record) for world in worlds]
+    found = [_report(world, rows, record, cases) for world in worlds]
     gate = gate_curve(args.seed)
     result = {
         **found[0].model_dump(mode="json"),
@@ -168,22 +193,23 @@ def _worlds(args: argparse.Namespace) -> list[World]:
     swept = tuple(Arm(name=name, settings=loop_settings(own if name == "ours" else fixed, name)) for name in _SWEPT)
     if args.ablate:
         arms |= {name: loop_settings({**own, **change}, "ours") for name, change in ABLATIONS.items()}
-    habits = load_miss_model(args.profile)
+    plain = World("", load_miss_model(args.profile), (), errors=args.errors, numbers=tuple(RESULTS[: args.worlds]))
     own_arms = tuple(Arm(name=name, settings=values) for name, values in arms.items())
-    worlds = [World("", habits, own_arms, None, args.errors)]
+    worlds = [replace(plain, arms=own_arms)]
     for name, change in SWEEP.items() if args.sweep else ():
         # Added to what the profile has, but for a chance, which is set.
-        values = {n: v if n == "damage" else getattr(habits, n) + v for n, v in change.items()}
-        worlds.append(World(name, replace(habits, **values), swept, args.sweep_tasks, args.errors))
+        values = {n: v if n == "damage" else getattr(plain.habits, n) + v for n, v in change.items()}
+        habits = replace(plain.habits, **values)
+        worlds.append(replace(plain, name=name, habits=habits, arms=swept, tasks=args.sweep_tasks))
     return worlds
 
 
-def _equal_renders(world: World, rows: Sequence[Row], args: argparse.Namespace) -> Arm:
+def _equal_renders(world: World, rows: Sequence[Row], args: argparse.Namespace) -> World:
     """Best of as many as ours rendered on average: the control that the paper lacks."""
-    mean = mean_renders((row.run for row in rows if not row.error), world.keyed("ours"))
-    count = min(MOST, max(1, round(mean)))
-    one_shot = {"editor": args.profile, "width": args.size, "height": args.size, "candidates": count}
-    return Arm(name=BEST_OF_K, settings=loop_settings(one_shot, "best-of-4"))
+    count = max(1, round(mean_renders((row.run for row in rows if not row.error), world.keyed("ours"))))
+    one_shot = {"editor": args.profile, "width": args.size, "height": args.size}
+    arm = Arm(name=BEST_OF_K, settings=loop_settings(one_shot, "best-of-4"))
+    return replace(world, arms=(arm,), best_of=count)
 
 
 # --- running ------------------------------------------------------------------------------------
@@ -195,11 +221,11 @@ def _rows(
     """The rows of all arms: those on file, and those still to run, filed as soon as a task is through."""
     todo: list[tuple[Case, World]] = []
     for world in worlds:
-        for case in cases[: world.tasks]:
+        for number, case in enumerate(cases[: world.tasks]):
             filed = _filed(log, case, world)
             yield from filed.values()
             if left := tuple(arm for arm in world.arms if arm.name not in filed):
-                todo.append((case, replace(world, arms=left)))
+                todo.append((case, replace(world, arms=left).of_task(number)))
     for done, found in enumerate(workers.map(_task, *zip(*todo, strict=True)) if todo else (), 1):
         for row in found:
             if log:
@@ -213,12 +239,12 @@ def _filed(log: Log[Row] | None, case: Case, world: World) -> dict[str, Row]:
     """What the log holds of a task, by arm."""
     if log is None:
         return {}
-    found = {arm.name: log.get(Key(case.id, world.keyed(arm.name), 0), _digest(case, arm)) for arm in world.arms}
+    found = {arm.name: log.get(Key(case.id, world.keyed(arm.name), 0), _digest(case, arm, world)) for arm in world.arms}
     return {name: row for name, row in found.items() if row}
 
 
-def _digest(case: Case, arm: Arm) -> str:
-    return f"{case.digest()}-{arm.settings.candidates}" if arm.name == BEST_OF_K else case.digest()
+def _digest(case: Case, arm: Arm, world: World) -> str:
+    return f"{case.digest()}-{world.best_of}" if arm.name == BEST_OF_K else case.digest()
 
 
 def _task(case: Case, world: World) -> list[Row]:
@@ -227,11 +253,27 @@ def _task(case: Case, world: World) -> list[Row]:
     context = LocalContext(Pictures())
     rows: list[Row] = []
     for arm in world.arms:
-        done = direct(case.brief, arm.settings, int(case.digest(), 16) >> 1, studio, context)
+        seed = int(case.digest(), 16) >> 1
+        if arm.name == BEST_OF_K:
+            done = best_of(world.best_of, case.brief, arm.settings, seed, studio, context)
+        else:
+            done = direct(case.brief, arm.settings, seed, studio, context)
         work = Work(case, arm.model_copy(update={"name": world.keyed(arm.name)}), 0)
-        run = run_of(work, done, {}, None).model_copy(update={"task": _digest(case, arm)})
+        run = run_of(work, done, {}, None).model_copy(update={"task": _digest(case, arm, world)})
         rows.append(row_of(run, case, parts=_parts(case, done, look, context)))
     return rows
+
+
+def best_of(
+    count: int, brief: Brief, settings: LoopSettings, seed: Seed, studio: Studio, context: Context
+) -> Trajectory:
+    """One shot, and the best of any number of candidates; a job's settings allow 16."""
+    trajectory = begin(brief, settings, seed)
+    while request := next_step(trajectory):
+        if isinstance(request, RenderRequest):
+            request = request.model_copy(update={"seeds": tuple(candidate_seed(seed, 1, i) for i in range(count))})
+        trajectory = advance(trajectory, perform(request, studio, context))
+    return trajectory
 
 
 def _parts(
@@ -257,11 +299,12 @@ def _parts(
 # --- reporting ----------------------------------------------------------------------------------
 
 
-def _report(world: World, rows: Sequence[Row], record: dict[str, str]) -> Report:
+def _report(world: World, rows: Sequence[Row], record: dict[str, str], cases: Sequence[Case]) -> Report:
     own = [row for row in rows if (row.arm.partition(".")[2]) == world.name]
     plain = [row.model_copy(update={"arm": row.arm.partition(".")[0]}) for row in own]
     order = [*PAPER, BEST_OF_K, *LOOPS, *ABLATIONS]
     plain.sort(key=lambda row: (order.index(row.arm), row.case))
+    lucks = {case.id: world.number_of(n) for n, case in enumerate(cases)} if world.numbers else None
     where = {"world": f"{world.name}: {SWEEP[world.name]}"} if world.name else {}
     return report(
         f"Strategies on the sketch studio{', ' + world.name if world.name else ''}",
@@ -271,4 +314,5 @@ def _report(world: World, rows: Sequence[Row], record: dict[str, str]) -> Report
         controls=("one-shot", BEST_OF_K),
         against="all",
         notes=("Simulated: these numbers exercise the loop and judge no model.",),
+        clusters=lucks,
     )

@@ -6,32 +6,65 @@ It serves to fit a miss model, never to get a result.
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
 from statistics import NormalDist
 
 from director.errors import StoreError
 from director.seats import Context, Raster, RenderRequest, SelectRequest, Studio, VerifyRequest
 from director.types import Candidate, Goal, Outcome, Rendered, Selected, Verdict, Verified
 from worker.sketch.language import Drawable, parse
-from worker.sketch.misses import MissModel, asked, normal
+from worker.sketch.misses import MissModel, asked, normal, rng
 from worker.sketch.planner import SketchPlanner
 
 Right = frozenset[str]
 """The latents of what is drawn as asked."""
 
 
+Rates = float | Mapping[str, float]
+"""A chance in [0, 1], for every drawable or by kind of drawable."""
+
+
 @dataclass(frozen=True)
 class Wear:
-    """What pixels add to the misses of a miss model: rough values, set by hand, near enough to start a fit from.
+    """What pixels add to the misses of a miss model.
 
-    Chances that an edit spoils something right that it does not name, anywhere and where a mask keeps it
-    out, and that something rightly drawn can't be told from the picture.
+    `free` and `masked`: the chance, for each drawable that an edit names, that it spoils one that is right and not
+    named, anywhere and where a mask keeps it out. `unseen`, `unseen_edit`: that something rightly drawn can't be
+    told from the picture, a whole one or an edited one.
     """
 
-    free: float = 0.06
-    masked: float = 0.007
-    unseen: float = 0.03
+    free: Rates = 0.06
+    masked: Rates = 0.007
+    unseen: Rates = 0.03
+    unseen_edit: Rates | None = None
+
+    def spoils(self, named: int, masked: bool, latent: str) -> float:
+        """The chance that an edit of so many drawables spoils this one."""
+        return 1 - (1 - _rate(self.masked if masked else self.free, latent)) ** max(named, 1)
+
+    def hides(self, edit: bool, latent: str) -> float:
+        """The chance that this one, though drawn right, is not seen."""
+        return _rate(self.unseen if self.unseen_edit is None or not edit else self.unseen_edit, latent)
+
+
+@cache
+def measured_wear() -> Wear:
+    """As counted in pixels by `wear`, with the damage of `MEASURED_DAMAGE`."""
+    found = json.loads((files("worker.bench.sketch_lab") / "wear.json").read_text("utf-8"))
+    # One lost of nothing lost: a kind that was never seen to suffer may still do.
+    rates = {e: {k: (lost + 0.5) / (n + 1) for k, (lost, n) in found[e].items()} for e in EVENTS}
+    return Wear(*(rates[event] for event in EVENTS))
+
+
+EVENTS = ("free", "masked", "unseen", "unseen_edit")
+MEASURED_DAMAGE = 0.12
+
+
+def _rate(rates: Rates, latent: str) -> float:
+    return rates[latent.partition("|")[0]] if isinstance(rates, Mapping) else rates
 
 
 @dataclass
@@ -87,29 +120,48 @@ class Editor:
         instruction, masked = request.action.instruction, request.action.region is not None
         ask = asked(instruction, wanted, base is None, masked)
         named = {d.latent for d in wanted}
-        free = self.wear.free + self.habits.damage / 8  # one of about eight things
-        worn = NormalDist().inv_cdf(self.wear.masked if masked else free)
-        unseen = NormalDist().inv_cdf(self.wear.unseen)
-        kept = {one for one in (base or frozenset()) - named if normal("wear", instruction, seed, one) > worn}
-        new = {d.latent for d in wanted if self.habits.drawn(d, ask, seed)}
-        return frozenset(kept | {one for one in new if normal("unseen", instruction, one) > unseen})
+        more = 0.0 if masked else (self.habits.damage - MEASURED_DAMAGE) / 8  # one of about eight things
+
+        def happens(what: str, chance: float, *parts: object) -> bool:
+            return NormalDist().cdf(normal(self.habits.name, what, *parts)) < chance
+
+        kept = {
+            one
+            for one in (base or frozenset()) - named
+            if not happens("wear", self.wear.spoils(len(wanted), masked, one) + more, instruction, seed, one)
+        }
+        new = {
+            d.latent
+            for d in wanted
+            if self.habits.drawn(d, ask, seed)
+            and not happens("unseen", self.wear.hides(base is not None, d.latent), instruction, d.latent)
+        }
+        return frozenset(kept | new)
 
 
+@dataclass(frozen=True)
 class Looker:
-    """Verifier and judge that know."""
+    """Verifier and judge that know, and err on a goal of a picture, always alike, with a chance of `errors`."""
+
+    errors: float = 0.0
 
     def verify(self, request: VerifyRequest, context: Context) -> Verified:
         state = right(context.images.get(request.image))
-        verdicts = tuple(_verdict(state, goal) for goal in request.goals)
+        verdicts = tuple(_verdict(goal, self._sees(state, request.image, goal)) for goal in request.goals)
         return Verified(image=request.image, verdicts=verdicts, again=request.again, by="surrogate")
 
     def select(self, request: SelectRequest, context: Context) -> Selected:
-        states = [right(context.images.get(candidate.image)) for candidate in request.candidates]
-        scores = [
-            round(sum(met(state, goal) for goal in request.goals) / max(len(request.goals), 1), 4) for state in states
-        ]
+        scores: list[float] = []
+        for candidate in request.candidates:
+            state = right(context.images.get(candidate.image))
+            seen = sum(self._sees(state, candidate.image, goal) for goal in request.goals)
+            scores.append(round(seen / max(len(request.goals), 1), 4))
         best = scores.index(max(scores))
         return Selected(image=request.candidates[best].image, scores=tuple(scores), by="surrogate")
+
+    def _sees(self, state: Right, image: str, goal: Goal) -> bool:
+        errs = self.errors > 0 and rng("erring", image, goal.text).random() < self.errors
+        return met(state, goal) != errs
 
 
 def met(state: Right, goal: Goal) -> bool:
@@ -117,13 +169,14 @@ def met(state: Right, goal: Goal) -> bool:
     return bool(wanted) and all(d.latent in state for d in wanted)
 
 
-def _verdict(state: Right, goal: Goal) -> Verdict:
+def _verdict(goal: Goal, seen: bool) -> Verdict:
     if not parse(goal.text):
         return Verdict(goal=goal.id, outcome=Outcome.UNSURE, score=0.5, confidence=0.2, by="surrogate")
-    outcome, score = (Outcome.MET, 0.95) if met(state, goal) else (Outcome.MISSED, 0.05)
+    outcome, score = (Outcome.MET, 0.95) if seen else (Outcome.MISSED, 0.05)
     return Verdict(goal=goal.id, outcome=outcome, score=score, confidence=0.95, by="surrogate")
 
 
-def surrogate(habits: MissModel, wear: Wear = Wear()) -> Studio:
-    looker = Looker()
-    return Studio(SketchPlanner(), Editor(habits, wear), looker, looker)
+def surrogate(habits: MissModel, wear: Wear | None = None, errors: float = 0.0) -> Studio:
+    """The studio of one profile; without `wear`, with what was measured."""
+    looker = Looker(errors)
+    return Studio(SketchPlanner(), Editor(habits, wear or measured_wear()), looker, looker)

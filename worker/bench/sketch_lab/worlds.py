@@ -1,0 +1,51 @@
+"""Worlds of the sketch: the same habits, another luck. A level in one world says 3 points more or less of luck.
+
+All of a world's luck hangs on its name, so a number makes a world. An editor may also find edits harder the more they
+name: `crowding`, which keeps the luck, so that a sweep over it is paired.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from worker.bench.lgbench.compose import RANGES, compose
+from worker.bench.lgbench.pool import pool
+from worker.bench.lgbench.records import Record
+from worker.bench.lgbench.write import write
+from worker.sketch.misses import MissModel, load_miss_model
+
+TRAINING, VALIDATION, RESULTS = range(1, 33), range(101, 109), range(201, 209)
+"""World numbers. Nothing is chosen by what is seen in the last."""
+TASK_SEEDS = {"training": 950, "validation": 960, "results": 970}
+"""Seeds of the composed tasks that go with them."""
+CROWDING = (0.0, 0.5, 1.0, 2.0, 3.5)
+"""How much harder an edit may get with each doubling of what it names, in units of luck."""
+
+
+class Task(NamedTuple):
+    """A composed task and the world that it is drawn in."""
+
+    record: Record
+    world: int
+    habits: MissModel
+
+    @property
+    def name(self) -> str:
+        return f"{self.record.id}@{self.world}"
+
+
+def world(profile: str, number: int, crowding: float = 0.0) -> MissModel:
+    """The habits of `profile` with the luck of one world."""
+    return lucky(replace(load_miss_model(profile), edit_crowding=crowding), number)
+
+
+def lucky(habits: MissModel, number: int) -> MissModel:
+    """The same habits with the luck of one world."""
+    return replace(habits, name=f"{habits.name}.{number}")
+
+
+def tasks_of(purpose: str, count: int, worlds: Sequence[int], crowding: Sequence[float] = (0.0,)) -> list[Task]:
+    """Tasks for one purpose of `TASK_SEEDS`, dealt out to the worlds in turn, and to the crowdings in a slower turn."""
+    records = compose(pool(), count, RANGES["t2i"], TASK_SEEDS[purpose], "t2i", write)
+    turns = ((record, worlds[n % len(worlds)], n // len(worlds) % len(crowding)) for n, record in enumerate(records))
+    return [Task(record, number, world("flux-krea", number, crowding[turn])) for record, number, turn in turns]

@@ -1,0 +1,123 @@
+"""A policy beside its teacher and the schedule, on tasks and worlds that nothing was chosen by."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from director.intake import loop_settings
+from director.types import LoopSettings
+from worker.bench.sketch_lab.worlds import CROWDING, RESULTS, Task, tasks_of
+from worker.bench.statistics import Metric, Parts, clustered_draws, difference, ends, estimate
+from worker.policy.network import Network, dumped
+from worker.train.rollouts import Line, Price
+from worker.train.worlds import Field, Play, policy_settings
+
+_PIXELS = 384
+_CHUNK = 4
+_METRICS = (
+    Metric("coverage", "goals met, %"),
+    Metric("tasks_80", "tasks ≥ 80 %"),
+    Metric("renders", "renders", share=False),
+    Metric("rounds", "rounds", share=False),
+    Metric("edits", "edits", share=False),
+    Metric("vlm_calls", "VLM calls", share=False),
+)
+TEACHER, OPTION_0 = "all", "ours"
+
+
+class Arm(NamedTuple):
+    """One way to choose. Without a network and without names the schedule chooses."""
+
+    name: str
+    settings: LoopSettings
+    network: Network | None = None
+    names: tuple[str, ...] = ()
+
+    @property
+    def version(self) -> str:
+        """Tells a policy from another of the same name."""
+        return hashlib.sha256(dumped(self.network.weights, {})).hexdigest()[:12] if self.network else ""
+
+
+def arms(policies: Mapping[str, Network]) -> list[Arm]:
+    """The teacher, the schedule that jobs have by default, the wide one, one option always, and the policies."""
+    fixed = Arm("widest, N = 2", policy_settings(), names=("one-shot-n2", "staged-n2", "edit-all-n2"))
+    schedules = [Arm(name, loop_settings({}, name)) for name in (TEACHER, OPTION_0, "wide")]
+    return [*schedules, fixed, *(Arm(name, policy_settings(), network) for name, network in policies.items())]
+
+
+def measured(
+    field: Field, chosen: Sequence[Arm], tasks: Sequence[Task], pixels: bool, filed: Path, tell: Callable[[str], None]
+) -> dict[str, list[Line]]:
+    """Lines of every arm, task by task. What the file `filed` holds already is not run again."""
+    known = _read(filed)
+    versions = {arm.name: arm.version for arm in chosen}
+    size = _CHUNK if pixels else len(tasks)
+    for n in range(0, len(tasks), size):
+        chunk = tasks[n : n + size]
+        for arm in chosen:
+            todo = [task for task in chunk if (arm.name, versions[arm.name], task.name) not in known]
+            for task, line in zip(todo, _ran(field, arm, todo, pixels), strict=True):
+                known[arm.name, versions[arm.name], task.name] = line
+                with filed.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps({"arm": arm.name, **line.model_dump(mode="json")}) + "\n")
+        tell(f"{filed.name}: {min(n + size, len(tasks))} of {len(tasks)} tasks")
+    return {arm.name: [known[arm.name, versions[arm.name], task.name] for task in tasks] for arm in chosen}
+
+
+def _ran(field: Field, arm: Arm, tasks: Sequence[Task], pixels: bool) -> list[Line]:
+    size = {"width": _PIXELS, "height": _PIXELS} if pixels else {}
+    settings = arm.settings.model_copy(update=size)
+    play = Play(settings, arm.network, arm.version, names=arm.names, pixels=pixels)
+    return field.play(tasks, play, Price()) if tasks else []
+
+
+def _read(path: Path) -> dict[tuple[str, str, str], Line]:
+    """By arm, version and task; a line that was torn off is left out."""
+    if not path.is_file():
+        return {}
+    text = path.read_bytes()
+    if not text.endswith(b"\n"):
+        path.write_bytes(text[: text.rfind(b"\n") + 1])
+    rows = [json.loads(line) for line in path.read_bytes().splitlines()]
+    return {(row.pop("arm"), row["weights"], row["task"]): Line.model_validate(row) for row in rows}
+
+
+def table(found: Mapping[str, Sequence[Line]], tasks: Sequence[Task]) -> dict[str, Any]:
+    """Estimates of each arm, and its differences from the teacher and the schedule; intervals over worlds and tasks."""
+    drawn = clustered_draws([task.world for task in tasks])
+    parts = {name: [_parts(line) for line in lines] for name, lines in found.items()}
+    rows: list[dict[str, Any]] = []
+    for name, own in parts.items():
+        row: dict[str, Any] = {"arm": name, "tasks": len(own)}
+        for metric in _METRICS:
+            if each := estimate(own, metric, drawn):
+                row[metric.name] = [each.value, *(ends(each) or [])]
+        for other in (TEACHER, OPTION_0):
+            if name != other and (gap := difference(own, parts[other], _METRICS[0], drawn)):
+                row[f"less {other}"] = [gap.value, *(ends(gap) or [])]
+        row["rounds of the teacher's"] = round(row["rounds"][0] / rows[0]["rounds"][0], 3) if rows else 1.0
+        rows.append(row)
+    return {"rows": rows, "worlds": len({task.world for task in tasks}), "tasks": len(tasks)}
+
+
+def _parts(line: Line) -> Parts:
+    p = line.parts
+    costs = {"renders": p.renders, "rounds": p.rounds, "edits": p.edits, "vlm_calls": p.vlm_calls}
+    return {
+        "coverage": (p.met, p.goals),
+        "tasks_80": (float(p.met >= 0.8 * p.goals), 1.0),
+        **{name: (float(value), 1.0) for name, value in costs.items()},
+    }
+
+
+def swept(
+    field: Field, chosen: Sequence[Arm], count: int, folder: Path, tell: Callable[[str], None]
+) -> Iterator[dict[str, Any]]:
+    """The table for each crowding of edits, on lists."""
+    for crowding in CROWDING:
+        tasks = tasks_of("results", count, RESULTS, (crowding,))
+        lines = measured(field, chosen, tasks, False, folder / f"lists-{crowding:g}.jsonl", tell)
+        yield {"crowding": crowding, **table(lines, tasks)}

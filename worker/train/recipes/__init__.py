@@ -1,0 +1,1 @@
+"""Recipes for trainers of large models. Their programs run in an environment of that trainer."""
