@@ -6,7 +6,8 @@ from random import Random
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tasks.batch.windows import Window, instants, next_opening, next_time, parse
 
