@@ -307,8 +307,8 @@ class TestBy:
     def test_a_batch_that_has_too_little_time_raises_the_price_from_job_to_job(self, night: BatchRig) -> None:
         night.outcomes.update(UNMET)
         now = datetime.now(UTC).timestamp()
-        batch = night.start(items=40, settings=DEEP, terms={"deadline": now + 20, "by": True})
-        go_on(night, 4)
+        batch = night.start(items=40, settings=DEEP, terms={"deadline": now - 1, "by": True})
+        go_on(night, 8)
         prices = self.prices(night, batch)
         assert prices[0] == LEAST
         assert prices == sorted(prices)
