@@ -18,11 +18,12 @@ from prometheus_client import disable_created_metrics
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import batches, docs, hooks, machines, metrics, morning, picking, problems
+from api import batches, docs, hooks, machines, metrics, morning, picking, plans, problems
 from api.auth import Authenticator
 from api.barred import Bars
 from api.batch_service import BatchService
 from api.events import HEARTBEAT_SECONDS, POLL_SECONDS, EventStreams
+from api.forecasts import Forecasts
 from api.gallery import Cards
 from api.pages.desk_routes import desk
 from api.pages.routes import pages
@@ -117,9 +118,11 @@ def create_app(
             ledger, archive, images, backends.send, settings.max_image_pixels, message=backends.message,
             parked=bars.of_job,
         )  # fmt: skip
+        forecasts = Forecasts(ledger, backends.shelf, images.listed)
         return AppState(
             service=service,
-            batches=BatchService(service, batches, bars),
+            batches=BatchService(service, batches, bars, forecasts),
+            forecasts=forecasts,
             streams=EventStreams(service, poll, heartbeat),
             waiter=JobWaiter(service, poll),
             uploads=Uploads(service),
@@ -143,12 +146,9 @@ def create_app(
     )  # fmt: skip
     if backends:
         app.state.api = state_over(backends)
-    routers = (
-        router, picking.router, batches.router, morning.router, health, pages, desk, machines.router, hooks.router,
-        metrics.router,
-    )  # fmt: skip
-    for each in routers:
-        app.include_router(each)
+    for part in (router, picking.router, batches.router, morning.router, plans.router, health, pages, desk,
+                 machines.router, hooks.router, metrics.router):  # fmt: skip
+        app.include_router(part)
     app.state.requests = metrics.RequestMetrics()
     app.add_middleware(SecurityHeaders)
     app.add_middleware(AccessLog, requests=app.state.requests)

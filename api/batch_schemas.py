@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.forecast_schemas import BatchEta
 from api.schemas import Cost, GoalCount
 from tasks.batch.terms import AtClose, TermsIn
 from tasks.batch.types import BatchStatus, Counts, ItemStatus
@@ -48,6 +49,8 @@ class TermsShown(BaseModel):
 class BatchSummary(BaseModel):
     """A batch as lists show it. `waits` says why nothing of it is begun; "" while something is, or nothing waits.
 
+    `eta` is when it will have ended; null while it does not go on, nobody serves it, or nobody knows.
+
     `counts` are its items: done have every goal met, unmet ended by themselves with a goal that is not. `created` and
     `ended` are seconds since the epoch; a retry lets an ended batch go on.
     """
@@ -61,6 +64,7 @@ class BatchSummary(BaseModel):
     counts: Counts
     total: int
     waits: str
+    eta: BatchEta | None
     max_in_flight: int | None
     terms: TermsShown
     cost: Cost

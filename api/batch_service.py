@@ -27,6 +27,8 @@ from api.batch_schemas import (
     Received,
 )
 from api.doing import NO_QUEUES, Queues, held_words
+from api.forecast_schemas import BatchEta
+from api.forecasts import Forecasts
 from api.problems import FieldError, Problem, invalid
 from api.schemas import Cost, GoalCount, JobFilter, JobList
 from api.service import MAX_KEY, Service, parse_cursor, write_cursor
@@ -71,7 +73,15 @@ _THINKERS = (Seat.PLANNER.value, Seat.JUDGE.value, Seat.VERIFIER.value)
 class BatchService:
     """Batches beside the jobs of `service`."""
 
-    def __init__(self, service: Service, batches: Batches, bars: Bars, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        service: Service,
+        batches: Batches,
+        bars: Bars,
+        forecasts: Forecasts,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._forecasts = forecasts
         self._service = service
         self._batches = batches
         self._clock = clock
@@ -151,7 +161,8 @@ class BatchService:
         queues = self._service.queues() if standing.status is not BatchStatus.ENDED else NO_QUEUES
         children = self._batches.ledger.children(batch.id, 0, MAX_DRAWING)[0] if standing.counts.running else []
         drawing = [self._drawing(child, queues) for child in children if not child.ended]
-        return BatchEnvelope(**dict(self.summary(standing, queues)), drawing=drawing)
+        eta = self._forecasts.etas([standing]).get(batch.id)
+        return BatchEnvelope(**dict(self.summary(standing, queues, eta)), drawing=drawing)
 
     def standing(self, batch: Batch) -> Standing:
         if standing := self._batches.standing(batch.id):
@@ -163,12 +174,12 @@ class BatchService:
         goals = GoalCount(met=counts.met, missed=counts.missed, unsure=counts.unsure, total=counts.total)
         return Drawing(custom_id=child.custom_id, job=child.job, doing=self._service.doing(child, queues), goals=goals)
 
-    def summary(self, standing: Standing, queues: Queues) -> BatchSummary:
+    def summary(self, standing: Standing, queues: Queues, eta: BatchEta | None = None) -> BatchSummary:
         path = f"/v1/batches/{standing.batch}"
         return BatchSummary(
             id=standing.batch, owner=standing.owner, title=standing.title, labels=list(standing.labels),
             priority=standing.priority, status=standing.status, counts=standing.counts, total=standing.total,
-            waits=self._waits(standing, queues), max_in_flight=standing.most,
+            waits=self._waits(standing, queues), eta=eta, max_in_flight=standing.most,
             terms=terms_shown(standing, self._clock()), cost=Cost.of(standing.cost),
             created=standing.created, ended=standing.ended or None,
             links={"self": path, **{name: f"{path}/{name}" for name in LINKS}},
@@ -212,8 +223,9 @@ class BatchService:
 
     def _page(self, found: Sequence[Standing], following: Cursor | None) -> BatchList:
         queues = self._service.queues() if any(one.status is not BatchStatus.ENDED for one in found) else NO_QUEUES
+        etas = self._forecasts.etas(found)
         return BatchList(
-            batches=[self.summary(one, queues) for one in found],
+            batches=[self.summary(one, queues, etas.get(one.batch)) for one in found],
             next=write_cursor("", following),
         )
 

@@ -92,7 +92,10 @@ _TERMS: dict[str, Any] = {
 _BATCH_SUMMARY: dict[str, Any] = {
     "id": BATCH_ID, "owner": "alice", "title": "Harbours", "labels": ["night"], "priority": 9, "status": "open",
     "counts": {"waiting": 0, "running": 1, "done": 2, "unmet": 1, "failed": 0, "cancelled": 0}, "total": 4,
-    "waits": "", "max_in_flight": None, "terms": _TERMS, "cost": _COST, "created": 1795455600.25, "ended": None,
+    "waits": "", "eta": {
+        "p10": 1795456010.5, "p50": 1795456042.0, "p90": 1795456120.75, "limits": "editors of flux-krea",
+        "knows_little_of": ["3 render steps of flux-krea at 512x512x4 measured; 20 needed"],
+    }, "max_in_flight": None, "terms": _TERMS, "cost": _COST, "created": 1795455600.25, "ended": None,
     "links": {
         "self": f"/v1/batches/{BATCH_ID}",
         **{name: f"/v1/batches/{BATCH_ID}/{name}" for name in BATCH_LINKS},
@@ -129,6 +132,17 @@ RESULTS = json.dumps(
         "renders": 10, "image": IMAGE, "error": "", "cost": _COST, "created": 1795455600.25, "ended": 1795455690.5,
     }
 ) + "\n"  # fmt: skip
+PLAN: dict[str, Any] = {
+    "briefs": 1000, "goals": 18, "by": 1795500000.0, "editor": "flux-krea", "cards": 5,
+    "around": [
+        {"cards": 4, "chance": 0.68, "p50": 1795499000.0, "p90": 1795501900.0, "limits": "editors of flux-krea"},
+        {"cards": 5, "chance": 1.0, "p50": 1795492000.0, "p90": 1795494300.0, "limits": "editors of flux-krea"},
+        {"cards": 6, "chance": 1.0, "p50": 1795487100.0, "p90": 1795489000.0, "limits": "editors of flux-krea"},
+    ],
+    "limits": "editors of flux-krea", "gpu_hours": 29.6, "card_hours": 30.6, "renders": 6646,
+    "disk_bytes": 2_900_000_000, "measured": True, "knows_little_of": [],
+    "card_price": 2.5, "currency": "eur",
+}  # fmt: skip
 RECEIVED = {"bytes": 4182311, "lines": 5000, "sha256": IMAGE, "batch": None}
 CANCELLING_ITEMS = {"items": ["dusk@seed=1", "dawn@seed=1"]}
 RETRYING = {"what": ["unmet"], "items": ["dawn@seed=2"], "rounds": 3}

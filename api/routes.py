@@ -20,6 +20,7 @@ from api.auth import Authenticator, Caller
 from api.batch_service import BatchService
 from api.continuing import gone_on
 from api.events import EventId, EventStreams
+from api.forecasts import Forecasts
 from api.gallery import Cards
 from api.problems import invalid
 from api.schemas import Attempts, Envelope, JobFilter, JobList, JobPatch, Uploaded
@@ -43,6 +44,7 @@ class AppState:
 
     service: Service
     batches: BatchService
+    forecasts: Forecasts
     streams: EventStreams
     waiter: JobWaiter
     uploads: Uploads

@@ -73,6 +73,7 @@ class Pulse:
         self._name: str = consumer.hostname
         own = worker_direct(self._name).name
         self._queues = serving_order(queue for queue in consumer.app.amqp.queues.consume_from if queue != own)
+        self._processes: int = consumer.pool.limit or 1
         self._next_beat = 0.0
         editors = [queue for queue in self._queues if queue.startswith(EDITOR)]
         self._turns = Turns(self._ledger, self._name, editors, times, settings.model_wait_s)
@@ -85,7 +86,7 @@ class Pulse:
         self._next_beat = time.monotonic() + BEAT_SECONDS
         touch(self._settings, self._name)
         try:
-            standing = self._ledger.announce(self._name, self._queues, int(3000 * BEAT_SECONDS))
+            standing = self._ledger.announce(self._name, self._queues, int(3000 * BEAT_SECONDS), self._processes)
         except StoreError as unreachable:
             log.warning("not announced: %s", unreachable, extra=fields(worker=self._name))
             return

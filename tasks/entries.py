@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from director.loop import begin, next_step
 from director.seats import RenderRequest, Request, Seat
 from director.types import Stopped, StopReason, Trajectory
-from tasks.jobs import Job, JobStatus
+from tasks.jobs import Job, JobStatus, size_of
 from tasks.ledger.types import CONTROL, Entry, Next, Record
 from tasks.summary import GoalSummary
 
@@ -63,6 +63,7 @@ def _entry(job: Job, trajectory: Trajectory, following: Next | None) -> Entry:
         summary=GoalSummary.of(trajectory),
         next=following,
         model=job.settings.editor,
+        size=size_of(job.settings),
         place=job.batch,
     )
 

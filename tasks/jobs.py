@@ -100,3 +100,8 @@ def job_id(owner: str, key: str) -> str:
 def implied_seed(id: str) -> int:
     """The seed of a job that names none: 53 bits of its id, a number that JavaScript reads back unchanged."""
     return int.from_bytes(hashlib.blake2b(id.encode(), digest_size=8).digest()) >> 11
+
+
+def size_of(settings: LoopSettings) -> str:
+    """How much there is to draw: `<width>x<height>x<pictures>`, 0x0 for the sides that the model draws best."""
+    return f"{settings.width or 0}x{settings.height or 0}x{settings.candidates}"

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable
+from datetime import datetime
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -173,3 +174,11 @@ def duration(seconds: float) -> str:
 
 def age(created: float, now: float | None = None) -> str:
     return duration(max(0, int((time.time() if now is None else now) - created)))
+
+
+def clock(at: float) -> str:
+    """Local time, with the day where it is another one."""
+    now = datetime.now().astimezone()
+    then = datetime.fromtimestamp(at, now.tzinfo)
+    days = (then.date() - now.date()).days
+    return f"{then:%H:%M}" if not days else f"{then:%a %H:%M}" if 0 < days < 7 else f"{then:%Y-%m-%d %H:%M}"

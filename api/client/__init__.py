@@ -7,7 +7,7 @@ with Client("http://127.0.0.1:8100") as director:
     goals = director.goals(job.id)
 """
 
-from .batch_models import Batch, BatchItem, BatchResult, BatchWarning, Drawing, ItemCounts
+from .batch_models import Batch, BatchItem, BatchResult, BatchWarning, CardsChance, Drawing, Eta, ItemCounts, Plan
 from .client import Client
 from .errors import ApiError, BadRequest, Conflict, FieldError, NotFound, TooMany, Unauthorized, Unavailable
 from .hooks import Hook, HookTest
@@ -39,10 +39,12 @@ __all__ = [
     "BatchResult",
     "BatchWarning",
     "BriefSent",
+    "CardsChance",
     "Client",
     "Conflict",
     "Cost",
     "Drawing",
+    "Eta",
     "Event",
     "FieldError",
     "Goal",
@@ -55,6 +57,7 @@ __all__ = [
     "JobError",
     "Machines",
     "NotFound",
+    "Plan",
     "SickWorker",
     "TooMany",
     "Unauthorized",

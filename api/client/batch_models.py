@@ -67,6 +67,50 @@ class BatchTerms(BaseModel):
     budget: BatchBudget | None = None
 
 
+class Eta(BaseModel):
+    """When a batch will have ended, in seconds since the epoch.
+
+    Of ten nights one is earlier than `p10`, and one later than `p90`. `limits` is what it waits for most,
+    `knows_little_of` what was measured too seldom.
+    """
+
+    p10: float
+    p50: float
+    p90: float
+    limits: str = ""
+    knows_little_of: tuple[str, ...] = ()
+
+
+class CardsChance(BaseModel):
+    """With so many cards: the chance to have ended in time, and when."""
+
+    cards: int
+    chance: float
+    p50: float
+    p90: float
+    limits: str = ""
+
+
+class Plan(BaseModel):
+    """How many cards a night takes; `cards` None: more do not help. `measured` False: times are guesses."""
+
+    briefs: int
+    goals: int = 0
+    by: float
+    editor: str = ""
+    cards: int | None
+    around: tuple[CardsChance, ...] = ()
+    limits: str = ""
+    gpu_hours: float = 0.0
+    card_hours: float = 0.0
+    renders: int = 0
+    disk_bytes: int = 0
+    measured: bool = False
+    card_price: float | None = None
+    currency: str = ""
+    knows_little_of: tuple[str, ...] = ()
+
+
 class Batch(BaseModel):
     """Many briefs under one id. `status` is open, paused, cancelled or ended.
 
@@ -83,6 +127,7 @@ class Batch(BaseModel):
     counts: ItemCounts = ItemCounts()
     total: int = 0
     waits: str = ""
+    eta: Eta | None = None
     cost: Cost | None = None
     created: float = 0.0
     ended_at: float | None = Field(default=None, alias="ended")

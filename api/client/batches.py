@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import httpx
 
-from .batch_models import Batch, BatchItem, BatchPage, BatchResult, ItemPage, Received
+from .batch_models import Batch, BatchItem, BatchPage, BatchResult, ItemPage, Plan, Received
 from .connection import Connection
 from .errors import Conflict, NotFound, TooMany, Unavailable, from_response
 from .spool import Spool
@@ -47,6 +47,15 @@ class BatchCalls(Connection):
 
     def batch(self, id: str) -> Batch:
         return Batch.model_validate_json(self._send("GET", _path(id)).content)
+
+    def plan(self, briefs: int, by: float, **about: Any) -> Plan:
+        """How many cards it takes until `by`, in seconds since the epoch.
+
+        `about`: goals, cards, editor, width, height, candidates, rounds.
+        """
+        return Plan.model_validate_json(
+            self._send("GET", "/v1/plan", params={"briefs": briefs, "by": by, **about}).content
+        )
 
     def batches(self, status: str | Sequence[str] = (), label: str | Sequence[str] = ()) -> Iterator[Batch]:
         """Your batches, newest first: those of any such `status` that have every such `label`."""

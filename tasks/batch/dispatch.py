@@ -91,7 +91,12 @@ class Dispatcher:
     def parts(self) -> Sequence[Callable[[], None]]:
         """What a pass of the reconciler does for batches."""
         notices = (self._notices.collect, self._notices.deliver) if self._notices else ()
-        return *self._keeper.parts(), self.give_back, self.report, self.close, self.admit, *notices
+        parts = (*self._keeper.parts(), self.note_capacity, self.give_back, self.report, self.close, self.admit)
+        return *parts, *notices
+
+    def note_capacity(self) -> None:
+        """Let the ledger note who serves what now: forecasts read it (tasks/batch/forecast)."""
+        self._ledger.run("note_capacity")
 
     # --- turns ------------------------------------------------------------------------------------
 

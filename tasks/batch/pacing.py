@@ -72,8 +72,10 @@ def told(pace: Pace) -> float:
 
 
 def _allowed(seen: Seen, rate: float, item_s: float) -> float:
-    """Seconds of editors for each item that waits. Those in flight are half done, and at the end editors have nothing
-    to do while the last items end."""
+    """Seconds of editors for each item that waits.
+
+    Those in flight are half done, and at the end editors have nothing to do while the last items end.
+    """
     left = _MARGIN * seen.left_s * rate - _IN_FLIGHT * seen.running * item_s
     return max(1e-3, left / max(1, seen.waiting))
 

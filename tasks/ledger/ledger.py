@@ -306,9 +306,9 @@ class Ledger:
         """
         return [hint_of(flat) for flat in self.run("overdue", queue, older_than_ms, limit)]
 
-    def announce(self, worker: str, queues: list[str], ttl_ms: int) -> Standing:
+    def announce(self, worker: str, queues: list[str], ttl_ms: int, processes: int = 1) -> Standing:
         """This worker serves these queues until `ttl_ms` from now (0: it says goodbye). Gives whether it may."""
-        rest_ms, quarantined = self.run("announce", worker, ttl_ms, *queues)
+        rest_ms, quarantined = self.run("announce", worker, ttl_ms, processes, *queues)
         return Standing(int(rest_ms), bool(quarantined))
 
     def served(self) -> dict[str, list[str]]:

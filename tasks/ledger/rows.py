@@ -19,7 +19,7 @@ def entry_arguments(entry: Entry) -> tuple[str | int, ...]:
         queue, kind, entry.status.value, entry.stop, int(entry.cancel), entry.error, entry.dead_letter,
         ",".join(entry.labels), entry.summary.model_dump_json(), cost_argument(entry.cost), entry.ended_ms,
         entry.rewound, entry.snapshot_sha256, int(entry.cost_later), entry.model, int(entry.paused),
-        *_place_arguments(entry.place), entry.pause_order, entry.priority_order,
+        *_place_arguments(entry.place), entry.pause_order, entry.priority_order, entry.size,
     )  # fmt: skip
 
 

@@ -81,5 +81,5 @@ def sources() -> dict[str, str]:
         for file in (files("tasks.ledger") / "lua").iterdir()
         if file.name.endswith(".lua")
     }
-    common = "\n".join(texts.pop(name) for name in ("common", "holds", "terms", "batch"))
+    common = "\n".join(texts.pop(name) for name in ("common", "holds", "terms", "times", "batch"))
     return {name: f"{common}\n{text}" for name, text in texts.items()}

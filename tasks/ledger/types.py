@@ -105,6 +105,7 @@ class Entry(Value):
     cost_later: bool = False  # `restore_cost` will add what its attempts before this took
     ended_ms: int = 0  # ended only; 0: now
     model: str = ""  # of its editor
+    size: str = ""  # what decides, beside the model, how long a step takes: size_of; "": not told
     paused: bool = False
     pause_order: int = 0  # number of the last pause or resume; 0: none
     priority_order: int = 0  # of the last order that set the priority

@@ -6,7 +6,7 @@ import re
 import struct
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
@@ -19,6 +19,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError, features
 from director.errors import BriefError
 from director.seats import Raster
 from tasks.store.objects import Damaged, Store
+from tasks.store.plain import Item
 from tasks.store.recent import Recent
 
 MAX_PIXELS = 16_777_216
@@ -42,6 +43,10 @@ class Images:
         self._rasters = Recent[Raster](_RASTER_BYTES, lambda raster: len(raster.data))
         # A decoded picture takes up to 70 MB.
         self._checking = threading.BoundedSemaphore(2)
+
+    def listed(self) -> Iterator[Item]:
+        """The stored pictures."""
+        return self._store.items("images/")
 
     def get(self, image: str) -> bytes:
         """The PNG, which shows what its hash says.

@@ -102,11 +102,12 @@ class TestWindows:
 
     def test_a_patch_shuts_it_and_outlives_a_wipe(self, night: BatchRig) -> None:
         batch = night.start(items=20)
-        night.batches.order(batch.id, "patch", terms={"windows": [window(2, 5)], "at_close": "hold"})
+        later = window(2, 5)
+        night.batches.order(batch.id, "patch", terms={"windows": [later], "at_close": "hold"})
         wipe(night)
         go_on(night)
         standing = night.standing(batch)
-        assert (standing.terms.windows, standing.terms.at_close) == ((window(2, 5),), "hold")
+        assert (standing.terms.windows, standing.terms.at_close) == ((later,), "hold")
         assert night.drawn == []
 
     def test_its_instants_do_not_run_out(self, night: BatchRig) -> None:
@@ -306,8 +307,8 @@ class TestBy:
     def test_a_batch_that_has_too_little_time_raises_the_price_from_job_to_job(self, night: BatchRig) -> None:
         night.outcomes.update(UNMET)
         now = datetime.now(UTC).timestamp()
-        batch = night.start(items=40, settings=DEEP, terms={"deadline": now + 20, "by": True})
-        go_on(night, 4)
+        batch = night.start(items=40, settings=DEEP, terms={"deadline": now - 1, "by": True})
+        go_on(night, 8)
         prices = self.prices(night, batch)
         assert prices[0] == LEAST
         assert prices == sorted(prices)

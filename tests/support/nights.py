@@ -14,6 +14,7 @@ from itertools import count
 from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
 
+from director.errors import Actor
 from tasks.jobs import PRIORITIES, JobStatus
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.types import Claim, CommitResult, Hint, Limits, Next, Wiped
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 KINDS = ("plan", "render", "select", "verify")
 OTHERS = ("verifier", "judge", "planner")  # in the order in which a worker serves them
 _SEAT = {"plan": "planner", "select": "judge", "verify": "verifier"}
+_GONE = '{"boundary":"lease","message":"the machine is gone","fix":""}'
 LIMITS = Limits(lease_ttl_ms=600_000)
 """Simulated workers don't renew."""
 
@@ -135,6 +137,8 @@ class Program:
     queues: tuple[str, ...]
     processes: int
     at_work: int = 0
+    away_until: float = 0.0  # its machine is gone until then
+    in_hand: dict[str, tuple[Claim, Hint]] = field(default_factory=dict[str, tuple[Claim, Hint]])
     spans: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
 
     def busy(self, first: float, last: float) -> float:
@@ -204,7 +208,28 @@ class Night:
     def announce(self) -> None:
         """The workers say which queues they serve."""
         for program in self.programs:
-            self.ledger.announce(program.name, list(program.queues), self.announced_ms)
+            self.ledger.announce(program.name, list(program.queues), self.announced_ms, program.processes)
+
+    def lose(self, program: Program, at: float, seconds: float) -> None:
+        """Its machine is gone for so long; what it had in hand others begin anew."""
+
+        def go() -> None:
+            program.away_until = max(program.away_until, at + seconds)
+            self.ledger.announce(program.name, list(program.queues), 0)
+            for claim, hint in program.in_hand.values():
+                self.ledger.fail(claim.job, claim.n, claim.nonce, _GONE, Actor.SEAT, program.name)
+                self.broker.put(hint)
+            program.in_hand.clear()
+            program.at_work = 0
+            self._changed = True
+            self.at(program.away_until + 0.001, come)
+
+        def come() -> None:
+            if program.away_until <= self.clock.s + 0.01:  # not away for longer by now
+                self.ledger.announce(program.name, list(program.queues), self.announced_ms, program.processes)
+                self._changed = True
+
+        self.at(at, go)
 
     def _pass(self) -> None:
         if self._changed or self.clock.s - self._last_pass >= self.idle_pass_s:
@@ -214,7 +239,7 @@ class Night:
 
     def _serve(self) -> None:
         """Give waiting hints to free processes, in no order of the programs."""
-        free = [program for program in self.programs if program.at_work < program.processes]
+        free = [each for each in self.programs if each.at_work < each.processes and each.away_until < self.clock.s]
         self._dice.shuffle(free)
         while free:
             for program in tuple(free):
@@ -222,7 +247,7 @@ class Night:
                 if hint is None:
                     free.remove(program)
                 elif claim := self._claim(hint, program):
-                    self._begin(program, claim)
+                    self._begin(program, claim, hint)
                     if program.at_work == program.processes:
                         free.remove(program)
 
@@ -233,26 +258,30 @@ class Night:
             return None
         return claim if isinstance(claim, Claim) else None
 
-    def _begin(self, program: Program, claim: Claim) -> None:
+    def _begin(self, program: Program, claim: Claim, hint: Hint) -> None:
         program.at_work += 1
+        program.in_hand[claim.nonce] = claim, hint
         begun, seconds = self.clock.s, self.work.seconds(claim)
         self.begun(claim)
 
         def finish() -> None:
+            if program.in_hand.pop(claim.nonce, None) is None:
+                return
             program.at_work -= 1
             self.steps += 1
             if self.keep_spans:
                 program.spans.append((begun, self.clock.s))
+            following: Hint | None
             try:
-                result, hint = self.work.commit(self.ledger, claim)
+                result, following = self.work.commit(self.ledger, claim)
             except Wiped:
-                result, hint = CommitResult.REFUSED, None
+                result, following = CommitResult.REFUSED, None
             if result is not CommitResult.OK:
                 self.refused.append((claim.job, claim.n))
                 return
             self.done(claim, seconds)
-            if hint:
-                self.broker.put(hint)
+            if following:
+                self.broker.put(following)
             else:
                 self._changed = True
                 self.ended(claim)

@@ -5,6 +5,7 @@ environment's and masked. Trained with LoRA unless `full`. The objective is TRL'
 holds equal to `worker.train.objective`.
 """
 
+import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from string import ascii_uppercase
@@ -66,7 +67,17 @@ def load_language_model(name: str) -> tuple[Any, Any]:
     )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return model, tokenizer
+    return (_plain(model) if name == SMOL else model), tokenizer
+
+
+def _plain(model: Any) -> Any:
+    """The same weights in a model that does not remember its GGUF: such a one could neither be trained nor saved."""
+    config = copy.deepcopy(model.config)
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    plain = libraries.library("transformers").AutoModelForCausalLM.from_config(config)
+    plain.load_state_dict(model.state_dict())
+    return plain
 
 
 def _smol_folder() -> Path:
@@ -113,10 +124,7 @@ def _has_gpu() -> bool:
 
 
 def _written(model: Any, tokenizer: Any, folder: Path) -> str:
-    """A plain copy: one that was read from GGUF can't be saved as it is."""
-    plain = libraries.library("transformers").AutoModelForCausalLM.from_config(model.config)
-    plain.load_state_dict(model.state_dict())
-    plain.save_pretrained(folder)
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return str(folder)
 

@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from api.cli.batch.find import STYLES, counted, full_id, now_words, state, style, summary_lines
+from api.cli.batch.find import STYLES, counted, eta_words, full_id, now_words, state, style, summary_lines
 from api.cli.batch.results import Pictures
 from api.cli.console import INTERRUPTED, SATISFIED, SHORT, Console
 from api.cli.follow import OUTAGES
@@ -72,10 +72,12 @@ class BatchView:
             yield Text(words, style="dim")
         if batch.waits or batch.status == "paused":
             yield Text(plain(batch.waits or "paused", 200), style="yellow")
+        if batch.eta:
+            yield Text(f"ends {eta_words(batch.eta)}", style="dim")
         table = Table.grid(padding=(0, 2), expand=True)
         for ratio in (1, None, 2):
             table.add_column(no_wrap=True, overflow="ellipsis", ratio=ratio)
-        for each in batch.drawing[: max(1, console.height - _NEWEST - 6)]:
+        for each in batch.drawing[: max(1, console.height - _NEWEST - 7)]:
             table.add_row(Text(plain(each.custom_id, 60)), goals(each.goals), Text(plain(each.doing, 80), style="dim"))
         yield table
         for path in self.newest:
@@ -144,6 +146,8 @@ class _Follower:
         now_drawn = "; ".join(now_words(each.custom_id, each.doing) for each in batch.drawing[:3])
         words = f"{batch.counts.ended:,} of {batch.total:,} ended ({counted(batch.counts)})"
         screen.line(Line(state(batch), words + (f"; {now_drawn}" if now_drawn else ""), style(batch)))
+        if batch.eta:
+            screen.line(Line("ends", eta_words(batch.eta)))
         if why:
             screen.line(Line("waits", plain(why, 200), "yellow"))
 

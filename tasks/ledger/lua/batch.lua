@@ -197,6 +197,7 @@ end
 local function measure(id, queue)
   local claimed, entered = fields(id, 'claimed_ms', 'entered_ms')
   if not claimed or not entered then return end
+  if queue ~= CONTROL then time_step(id, now - claimed) end
   if string.sub(queue, 1, 7) == 'editor.' then
     redis.call('HINCRBYFLOAT', job_key(id), 'editor_ms', math.max(0, now - claimed))
     redis.call('HINCRBY', job_key(id), 'editor_steps', 1)
@@ -216,6 +217,7 @@ local function settle(id)
     average(model .. '|step', ms / count)
     average(model .. '|other', tonumber(other_ms or 0) / count)
     average(model .. '|brief', ms)
+    time_job(id, count)
   end
   if batch and redis.call('EXISTS', batch_key(batch)) == 1 then
     redis.call('HINCRBY', batch_key(batch), 'pace_n', 1)

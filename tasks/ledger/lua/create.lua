@@ -1,7 +1,7 @@
 -- arg: mode, its condition, id, owner, title, created_ms, priority, step, snapshot,
 -- queue ('' when ended), kind, status, stop, cancel, error, dead_letter, labels, summary, cost, ended_ms, rewound, sha256,
 -- cost_later (1: restore_cost adds it), model, paused, batch ('' for none), item, take, generation, custom_id,
--- pause_order, priority_order, message ...
+-- pause_order, priority_order, size, message ...
 -- Modes: create; restore: by the holder of the rebuild lock; behind: in place of a record that nobody holds a lease of
 -- and that stands at the given step. Gives created, present, wiped, removing, unlocked, busy or unwanted: the item has another
 -- take now, or has ended.
@@ -12,7 +12,7 @@ local function create()
   local mode, condition, id, owner, title, created, priority, step, snapshot, queue, kind, status, stop, cancel, why,
     dead_letter, labels, summary, cost, ended, rewound, sha256, cost_later,
     model, is_paused, batch, item, take, generation, custom_id,
-    pause_order, priority_order = unpack(arg, 1, 32)
+    pause_order, priority_order, size = unpack(arg, 1, 33)
   if mode == 'create' then
     if wiped() then return 'wiped' end
   elseif mode == 'behind' then
@@ -45,7 +45,7 @@ local function create()
     'snapshot', snapshot, 'queue', queue, 'kind', kind, 'status', status, 'stop', stop, 'cancel', cancel, 'error', why,
     'letter', dead_letter, 'labels', labels, 'facts', summary, 'ended_ms', 0, 'not_before_ms', 0, 'hinted_ms', 0,
     'nonce', '', 'holder', '', 'lease_ms', 0, 'last_step', '', 'last_nonce', '', 'charged', '', 'rewound', rewound,
-    'snapshot_sha256', sha256, 'model', model, 'paused', is_paused,
+    'snapshot_sha256', sha256, 'model', model, 'size', size, 'paused', is_paused,
     'pause_order', pause_order, 'priority_order', priority_order, 'order', math.max(pause_order, priority_order))
   if batch ~= '' then
     set(id, 'batch', batch, 'item', item, 'take', take, 'generation', generation, 'custom_id', custom_id)
@@ -74,7 +74,7 @@ local function create()
     child_starts(id)
     enter(id)
     wait(id, queue, mode == 'create' and now or 0)
-    write_message(id, 33)
+    write_message(id, 34)
   else
     if ended == '0' then ended = now end
     set(id, 'ended_ms', ended)

@@ -103,8 +103,8 @@ def test_a_batch_is_stored_and_waits(house: House, alice: httpx.Client) -> None:
     assert found | {"created": 0, "links": {}} == {
         "id": id, "owner": "alice", "title": "Night", "labels": ["a", "b"], "priority": 3, "status": "open",
         "counts": {"waiting": 3, "running": 0, "done": 0, "unmet": 0, "failed": 0, "cancelled": 0}, "total": 3,
-        "waits": "waiting: no worker serves editor.flux-krea", "max_in_flight": 5, "created": 0, "ended": None,
-        "links": {}, "drawing": [], "warnings": [], "looked_at": 3,
+        "waits": "waiting: no worker serves editor.flux-krea", "eta": None, "max_in_flight": 5, "created": 0,
+        "ended": None, "links": {}, "drawing": [], "warnings": [], "looked_at": 3,
     }  # fmt: skip
     assert house.archive.live() == []
     assert house.shelf.live() == [id]
@@ -162,7 +162,13 @@ BAD: list[tuple[bytes, int, str, str, str]] = [
     (manifest({"brief": {"text": "x", "source": "ab" * 32}}), 2, "brief.source", "you have no picture", "/v1/images"),
     (b'{"brief": "' + b"x" * 10_000_000 + b'"}\n', 2, "line", "has more than 262144 bytes", "shorten it"),
     (b"\r\n" * 1_000_000 + b"{}\n", 1_000_002, "brief", "is required", ""),
-    (manifest({"brief": "x", "settings": {"candidats": 2}}), 2, "settings.candidats", "there is no", "candidates?"),
+    (
+        manifest({"brief": "x", "settings": {"candidats": 2}}),
+        2,
+        "settings.candidats",
+        "there is no",
+        "did you mean candidates",
+    ),
 ]
 
 

@@ -20,8 +20,9 @@ from tests.support.scripted_studio import play, run
 def test_the_surface() -> None:
     assert sorted(package.__all__) == [
         "ApiError", "Attempt", "Attempts", "BadRequest", "Batch", "BatchItem", "BatchResult", "BatchWarning",
-        "BriefSent", "Client", "Conflict", "Cost", "Drawing", "Event", "FieldError", "Goal", "GoalCount", "HeldQueue",
-        "Hook", "HookTest", "ItemCounts", "Job", "JobError", "Machines", "NotFound", "SickWorker", "TooMany",
+        "BriefSent", "CardsChance", "Client", "Conflict", "Cost",
+        "Drawing", "Eta", "Event", "FieldError", "Goal", "GoalCount", "HeldQueue",
+        "Hook", "HookTest", "ItemCounts", "Job", "JobError", "Machines", "NotFound", "Plan", "SickWorker", "TooMany",
         "Unauthorized", "Unavailable", "Unread", "Uploaded", "Warned",
     ]  # fmt: skip
 

@@ -147,7 +147,7 @@ WRONG: list[tuple[Any, str, str, str]] = [
     ({"brief": "x", "custom_id": ""}, "custom_id", "must have 1 to 128 characters, on one line", ""),
     ({"brief": "x", "custom_id": "a\nb"}, "custom_id", "must have 1 to 128 characters, on one line", ""),
     ({"brief": "x", "custom_id": "a" * 129}, "custom_id", "must have 1 to 128 characters, on one line", ""),
-    ({"brief": "x", "settings": {"candidats": 2}}, "settings.candidats", "there is no", "candidates?"),
+    ({"brief": "x", "settings": {"candidats": 2}}, "settings.candidats", "there is no", "did you mean candidates"),
     ({"brief": "x", "settings": {"rounds": 0}}, "settings.rounds", "must be at least 1", ""),
     ({"brief": "x", "settings": {"judge": False}}, "settings.candidates", "candidates must be 1", "nobody"),
     ({"brief": "x", "settings": []}, "settings", "must be an object", ""),

@@ -1,0 +1,87 @@
+"""When batches will have ended: the same world and seed give the same answer."""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from tasks.batch.forecast.learn import EDITOR, SEATS, believe
+from tasks.batch.forecast.simulate import Run, simulate
+from tasks.batch.forecast.world import WANTED, Load, Measured, Pool, World
+
+RUNS = 60
+HORIZON_S = 30 * 86_400.0
+_FULL = 0.75  # of a pool's time: below that nobody limits, but the last jobs or a cap
+
+
+@dataclass(frozen=True)
+class Eta:
+    """Seconds from now. `limits` names what the batch waits for most."""
+
+    p10: float
+    p50: float
+    p90: float
+    limits: str
+    knows_little_of: tuple[str, ...]
+
+
+def forecast(world: World, wanted: Collection[str], seed: int, runs: int = RUNS) -> Mapping[str, Eta]:
+    """Of each wanted batch. One that has not ended within a month in half of the runs is left out."""
+    ends: defaultdict[str, list[float]] = defaultdict(list)
+    limits = Counter[str]()
+    dice = Random(seed)
+    for _ in range(runs):
+        belief = believe(world, HORIZON_S / 10, dice)
+        run = simulate(world, belief, wanted, HORIZON_S, dice)
+        limits[limit(world, run)] += 1
+        for batch, at in run.ends.items():
+            ends[batch].append(at)
+    found = dict[str, Eta]()
+    for batch, all_of_it in ends.items():
+        if 2 * len(all_of_it) > runs:
+            p10, p50, p90 = (quantile(sorted(all_of_it), share) for share in (0.1, 0.5, 0.9))
+            loads = [load for load in world.loads if load.batch == batch]
+            found[batch] = Eta(p10, p50, p90, _said(loads, limits.most_common(1)[0][0]), little(world, loads))
+    return found
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    at = share * (len(ordered) - 1)
+    low = int(at)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (at - low) * (ordered[high] - ordered[low])
+
+
+def limit(world: World, run: Run) -> str:
+    """The pool that was busiest; "" where none was busy."""
+    busy = [(run.busy[n] / (max(1, pool.servers) * run.span), n) for n, pool in enumerate(world.pools)]
+    most, n = max(busy, default=(0.0, -1))
+    return name_of(world.pools[n]) if most >= _FULL else ""
+
+
+def name_of(pool: Pool) -> str:
+    editors = [queue.removeprefix(EDITOR) for queue in pool.queues if queue.startswith(EDITOR)]
+    seats = [queue for queue in pool.queues if queue in SEATS.values()]
+    words = ["editors of " + ", ".join(editors)] if editors else []
+    return " and ".join([*words, *([", ".join(seats)] if seats else [])])
+
+
+def _said(loads: Sequence[Load], pool: str) -> str:
+    if pool:
+        return pool
+    return "its cap of items in flight" if any(load.most for load in loads) else "the last items"
+
+
+def little(world: World, loads: Sequence[Load]) -> tuple[str, ...]:
+    """What was measured less than WANTED times, in words."""
+    found: list[str] = []
+    for sort in {load.sort: None for load in loads}:
+        times = world.measured.get(sort, Measured()).times
+        for kind in ("render", *SEATS):
+            number = len(times.get(kind, ()))
+            if number < WANTED and (kind == "render" or (number and world.pool_of(SEATS[kind]) is not None)):
+                found.append(f"{number} {kind} steps of {sort} measured; {WANTED} needed")
+    ended = sum(len(load.done) for load in loads)
+    if ended < WANTED / 2:
+        found.append(f"{ended} of its items have ended; {WANTED // 2} needed")
+    return tuple(found)

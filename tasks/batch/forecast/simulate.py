@@ -1,0 +1,233 @@
+"""One night as it may go: a discrete-event simulation of jobs that go from pool to pool.
+
+A process takes what came first. Jobs begin as the dispatcher lets them: the owner who had least of his share, his
+batches in order, no more in flight than keeps the editors busy. Of many jobs that wait some go as one, with the work of
+all of them, and the fewer the nearer the end is: so a million jobs take not much longer than a thousand.
+"""
+
+import math
+from bisect import bisect_left
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush, heapreplace
+from random import Random
+
+from tasks.batch.forecast.learn import EDITOR, SEATS, Belief, Outage, Visits
+from tasks.batch.forecast.world import Flying, Load, World
+
+_SPARE = 2
+_MOST_AWAY = 7.0
+
+
+@dataclass
+class Run:
+    """When each batch had ended, in seconds; those that had not by the horizon are left out. `busy` is of each pool, in
+    process seconds until `span`."""
+
+    ends: dict[str, float]
+    busy: list[float]
+    span: float
+
+
+@dataclass
+class _Lane:
+    """A load as it is worked on."""
+
+    load: Load
+    visits: Visits
+    rounds: Sequence[float]
+    editors: int  # its pool
+    charge: float  # of a job, to its owner
+    waiting: int = 0
+    flying: int = 0
+
+    def may_begin(self, now: float) -> bool:
+        load = self.load
+        if not self.waiting or (load.most and self.flying >= load.most):
+            return False
+        return load.windows is None or any(opens <= now < closes for opens, closes in load.windows)
+
+
+@dataclass(slots=True)
+class _Unit:
+    """Some jobs that go as one. `visits` are (pool, seconds), the next one last."""
+
+    lane: _Lane
+    jobs: int
+    visits: list[tuple[int, float]] = field(default_factory=list[tuple[int, float]])
+
+
+Event = tuple[float, int, "_Unit | Outage | _Lane | None"]
+
+
+def simulate(world: World, belief: Belief, wanted: Collection[str], horizon_s: float, dice: Random) -> Run:
+    """Until every wanted batch has ended, or the horizon."""
+    return _Night(world, belief, wanted, horizon_s, dice).run()
+
+
+class _Night:
+    def __init__(self, world: World, belief: Belief, wanted: Collection[str], horizon_s: float, dice: Random) -> None:
+        self._world, self._belief, self._horizon, self._dice = world, belief, horizon_s, dice
+        self._events: list[Event] = []
+        self._number = 0
+        self._free: list[list[float]] = []
+        for pool, away in zip(world.pools, belief.away, strict=True):
+            self._free.append([0.0] * pool.servers + list(away))
+            heapify(self._free[-1])
+        self._busy = [0.0] * len(world.pools)
+        self._owed: dict[str, float] = {}  # virtual times of owners
+        self._lanes = [
+            lane for load, rounds in zip(world.loads, belief.rounds, strict=True) if (lane := self._lane(load, rounds))
+        ]
+        self._left: dict[str, int] = {}  # jobs of each batch that is waited for
+        for load in world.loads:
+            if load.batch in wanted:
+                self._left[load.batch] = self._left.get(load.batch, 0) + load.waiting + len(load.flying)
+        self._ends = {batch: 0.0 for batch, left in self._left.items() if not left}
+        self._places = {pool: self._places_of(pool) for pool in {lane.editors for lane in self._lanes}}
+
+    def _lane(self, load: Load, rounds: Sequence[float]) -> _Lane | None:
+        pool = self._world.pool_of(EDITOR + load.sort.model)
+        visits = self._belief.visits[load.sort]
+        served = all(self._world.pool_of(seat) is not None for seat in SEATS.values())
+        if pool is None or not served or not all(self._free[at] for at, _ in visits.of_round):
+            return None
+        jobs = 1 + sum(1 - chance for chance in rounds)  # renders of one
+        return _Lane(load, visits, rounds, pool, jobs * visits.mean(pool), load.waiting)
+
+    def _places_of(self, pool: int) -> int:
+        """How many jobs the dispatcher lets fly (tasks/batch/dispatch.py)."""
+        visits = next(lane.visits for lane in self._lanes if lane.editors == pool)
+        editors = len(self._free[pool])
+        drawn = visits.mean(pool)
+        others = sum(visits.mean(n) for n in range(len(self._free)) if n != pool)
+        away = min(others / drawn if drawn else 0.0, _MOST_AWAY) * editors
+        thinkers = sum(len(free) for n, free in enumerate(self._free) if n != pool and visits.mean(n))
+        most_away = thinkers + math.ceil(max(thinkers, editors) / 2) + _SPARE if thinkers else 0
+        return round(editors + min(away + math.sqrt(away), most_away)) + _SPARE
+
+    # --- events -----------------------------------------------------------------------------------
+
+    def run(self) -> Run:
+        self._begin()
+        now = 0.0
+        while self._events and len(self._ends) < len(self._left):
+            now, _, what = heappop(self._events)
+            if now >= self._horizon:
+                break
+            if type(what) is _Unit:
+                self._go_on(now, what)
+            elif isinstance(what, Outage):
+                self._lose(what)
+            elif isinstance(what, _Lane):  # a batch came
+                self._lanes.append(what)
+                self._fill(now)
+            else:  # a window opens
+                self._fill(now)
+        return Run(self._ends, self._busy, max(now, 1e-9))
+
+    def _at(self, at: float, what: "_Unit | Outage | _Lane | None") -> None:
+        self._number += 1
+        heappush(self._events, (at, self._number, what))
+
+    def _begin(self) -> None:
+        for outage in self._belief.outages:
+            self._at(outage.at, outage)
+        for at, load, rounds in self._belief.comers:
+            if lane := self._lane(load, rounds):
+                self._at(at, lane)
+        for lane in self._lanes:
+            for job in lane.load.flying:
+                lane.flying += 1
+                self._at(0.0, self._on_its_way(lane, job))
+            for opens, _ in lane.load.windows or ():
+                if opens > 0:
+                    self._at(opens, None)
+        self._fill(0.0)
+
+    def _go_on(self, now: float, unit: _Unit) -> None:
+        if unit.visits:
+            pool, seconds = unit.visits.pop()
+            free = self._free[pool]
+            end = (now if now > free[0] else free[0]) + seconds
+            heapreplace(free, end)
+            self._busy[pool] += seconds
+            self._number += 1
+            heappush(self._events, (end, self._number, unit))
+            return
+        lane = unit.lane
+        lane.flying -= 1
+        batch = lane.load.batch
+        if batch in self._left:
+            self._left[batch] -= unit.jobs
+            if not self._left[batch]:
+                self._ends[batch] = now
+        self._fill(now)
+
+    def _lose(self, outage: Outage) -> None:
+        """What these processes had in hand is done again, by whoever is free."""
+        free = self._free[outage.pool]
+        for _ in range(min(outage.servers, len(free))):
+            heapreplace(free, max(free[0], outage.at) + outage.seconds)
+
+    # --- turns ------------------------------------------------------------------------------------
+
+    def _fill(self, now: float) -> None:
+        for pool, places in self._places.items():
+            flying = sum(lane.flying for lane in self._lanes if lane.editors == pool)
+            while flying < places and (lane := self._next(pool, now)):
+                jobs = max(1, lane.waiting // (4 * places))
+                lane.waiting -= jobs
+                lane.flying += 1
+                flying += 1
+                owner = lane.load.owner
+                self._owed[owner] = self._owed.get(owner, 0.0) + jobs * lane.charge / lane.load.weight
+                self._at(now, self._unit(lane, jobs, self._renders(lane.rounds, jobs, 0)))
+
+    def _next(self, pool: int, now: float) -> _Lane | None:
+        able = [lane for lane in self._lanes if lane.editors == pool and lane.may_begin(now)]
+        if len(able) < 2:
+            return able[0] if able else None
+        least = min((self._owed[lane.load.owner] for lane in able if lane.load.owner in self._owed), default=0.0)
+        for lane in able:
+            self._owed.setdefault(lane.load.owner, least)
+
+        def place(lane: _Lane) -> tuple[bool, float, float]:
+            return not lane.load.urgent, self._owed[lane.load.owner], lane.load.score
+
+        return min(able, key=place)
+
+    def _on_its_way(self, lane: _Lane, job: Flying) -> _Unit:
+        """A job in flight: of its present step some is done."""
+        undecided = job.survived < job.renders
+        unit = self._unit(lane, 1, self._renders(lane.rounds, 1, job.survived) - undecided)
+        if job.kind == "render":  # the other seats have had their turn of this round
+            first = len(lane.visits.of_round)
+            unit.visits[-first:] = [visit for visit in unit.visits[-first:] if visit[0] == lane.editors]
+        if unit.visits and (job.running or job.kind != "render"):
+            pool, seconds = unit.visits[-1]
+            unit.visits[-1] = pool, seconds * self._dice.random()
+        return unit
+
+    def _unit(self, lane: _Lane, jobs: int, renders: int) -> _Unit:
+        """What so many renders of these jobs ask of the pools."""
+        unit, times = _Unit(lane, jobs), max(1, round(renders / jobs)) if renders else 0
+        share, dice = renders / max(1, times), self._dice.random
+        for _ in range(times):
+            for pool, drawn in lane.visits.of_round:
+                if share <= 4:
+                    seconds = share * drawn[int(dice() * len(drawn))]
+                else:
+                    seconds = share / 4 * sum(drawn[int(dice() * len(drawn))] for _ in range(4))
+                unit.visits.append((pool, seconds))
+        unit.visits.reverse()
+        return unit
+
+    def _renders(self, rounds: Sequence[float], jobs: int, behind: int) -> int:
+        """All renders that these jobs still need."""
+        some = min(jobs, 32)
+        before = rounds[min(behind, len(rounds)) - 1] if behind else 0.0
+        drawn = sum(
+            max(1, bisect_left(rounds, before + self._dice.random() * (1 - before)) + 1 - behind) for _ in range(some)
+        )
+        return round(drawn * jobs / some)

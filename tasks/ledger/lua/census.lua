@@ -1,0 +1,114 @@
+-- arg: how many batches at most, and batches that are looked at in any case. What a forecast is made of, see times.lua:
+-- {now, members of `serving` with their processes, capacity by queue, what was measured by "<model>|<size>", batches at
+-- work, batches that came in the last day, other jobs at work}. All are lists, as scripts can give no maps.
+if wiped() then return 'wiped' end
+local most = tonumber(arg[1])
+
+local function serving()
+  local found = {}
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'serving', '(' .. string.format('%.0f', now), '+inf')) do
+    local worker = string.match(member, '|(.*)$')
+    local out = redis.call('HGET', worker_key(worker), 'quarantined_ms')
+    if not out or out == '0' then
+      found[#found + 1] = {member, redis.call('HGET', prefix .. 'processes', worker) or '1'}
+    end
+  end
+  return found
+end
+
+local function capacity()
+  local found = {}
+  for _, queue in ipairs(redis.call('SMEMBERS', prefix .. 'queues')) do
+    found[#found + 1] = {queue, redis.call('LRANGE', prefix .. 'capacity:' .. queue, 0, -1)}
+  end
+  return found
+end
+
+local function measured()
+  redis.call('ZREMRANGEBYSCORE', prefix .. 'timed', '-inf', now - 1000 * MONTH_S)
+  local found = {}
+  for _, what in ipairs(redis.call('ZREVRANGE', prefix .. 'timed', 0, 49)) do
+    local steps = redis.call('HGETALL', prefix .. 'steps:' .. what)
+    local times = {}
+    for i = 1, #steps, 2 do
+      times[#times + 1] = {steps[i], redis.call('LRANGE', prefix .. 'times:' .. steps[i] .. '|' .. what, 0, -1)}
+    end
+    found[#found + 1] = {what, steps, times, redis.call('LRANGE', prefix .. 'done:' .. what, 0, -1)}
+  end
+  return found
+end
+
+-- Of a job at work: model, size, how many steps of an editor it has behind it, the kind of its step, and its status.
+local function standing_at(id)
+  local model, size, steps, kind, status = fields(id, 'model', 'size', 'editor_steps', 'kind', 'status')
+  return {model or '', size or '', steps or '0', kind or '', status or ''}
+end
+
+local function in_flight(batch)
+  local found = {}
+  for _, id in ipairs(redis.call('HVALS', prefix .. 'children:' .. batch)) do
+    local row = standing_at(id)
+    if row[5] == 'queued' or row[5] == 'running' then found[#found + 1] = row end
+  end
+  return found
+end
+
+local function of_batch(batch)
+  return {batch, redis.call('HGETALL', batch_key(batch)), in_flight(batch),
+    redis.call('LRANGE', prefix .. 'done:' .. batch, 0, -1), string.format('%.0f', score_of(batch))}
+end
+
+-- The batches of which something waits, each owner's in turn, as they are picked.
+local function batches()
+  local found, seen = {}, {}
+  local function add(batch)
+    if not seen[batch] and #found < most and redis.call('EXISTS', batch_key(batch)) == 1 then
+      seen[batch] = true
+      found[#found + 1] = of_batch(batch)
+    end
+  end
+  for i = 2, #arg do add(arg[i]) end
+  local lanes = {}
+  for _, queue in ipairs(redis.call('SMEMBERS', prefix .. 'queues')) do
+    local model = string.match(queue, '^editor%.(.*)$')
+    if model then lanes[#lanes + 1], lanes[#lanes + 2] = model .. '!', model end
+  end
+  for _, member in ipairs(redis.call('ZRANGE', prefix .. 'serving', 0, 200)) do
+    local model = string.match(member, '^editor%.(.-)|')
+    if model then lanes[#lanes + 1], lanes[#lanes + 2] = model .. '!', model end
+  end
+  for _, lane in ipairs(lanes) do
+    for _, owner in ipairs(redis.call('ZRANGE', prefix .. 'lanes:' .. lane, 0, most)) do
+      for _, batch in ipairs(redis.call('ZRANGE', prefix .. 'lane:' .. lane .. ':' .. owner, 0, most)) do add(batch) end
+    end
+  end
+  for _, batch in ipairs(redis.call('ZREVRANGE', prefix .. 'batches', 0, most)) do -- all of it may be in flight
+    local flying, picked = unpack(redis.call('HMGET', batch_key(batch), 'n_f', 'n_p'))
+    if (tonumber(flying) or 0) + (tonumber(picked) or 0) > 0 then add(batch) end
+  end
+  return found
+end
+
+local function arrivals()
+  local found = {}
+  local since = string.format('%.0f', now - 24 * HOUR)
+  for _, batch in ipairs(redis.call('ZREVRANGEBYSCORE', prefix .. 'batches', '+inf', since, 'LIMIT', 0, most)) do
+    local owner, created, total = unpack(redis.call('HMGET', batch_key(batch), 'owner', 'created_ms', 'total'))
+    if owner then found[#found + 1] = {batch, owner, created, total} end
+  end
+  return found
+end
+
+-- Jobs of no batch: how many, and the newest of them.
+local function others()
+  local found, count = {}, 0
+  for _, standing in ipairs({'fresh', 'begun'}) do
+    count = count + redis.call('ZCARD', standing_key(standing, ''))
+    for _, id in ipairs(redis.call('ZREVRANGE', standing_key(standing, ''), 0, most)) do
+      if fields(id, 'batch') then count = count - 1 else found[#found + 1] = standing_at(id) end
+    end
+  end
+  return {count, found}
+end
+
+return {string.format('%.0f', now), serving(), capacity(), measured(), batches(), arrivals(), others()}

@@ -1,0 +1,149 @@
+"""The forecast: what it makes of a world that is known, and of what the ledger tells."""
+
+from dataclasses import replace
+from random import Random
+from statistics import fmean
+
+import pytest
+
+from tasks.batch.forecast.census import pools_of, world_of
+from tasks.batch.forecast.eta import forecast
+from tasks.batch.forecast.learn import ended_after, losses
+from tasks.batch.forecast.plan import Ask, plan
+from tasks.batch.forecast.world import Done, Flying, Load, Measured, Pool, Sort, World
+from tests.support.ledgers import PLAN, RENDER, LedgerRig, in_process
+
+SORT = Sort("flux", "512x512x1")
+NOW = 1_000_000.0
+SEATS = ("judge", "planner", "verifier")
+STEADY = Measured(
+    {kind: [seconds] * 50 for kind, seconds in (("render", 10.0), ("plan", 1.0), ("select", 1.0), ("verify", 1.0))},
+    {"render": 50, "plan": 50, "select": 50, "verify": 50},
+    [Done(2, 3)] * 50,
+)
+
+
+def world(items: int, editors: int = 4, **load: object) -> World:
+    pools = [Pool(("editor.flux",), editors), Pool(SEATS, 8)]
+    made = Load("b", "alice", SORT, items, done=STEADY.done, most_renders=6)
+    return World(NOW, pools, [replace(made, **load)], {SORT: STEADY})  # pyright: ignore[reportArgumentType]
+
+
+def test_a_steady_night_ends_when_its_work_is_done() -> None:
+    eta = forecast(world(200), ["b"], seed=1)["b"]
+    assert eta.p50 == pytest.approx(200 * 2 * 10 / 4, rel=0.1)
+    assert eta.p10 <= eta.p50 <= eta.p90
+    assert eta.limits == "editors of flux"
+    assert eta.knows_little_of == ()
+
+
+def test_the_same_world_and_seed_give_the_same_answer() -> None:
+    assert forecast(world(50), ["b"], 7) == forecast(world(50), ["b"], 7)
+
+
+def test_many_items_take_as_long_as_their_work() -> None:
+    eta = forecast(world(100_000), ["b"], 1, runs=5)["b"]
+    assert eta.p50 == pytest.approx(100_000 * 2 * 10 / 4, rel=0.1)
+
+
+def test_nothing_begins_before_its_window_opens() -> None:
+    opens = forecast(world(40, windows=[(5_000.0, 90_000.0)]), ["b"], 1)["b"]
+    free = forecast(world(40), ["b"], 1)["b"]
+    assert opens.p10 > 5_000
+    assert opens.p50 == pytest.approx(5_000 + free.p50, rel=0.1)
+
+
+def test_owners_share_so_a_batch_of_another_owner_doubles_the_wait() -> None:
+    alone = forecast(world(100), ["b"], 1)["b"]
+    shared = world(100)
+    both = replace(shared, loads=[*shared.loads, replace(shared.loads[0], batch="c", owner="bob")])
+    assert forecast(both, ["b"], 1)["b"].p50 == pytest.approx(2 * alone.p50, rel=0.15)
+
+
+def test_where_nobody_serves_there_is_no_answer() -> None:
+    nobody = world(10)
+    assert forecast(replace(nobody, pools=nobody.pools[:1]), ["b"], 1) == {}
+    assert forecast(replace(nobody, pools=nobody.pools[1:]), ["b"], 1) == {}
+
+
+def test_it_says_what_was_measured_too_seldom() -> None:
+    few = replace(STEADY, times={**STEADY.times, "render": [10.0] * 3})
+    said = forecast(replace(world(10), measured={SORT: few}), ["b"], 1)["b"].knows_little_of
+    assert said == ("3 render steps of flux at 512x512x1 measured; 20 needed",)
+
+
+def test_that_short_jobs_end_first_misleads_nobody() -> None:
+    """Ten of one render have ended, and ten go on behind three: a job takes more than one."""
+    flying = [Flying(3, "render", running=True)] * 10
+    load = Load("b", "alice", SORT, 0, flying, [Done(1, 3)] * 10, most_renders=6)
+    dice = Random(1)
+    renders = fmean(1 + sum(1 - chance for chance in ended_after(load, None, dice)) for _ in range(200))
+    assert renders > 2
+
+
+def test_outages_are_read_from_who_served_when() -> None:
+    found = losses([(NOW - 5000, 4), (NOW - 4000, 3), (NOW - 3400, 4), (NOW - 100, 2)], NOW)
+    assert found.sizes == [1, 2]
+    assert found.lasted == [600]
+    assert found.open == [100, 100]
+
+
+def test_queues_that_share_a_worker_are_one_pool() -> None:
+    rows = [("planner|a", "4"), ("judge|a", "4"), ("judge|b", "2"), ("editor.flux|c", "1"), ("control|a", "4")]
+    pools = pools_of(rows, {})
+    assert [(pool.queues, pool.servers) for pool in pools] == [
+        (("control", "judge", "planner"), 6),
+        (("editor.flux",), 1),
+    ]
+
+
+def test_one_card_less_is_not_enough() -> None:
+    """1,000 briefs of two renders of 10 s are 20,000 s of cards: in 6,600 s that is four of them."""
+    idle = replace(world(0), loads=[])
+    found = plan(idle, Ask(1000, 3, SORT, 6_600.0, 6), seed=1)
+    assert found.cards == 4
+    assert [one.cards for one in found.around] == [3, 4, 5]
+    chances = [one.chance for one in found.around]
+    assert chances == sorted(chances)
+    assert found.busy_hours == pytest.approx(20_000 / 3600, rel=0.1)
+
+
+def test_more_cards_do_not_help_where_the_vlm_limits() -> None:
+    idle = replace(world(0), loads=[], pools=[Pool(("editor.flux",), 4), Pool(SEATS, 1)])
+    found = plan(idle, Ask(1000, 3, SORT, 1_000.0, 6), seed=1)
+    assert found.cards is None
+    assert found.limits == "judge, planner, verifier"
+
+
+def measured_rig() -> LedgerRig:
+    rig = in_process()
+    rig.open()
+    rig.ledger.announce("editor@a", ["editor.flux"], 60_000)
+    rig.ledger.announce("vlm@a", list(SEATS), 60_000, processes=5)
+    rig.submit("job-1", model="flux", size="512x512x1")
+    for n, following in enumerate((RENDER, PLAN)):
+        claim = rig.claimed(n)
+        rig.advance(4_000)
+        rig.ledger.commit("job-1", n, claim.nonce, "snapshot", following)
+    return rig
+
+
+def test_the_ledger_tells_what_was_measured_and_who_serves() -> None:
+    rig = measured_rig()
+    rig.ledger.run("note_capacity")
+    found = world_of(rig.ledger, {})
+    times = found.measured[SORT].times
+    assert times["plan"] == pytest.approx([4.0], abs=0.5)
+    assert times["render"] == pytest.approx([4.0], abs=0.5)
+    assert {pool.queues: pool.servers for pool in found.pools} == {("editor.flux",): 1, SEATS: 5}
+    assert [load.flying for load in found.loads] == [[Flying(1, "plan", running=False)]]
+
+
+def test_who_went_away_and_came_back_is_noted_once() -> None:
+    rig = measured_rig()
+    for ttl in (60_000, 60_000, 0, 0, 60_000):
+        rig.ledger.announce("editor@a", ["editor.flux"], ttl)
+        rig.ledger.run("note_capacity")
+        rig.advance(1_000)
+    (log,) = [pool.log for pool in world_of(rig.ledger, {}).pools if "editor.flux" in pool.queues]
+    assert [number for _, number in log] == [1, 0, 1]
