@@ -18,12 +18,14 @@ from prometheus_client import disable_created_metrics
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import batches, docs, hooks, machines, metrics, plans, problems
+from api import batches, docs, hooks, machines, metrics, morning, picking, plans, problems
 from api.auth import Authenticator
 from api.barred import Bars
 from api.batch_service import BatchService
 from api.events import HEARTBEAT_SECONDS, POLL_SECONDS, EventStreams
 from api.forecasts import Forecasts
+from api.gallery import Cards
+from api.pages.desk_routes import desk
 from api.pages.routes import pages
 from api.routes import AppState, health, router
 from api.service import Service
@@ -54,6 +56,12 @@ _HEADERS = {  # of every answer, for browsers and caches
     "Cache-Control": "private, no-store",
 }
 log = logging.getLogger("visiondirector.api")
+
+
+_ROUTERS = (
+    router, picking.router, batches.router, morning.router, plans.router, health, pages, desk, machines.router,
+    hooks.router, metrics.router,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -125,6 +133,7 @@ def create_app(
             waiter=JobWaiter(service, poll),
             uploads=Uploads(service),
             thumbnails=Thumbnails(images),
+            cards=Cards(archive),
             hooks=Hooks(ledger, NoticeShelf(backends.shelf.store), Poster.of(settings)),
             authenticator=authenticator,
             checks=_checks(backends),
@@ -143,8 +152,8 @@ def create_app(
     )  # fmt: skip
     if backends:
         app.state.api = state_over(backends)
-    for part in (router, batches.router, plans.router, health, pages, machines.router, hooks.router, metrics.router):
-        app.include_router(part)
+    for each in _ROUTERS:
+        app.include_router(each)
     app.state.requests = metrics.RequestMetrics()
     app.add_middleware(SecurityHeaders)
     app.add_middleware(AccessLog, requests=app.state.requests)

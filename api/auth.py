@@ -64,10 +64,16 @@ class Authenticator:
 
     def caller(self, request: Request) -> Caller:
         """Raises Problem 401 or 403."""
+        return self._caller(request, request.method in {"GET", "HEAD"})
+
+    def form_caller(self, request: Request) -> Caller:
+        """Who sends a form of a page: api/forms.py sees to it that the page was ours."""
+        return self._caller(request, True)
+
+    def _caller(self, request: Request, reads: bool) -> Caller:
         if not self._callers:
             _check_local(request)
             return self._local
-        reads = request.method in {"GET", "HEAD"}
         token = _token(request.headers.get("authorization", ""), reads)
         if not token:
             raise _unauthorized("A bearer token is missing", reads)
@@ -80,6 +86,11 @@ class Authenticator:
 
 def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
+
+
+def basic_or_bearer(header: str) -> str:
+    """The token that a browser or a program sent; "" without one."""
+    return _token(header, True)
 
 
 def _token(header: str, reads: bool) -> str:

@@ -142,8 +142,10 @@ class ItemFilter(BaseModel):
 class ItemResult(BaseModel):
     """How a take of an item ended: one line of the results. The newest take of an item is its current result.
 
-    `job` is null for an item that was cancelled before its turn; `image` is the final picture, at
-    /v1/jobs/{job}/images/{image}. `met` of `total` goals are met.
+    `job` is null for an item that was cancelled before its turn; `image` is the picture that is delivered, at
+    /v1/jobs/{job}/images/{image}. `met` of `total` goals are met by what the loop ended with. Where a person picked
+    another candidate, `picked` says which ("2.3": round 2, candidate 3). `changed` is when that was done or undone
+    last, else `ended`.
     """
 
     custom_id: str
@@ -164,6 +166,8 @@ class ItemResult(BaseModel):
     cost: Cost
     created: float | None
     ended: float | None
+    picked: str = ""
+    changed: float | None = None
 
 
 class Received(BaseModel):

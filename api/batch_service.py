@@ -4,8 +4,10 @@ import json
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain, islice
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
@@ -31,7 +33,7 @@ from api.problems import FieldError, Problem, invalid
 from api.schemas import Cost, GoalCount, JobFilter, JobList
 from api.service import MAX_KEY, Service, parse_cursor, write_cursor
 from director.seats import Seat
-from tasks.batch.batches import Batches
+from tasks.batch.batches import Batches, result_of
 from tasks.batch.ledger import ItemState
 from tasks.batch.manifest import Errors, unpriced
 from tasks.batch.shelf import shard_of
@@ -48,7 +50,7 @@ from tasks.batch.types import (
 )
 from tasks.batch.upload import MAX_CAUTIONED, Recognition, Refused, State, Upload, state_of
 from tasks.ledger.types import Cursor, Record, Wiped
-from tasks.store import Corrupt, NotFound
+from tasks.store import Corrupt, NotFound, Pick
 from tasks.summary import NO_COST
 
 LINKS = ("items", "results", "pause", "resume", "cancel", "retry")
@@ -60,6 +62,7 @@ _KEEP_S = 10.0
 _BUSY_S = 5
 _LOOKS = 10  # calls for one page of few matches
 _PAGE = 200
+_SOME = 50
 _EDITOR = "editor."
 _TOLD = tuple(ItemResult.model_fields)
 _NO_COST = Cost.of(NO_COST).model_dump()
@@ -154,14 +157,17 @@ class BatchService:
         return self.envelope(self.find(owner, id))
 
     def envelope(self, batch: Batch) -> BatchEnvelope:
-        standing = self._batches.standing(batch.id)
-        if not standing:
-            raise Wiped("this batch was removed a moment ago")
+        standing = self.standing(batch)
         queues = self._service.queues() if standing.status is not BatchStatus.ENDED else NO_QUEUES
         children = self._batches.ledger.children(batch.id, 0, MAX_DRAWING)[0] if standing.counts.running else []
         drawing = [self._drawing(child, queues) for child in children if not child.ended]
         eta = self._forecasts.etas([standing]).get(batch.id)
         return BatchEnvelope(**dict(self.summary(standing, queues, eta)), drawing=drawing)
+
+    def standing(self, batch: Batch) -> Standing:
+        if standing := self._batches.standing(batch.id):
+            return standing
+        raise Wiped("this batch was removed a moment ago")
 
     def _drawing(self, child: Record, queues: Queues) -> Drawing:
         counts = child.summary
@@ -242,9 +248,16 @@ class BatchService:
         name = self._batches.custom_id(batch, item.index)
         return BatchItem(custom_id=name, index=item.index, status=item.status, job=job, take=item.take)
 
-    def results(self, batch: Batch, every: bool) -> Iterator[bytes]:
-        """The current result of each item that has ended, or `every` take's: an ItemResult as a line of JSON each."""
-        return map(_line, self._batches.results(batch, every))
+    def results(self, batch: Batch, every: bool = False) -> Iterator[dict[str, Any]]:
+        """The current result of each item that has ended, or `every` take's: the fields of an ItemResult each."""
+        picks = self._service.archive.picks.of_batch(batch.id)
+        return (_told(found, picks.get(found.job or "")) for found in self._batches.results(batch, every))
+
+    def first_results(self, id: str) -> Iterator[dict[str, Any]]:
+        """Some results of a batch, in no order: for a picture of it."""
+        waiting = (result_of(record) for record in self._batches.unreported(id))
+        for found in islice(chain(self._batches.shelf.first_results(id), waiting), _SOME):
+            yield _told(found, None)
 
     def jobs(self, owner: str | None, wanted: JobFilter) -> JobList:
         """The jobs of a batch's items that the ledger has, by index. Raises Problem 404."""
@@ -401,18 +414,26 @@ _NO_BREAKS = {char.encode(): f"\\u{ord(char):04x}".encode() for char in "\u0085\
 """JSON lets them stand, and many a reader of lines breaks a line there."""
 
 
-def _line(found: Result) -> bytes:
-    """An ItemResult as JSON. There may be a million: to make the model would take three times as long."""
-    own = vars(found)
-    told = {name: own[name] for name in _TOLD}
-    told["status"] = found.status.value
-    told["cost"] = _NO_COST if found.cost is NO_COST else Cost.of(found.cost).model_dump()
-    told["created"], told["ended"] = found.created or None, found.ended or None
-    told["error"] = _said(found.error)
+def json_line(told: Mapping[str, Any]) -> bytes:
+    """A result as a line of JSON that no reader breaks elsewhere."""
     line = to_json(told)
     for breaks, escaped in _NO_BREAKS.items():
         line = line.replace(breaks, escaped)
     return line + b"\n"
+
+
+def _told(found: Result, pick: Pick | None) -> dict[str, Any]:
+    """An ItemResult. There may be a million: to make the model would take three times as long."""
+    own = vars(found)
+    told = {name: own[name] for name in _TOLD if name in own}
+    told["status"] = found.status.value
+    told["cost"] = _NO_COST if found.cost is NO_COST else Cost.of(found.cost).model_dump()
+    told["created"], told["ended"] = found.created or None, found.ended or None
+    told["error"] = _said(found.error)
+    told["picked"], told["changed"] = pick.name if pick else "", max(found.ended, pick.at if pick else 0.0) or None
+    if pick and pick.image:
+        told["image"] = pick.image
+    return told
 
 
 def _said(error: str) -> str:

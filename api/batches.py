@@ -5,7 +5,7 @@ The lines are read as they come, in threads, and never all kept.
 
 from collections.abc import AsyncIterator, Iterator
 from itertools import chain, islice
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from anyio import CancelScope, move_on_after
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
@@ -26,10 +26,11 @@ from api.batch_schemas import (
     Received,
     Retrying,
 )
-from api.batch_service import Arrival
+from api.batch_service import Arrival, json_line
 from api.problems import Problem, from_pydantic, invalid
 from api.routes import ApiState, Orderer, Owner, Writer, body_of, read_body
 from director.errors import BriefError
+from tasks.batch.tables import csv_lines
 from tasks.batch.types import Batch, ItemStatus, OrderKind
 from tasks.submission import parsed
 
@@ -38,7 +39,7 @@ MAX_ORDER_BYTES = 16_000_000
 """Of an order that names its items."""
 IDLE_S = 20.0
 """A sender that is silent for so long has gone; what it sent is kept."""
-NDJSON = "application/x-ndjson"
+NDJSON, CSV = "application/x-ndjson", "text/csv"
 _LINES_AT_ONCE = 1000
 M = TypeVar("M", bound=BaseModel)
 
@@ -140,12 +141,17 @@ def results(
     owner: Owner,
     id: str,
     every: Annotated[bool, Query(alias="all", description="every take of an item, not the current one only")] = False,
+    format: Annotated[Literal["jsonl", "csv"] | None, Query(description="a table in place of lines of JSON")] = None,
+    accept: Annotated[str, Header(include_in_schema=False)] = "",
 ) -> Response:
     """How items ended, one line of JSON each, as they are read from storage: the current result of each item that has
-    ended, or with `all` that of every take."""
+    ended, or with `all` that of every take. `format=csv`, or `Accept: text/csv`, gives a table."""
     found = state.batches.results(state.batches.find(owner, id), every)
-    first = list(islice(found, _LINES_AT_ONCE))  # what goes wrong at once is answered as a problem
-    return StreamingResponse(_pieces(chain(first, found)), media_type=NDJSON)
+    as_csv = format == "csv" if format else accept.startswith(CSV)
+    lines = (line.encode() for line in csv_lines(found)) if as_csv else map(json_line, found)
+    first = list(islice(lines, _LINES_AT_ONCE))  # what goes wrong at once is answered as a problem
+    vary = {"Vary": "Accept"}
+    return StreamingResponse(_pieces(chain(first, lines)), media_type=CSV if as_csv else NDJSON, headers=vary)
 
 
 def _pieces(lines: Iterator[bytes]) -> Iterator[bytes]:

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from api import examples
 from api.batch_schemas import Cancelling, ItemResult, Patching, Retrying
 from api.hooks import HookIn
+from api.picking import Picking
 from api.problems import ProblemDocument
 from api.schemas import JobPatch, Submission
 from director.types import Trajectory
@@ -42,7 +43,7 @@ class Operation(NamedTuple):
     takes: str | dict[str, Any] = Submission.__name__  # its schema
 
 
-_BODIES = (Submission, JobPatch, Cancelling, Retrying, Patching, HookIn)
+_BODIES = (Submission, JobPatch, Picking, Cancelling, Retrying, Patching, HookIn)
 _BATCH = Answer("the batch", "BatchEnvelope", examples.BATCH)
 _ENVELOPE = Answer("the job", "Envelope", examples.ENVELOPE)
 _ORDER_PROBLEMS = (400, 404, 410, 413, 422)
@@ -78,12 +79,20 @@ OPERATIONS: dict[str, Operation] = {
     "post /v1/jobs/{id}/requeue": Operation(
         {202: Answer("the job continues", "Envelope", examples.SUBMITTED)}, (404, 409, 410, 422, 429)
     ),
+    "put /v1/jobs/{id}/pick": Operation(
+        {200: _ENVELOPE._replace(about="the job, and what was picked", example=examples.PICKED)},
+        (400, 404, 409, 410, 413, 422), {"round": 2, "candidate": 3}, Picking.__name__,
+    ),
+    "delete /v1/jobs/{id}/pick": Operation({200: _ENVELOPE}, (404, 409, 410, 422)),
     "get /v1/jobs/{id}/attempts": Operation({200: Answer("attempts and their cost", "Attempts", examples.ATTEMPTS)}),
     "get /v1/jobs/{id}/trajectory": Operation(
         {200: Answer("trajectory so far", "Trajectory", examples.TRAJECTORY)}, (404, 410, 422)
     ),
     "get /v1/jobs/{id}/image": Operation(
-        {200: Answer("the best picture so far", _BYTES, media=_PNG), 304: Answer("the picture has not changed")},
+        {
+            200: Answer("the best picture so far, or what was picked", _BYTES, media=_PNG),
+            304: Answer("the picture has not changed"),
+        },
         (404, 410, 422),
     ),
     "get /v1/jobs/{id}/images/{image}": Operation(
@@ -119,7 +128,18 @@ OPERATIONS: dict[str, Operation] = {
         {200: Answer("a page of items", "ItemList", examples.ITEMS)}, (404, 410, 422)
     ),
     "get /v1/batches/{id}/results": Operation(
-        {200: Answer("an ItemResult on each line", _TEXT, examples.RESULTS, "application/x-ndjson")}, (404, 410, 422)
+        {
+            200: Answer(
+                "an ItemResult on each line, or a table", _TEXT, examples.RESULTS, "application/x-ndjson text/csv"
+            )
+        },
+        (404, 410, 422),
+    ),
+    "get /v1/batches/{id}/archive.zip": Operation(
+        {200: Answer("a ZIP file", _BYTES, "PK…", "application/zip")}, (404, 410, 422)
+    ),
+    "get /v1/batches/{id}/gallery": Operation(
+        {200: Answer("an HTML page", _TEXT, "<!doctype html>…", _PAGE)}, (404, 410, 422)
     ),
     "post /v1/batches/{id}/pause": Operation({200: _BATCH}, (404, 410, 422)),
     "post /v1/batches/{id}/resume": Operation({200: _BATCH}, (404, 410, 422)),

@@ -51,6 +51,14 @@ ENVELOPE: dict[str, Any] = {
     "warnings": [],
 }
 
+PICKED = {
+    **ENVELOPE,
+    "picked": {
+        "round": 2, "candidate": 3, "image": IMAGE, "goals": {"met": 0, "missed": 0, "unsure": 0, "total": 2},
+        "at": 1795455900.5,
+    },
+}  # fmt: skip
+
 _FRESH: dict[str, Any] = {
     "stop": "", "step": 0, "status": "queued", "doing": "reading the brief: waiting for planner", "coverage": None,
     "goals": {"met": 0, "missed": 0, "unsure": 0, "total": 0}, "rounds": 0, "renders": 0,

@@ -18,8 +18,10 @@ from starlette.requests import ClientDisconnect
 
 from api.auth import Authenticator, Caller
 from api.batch_service import BatchService
+from api.continuing import gone_on
 from api.events import EventId, EventStreams
 from api.forecasts import Forecasts
+from api.gallery import Cards
 from api.problems import invalid
 from api.schemas import Attempts, Envelope, JobFilter, JobList, JobPatch, Uploaded
 from api.service import Service
@@ -47,6 +49,7 @@ class AppState:
     waiter: JobWaiter
     uploads: Uploads
     thumbnails: Thumbnails
+    cards: Cards
     hooks: Hooks
     authenticator: Authenticator
     checks: Mapping[str, Callable[[], bool]]
@@ -100,7 +103,7 @@ async def _json_body(request: Request, caller: Writer) -> bytes:
     return await read_body(request, MAX_JSON_BYTES, "body")
 
 
-async def _order_body(request: Request, caller: Orderer) -> bytes:
+async def order_body(request: Request, caller: Orderer) -> bytes:
     return await read_body(request, MAX_JSON_BYTES, "body")
 
 
@@ -148,9 +151,12 @@ async def submit(
 ) -> Response:
     """Start a job. The same Idempotency-Key and body give the same job again, with 200.
 
+    With `continues` it starts from the picture of a job that has ended, and the text says only what is to change: what
+    that picture meets is kept, unless the change contradicts it.
+
     With `Prefer: wait=N` the answer comes when the job has ended, with 200, or after N seconds.
     """
-    envelope, new = await run_in_threadpool(state.service.submit, caller, body, idempotency_key)
+    envelope, new = await run_in_threadpool(state.service.submit, caller, body, idempotency_key, gone_on)
     headers = {"Location": envelope.links["self"]}
     if seconds := preferred_wait(prefer):
         envelope = await state.waiter.until_ended(request, caller.owner, envelope.id, seconds)
@@ -206,7 +212,7 @@ def resume(state: ApiState, caller: Orderer, id: str) -> Response:
     response_model=Envelope,
     openapi_extra=body_of("application/json", {}),  # api/docs.py has the schema
 )
-async def patch(state: ApiState, caller: Orderer, id: str, body: Annotated[bytes, Depends(_order_body)]) -> Response:
+async def patch(state: ApiState, caller: Orderer, id: str, body: Annotated[bytes, Depends(order_body)]) -> Response:
     """Change the job's priority. A higher one counts at once, a lower one from the job's next step on."""
     await run_in_threadpool(state.service.find, caller.reach, id)  # of an unknown job nobody is told more
     order = partial(state.service.order, priority=JobPatch.parse(body).priority)
@@ -236,7 +242,8 @@ def trajectory(state: ApiState, owner: Owner, id: str) -> Response:
 def image(
     state: ApiState, owner: Owner, id: str, metadata: bool = True, if_none_match: Annotated[str | None, Header()] = None
 ) -> Response:
-    """The best picture so far, as PNG. With `metadata` the file holds the brief, the settings and the seed.
+    """What is delivered, as PNG: the best picture so far, or what was picked. With `metadata` the file holds the
+    brief, the settings and the seed.
 
     The ETag is the hash of the picture, followed by a hash of the metadata, if any.
     """

@@ -14,9 +14,10 @@ from director.errors import BriefError
 from director.reading import Unread
 from director.report import Trouble
 from director.state import GoalCounts
-from director.types import Brief, Goal, LoopSettings, Region, Seed, Value
+from director.types import Brief, Continues, Goal, LoopSettings, Region, Seed, Value, Verdict
 from tasks.jobs import MAX_LABELS, Job, JobId, JobStatus, Label, implied_seed, job_id
 from tasks.ledger.types import Query
+from tasks.store import Pick
 from tasks.submission import BriefIn, SettingsIn, parsed
 from tasks.summary import Cost as Counted
 
@@ -27,13 +28,17 @@ Seconds = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
 
 
 class Submission(Value):
-    """The body of POST /v1/jobs."""
+    """The body of POST /v1/jobs. With `continues` the brief is only what is to change of that job's picture."""
 
     brief: BriefIn
     settings: SettingsIn = Field(default_factory=lambda: SettingsIn.model_validate({}))
     seed: Seed | None = None
     priority: Annotated[int, Field(ge=0, le=9, description="0 goes first")] = 6
     labels: Annotated[tuple[Label, ...], Field(max_length=MAX_LABELS, description="words to find it by")] = ()
+    continues: Annotated[
+        JobId | None,
+        Field(description="a job of yours that has ended: go on from its picture, and keep what that meets"),
+    ] = None
 
     @classmethod
     def parse(cls, body: bytes) -> tuple[Self, str]:
@@ -70,6 +75,9 @@ _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     ("brief",): BriefIn,
     ("brief", "goals"): Goal,
     ("brief", "goals", "region"): Region,
+    ("brief", "continues"): Continues,
+    ("brief", "continues", "goals"): Goal,
+    ("brief", "continues", "verdicts"): Verdict,
     ("settings",): SettingsIn,
 }
 
@@ -196,11 +204,34 @@ class BriefOut(BaseModel):
     source: str | None
 
 
+class Picked(BaseModel):
+    """What a person picked in place of the loop's choice: round and candidate as in the report.
+
+    `goals` are the verdicts on that very picture; of one that nobody looked at only `total` is known. `at` is in
+    seconds since the epoch.
+    """
+
+    round: int
+    candidate: int
+    image: str
+    goals: GoalCount
+    at: float
+
+    @classmethod
+    def of(cls, pick: Pick | None) -> Self | None:
+        """None where nothing was picked, or that was undone."""
+        if not pick or not pick.image:
+            return None
+        goals = GoalCount(**dict(pick.goals))
+        return cls(round=pick.round, candidate=pick.candidate, image=pick.image, goals=goals, at=pick.at)
+
+
 class Envelope(JobSummary):
     """A job as its owner sees it, with what was asked for. `settings` are all of them, defaults filled in.
 
     `unread` are the words of the brief that became no goal; until the goals are known those that no planner is asked
-    about. `warnings` say what is likely not meant; nothing is refused for them.
+    about. `warnings` say what is likely not meant; nothing is refused for them. `picked` is there where a person picked
+    another candidate: then that is delivered.
     """
 
     brief: BriefOut
@@ -208,6 +239,7 @@ class Envelope(JobSummary):
     seed: int
     unread: list[Unread]
     warnings: list[Caution]
+    picked: Annotated[Picked | None, Field(exclude_if=not_)] = None
 
 
 class JobList(BaseModel):

@@ -30,6 +30,7 @@ from api.schemas import (
     JobError,
     JobList,
     JobSummary,
+    Picked,
     Submission,
     Uploaded,
 )
@@ -39,9 +40,9 @@ from director.loop import begin
 from director.reading import Unread, unread
 from director.seats import STEP_KINDS
 from director.state import State
-from director.types import Goal, LoopSettings, StopReason, Trajectory
+from director.types import Goal, ImageHash, LoopSettings, StopReason, Trajectory
 from tasks.entries import ended_record, new_entry
-from tasks.jobs import TERMINAL, Job, JobId, JobStatus
+from tasks.jobs import TERMINAL, Job, JobId, JobStatus, job_id
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.types import (
     NO_MESSAGE,
@@ -70,6 +71,7 @@ _EDITOR_QUEUE = "editor."
 _NEWEST = Cursor(10**14, str(uuid.UUID(int=2**128 - 1)))  # before every job
 
 _ID: TypeAdapter[str] = TypeAdapter(JobId)
+GoingOn = Callable[["Service", Caller, Submission, str], Submission]
 
 
 class Service:
@@ -105,14 +107,22 @@ class Service:
         self._max_image_pixels = max_image_pixels
         self._key_locks = tuple(threading.Lock() for _ in range(64))
 
-    def submit(self, caller: Caller, body: bytes, key: str | None) -> tuple[Envelope, bool]:
-        """The job that the body asks for, and whether it is new. The same key and body give the same job."""
+    def submit(
+        self, caller: Caller, body: bytes, key: str | None, going_on: GoingOn | None = None
+    ) -> tuple[Envelope, bool]:
+        """The job that the body asks for, and whether it is new. The same key and body give the same job.
+
+        `going_on` makes the brief of a job that continues another one.
+        """
         if key is not None and not 0 < len(key) <= MAX_KEY:
             raise invalid("Idempotency-Key", f"must have 1 to {MAX_KEY} characters")
         submission, sha = Submission.parse(body)
         if (size := len(submission.brief.text.encode())) > (most := caller.max_brief_bytes):
             raise invalid("brief.text", f"the text has {size} bytes; the most for this token is {most}", "shorten it")
         key = key or str(uuid.uuid4())
+        # A repeated submit needs nothing of the job that it continued, which may be gone.
+        if submission.continues and going_on and not self.archive.find_job(job_id(caller.owner, key)):
+            submission = going_on(self, caller, submission, submission.continues)
         job = submission.job(caller.owner, key, round(self._clock(), 3), sha)
         try:
             return self._submitted(caller, job)
@@ -176,11 +186,12 @@ class Service:
         job = self._asked(record.job, record.created_ms, record.snapshot)
         brief = BriefOut(text=job.brief.text, title=job.brief.title, source=job.brief.source)
         queues = NO_QUEUES if record.ended else self.queues()
+        picked = self.archive.picks.find(record.job, record.batch) if record.ended else None
         unread, told = self._read_of(record.job, record.created_ms, record.snapshot)
         waits = [] if record.ended else _unserved(job.settings, queues.served)
         return Envelope(
             **dict(self.summary(record, queues)), brief=brief, settings=job.settings, seed=job.seed,
-            unread=list(unread), warnings=[*told, *waits],
+            unread=list(unread), warnings=[*told, *waits], picked=Picked.of(picked),
         )  # fmt: skip
 
     def _asked(self, id: str, created_ms: int, snapshot: str) -> Job | Trajectory:
@@ -323,12 +334,18 @@ class Service:
         return begin(job.brief, job.settings, job.seed)
 
     def picture(self, owner: str | None, id: str) -> tuple[str, str]:
-        """The hash of the best picture so far, and the metadata text for its PNG."""
-        trajectory = self.trajectory(self.find(owner, id))
-        image = State.of(trajectory).deliverable
+        """The hash of the picture that is delivered, and the metadata text for its PNG."""
+        record = self.find(owner, id)
+        trajectory = self.trajectory(record)
+        image = self.delivered(record, State.of(trajectory))
         if not image:
             raise Problem(404, "no-picture-yet", "There is no picture yet", "The job has not drawn a picture so far.")
         return image, metadata_text(trajectory, image)
+
+    def delivered(self, record: Record, state: State) -> ImageHash | None:
+        """What somebody picked, or the best picture so far."""
+        picked = self.archive.picks.find(record.job, record.batch) if record.ended else None
+        return (picked and picked.image) or state.deliverable
 
     def queues(self) -> Queues:
         """What the ledger knows of the queues now."""

@@ -9,9 +9,10 @@ from pydantic import ValidationError
 
 from director.complaints import complaint
 from director.errors import BriefError
+from director.kinds import SCOPES
 from director.prompts.quotes import quotations
 from director.strategies import STRATEGIES, public_names
-from director.types import MAX_BRIEF_BYTES, SCOPES, Brief, GoalType, LoopSettings, Scope
+from director.types import MAX_BRIEF_BYTES, Brief, GoalType, LoopSettings, Scope
 
 _T = TypeVar("_T", Brief, LoopSettings)
 

@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 
 from director import decide, menu, schedule
+from director.continuing import change_of
 from director.errors import EditorError, JudgeError, PlannerError, SeatError, VerifierError, boundary
 from director.finish import full_edit
 from director.gate import gate
@@ -106,6 +107,9 @@ def perform(request: Request, studio: Studio, context: Context) -> Reply:
             with boundary(PlannerError):
                 extracted = studio.planner.extract(request, context)
                 _expect(PlannerError, bool(extracted.goals), "the planner found no goal in the brief")
+                if continues := request.brief.continues:
+                    change = change_of(extracted.goals, continues)
+                    return extracted.model_copy(update={"goals": change})
                 return extracted
         case DecideRequest():
             with boundary(PlannerError):
@@ -182,7 +186,7 @@ def _consequence(state: State) -> Event | None:
         return menu.gated(state.chosen)
     asked = menu.question(state) is not None
     if state.mode is None:
-        return None if asked else gate(state.trajectory.brief, state.goals, state.settings)
+        return None if asked else gate(state.trajectory.brief, state.wanted, state.settings)
     if now := state.open_round:
         return _decision(state, now)
     if stop := _stop(state):

@@ -78,7 +78,7 @@ def stopped(chosen: Chosen) -> Stopped | None:
 def _first(state: State) -> Iterator[Option]:
     """One shot or staged, the gate's own first."""
     settings = state.settings
-    own = state.mode or gate(state.trajectory.brief, state.goals, settings).mode
+    own = state.mode or gate(state.trajectory.brief, state.wanted, settings).mode
     modes = [own, *(mode for mode in Mode if mode is not own and settings.gate == "auto")]
     for mode in modes:
         opening = schedule.first(state, mode)

@@ -69,6 +69,8 @@ def _batch(state: State) -> tuple[Goal, ...]:
 def first(state: State, mode: Mode | None) -> Opening:
     """The first round of a job that is drawn in this mode."""
     goals, settings, source = state.goals, state.settings, state.trajectory.brief.source
+    if state.trajectory.brief.continues:
+        return _first_change(state, mode)
     if mode is Mode.ONE_SHOT:
         return Opening(True, True, apart(goals), source, "everything at once")
     if source:
@@ -83,6 +85,15 @@ def first(state: State, mode: Mode | None) -> Opening:
 def new_scene(state: State, why: str) -> Opening:
     """A new picture with everything."""
     return Opening(True, True, apart(state.goals), None, why)
+
+
+def _first_change(state: State, mode: Mode | None) -> Opening:
+    """What the picture lacks, in one edit of it or one after the other; what it has is not said again."""
+    missing = [goal for goal in state.wanted if _outcome(goal, state.standing) is Outcome.MISSED]
+    if mode is Mode.ONE_SHOT:
+        return Opening(False, False, apart(missing), state.best, "the whole change at once")
+    batch = next_batch(state.goals, state.standing, [], state.settings.batch)
+    return Opening(False, False, batch or apart(missing)[:1], state.best, "the first edits of the change")
 
 
 def scene(goals: Sequence[Goal], left_for_edits: int) -> tuple[Goal, ...]:
@@ -222,6 +233,8 @@ def merged(state: State, batch: tuple[Goal, ...]) -> Opening | None:
     if not start or chained == 0 or state.rounds[-1].planned.base == start:
         return None
     at_start = _met_at(start, state.rounds)
+    if start == state.trajectory.brief.source:
+        at_start |= state.kept
     brought = [g for g in state.goals if _outcome(g, state.standing) is Outcome.MET and g.id not in at_start]
     why = f"{chained} edits in a row: once more from the anchor"
     return Opening(True, False, apart([*brought, *batch]), start, why)

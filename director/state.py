@@ -1,6 +1,6 @@
 """What a trajectory says, read in one pass over its events. Nothing here decides anything."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from director.types import (
@@ -138,7 +138,12 @@ class State(NamedTuple):
     @classmethod
     def of(cls, trajectory: Trajectory) -> "State":
         """The one pass."""
-        state = cls(trajectory, trajectory.brief.goals, Anchor(trajectory.brief.source, 0), standing={})
+        brief = trajectory.brief
+        state = cls(trajectory, (), Anchor(brief.source, 0), standing={})
+        if brief.goals:
+            state = state._wanting(brief.goals, ())
+        if brief.continues:
+            state = state._replace(best=brief.source)
         for event in trajectory.events:
             state = state._fold(event)
         return state
@@ -150,8 +155,10 @@ class State(NamedTuple):
     def _fold(self, event: Event) -> "State":
         match event:
             case Extracted():
-                goals = self.goals or event.goals
-                return self._replace(goals=goals, planner_calls=self.planner_calls + _by_planner(event))
+                state = self
+                if not self.goals:
+                    state = self._wanting(event.goals, {id for goal in event.goals for id in goal.conflicts})
+                return state._replace(planner_calls=self.planner_calls + _by_planner(event))
             case Gated():
                 return self._replace(mode=self.mode or event.mode)
             case Chosen():
@@ -166,6 +173,16 @@ class State(NamedTuple):
             case Stopped():
                 return self
 
+    def _wanting(self, wanted: tuple[Goal, ...], gone: Collection[GoalId]) -> "State":
+        """Its goals are known. What a picture that it goes on from has stands as it did there, and what is wanted is
+        missing; of the former those that are `gone` count no more."""
+        continues = self.trajectory.brief.continues
+        if not continues:
+            return self._replace(goals=wanted)
+        kept = tuple(goal for goal in continues.goals if goal.id not in gone)
+        standing = {verdict.goal: verdict for verdict in continues.verdicts if verdict.goal not in gone}
+        return self._replace(goals=(*kept, *wanted), standing=standing | {goal.id: _asked(goal) for goal in wanted})
+
     def _accepted(self, now: Round, decided: Decided) -> "State":
         """The picture of this round has become the best."""
         start, chained = self.anchor
@@ -177,6 +194,19 @@ class State(NamedTuple):
             anchor = Anchor(start, chained + 1)
         standing = {**self.standing, **now.standing(decided.image)}
         return self._replace(best=decided.image, standing=standing, anchor=anchor)
+
+    @property
+    def kept(self) -> set[GoalId]:
+        """Goals of the picture that it goes on from."""
+        continues = self.trajectory.brief.continues
+        known = {goal.id for goal in continues.goals} if continues else set[GoalId]()
+        return {goal.id for goal in self.goals if goal.id in known}
+
+    @property
+    def wanted(self) -> tuple[Goal, ...]:
+        """Goals that are asked for: all but those kept."""
+        kept = self.kept
+        return tuple(goal for goal in self.goals if goal.id not in kept)
 
     @property
     def settings(self) -> LoopSettings:
@@ -204,6 +234,12 @@ class State(NamedTuple):
         newest = [each.rendered[-1].candidates[0].image for each in self.rounds if each.rendered][-1:]
         return self.best or next(iter(newest), None)
 
+    def standing_on(self, image: ImageHash) -> Standing:
+        """The verdicts on any of its pictures; empty for one that nobody looked at."""
+        if image == self.best:
+            return self.standing
+        return {goal: verdict for each in self.rounds for goal, verdict in each.standing(image).items()}
+
     @property
     def pictures(self) -> list[ImageHash]:
         """Every picture that is named, each once: the source, then the candidates in the order they were drawn."""
@@ -230,6 +266,11 @@ class State(NamedTuple):
             judge_calls=sum(len(each.comparisons) for each in self.rounds),
             verifier_calls=sum(len(each.verified) for each in self.rounds),
         )
+
+
+def _asked(goal: Goal) -> Verdict:
+    outcome = Outcome.MISSED
+    return Verdict(goal=goal.id, outcome=outcome, score=0, confidence=0, evidence="asked for now", by="director")
 
 
 def _by_planner(event: Extracted | Chosen | Planned) -> bool:

@@ -4,12 +4,14 @@ Every value is frozen, strict about unknown fields and the same bytes whenever i
 Coordinates are fractions of the picture, (0, 0) top left; scores and confidences are in [0, 1].
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from enum import StrEnum
 from operator import not_
 from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from director.kinds import GoalType, Scope
 
 MAX_BRIEF_BYTES = 20_000
 MAX_GOALS = 64
@@ -50,36 +52,6 @@ def _on_grid(side: int) -> int:
 
 Side = Annotated[int, Field(ge=64, le=2048, json_schema_extra={"multipleOf": GRID}), AfterValidator(_on_grid)]
 """Of a picture, in pixels."""
-
-
-class GoalType(StrEnum):
-    """LGBench's six types. `Goal.type` takes any other lower-case word too."""
-
-    ADD_OBJECT = "add_object"
-    TEXT = "text"
-    EFFECT = "effect"
-    COLOR = "color"
-    LIGHTING = "lighting"
-    COMPOSITION = "composition"
-
-
-class Scope(StrEnum):
-    """How much of the picture a goal reaches."""
-
-    GLOBAL = "global"
-    LOCAL = "local"
-    TEXT = "text"
-    LAYOUT = "layout"
-
-
-SCOPES: Mapping[str, Scope] = {
-    GoalType.TEXT: Scope.TEXT,
-    GoalType.COLOR: Scope.GLOBAL,
-    GoalType.LIGHTING: Scope.GLOBAL,
-    GoalType.COMPOSITION: Scope.LAYOUT,
-    GoalType.EFFECT: Scope.GLOBAL,
-}
-"""How much of the picture a goal reaches by its type, where nobody said; others are local."""
 
 
 class Region(Value):
@@ -145,13 +117,50 @@ class Goal(Value):
         return f"absent: {self.text}" if self.absent else self.text
 
 
+class Outcome(StrEnum):
+    MET = "met"
+    MISSED = "missed"
+    UNSURE = "unsure"
+
+
+class Verdict(Value):
+    """What a verifier says of one goal. `score` is the probability that the goal is met."""
+
+    goal: GoalId
+    outcome: Outcome
+    score: Share
+    confidence: Share
+    evidence: Annotated[str, Field(max_length=300)] = ""
+    by: Annotated[str, Field(max_length=64)]
+
+
+class Continues(Value):
+    """What the picture that a brief starts from has already: goals, and a verdict on each in their order.
+
+    They are kept, and not planned unless an edit loses them.
+    """
+
+    goals: Annotated[tuple[Goal, ...], Field(max_length=MAX_GOALS)]
+    verdicts: Annotated[tuple[Verdict, ...], Field(max_length=MAX_GOALS)]
+
+    @model_validator(mode="after")
+    def _one_each(self) -> Self:
+        if [goal.id for goal in self.goals] != [verdict.goal for verdict in self.verdicts]:
+            raise ValueError("the verdicts are not those of the goals: give one for each, in their order")
+        return self
+
+
 class Brief(Value):
-    """What a designer sends: prose, perhaps a picture to start from, perhaps explicit goals."""
+    """What a designer sends: prose, perhaps a picture to start from, perhaps explicit goals.
+
+    `continues` says what that picture has already: then text and goals are only what is to change.
+    """
 
     text: Annotated[str, Field(min_length=1)]
     title: Annotated[str, Field(max_length=120)] = ""
     source: ImageHash | None = None
     goals: Annotated[tuple[Goal, ...], Field(max_length=MAX_GOALS)] = ()
+    continues: Annotated[Continues | None, Field(exclude_if=not_)] = None
 
     @model_validator(mode="after")
     def _usable(self) -> Self:
@@ -159,9 +168,12 @@ class Brief(Value):
             raise ValueError("the text of the brief is empty: write what the picture must show")
         if (size := len(self.text.encode())) > MAX_BRIEF_BYTES:
             raise ValueError(f"the text of the brief has {size} bytes; the most is {MAX_BRIEF_BYTES}: shorten it")
-        ids = {goal.id for goal in self.goals}
-        if len(ids) < len(self.goals):
+        kept = self.continues.goals if self.continues else ()
+        ids = {goal.id for goal in (*kept, *self.goals)}
+        if len(ids) < len(kept) + len(self.goals):
             raise ValueError("two goals have the same id: give each its own")
+        if self.continues and not self.source:
+            raise ValueError("there is no picture to go on from: name it as source")
         for goal in self.goals:
             if unknown := sorted({*goal.parents, *goal.conflicts} - (ids - {goal.id})):
                 raise ValueError(
@@ -330,23 +342,6 @@ class Candidate(Value):
 
     image: ImageHash
     seed: Seed
-
-
-class Outcome(StrEnum):
-    MET = "met"
-    MISSED = "missed"
-    UNSURE = "unsure"
-
-
-class Verdict(Value):
-    """What a verifier says of one goal. `score` is the probability that the goal is met."""
-
-    goal: GoalId
-    outcome: Outcome
-    score: Share
-    confidence: Share
-    evidence: Annotated[str, Field(max_length=300)] = ""
-    by: Annotated[str, Field(max_length=64)]
 
 
 class StopReason(StrEnum):

@@ -158,9 +158,10 @@ def send_canary(app: Celery, worker: str, models: Sequence[str]) -> None:
 
 
 def story(hint: Hint) -> str:
-    """What Flower and Celery's log show of a task: seat, step, brief, job."""
+    """What Flower and Celery's log show of a task: seat, step, brief, the start of its batch's id, job."""
     title = "".join(c if c.isprintable() else " " for c in hint.title[:60])
-    return f"{hint.queue} · step {hint.n} · {title} · {hint.job}"
+    of_batch = f"batch {hint.batch[:8]} · " if hint.batch else ""
+    return f"{hint.queue} · step {hint.n} · {title} · {of_batch}{hint.job}"
 
 
 def open_archive(settings: Settings) -> tuple[Archive, Images]:

@@ -1,9 +1,13 @@
 """Files: those that people name, and those that are either complete or absent."""
 
 import difflib
+import re
+from hashlib import sha256
 from pathlib import Path
 
 from director.errors import BriefError
+
+_LONGEST = 120  # characters of a name made of words
 
 
 def write_whole(path: Path, data: bytes, part: Path | None = None) -> None:
@@ -18,7 +22,7 @@ def write_whole(path: Path, data: bytes, part: Path | None = None) -> None:
     try:
         part.write_bytes(data)
         part.replace(path)
-    except OSError:
+    except BaseException:  # Ctrl-C leaves nothing either
         part.unlink(missing_ok=True)
         raise
 
@@ -44,3 +48,13 @@ def _meant(path: Path) -> str:
         return f"there is no folder {path.parent} either"
     near = difflib.get_close_matches(path.name, (other.name for other in path.parent.iterdir()), 1, 0.75)
     return f"did you mean {path.with_name(near[0])}?" if near else "look at its name again"
+
+
+def file_stem(custom_id: str) -> str:
+    """The custom_id as a file name; one that has to be changed gets a hash, so that no two become the same."""
+    safe = re.sub(r"[^\w.@=,+ -]", "_", custom_id).strip(" .")[:_LONGEST]
+    reserved = re.fullmatch(r"(?i:con|prn|aux|nul|com\d|lpt\d)", safe.partition(".")[0])
+    if safe == custom_id and not reserved and len(safe.encode()) < 200:
+        return safe
+    safe = safe.encode("ascii", "ignore").decode() if len(safe.encode()) >= 200 else safe
+    return f"{safe or 'item'}-{sha256(custom_id.encode()).hexdigest()[:8]}"

@@ -19,16 +19,19 @@ PRIORITIES = (0, 3, 6, 9)
 _NAMESPACE = uuid.UUID("6c1f8a52-6e0b-5d0e-9a35-1f6d1c1f7d11")
 
 
-CONTRACT = 3
+CONTRACT = 4
 """The newest form in which jobs and snapshots are stored; each is stored as the oldest that can hold it.
 
-2 has goals of absence, 3 settings of wide edits and of a planner that decides.
+2 has goals of absence, 3 settings of wide edits and of a planner that decides, 4 a brief that goes on from a picture
+and knows what that has.
 """
 Contract = Annotated[int, Field(ge=1, le=CONTRACT, exclude_if=lambda number: number == 1)]
 
 
-def contract_of(goals: Iterable[Goal], settings: LoopSettings) -> int:
-    """The oldest contract whose readers understand these goals and settings."""
+def contract_of(brief: Brief, goals: Iterable[Goal], settings: LoopSettings) -> int:
+    """The oldest contract whose readers understand all of these."""
+    if brief.continues:
+        return 4
     fields = LoopSettings.model_fields.items()
     later = any(field.exclude_if and not field.exclude_if(getattr(settings, name)) for name, field in fields)
     if later or settings.batch > _OLDER_BATCH:
@@ -82,6 +85,11 @@ class Job(Value):
     created: float
     body_sha256: str = ""
     batch: Annotated[Place | None, Field(exclude_if=lambda place: place is None)] = None
+
+
+def batch_of(job: Job) -> str:
+    """The id of the batch that it belongs to; "" for none."""
+    return job.batch.batch if job.batch else ""
 
 
 def job_id(owner: str, key: str) -> str:

@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from director.errors import BriefError
-from director.state import GoalCounts, State
+from director.state import GoalCounts, State, count_goals
 from director.types import Brief, ImageHash, LoopSettings, Rendered, Seed, Trajectory, Value
 
 KEY = "visiondirector"
@@ -45,13 +45,14 @@ class PngMetadata(Value):
 
 def metadata_text(trajectory: Trajectory, image: str) -> str:
     """The metadata of picture `image` of the trajectory, as JSON."""
+    state = State.of(trajectory)
     drawn = (e for e in trajectory.events if isinstance(e, Rendered) and image in {c.image for c in e.candidates})
     imprint = PngMetadata(
         image=image,
         brief=trajectory.brief,
         settings=trajectory.settings,
         seed=trajectory.seed,
-        goals=State.of(trajectory).counts,
+        goals=count_goals(state.standing_on(image).values(), len(state.goals)),
         software=Software(visiondirector=_version(), editor=next((e.by for e in drawn), "")),
     )
     return imprint.model_dump_json(exclude_none=True)

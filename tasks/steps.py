@@ -27,7 +27,7 @@ from director.types import Reply, Stopped, StopReason, Trajectory
 from tasks.attempt import Attempt, error_json, log_attempt
 from tasks.entries import first_step, next_of, queue_of, status_of
 from tasks.finishing import Pictures
-from tasks.jobs import Job, JobStatus
+from tasks.jobs import Job, JobStatus, batch_of
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.types import (
     NO_MESSAGE,
@@ -181,7 +181,7 @@ def _stored(host: Host, lease: "Lease", replied: Replied) -> StepEnd:
     after = advance(replied.trajectory, reply)
     performed = reply.kind != "stopped"
     then = next_of(after)
-    hint = then.hint(job.id, claim.n + 1, job.brief.name, claim.priority) if then else None
+    hint = then.hint(job.id, claim.n + 1, job.brief.name, claim.priority, batch_of(job)) if then else None
     message = host.message(hint) if hint else NO_MESSAGE
     result = _commit(host, attempt, after, then, message, acknowledge=not performed, performed=performed)
     if result is CommitResult.CANCEL:
@@ -282,7 +282,7 @@ def _go_back(
         if result is RewindResult.REWOUND and then:
             log.warning("rewound to step %d: %s", way.to, lost)
             attempt.outcome, attempt.notes = "rewound", {"rewound": told}
-            host.send(then.hint(job.id, way.to, job.brief.name, claim.priority))
+            host.send(then.hint(job.id, way.to, job.brief.name, claim.priority, batch_of(job)))
             return StepEnd.REWOUND
         archive.forget_control(claim.job, "rewind", claim.nonce)
     else:

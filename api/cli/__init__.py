@@ -88,5 +88,5 @@ def _renamed(field: FieldError, args: argparse.Namespace) -> FieldError:
 
 _OPTIONS = {
     "Idempotency-Key": "--key", "brief.source": "--source", "brief.title": "--title", "image": "--source",
-    "limit": "--limit", "priority": "--priority", "seed": "--seed", "label": "--label",
+    "continues": "--from", "limit": "--limit", "priority": "--priority", "seed": "--seed", "label": "--label",
 }  # fmt: skip

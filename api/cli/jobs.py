@@ -15,6 +15,7 @@ from api.cli import files, transcript
 from api.cli.console import SATISFIED, SHORT, Console
 from api.cli.many import goals
 from api.client import Goal, Job
+from director.errors import BriefError
 from director.transcript import Line, plain
 
 _UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
@@ -155,6 +156,22 @@ def order(args: argparse.Namespace, console: Console) -> int:
         job = orders[args.command](console.full_id(id))
         console.screen.job(job)
         console.screen.line(Line(job.status, f"{job.id[:8]}  {plain(job.doing or job.stop)}  {plain(job.title)}"))
+    return SATISFIED
+
+
+def pick(args: argparse.Namespace, console: Console) -> int:
+    if bool(args.candidate) == args.undo:
+        raise BriefError("a pick names a candidate, or takes the last one back", "give 2.3, or --undo", "pick")
+    id = console.full_id(args.id)
+    if args.undo:
+        job = console.client.undo_pick(id)
+    elif named := re.fullmatch(r"([1-9]\d{0,2})\.([1-9]\d{0,2})", args.candidate):
+        job = console.client.pick(id, int(named[1]), int(named[2]))
+    else:
+        raise BriefError(f"{args.candidate!r} is no candidate", "write ROUND.CANDIDATE, e.g. 2.3", "pick")
+    console.screen.job(job)
+    said = transcript.picked_line(job) or Line("picked", "nothing: what the loop ended with is delivered")
+    console.screen.line(said)
     return SATISFIED
 
 

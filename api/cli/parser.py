@@ -52,8 +52,12 @@ def _submit(add: Add) -> None:
     options.path(made.add_argument("--source", metavar="IMG", help="a picture to start from"))
     options.path(
         made.add_argument(
-            "--from", dest="again", metavar="PNG", help="run the job again that made this PNG, from its metadata"
+            "--from", dest="again", metavar="PNG|JOB",
+            help="run the job again that made this PNG, from its metadata; with --change: the job to go on from",
         )
+    )  # fmt: skip
+    made.add_argument(
+        "--change", metavar="TEXT", help="with --from JOB: what is to change of its picture; the rest stays"
     )
     made.add_argument("--goals", action="store_true", help="use the goals of a .json file instead of extracting them")
     made.add_argument("--seed", type=int)
@@ -103,6 +107,10 @@ def _about_jobs(add: Add) -> None:
         ("delete", jobs.delete, "delete ended jobs; the next gc removes pictures that no other job uses"),
     ):
         add(name, parents=[options.common(), options.ids()], help=about).set_defaults(call=call)
+    pick = add("pick", parents=[options.common(), options.ids("id", None)], help="deliver another candidate of a job")
+    pick.set_defaults(call=jobs.pick)
+    pick.add_argument("candidate", nargs="?", metavar="ROUND.CANDIDATE", help="as in its report, e.g. 2.3")
+    pick.add_argument("--undo", action="store_true", help="deliver what the loop ended with")
     patch = add("patch", parents=[options.common(), options.ids()], help="change the priority of jobs")
     patch.set_defaults(call=jobs.order)
     patch.add_argument("--priority", type=int, choices=range(10), required=True, help="0 goes first")

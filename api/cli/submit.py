@@ -35,11 +35,15 @@ class JobRequest:
     settings: Mapping[str, Any]
     seed: int | None
     expects: str | None = None
+    continues: str | None = None
 
 
 def submit(args: argparse.Namespace, console: Console) -> int:
     """All files are read before the first is sent: a typo in the last name submits nothing."""
-    requests = [_read_metadata(args)] if args.again else _read_briefs(args, console)
+    if args.change is not None:
+        requests = [_read_change(args, console)]
+    else:
+        requests = [_read_metadata(args)] if args.again else _read_briefs(args, console)
     if args.key and len(requests) > 1:
         raise BriefError("one --key stands for one job", "submit the files one by one", field="--key")
     quiet = args.watch and console.screen.is_live and len(requests) == 1  # the live view shows the same
@@ -96,6 +100,19 @@ def _read_brief(name: str, stdin: BinaryIO, with_goals: bool, title: str) -> dic
     return brief.model_copy(update={"title": named}).model_dump(mode="json", exclude_defaults=True)
 
 
+def _read_change(args: argparse.Namespace, console: Console) -> JobRequest:
+    """What is to change of a job's picture."""
+    if not args.again:
+        raise BriefError("a change is one of a job's picture", "name the job with --from JOB", "--change")
+    if args.files or args.strategy or args.goals or args.source:
+        raise BriefError("picture and goals come from the job", "leave files, --source and --goals out", "--change")
+    if not args.change.strip():
+        raise BriefError("it is empty", 'say what is to change: --change "the lamp goes"', "--change")
+    brief = {"text": args.change, **({"title": args.title[:MAX_TITLE]} if args.title else {})}
+    id = console.full_id(args.again)
+    return JobRequest(args.again, brief, intake.assignments(args.set), args.seed, continues=id)
+
+
 def _read_metadata(args: argparse.Namespace) -> JobRequest:
     """What the PNG says made it; --set, --seed, --title and --source change it."""
     if args.files or args.strategy or args.goals:
@@ -135,8 +152,9 @@ def _send(args: argparse.Namespace, console: Console, request: JobRequest, sourc
         )
     try:
         return console.client.submit(
-            brief, request.settings, request.seed, key, priority=args.priority, labels=args.label
-        )
+            brief, request.settings, request.seed, key, priority=args.priority, labels=args.label,
+            continues=request.continues,
+        )  # fmt: skip
     except BadRequest as error:
         if request.expects and not source and any(field.field == "brief.source" for field in error.fields):
             what = f"{request.name} was made from picture {request.expects[:12]}…"

@@ -54,8 +54,21 @@ def summary_lines(job: Job) -> list[Line]:
         lines.append(progress_line(job.doing))
     if job.goals.total:
         lines.append(Line("goals", goals_met(job)))
+    if picked := picked_line(job):
+        lines.append(picked)
     lines.append(Line("cost", cost_words(job)))
     return [*lines, *error_lines(job)]
+
+
+def picked_line(job: Job) -> Line | None:
+    """Which candidate a person picked, and what is known of it."""
+    if not job.picked:
+        return None
+    goals = job.picked.goals
+    judged = goals.met + goals.missed + goals.unsure
+    known = f"{goals.met} of {goals.total} goals met" if judged else "no verifier looked at it"
+    words = f"round {job.picked.round}, candidate {job.picked.candidate}, by hand: {known}"
+    return Line("picked", words, "bold")
 
 
 def told_lines(job: Job) -> list[Line]:

@@ -172,7 +172,8 @@ class ItemPage(BaseModel):
 
 
 class BatchResult(BaseModel):
-    """How a take of an item ended: done, unmet, failed or cancelled. `image` is the hash of its picture.
+    """How a take of an item ended: done, unmet, failed or cancelled. `image` is the hash of the picture that is
+    delivered: where a person picked another candidate, `picked` says which ("2.3"), and `changed` when.
 
     Fields that a newer service adds are kept, so that what is written down is what was sent.
     """
@@ -196,6 +197,13 @@ class BatchResult(BaseModel):
     error: str = ""
     created: float | None = None
     ended: float | None = None
+    picked: str = ""
+    changed: float | None = None
+
+    @property
+    def moment(self) -> float:
+        """Since when its picture is what it is, in seconds since the epoch."""
+        return self.changed or self.ended or 0.0
 
 
 class Received(BaseModel):

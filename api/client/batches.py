@@ -86,6 +86,23 @@ class BatchCalls(Connection):
             except (httpx.TransportError, Unavailable) as error:
                 tries.failed(error)
 
+    def batch_gallery(self, id: str, pictures: str = "png", reports: bool = False) -> bytes:
+        """The page that shows a folder of results: `<item>.png` (or jpg, pdf), `thumbs/<item>.webp` and, if wanted,
+        `reports/<item>.html`."""
+        params = {"pictures": pictures, "reports": str(reports).lower()}
+        return self._send("GET", _path(id, "gallery"), params=params).content
+
+    def batch_archive(self, id: str, reports: bool = True) -> Generator[bytes]:
+        """Pictures, reports, tables and gallery as one ZIP file, piece by piece; it can't be taken up again where it
+        breaks off, with TransportError."""
+        params = {"reports": str(reports).lower()}
+        timeout = httpx.Timeout(self._timeout, read=UPLOAD_TIMEOUT)
+        with self._http.stream("GET", _path(id, "archive.zip"), params=params, timeout=timeout) as response:
+            if response.is_error:
+                response.read()
+                raise from_response(response)
+            yield from response.iter_bytes()
+
     def pause_batch(self, id: str) -> Batch:
         """Start no more items, and let running ones wait after their present step."""
         return self._order(id, "pause")

@@ -55,13 +55,15 @@ class Client(BatchCalls, HookCalls):
         source: bytes | Path | str | None = None,
         priority: int | None = None,
         labels: Iterable[str] = (),
+        continues: str | None = None,
     ) -> Job:
         """Start a job. `brief` is its text, or {text, title, source, goals}.
 
         `source` is a picture to start from (its bytes, or the path of a file); it is uploaded.
         The same `key` gives the same job again, `repeated`; Conflict if the body differs. `priority` goes
         from 0, first, to 9. `labels` are words of your own to find the job by. TooMany when as many jobs
-        wait or run as the token may have: its `retry_after` says when to ask again.
+        wait or run as the token may have: its `retry_after` says when to ask again. With `continues`, the id of a job
+        that has ended, it starts from that one's picture: the brief is only what is to change, and the rest is kept.
         """
         sent: dict[str, Any] = {"text": brief} if isinstance(brief, str) else dict(brief)
         if source is not None:
@@ -73,6 +75,7 @@ class Client(BatchCalls, HookCalls):
             "seed": seed,
             "priority": priority,
             "labels": list(labels) or None,
+            "continues": continues,
         }
         body.update({name: value for name, value in optional.items() if value is not None})
         headers = {"Idempotency-Key": key or str(uuid.uuid4())}
@@ -156,12 +159,26 @@ class Client(BatchCalls, HookCalls):
                 raise  # else a try whose answer was lost had worked
 
     def image(self, id: str, metadata: bool = True) -> bytes:
-        """The best picture so far, as PNG. NotFound when there is none yet.
+        """What is delivered, as PNG: what was picked, or the best picture so far. NotFound when there is none yet.
 
         With `metadata` the file says inside what made it: brief, settings, seed, goals met.
         """
         params = None if metadata else {"metadata": "false"}
         return self._send("GET", _path(id, "image"), params=params).content
+
+    def picture(self, id: str, image: str, width: int | None = None) -> bytes:
+        """A picture of the job's trajectory by its hash, as PNG; with `width` a thumbnail, as WebP."""
+        params = {"width": width} if width else None
+        return self._send("GET", _path(id, "images", image), params=params).content
+
+    def pick(self, id: str, round: int, candidate: int) -> Job:
+        """Deliver that candidate from now on; both numbers as in the report, from 1. Conflict until the job ends."""
+        body = {"round": round, "candidate": candidate}
+        return Job.model_validate_json(self._send("PUT", _path(id, "pick"), json=body).content)
+
+    def undo_pick(self, id: str) -> Job:
+        """Deliver what the loop ended with."""
+        return Job.model_validate_json(self._send("DELETE", _path(id, "pick")).content)
 
     def goals(self, id: str) -> list[Goal]:
         """Every goal of the job, and how it stands on the best picture."""

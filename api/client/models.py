@@ -94,6 +94,19 @@ class Warned(BaseModel):
         return self.message + (f" ({self.fix})" if self.fix else "")
 
 
+class Picked(BaseModel):
+    """What a person picked in place of the loop's choice. `goals` are the verdicts on that very picture."""
+
+    round: int
+    candidate: int
+    image: str
+    goals: GoalCount = GoalCount()
+    at: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.round}.{self.candidate}"
+
+
 class Job(BaseModel):
     """A job. `status` is queued, running, done, cancelled or failed; `stop` says why it ended. A job is running
     from its first step on; `doing` says what it does or waits for.
@@ -101,7 +114,8 @@ class Job(BaseModel):
     `coverage` is the share of the goals' weight that is met, None before the first picture was
     accepted. Times are seconds since the epoch. `brief`, `settings` and `seed` are None in lists,
     and `unread` and `warnings` empty. Before the goals are known, `unread` holds what no planner is asked about.
-    `repeated`: the submit that gave it made no new job, its key was known.
+    `repeated`: the submit that gave it made no new job, its key was known. `picked` is None in lists, too, and where
+    the loop's own choice is delivered.
     """
 
     id: str
@@ -127,6 +141,7 @@ class Job(BaseModel):
     seed: int | None = None
     unread: tuple[Unread, ...] = ()
     warnings: tuple[Warned, ...] = ()
+    picked: Picked | None = None
     links: dict[str, str] = {}
     repeated: bool = Field(default=False, exclude=True)
 

@@ -43,7 +43,7 @@ _BATCHES = {
     BatchStatus.ENDED: ("met", "ended"),
 }
 
-_THUMBNAIL = '<img src="$src/images/best?width=128" alt="" width="64" loading="lazy">'
+_THUMBNAIL = '<img src="$src/images/best?width=512" alt="" width="240" loading="lazy" decoding="async">'
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def _batch_row(batch: BatchSummary, view: ListView, now: float, with_owner: bool
         "api.pages",
         "job",
         thumbnail=NOTHING,
-        report=ListView(batch=batch.id).path(),
+        report=f"/batches/{batch.id}",
         title=batch.title or f"Batch of {count(batch.total, 'item')}",
         short=batch.id[:8],
         labels=_label_links(batch.labels, view),

@@ -13,9 +13,9 @@ from api.batch_schemas import BatchFilter, BatchSummary
 from api.pages.answers import HEADERS, PageRoute, page
 from api.pages.listing import ListView, jobs_page
 from api.problems import Problem
+from api.reports import run_info
 from api.routes import ApiState, AppState, Owner, listed
 from api.schemas import CURSOR, OLDER, JobFilter, JobList, JobSummary
-from director.report import Attempt, RunInfo
 from director.state import State
 from tasks.batch.types import BatchStatus
 from tasks.jobs import ACTIVE, MAX_LABELS, JobId, JobStatus, Label
@@ -97,26 +97,15 @@ def report(
     """What the job did, as one page for people. The page reloads itself until the job has ended."""
     service = state.service
     found = service.find(owner, id)
-    trajectory, summary = service.trajectory(found), service.summary(found)
-    attempts = service.archive.read_attempts(id, Attempt.model_validate)
-    every = REFRESH_SECONDS if summary.doing and refresh == "on" and not standalone_file else 0
-    path = f"/v1/jobs/{id}"
-    run = RunInfo(
-        job=id,
-        doing=summary.doing,
-        trouble=summary.error,
-        created=summary.created,
-        ended=summary.ended,
-        attempts=tuple(attempts.records),
-        unreadable=len(attempts.unreadable),
-        refresh=every,
-        other="" if standalone_file else f"{path}/report?refresh=off" if every else f"{path}/report",
-        home="" if standalone_file else "/jobs",
-    )
+    trajectory, run = service.trajectory(found), run_info(service, found)
     if standalone_file:
         answer = page(standalone(trajectory, state.thumbnails, run))
         answer.headers["Content-Disposition"] = f'attachment; filename="{id}.html"'
         return answer
+    every = REFRESH_SECONDS if run.doing and refresh == "on" else 0
+    path = f"/v1/jobs/{id}"
+    other = f"{path}/report?refresh=off" if every else f"{path}/report"
+    run = run.model_copy(update={"refresh": every, "other": other, "home": "/jobs"})
     return page(linked(trajectory, state.thumbnails, lambda image: f"{path}/images/{image}", run), refresh=every)
 
 
@@ -133,11 +122,12 @@ def picture(
     width: Annotated[int | None, Query(ge=1, le=1024, description="least width; a thumbnail as WebP")] = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """A picture of the job's trajectory, as PNG; with `width` a thumbnail. `best` is the best picture so far."""
+    """A picture of the job's trajectory, as PNG; with `width` a thumbnail. `best` is what is
+    delivered: the best picture so far, or what was picked."""
     found = state.service.find(owner, id)
     trajectory = State.of(state.service.trajectory(found))
-    fixed = found.ended or image != BEST
-    image = (trajectory.deliverable or "") if image == BEST else image
+    fixed = image != BEST  # of a job that has ended another picture may be picked
+    image = (state.service.delivered(found, trajectory) or "") if image == BEST else image
     if image not in trajectory.pictures:
         raise Problem(404, "unknown-picture", "Unknown picture", "The job has no such picture.")
     small = at_least(width) if width else None

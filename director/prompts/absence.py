@@ -54,7 +54,7 @@ def items(text: str) -> tuple[str, ...]:
         for mark in [*_ITEM.finditer(words, part.start, part.end), None]:
             cut.append(text[start : mark.start() if mark else part.end])
             start = mark.end() if mark else start
-    bare = (_LEAD_EN.sub("", item, count=1).strip(" \t\n.,;:!，、。；：！") for item in cut)
+    bare = (_TAIL_EN.sub("", _LEAD_EN.sub("", item, count=1)).strip(" \t\n.,;:!，、。；：！") for item in cut)
     return tuple(item for item in bare if item and not _NOTHING.fullmatch(item))
 
 
@@ -64,7 +64,8 @@ def worded(goal: Goal, edit: bool) -> str:
         mark = "'" if '"' in goal.string else '"'
         return f"{'Remove the' if edit else 'There is no'} text {mark}{goal.string}{mark}"
     things = items(goal.text)
-    if not things or (forbids(goal.text) and not _LEAD_EN.match(plain(goal.text))):
+    said = plain(goal.text)
+    if not things or (forbids(goal.text) and not (_LEAD_EN.match(said) or _TAIL_EN.search(said))):
         return goal.text.strip().rstrip(".;,!。！")
     if edit:
         return f"Remove {', '.join(things)}"
@@ -148,6 +149,9 @@ _LEAD_EN = _compiled(
     + r"\b\s*"
 )
 """At the start of a segment."""
+_GOES = r"\b(?:goes(?:\s+away)?|(?:must|should|has\s+to|have\s+to|needs?\s+to|is\s+to|can)\s+go(?:\s+away)?)\s*[.!;]*$"
+"""What is said of a thing that is there: "the lamp goes"."""
+_TAIL_EN = _compiled(_GOES)
 
 _LEAD = _compiled(
     r"\s*(?:(?:bitte|und|aber|auch|es\s+(?:darf|dürfen|soll|sollen|gibt)|wir\s+(?:wollen|möchten)|auf\s+keinen\s+fall|mit"
@@ -197,6 +201,7 @@ _ANYWHERE = _compiled(
     r"\b(?:nobody|no\s?-?one)\s+(?:is\s+|should\s+be\s+|else\s+)?(?:in|on)\s+(?:the|this)\s+\w+\s*[.!]*$",
     r"\b(?:leave|keep|take)\s+(?:\w+\s+){1,4}(?:out|off|away)"
     r"(?:\s+of\s+(?:the|this)\s+(?:picture|image|frame|shot|scene|design|poster))?\s*[.!]*$",
+    _GOES,
     r"\bnicht\s+(?:\w+\s+)?(?:zeigen|abbilden|verwenden|benutzen|drauf|darauf|zu\s+sehen|sichtbar|vorkommen|erscheinen"
     r"|gewünscht)",
     r"\b(?:entfernen|löschen|weglassen|streichen|vermeiden|wegnehmen|verwijderen|weglaten|weghalen)\s*[.!]*$",

@@ -42,7 +42,11 @@ def prompt(request: ExtractRequest, part: range | None = None) -> Form:
     """A part of the brief, or all of it, as numbered clauses, behind its source picture if it has one."""
     material = material_of(request, part)
     images = (request.brief.source,) if request.brief.source else ()
-    return form("extract", images, _schema(material), clauses="\n".join(numbered(material)))
+    lines = "\n".join(numbered(material))
+    if continues := request.brief.continues:
+        kept = "\n".join(f"{n}. {goal.wish}" for n, goal in enumerate(continues.goals, 1))
+        return form("extract_change", images, _schema(material), clauses=lines, kept=kept)
+    return form("extract", images, _schema(material), clauses=lines)
 
 
 def material_of(request: ExtractRequest, part: range | None = None) -> Material:
@@ -58,7 +62,8 @@ def material_of(request: ExtractRequest, part: range | None = None) -> Material:
             held.setdefault(clause, []).append(n)
     share = max(1, MAX_GOALS * len(here) // max(1, len(found)))
     most = min(share, _SPARE + 2 * len(here) + len(strings))
-    return Material(brief, here, strings, held, most, len(here) == len(found), len(found) in {0, *here})
+    kept = [goal.id for goal in request.brief.continues.goals] if request.brief.continues else []
+    return Material(brief, here, strings, held, most, len(here) == len(found), len(found) in {0, *here}, kept)
 
 
 def _strings(brief: str, found: Sequence[Clause]) -> Iterator[tuple[int, tuple[int, int]]]:
@@ -104,6 +109,12 @@ def _schema(material: Material) -> dict[str, Any]:
         goal["required"].append("string")
     else:
         del goal["properties"]["string"]
+    if material.kept:
+        goal["properties"]["replaces"]["items"] |= {"maximum": len(material.kept)}
+        goal["properties"]["replaces"].pop("default", None)
+        goal["required"].append("replaces")
+    else:
+        del goal["properties"]["replaces"]
     goal["properties"]["absent"] = {"type": "boolean"}
     goal["required"].append("absent")
     return schema

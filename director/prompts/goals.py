@@ -10,11 +10,12 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError, WithJsonSchema
 
+from director.kinds import SCOPES
 from director.prompts.absence import forbids
 from director.prompts.clauses import Clause
 from director.prompts.headlines import insisted
 from director.prompts.vlm import Box, Percent, Reply, ReplyError, all_of, region_of
-from director.types import MAX_GOALS, SCOPES, Goal, GoalType, Region, Scope
+from director.types import MAX_GOALS, Goal, GoalId, GoalType, Region, Scope
 
 MOST_CLAUSES = 4
 """Of one goal: what more sentences ask for is more than one thing."""
@@ -44,6 +45,7 @@ class GoalReply(Reply):
     conflicts: _Positions
     must_have: bool
     feasibility: Percent
+    replaces: _Positions = Field(default_factory=list[int])
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class Material:
     whole: bool
     ends: bool
     """The brief's last clause is here."""
+    kept: Sequence[GoalId] = ()
+    """Goals of the picture that a brief goes on from, in the order in which they are shown."""
 
     def strings_in(self, numbers: Sequence[int]) -> list[int]:
         return [n for clause in numbers for n in self.held.get(clause, ())]
@@ -218,7 +222,10 @@ def _goal(own: str, draft: _Draft, ids: Mapping[int, str], material: Material, r
         absent=absent,
         region=draft.region,
         parents=_known("parents", reply.parents, ids, own, repairs),
-        conflicts=_known("conflicts", reply.conflicts, ids, own, repairs),
+        conflicts=(
+            *_known("conflicts", reply.conflicts, ids, own, repairs),
+            *_known("replaces", reply.replaces, dict(enumerate(material.kept, 1)), own, repairs),
+        ),
         must_have=reply.must_have,
         feasibility=reply.feasibility / 100,
     )

@@ -5,13 +5,14 @@ A small model can name one thing at a time that loses itself in a long list. No 
 
 from collections.abc import Mapping, Sequence
 
+from director.kinds import SCOPES
 from director.prompts.absence import forbids
 from director.prompts.extract import material_of, numbered
 from director.prompts.goals import Material
 from director.prompts.headlines import insisted
 from director.prompts.vlm import Choice, choice
 from director.seats import ExtractRequest
-from director.types import MAX_GOALS, SCOPES, Goal, GoalType, Scope
+from director.types import MAX_GOALS, Goal, GoalType, Scope
 
 _TYPES: Mapping[str, GoalType | None] = {
     "object": GoalType.ADD_OBJECT,

@@ -11,10 +11,10 @@ from director.report import cost, goals, rounds, status, words
 from director.report.html import NOTHING, Html, fill, html, join
 from director.report.marks import MARKS, UNSEEN
 from director.report.rounds import Book
-from director.report.run_info import Pictures, RunInfo
+from director.report.run_info import Picked, Pictures, RunInfo
 from director.state import GoalCounts, State
 from director.transcript import count
-from director.types import SIDE, Outcome, Trajectory
+from director.types import SIDE, ImageHash, Outcome, Trajectory
 
 
 def report(trajectory: Trajectory, pictures: Pictures, run_info: RunInfo | None = None) -> str:
@@ -31,7 +31,9 @@ def report(trajectory: Trajectory, pictures: Pictures, run_info: RunInfo | None 
         state=status.section(state, run_info),
         simulated=status.simulated(state),
         told=status.told(state),
-        lead=_lead(book, over=bool(state.stop) or (bool(run_info.trouble) and not run_info.doing)),
+        lead=_picked(book, run_info.picked)
+        if run_info.picked
+        else _lead(book, over=bool(state.stop) or (bool(run_info.trouble) and not run_info.doing)),
         bar=tally(state.counts) if state.goals else NOTHING,
         open_goals=_open_goals(book),
         letters_link=html('<li><a href="#lettering">Lettering</a></li>') if letters else NOTHING,
@@ -46,9 +48,17 @@ def report(trajectory: Trajectory, pictures: Pictures, run_info: RunInfo | None 
     return document(f"{name} · report", body)
 
 
-def document(title: str, body: Html) -> str:
-    """A whole HTML document around the body, with the style inside and a policy that lets nothing else in."""
-    return fill("page", title=title, policy=policy(), style=Html(style()), body=body) + "\n"
+def document(title: str, body: Html, script: str = "", forms: bool = False) -> str:
+    """A whole HTML document around the body, with the style inside and a policy that lets nothing else in.
+
+    `script` is code of ours; nothing of it was filled in. With `forms` the page tells its own place where it is: else
+    a browser would not say from where a form comes.
+    """
+    if script:
+        body = Html(f"{body}\n<script>{script}</script>")
+    referrer = "same-origin" if forms else "no-referrer"
+    filled = {"policy": policy(script, forms), "referrer": referrer, "style": Html(style())}
+    return fill("page", title=title, body=body, **filled) + "\n"
 
 
 @cache
@@ -57,10 +67,23 @@ def style() -> str:
 
 
 @cache
-def policy() -> str:
-    """Content-Security-Policy of a page: its own style, pictures of the same place or inside it, nothing else."""
-    digest = base64.b64encode(hashlib.sha256(style().encode()).digest()).decode()
-    return f"default-src 'none'; style-src 'sha256-{digest}'; img-src 'self' data:; base-uri 'none'; form-action 'none'"
+def policy(script: str = "", forms: bool = False) -> str:
+    """Content-Security-Policy of a page: its own style, pictures of the same place or inside it, nothing else.
+
+    With a `script` that very one may run, in a file whose pictures lie beside it. `forms` may be sent to the place that
+    the page comes from.
+    """
+    own = f"script-src '{_digest(script)}'; " if script else ""
+    beside = " file:" if script else ""  # of a file not every browser takes another for the same place
+    to = "self" if forms else "none"
+    return (
+        f"default-src 'none'; style-src '{_digest(style())}'; {own}img-src 'self' data:{beside}; base-uri 'none'; "
+        f"form-action '{to}'"
+    )
+
+
+def _digest(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
 def tally(counts: GoalCounts) -> Html:
@@ -114,18 +137,36 @@ def _small_print(trajectory: Trajectory, run_info: RunInfo) -> Html:
 
 def _lead(book: Book, over: bool) -> Html:
     """The best picture, large."""
-    state, brief = book.state, book.state.trajectory.brief
+    state = book.state
     image = state.deliverable
     if image is None:
         said = "No picture was drawn." if over else "There is no picture yet."
         return html('<p class="lead none">$said</p>', said=said)
-    src, full = book.pictures.lead(image), book.pictures.full(image)
-    if not src:
-        return html('<p class="lead none">The picture is no longer stored.</p>')
     kind, score = "Newest picture, not accepted yet", ""
     if state.best == image:
         kind = "Final picture" if over else "Best picture so far"
         score = f", {state.counts.met} of {state.counts.total} goals met"
+    return _large(book, image, kind, score)
+
+
+def _picked(book: Book, picked: Picked) -> Html:
+    """What a person picked, large, with what is known of it; the goals beside it are of the loop's choice."""
+    goals = picked.goals
+    judged = goals.met + goals.missed + goals.unsure
+    known = f"{goals.met} of {count(goals.total, 'goal')} met on it" if judged else "no verifier looked at it"
+    note = html(
+        '<p class="note">Picked by hand in place of what the loop ended with: $known. The goals shown here are '
+        "those of the loop’s choice.</p>",
+        known=known,
+    )
+    return html("<div>$large$note</div>", large=_large(book, picked.image, "Picked by hand", ""), note=note)
+
+
+def _large(book: Book, image: ImageHash, kind: str, score: str) -> Html:
+    state, brief = book.state, book.state.trajectory.brief
+    src, full = book.pictures.lead(image), book.pictures.full(image)
+    if not src:
+        return html('<p class="lead none">The picture is no longer stored.</p>')
     shown = html(
         '<img src="$src" alt="$alt" width="$w" height="$h">',
         src=src, w=state.settings.width or SIDE, h=state.settings.height or SIDE,

@@ -5,6 +5,7 @@ from typing import Annotated, Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 from director.errors import Actor
+from director.state import GoalCounts
 from director.types import ImageHash, Value
 
 
@@ -35,6 +36,13 @@ class Trouble(BaseModel):
     actor: Actor | None = None
 
 
+class Picked(Value):
+    """What a person chose to deliver in place of the loop's choice; `goals` are the verdicts on that very picture."""
+
+    image: ImageHash
+    goals: GoalCounts
+
+
 class RunInfo(Value):
     """`doing` says what happens now, "" once it is over. Times are seconds since the epoch, None where unknown."""
 
@@ -48,6 +56,7 @@ class RunInfo(Value):
     refresh: int = 0  # the page is loaded again after so many seconds; 0: never
     other: str = ""  # where the same page is with the refresh switched the other way; "" if nowhere
     home: str = ""  # where the list of jobs is; "" if nowhere
+    picked: Picked | None = None
 
 
 class Pictures(Protocol):

@@ -15,6 +15,7 @@ from itertools import groupby
 
 from pydantic import ValidationError
 
+from director.continuing import tried_again
 from director.errors import Actor, DirectorError, StoreError
 from director.state import State
 from tasks.batch.batches import Batches, Busy, result_of
@@ -214,21 +215,20 @@ class Dispatcher:
         return entry.model_copy(update=again)
 
     def _going_on(self, batch: Batch, item: Item, place: Place, rounds: int, now: float) -> Job:
-        """A job that starts from the picture that the generation before ended with, and knows its goals.
-
-        Its first round only finds out what that picture meets, so it gets one more.
-        """
+        """A job that starts from the picture that the generation before delivered, and knows what that meets."""
         job = job_of(batch, item, place, now)
         before = child_id(batch.id, place.index, place.generation - 1)
         key = self._archive.latest(before)
         if not key:
             return job
         state = State.of(self._archive.load_snapshot(key).trajectory)
-        change = {"source": state.deliverable or job.brief.source, "goals": state.goals or job.brief.goals}
-        settings = {"rounds": min(rounds + 1, 20)} if rounds else {}
+        picked = self._archive.picks.find(before, batch.id)
+        image = (picked and picked.image) or state.deliverable
+        brief = tried_again(state, image) if image else None
+        settings = {"rounds": min(rounds, 20)} if rounds else {}
         return job.model_copy(
             update={
-                "brief": job.brief.model_copy(update=change),
+                "brief": brief.model_copy(update={"title": job.brief.title}) if brief else job.brief,
                 "settings": job.settings.model_copy(update=settings),
             }
         )

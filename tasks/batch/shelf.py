@@ -7,6 +7,7 @@ batches/<id>/batch.json                         written last: the batch exists
 batches/<id>/control/<number>-<kind>.json       orders, written before the caller is answered
 batches/<id>/results/<ended ms>-<nonce>.jsonl   how items ended; a line may come twice
 batches/<id>/summary.json                       how it stood when it ended
+batches/<id>/picks/<job>.json                   what people picked, see tasks/store/picks.py
 batches-live/<id>                               there until the batch ends
 spend/<owner>.json                              what an owner with a budget has used of it in the present period
 """
@@ -206,6 +207,14 @@ class Shelf:
     def results(self, id: str) -> Iterator[Result]:
         """Every stored line, the parts by time. A line may come twice, and an item's earlier takes come, too."""
         return self._lines(id, Result, _nothing)
+
+    def first_results(self, id: str) -> Iterator[Result]:
+        """Those of the first part that was stored; none while there is none."""
+        for item in self.store.items(f"batches/{id}/results/"):
+            for line in self.store.get(item.key).splitlines():
+                if result := _result(Result, line, item.key, id):
+                    yield result
+            return
 
     def ends(self, id: str, keep: Callable[[], None] = _nothing) -> Iterator[End]:
         """The same lines, and of them what counts. `keep` is called again and again meanwhile."""

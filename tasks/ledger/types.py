@@ -57,9 +57,9 @@ class Next(Value):
     queue: str
     kind: str
 
-    def hint(self, job: str, n: int, title: str, priority: int) -> "Hint":
+    def hint(self, job: str, n: int, title: str, priority: int, batch: str = "") -> "Hint":
         """The message that step `n` of `job` waits here."""
-        return Hint(job=job, n=n, queue=self.queue, kind=self.kind, title=title, priority=priority)
+        return Hint(job=job, n=n, queue=self.queue, kind=self.kind, title=title, priority=priority, batch=batch)
 
 
 class Hint(Value):
@@ -71,6 +71,7 @@ class Hint(Value):
     kind: str
     title: str
     priority: int
+    batch: str = ""  # for people; "": of none
 
 
 HintMessage = tuple[str, ...]
@@ -114,7 +115,8 @@ class Entry(Value):
     def hint(self) -> Hint:
         """The message that starts it; for an entry that has not ended."""
         assert self.next, "a job that has ended waits for nothing"
-        return self.next.hint(self.job, self.step, self.title, self.priority)
+        batch = self.place.batch if self.place else ""
+        return self.next.hint(self.job, self.step, self.title, self.priority, batch)
 
 
 class Entered(StrEnum):
@@ -178,7 +180,7 @@ class Record(Value):
     @property
     def hint(self) -> Hint:
         """The message that its present step waits for."""
-        return Next(queue=self.queue, kind=self.kind).hint(self.job, self.step, self.title, self.priority)
+        return Next(queue=self.queue, kind=self.kind).hint(self.job, self.step, self.title, self.priority, self.batch)
 
 
 class Query(Value):

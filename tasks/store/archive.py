@@ -6,6 +6,7 @@
     jobs/<id>/control/{cancel,dead,requeue}-<nonce>.json  orders, written before the caller is answered
     jobs/<id>/control/{pause,resume,priority}-<number>.json  the same, of which the last one holds
     jobs/<id>/control/rewind-<nonce>.json                 an object was lost: which snapshots are void since
+    jobs/<id>/pick.json                                   see tasks/store/picks.py
     live/<id>                                             there until the job ends
     ended/<hour>/<owner>-<nonce>.jsonl                    lists of jobs that ended, see tasks/store/ended.py
     deleted/<id>                                          a job that was deleted, written before anything goes
@@ -34,6 +35,7 @@ from tasks.logs import fields
 from tasks.store.ended import EndedJobs
 from tasks.store.marker import mark
 from tasks.store.objects import Corrupt, Newer, NotFound, Store
+from tasks.store.picks import Picks
 from tasks.store.recent import Recent
 from tasks.store.records import attempt_record, dumped, packed, parse, parsed
 from tasks.summary import Cost
@@ -102,6 +104,7 @@ class Archive:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.ended = EndedJobs(store)
+        self.picks = Picks(store)
         self._hashes = Recent[bytes](64 * 1024, len)  # sha256 by key of the snapshots last seen here
         self._records = Recent[bytes](4 * 2**20, len)
         self._written = Recent[Snapshot](32)  # the process that ran a step is often asked for the next one
@@ -119,7 +122,7 @@ class Archive:
     # --- jobs -----------------------------------------------------------------------------------
 
     def save_job(self, job: Job) -> None:
-        contract = contract_of(job.brief.goals, job.settings)
+        contract = contract_of(job.brief, job.brief.goals, job.settings)
         self._store.put(job_key(job.id), packed(job.model_copy(update={"contract": contract})))
 
     def find_job(self, job: str) -> Job | None:
@@ -208,7 +211,7 @@ class Archive:
     ) -> str:
         """Store the trajectory after step n and give the key: one PUT, if this archive read or wrote `previous`."""
         snapshot = Snapshot(
-            contract=contract_of(State.of(trajectory).goals, trajectory.settings),
+            contract=contract_of(trajectory.brief, State.of(trajectory).goals, trajectory.settings),
             n=n,
             nonce=nonce,
             previous=previous,

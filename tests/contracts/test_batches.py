@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from director.errors import StoreError
+from tasks.app import story
 from tasks.batch.dispatch import slots
 from tasks.batch.ledger import Lane
 from tasks.batch.recall import Recalled, standing_of
@@ -223,7 +224,7 @@ class TestOrders:
         current = night.results(batch)["a1"]
         assert (current.status, current.take, current.generation) == (ItemStatus.DONE, 1, 1)
         job = night.archive.load_job(child_id(batch.id, 1, 1))
-        assert (job.brief.source, job.settings.rounds) == (before.image, 3)
+        assert (job.brief.source, job.settings.rounds) == (before.image, 2)
         assert night.results(batch)["a0"].take == 0
 
     def test_of_many_those_that_are_meant_wait_again(self, night: BatchRig) -> None:
@@ -509,3 +510,14 @@ class TestAnOlderRedis:
         assert night.standing(batch).counts.done == 2
         assert {result.status for result in night.results(batch).values()} == {ItemStatus.DONE}
         assert night.ledger.jobs().records == [] or night.ledger.jobs().records[0].status is not JobStatus.RUNNING
+
+
+def test_a_message_names_the_batch_for_flower(night: BatchRig) -> None:
+    batch = night.start(items=1)
+    night.passes()
+    [first] = night.hints
+    assert (first.batch, f"batch {batch.id[:8]} · {first.job}" in story(first)) == (batch.id, True)
+    night.work(1)
+    assert {hint.batch for hint in night.hints} == {batch.id}
+    night.rig.advance(10_000)
+    assert [hint.batch for hint in night.ledger.overdue(night.hints[0].queue, 1, 10)] == [batch.id]

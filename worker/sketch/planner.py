@@ -31,6 +31,8 @@ class SketchPlanner:
                 "name things, strings, colours, light or effects, such as: Add a red kite on the left",
                 "text",
             )
+        if continues := request.brief.continues:
+            goals = tuple(_against(goal, continues.goals) for goal in goals)
         context.progress("sketch reads the brief", len(goals), len(goals))
         return Extracted(goals=goals, by=_BY)
 
@@ -218,6 +220,17 @@ def _conflicted(goals: tuple[Goal, ...]) -> tuple[Goal, ...]:
     return tuple(
         goal.model_copy(update={"conflicts": tuple(o.id for o in goals if against(goal, o))}) for goal in goals
     )
+
+
+def _against(goal: Goal, kept: tuple[Goal, ...]) -> Goal:
+    """With the goals of the picture, of the same thing or the same words, that it takes the place of."""
+    subjects = _subjects(goal)
+    same = tuple(other.id for other in kept if subjects & _subjects(other))
+    return goal.model_copy(update={"conflicts": (*goal.conflicts, *same)})
+
+
+def _subjects(goal: Goal) -> set[tuple[str, str]]:
+    return {(d.kind, d.string or d.name) for d in parse(goal.text)}
 
 
 # --- plan ---------------------------------------------------------------------------------------

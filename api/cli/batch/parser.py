@@ -3,7 +3,7 @@
 import argparse
 
 from api.cli import options
-from api.cli.batch import orders, results, submit, terms, watch
+from api.cli.batch import fetch, orders, results, submit, terms, watch
 from api.cli.options import Add
 
 _STATUSES = ["open", "paused", "cancelled", "ended"]
@@ -105,6 +105,19 @@ def _results(add: Add) -> None:
     made.add_argument("--csv", action="store_true", help="a table instead of JSON lines")
     made.add_argument("--images", action="store_true", help="save the pictures, too; those that are there are kept")
     made.add_argument("--all", action="store_true", help="earlier takes, too")
+
+    fetched = add("fetch", parents=[options.common(), _batches(None)], help="save the pictures; again, what is missing")
+    fetched.set_defaults(call=fetch.fetch)
+    where = fetched.add_argument("folder", nargs="?", default=".", metavar="DIR", help="default: the current folder")
+    options.path(where, folder=True)
+    fetched.add_argument("--jpeg", action="store_true", help="as JPEG")
+    fetched.add_argument("--pdf", action="store_true", help="as PDF pages for a printer, with bleed")
+    fetched.add_argument("--bleed", type=float, metavar="MM", help="with --pdf; default 3")
+    fetched.add_argument("--dpi", type=int, metavar="N", help="with --pdf: pixels an inch, default 300")
+    fetched.add_argument("--gallery", action="store_true", help="a page of all of them too, the worst first")
+    fetched.add_argument("--report", action="store_true", help="the report page of each, too")
+    options.path(fetched.add_argument("--zip", metavar="FILE", help="all in one ZIP file; --report adds the reports"))
+    fetched.add_argument("--no-metadata", dest="metadata", action="store_false", help="PNGs without brief and settings")
 
 
 def _batches(nargs: str | None) -> argparse.ArgumentParser:

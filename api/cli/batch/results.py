@@ -1,31 +1,26 @@
 """The results of a batch: as JSONL or CSV, and their pictures as files."""
 
 import argparse
-import csv
 import io
 import json
 import os
-import re
 import sys
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
-from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
 from api.cli import files
 from api.cli.batch.find import full_id
+from api.cli.batch.prints import PNG, Form
 from api.cli.console import SATISFIED, SHORT, Console
 from api.client import BatchResult, NotFound
 from director.errors import BriefError
 from director.transcript import Line, count
+from tasks.batch.tables import csv_lines
+from tasks.files import file_stem
 
-COLUMNS = (
-    "custom_id", "status", "stop", "met", "total", "coverage", "rounds", "renders", "image", "job", "title", "error",
-    "take", "created", "ended",
-)  # fmt: skip
-_CLOCK_S = 2.0  # file systems may keep the time of a file to two seconds
-_LONGEST = 120
+_CLOCK_S = 0.01  # of the time of a file, where a file system does not keep whole seconds, or every other one
 
 
 class Out(Protocol):
@@ -44,7 +39,7 @@ def results(args: argparse.Namespace, console: Console) -> int:
         return SATISFIED
     path = folder / f"results.{'csv' if args.csv else 'jsonl'}"
     saved = Pictures(console, folder, args.metadata)
-    with _whole(path) as file:
+    with whole(path) as file:
         _write(saved.passing(told) if args.images else told, file, args.csv)
     console.screen.line(*saved.lines(), Line("saved", str(path), "bold"))
     console.screen.data({"batch": id, "saved": str(path), "pictures": saved.fetched, "kept": saved.kept})
@@ -54,17 +49,18 @@ def results(args: argparse.Namespace, console: Console) -> int:
 def _write(told: Iterable[BatchResult], out: Out, as_csv: bool) -> None:
     if not as_csv:
         for result in told:
-            out.write(json.dumps(result.model_dump(mode="json")) + "\n")  # ASCII: no character of it ends a line
+            out.write(json_line(result))
         return
-    rows = csv.writer(out, lineterminator="\n")
-    rows.writerow(COLUMNS)
-    for result in told:
-        row = result.model_dump()
-        rows.writerow(["" if row[name] is None else row[name] for name in COLUMNS])
+    for line in csv_lines(result.model_dump() for result in told):
+        out.write(line)
+
+
+def json_line(result: BatchResult) -> str:
+    return json.dumps(result.model_dump(mode="json")) + "\n"  # ASCII: no character of it ends a line
 
 
 @contextmanager
-def _whole(path: Path) -> Generator[io.TextIOBase]:
+def whole(path: Path) -> Generator[io.TextIOBase]:
     """A file that replaces `path` when all is written. Raises BriefError that names the path."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -79,16 +75,17 @@ def _whole(path: Path) -> Generator[io.TextIOBase]:
 
 
 class Pictures:
-    """Saves the picture of each result as `<custom_id>.png`.
+    """Saves the picture of each result as `<custom_id>.png`, or in another form.
 
-    A file carries the time at which its result ended: so a second run knows which files are current, and fetches the
-    picture of a later take anew.
+    A file carries the time at which its result ended, or another candidate was picked: so a second run knows which
+    files are current, and fetches the picture of a later take anew.
     """
 
-    def __init__(self, console: Console, folder: Path, metadata: bool) -> None:
+    def __init__(self, console: Console, folder: Path, metadata: bool, form: Form = PNG) -> None:
         self._console = console
         self._folder = folder
         self._metadata = metadata
+        self._form = form
         self.fetched = self.kept = self.missing = 0
 
     def passing(self, told: Iterable[BatchResult]) -> Iterator[BatchResult]:
@@ -108,17 +105,16 @@ class Pictures:
         if not result.image or not result.job:
             self.missing += 1
             return None
-        path = self._folder / f"{file_stem(result.custom_id)}.png"
-        ended = result.ended or 0.0
-        if path.is_file() and abs(path.stat().st_mtime - ended) < _CLOCK_S:
+        path = self._folder / f"{file_stem(result.custom_id)}.{self._form.ending}"
+        if is_current(path, result):
             self.kept += 1
             return None
         try:
-            files.write(path, self._console.client.image(result.job, self._metadata))
+            files.write(path, self._form.made(self._console.client.image(result.job, self._metadata)))
         except NotFound:
             self.missing += 1
             return None
-        os.utime(path, (ended, ended))
+        os.utime(path, (result.moment, result.moment))
         self.fetched += 1
         self._console.screen.data({"custom_id": result.custom_id, "status": result.status, "saved": str(path)})
         return path
@@ -130,11 +126,9 @@ class Pictures:
         return lines
 
 
-def file_stem(custom_id: str) -> str:
-    """The custom_id as a file name; one that has to be changed gets a hash, so that no two become the same."""
-    safe = re.sub(r"[^\w.@=,+ -]", "_", custom_id).strip(" .")[:_LONGEST]
-    reserved = re.fullmatch(r"(?i:con|prn|aux|nul|com\d|lpt\d)", safe.partition(".")[0])
-    if safe == custom_id and not reserved and len(safe.encode()) < 200:
-        return safe
-    safe = safe.encode("ascii", "ignore").decode() if len(safe.encode()) >= 200 else safe
-    return f"{safe or 'item'}-{sha256(custom_id.encode()).hexdigest()[:8]}"
+def is_current(path: Path, result: BatchResult) -> bool:
+    """A file that was saved of this very result, and of no earlier one."""
+    if not path.is_file():
+        return False
+    kept, moment = path.stat().st_mtime, result.moment
+    return abs(kept - moment) < _CLOCK_S or kept in (moment // 1, moment // 2 * 2)

@@ -204,8 +204,9 @@ local function view(id)
 end
 
 local function hint(id)
-  local step, queue, kind, title, priority = fields(id, 'step', 'queue', 'kind', 'title', 'priority')
-  return {id, step, queue, kind, title, priority}
+  local step, queue, kind, title, priority, batch =
+    fields(id, 'step', 'queue', 'kind', 'title', 'priority', 'batch')
+  return {id, step, queue, kind, title, priority, batch or ''}
 end
 
 -- Take the job out of its queue's sets.

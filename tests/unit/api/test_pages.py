@@ -206,10 +206,12 @@ def test_jobs_are_listed_with_their_standing_and_the_way_to_their_report(alice: 
     assert links == [f"/v1/jobs/{waiting}/report", f"/v1/jobs/{done}/report"]
     assert response.headers["Refresh"] == "10"
     shots = [img.attrs["src"] for img in page.query(".jobs img")]
-    assert shots == [f"/v1/jobs/{done}/images/best?width=128"]
+    assert shots == [f"/v1/jobs/{done}/images/best?width=512"]
     shot = alice.get(shots[0])
     assert shot.headers["Content-Type"] == "image/webp"
-    assert shot.headers["Cache-Control"] == "private, max-age=86400"
+    # Another candidate may be picked: the browser asks, and is told in a few bytes that it has the picture.
+    assert shot.headers["Cache-Control"] == "private, no-cache"
+    assert alice.get(shots[0], headers={"If-None-Match": shot.headers["ETag"]}).status_code == 304
 
 
 def test_the_best_picture_of_a_running_job_is_asked_for_again(alice: httpx.Client, house: House):
@@ -294,8 +296,10 @@ def test_a_batch_stands_in_place_of_its_jobs(alice: httpx.Client, house: House, 
     assert not page.query("b")
     assert page.query(".jobs svg")[0].attrs["aria-label"] == "1 waiting, 2 running"
     ways = [a.attrs["href"] for a in page.query(".jobs .name > a")]
-    assert ways == [f"/jobs?batch={id}", f"/v1/jobs/{done}/report"]
-    its = alice.get(ways[0])
+    assert ways == [f"/batches/{id}", f"/v1/jobs/{done}/report"]
+    in_flight = f"/jobs?batch={id}"
+    assert in_flight in [a.attrs["href"] for a in read(alice.get(ways[0])).query("a")]
+    its = alice.get(in_flight)
     assert its.headers["Refresh"] == "10"
     first, *children = rows(read(its))
     assert first == batch
@@ -303,6 +307,7 @@ def test_a_batch_stands_in_place_of_its_jobs(alice: httpx.Client, house: House, 
     assert "Only what is in flight of this batch" in words(read(its))
     with browse(house.app(), **BOB, **HTML) as bob:
         assert bob.get(ways[0]).status_code == 404
+        assert bob.get(in_flight).status_code == 404
 
 
 def test_batches_are_narrowed_as_jobs_are(alice: httpx.Client, house: House, done: str):

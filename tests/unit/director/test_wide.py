@@ -9,7 +9,7 @@ from director.loop import direct
 from director.seats import Context, DecideRequest
 from director.state import State
 from director.strategies import STRATEGIES
-from director.types import Chosen, LoopSettings, StopReason, Trajectory
+from director.types import Brief, Chosen, LoopSettings, StopReason, Trajectory
 from director.wide import expected, width
 from tasks.jobs import contract_of
 from tests.support.contexts import PlainContext
@@ -116,7 +116,7 @@ def test_where_a_render_promises_too_little_the_end_is_the_first_option_and_the_
 
 def test_what_older_programs_can_not_read_says_so_and_nothing_else_is_stored_otherwise():
     plain = LoopSettings()
-    assert contract_of((), plain) == 1
+    assert contract_of(Brief(text="x"), (), plain) == 1
     for change in (
         {"edits": "wide"},
         {"batch": 5},
@@ -124,7 +124,7 @@ def test_what_older_programs_can_not_read_says_so_and_nothing_else_is_stored_oth
         {"price_of_render": 0.1},
         {"decide": "planner"},
     ):
-        assert contract_of((), plain.model_copy(update=change)) == 3
+        assert contract_of(Brief(text="x"), (), plain.model_copy(update=change)) == 3
     later = {"edits", "edit_candidates", "price_of_render", "decide"}
     assert not later & plain.model_dump().keys()
     wide = LoopSettings.model_validate(STRATEGIES["wide"])

@@ -1,0 +1,24 @@
+"""The results of a batch as a table."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+COLUMNS = (
+    "custom_id", "status", "stop", "met", "total", "coverage", "rounds", "renders", "image", "job", "title", "error",
+    "take", "created", "ended", "picked",
+)  # fmt: skip
+
+
+def csv_lines(results: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """A line of names, then one for each result; a value may hold line breaks."""
+    out = io.StringIO(newline="")
+    rows = csv.writer(out, lineterminator="\n")
+    rows.writerow(COLUMNS)
+    for result in results:
+        yield out.getvalue()
+        out.seek(0)
+        out.truncate()
+        rows.writerow(["" if result[name] is None else result[name] for name in COLUMNS])
+    yield out.getvalue()
