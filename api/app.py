@@ -58,6 +58,12 @@ _HEADERS = {  # of every answer, for browsers and caches
 log = logging.getLogger("visiondirector.api")
 
 
+_ROUTERS = (
+    router, picking.router, batches.router, morning.router, plans.router, health, pages, desk, machines.router,
+    hooks.router, metrics.router,
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Backends:
     """What the API works with. `ping` raises StoreError while the broker can't be reached."""
@@ -146,9 +152,8 @@ def create_app(
     )  # fmt: skip
     if backends:
         app.state.api = state_over(backends)
-    for part in (router, picking.router, batches.router, morning.router, plans.router, health, pages, desk,
-                 machines.router, hooks.router, metrics.router):  # fmt: skip
-        app.include_router(part)
+    for each in _ROUTERS:
+        app.include_router(each)
     app.state.requests = metrics.RequestMetrics()
     app.add_middleware(SecurityHeaders)
     app.add_middleware(AccessLog, requests=app.state.requests)

@@ -162,13 +162,7 @@ BAD: list[tuple[bytes, int, str, str, str]] = [
     (manifest({"brief": {"text": "x", "source": "ab" * 32}}), 2, "brief.source", "you have no picture", "/v1/images"),
     (b'{"brief": "' + b"x" * 10_000_000 + b'"}\n', 2, "line", "has more than 262144 bytes", "shorten it"),
     (b"\r\n" * 1_000_000 + b"{}\n", 1_000_002, "brief", "is required", ""),
-    (
-        manifest({"brief": "x", "settings": {"candidats": 2}}),
-        2,
-        "settings.candidats",
-        "there is no",
-        "did you mean candidates",
-    ),
+    (manifest({"brief": "x", "settings": {"candidats": 2}}), 2, "settings.candidats", "there is no", "did you mean"),
 ]
 
 
