@@ -152,6 +152,8 @@ def _cost(batch: BatchEnvelope) -> str:
     cost = batch.cost
     parts = [count(cost.renders, "picture")] if cost.renders else []
     parts += [f"{duration(cost.gpu_seconds)} of GPU"] if cost.gpu_seconds else []
+    if eta := batch.eta:
+        parts.append(f"ends about {moment(eta.p50)}, in nine of ten nights by {moment(eta.p90)}")
     return ", ".join(parts)
 
 
