@@ -8,8 +8,8 @@ by feedback: what an item took of the editors is held against what each that is 
 import math
 from typing import NamedTuple
 
-LEAST, MOST = 0.05, 8.0
-"""Goals. At MOST an item gets its first picture, and little more."""
+LEAST, MOST = 0.02, 8.0
+"""Goals. At MOST an item gets its first picture, and little more; LEAST is as good as none."""
 _MARGIN = 0.9  # of the time that is left
 _IN_FLIGHT = 1.3  # items' time that those in flight still take, each, and that is lost when the last ones end
 _ELASTICITY = 0.5  # twice the price: an item takes 0.7 times as long
@@ -67,8 +67,8 @@ def step(pace: Pace, seen: Seen, own_price: float) -> Pace:
 
 
 def told(pace: Pace) -> float:
-    """The price as jobs get it: three digits are enough."""
-    return float(f"{pace.price:.3g}")
+    """The price as jobs get it: three digits are enough. 0.0: there is time for all that their settings allow."""
+    return 0.0 if pace.price <= LEAST else float(f"{pace.price:.3g}")
 
 
 def _allowed(seen: Seen, rate: float, item_s: float) -> float:

@@ -310,16 +310,16 @@ class TestBy:
         batch = night.start(items=40, settings=DEEP, terms={"deadline": now - 1, "by": True})
         go_on(night, 8)
         prices = self.prices(night, batch)
-        assert prices[0] == LEAST
+        assert prices[0] == 0.0
         assert prices == sorted(prices)
         assert prices[-1] > 2 * LEAST
         assert night.standing(batch).price == prices[-1]
 
-    def test_a_batch_that_has_all_the_time_keeps_the_least(self, night: BatchRig) -> None:
+    def test_a_batch_that_has_all_the_time_asks_no_price(self, night: BatchRig) -> None:
         now = datetime.now(UTC).timestamp()
         batch = night.start(items=40, terms={"deadline": now + 10 * 86_400, "by": True})
         go_on(night, 4)
-        assert set(self.prices(night, batch)) == {LEAST}
+        assert set(self.prices(night, batch)) == {0.0}
 
     def test_jobs_own_price_is_not_lowered_and_a_patch_ends_it(self, night: BatchRig) -> None:
         now = datetime.now(UTC).timestamp()

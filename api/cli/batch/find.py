@@ -93,7 +93,7 @@ def _terms_lines(batch: Batch) -> list[Line]:
         late = " (late)" if terms.late else ""
         emphasis = "bold yellow" if late else ""
         lines.append(Line("by" if terms.by else "deadline", f"{at:%a %d %b %H:%M %Z}{late}", emphasis))
-    if terms.price is not None:
+    if terms.price:
         lines.append(Line("price", f"a render must promise {terms.price:g} goals, so that all is done by then"))
     if terms.spread:
         lines.append(Line("spread", "each brief gets its first picture before any gets a better one"))
