@@ -130,6 +130,27 @@ class TestABatch:
         assert first.id != second.id
 
 
+class TestTerms:
+    def test_a_batch_that_is_late(self, night: Night, receiver: Receiver) -> None:
+        night.hook(receiver, Event.LATE)
+        night.start(items=2, terms={"deadline": time.time() - 1, "by": False})
+        night.finish()
+        night.until(lambda: len(receiver.notices) == 1)
+        night.rig.wipe()
+        night.until(lambda: night.ledger.epoch() is not None)
+        night.passes(5)
+        assert receiver.types() == ["batch.late"]
+
+    def test_a_budget_that_is_spent_and_raised(self, night: Night, receiver: Receiver) -> None:
+        night.hook(receiver, Event.BUDGET, Event.HELD)
+        batch = night.start(items=12, terms={"budget": {"renders": 2}})
+        night.until(lambda: night.work() >= 0 and len(receiver.notices) == 2, step=6_000)
+        assert sorted(receiver.types()) == ["batch.budget", "batch.held"]
+        night.batches.order(batch.id, "patch", terms={"budget": {"renders": 6}})
+        night.until(lambda: night.work() >= 0 and len(receiver.notices) == 4, step=6_000)
+        assert len({notice.id for notice in receiver.notices}) == 4
+
+
 class TestWhatIsLost:
     @pytest.mark.parametrize("stage", range(0, 6, 2))
     def test_a_wipe_at_any_time(self, night: Night, receiver: Receiver, stage: int) -> None:
