@@ -46,6 +46,7 @@ class TestCreate:
         assert (record.status, record.step, record.queue, record.kind) == (JobStatus.QUEUED, 0, "planner", "plan")
         assert record.hint.model_dump() == {
             "job": "job-1", "n": 0, "queue": "planner", "kind": "plan", "title": record.title, "priority": 6,
+            "batch": "",
         }  # fmt: skip
         assert record.title == "A red / 'blüe' \"sign\""
         assert record.hinted_ms > 0
