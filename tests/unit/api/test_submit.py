@@ -236,7 +236,7 @@ def test_markup_and_control_characters_are_data(house: House, alice: httpx.Clien
             {"brief": "x", "settings": {"width": 1080}}, "settings.width", "must be a multiple of 16",
             "the nearest are 1072 and 1088",
         ),
-        ({"brief": "x", "settings": {"candidats": 2}}, "settings.candidats", "there is no", "mean candidates?"),
+        ({"brief": "x", "settings": {"candidats": 2}}, "settings.candidats", "there is no", "mean candidates"),
         ({"brief": "x", "settings": {"zzz": 2}}, "settings.zzz", "there is no", "known here: gate, editor"),
         ({"brief": "x", "settings": {"gate": "open"}}, "settings.gate", "must be 'auto', 'one-shot' or", ""),
         ({"brief": "x", "settings": {"accept": "all"}}, "settings.accept", "must be 'alignment' or", ""),
