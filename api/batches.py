@@ -11,7 +11,7 @@ from anyio import CancelScope, move_on_after
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 
 from api.auth import Caller
@@ -27,12 +27,11 @@ from api.batch_schemas import (
     Retrying,
 )
 from api.batch_service import Arrival, json_line
-from api.problems import Problem, from_pydantic, invalid
+from api.problems import Problem, invalid
 from api.routes import ApiState, Orderer, Owner, Writer, body_of, read_body
-from director.errors import BriefError
+from api.schemas import read_model
 from tasks.batch.tables import csv_lines
 from tasks.batch.types import Batch, ItemStatus, OrderKind
-from tasks.submission import parsed
 
 CHUNK = 256 * 1024
 MAX_ORDER_BYTES = 16_000_000
@@ -221,9 +220,4 @@ def _ordered(
 
 def _read(model: type[M], body: bytes) -> M:
     """The body of an order; none says what its defaults say."""
-    try:
-        return model.model_validate(parsed(body, "body") if body.strip() else {})
-    except BriefError as error:
-        raise invalid(error.field, error.message, error.fix, 400) from None
-    except ValidationError as error:
-        raise from_pydantic(error.errors(include_url=False), {(): model}) from None
+    return read_model(model, body if body.strip() else b"{}")

@@ -4,15 +4,15 @@ from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from api.problems import Problem, from_pydantic, invalid
+from api.problems import Problem, invalid
 from api.routes import ApiState, Writer, body_of, read_body
+from api.schemas import read_model
 from director.errors import BriefError
 from director.types import Value
 from tasks.notices.hooks import Hooks
 from tasks.notices.types import BATCH_EVENTS, CHOICE, Event, Hook
-from tasks.submission import parsed
 
 MAX_BYTES = 20_000
 
@@ -60,19 +60,10 @@ class Replayed(Value):
 @router.post("", status_code=201, response_model=HookOut, openapi_extra=body_of("application/json", {}))
 async def add(request: Request, state: ApiState, caller: Writer) -> Response:
     """Be told of your batches, or of each job. The answer holds the secret that signs each notice: keep it."""
-    wanted = _parsed(await read_body(request, MAX_BYTES, "body"))
+    wanted = read_model(HookIn, await read_body(request, MAX_BYTES, "body"))
     made = await run_in_threadpool(_add, state.hooks, caller.owner, wanted)
     headers = {"Location": f"/v1/hooks/{made.id}"}
     return Response(made.model_dump_json(), 201, headers, media_type="application/json")
-
-
-def _parsed(body: bytes) -> HookIn:
-    try:
-        return HookIn.model_validate(parsed(body, "body"))
-    except BriefError as error:
-        raise invalid(error.field, error.message, error.fix, 400) from None
-    except ValidationError as error:
-        raise from_pydantic(error.errors(include_url=False), {(): HookIn}) from None
 
 
 def _add(hooks: Hooks, owner: str, wanted: HookIn) -> HookOut:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from operator import not_
-from typing import Annotated, Self
+from typing import Annotated, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -24,7 +24,18 @@ from tasks.summary import Cost as Counted
 OLDER = "ended-"
 """Before a place in a list of jobs that lie in storage only."""
 CURSOR = r"^(ended-)?\d{1,15}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+M = TypeVar("M", bound=BaseModel)
 Seconds = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
+
+
+def read_model(model: type[M], body: bytes) -> M:
+    """Raises Problem 400 for what is no JSON object, and 422 that names the field."""
+    try:
+        return model.model_validate(parsed(body, "body"))
+    except BriefError as error:
+        raise invalid(error.field, error.message, error.fix, 400) from None
+    except ValidationError as error:
+        raise from_pydantic(error.errors(include_url=False), {(): model}) from None
 
 
 class Submission(Value):

@@ -6,15 +6,13 @@ notices-told/<hook>/<notice>.json          one that was delivered: when
 notices-dead/<hook>/<notice>.json          one that was given up: the notice
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from pydantic import ValidationError
-
 from tasks.notices.types import Delivered, Hook, Notice
-from tasks.store import Corrupt, NotFound, Store
+from tasks.store import NotFound, Store
 from tasks.store.archive import owner_folder
+from tasks.store.records import packed, parse
 
 PENDING, TOLD, DEAD = "notices", "notices-told", "notices-dead"
 
@@ -28,7 +26,7 @@ class NoticeShelf:
     # --- hooks ------------------------------------------------------------------------------------
 
     def put_hook(self, hook: Hook) -> None:
-        self._store.put(_hook_key(hook.owner, hook.id), hook.model_dump_json().encode())
+        self._store.put(_hook_key(hook.owner, hook.id), packed(hook))
 
     def delete_hook(self, hook: Hook) -> None:
         """What waits for it goes, too."""
@@ -48,11 +46,9 @@ class NoticeShelf:
 
     def _hook(self, key: str) -> Hook | None:
         try:
-            return Hook.model_validate_json(self._store.get(key))
+            return parse(Hook, key, self._store.get(key))
         except NotFound:
             return None
-        except ValidationError as error:
-            raise Corrupt(f"{key} is no Hook: {error.error_count()} problems", key=key) from error
 
     # --- deliveries -------------------------------------------------------------------------------
 
@@ -79,7 +75,7 @@ class NoticeShelf:
         if delivered.error:
             self._put(DEAD, hook, notice)
         else:
-            self._store.put(_key(TOLD, hook, notice.id), delivered.model_dump_json().encode())
+            self._store.put(_key(TOLD, hook, notice.id), packed(delivered))
         self._store.delete(_key(PENDING, hook, notice.id))
 
     def dead(self, hook: str) -> list[str]:
@@ -95,15 +91,13 @@ class NoticeShelf:
         return notice is not None
 
     def _put(self, folder: str, hook: str, notice: Notice) -> None:
-        self._store.put(_key(folder, hook, notice.id), notice.model_dump_json().encode())
+        self._store.put(_key(folder, hook, notice.id), packed(notice))
 
     def _notice(self, key: str) -> Notice | None:
         try:
-            return Notice.model_validate(json.loads(self._store.get(key)))
+            return parse(Notice, key, self._store.get(key))
         except NotFound:
             return None
-        except ValueError as error:
-            raise Corrupt(f"{key} is no Notice", key=key) from error
 
 
 def _hook_key(owner: str, id: str) -> str:

@@ -6,6 +6,7 @@ import pytest
 from infra.servers import Running
 from tasks.store import Archive, FolderStore
 from tests.contracts.sites import Site
+from tests.support.batches import BatchRig
 from tests.support.ledgers import LedgerRig, in_process, on_server
 
 
@@ -25,6 +26,15 @@ def rig(wiped: LedgerRig) -> LedgerRig:
     """A ledger on each kind of Redis, serving and empty."""
     wiped.open()
     return wiped
+
+
+@pytest.fixture
+def night(wiped: LedgerRig, tmp_path: Path) -> BatchRig:
+    """Batches, with an editor that serves."""
+    made = BatchRig(wiped, tmp_path / "objects")
+    assert made.reconciler.once()
+    made.serve()
+    return made
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """Batches over a ledger in process and on a server, with storage in a folder."""
 
-from pathlib import Path
-
 import pytest
 
 from director.errors import StoreError
@@ -14,15 +12,6 @@ from tasks.batch.types import BatchStatus, ItemStatus, child_id
 from tasks.jobs import JobStatus
 from tasks.store import Corrupt
 from tests.support.batches import BatchRig
-from tests.support.ledgers import LedgerRig
-
-
-@pytest.fixture
-def night(wiped: LedgerRig, tmp_path: Path) -> BatchRig:
-    made = BatchRig(wiped, tmp_path / "objects")
-    assert made.reconciler.once()
-    made.serve()
-    return made
 
 
 class TestALife:

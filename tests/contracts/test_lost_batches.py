@@ -1,32 +1,11 @@
 """Objects of a batch that are lost, cut, or another's: what can't be read is named, and everything else goes on."""
 
-from pathlib import Path
-
 import pytest
 
 from tasks.batch.shelf import Shelf
 from tasks.batch.types import BatchStatus
 from tasks.store import Corrupt, NotFound
 from tests.support.batches import BatchRig
-from tests.support.ledgers import LedgerRig
-
-
-@pytest.fixture
-def night(wiped: LedgerRig, tmp_path: Path) -> BatchRig:
-    made = BatchRig(wiped, tmp_path / "objects")
-    assert made.reconciler.once()
-    made.serve()
-    return made
-
-
-def wipe(night: BatchRig) -> None:
-    """The ledger is empty, and every program is new: nothing is remembered but what is stored."""
-    night.rig.wipe()
-    night.hints.clear()
-    night.shelf = night.batches.shelf = Shelf(night.store)
-    night.reconciler = night.another()
-    night.passes()
-    night.serve()
 
 
 def results_key(night: BatchRig, id: str) -> str:
@@ -39,7 +18,7 @@ def test_results_of_another_batch_count_for_nothing(night: BatchRig) -> None:
     batch = night.start("b", items=3)
     night.store.put(f"batches/{batch.id}/results/0000000000001-aa.jsonl", night.store.get(results_key(night, other.id)))
     assert night.results(batch) == {}
-    wipe(night)
+    night.forget()
     night.finish()
     assert night.standing(batch).counts.done == 3
     assert all(result.batch == batch.id for result in night.results(batch).values())
@@ -50,7 +29,7 @@ def test_a_result_with_odd_numbers_stops_no_rebuild(night: BatchRig) -> None:
     good = night.start("good", items=2)
     line = b'{"batch":"%s","index":0,"take":1000,"generation":-4,"custom_id":"a0","status":"done","ended":1e400}\n'
     night.store.put(f"batches/{batch.id}/results/0000000000001-aa.jsonl", line % batch.id.encode())
-    wipe(night)
+    night.forget()
     night.finish()
     assert [night.standing(one).counts.done for one in (batch, good)] == [2, 2]
 
@@ -60,7 +39,7 @@ def test_a_pause_that_cannot_be_read_stays_a_pause(night: BatchRig, data: bytes)
     batch = night.start(items=3)
     night.batches.order(batch.id, "pause")
     night.store.put(f"batches/{batch.id}/control/00000001-pause.json", data)
-    wipe(night)
+    night.forget()
     assert night.standing(batch).status is BatchStatus.PAUSED
 
 
@@ -69,7 +48,7 @@ def test_a_cancel_that_cannot_be_read_lets_nothing_run(night: BatchRig, data: by
     batch = night.start(items=3)
     night.batches.order(batch.id, "cancel")
     night.store.put(f"batches/{batch.id}/control/00000001-cancel.json", data)
-    wipe(night)
+    night.forget()
     assert night.standing(batch).counts.running == 0
     assert night.standing(batch).status is BatchStatus.PAUSED
 
@@ -81,7 +60,7 @@ def test_a_retry_of_nothing_leaves_a_batch_as_it_ended(night: BatchRig) -> None:
     night.batches.order(batch.id, "retry", what=("failed",))
     night.passes(3)
     assert (night.shelf.live(), night.shelf.summary(batch.id)) == ([], night.standing(batch))
-    wipe(night)
+    night.forget()
     night.passes(3)
     assert night.standing(batch).ended == ended.ended
 
@@ -105,7 +84,7 @@ def test_lost_results_are_told_again_and_nothing_is_drawn_again(night: BatchRig)
     night.passes(3)
     assert 0 < night.standing(batch).counts.done < 12
     night.store.delete(results_key(night, batch.id))
-    wipe(night)
+    night.forget()
     night.finish()
     assert (night.standing(batch).counts.done, len(night.results(batch))) == (12, 12)
     assert len(night.drawn) == len(set(night.drawn)) == 12

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -10,27 +9,17 @@ import pytest
 
 from director.types import Brief
 from tasks.batch.pacing import LEAST
-from tasks.batch.shelf import Shelf
 from tasks.batch.terms import Budget, ModelTerms, OwnerTerms
 from tasks.batch.types import Batch, BatchStatus, ItemStatus, child_id
 from tasks.entries import new_entry
 from tasks.jobs import Job
 from tasks.ledger.types import Refusal
 from tests.support.batches import MODEL, QUICK, BatchRig
-from tests.support.ledgers import LedgerRig
 from tests.support.scripted_studio import goals_of
 
 HOUR, DAY = 3_600_000, 86_400_000
 DEEP = {"candidates": 1, "rounds": 4, "editor": MODEL, "gate": "one-shot", "patience": 4}
 UNMET = {f"t{n}": {"a": "missed"} for n in range(100)}
-
-
-@pytest.fixture
-def night(wiped: LedgerRig, tmp_path: Path) -> BatchRig:
-    made = BatchRig(wiped, tmp_path / "objects")
-    assert made.reconciler.once()
-    made.serve()
-    return made
 
 
 def window(first_h: float, last_h: float) -> str:
@@ -104,7 +93,7 @@ class TestWindows:
         batch = night.start(items=20)
         later = window(2, 5)
         night.batches.order(batch.id, "patch", terms={"windows": [later], "at_close": "hold"})
-        wipe(night)
+        night.forget()
         go_on(night)
         standing = night.standing(batch)
         assert (standing.terms.windows, standing.terms.at_close) == ((later,), "hold")
@@ -162,16 +151,6 @@ def single_job(night: BatchRig) -> Job:
     return job
 
 
-def wipe(night: BatchRig) -> None:
-    """The ledger is empty, and the reconciler is new: nothing is remembered but what is stored."""
-    night.rig.wipe()
-    night.hints.clear()
-    night.shelf = night.batches.shelf = Shelf(night.store)
-    night.reconciler = night.another()
-    night.passes()
-    night.serve()
-
-
 class TestBudgets:
     def test_from_nine_tenths_nothing_new_begins(self, night: BatchRig) -> None:
         batch = night.start(items=40, terms={"budget": {"renders": 20}})
@@ -204,7 +183,7 @@ class TestBudgets:
             night.work(dice.randint(0, 6))
             night.rig.advance(6_000)
             if dice.random() < 0.15:
-                wipe(night)
+                night.forget()
         standing = night.standing(batch)
         assert 27 <= len(night.drawn) <= 30 + 4
         assert standing.spent.renders >= len(night.drawn), "none is forgotten"
@@ -241,7 +220,7 @@ class TestBudgets:
         night.finish()
         before = night.standing(batch).spent
         assert before.renders == 1 + 4  # what failed drew nothing
-        wipe(night)
+        night.forget()
         night.batches.enter(batch)
         assert night.standing(batch).spent == before
 
@@ -252,7 +231,7 @@ class TestBudgets:
         standing = night.standing(batch)
         assert 1.0 <= standing.spent.money <= 2.0
         assert standing.spent.money == 0.25 * len(night.drawn)
-        wipe(night)
+        night.forget()
         assert night.standing(batch).spent.money == standing.spent.money
 
     def test_an_owner_has_a_budget_over_all_his_work(self, night: BatchRig) -> None:
@@ -263,7 +242,7 @@ class TestBudgets:
         bar = night.batches.terms.bar_of_batch(second.id)
         assert bar and (bar.what, bar.whose) == ("budget", "owner")
         drawn = len(night.drawn)
-        wipe(night)
+        night.forget()
         go_on(night, 20)
         assert len(night.drawn) == drawn, "a wipe makes nobody richer"
         single_job(night)
@@ -373,7 +352,7 @@ class TestSpread:
         go_on(night, 2)
         night.batches.order(batch.id, "resume")
         go_on(night, 2)
-        wipe(night)
+        night.forget()
         go_on(night, 1)
         night.batches.order(batch.id, "cancel")
         go_on(night)

@@ -60,6 +60,15 @@ class BatchRig:
         for number in range(self.editors):
             self.ledger.announce(f"editor-{number}@test", [f"editor.{self.model}"], 3_600_000)
 
+    def forget(self) -> None:
+        """The ledger is empty, and every program is new: nothing is remembered but what is stored."""
+        self.rig.wipe()
+        self.hints.clear()
+        self.shelf = self.batches.shelf = Shelf(self.store)
+        self.reconciler = self.another()
+        self.passes()
+        self.serve()
+
     def passes(self, times: int = 1) -> None:
         """The reconciler's."""
         for _ in range(times):
