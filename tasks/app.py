@@ -6,6 +6,7 @@ they know no task, and only send by name.
 
 import logging
 import math
+import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import cached_property, partial
@@ -274,7 +275,7 @@ class _Child:
     def finish_later(self) -> Callable[[Rest], None]:
         """What takes the rest of the current task's step."""
         name, request = self.host.name, current_task.request
-        return partial(self._finisher.take, str(request.id), name)
+        return partial(self._finisher.take, str(request.id), name, time.monotonic())
 
     def close(self, **_: Any) -> None:
         self._resources.close()

@@ -6,6 +6,7 @@ render: one at a time, in the order in which they were drawn.
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextvars import copy_context
@@ -76,11 +77,14 @@ class Finisher:
         self._free = threading.Semaphore()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="finisher")
 
-    def take(self, task: str, worker: str, finish: Callable[[], str]) -> None:
-        """Run `finish` beside what this thread does next. Waits until the one before is over."""
+    def take(self, task: str, worker: str, began: float, finish: Callable[[], str]) -> None:
+        """Run `finish` beside what this thread does next. Waits until the one before is over.
+
+        `began` is when the task did, by the monotonic clock.
+        """
         self._free.acquire()
         ended = self._thread.submit(copy_context().run, self._run, finish)
-        ended.add_done_callback(partial(self._tell, task, worker))
+        ended.add_done_callback(partial(self._tell, task, worker, began))
 
     def _run(self, finish: Callable[[], str]) -> str:
         try:
@@ -88,11 +92,13 @@ class Finisher:
         finally:
             self._free.release()
 
-    def _tell(self, task: str, worker: str, ended: Future[str]) -> None:
+    def _tell(self, task: str, worker: str, began: float, ended: Future[str]) -> None:
         """What Celery tells when a task returns or raises."""
         error = ended.exception()
         event = "task-failed" if error else "task-succeeded"
-        told = {"exception": repr(error), "traceback": ""} if error else {"result": repr(str(ended.result()))}
+        told: dict[str, object] = {"exception": repr(error), "traceback": ""}
+        if not error:
+            told = {"result": repr(str(ended.result())), "runtime": time.monotonic() - began}
         try:
             with self._app.events.default_dispatcher(hostname=worker) as events:
                 events.send(event, uuid=task, **told)

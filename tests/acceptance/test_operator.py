@@ -214,6 +214,7 @@ def test_flower_reads_like_a_story(stack: Stack, ended: Job) -> None:
         page = flower.get("/tasks", auth=login).text
     mine = sorted((task for task in tasks.values() if ended.id in task["args"]), key=lambda task: task["received"])
     assert {task["state"] for task in mine} == {"SUCCESS"}
+    assert all(task["runtime"] > 0 for task in mine)
     steps = [re.fullmatch(rf"(\S+) · step (\d+) · (.+) · {ended.id}", task["args"]) for task in mine]
     assert all(steps)
     assert [int(step[2]) for step in steps if step] == list(range(ended.step))
