@@ -269,7 +269,8 @@ def correlations(values: Mask, pattern: Mask) -> NDArray[np.float64]:
     """The correlation of a pattern with every place of (larger) values where it lies wholly inside them."""
     level, pattern = values - values.mean(), pattern - pattern.mean()
     tall, wide = pattern.shape
-    size = [fft.next_fast_len(a + b, real=True) for a, b in zip(level.shape, pattern.shape, strict=True)]
+    # places that lie wholly inside never wrap around, so that nothing need be added to the sides
+    size = [fft.next_fast_len(side, real=True) for side in level.shape]
     a, b = (np.asarray(fft.rfft2(part, size), np.complex128) for part in (level, pattern))
     products = np.asarray(fft.irfft2(a * b.conj(), size), np.float64)
     sums, squares = (_summed(part, tall, wide) for part in (level, level * level))
