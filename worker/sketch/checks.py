@@ -47,13 +47,12 @@ def _away(segments: Segments, wanted: Drawable) -> Finding:
     stamps = [stamp(segments, thing.box, wanted.name) for thing in found(segments, wanted.name, wanted.colours)]
     if not any(one.whole for one in stamps):
         stamps += likeliest(segments, wanted.name)
-    there = [
-        thing for one in stamps if one.fine >= LEFT and is_meant(thing := as_thing(segments, one, wanted.name), wanted)
-    ]
+    meant = [(one.fine, t) for one in stamps if is_meant(t := as_thing(segments, one, wanted.name), wanted)]
+    there = [thing for fine, thing in meant if fine >= LEFT]
     number = sum(not any(_same(thing, other) for other in there[:i]) for i, thing in enumerate(there))
     if there:
         return Finding(0.04, f"{number} {_label(wanted)} left")
-    half = any(one.fine >= MAYBE_LEFT for one in stamps)
+    half = any(fine >= MAYBE_LEFT for fine, _ in meant)
     return Finding(None if half else 0.96, f"{'something like' if half else '0'} {_label(wanted)} left")
 
 
