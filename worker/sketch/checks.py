@@ -153,6 +153,12 @@ def _as_asked(segments: Segments, wanted: Drawable, there: list[Thing]) -> tuple
     return whole, tinted, [t for t in tinted if _is_placed(segments, wanted, t, anchors)]
 
 
+def _whole(segments: Segments, noun: str, colours: tuple[str, ...] = ()) -> list[Thing]:
+    """Those of a noun that are whole, looked for everywhere when no segment shows one."""
+    there = [thing for thing in found(segments, noun, colours) if stamp(segments, thing.box, noun).whole]
+    return there or list(sought(segments, noun))
+
+
 def _anchors(segments: Segments, noun: str) -> list[Thing]:
     """What a place may be stated by: hardly looked at, since only where it stands matters."""
     there = found(segments, noun)
@@ -233,7 +239,7 @@ def _height(segments: Segments, box: draw.PixelBox) -> str:
 
 
 def _of(segments: Segments, wanted: Drawable) -> Finding:
-    there, name = found(segments, wanted.anchor, wanted.colours), wanted.anchor.replace("_", " ")
+    there, name = _whole(segments, wanted.anchor, wanted.colours), wanted.anchor.replace("_", " ")
     if not there:
         return Finding(0.1, f"no {name} found")
     right = [t for t in there if tinted_as(t, wanted.colours[0])]
@@ -366,7 +372,7 @@ def _around(thing: Thing) -> tuple[float, float, float]:
 
 
 def _place(segments: Segments, wanted: Drawable) -> Finding:
-    there, name = found(segments, wanted.anchor), wanted.anchor.replace("_", " ")
+    there, name = _whole(segments, wanted.anchor), wanted.anchor.replace("_", " ")
     in_place = [t for t in there if wanted.region is None or inside(t, wanted.region)]
     right = [t for t in in_place if wanted.height is None or _tall(segments, t, wanted.height)]
     seen = f"{name} found" + ("" if right else ", but not there") if there else f"no {name} found"

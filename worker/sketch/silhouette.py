@@ -78,7 +78,7 @@ def stamp(segments: Segments, at: tuple[float, float, float, float], noun: str) 
     )
 
 
-_NEAR = 72
+_NEAR = 144
 """A thing much larger than these pixels is looked at in a reduced picture."""
 
 
