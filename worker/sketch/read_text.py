@@ -12,7 +12,17 @@ from director.types import Region
 from worker.sketch import glyphs, typeset
 from worker.sketch.draw import PixelBox
 from worker.sketch.glyphs import Mask
-from worker.sketch.match_text import NO_MATCH, TextMatch, as_written, correlations, find_along, find_line, size_of
+from worker.sketch.match_text import (
+    NO_MATCH,
+    Field,
+    TextMatch,
+    as_written,
+    correlations,
+    field,
+    find_along,
+    find_line,
+    size_of,
+)
 from worker.sketch.segment import Segments, solved
 
 UNREADABLE = "▒"
@@ -76,7 +86,7 @@ def _scanned(segments: Segments, string: str, region: Region | None, faces: tupl
     height, width = segments.plain.shape
     left, top = (int(region.x0 * width), int(region.y0 * height)) if region else (0, 0)
     right, foot = (int(region.x1 * width), int(region.y1 * height)) if region else (width, height)
-    strip, best = segments.plain[top:foot, left:right], NO_MATCH
+    strip, best = field(segments.plain[top:foot, left:right]), NO_MATCH
     for face in faces:
         for px in range(typeset.SMALLEST, _LARGE):
             mask = glyphs.line(string, face, px)
@@ -90,7 +100,7 @@ def _scanned(segments: Segments, string: str, region: Region | None, faces: tupl
 def _scanned_large(segments: Segments, string: str, within: PixelBox, faces: tuple[str, ...]) -> TextMatch:
     """As `_scanned`, for type that can be found at half the size of the picture."""
     left, top, right, foot = within
-    strip, best = _halved(segments)[top // 2 : foot // 2, left // 2 : right // 2], NO_MATCH
+    strip, best = field(_halved(segments)[top // 2 : foot // 2, left // 2 : right // 2]), NO_MATCH
     for face in faces:
         most = min(glyphs.fitted(string, face, right - left, 0.15 * segments.plain.shape[0]), 8 * typeset.SMALLEST)
         for px in range(_LARGE, most + 2, 2):
@@ -150,7 +160,7 @@ def _letters(segments: Segments, string: str, match: TextMatch) -> Letters:
     tall = y1 - y0
     near = match.px or size_of(string, match.face, (tall, x1 - x0))
     left, top = max(0, x0 - tall), max(0, y0 - max(3, tall // 4))
-    strip = segments.plain[top : y1 + max(3, tall // 4), left : x1 + tall]
+    strip = field(segments.plain[top : y1 + max(3, tall // 4), left : x1 + tall])
     sizes = range(near - 2, near + 3)
     (_, row, column), px = max((_placed(strip, glyphs.line(string, match.face, px)), px) for px in sizes)
     high, wide = glyphs.line(string, match.face, px).shape
@@ -158,7 +168,7 @@ def _letters(segments: Segments, string: str, match: TextMatch) -> Letters:
     return _compared(segments, string, match.face, px, own)
 
 
-def _placed(strip: Mask, mask: Mask) -> tuple[float, int, int]:
+def _placed(strip: Field, mask: Mask) -> tuple[float, int, int]:
     """The strongest correlation of a mask moved over a strip, of either sign, and where: row, column."""
     if mask.shape[0] > strip.shape[0] or mask.shape[1] > strip.shape[1]:
         return 0.0, 0, 0

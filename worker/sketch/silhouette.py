@@ -9,7 +9,7 @@ from scipy import fft, ndimage
 
 from worker.sketch import draw, glyphs
 from worker.sketch.draw import PixelBox
-from worker.sketch.match_text import correlations
+from worker.sketch.match_text import correlations, field
 from worker.sketch.segment import Segments, Thing, solved
 
 Rgb = tuple[float, float, float]
@@ -254,7 +254,7 @@ def repeats(segments: Segments, known: list[Stamp], noun: str) -> int:
     x0, y0, x1, y1 = best.box
     luma = _softened(segments, 1)[1] @ draw.LUMA
     height, width = luma.shape
-    scores = correlations(luma, luma[max(0, y0) : y1, max(0, x0) : x1])
+    scores = correlations(field(luma), luma[max(0, y0) : y1, max(0, x0) : x1])
     taken, number = [one.box for one in known], 0
     for _ in range(12):
         top, left = (int(v) for v in np.unravel_index(int(scores.argmax()), scores.shape))
@@ -286,13 +286,14 @@ def as_thing(segments: Segments, one: Stamp, noun: str) -> Thing:
 def likeliest(segments: Segments, noun: str) -> tuple[Stamp, ...]:
     """The stamps in the places whose edges are most like those of the noun, at any size: the finest first."""
     edges = _edges(segments)
+    within = field(edges)
     places: list[tuple[float, PixelBox]] = []
     for tall in _TALLS:
         high = round(tall * min(edges.shape))
         wide = round(high * glyphs.aspect(noun))
         if high < 6 or wide < 6 or high >= edges.shape[0] or wide >= edges.shape[1]:
             continue
-        scores = correlations(edges, _edged(noun, wide, high))
+        scores = correlations(within, _edged(noun, wide, high))
         for _ in range(2):
             top, left = (int(v) for v in np.unravel_index(int(scores.argmax()), scores.shape))
             places.append((float(scores[top, left]), (left, top, left + wide, top + high)))

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from director.types import Brief, Goal, LoopSettings, Outcome
@@ -12,13 +13,14 @@ from worker.bench.lgbench.compose import compose
 from worker.bench.lgbench.pool import pool
 from worker.bench.lgbench.records import dumped
 from worker.bench.lgbench.write import write
-from worker.bench.sketch_lab import document, fit, loop, verifier
+from worker.bench.sketch_lab import damage, document, fit, loop, verifier
 from worker.bench.sketch_lab.gate import gate_curve
 from worker.bench.sketch_lab.memo import remembering
 from worker.bench.sketch_lab.surrogate import Lists, Wear, met, right, surrogate
 from worker.bench.sketch_lab.verifier import Seen
 from worker.cli import main
 from worker.local import LocalContext, run
+from worker.sketch.language import parse
 from worker.sketch.misses import load_miss_model
 
 TASKS = list(compose(pool(), 6, (5, 8), 1, "t2i", write))
@@ -164,3 +166,31 @@ def test_the_sweep_asks_the_same_in_other_worlds_and_the_document_says_what_flip
     assert {path.name for path in folder.glob("*.svg")} == {
         "goals-by-type.svg", "completion-against-renders.svg", "gate.svg",
     }  # fmt: skip
+
+
+def test_a_damage_that_nobody_sees_is_not_planted() -> None:
+    apple = Goal(id="g", text="Add a red apple")
+    target = damage.Target(apple, parse(apple.text)[0], boxes=((20, 20, 60, 60),))
+    before = np.full((96, 96, 3), 120, np.uint8)
+    faint, clear, turned, moved = (before.copy() for _ in range(4))
+    faint[20:60, 20:60] += 12
+    clear[20:60, 20:45] += 60
+    turned[20:30, 20:60] += 60
+    moved[70:90, 0:90] += 60
+    seen = [damage._visible("ghost of a thing", before, after, target) for after in (faint, clear, turned, moved)]
+    assert seen == [False, True, True, True]
+    # its lines alone, or what is beside it, have another colour
+    assert not damage._visible("recoloured thing", before, turned, target)
+    assert damage._visible("recoloured thing", before, clear, target)
+
+
+def test_discarded_damages_are_counted_and_judge_nobody() -> None:
+    looks = [
+        damage.Look(0, "gap", "a", Outcome.MISSED, ""),
+        damage.Look(0, "discarded", "b", Outcome.UNSURE, "gap"),
+        damage.Look(0, "", "c", Outcome.MET, ""),
+    ]
+    found = damage.result(looks, 1, 1, 384)
+    assert (found["discarded"], found["damaged"]["goals"], found["left alone"]["goals"]) == (1, 1, 1)
+    assert (list(found["kinds"]), found["wrong"]) == (["gap"], [])
+    assert "1 more damages were discarded" in damage.table(found)
