@@ -127,14 +127,14 @@ def _thing(segments: Segments, wanted: Drawable) -> Finding:
         return Finding(0.06 if broken else 0.5, f"something like {label}, but not whole")
     if whole and not tinted:
         return Finding(0.05, f"{wanted.name.replace('_', ' ')} found, but not {' or '.join(wanted.colours)}")
-    if tinted and wanted.anchor and wanted.relation and not _anchors(segments, wanted.anchor):
-        return Finding(None, f"found {label}, but no {wanted.anchor.replace('_', ' ')} to judge its place by")
     return _counted(segments, wanted, placed, anywhere=bool(tinted))
 
 
 def _counted(segments: Segments, wanted: Drawable, placed: list[Thing], anywhere: bool) -> Finding:
     """Whether there are as many as asked. `anywhere`: some are of the right colour, wherever they stand."""
     number, label = len(placed), _label(wanted)
+    if anywhere and wanted.anchor and wanted.relation and not _anchors(segments, wanted.anchor):
+        return Finding(None, f"found {label}, but no {wanted.anchor.replace('_', ' ')} to judge its place by")
     if wanted.count == 0:
         return Finding(0.95 if number >= 2 else 0.06, f"found {number} {label}")
     if wanted.count == 1:

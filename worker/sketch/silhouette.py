@@ -1,5 +1,6 @@
 """Whether a thing is whole: its silhouette is stamped anew where it was found, and held against the pixels."""
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -286,8 +287,19 @@ def as_thing(segments: Segments, one: Stamp, noun: str) -> Thing:
 def likeliest(segments: Segments, noun: str) -> tuple[Stamp, ...]:
     """The stamps in the places whose edges are most like those of the noun, at any size: the finest first."""
     edges = _edges(segments)
+    apart: list[PixelBox] = []
+    for score, box in sorted(_alike(edges, noun), reverse=True):
+        if score > 0.25 and len(apart) < _PLACES and not any(_overlap(box, other) for other in apart):
+            apart.append(box)
+    sides = (edges.shape[1], edges.shape[0]) * 2
+    boxes = [tuple(v / side for v, side in zip(box, sides, strict=True)) for box in apart]
+    stamps = [stamp(segments, (x0, y0, x1, y1), noun) for x0, y0, x1, y1 in boxes]
+    return tuple(sorted(stamps, key=lambda one: (-one.fine, one.box)))
+
+
+def _alike(edges: Values, noun: str) -> Iterator[tuple[float, PixelBox]]:
+    """Two places for each size, with how much their edges are like the noun's."""
     within = field(edges)
-    places: list[tuple[float, PixelBox]] = []
     for tall in _TALLS:
         high = round(tall * min(edges.shape))
         wide = round(high * glyphs.aspect(noun))
@@ -296,16 +308,8 @@ def likeliest(segments: Segments, noun: str) -> tuple[Stamp, ...]:
         scores = correlations(within, _edged(noun, wide, high))
         for _ in range(2):
             top, left = (int(v) for v in np.unravel_index(int(scores.argmax()), scores.shape))
-            places.append((float(scores[top, left]), (left, top, left + wide, top + high)))
+            yield float(scores[top, left]), (left, top, left + wide, top + high)
             scores[max(0, top - high // 2) : top + high // 2 + 1, max(0, left - wide // 2) : left + wide // 2 + 1] = -1
-    apart: list[PixelBox] = []
-    for score, box in sorted(places, reverse=True):
-        if score > 0.25 and len(apart) < _PLACES and not any(_overlap(box, other) for other in apart):
-            apart.append(box)
-    sides = (edges.shape[1], edges.shape[0]) * 2
-    boxes = [tuple(v / side for v, side in zip(box, sides, strict=True)) for box in apart]
-    stamps = [stamp(segments, (x0, y0, x1, y1), noun) for x0, y0, x1, y1 in boxes]
-    return tuple(sorted(stamps, key=lambda one: (-one.fine, one.box)))
 
 
 _TALLS = tuple(0.06 * 1.13**n for n in range(17))
