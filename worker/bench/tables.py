@@ -3,7 +3,7 @@
 JSON for machines, Markdown for people; both say who drew, who judged and what could not be judged.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,7 +11,18 @@ from pydantic import Field
 
 from director.types import Value
 from worker.bench.cases import Row
-from worker.bench.statistics import Draw, Metric, Parts, clustered_draws, difference, draws, estimate, summed
+from worker.bench.statistics import (
+    Draw,
+    Estimate,
+    Metric,
+    Parts,
+    clustered_draws,
+    difference,
+    draws,
+    estimate,
+    ratio,
+    summed,
+)
 
 COSTS = (
     Metric("rounds", "rounds", share=False),
@@ -36,7 +47,7 @@ class Arms(NamedTuple):
 class Report(Value):
     """`rows`: for each arm its figures and their intervals. `facts` is the record of what they were measured on.
 
-    `differences` are paired: both arms on the same tasks. `notes` are what a reader must know;
+    `differences` and `ratios` are paired: both arms on the same tasks. `notes` are what a reader must know;
     `unscored` what could not be judged, by arm.
     """
 
@@ -44,6 +55,7 @@ class Report(Value):
     facts: dict[str, str]
     rows: tuple[dict[str, Any], ...]
     differences: tuple[dict[str, Any], ...] = ()
+    ratios: tuple[dict[str, Any], ...] = ()
     controls: tuple[str, ...] = ()
     unscored: dict[str, str] = Field(default_factory=dict[str, str])
     notes: tuple[str, ...] = ()
@@ -59,19 +71,25 @@ def report(
     against: str = "",
     notes: Sequence[str] = (),
     clusters: Mapping[str, int] | None = None,
+    ratios: Sequence[Metric] = (),
 ) -> Report:
     """Estimates for each arm, and paired differences of the first metric from the arm `against` and each control.
 
     Arms stand in the order of their first row. `clusters`: the cluster of each case, where cases are not independent.
+    `ratios`: metrics of which each arm's share of `against` is told.
     """
     drawn = partial(_draws, clusters=clusters)
     arms = by_arm(rows)
     shown = (*metrics, *COSTS)
+    tried = [arm for arm in arms if arm.name not in controls]
+    gaps = [(a, b) for b in arms for a in tried if a is not b and b.name in (against, *controls)]
+    shares = [(a, b, metric) for a, b in gaps if b.name == against for metric in ratios]
     return Report(
         benchmark=benchmark,
         facts=record,
         rows=tuple(_row(arm, shown, drawn(list(arm.tasks))) for arm in arms),
-        differences=tuple(_gaps(arms, controls, (against, *controls), metrics[0], drawn)),
+        differences=tuple(g for a, b in gaps if (g := _paired(a, b, metrics[0], "difference", difference, drawn))),
+        ratios=tuple(r for a, b, metric in shares if (r := _paired(a, b, metric, "ratio", ratio, drawn))),
         controls=tuple(controls),
         unscored={
             arm.name: f"{len(arm.failed)} runs failed: {', '.join(arm.failed[:5])}" for arm in arms if arm.failed
@@ -114,32 +132,24 @@ def _row(arm: Arms, metrics: Sequence[Metric], drawn: Sequence[Draw]) -> dict[st
     return row
 
 
-def _gaps(
-    arms: Sequence[Arms],
-    controls: Sequence[str],
-    against: Sequence[str],
+def _paired(
+    ours: Arms,
+    theirs: Arms,
     metric: Metric,
+    name: str,
+    compare: Callable[[list[Parts], list[Parts], Metric, list[Draw]], Estimate | None],
     drawn: Callable[[list[str]], list[Draw]],
-) -> Iterator[dict[str, Any]]:
-    """Each arm that is no control less each of `against`."""
-    tried = [arm for arm in arms if arm.name not in controls]
-    for theirs in arms:
-        for ours in tried if theirs.name in against else ():
-            if ours.name != theirs.name and (gap := _gap(ours, theirs, metric, drawn)):
-                yield gap
-
-
-def _gap(ours: Arms, theirs: Arms, metric: Metric, drawn: Callable[[list[str]], list[Draw]]) -> dict[str, Any] | None:
+) -> dict[str, Any] | None:
+    """One comparison over the tasks that both have, filed under `name`; None where there is nothing to compare."""
     shared = [case for case in ours.tasks if case in theirs.tasks]
-    found = difference(
-        [ours.tasks[case] for case in shared], [theirs.tasks[case] for case in shared], metric, drawn(shared)
-    )
+    pairs = [ours.tasks[case] for case in shared], [theirs.tasks[case] for case in shared]
+    found = compare(*pairs, metric, drawn(shared))
     return found and {
         "strategy": ours.name,
         "against": theirs.name,
         "metric": metric.name,
-        "difference": found.value,
-        "difference_ci": [found.low, found.high],
+        name: found.value,
+        f"{name}_ci": [found.low, found.high],
         "tasks": len(shared),
     }
 
@@ -156,6 +166,7 @@ def markdown(found: Report, tables: Mapping[str, Sequence[Metric]]) -> str:
         shares = {metric.name for metrics in tables.values() for metric in metrics if metric.share}
         lines += ["", "Paired over the same tasks:", ""]
         lines += [_difference(gap, found.labels[gap["metric"]], gap["metric"] in shares) for gap in found.differences]
+        lines += [_ratio(each, found.labels[each["metric"]]) for each in found.ratios]
     if found.unscored or found.notes:
         lines += ["", *(f"- not scored, {arm}: {what}" for arm, what in found.unscored.items())]
         lines += [f"- {note}" for note in found.notes]
@@ -199,3 +210,9 @@ def _difference(gap: dict[str, Any], label: str, share: bool) -> str:
     scale, unit = (100, " points") if share else (1, "")
     said = f"{scale * gap['difference']:+.1f}{unit} ({scale * low:+.1f} to {scale * high:+.1f})"
     return f"- {gap['strategy']} less {gap['against']}: {label} {said}"
+
+
+def _ratio(found: dict[str, Any], label: str) -> str:
+    low, high = found["ratio_ci"]
+    said = f"{found['ratio']:.2f} of {found['against']}'s ({low:.2f} to {high:.2f})"
+    return f"- {found['strategy']}: {label} {said}"
