@@ -49,8 +49,8 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "ours-without-masks": {"masks": False},
     "ours-with-no-loss": {"accept": "no-loss"},
     "ours-without-adaptive-n": {"adaptive": False},
-    "wide-without-a-price": {**STRATEGIES["wide"], "price_of_render": 0.0},
-    "wide-with-four-for-an-edit": {**STRATEGIES["wide"], "edit_candidates": None},
+    "wide-of-any-reach": {**STRATEGIES["wide"], "edits": "wide"},
+    "wide-with-two-for-an-edit": {**STRATEGIES["wide"], "edit_candidates": 2},
 }
 BEST_OF_K = "best-of-k"
 SWEEP: dict[str, dict[str, float]] = {
