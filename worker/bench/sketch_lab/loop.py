@@ -7,9 +7,9 @@ process with a memory: what two arms ask alike is drawn and judged once, and eac
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -173,11 +173,11 @@ def measured(args: argparse.Namespace) -> tuple[dict[str, Any], list[Report]]:
         made = {**record, "tasks": f"{args.tasks or args.seed} in {args.worlds} worlds"}
         made |= {"set": args.set, "profile": load_miss_model(args.profile).__dict__}
         log = stack.enter_context(open_log(args.output / "rows.jsonl", Row, made)) if args.output else None
-        workers = stack.enter_context(ProcessPoolExecutor(max_workers=args.processes, initializer=one_thread))
-        rows = list(_rows(workers, cases, worlds, log))
+        spread = stack.enter_context(_spread(args.processes))
+        rows = list(_rows(spread, cases, worlds, log))
         own = [world for world in worlds if any(arm.name == args.equal for arm in world.arms)]
         equal = [_equal_renders(world, rows, args) for world in own]
-        rows += _rows(workers, cases, equal, log)
+        rows += _rows(spread, cases, equal, log)
     found = [_report(world, rows, record, cases) for world in worlds]
     gate = gate_curve(args.seed)
     result = {
@@ -243,9 +243,20 @@ def _equal_renders(world: World, rows: Sequence[Row], args: argparse.Namespace) 
 # --- running ------------------------------------------------------------------------------------
 
 
-def _rows(
-    workers: ProcessPoolExecutor, cases: Sequence[Case], worlds: Sequence[World], log: Log[Row] | None
-) -> Iterator[Row]:
+@contextmanager
+def _spread(processes: int) -> Generator["_Map"]:
+    """`map` over processes; over one, in this process, which may know the studio's type and things already."""
+    if processes == 1:
+        yield map
+        return
+    with ProcessPoolExecutor(max_workers=processes, initializer=one_thread) as workers:
+        yield workers.map
+
+
+_Map = Callable[[Callable[[Case, World], list[Row]], Iterable[Case], Iterable[World]], Iterator[list[Row]]]
+
+
+def _rows(spread: _Map, cases: Sequence[Case], worlds: Sequence[World], log: Log[Row] | None) -> Iterator[Row]:
     """The rows of all arms: those on file, and those still to run, filed as soon as a task is through."""
     todo: list[tuple[Case, World]] = []
     for world in worlds:
@@ -254,7 +265,7 @@ def _rows(
             yield from filed.values()
             if left := tuple(arm for arm in world.arms if arm.name not in filed):
                 todo.append((case, replace(world, arms=left).of_task(number)))
-    for done, found in enumerate(workers.map(_task, *zip(*todo, strict=True)) if todo else (), 1):
+    for done, found in enumerate(spread(_task, *zip(*todo, strict=True)) if todo else (), 1):
         for row in found:
             if log:
                 log.add(row)
