@@ -3,7 +3,7 @@
 JSON for machines, Markdown for people; both say who drew, who judged and what could not be judged.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -81,15 +81,13 @@ def report(
     drawn = partial(_draws, clusters=clusters)
     arms = by_arm(rows)
     shown = (*metrics, *COSTS)
-    tried = [arm for arm in arms if arm.name not in controls]
-    gaps = [(a, b) for b in arms for a in tried if a is not b and b.name in (against, *controls)]
-    shares = [(a, b, metric) for a, b in gaps if b.name == against for metric in ratios]
+    pairs = _pairs(arms, controls, (against, *controls))
     return Report(
         benchmark=benchmark,
         facts=record,
         rows=tuple(_row(arm, shown, drawn(list(arm.tasks))) for arm in arms),
-        differences=tuple(g for a, b in gaps if (g := _paired(a, b, metrics[0], "difference", difference, drawn))),
-        ratios=tuple(r for a, b, metric in shares if (r := _paired(a, b, metric, "ratio", ratio, drawn))),
+        differences=tuple(_compared(pairs, metrics[:1], "difference", difference, drawn)),
+        ratios=tuple(_compared([p for p in pairs if p[1].name == against], ratios, "ratio", ratio, drawn)),
         controls=tuple(controls),
         unscored={
             arm.name: f"{len(arm.failed)} runs failed: {', '.join(arm.failed[:5])}" for arm in arms if arm.failed
@@ -132,26 +130,30 @@ def _row(arm: Arms, metrics: Sequence[Metric], drawn: Sequence[Draw]) -> dict[st
     return row
 
 
-def _paired(
-    ours: Arms,
-    theirs: Arms,
-    metric: Metric,
+def _pairs(arms: Sequence[Arms], controls: Sequence[str], against: Sequence[str]) -> list[tuple[Arms, Arms]]:
+    """Each arm that is no control, with each other of `against`."""
+    tried = [arm for arm in arms if arm.name not in controls]
+    return [(ours, theirs) for theirs in arms if theirs.name in against for ours in tried if ours is not theirs]
+
+
+_Compare = Callable[[list[Parts], list[Parts], Metric, list[Draw]], Estimate | None]
+
+
+def _compared(
+    pairs: Iterable[tuple[Arms, Arms]],
+    metrics: Sequence[Metric],
     name: str,
-    compare: Callable[[list[Parts], list[Parts], Metric, list[Draw]], Estimate | None],
+    compare: _Compare,
     drawn: Callable[[list[str]], list[Draw]],
-) -> dict[str, Any] | None:
-    """One comparison over the tasks that both have, filed under `name`; None where there is nothing to compare."""
-    shared = [case for case in ours.tasks if case in theirs.tasks]
-    pairs = [ours.tasks[case] for case in shared], [theirs.tasks[case] for case in shared]
-    found = compare(*pairs, metric, drawn(shared))
-    return found and {
-        "strategy": ours.name,
-        "against": theirs.name,
-        "metric": metric.name,
-        name: found.value,
-        f"{name}_ci": [found.low, found.high],
-        "tasks": len(shared),
-    }
+) -> Iterator[dict[str, Any]]:
+    """Comparisons of each pair over the tasks that both have, filed under `name`."""
+    for ours, theirs in pairs:
+        shared = [case for case in ours.tasks if case in theirs.tasks]
+        both = [ours.tasks[case] for case in shared], [theirs.tasks[case] for case in shared]
+        told = {"strategy": ours.name, "against": theirs.name, "tasks": len(shared)}
+        for metric in metrics:
+            if found := compare(*both, metric, drawn(shared)):
+                yield {**told, "metric": metric.name, name: found.value, f"{name}_ci": [found.low, found.high]}
 
 
 # --- for people -----------------------------------------------------------------------------------
@@ -162,15 +164,20 @@ def markdown(found: Report, tables: Mapping[str, Sequence[Metric]]) -> str:
     lines = [f"## {found.benchmark}", "", *(f"- {name}: {value}" for name, value in found.facts.items())]
     for title, metrics in {**tables, "Cost: means a task": COSTS}.items():
         lines += _table(found, title, [metric for metric in metrics if any(metric.name in row for row in found.rows)])
-    if found.differences:
-        shares = {metric.name for metrics in tables.values() for metric in metrics if metric.share}
-        lines += ["", "Paired over the same tasks:", ""]
-        lines += [_difference(gap, found.labels[gap["metric"]], gap["metric"] in shares) for gap in found.differences]
-        lines += [_ratio(each, found.labels[each["metric"]]) for each in found.ratios]
+    lines += _comparisons(found, tables)
     if found.unscored or found.notes:
         lines += ["", *(f"- not scored, {arm}: {what}" for arm, what in found.unscored.items())]
         lines += [f"- {note}" for note in found.notes]
     return "\n".join([*lines, "", f"Shares are in percent. Intervals are 95 %, by bootstrap over {_over(found)}.", ""])
+
+
+def _comparisons(found: Report, tables: Mapping[str, Sequence[Metric]]) -> list[str]:
+    if not found.differences:
+        return []
+    shares = {metric.name for metrics in tables.values() for metric in metrics if metric.share}
+    lines = ["", "Paired over the same tasks:", ""]
+    lines += [_difference(gap, found.labels[gap["metric"]], gap["metric"] in shares) for gap in found.differences]
+    return lines + [_ratio(each, found.labels[each["metric"]]) for each in found.ratios]
 
 
 def _over(found: Report) -> str:
