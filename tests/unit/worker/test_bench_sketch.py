@@ -196,13 +196,18 @@ def test_the_strategy_page_says_what_was_asked_and_whether_it_holds(
 
 
 def test_more_tasks_join_a_folder_and_only_they_are_run(tmp_path: Path) -> None:
-    asked = ["bench", "loop", "--lists", "--arms", "one-shot", "--processes", "1", "-o", str(tmp_path)]
-    assert main([*asked, "--compose", "2"]) == 0
+    asked = ["bench", "loop", "--lists", "--arms", "all", "--equal", "all", "--processes", "1", "-o", str(tmp_path)]
+    assert main([*asked, "--seed", "5", "--compose", "1"]) == 0
     filed = (tmp_path / "rows.jsonl").read_bytes()
-    assert main([*asked, "--compose", "3"]) == 0
+    assert main([*asked, "--seed", "5", "--compose", "2", "--json", str(tmp_path / "two.json")]) == 0
     added = (tmp_path / "rows.jsonl").read_bytes().removeprefix(filed)
-    assert filed.count(b'"done"') == 2
-    assert added.count(b'"done"') == 1
+    done = [
+        [json.loads(line)["done"]["arm"] for line in lines.splitlines() if b"done" in line] for lines in (filed, added)
+    ]
+    # All drew 24 pictures for the first task and 16 for the second, 20 on average: best of so many is run for both.
+    assert done == [["all", "best-of-k-24"], ["all", "best-of-k-20", "best-of-k-20"]]
+    rows = json.loads((tmp_path / "two.json").read_text())["rows"]
+    assert [(row["strategy"], row["tasks"], row["renders"]) for row in rows] == [("all", 2, 20), ("best-of-k", 2, 20)]
 
 
 def test_a_card_bill_counts_what_the_trajectory_holds() -> None:

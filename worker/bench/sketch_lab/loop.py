@@ -236,7 +236,8 @@ def _equal_renders(world: World, rows: Sequence[Row], args: argparse.Namespace) 
     """Best of as many as an arm rendered on average: the control that the paper lacks."""
     count = max(1, round(mean_renders((row.run for row in rows if not row.error), world.keyed(args.equal))))
     one_shot = {"editor": args.profile, "width": args.size, "height": args.size}
-    arm = Arm(name=BEST_OF_K, settings=loop_settings(one_shot, "best-of-4"))
+    # More tasks may have another mean: each K is filed under a name of its own.
+    arm = Arm(name=f"{BEST_OF_K}-{count}", settings=loop_settings(one_shot, "best-of-4"))
     return replace(world, arms=(arm,), best_of=count)
 
 
@@ -278,12 +279,8 @@ def _filed(log: Log[Row] | None, case: Case, world: World) -> dict[str, Row]:
     """What the log holds of a task, by arm."""
     if log is None:
         return {}
-    found = {arm.name: log.get(Key(case.id, world.keyed(arm.name), 0), _digest(case, arm, world)) for arm in world.arms}
+    found = {arm.name: log.get(Key(case.id, world.keyed(arm.name), 0), case.digest()) for arm in world.arms}
     return {name: row for name, row in found.items() if row}
-
-
-def _digest(case: Case, arm: Arm, world: World) -> str:
-    return f"{case.digest()}-{world.best_of}" if arm.name == BEST_OF_K else case.digest()
 
 
 def _task(case: Case, world: World) -> list[Row]:
@@ -292,13 +289,12 @@ def _task(case: Case, world: World) -> list[Row]:
     rows: list[Row] = []
     for arm in world.arms:
         seed = int(case.digest(), 16) >> 1
-        if arm.name == BEST_OF_K:
+        if world.best_of:
             done = best_of(world.best_of, case.brief, arm.settings, seed, studio, context)
         else:
             done = direct(case.brief, arm.settings, seed, studio, context)
         work = Work(case, arm.model_copy(update={"name": world.keyed(arm.name)}), 0)
-        run = run_of(work, done, {}, None).model_copy(update={"task": _digest(case, arm, world)})
-        rows.append(row_of(run, case, parts=_parts(case, done, shows)))
+        rows.append(row_of(run_of(work, done, {}, None), case, parts=_parts(case, done, shows)))
     return rows
 
 
@@ -354,7 +350,7 @@ def _parts(case: Case, done: Trajectory, shows: Callable[[str, Goal], Outcome]) 
 
 def _report(world: World, rows: Sequence[Row], record: dict[str, str], cases: Sequence[Case]) -> Report:
     own = [row for row in rows if (row.arm.partition(".")[2]) == world.name]
-    plain = [row.model_copy(update={"arm": row.arm.partition(".")[0]}) for row in own]
+    plain = [row.model_copy(update={"arm": _shown(row.arm)}) for row in own]
     order = [*dict.fromkeys((*PAPER, BEST_OF_K, *LOOPS, *ABLATIONS, *STRATEGIES))]
     plain.sort(key=lambda row: (order.index(row.arm), row.case))
     lucks = {case.id: world.number_of(n) for n, case in enumerate(cases)} if world.numbers else None
@@ -370,3 +366,9 @@ def _report(world: World, rows: Sequence[Row], record: dict[str, str], cases: Se
         clusters=lucks,
         ratios=(_RENDERS, *(metric for metric in METRICS if metric.name == "card_seconds")),
     )
+
+
+def _shown(keyed: str) -> str:
+    """An arm's name without its world, and without the K of best-of-k."""
+    name = keyed.partition(".")[0]
+    return BEST_OF_K if name.startswith(BEST_OF_K) else name
