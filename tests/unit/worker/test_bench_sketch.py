@@ -4,23 +4,23 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
+from director.intake import loop_settings
 from director.types import Brief, Goal, LoopSettings, Outcome
 from tests.support.contexts import MemoryImages
 from worker.bench.lgbench.compose import compose
 from worker.bench.lgbench.pool import pool
 from worker.bench.lgbench.records import dumped
 from worker.bench.lgbench.write import write
-from worker.bench.sketch_lab import damage, document, fit, loop, verifier
+from worker.bench.sketch_lab import document, fit, loop, strategies, verifier
+from worker.bench.sketch_lab.billing import card_bill
 from worker.bench.sketch_lab.gate import gate_curve
 from worker.bench.sketch_lab.memo import remembering
 from worker.bench.sketch_lab.surrogate import Lists, Wear, met, right, surrogate
 from worker.bench.sketch_lab.verifier import Seen
 from worker.cli import main
 from worker.local import LocalContext, run
-from worker.sketch.language import parse
 from worker.sketch.misses import load_miss_model
 
 TASKS = list(compose(pool(), 6, (5, 8), 1, "t2i", write))
@@ -168,29 +168,54 @@ def test_the_sweep_asks_the_same_in_other_worlds_and_the_document_says_what_flip
     }  # fmt: skip
 
 
-def test_a_damage_that_nobody_sees_is_not_planted() -> None:
-    apple = Goal(id="g", text="Add a red apple")
-    target = damage.Target(apple, parse(apple.text)[0], boxes=((20, 20, 60, 60),))
-    before = np.full((96, 96, 3), 120, np.uint8)
-    faint, clear, turned, moved = (before.copy() for _ in range(4))
-    faint[20:60, 20:60] += 12
-    clear[20:60, 20:45] += 60
-    turned[20:30, 20:60] += 60
-    moved[70:90, 0:90] += 60
-    seen = [damage._visible("ghost of a thing", before, after, target) for after in (faint, clear, turned, moved)]
-    assert seen == [False, True, True, True]
-    # its lines alone, or what is beside it, have another colour
-    assert not damage._visible("recoloured thing", before, turned, target)
-    assert damage._visible("recoloured thing", before, clear, target)
+def test_the_strategy_page_says_what_was_asked_and_whether_it_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "benchmarks"
+    folder.mkdir()
+    asked = ["bench", "loop", "--lists", "--arms", "all,wide", "--equal", "wide", "--compose", "4", "--processes", "1"]
+    assert main([*asked, "--json", str(folder / "strategies.json")]) == 0
+    found = json.loads((folder / "strategies.json").read_text())
+    swept = {**found, "sweep": [{**found, "world": name} for name in ("crowding-1", "crowding-2")]}
+    (folder / "strategies-lists.json").write_text(json.dumps(swept))
+    assert [row["strategy"] for row in found["rows"]] == ["all", "best-of-k", "wide"]
+    rows = {row["strategy"]: row for row in found["rows"]}
+    assert rows["best-of-k"]["renders"] == round(rows["wide"]["renders"])
+    shares = {(each["strategy"], each["metric"]): each["ratio"] for each in found["ratios"]}
+    assert shares["wide", "renders"] == pytest.approx(rows["wide"]["renders"] / rows["all"]["renders"], abs=1e-3)
+    assert shares["wide", "card_seconds"] < 1
+
+    (folder / "strategies-notes.md").write_text("## Said by people\n")
+    monkeypatch.setattr("sys.argv", ["strategies", str(folder)])
+    assert strategies.main() == 0
+    text = (tmp_path / "strategies.md").read_text()
+    assert "Every number below is simulated" in text
+    assert "## Said by people" in text
+    assert f"| renders: at most 0.5 of `all`'s | {shares['wide', 'renders']:.2f} (" in text
+    assert all(f"| {name} | 4 |" in text for name in ("as fitted", "crowding-1", "crowding-2"))
 
 
-def test_discarded_damages_are_counted_and_judge_nobody() -> None:
-    looks = [
-        damage.Look(0, "gap", "a", Outcome.MISSED, ""),
-        damage.Look(0, "discarded", "b", Outcome.UNSURE, "gap"),
-        damage.Look(0, "", "c", Outcome.MET, ""),
+def test_more_tasks_join_a_folder_and_only_they_are_run(tmp_path: Path) -> None:
+    asked = ["bench", "loop", "--lists", "--arms", "all", "--equal", "all", "--processes", "1", "-o", str(tmp_path)]
+    assert main([*asked, "--seed", "5", "--compose", "1"]) == 0
+    filed = (tmp_path / "rows.jsonl").read_bytes()
+    assert main([*asked, "--seed", "5", "--compose", "2", "--json", str(tmp_path / "two.json")]) == 0
+    added = (tmp_path / "rows.jsonl").read_bytes().removeprefix(filed)
+    done = [
+        [json.loads(line)["done"]["arm"] for line in lines.splitlines() if b"done" in line] for lines in (filed, added)
     ]
-    found = damage.result(looks, 1, 1, 384)
-    assert (found["discarded"], found["damaged"]["goals"], found["left alone"]["goals"]) == (1, 1, 1)
-    assert (list(found["kinds"]), found["wrong"]) == (["gap"], [])
-    assert "1 more damages were discarded" in damage.table(found)
+    # All drew 24 pictures for the first task and 16 for the second, 20 on average: best of so many is run for both.
+    assert done == [["all", "best-of-k-24"], ["all", "best-of-k-20", "best-of-k-20"]]
+    rows = json.loads((tmp_path / "two.json").read_text())["rows"]
+    assert [(row["strategy"], row["tasks"], row["renders"]) for row in rows] == [("all", 2, 20), ("best-of-k", 2, 20)]
+
+
+def test_a_card_bill_counts_what_the_trajectory_holds() -> None:
+    settings = loop_settings({"rounds": 2}, "all")
+    studio = surrogate(load_miss_model("flux-krea"), Wear(0.5, 0.5, 0.5))
+    done = run(Brief(text=TASKS[0].prompt), settings, 1, studio, Lists())
+    bill = card_bill(done)
+    assert (bill.drawn, bill.edited) == (4, 4)
+    assert 0 < bill.cached < bill.prompt
+    read = (bill.prompt - bill.cached) / 8000
+    assert bill.seconds == pytest.approx(4 * 9 + 4 * 17 + read + bill.written / 60)
