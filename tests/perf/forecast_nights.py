@@ -1,0 +1,166 @@
+"""Nights on which the forecast is tried: no two alike in steps, rounds, machines, outages, windows and others' batches.
+
+Each rate is drawn anew for a night, from the ranges that are written here; tasks/batch/forecast knows none of them. It
+was tuned on seeds from TUNED on. Of the nights below, every other one is `strange`: its steps, rounds and hours are of
+kinds that do not occur among the tuned ones.
+"""
+
+import math
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from random import Random
+from typing import Any
+
+from tasks.batch.terms import Terms
+from tasks.batch.types import Batch
+from tasks.ledger.types import Claim
+from tests.perf.stage import MODEL, Stage, stage
+from tests.support.nights import Cycles, Night
+
+TUNED = 100_000
+HOUR = 3600.0
+_LAST = 30 * HOUR  # until then machines fail and batches come
+ROUNDS = 12
+
+
+def between(dice: Random, low: float, high: float) -> float:
+    """Each magnitude is as likely."""
+    return math.exp(dice.uniform(math.log(low), math.log(high)))
+
+
+@dataclass
+class Varied(Cycles):
+    """Rounds and times of a night of its own."""
+
+    strange: bool = False
+    render_s: float = 30.0
+    own: str = ""  # the batch whose briefs are not like those of others
+    ours: set[str] = field(default_factory=set[str])
+    night_began: Callable[[], float] = lambda: 0.0
+
+    def __post_init__(self) -> None:
+        dice = Random(f"work {self.seed}")
+        self.other_s = between(dice, 2, 20)
+        self.sigma, self.tail, self.times = dice.uniform(0.1, 0.6), dice.uniform(0, 0.05), dice.uniform(2, 8)
+        self.most_rounds, self.goes_on = dice.randint(2, 8), dice.uniform(0.4, 0.8)
+        self.kind = dice.choice(("pareto", "two humps") if self.strange else ("even", "geometric"))
+        self.drift = dice.uniform(-0.05, 0.05) if self.strange else 0.0  # of an hour: cards get hot, a VLM is shared
+
+    def rounds(self, job: str) -> int:
+        dice = Random(f"{self.seed}/{job}")
+        match self.kind if job in self.ours else "others":
+            case "even":
+                return dice.randint(1, self.most_rounds)
+            case "two humps":
+                return self.most_rounds if dice.random() < 0.3 else dice.randint(1, 2)
+            case "others":
+                return dice.randint(1, 5)
+            case _:
+                return min(ROUNDS, 1 + int(math.log(1 - dice.random()) / math.log(self.goes_on)))
+
+    def seconds(self, claim: Claim) -> float:
+        if claim.batch == self.own:
+            self.ours.add(claim.job)
+        dice = Random(f"{self.seed}/{claim.job}/{claim.n}")
+        middle = self.render_s if claim.kind == "render" else self.other_s
+        middle *= math.exp(self.drift * self.night_began() / HOUR)
+        if self.strange:  # the tail is in each step, and none has a mean that many measurements tell well
+            return min(20 * middle, 0.6 * middle * dice.paretovariate(1.8))
+        drawn = middle * dice.lognormvariate(0, self.sigma)
+        return drawn * self.times if dice.random() < self.tail else drawn
+
+
+@dataclass
+class Trial:
+    """One night. The batch begins at `begins_s`; before, others used the same machines."""
+
+    made: Stage
+    ahead: Night
+    briefs: int
+    begins_s: float
+    batch: Batch | None = None
+    ended: int = 0
+    end_s: float = 0.0
+
+
+@contextmanager
+def trial(seed: int, editors: int | None = None, replay: int = 0, **about: Any) -> Generator[Trial]:
+    """`editors`: so many instead of its own. `replay`: the same rates, with other dice."""
+    dice = Random(f"night {seed}")
+    strange = seed < TUNED and seed % 2 == 0
+    with stage(seed) as made:
+        drawers, briefs = dice.randint(1, 8), round(between(dice, 80, 200))
+        # Most batches take one hour to ten, if machines stay and nobody else comes.
+        render_s = between(dice, 1, 10) * HOUR * drawers / (3 * briefs)
+        work = Varied(seed, strange=strange, render_s=min(300.0, max(10.0, render_s)))
+        work.seed = seed if not replay else 1_000_003 * replay + seed
+        ahead = made.night(
+            editors or drawers, dice.randint(2, 12), work, idle_pass_s=60, tick_s=3, keep_spans=False,
+            ended=lambda claim: _ended(night, claim),
+        )  # fmt: skip
+        night = Trial(made, ahead, briefs, dice.uniform(2, 8) * HOUR)
+        work.night_began = lambda: made.clock.s - night.begins_s
+        _outages(ahead, dice)
+        _others(made, ahead, dice)
+        terms = _terms(made, night.begins_s, dice)
+
+        def begin() -> None:
+            night.batch = start(made, "night", night.briefs, "alice", terms=terms)
+            work.own = night.batch.id
+            ahead.changed()
+
+        ahead.at(night.begins_s, begin)
+        yield night
+
+
+def _ended(night: Trial, claim: Claim) -> None:
+    if night.batch and claim.batch == night.batch.id:
+        night.ended, night.end_s = night.ended + 1, night.made.clock.s
+
+
+def start(made: Stage, key: str, items: int, owner: str, **about: Any) -> Batch:
+    return made.start(key, items, owner, settings={"editor": MODEL, "candidates": 1, "rounds": ROUNDS}, **about)
+
+
+def _outages(ahead: Night, dice: Random) -> None:
+    """All machines are alike in how often they go, and for how long."""
+    between_s, lasts_s = between(dice, 3, 60) * HOUR, between(dice, 3, 40) * 60
+    for program in ahead.programs:
+        at = dice.expovariate(1 / between_s)
+        while at < _LAST:
+            ahead.lose(program, at, lasts_s * dice.lognormvariate(0, 0.7))
+            at += dice.expovariate(1 / between_s)
+
+
+def _others(made: Stage, ahead: Night, dice: Random) -> None:
+    """Some batches are there from the first, others come."""
+    rate, most = between(dice, 0.05, 0.8) / HOUR, dice.randint(10, 60)
+    for n in range(dice.randint(0, 2)):
+        start(made, f"before-{n}", dice.randint(5, 20), f"owner-{n}")
+    at, n = dice.expovariate(rate), 0
+    while at < _LAST:
+        about = {"weight": dice.choice((1.0, 1.0, 2.0))}
+        ahead.at(at, _come(made, ahead, f"later-{n}", dice.randint(3, most), f"owner-{dice.randint(0, 4)}", about))
+        at, n = at + dice.expovariate(rate), n + 1
+
+
+def _come(made: Stage, ahead: Night, key: str, items: int, owner: str, about: dict[str, Any]) -> Callable[[], None]:
+    def come() -> None:
+        start(made, key, items, owner, **about)
+        ahead.changed()
+
+    return come
+
+
+def _terms(made: Stage, begins_s: float, dice: Random) -> Terms:
+    """In a quarter of the nights a window closes while the batch is drawn, and opens again."""
+    closes = begins_s + dice.uniform(0.3, 2) * HOUR
+    opens, at_close, windowed = closes + dice.uniform(0.5, 3) * HOUR, dice.choice(("finish", "hold")), dice.random()
+    if windowed > 0.25:
+        return Terms()
+    words = "-".join(
+        f"{datetime.fromtimestamp(made.clock.start / 1000 + at, UTC):%H:%M}" for at in (opens, closes)
+    )
+    return Terms(windows=(f"{words} UTC",), at_close=at_close)
