@@ -13,8 +13,8 @@ _DEFAULTS = LoopSettings.model_validate({})
 class BatchEta(BaseModel):
     """When the batch will have ended: earlier than `p10` in one of ten simulated nights, later than `p90` in one.
 
-    `limits` is what it waits for most; `knows_little_of` says what was measured too seldom. `money` is about what all of it
-    will have cost, in `currency`, as budgets count it; null: settings have no prices of its models.
+    `limits` is what it waits for most; `knows_little_of` says what was measured too seldom. `money` is about what all
+    of it will have cost, in `currency`, as budgets count it; null: settings have no prices of its models.
     """
 
     p10: float

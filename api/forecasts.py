@@ -30,7 +30,9 @@ _SAMPLE = 200  # pictures whose bytes are looked at
 
 
 class Forecasts:
-    """`settings` know the models' prices. `pictures` lists stored pictures, in the order of their hashes: the first ones are a sample of all."""
+    """`settings` know the models' prices. `pictures` lists stored pictures, in the order of their hashes: the first
+    ones are a sample of all.
+    """
 
     def __init__(
         self, ledger: Ledger, shelf: Shelf, settings: Settings, pictures: Callable[[], Iterable[Item]],
@@ -95,4 +97,3 @@ class Forecasts:
             sizes = [item.size for item in islice(self._pictures(), _SAMPLE)]
             return fmean(sizes) if sizes else None
         return None
-

@@ -97,7 +97,7 @@ def trial(seed: int, editors: int | None = None, replay: int = 0, **about: Any) 
         work = Varied(seed, strange=strange, render_s=min(300.0, max(10.0, render_s)))
         work.seed = seed if not replay else 1_000_003 * replay + seed
         ahead = made.night(
-            editors or drawers, dice.randint(2, 12), work, idle_pass_s=60, tick_s=3, keep_spans=False,
+            editors or drawers, dice.randint(2, 12), work, idle_pass_s=240, tick_s=5, keep_spans=False,
             ended=lambda claim: _ended(night, claim),
         )  # fmt: skip
         night = Trial(made, ahead, briefs, dice.uniform(2, 8) * HOUR)
@@ -135,8 +135,11 @@ def _outages(ahead: Night, dice: Random) -> None:
 
 
 def _others(made: Stage, ahead: Night, dice: Random) -> None:
-    """Some batches are there from the first, others come."""
-    rate, most = between(dice, 0.05, 0.8) / HOUR, dice.randint(10, 60)
+    """Some batches are there from the first, others come: they take up to half of the editors, on average."""
+    work, most = ahead.work, dice.randint(10, 60)
+    assert isinstance(work, Varied)
+    briefs_s = (len(ahead.programs) - 1) / (3 * work.render_s)  # that the editors draw in a second, about
+    rate = min(1 / HOUR, max(0.05 / HOUR, dice.uniform(0, 0.5) * briefs_s / (most / 2)))
     for n in range(dice.randint(0, 2)):
         start(made, f"before-{n}", dice.randint(5, 20), f"owner-{n}")
     at, n = dice.expovariate(rate), 0
@@ -160,7 +163,5 @@ def _terms(made: Stage, begins_s: float, dice: Random) -> Terms:
     opens, at_close, windowed = closes + dice.uniform(0.5, 3) * HOUR, dice.choice(("finish", "hold")), dice.random()
     if windowed > 0.25:
         return Terms()
-    words = "-".join(
-        f"{datetime.fromtimestamp(made.clock.start / 1000 + at, UTC):%H:%M}" for at in (opens, closes)
-    )
+    words = "-".join(f"{datetime.fromtimestamp(made.clock.start / 1000 + at, UTC):%H:%M}" for at in (opens, closes))
     return Terms(windows=(f"{words} UTC",), at_close=at_close)

@@ -16,7 +16,7 @@ _FULL = 0.75  # of a pool's time: below that nobody limits, but the last jobs or
 
 @dataclass(frozen=True)
 class Eta:
-    """Seconds from now. `limits` names what the batch waits for most, `money` is about what the rest of it will cost."""
+    """Seconds from now. `limits` names what the batch waits for most, `money` is about what its rest will cost."""
 
     p10: float
     p50: float

@@ -1,8 +1,9 @@
 """One night as it may go: a discrete-event simulation of jobs that go from pool to pool.
 
 A process takes what came first. Jobs begin as the dispatcher lets them: the owner who had least of his share, his
-batches in order, no more in flight than keeps the editors busy, while windows are open and budgets last. Of many jobs that wait some go as one, with the work of
-all of them, and the fewer the nearer the end is: so a million jobs take not much longer than a thousand.
+batches in order, no more in flight than keeps the editors busy, while windows are open and budgets last. Of many jobs
+that wait some go as one, with the work of all of them, and the fewer the nearer the end is: so a million jobs take not
+much longer than a thousand.
 """
 
 import math
@@ -13,7 +14,7 @@ from heapq import heapify, heappop, heappush, heapreplace
 from random import Random
 
 from tasks.batch.forecast.learn import EDITOR, SEATS, Belief, Outage, Visits
-from tasks.batch.forecast.world import Flying, Load, Spans, Used, World
+from tasks.batch.forecast.world import NOTHING, Flying, Load, Spans, Used, World
 
 _SPARE = 2
 _NOTHING_NEW = 0.9  # of a budget, as in tasks/batch/terms.py
@@ -41,10 +42,11 @@ class _Lane:
     visits: Visits
     rounds: Sequence[float]
     editors: int  # its pool
+    draw_s: float  # of an editor, for a render
     charge: float  # of a job, to its owner
     waiting: int = 0
     flying: int = 0
-    used: Used = Used()
+    used: Used = NOTHING
     bound: bool = False  # by budgets, or windows that hold what has begun
 
 
@@ -84,7 +86,7 @@ class _Night:
             if load.batch in wanted:
                 self._left[load.batch] = self._left.get(load.batch, 0) + load.waiting + len(load.flying)
         self._ends = {batch: 0.0 for batch, left in self._left.items() if not left}
-        self._purses = [Used() for _ in world.purses]
+        self._purses = [NOTHING for _ in world.purses]
         self._held = False
         self._places = {pool: self._places_of(pool) for pool in {lane.editors for lane in self._lanes}}
 
@@ -96,7 +98,8 @@ class _Night:
             return None
         jobs = 1 + sum(1 - chance for chance in rounds)  # renders of one
         bound = bool(load.purses) or load.runs is not None
-        return _Lane(load, visits, rounds, pool, jobs * visits.mean(pool), load.waiting, bound=bound)
+        draw_s = visits.mean(pool)
+        return _Lane(load, visits, rounds, pool, draw_s, jobs * draw_s, load.waiting, bound=bound)
 
     def _places_of(self, pool: int) -> int:
         """How many jobs the dispatcher lets fly (tasks/batch/dispatch.py)."""
@@ -188,7 +191,7 @@ class _Night:
 
     def _spend(self, unit: _Unit, seconds: float) -> None:
         lane = unit.lane
-        renders = seconds / lane.visits.mean(lane.editors)
+        renders = seconds / lane.draw_s
         used = lane.load.price.used(renders, seconds)
         lane.used = lane.used.plus(used)
         for purse in lane.load.purses:

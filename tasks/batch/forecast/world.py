@@ -95,6 +95,9 @@ class Used(NamedTuple):
         return Used(self.pictures + other.pictures, self.gpu_s + other.gpu_s, self.money + other.money)
 
 
+NOTHING = Used()
+
+
 @dataclass(frozen=True)
 class Purse:
     """A budget, and what is used of it. Of its limits those that are 0 are none."""
