@@ -1,4 +1,4 @@
-"""Is the forecast true? `python -m tests.perf.forecast [--nights N] [--seed N]`.
+"""Is the forecast true? `python -m tests.perf.forecast [--nights N] [--seed N] [--keep FOLDER]`.
 
 Nights of the real dispatcher under a simulated clock (tests/perf/forecast_nights.py says what they are drawn from).
 Each is asked for the end of a batch when 5, 25 and 50 % of its briefs have ended. Prints, for each of these:
@@ -23,12 +23,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.batch.forecast.census import world_of
 from tasks.batch.forecast.eta import forecast
-from tests.perf.forecast_nights import HOUR, Trial, trial
+from tests.perf.forecast_nights import HOUR, SHARES, Moment, Told, kept
 
 OUT = Path("out/bench/forecast.json")
-SHARES = (0.05, 0.25, 0.5)
 _NEVER = 1e9
 
 
@@ -43,7 +41,7 @@ class Asked:
     p90: float
     limits: str
     cpu_s: float
-    end: float = 0.0
+    end: float
 
     @property
     def covered(self) -> bool:
@@ -58,30 +56,17 @@ class Asked:
         return (self.p50 - self.end) / (self.end - self.at)
 
 
-def night(seed: int) -> list[Asked]:
-    """One night, asked three times."""
-    with trial(seed) as tried:
-        asked = list[Asked]()
-
-        def over() -> bool:
-            if len(asked) < len(SHARES) and tried.batch and tried.ended >= SHARES[len(asked)] * tried.briefs:
-                asked.append(ask(tried, SHARES[len(asked)], seed))
-            return tried.ended == tried.briefs
-
-        tried.ahead.run(over)
-        for each in asked:
-            each.end = tried.end_s - tried.begins_s
-        return asked
+def asked_of(told: Told) -> list[Asked]:
+    return [ask(told, moment) for moment in told.moments]
 
 
-def ask(tried: Trial, share: float, seed: int) -> Asked:
-    began, batch = time.process_time(), tried.batch
-    assert batch
-    eta = forecast(world_of(tried.made.ledger, {batch.id: batch}), [batch.id], seed).get(batch.id)
-    cpu_s, at = time.process_time() - began, tried.made.clock.s - tried.begins_s
+def ask(told: Told, moment: Moment) -> Asked:
+    began, at = time.process_time(), moment.at
+    eta = forecast(moment.world, [told.batch], told.seed).get(told.batch)
+    cpu_s = time.process_time() - began
     if eta is None:
-        return Asked(share, at, _NEVER, _NEVER, _NEVER, "", cpu_s)
-    return Asked(share, at, at + eta.p10, at + eta.p50, at + eta.p90, eta.limits, cpu_s)
+        return Asked(moment.share, at, _NEVER, _NEVER, _NEVER, "", cpu_s, told.took_s)
+    return Asked(moment.share, at, at + eta.p10, at + eta.p50, at + eta.p90, eta.limits, cpu_s, told.took_s)
 
 
 def summed(nights: Sequence[Sequence[Asked]]) -> dict[str, dict[str, float]]:
@@ -113,12 +98,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.perf.forecast", description="Is the forecast true?")
     parser.add_argument("--nights", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep nights there, and take those that are kept")
     parsed = parser.parse_args()
     logging.disable(logging.WARNING)
     nights, began = list[list[Asked]](), time.process_time()
-    print(f"{parsed.nights} simulated nights from seed {parsed.seed}, load {os.getloadavg()[0]:.0f}")
+    print(f"{parsed.nights} simulated nights from seed {parsed.seed}; load {os.getloadavg()[0]:.0f}")
     for seed in range(parsed.seed, parsed.seed + parsed.nights):
-        nights.append(night(seed))
+        nights.append(asked_of(kept(seed, parsed.keep)))
         told = "  ".join(f"{each.off:+.0%}{'' if each.covered else '!'}" for each in nights[-1])
         print(f"{seed}: {nights[-1][-1].end / HOUR:.1f} h, {told}  ({nights[-1][0].limits})", flush=True)
         if len(nights) % 20 == 0:

@@ -6,13 +6,17 @@ kinds that do not occur among the tuned ones.
 """
 
 import math
+import pickle
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from random import Random
 from typing import Any
 
+from tasks.batch.forecast.census import world_of
+from tasks.batch.forecast.world import World
 from tasks.batch.terms import Terms
 from tasks.batch.types import Batch
 from tasks.ledger.types import Claim
@@ -23,6 +27,54 @@ TUNED = 100_000
 HOUR = 3600.0
 _LAST = 30 * HOUR  # until then machines fail and batches come
 ROUNDS = 12
+SHARES = (0.05, 0.25, 0.5)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What the ledger told when it was asked, so long after the batch began."""
+
+    share: float
+    at: float
+    world: World
+
+
+@dataclass(frozen=True)
+class Told:
+    """One night. `took_s` is from the begin of the batch to its end."""
+
+    seed: int
+    batch: str
+    took_s: float
+    moments: list[Moment]
+
+
+def night(seed: int) -> Told:
+    """One night, looked at three times."""
+    with trial(seed) as tried:
+        moments = list[Moment]()
+
+        def over() -> bool:
+            if len(moments) < len(SHARES) and tried.batch and tried.ended >= SHARES[len(moments)] * tried.briefs:
+                world = world_of(tried.made.ledger, {tried.batch.id: tried.batch})
+                moments.append(Moment(SHARES[len(moments)], tried.made.clock.s - tried.begins_s, world))
+            return tried.ended == tried.briefs
+
+        tried.ahead.run(over)
+        assert tried.batch
+        return Told(seed, tried.batch.id, tried.end_s - tried.begins_s, moments)
+
+
+def kept(seed: int, folder: Path | None) -> Told:
+    """The night as it is kept there, or made now."""
+    file = folder / f"{seed}.pickle" if folder else None
+    if file and file.exists():
+        return pickle.loads(file.read_bytes())  # of an earlier run of this command
+    told = night(seed)
+    if file:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(pickle.dumps(told))
+    return told
 
 
 def between(dice: Random, low: float, high: float) -> float:
@@ -45,7 +97,7 @@ class Varied(Cycles):
         self.other_s = between(dice, 2, 20)
         self.sigma, self.tail, self.times = dice.uniform(0.1, 0.6), dice.uniform(0, 0.05), dice.uniform(2, 8)
         self.most_rounds, self.goes_on = dice.randint(2, 8), dice.uniform(0.4, 0.8)
-        self.kind = dice.choice(("pareto", "two humps") if self.strange else ("even", "geometric"))
+        self.kind = dice.choice(("rare and many", "never few") if self.strange else ("even", "geometric"))
         self.drift = dice.uniform(-0.05, 0.05) if self.strange else 0.0  # of an hour: cards get hot, a VLM is shared
 
     def rounds(self, job: str) -> int:
@@ -53,8 +105,10 @@ class Varied(Cycles):
         match self.kind if job in self.ours else "others":
             case "even":
                 return dice.randint(1, self.most_rounds)
-            case "two humps":
-                return self.most_rounds if dice.random() < 0.3 else dice.randint(1, 2)
+            case "rare and many":
+                return min(ROUNDS, int(dice.paretovariate(1.2)))
+            case "never few":
+                return min(ROUNDS, 3 + sum(dice.random() < self.goes_on for _ in range(3)))
             case "others":
                 return dice.randint(1, 5)
             case _:
@@ -84,6 +138,10 @@ class Trial:
     ended: int = 0
     end_s: float = 0.0
 
+    def one_ended(self, claim: Claim) -> None:
+        if self.batch and claim.batch == self.batch.id:
+            self.ended, self.end_s = self.ended + 1, self.made.clock.s
+
 
 @contextmanager
 def trial(seed: int, editors: int | None = None, replay: int = 0, **about: Any) -> Generator[Trial]:
@@ -97,10 +155,10 @@ def trial(seed: int, editors: int | None = None, replay: int = 0, **about: Any) 
         work = Varied(seed, strange=strange, render_s=min(300.0, max(10.0, render_s)))
         work.seed = seed if not replay else 1_000_003 * replay + seed
         ahead = made.night(
-            editors or drawers, dice.randint(2, 12), work, idle_pass_s=240, tick_s=5, keep_spans=False,
-            ended=lambda claim: _ended(night, claim),
+            editors or drawers, dice.randint(2, 12), work, idle_pass_s=240, tick_s=5, keep_spans=False
         )  # fmt: skip
-        night = Trial(made, ahead, briefs, dice.uniform(2, 8) * HOUR)
+        night = Trial(made, ahead, briefs, dice.uniform(1, 5) * HOUR)
+        ahead.ended = night.one_ended
         work.night_began = lambda: made.clock.s - night.begins_s
         _outages(ahead, dice)
         _others(made, ahead, dice)
@@ -113,11 +171,6 @@ def trial(seed: int, editors: int | None = None, replay: int = 0, **about: Any) 
 
         ahead.at(night.begins_s, begin)
         yield night
-
-
-def _ended(night: Trial, claim: Claim) -> None:
-    if night.batch and claim.batch == night.batch.id:
-        night.ended, night.end_s = night.ended + 1, night.made.clock.s
 
 
 def start(made: Stage, key: str, items: int, owner: str, **about: Any) -> Batch:

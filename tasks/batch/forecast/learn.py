@@ -23,9 +23,9 @@ _PRIOR_S = {"extract": 6.0, "plan": 4.0, "select": 4.0, "verify": 5.0}
 _PRIOR_STEPS = {"extract": 0.3, "plan": 0.9, "select": 1.0, "verify": 1.0}  # for each render
 _SPREAD, _UNKNOWN = 0.5, 0.6  # of the logarithm: of single times, and of a mean that nobody measured
 _SHAPES = 64  # rounds that are drawn beforehand
-_PULL = 4.0  # at most so many jobs of other batches count beside a batch's own
+_PULL = 1.5  # at most so many jobs of other batches count beside a batch's own
 Weights = defaultdict[int, float]
-_ALIKE = (0.5, 2.0, 8.0)
+_ALIKE = (0.3, 1.0)
 _OUTAGE_S, _MIDDLE, _LENGTHS = 600.0, 1.0, 0.8  # the middle of lengths, how unsure its logarithm is, and of one length
 _EACH_S, _PRIOR_OUTAGES, _OTHERS = DAY_S, 0.5, 1.0  # a machine goes once a day, as if half an outage was seen
 _MOST_OUTAGES = 1000
@@ -137,7 +137,7 @@ def ended_after(load: Load, measured: Measured | None, dice: Random) -> Sequence
         for n in range(1, job.survived + 1):
             alive[n] += 1
     ended, exposed = sum(ends.values()), sum(alive.values())
-    common = dice.betavariate(ended + 0.9, exposed - ended + 2.1)
+    common = dice.betavariate(ended + 0.8, exposed - ended + 1.2)
     alike = dice.choice(_ALIKE)
     chances, left = list[float](), 1.0
     for n in range(1, load.most_renders):
