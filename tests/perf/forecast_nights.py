@@ -159,10 +159,12 @@ def trial(seed: int, editors: int | None = None, replay: int = 0, **about: Any) 
         )  # fmt: skip
         night = Trial(made, ahead, briefs, dice.uniform(1, 5) * HOUR)
         ahead.ended = night.one_ended
+        terms = _terms(made, night.begins_s, dice)
         work.night_began = lambda: made.clock.s - night.begins_s
+        if terms.at_close == "hold":
+            ahead.a_pass = _with_hints(made, ahead.a_pass)
         _outages(ahead, dice)
         _others(made, ahead, dice)
-        terms = _terms(made, night.begins_s, dice)
 
         def begin() -> None:
             night.batch = start(made, "night", night.briefs, "alice", terms=terms)
@@ -171,6 +173,19 @@ def trial(seed: int, editors: int | None = None, replay: int = 0, **about: Any) 
 
         ahead.at(night.begins_s, begin)
         yield night
+
+
+def _with_hints(made: Stage, a_pass: Callable[[], None]) -> Callable[[], None]:
+    """The hints of what was held are lost: send them again, as tasks/reconcile.py does."""
+
+    def passing() -> None:
+        a_pass()
+        for depth in made.ledger.depths():
+            lost = depth.waiting - made.broker.length(depth.queue)
+            for hint in made.ledger.overdue(depth.queue, 60_000, lost) if lost > 0 else ():
+                made.broker.put(hint)
+
+    return passing
 
 
 def start(made: Stage, key: str, items: int, owner: str, **about: Any) -> Batch:
