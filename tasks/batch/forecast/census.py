@@ -2,12 +2,11 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from tasks.batch.forecast.learn import EDITOR
 from tasks.batch.forecast.rules import Rules
-from tasks.batch.forecast.world import DAY_S, Arrival, Done, Flying, Load, Measured, Pool, Sort, World
+from tasks.batch.forecast.world import Arrival, Done, Flying, Load, Measured, Pool, Sort, World
 from tasks.batch.types import Batch
 from tasks.jobs import size_of
 from tasks.ledger.ledger import Ledger
@@ -61,18 +60,12 @@ def pools_of(serving: Iterable[Sequence[str]], logs: Mapping[str, Sequence[tuple
         log = max((logs.get(queue, ()) for queue in queues), key=len)
         # A held queue counts as served by nobody.
         servers = min(sum(workers[name] for name in names), log[-1][1] if log else 10**9)
-        pools.append(_counted(Pool(tuple(sorted(queues)), servers, log, len(names))))
+        # Of workers that are all away nobody knows how many they were: editors each have one process.
+        one = any(queue.startswith(EDITOR) for queue in queues)
+        full = max((number for _, number in log), default=1)
+        each = sum(workers[name] for name in names) // len(names) if names else 1 if one else full
+        pools.append(Pool(tuple(sorted(queues)), servers, log, max(1, each)))
     return pools
-
-
-def _counted(pool: Pool) -> Pool:
-    """With the workers that are away for less than a day, as large as those that are there."""
-    most = max([pool.servers, *(number for at, number in pool.log if at > pool.log[-1][0] - DAY_S)])
-    if pool.workers and pool.servers:
-        workers = round(most * pool.workers / pool.servers)
-    else:
-        workers = most if any(queue.startswith(EDITOR) for queue in pool.queues) else 1
-    return replace(pool, workers=max(1, workers))
 
 
 _Group = tuple[set[str], set[str]]

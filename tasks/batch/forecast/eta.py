@@ -51,7 +51,8 @@ def forecast(world: World, wanted: Collection[str], seed: int, runs: int = RUNS)
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
-    at = share * (len(ordered) - 1)
+    """So that one more draw lies below it with this chance (Weibull's plotting positions)."""
+    at = min(max(share * (len(ordered) + 1) - 1, 0.0), len(ordered) - 1.0)
     low = int(at)
     high = min(low + 1, len(ordered) - 1)
     return ordered[low] + (at - low) * (ordered[high] - ordered[low])

@@ -29,7 +29,7 @@ _ALIKE = (0.3, 1.0)
 _OUTAGE_S, _MIDDLE, _LENGTHS = 600.0, 1.0, 0.8  # the middle of lengths, how unsure its logarithm is, and of one length
 _EACH_S, _PRIOR_OUTAGES, _OTHERS = DAY_S, 0.5, 1.0  # a machine goes once a day, as if half an outage was seen
 _MOST_OUTAGES = 1000
-_FEW_COME, _COME_A_DAY, _STRANGERS, _ITEMS = 0.5, 4.0, 0.5, 15
+_FEW_COME, _COME_A_DAY, _STRANGERS, _ITEMS = 0.5, 2.0, 0.5, 15
 _DRIFT = 0.06  # of the logarithm: what all steps of a night may take longer than those that were measured
 
 
@@ -72,8 +72,7 @@ def believe(world: World, horizon_s: float, dice: Random) -> Belief:
     away, outages = list[list[float]](), list[Outage]()
     for n, (pool, trouble) in enumerate(zip(world.pools, troubled(world.pools, lost, dice), strict=True)):
         away.append([trouble.still_away(since, dice) for since in lost[n].open])
-        processes = pool.servers + len(away[n])
-        outages += trouble.to_come(n, machines_of(pool), processes, horizon_s, dice)
+        outages += trouble.to_come(n, pool, pool.servers + len(away[n]), horizon_s, dice)
     drift = math.exp(dice.gauss(0, _DRIFT))
     visits = {sort: visits_of(world, sort, drift, dice) for sort in {load.sort: None for load in world.loads}}
     return Belief(visits, rounds, away, outages, _comers(world, horizon_s, dice))
@@ -161,7 +160,7 @@ def _count(done: Iterable[Done], weight: float, ends: Weights, alive: Weights) -
 class Losses:
     """Processes that went away in the last day: how many at once, for how long, and for how long some are away now."""
 
-    seconds: float  # that were watched
+    seconds: float  # of processes, that were watched
     sizes: Sequence[int]
     lasted: Sequence[float]
     open: Sequence[float]
@@ -174,13 +173,13 @@ class Trouble:
     each_s: float  # of a machine
     middle: float
 
-    def to_come(self, pool: int, machines: int, processes: int, horizon_s: float, dice: Random) -> list[Outage]:
-        found, at = list[Outage](), 0.0
+    def to_come(self, n: int, pool: Pool, processes: int, horizon_s: float, dice: Random) -> list[Outage]:
+        found, at, machines = list[Outage](), 0.0, math.ceil(processes / pool.each)
         while machines and len(found) < _MOST_OUTAGES:
             at += dice.expovariate(machines / self.each_s)
             if at >= horizon_s:
                 break
-            found.append(Outage(at, pool, max(1, round(processes / machines)), self.length(dice)))
+            found.append(Outage(at, n, pool.each, self.length(dice)))
         return found
 
     def still_away(self, since: float, dice: Random) -> float:
@@ -196,8 +195,8 @@ class Trouble:
 
 def troubled(pools: Sequence[Pool], lost: Sequence[Losses], dice: Random) -> Sequence[Trouble]:
     """Of each pool. What its machines did counts most, and those of others a little: all stand in one house."""
-    gone = [len(each.sizes) for each in lost]
-    watched = [each.seconds * machines_of(pool) for pool, each in zip(pools, lost, strict=True)]
+    gone = [sum(each.sizes) / pool.each for pool, each in zip(pools, lost, strict=True)]
+    watched = [each.seconds / pool.each for pool, each in zip(pools, lost, strict=True)]
     lengths = [math.log(max(1.0, seconds)) for each in lost for seconds in each.lasted]
     # The middle of lengths, as a normal with a normal prior gives it.
     weight = len(lengths) / _LENGTHS**2 + 1 / _MIDDLE**2
@@ -212,11 +211,6 @@ def troubled(pools: Sequence[Pool], lost: Sequence[Losses], dice: Random) -> Seq
     return found
 
 
-def machines_of(pool: Pool) -> int:
-    """Programs that fail by themselves, with those that are away now."""
-    return pool.workers or max([pool.servers, *(number for _, number in pool.log[-1:])])
-
-
 def losses(log: Sequence[tuple[float, int]], now: float) -> Losses:
     """A process that comes is the one that went first."""
     sizes, lasted, gone = list[int](), list[float](), list[float]()
@@ -229,7 +223,8 @@ def losses(log: Sequence[tuple[float, int]], now: float) -> Losses:
             if gone:
                 lasted.append(at - gone.pop(0))
     lately = [now - at for at in gone if now - at < DAY_S / 4]
-    return Losses(now - watched[0][0] if watched else 0.0, sizes, lasted, lately)
+    seconds = sum((end - at) * number for (at, number), (end, _) in pairwise([*watched, (now, 0)]))
+    return Losses(seconds, sizes, lasted, lately)
 
 
 # --- other owners ---------------------------------------------------------------------------------

@@ -141,7 +141,7 @@ class _Planner:
             pool = len(pools)
             pools.append(Pool((queue,), cards))
         else:
-            pools[pool] = replace(pools[pool], servers=cards, log=_without_absent(pools[pool]))
+            pools[pool] = replace(pools[pool], servers=cards, each=1, log=_without_absent(pools[pool]))
         return replace(self._world, pools=pools), pool
 
 

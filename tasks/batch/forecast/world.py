@@ -62,13 +62,13 @@ class Measured:
 class Pool:
     """Processes that serve the same queues. `log`: since when (seconds since the epoch) how many served.
 
-    `workers` are the programs of which these are, with those that are away now; 0: not known, each may be its own.
+    `each` of them are of one program, and go together.
     """
 
     queues: tuple[str, ...]
     servers: int
     log: Sequence[tuple[float, int]] = ()
-    workers: int = 0
+    each: int = 1
 
 
 @dataclass(frozen=True)
