@@ -46,11 +46,11 @@ class Rates:
     @classmethod
     def drawn(cls, seed: int) -> "Rates":
         dice = Random(f"plan {seed}")
-        editors, briefs, render_s = dice.randint(1, 6), round(between(dice, 40, 120)), between(dice, 15, 150)
+        editors, briefs, render_s = dice.randint(1, 6), round(between(dice, 40, 120)), between(dice, 40, 150)
         items, needed = dice.randint(5, 30), dice.uniform(1.5, 6.5)
         return cls(
             seed=seed, editors=editors, thinkers=dice.randint(4, 16), briefs=briefs, render_s=render_s,
-            history_s=dice.uniform(1, 3) * HOUR, by_s=briefs * 3.6 * render_s / needed + 6 * render_s,
+            history_s=dice.uniform(1, 3) * HOUR, by_s=briefs * 3.6 * render_s / needed + 8 * (render_s + 30),
             each_s=between(dice, 3, 60) * HOUR, lasts_s=between(dice, 3, 40) * 60,
             come_s=max(HOUR, 3 * items * render_s / editors / dice.uniform(0.05, 0.5)), items=items,
         )  # fmt: skip
@@ -149,9 +149,10 @@ def main() -> int:
     rows = list[tuple[bool, bool]]()
     for seed in range(parsed.seed, parsed.seed + parsed.nights):
         rates = Rates.drawn(seed)
-        cards = planned(rates).cards
+        made = planned(rates)
+        cards = made.cards
         if cards is None:
-            print(f"{seed}: more cards do not help", flush=True)
+            print(f"{seed}: more cards do not help: {made.limits} limits", flush=True)
             continue
         enough = is_enough(rates, cards, parsed.replays)
         rows.append((enough, cards == 1 or not is_enough(rates, cards - 1, parsed.replays)))
