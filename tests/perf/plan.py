@@ -25,6 +25,7 @@ from tests.support.nights import Night
 
 _SORT = Sort(MODEL, "0x0x1")
 _LONG_S = 1e7
+_MOST_MORE = 3
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,15 @@ def is_enough(rates: Rates, cards: int, replays: int) -> bool:
     return good >= wanted
 
 
+def least(rates: Rates, cards: int, replays: int) -> int:
+    """The least number of cards that is enough, looked for from this one on; it goes up by _MOST_MORE at most."""
+    if is_enough(rates, cards, replays):
+        while cards > 1 and is_enough(rates, cards - 1, replays):
+            cards -= 1
+        return cards
+    return next((n for n in range(cards + 1, cards + _MOST_MORE) if is_enough(rates, n, replays)), cards + _MOST_MORE)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.perf.plan", description="Is a plan right?")
     parser.add_argument("--nights", type=int, default=30)
@@ -146,22 +156,21 @@ def main() -> int:
     parser.add_argument("--replays", type=int, default=10)
     parsed = parser.parse_args()
     logging.disable(logging.WARNING)
-    rows = list[tuple[bool, bool]]()
+    off = list[int]()
     for seed in range(parsed.seed, parsed.seed + parsed.nights):
         rates = Rates.drawn(seed)
         made = planned(rates)
-        cards = made.cards
-        if cards is None:
+        if made.cards is None:
             print(f"{seed}: more cards do not help: {made.limits} limits", flush=True)
             continue
-        enough = is_enough(rates, cards, parsed.replays)
-        rows.append((enough, cards == 1 or not is_enough(rates, cards - 1, parsed.replays)))
-        told = "right" if all(rows[-1]) else "one fewer is enough" if enough else "not enough"
-        print(f"{seed}: {cards} cards for {rates.briefs} briefs in {rates.by_s / HOUR:.1f} h: {told}", flush=True)
-    if rows:
-        shares = [sum(found) / len(rows) for found in ([a for a, _ in rows], [b for _, b in rows], map(all, rows))]
-        print(f"{len(rows)} plans: n is enough in {shares[0]:.0%}, n - 1 is not in {shares[1]:.0%}", end="")
-        print(f", both in {shares[2]:.0%}")
+        needed = least(rates, made.cards, parsed.replays)
+        off.append(made.cards - needed)
+        told = f"{made.cards} cards for {rates.briefs} briefs in {rates.by_s / HOUR:.1f} h"
+        print(f"{seed}: {told}; {needed} needed in {parsed.replays} replays each", flush=True)
+    if off:
+        shares = [sum(low <= each <= high for each in off) / len(off) for low, high in ((0, 0), (-1, 1), (0, 99))]
+        print(f"{len(off)} plans: n is right in {shares[0]:.0%}, by one card at most off in {shares[1]:.0%}", end="")
+        print(f", enough in {shares[2]:.0%}")
     return 0
 
 
