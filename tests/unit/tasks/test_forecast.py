@@ -117,6 +117,11 @@ def test_more_cards_do_not_help_where_the_vlm_limits() -> None:
     assert found.limits == "judge, planner, verifier"
 
 
+def test_a_plan_says_which_seats_nobody_serves() -> None:
+    found = plan(replace(world(0), loads=[], pools=[]), Ask(10, 3, SORT, 1_000.0, 6), seed=1)
+    assert (found.cards, found.limits) == (None, "that no worker serves judge, planner, verifier")
+
+
 def measured_rig() -> LedgerRig:
     rig = in_process()
     rig.open()
