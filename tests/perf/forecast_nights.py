@@ -144,8 +144,7 @@ class Trial:
 
 
 @contextmanager
-def trial(seed: int, editors: int | None = None, replay: int = 0, **about: Any) -> Generator[Trial]:
-    """`editors`: so many instead of its own. `replay`: the same rates, with other dice."""
+def trial(seed: int) -> Generator[Trial]:
     dice = Random(f"night {seed}")
     strange = seed < TUNED and seed % 2 == 0
     with stage(seed) as made:
@@ -153,10 +152,8 @@ def trial(seed: int, editors: int | None = None, replay: int = 0, **about: Any) 
         # Most batches take one hour to ten, if machines stay and nobody else comes.
         render_s = between(dice, 1, 10) * HOUR * drawers / (3 * briefs)
         work = Varied(seed, strange=strange, render_s=min(300.0, max(10.0, render_s)))
-        work.seed = seed if not replay else 1_000_003 * replay + seed
-        ahead = made.night(
-            editors or drawers, dice.randint(2, 12), work, idle_pass_s=240, tick_s=5, keep_spans=False
-        )  # fmt: skip
+        others = dice.randint(2, 12)
+        ahead = made.night(drawers, others, work, idle_pass_s=240, tick_s=5, keep_spans=False)
         night = Trial(made, ahead, briefs, dice.uniform(1, 5) * HOUR)
         ahead.ended = night.one_ended
         terms = _terms(made, night.begins_s, dice)
