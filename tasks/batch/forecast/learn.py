@@ -23,14 +23,15 @@ _PRIOR_S = {"extract": 6.0, "plan": 4.0, "select": 4.0, "verify": 5.0}
 _PRIOR_STEPS = {"extract": 0.3, "plan": 0.9, "select": 1.0, "verify": 1.0}  # for each render
 _SPREAD, _UNKNOWN = 0.5, 0.6  # of the logarithm: of single times, and of a mean that nobody measured
 _SHAPES = 64  # rounds that are drawn beforehand
-_PULL = 1.5  # at most so many jobs of other batches count beside a batch's own
-Weights = defaultdict[int, float]
-_ALIKE = (0.3, 1.0)
+_DRIFT = 0.06  # of the logarithm: what all steps of a night may take longer than those that were measured
+# At most so many jobs of other batches count beside a batch's own; and how many pull a hazard to the common one.
+_PULL, _ALIKE = 1.5, (0.3, 1.0)
 _OUTAGE_S, _MIDDLE, _LENGTHS = 600.0, 1.0, 0.8  # the middle of lengths, how unsure its logarithm is, and of one length
 _EACH_S, _PRIOR_OUTAGES, _OTHERS = DAY_S, 0.5, 1.0  # a machine goes once a day, as if half an outage was seen
-_MOST_OUTAGES = 1000
+_MOST_OUTAGES, _MOST_COMERS = 1000, 200
+# As if half a batch had come, of two a day; half a stranger among those who came, with about so many items.
 _FEW_COME, _COME_A_DAY, _STRANGERS, _ITEMS = 0.5, 2.0, 0.5, 15
-_DRIFT = 0.06  # of the logarithm: what all steps of a night may take longer than those that were measured
+Weights = defaultdict[int, float]
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ def believe(world: World, horizon_s: float, dice: Random) -> Belief:
     lost = [losses(pool.log, world.now) for pool in world.pools]
     away, outages = list[list[float]](), list[Outage]()
     for n, (pool, trouble) in enumerate(zip(world.pools, troubled(world.pools, lost, dice), strict=True)):
-        away.append([trouble.still_away(since, dice) for since in lost[n].open])
+        together = [trouble.still_away(since, dice) for since in lost[n].open[:: pool.each]]
+        away.append([together[k // pool.each] for k in range(len(lost[n].open))])
         outages += trouble.to_come(n, pool, pool.servers + len(away[n]), horizon_s, dice)
     drift = math.exp(dice.gauss(0, _DRIFT))
     visits = {sort: visits_of(world, sort, drift, dice) for sort in {load.sort: None for load in world.loads}}
@@ -197,7 +199,11 @@ def troubled(pools: Sequence[Pool], lost: Sequence[Losses], dice: Random) -> Seq
     """Of each pool. What its machines did counts most, and those of others a little: all stand in one house."""
     gone = [sum(each.sizes) / pool.each for pool, each in zip(pools, lost, strict=True)]
     watched = [each.seconds / pool.each for pool, each in zip(pools, lost, strict=True)]
-    lengths = [math.log(max(1.0, seconds)) for each in lost for seconds in each.lasted]
+    lengths = [
+        math.log(max(1.0, seconds))
+        for pool, each in zip(pools, lost, strict=True)
+        for seconds in each.lasted[:: pool.each]
+    ]
     # The middle of lengths, as a normal with a normal prior gives it.
     weight = len(lengths) / _LENGTHS**2 + 1 / _MIDDLE**2
     mean = (sum(lengths) / _LENGTHS**2 + math.log(_OUTAGE_S) / _MIDDLE**2) / weight
@@ -214,7 +220,8 @@ def troubled(pools: Sequence[Pool], lost: Sequence[Losses], dice: Random) -> Seq
 def losses(log: Sequence[tuple[float, int]], now: float) -> Losses:
     """A process that comes is the one that went first."""
     sizes, lasted, gone = list[int](), list[float](), list[float]()
-    watched = [entry for entry in log if entry[0] > now - DAY_S]
+    before = [number for at, number in log if at <= now - DAY_S][-1:]
+    watched = [*((now - DAY_S, number) for number in before), *(entry for entry in log if entry[0] > now - DAY_S)]
     for (_, before), (at, after) in pairwise(watched):
         if after < before:
             sizes.append(before - after)
@@ -241,7 +248,7 @@ def _comers(world: World, horizon_s: float, dice: Random) -> list[tuple[float, L
     load = Load("", "", like.sort, 0, score=math.inf)
     rounds = ended_after(load, world.measured.get(like.sort), dice)
     found, at = list[tuple[float, Load, Sequence[float]]](), dice.expovariate(rate)
-    while at < horizon_s and len(found) < 200:
+    while at < horizon_s and len(found) < _MOST_COMERS:
         owner, items = _comer(world.arrivals, dice)
         found.append((at, replace(load, owner=owner, waiting=items), rounds))
         at += dice.expovariate(rate)

@@ -9,7 +9,7 @@ import pytest
 
 from tasks.batch.forecast.census import pools_of, world_of
 from tasks.batch.forecast.eta import forecast
-from tasks.batch.forecast.learn import ended_after, losses
+from tasks.batch.forecast.learn import believe, ended_after, losses, troubled
 from tasks.batch.forecast.plan import Ask, plan
 from tasks.batch.forecast.rules import Rules
 from tasks.batch.forecast.world import Done, Flying, Load, Measured, Pool, Price, Purse, Sort, Used, World
@@ -88,6 +88,26 @@ def test_outages_are_read_from_who_served_when() -> None:
     assert found.sizes == [1, 2]
     assert found.lasted == [600]
     assert found.open == [100, 100]
+    assert found.seconds == 1000 * 4 + 600 * 3 + 3300 * 4 + 100 * 2
+
+
+def test_a_machine_that_stays_for_days_is_known_to_stay() -> None:
+    assert losses([(NOW - 300_000, 4)], NOW).seconds == 4 * 86_400
+    dice = Random(1)
+    pools = [Pool(("editor.flux",), 4), Pool(SEATS, 8, each=8)]
+    new, steady = ([losses(log, NOW)] * 2 for log in ([(NOW - 60, 4)], [(NOW - 300_000, 4)]))
+    seldom = [fmean(1 / troubled(pools, lost, dice)[0].each_s for _ in range(200)) for lost in (new, steady)]
+    assert seldom[1] < seldom[0] / 2
+
+
+def test_the_processes_of_a_worker_go_and_come_together() -> None:
+    log = [(NOW - 5000, 8), (NOW - 100, 0)]
+    away = replace(world(4), pools=[Pool(("editor.flux",), 4), Pool(SEATS, 0, log, each=8)])
+    (times,) = [belief.away[1] for belief in [believe(away, 1e6, Random(1))]]
+    assert len(times) == 8
+    assert len(set(times)) == 1
+    outages = [each for n in range(20) for each in believe(away, 1e6, Random(n)).outages if each.pool == 1]
+    assert {each.servers for each in outages} == {8}
 
 
 def test_queues_that_share_a_worker_are_one_pool() -> None:
