@@ -29,8 +29,8 @@ _PULL, _ALIKE = 1.5, (0.3, 1.0)
 _OUTAGE_S, _MIDDLE, _LENGTHS = 600.0, 1.0, 0.8  # the middle of lengths, how unsure its logarithm is, and of one length
 _EACH_S, _PRIOR_OUTAGES, _OTHERS = DAY_S, 0.5, 1.0  # a machine goes once a day, as if half an outage was seen
 _MOST_OUTAGES, _MOST_COMERS = 1000, 200
-# As if half a batch had come, of two a day; half a stranger among those who came, with about so many items.
-_FEW_COME, _COME_A_DAY, _STRANGERS, _ITEMS = 0.5, 2.0, 0.5, 15
+# As if half a batch had come, of eight a day; half a stranger among those who came, with about so many items.
+_FEW_COME, _COME_A_DAY, _STRANGERS, _ITEMS = 0.5, 8.0, 0.5, 15
 Weights = defaultdict[int, float]
 
 
