@@ -26,6 +26,7 @@ from api.events import HEARTBEAT_SECONDS, POLL_SECONDS, EventStreams
 from api.forecasts import Forecasts
 from api.gallery import Cards
 from api.pages.desk_routes import desk
+from api.pages.job_orders import orders
 from api.pages.routes import pages
 from api.routes import AppState, health, router
 from api.service import Service
@@ -59,7 +60,7 @@ log = logging.getLogger("visiondirector.api")
 
 
 _ROUTERS = (
-    router, picking.router, batches.router, morning.router, plans.router, health, pages, desk, machines.router,
+    router, picking.router, batches.router, morning.router, plans.router, health, pages, orders, desk, machines.router,
     hooks.router, metrics.router,
 )  # fmt: skip
 

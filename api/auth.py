@@ -38,6 +38,11 @@ class Caller:
         """The owner whose jobs it may see, cancel and requeue; None: of all owners."""
         return None if Scope.OPERATE in self.scopes else self.owner
 
+    @property
+    def may_order(self) -> bool:
+        """It may pause, cancel and the like: then pages have buttons."""
+        return not self.scopes.isdisjoint({Scope.WRITE, Scope.OPERATE})
+
     def check(self, *scopes: Scope) -> None:
         """Raises Problem 403 unless the caller has one of `scopes`."""
         if self.scopes.isdisjoint(scopes):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from director.report.html import NOTHING, Html, fill, html, join
 from director.report.marks import listed
-from director.report.run_info import Pictures
+from director.report.run_info import Controls, Pictures
 from director.state import Round, Standing, State, count_goals
 from director.transcript import count
 from director.types import SIDE, ActionKind, Candidate, Decided, GoalId, ImageHash, Region
@@ -21,6 +21,8 @@ class Book:
     pictures: Pictures
     numbers: Mapping[GoalId, int]
     names: Mapping[ImageHash, str]
+    controls: Controls
+    by_hand: ImageHash | None
 
     def goal_links(self, ids: Sequence[GoalId], seen: Standing | None = None) -> Html:
         """Items of a list: goals by number and words, each linked to its row, with what was `seen` of them."""
@@ -35,7 +37,8 @@ class Book:
         )  # fmt: skip
 
 
-def open_book(state: State, pictures: Pictures) -> Book:
+def open_book(state: State, pictures: Pictures, controls: Controls, by_hand: ImageHash | None) -> Book:
+    """`by_hand` is the picture that a person picked."""
     names: dict[ImageHash, str] = {}
     if source := state.trajectory.brief.source:
         names[source] = "the picture that was sent"
@@ -43,7 +46,7 @@ def open_book(state: State, pictures: Pictures) -> Book:
         for i, candidate in enumerate(each.candidates, 1):
             names.setdefault(candidate.image, f"round {each.number}, candidate {i}")
     numbers = {goal.id: i for i, goal in enumerate(state.goals, 1)}
-    return Book(state, pictures, numbers, names)
+    return Book(state, pictures, numbers, names, controls, by_hand)
 
 
 def sections(book: Book) -> Html:
@@ -116,7 +119,8 @@ def _candidate(book: Book, each: Round, place: int, candidate: Candidate) -> Htm
     seen = count_goals(standing.values(), len(standing))
     checked = f"{seen.met} of {seen.total} goals met" if standing else ""
     given = [score for one in each.comparisons if (score := one.score(candidate.image)) is not None]
-    notes = ["picked" if picked else "", f"judge {given[-1]:.2f}" if given else "", checked]
+    by_hand = "picked by hand" if candidate.image == book.by_hand else ""
+    notes = [by_hand, "picked" if picked else "", f"judge {given[-1]:.2f}" if given else "", checked]
     alt = f"Round {each.number}, candidate {place} of {len(each.candidates)}"
     alt += f": picked, {words}" if picked else ": not picked"
     return fill(
@@ -129,6 +133,9 @@ def _candidate(book: Book, each: Round, place: int, candidate: Candidate) -> Htm
         region=_region(each.planned.action.region),
         notes=" · ".join(note for note in notes if note) or "not picked",
         seed=candidate.seed,
+        pick=NOTHING
+        if candidate.image == (book.by_hand or book.state.deliverable)
+        else book.controls.pick(each.number, place),
     )
 
 
