@@ -58,7 +58,9 @@ def test_a_report_may_load_nothing_and_be_framed_by_nobody(alice: httpx.Client, 
     assert "unsafe" not in policy
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert "form-action 'self'" in policy
-    assert headers["Referrer-Policy"] == "same-origin"  # a browser tells foreign pages nothing, and our forms their origin
+    assert (
+        headers["Referrer-Policy"] == "same-origin"
+    )  # a browser tells foreign pages nothing, and our forms their origin
     assert headers["Cache-Control"].startswith("private")
     assert "Refresh" not in headers
 
