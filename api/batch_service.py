@@ -256,12 +256,10 @@ class BatchService:
         return (_told(found, picks.get(found.job or "")) for found in self._batches.results(batch, every))
 
     def first_pictures(self, id: str) -> Iterator[str]:
-        """Of some items of a batch: of those that have ended, then of those at work."""
+        """Pictures of some items of a batch that have ended."""
         told = (result_of(record) for record in self._batches.unreported(id))
-        ended = islice(chain(self._batches.shelf.first_results(id), told), _SOME)
-        yield from (found.image for found in ended if found.image)
-        children = self._batches.ledger.children(id, 0, MAX_DRAWING)[0]
-        yield from (child.summary.image for child in children if not child.ended and child.summary.image)
+        some = islice(chain(self._batches.shelf.first_results(id), told), _SOME)
+        return (found.image for found in some if found.image)
 
     def jobs(self, owner: str | None, wanted: JobFilter) -> JobList:
         """The jobs of a batch's items that the ledger has, by index. Raises Problem 404."""

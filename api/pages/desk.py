@@ -28,12 +28,19 @@ _CANCEL = (
     "{left} of {total} have not ended: those at work end after their present step, the others never begin. What was "
     "drawn stays, and cancelled items can be brought back."
 )
-_SHOWN = {"": "All", "unmet": "Goals missed", "failed": "Failed", "done": "All met", "cancelled": "Cancelled",
+_SHOWN = {"": "All", "unmet": "Not all met", "failed": "Failed", "done": "All met", "cancelled": "Cancelled",
           "picked": "Picked by hand"}  # fmt: skip
 
 
 def batch_page(
-    batch: BatchEnvelope, cards: Sequence[Card], found: int, pages: int, view: BatchView, token: str | None, every: int
+    batch: BatchEnvelope,
+    cards: Sequence[Card],
+    found: int,
+    pages: int,
+    view: BatchView,
+    token: str | None,
+    now: float,
+    every: int,
 ) -> str:
     """`found` items fit the view; `token` None: the caller may give no orders."""
     state, words = state_of(batch)
@@ -44,21 +51,21 @@ def batch_page(
         title=title,
         state=state,
         words=words,
-        waits=batch.waits,
+        waits=batch.waits.removeprefix(f"{words}: "),
         bar=progress(batch.counts),
         totals=_totals(batch),
-        ends=html('<p class="ends">$words</p>', words=said[0].upper() + said[1:])
-        if (said := ends(batch.eta))
-        else NOTHING,
+        ends=ends(batch, now),
         terms=_terms(batch),
         drawing=_drawing(batch),
         orders=form(_buttons(batch, view), token) if token else NOTHING,
         archive=f"/v1/batches/{batch.id}/archive.zip",
         table=f"/v1/batches/{batch.id}/results?format=csv",
-        jobs=f"/jobs?batch={batch.id}",
+        jobs=html('<a href="/jobs?batch=$id">Jobs in flight</a>', id=batch.id) if batch.counts.running else NOTHING,
         search=search(f"/batches/{batch.id}", view.kept, view.words, ITEM_SORTS, view.sort, "item, title, error"),
         shows=chips((words, view.but(show=name, ask="").path, view.show == name) for name, words in _SHOWN.items()),
-        found=f"{found:,} of {batch.counts.ended:,} that have ended",
+        found=f"{found:,} of {count(batch.counts.ended, 'item')} that ended"
+        if batch.counts.ended
+        else "No item has ended yet.",
         cards=html('<ul class="cards">$cards</ul>', cards=join((card(each) for each in cards), "\n"))
         if cards
         else NOTHING,
@@ -87,7 +94,8 @@ def _terms(batch: BatchEnvelope) -> Html:
         said.append(f"due {moment(terms.deadline)}" + (", late" if terms.late else ""))
     if terms.budget:
         said.append(f"{terms.budget.share:.0%} of the budget spent")
-    return html('<p class="small">$said</p>', said="; ".join(said).capitalize()) if said else NOTHING
+    words = "; ".join(said)
+    return html('<p class="small">$said</p>', said=words[:1].upper() + words[1:]) if said else NOTHING
 
 
 def _drawing(batch: BatchEnvelope) -> Html:

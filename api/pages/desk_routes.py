@@ -74,7 +74,7 @@ def batch(
     every = REFRESH_SECONDS if view.refresh and not ask and envelope.status is not BatchStatus.ENDED else 0
     token = form_token(request) if caller.may_order else None
     pages = -(-total // PAGE)
-    return page(batch_page(envelope, shown, total, pages, view, token, every), refresh=every, forms=True)
+    return page(batch_page(envelope, shown, total, pages, view, token, time.time(), every), refresh=every, forms=True)
 
 
 @desk.get("/batches/{id}/cover/{n}", include_in_schema=False)

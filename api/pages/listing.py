@@ -71,6 +71,7 @@ def jobs_page(
 def _totals(totals: Totals) -> Html:
     """Of the whole ledger, whatever the page shows."""
     numbers = {"at work": totals.at_work, "done": totals.done, "failed": totals.failed, "cancelled": totals.cancelled}
+    numbers = {words: number for words, number in numbers.items() if number}
     return html(
         '<ul class="figures" aria-label="Jobs that the ledger knows, items of batches included">$numbers</ul>',
         numbers=figures((f"{number:,}", words) for words, number in numbers.items()),
@@ -141,7 +142,7 @@ def _card(job: JobSummary, labels: Html, now: float, with_owner: bool) -> Html:
         title=job.title,
         state=state,
         status=words,
-        doing=job.doing or (f"{job.error.boundary}: {job.error.message}"[:160] if job.error else ""),
+        doing=job.doing.removeprefix(f"{words}: ") or _trouble(job),
         bar=tally(goals) if goals.total else NOTHING,
         goals=f"{goals.met} of {count(goals.total, 'goal')} met" if goals.total else "brief not read yet",
         cost=cost_words(job.cost, job),
@@ -154,6 +155,10 @@ def _card(job: JobSummary, labels: Html, now: float, with_owner: bool) -> Html:
         if job.batch
         else NOTHING,
     )  # fmt: skip
+
+
+def _trouble(job: JobSummary) -> str:
+    return f"{job.error.boundary}: {job.error.message}"[:160] if job.error else ""
 
 
 def _picture(job: JobSummary) -> Html:

@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from urllib.parse import urlencode
 
-from api.forecast_schemas import BatchEta
+from api.batch_schemas import BatchSummary
 from director.report.html import NOTHING, Html, fill_from, html, join
 from director.report.page import moment
 from director.transcript import count
@@ -90,10 +90,14 @@ def age(seconds: float) -> str:
     return "just now"
 
 
-def ends(eta: BatchEta | None) -> str:
-    """When it will have ended, as `batch show` says it."""
-    if not eta:
-        return ""
-    first, about, last = moment(eta.p10), moment(eta.p50), moment(eta.p90)
-    day = f"{about[:10]} "
-    return f"ends about {about} ({first.removeprefix(day)} to {last.removeprefix(day)})".replace(" UTC", "") + " UTC"
+def ends(batch: BatchSummary, now: float) -> Html:
+    """When it will have ended, as `batch show` says it. Nothing where nobody knows, or no item is left."""
+    eta = batch.eta
+    if not eta or batch.counts.ended == batch.total:
+        return NOTHING
+    first, about, last = (moment(each).removesuffix(" UTC") for each in (eta.p10, eta.p50, eta.p90))
+    day, today = about.partition(" ")[0], moment(now).partition(" ")[0]
+    return html(
+        '<p class="small ends">Ends about <strong>$about</strong> ($first to $last UTC)</p>',
+        about=about.removeprefix(f"{today} "), first=first.removeprefix(f"{day} "), last=last.removeprefix(f"{day} "),
+    )  # fmt: skip

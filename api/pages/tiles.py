@@ -17,6 +17,7 @@ from tasks.batch.types import BatchStatus, Counts
 
 COVER = 4
 """Pictures that stand for a batch."""
+_NO_PICTURE = ("nothing drawn yet", "the first are at work")
 _SHOWN: Mapping[str, tuple[BatchStatus, ...]] = {
     "All": (),
     "Open": (BatchStatus.OPEN,),
@@ -111,12 +112,10 @@ def tile(batch: BatchSummary, labelled: Callable[[str], str], now: float, with_o
         title=batch.title or f"Batch of {count(batch.total, 'item')}",
         state=state,
         words=f"batch {words}",
-        waits=batch.waits,
+        waits=batch.waits.removeprefix(f"{words}: "),
         bar=progress(batch.counts),
         totals=f"{batch.counts.ended:,} of {batch.total:,} ended: {counted(batch.counts)}",
-        ends=html('<p class="small ends">$words</p>', words=said[0].upper() + said[1:])
-        if (said := ends(batch.eta))
-        else NOTHING,
+        ends=ends(batch, now),
         iso=datetime.fromtimestamp(batch.created, UTC).isoformat(timespec="seconds"),
         age=age(now - batch.created),
         id=batch.id[:8],
@@ -127,9 +126,10 @@ def tile(batch: BatchSummary, labelled: Callable[[str], str], now: float, with_o
 
 def _cover(batch: BatchSummary) -> Html:
     """A contact sheet, or one picture. The pictures lie in storage, which may hang: the browser asks for them."""
-    if not batch.counts.ended and not batch.counts.running:
-        return html('<span class="none">nothing drawn yet</span>')
-    many = batch.counts.ended >= COVER
+    drawn = batch.counts.done + batch.counts.unmet
+    if not drawn:
+        return html('<span class="none">$said</span>', said=_NO_PICTURE[batch.counts.running > 0])
+    many = drawn >= COVER
     pictures = join(
         html(
             '<img src="/batches/$id/cover/$n?width=$width" alt="" loading="lazy" decoding="async">',

@@ -219,8 +219,9 @@ def _source(book: Book) -> Html:
         return html('<p class="note">It started from a picture that is no longer stored.</p>')
     shown = html('<img src="$src" alt="The picture that the brief starts from">', src=src)
     return html(
-        '<figure class="source">$picture<figcaption>The picture that was sent</figcaption></figure>',
+        '<figure class="source">$picture<figcaption>$said</figcaption></figure>',
         picture=html('<a href="$full">$shown</a>', full=full, shown=shown) if full else shown,
+        said=book.names[source].capitalize(),
     )
 
 

@@ -39,9 +39,9 @@ class Book:
 
 def open_book(state: State, pictures: Pictures, controls: Controls, by_hand: ImageHash | None) -> Book:
     """`by_hand` is the picture that a person picked."""
-    names: dict[ImageHash, str] = {}
+    names, goes_on = dict[ImageHash, str](), state.trajectory.brief.continues is not None
     if source := state.trajectory.brief.source:
-        names[source] = "the picture that was sent"
+        names[source] = "the picture that it goes on from" if goes_on else "the picture that was sent"
     for each in state.rounds:
         for i, candidate in enumerate(each.candidates, 1):
             names.setdefault(candidate.image, f"round {each.number}, candidate {i}")
@@ -97,7 +97,11 @@ def _targets(book: Book, targets: Sequence[GoalId]) -> Html:
     if not targets:
         return html("<p>For no goal: the accepted draft, drawn in full.</p>")
     if len(targets) == len(book.state.goals):
-        return html("<p>For all $n.</p>", n=count(len(targets), "goal"))
+        return (
+            html("<p>For all $n.</p>", n=count(len(targets), "goal"))
+            if len(targets) > 1
+            else html("<p>For the one goal.</p>")
+        )
     return html('<p>For:</p><ul class="goals">$goals</ul>', goals=book.goal_links(targets))
 
 
@@ -176,7 +180,7 @@ def _pick(each: Round) -> Html:
     last, places = each.comparisons[-1], {c.image: i for i, c in reversed([*enumerate(each.candidates, 1)])}
     again = NOTHING
     if len(each.comparisons) > 1:
-        between = listed([str(places[c.image]) for c in last.asked if c.image in places])
+        between = listed(list(dict.fromkeys(str(places[c.image]) for c in last.asked if c.image in places)))
         again = html(
             "<p>The first candidates met too few goals, so more were rendered; at last it was between $between.</p>",
             between=between,

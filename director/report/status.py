@@ -12,7 +12,7 @@ from director.types import Rendered, Selected, Stopped, StopReason, Verified
 
 _ENDS = {
     StopReason.SATISFIED: ("met", "Satisfied"),
-    StopReason.UNVERIFIED: ("unsure", "Ended with goals that could not be judged"),
+    StopReason.UNVERIFIED: ("unsure", "Ended"),
     StopReason.BUDGET: ("unsure", "Ended: the budget is used up"),
     StopReason.STALLED: ("unsure", "Ended: nothing got better any more"),
     StopReason.CANCELLED: ("unseen", "Cancelled"),
@@ -28,7 +28,7 @@ _MADE = {"rendered": "pictures", "selected": "choices", "verified": "verdicts"}
 def section(state: State, run_info: RunInfo) -> Html:
     stop = state.stop
     if stop and stop.reason is not StopReason.FAILED:
-        return _ended(stop)
+        return _ended(stop, state)
     if stop:
         return _failed(
             state, run_info, run_info.trouble or Trouble(boundary="director", message=stop.why, actor=Actor.USER)
@@ -38,11 +38,12 @@ def section(state: State, run_info: RunInfo) -> Html:
     return _running(state, run_info)
 
 
-def _ended(stop: Stopped) -> Html:
+def _ended(stop: Stopped, state: State) -> Html:
     kind, words = _ENDS[stop.reason]
-    return html(
-        '<p class="state $kind"><strong>$words</strong> <bdi>$why</bdi></p>', kind=kind, words=words, why=stop.why
-    )
+    why = stop.why
+    if stop.reason is StopReason.UNVERIFIED:
+        why = f"{count(state.counts.unsure, 'goal')} could not be judged, the rest is met"
+    return html('<p class="state $kind"><strong>$words</strong> <bdi>$why</bdi></p>', kind=kind, words=words, why=why)
 
 
 def _failed(state: State, run_info: RunInfo, trouble: Trouble) -> Html:

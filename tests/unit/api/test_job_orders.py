@@ -72,7 +72,7 @@ def test_what_cant_be_taken_back_is_asked_once_more(house: House, alice: httpx.C
         assert buttons(asked) == ["cancel", ""]
         assert "can’t be taken back" in asked.query(".ask")[0].to_text()
         press(browser, job, "cancel")
-        assert house.ledger.get(job).cancel  # pyright: ignore[reportOptionalMemberAccess]
+        assert house.ledger.get(job).cancel
         assert "cancel" not in buttons(report(browser, job))
         assert buttons(report(browser, job, "?ask=explode")) == ["pause", "sooner"]
 
@@ -122,7 +122,7 @@ def test_a_foreign_page_presses_nothing(house: House, job: str) -> None:
         assert browser.post(place, data={"order": "cancel", **token}, headers=foreign).status_code == 403
     with browse(house.app(), **basic("bob-token")) as bob:
         assert bob.post(place, data={"order": "cancel", **token}).status_code == 403
-    assert not house.ledger.get(job).cancel  # pyright: ignore[reportOptionalMemberAccess]
+    assert not house.ledger.get(job).cancel
 
 
 def test_who_may_only_read_gets_no_buttons(tmp_path: Path) -> None:
