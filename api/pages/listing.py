@@ -65,7 +65,7 @@ def jobs_page(
         else NOTHING,
         refresh=refreshing(refresh, view.but(refresh=not view.refresh, page=view.page).path),
     )  # fmt: skip
-    return document("Jobs", body)
+    return document("Jobs", body, forms=True)
 
 
 def _totals(totals: Totals) -> Html:

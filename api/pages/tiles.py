@@ -57,7 +57,7 @@ def batches_page(found: Tiles, view: BatchesView, now: float, refresh: int) -> s
         else NOTHING,
         refresh=refreshing(refresh, view.but(refresh=not view.refresh, page=view.page).path),
     )  # fmt: skip
-    return document("Batches", body)
+    return document("Batches", body, forms=True)
 
 
 def _totals(found: Tiles) -> Html:

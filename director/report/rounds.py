@@ -102,7 +102,7 @@ def _targets(book: Book, targets: Sequence[GoalId]) -> Html:
             if len(targets) > 1
             else html("<p>For the one goal.</p>")
         )
-    return html('<p>For:</p><ul class="goals">$goals</ul>', goals=book.goal_links(targets))
+    return _goal_list(book, "For", targets)
 
 
 def _chosen(each: Round) -> Html:

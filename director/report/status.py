@@ -52,12 +52,15 @@ def _failed(state: State, run_info: RunInfo, trouble: Trouble) -> Html:
         then = html("<code>visiondirector requeue $job</code> lets it go on where it stopped.", job=run_info.job)
     else:
         then = html("Mend what is said above and submit it again.")
-    return fill("failed", boundary=trouble.boundary, message=trouble.message, fix=Html(fix + then), who=_who(trouble))
+    return fill("failed", boundary=trouble.boundary, message=trouble.message, fix=Html(fix + then), who=_who(trouble, over=True))
 
 
-def _who(trouble: Trouble) -> Html:
+def _who(trouble: Trouble, over: bool = False) -> Html:
+    """`over`: it is not tried again by itself."""
     if trouble.actor is None:
         return NOTHING
+    if over and trouble.actor is Actor.SEAT:
+        return html("<p>Who has to act: the operator. All tries are used up.</p>")
     rule = RULES[trouble.actor]
     return html("<p>Who has to act: $who. What happens: $then.</p>", who=rule.who, then=rule.then)
 

@@ -83,6 +83,6 @@ def test_buttons_work_with_a_password(tab: Open, tmp_path: Path) -> None:
 def test_a_batch_is_found_by_its_picture(town: Town, night: Morning, tab: Open) -> None:
     page = tab(f"{town.url}/batches").page
     page.get_by_role("link", name="Autumn night").first.click()
-    page.get_by_role("link", name="All met").click()
+    page.get_by_role("link", name="All met", exact=True).click()
     assert page.locator(".card").count() == 1
     assert page.get_by_role("heading", level=2, name="poster 0 title").is_visible()
