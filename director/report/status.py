@@ -52,7 +52,8 @@ def _failed(state: State, run_info: RunInfo, trouble: Trouble) -> Html:
         then = html("<code>visiondirector requeue $job</code> lets it go on where it stopped.", job=run_info.job)
     else:
         then = html("Mend what is said above and submit it again.")
-    return fill("failed", boundary=trouble.boundary, message=trouble.message, fix=Html(fix + then), who=_who(trouble, over=True))
+    who = _who(trouble, over=True)
+    return fill("failed", boundary=trouble.boundary, message=trouble.message, fix=Html(fix + then), who=who)
 
 
 def _who(trouble: Trouble, over: bool = False) -> Html:
