@@ -25,6 +25,7 @@ from api.batch_service import BatchService
 from api.events import HEARTBEAT_SECONDS, POLL_SECONDS, EventStreams
 from api.forecasts import Forecasts
 from api.gallery import Cards
+from api.night_metrics import NightEta
 from api.pages.desk_routes import desk
 from api.pages.routes import pages
 from api.routes import AppState, health, router
@@ -129,6 +130,7 @@ def create_app(
             service=service,
             batches=BatchService(service, batches, bars, forecasts),
             forecasts=forecasts,
+            night_eta=NightEta(ledger, forecasts),
             streams=EventStreams(service, poll, heartbeat),
             waiter=JobWaiter(service, poll),
             uploads=Uploads(service),

@@ -97,15 +97,21 @@ def look(settings: Settings, ledger: Ledger, store: Store) -> Look:
 class SpaceWatch:
     """Looks every five minutes, and says in the log what runs out and when that is over. Part of the reconciler."""
 
-    def __init__(self, look: Callable[[], Look], least_share: float, tell: Callable[[Look], None]) -> None:
-        self._look, self._least_share, self._tell = look, least_share, tell
+    def __init__(
+        self,
+        look: Callable[[], Look],
+        least_share: float,
+        tell: Callable[[Look], None],
+        every_s: float = EVERY_S,
+    ) -> None:
+        self._look, self._least_share, self._tell, self._every_s = look, least_share, tell, every_s
         self._next = 0.0
         self._low = set[str]()
 
     def look_at_space(self) -> None:
         if time.monotonic() < self._next:
             return
-        self._next = time.monotonic() + EVERY_S
+        self._next = time.monotonic() + self._every_s
         found = self._look()
         self._tell(found)
         low = found.low(self._least_share)
