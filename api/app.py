@@ -116,6 +116,7 @@ def create_app(
     """
     authenticator = Authenticator(settings)
     authenticator.check_bind(settings.api_host)
+    authenticator.check_owners(settings.owners)
 
     def state_over(backends: Backends) -> AppState:
         ledger, archive, images = backends.ledger, backends.archive, backends.images
