@@ -7,13 +7,11 @@ in a bucket elsewhere was counted by the last sweep (tasks/nightly.py), so it is
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import NamedTuple
 
-from redis import Redis
-
-from tasks import broker
 from tasks.batch.night import bytes_needed, night_of
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.server import connect, told
@@ -70,28 +68,47 @@ class Look(NamedTuple):
 
 def look(settings: Settings, ledger: Ledger, store: Store) -> Look:
     """Raises StoreError: where storage or ledger are out of reach; a folder that is not there is among `unknown`."""
-    spaces, unknown = list[Space](), list[str]()
-    for folder in settings.disks:
+    found = [*_disks(settings.disks), *_memories(settings), *_quota(settings.s3_quota_gb, store)]
+    spaces = [each for each in found if isinstance(each, Space)]
+    unknown = [each for each in found if isinstance(each, str)]
+    return Look(spaces, bytes_needed(night_of(ledger), store), unknown)
+
+
+def _disks(folders: Iterable[Path]) -> Iterator[Space | str]:
+    for folder in folders:
         try:
             found = os.statvfs(folder)
-            spaces.append(Space(f"disk {folder}", found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize))
+            yield Space(f"disk {folder}", found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
         except OSError as error:
-            unknown.append(f"disk {folder}: {error.strerror}")
-    for name, url in _servers(settings).items():
+            yield f"disk {folder}: {error.strerror}"
+
+
+def _memories(settings: Settings) -> Iterator[Space | str]:
+    """Of the ledger's server and, where that is another one, of the broker's."""
+    seen = set[str]()
+    for name, url in (("redis", settings.ledger_url), ("broker", settings.broker_url)):
         with connect(url) as redis:
-            used, most = _memory(redis)
+            server, memory = told(redis, "server"), told(redis, "memory")
+        used, most = int(memory.get("used_memory", 0)), int(memory.get("maxmemory", 0))
+        if (run := str(server.get("run_id", name))) in seen:
+            continue
+        seen.add(run)
         if most:
-            spaces.append(Space(name, max(0, most - used), most))
+            yield Space(name, max(0, most - used), most)
+        elif used:
+            yield f"{name} uses {_amount(used)} and has no maxmemory: nobody knows when it is full"
         else:
-            unknown.append(f"{name} uses {_amount(used)} and has no maxmemory: nobody knows when it is full")
-    if settings.s3_quota_gb:
-        last = noted(store)
-        quota = round(settings.s3_quota_gb * _GB)
-        if "stored" in last:
-            spaces.append(Space("bucket", max(0, quota - int(last["stored"])), quota, last.get("began", 0.0)))
-        else:
-            unknown.append("bucket: what lies in it is counted by gc, which has not run yet")
-    return Look(spaces, bytes_needed(night_of(ledger), store), unknown)
+            yield f"{name} does not tell its memory"
+
+
+def _quota(gb: float, store: Store) -> Iterator[Space | str]:
+    if not gb:
+        return
+    last, quota = noted(store), round(gb * _GB)
+    if "stored" in last:
+        yield Space("bucket", max(0, quota - int(last["stored"])), quota, last.get("began", 0.0))
+    else:
+        yield "bucket: what lies in it is counted by gc, which has not run yet"
 
 
 class SpaceWatch:
@@ -120,18 +137,6 @@ class SpaceWatch:
         for name in self._low - low.keys():
             log.info("there is enough space again", extra=fields(space=name))
         self._low = set(low)
-
-
-def _servers(settings: Settings) -> dict[str, str]:
-    if broker.one_server(settings.broker_url, settings.ledger_url):
-        return {"redis": settings.ledger_url}
-    return {"redis": settings.ledger_url, "broker": settings.broker_url}
-
-
-def _memory(redis: "Redis") -> tuple[int, int]:
-    """Bytes that are used, and maxmemory (0: none)."""
-    memory = told(redis, "memory")
-    return int(memory.get("used_memory", 0)), int(memory.get("maxmemory", 0))
 
 
 def _amount(number: float) -> str:

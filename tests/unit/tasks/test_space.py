@@ -68,7 +68,11 @@ def test_a_real_disk_a_real_redis_and_a_quota(tmp_path: Path) -> None:
     rig.open()
     store = FolderStore(tmp_path / "objects")
     with redis_server(tmp_path / "redis") as server:
-        about = {"ledger_url": server.url, "broker_url": server.url, "disks": [tmp_path, tmp_path / "none"]}
+        about = {
+            "ledger_url": server.url,
+            "broker_url": f"{server.url.rstrip('/0')}/1",
+            "disks": [tmp_path, tmp_path / "none"],
+        }
         settings = Settings.model_validate({**about, "s3_quota_gb": 10})
         before = look(settings, rig.ledger, store)
         assert [space.of for space in before.spaces] == [f"disk {tmp_path}"]
