@@ -3,7 +3,7 @@
 Real processes: Redis, an S3 server, the API, a reconciler and a worker of two children. The seats answer at once, with
 a picture of one pixel (tests/perf/instant.py): only they are simulated. A night of one card is as many renders as it
 draws in these hours, if a render takes `--step` seconds. Printed for each process: its memory when a quarter of the
-night was over and at the end, and the slope between, a simulated hour.
+night was over and at the end, and the slope between and of the last quarter, a simulated hour. Caches fill at first.
 """
 
 import argparse
@@ -48,19 +48,20 @@ def main() -> None:
     about = f"{items} briefs of {ROUNDS} rounds ({items * ROUNDS * 4} steps; simulated: seats that answer at once)"
     print(f"{asked.hours:g} simulated hours of one card: {about}, {took:.0f} s, load {os.getloadavg()[0]:.0f}")
     found = {name: slope(points) for name, points in sorted(samples.items())}
-    for name, (quarter, end, most, a_hour) in found.items():
+    for name, (quarter, end, most, a_hour, at_last) in found.items():
         told = f"{quarter:7.1f} MB at a quarter, {end:7.1f} at the end, {most:7.1f} at most"
-        print(f"{name:<16} {told}, {a_hour:+8.0f} kB an hour")
+        print(f"{name:<16} {told}, {a_hour:+8.0f} kB an hour, {at_last:+8.0f} in the last quarter")
     OUT.parent.mkdir(parents=True, exist_ok=True)
-    OUT.write_text(json.dumps(found, indent=1) + "\n")
+    OUT.write_text(json.dumps({"found": found, "samples": samples}, indent=1) + "\n")
 
 
-def slope(points: list[tuple[float, float]]) -> tuple[float, float, float, float]:
-    """MB at a quarter, at the end and at most, and kB an hour from the quarter on."""
+def slope(points: list[tuple[float, float]]) -> tuple[float, float, float, float, float]:
+    """MB at a quarter, at the end and at most; kB an hour from the quarter on, and in the last quarter."""
     later = points[len(points) // 4 :]
     hours, sizes = zip(*later, strict=True)
+    at_last = statistics.linear_regression(*zip(*points[3 * len(points) // 4 :], strict=True)).slope
     quarter, end = statistics.fmean(sizes[: len(sizes) // 10 + 1]), statistics.fmean(sizes[-(len(sizes) // 10 + 1) :])
-    return quarter, end, max(sizes), 1000 * statistics.linear_regression(hours, sizes).slope
+    return quarter, end, max(sizes), 1000 * statistics.linear_regression(hours, sizes).slope, 1000 * at_last
 
 
 def night(folder: Path, items: int, hours: float) -> Samples:
