@@ -70,7 +70,7 @@ def test_a_real_disk_a_real_redis_and_a_quota(tmp_path: Path) -> None:
     with redis_server(tmp_path / "redis") as server:
         about = {
             "ledger_url": server.url,
-            "broker_url": f"{server.url.rstrip('/0')}/1",
+            "broker_url": f"{server.url.rpartition('/')[0]}/1",
             "disks": [tmp_path, tmp_path / "none"],
         }
         settings = Settings.model_validate({**about, "s3_quota_gb": 10})
