@@ -129,7 +129,7 @@ def create_app(
             ledger, archive, images, backends.send, settings.max_image_pixels, message=backends.message,
             parked=bars.of_job,
         )  # fmt: skip
-        forecasts = Forecasts(ledger, backends.shelf, images.listed)
+        forecasts = Forecasts(ledger, backends.shelf, settings, images.listed)
         return AppState(
             service=service,
             batches=BatchService(service, batches, bars, forecasts),

@@ -127,3 +127,24 @@ def test_what_can_not_be_used_is_named(alice: httpx.Client, terms: dict[str, Any
     [wrong, *_] = errors(post(alice, [{"batch": terms}, *briefs("x")]))
     assert wrong["field"] == field
     assert message in wrong["message"]
+
+
+def test_a_plan_until_a_time_that_has_passed_is_refused(house: House, alice: httpx.Client) -> None:
+    response = alice.get("/v1/plan", params={"briefs": 10, "by": 1_000_000_000})
+    assert response.status_code == 422
+    assert response.json()["errors"] == [
+        {
+            "field": "by", "message": "is a time that has passed",
+            "fix": "write one to come, in seconds since the epoch",
+        }
+    ]  # fmt: skip
+
+
+def test_a_plan_has_the_price_of_the_settings(house: House) -> None:
+    asked = {"briefs": 4, "by": (datetime.now(UTC) + timedelta(hours=8)).timestamp(), "editor": "flux-krea"}
+    with browse(house.app(models={"flux-krea": {"gpu_hour": 2.5, "render": 0.1}}), **ALICE) as priced:
+        found = priced.get("/v1/plan", params=asked).json()
+    assert (found["card_price"], found["currency"]) == (2.5, "eur")
+    assert found["money"] == pytest.approx(found["gpu_hours"] * 2.5 + found["renders"] * 0.1)
+    with browse(house.app(), **ALICE) as free:
+        assert free.get("/v1/plan", params=asked).json()["money"] is None

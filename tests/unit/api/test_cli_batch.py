@@ -18,6 +18,7 @@ from api.cli.batch.watch import bar
 from api.cli.console import SATISFIED, SHORT, USAGE, Console, Screen
 from api.cli.parser import parser
 from api.client import Batch
+from api.examples import PLAN
 from tests.support.scripted_service import JOB, Answer, problem, scripted
 from tests.unit.api.test_cli import Cli, cli, png
 
@@ -475,3 +476,15 @@ def test_an_interrupted_upload_says_how_to_go_on(cli: Cli, capsys: pytest.Captur
     with pytest.raises(KeyboardInterrupt):
         cli("batch submit briefs", NOTHING, interrupted)
     assert "the same command goes on where it was" in capsys.readouterr().err
+
+
+def test_a_plan_until_a_time_that_has_passed_is_refused_at_once(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli("plan --briefs 10 --by 2020-01-01T07:00+00:00")[0] == USAGE
+    assert "2020-01-01" in capsys.readouterr().err
+
+
+def test_a_plan_tells_its_price(cli: Cli) -> None:
+    found = httpx.Response(200, json={**PLAN, "by": 4_000_000_000.0})
+    code, output, _ = cli("plan --briefs 1000 --by 2096-10-02T07:00+00:00", found)
+    assert code == SATISFIED
+    assert "money       about 74.00 EUR" in output.splitlines()
