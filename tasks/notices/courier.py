@@ -120,8 +120,7 @@ class Courier:
         outcome = Outcome(False, why=hook.off) if hook.off else self._send(hook, notice)
         about = fields(hook=hook.id, notice=notice.id, status=outcome.status)
         if outcome.gone:
-            self._shelf.put_hook(hook.model_copy(update={"off": "the receiver answered 410 Gone"}))
-            self._hooks.pop(hook.owner, None)
+            self._switch_off(hook)
         if not outcome.ok and not outcome.gone and not hook.off and tries < len(WAITS_S):
             log.warning("a notice was not taken, and is sent again: %s", outcome.why, extra=about)
             self._ledger.run("tried", f"{hook.id}|{notice.id}", int(1000 * _wait(tries, outcome.wait_s)))
@@ -133,6 +132,12 @@ class Courier:
         self._shelf.settle(hook.id, ended, notice)
         self._ledger.run("tried", f"{hook.id}|{notice.id}", "")
         log.log(logging.INFO if outcome.ok else logging.ERROR, "notice: %s", ended.error or "told", extra=about)
+
+    def _switch_off(self, hook: Hook) -> None:
+        # While it was sent, its owner may have removed the hook or changed its secret.
+        if now := self._shelf.find_hook(hook.owner, hook.id):
+            self._shelf.put_hook(now.model_copy(update={"off": "the receiver answered 410 Gone"}))
+        self._hooks.pop(hook.owner, None)
 
 
 def _wait(tries: int, told: float | None) -> float:

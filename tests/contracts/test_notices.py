@@ -282,3 +282,41 @@ class TestHooks:
         night.finish()
         night.until(lambda: len(receiver.notices) == 1)
         assert receiver.notices[0].verified  # by the old one
+
+    def test_what_its_owner_does_meanwhile_outlives_a_410(self, night: Night, receiver: Receiver) -> None:
+        changed, removed = night.hook(receiver, Event.ENDED), night.hook(receiver, Event.ENDED)
+        new = list[Hook]()
+
+        def meanwhile() -> Answer:
+            if not new:
+                new.append(night.hooks.rotate(changed))
+                night.hooks.remove(removed)
+            return gone()
+
+        receiver.answer = meanwhile
+        night.start(items=1)
+        night.finish()
+        night.until(lambda: night.pending() == 0)
+        assert night.notices
+        [kept] = night.notices.hooks("alice")
+        assert kept.secrets == new[0].secrets
+        assert "410" in kept.off
+
+    def test_a_record_that_cannot_be_read_keeps_no_other_from_being_told(
+        self, night: Night, receiver: Receiver
+    ) -> None:
+        made, _ = night.hook(receiver, Event.ENDED), night.hook(receiver, Event.ENDED)
+        [key] = [key for key in night.store.list("hooks/") if made.id in key]
+        night.store.put(key, b"{")
+        night.rig.wipe()
+        night.until(lambda: night.ledger.epoch() is not None)
+        night.serve()
+        night.start(items=1)
+        night.finish()
+        night.until(lambda: len(receiver.notices) == 1)
+
+    def test_many_changes_make_no_long_header(self, night: Night, receiver: Receiver) -> None:
+        made = night.hook(receiver)
+        for _ in range(20):
+            made = night.hooks.rotate(made)
+        assert len(made.secrets) == 5
