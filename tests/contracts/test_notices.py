@@ -129,6 +129,21 @@ class TestABatch:
         assert (first.data["failed"], second.data["failed"]) == (1, 0)
         assert first.id != second.id
 
+    @pytest.mark.parametrize("forgotten", [False, True])
+    def test_no_order_but_a_retry_lets_it_end_again(self, night: Night, receiver: Receiver, forgotten: bool) -> None:
+        night.hook(receiver, Event.ENDED)
+        batch = night.start(items=1)
+        night.finish()
+        night.until(lambda: len(receiver.notices) == 1 and night.pending() == 0)
+        for kind in ("patch", "pause", "resume", "cancel", "retry"):
+            if forgotten:
+                night.rig.wipe()
+                night.until(lambda: night.ledger.epoch() is not None)
+            night.batches.order(batch.id, kind, what=("failed",))
+            night.passes(3)
+        assert night.pending() == 0
+        assert receiver.types() == ["batch.ended"]
+
 
 class TestTerms:
     def test_a_batch_that_is_late(self, night: Night, receiver: Receiver) -> None:
