@@ -29,7 +29,7 @@ class Line(NamedTuple):
     style: str = ""
 
     def __str__(self) -> str:
-        return f"{self.label:<12}{self.text}"
+        return f"{self.label:<11} {self.text}"
 
 
 class Transcript:

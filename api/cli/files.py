@@ -37,9 +37,17 @@ def write(path: Path, data: bytes) -> None:
     """Replace the file as a whole: no reader sees half of it. Raises BriefError that names the path."""
     try:
         write_whole(path, data, path.with_name(f".{path.name}.{os.getpid()}"))
-    except IsADirectoryError as error:
-        raise BriefError(f"{path}: it is a folder", "name a file with -o", field="-o") from error
-    except (FileExistsError, NotADirectoryError) as error:
-        raise BriefError(f"{path}: a file stands where a folder must be", "choose another with -o", "-o") from error
     except OSError as error:
-        raise BriefError(f"{path}: {error.strerror}", "choose another place with -o", field="-o") from error
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError, option: str = "-o") -> BriefError:
+    """What to tell a person who named `path`, or its folder, by `option`."""
+    match error:
+        case IsADirectoryError():
+            told = "it is a folder"
+        case FileExistsError() | NotADirectoryError():
+            told = "a file stands where a folder must be"
+        case _:
+            told = error.strerror or "it can't be written"
+    return BriefError(f"{path}: {told}", f"choose another place with {option}", option)
