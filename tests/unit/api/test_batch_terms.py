@@ -79,6 +79,8 @@ def test_why_it_is_held_and_what_lets_it_on(house: House, alice: httpx.Client) -
     assert alice.get(f"/v1/jobs/{job}").json()["doing"] == "held: the budget of its batch is spent"
     patched = alice.patch(f"/v1/batches/{found['id']}", json={"budget": {"renders": 8}})
     assert patched.json()["waits"] == ""
+    lowered = alice.patch(f"/v1/batches/{found['id']}", json={"budget": {"renders": 1}})
+    assert lowered.json()["waits"].endswith("its budget of 1 renders is spent; " + fix)
 
 
 def test_what_the_settings_say_of_an_owner_and_a_model(house: House) -> None:
