@@ -43,9 +43,7 @@ class Transcript:
         self._rounds = 0
         self._candidates: list[str] = []
         self._seen: dict[str, dict[str, Verdict]] = {}
-        self._standing = (
-            {verdict.goal: verdict for verdict in continues.verdicts} if continues else dict[str, Verdict]()
-        )
+        self._standing: dict[str, Verdict] = {verdict.goal: verdict for verdict in verdicts}
 
     def line(self, event: types.Event) -> Line:
         """What to print for an event of the trajectory. Events come in order, each once."""

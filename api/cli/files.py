@@ -45,9 +45,9 @@ def unwritable(path: Path, error: OSError, option: str = "-o") -> BriefError:
     """What to tell a person who named `path`, or its folder, by `option`."""
     match error:
         case IsADirectoryError():
-            told = "it is a folder"
+            told, fix = "it is a folder", "name a file"
         case FileExistsError() | NotADirectoryError():
-            told = "a file stands where a folder must be"
+            told, fix = "a file stands where a folder must be", "choose another"
         case _:
-            told = error.strerror or "it can't be written"
-    return BriefError(f"{path}: {told}", f"choose another place with {option}", option)
+            told, fix = error.strerror or "it can't be written", "choose another place"
+    return BriefError(f"{path}: {told}", f"{fix} with {option}", option)
