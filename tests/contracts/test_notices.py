@@ -109,6 +109,17 @@ class TestABatch:
         night.until(lambda: len(receiver.notices) == 1)
         assert receiver.types() == ["batch.ended"]
 
+    def test_a_hook_that_comes_between_two_batches(self, night: Night, receiver: Receiver) -> None:
+        with receiving() as first:
+            night.hook(first, Event.ENDED)
+            night.start(key="before", items=1)
+            night.finish()
+            night.until(lambda: len(first.notices) == 1)
+        night.hook(receiver, Event.STARTED)
+        night.start(items=1)
+        night.finish()
+        night.until(lambda: len(receiver.notices) == 1)
+
     def test_others_hear_nothing(self, night: Night, receiver: Receiver) -> None:
         night.hook(receiver)
         night.start(items=2, owner="bob")
