@@ -20,6 +20,9 @@ DEV := $(VENV)/.dev-$(LOCK)
 COMPILE := $(RUN) compileall -q -j 0 -x '/(scipy|numpy|pip|setuptools|pkg_resources|tests?|testing)/' $(VENV)/lib
 PIP := -m pip install -qq --no-compile --disable-pip-version-check --no-input
 INSTALL := $(VENV)/bin/python $(PIP) --constraint requirements.lock
+ORDINARY := "not perf and not storm_long and not models"
+# Tests that start worker programs of their own want the cores for themselves; the rest run on all cores, to four.
+SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile
 
 SEED ?= 1
 JOBS ?= 100
@@ -54,12 +57,13 @@ demo: $(RUNTIME) ## a brief from submit to finished picture, in the local stack
 	@$(RUN) infra.demo
 
 test: $(DEV) ## unit, contract, integration and acceptance tests
-	@$(RUN) pytest -m "not perf and not storm_long and not models"
+	@$(RUN) pytest -m $(ORDINARY) $(SIDE_BY_SIDE) tests/unit tests/contracts
+	@$(RUN) pytest -m $(ORDINARY) --ignore=tests/unit --ignore=tests/contracts
 
 setup-models: $(MODELS) ## torch, diffusers and the like into .venv-models
 
 test-models: $(MODELS) setup-sglang ## the model seats on real libraries and tiny random models
-	@OMP_NUM_THREADS=1 .venv-models/bin/python -m pytest -m models tests/models
+	@OMP_NUM_THREADS=1 .venv-models/bin/python -m pytest -m models $(SIDE_BY_SIDE) tests/models
 
 check: $(DEV) ## lint, format, types and import rules
 	@$(RUN) ruff check

@@ -176,7 +176,8 @@ class Settings(BaseSettings):
         Field(
             description='windows and budget of an owner, as JSON: {"alice": {"windows": ["22:00-07:00 Europe/Zurich"], '
             '"at_close": "hold", "budget": {"renders": 4000, "gpu": "20h", "eur": 50}, "per": "month", "zone": '
-            '"Europe/Zurich"}}; at_close is finish or hold, per is day or month'
+            '"Europe/Zurich", "training": true}}; at_close is finish or hold, per is day or month; training: '
+            "their jobs may train a policy"
         ),
     ] = {}
     models: Annotated[

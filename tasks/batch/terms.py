@@ -316,6 +316,8 @@ class OwnerTerms(BaseModel):
     budget: Budget = NO_BUDGET
     per: Literal["day", "month"] = "month"
     zone: Annotated[str, AfterValidator(zone_named)] = "UTC"
+    training: bool = False
+    """The owner's leave: what was chosen in their jobs may train a policy (docs/training.md)."""
 
     _read = field_validator("budget", mode="before")(_budget_in)
 

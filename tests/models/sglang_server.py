@@ -62,6 +62,18 @@ class SglangServer:
                 raise RuntimeError(f"SGLang did not start: {self.log.read_text(errors='replace')[-2000:]}")
             time.sleep(0.5)
 
+    def load_adapter(self, name: str, folder: Path) -> None:
+        """Raises httpx.HTTPStatusError with what the server says of it."""
+        self._adapter("load", {"lora_name": name, "lora_path": str(folder)})
+
+    def unload_adapter(self, name: str) -> None:
+        """Returns when nothing runs on it any more."""
+        self._adapter("unload", {"lora_name": name})
+
+    def _adapter(self, verb: str, about: dict[str, str]) -> None:
+        url = f"{self.url.removesuffix('/v1')}/{verb}_lora_adapter"
+        httpx.post(url, json=about, timeout=120).raise_for_status()
+
     def _answers(self) -> bool:
         try:
             return httpx.get(f"{self.url}/models", timeout=5).status_code == 200

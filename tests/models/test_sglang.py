@@ -1,16 +1,21 @@
 """Every VLM seat on a real SGLang server. Its weights are random, so only the form of what it says is asked about."""
 
 import json
+import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
+from threading import Event
 
 import pytest
 
 from director.errors import Actor, DirectorError, PlannerError, VerifierError, boundary
-from director.loop import direct, perform
-from director.seats import ExtractRequest, PlanRequest, SelectRequest, Studio, VerifyRequest
+from director.intake import loop_settings
+from director.loop import begin, direct, next_step, perform
+from director.seats import DecideRequest, ExtractRequest, PlanRequest, SelectRequest, Studio, VerifyRequest
 from director.types import Brief, Candidate, Goal, LoopSettings, Outcome
 from tests.models.sglang_server import ADAPTER, MODEL, SglangServer
 from tests.support.contexts import RecordingContext, plain_png
@@ -150,6 +155,52 @@ def test_an_adapter_is_another_verifier_on_the_same_server(bench: Bench):
     with pytest.raises(VlmRefused, match="never been loaded") as refused:
         bench.seats(verifier={"model": f"{MODEL}:nobody"}).verifier.verify(request, bench.context)
     assert refused.value.actor is Actor.OPERATOR
+
+
+def test_an_adapter_is_swapped_while_jobs_run(bench: Bench, tmp_path: Path):
+    (image,) = bench.pictures("red")
+    request = VerifyRequest(image=image, goals=GOALS[:1])
+    brief = Brief(text=BRIEF.text, goals=GOALS[:3])
+    ask = next_step(begin(brief, loop_settings({"decide": "planner"}), 1))
+    assert isinstance(ask, DecideRequest)
+    older = bench.server.checkpoint / "adapter"
+
+    def score(model: str) -> float:
+        seats = bench.seats(verifier={"model": model, "explain": False})
+        return seats.verifier.verify(request, bench.context).verdicts[0].score
+
+    def at_work() -> Iterator[float]:
+        yield score(MODEL)
+        while not over.is_set():
+            yield score(MODEL)
+
+    over, scores = Event(), list[float]()
+    with ThreadPoolExecutor(1) as jobs:
+        running = jobs.submit(lambda: [*at_work()])
+        try:
+            for folder in (older, turned(older, tmp_path)):
+                bench.server.load_adapter("planner", folder)
+                scores.append(score(f"{MODEL}:planner"))
+                decider = bench.seats(planner={"model": f"{MODEL}:planner"}).decider
+                assert decider
+                assert decider.decide(ask, bench.context)
+                bench.server.unload_adapter("planner")
+                # Asked for again, it is loaded again from where it was.
+                assert score(f"{MODEL}:planner") == pytest.approx(scores[-1], abs=0.02)
+                bench.server.unload_adapter("planner")
+        finally:
+            over.set()
+        base = running.result()
+    assert base == pytest.approx([base[0]] * len(base), abs=0.02)
+    assert min(abs(scores[0] - scores[1]), abs(scores[0] - base[0])) > 0.05
+
+
+def turned(adapter: Path, folder: Path) -> Path:
+    """The adapter that changes everything the other way."""
+    shutil.copytree(adapter, folder, dirs_exist_ok=True)
+    settings = json.loads((adapter / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(json.dumps(settings | {"lora_alpha": -settings["lora_alpha"]}))
+    return folder
 
 
 def test_control_tokens_in_the_material_are_only_text(bench: Bench):

@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 
 from worker.bench.sketch_lab.worlds import TRAINING, tasks_of
+from worker.cli import main
 from worker.policy import tokens
 from worker.policy.network import Network, initial, load_network
 from worker.train.objective import advantages, objective
 from worker.train.rollouts import Line, play, sampled
+from worker.train.store import write_lines
 from worker.train.worlds import job_of, policy_settings
 
 CLIP, BETA = 0.2, 0.04
@@ -95,6 +97,14 @@ def test_sft_learns_what_the_teacher_does_and_stays_soft() -> None:
     (scores,) = Network(as_arrays(weights), {}).scores([decision.question], [decision.menu])
     assert int(np.argmax(scores)) == decision.number
     assert np.exp(scores).min() > 0.005
+
+
+def test_lessons_of_jobs_that_ran_teach_a_policy(tmp_path: Path) -> None:
+    write_lines(tmp_path / "recorded.jsonl", lines())
+    assert main(["train", "sft", "-o", str(tmp_path), "--epochs=2", f"--recorded={tmp_path / 'recorded.jsonl'}"]) == 0
+    policy = load_network(tmp_path / "sft.policy")
+    assert policy.about["tasks"] == len(lines())
+    assert any((policy.weights[name] != each).any() for name, each in initial(0).items())
 
 
 COMMAND = [sys.executable, "-m", "worker.cli", "train"]

@@ -22,7 +22,7 @@ def lexicon(name: str) -> dict[str, Any]:
     return json.loads((files("worker.sketch") / "words" / f"{name}.json").read_text("utf-8"))
 
 
-_CASED = ("caps", "cue", "stop", "lettered", "fact")
+_CASED = ("caps", "terms", "cue", "stop", "lettered", "fact")
 
 
 @cache

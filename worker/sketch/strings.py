@@ -10,9 +10,8 @@ _CAPS = pattern("caps")
 _CUE = pattern("cue")
 _STOP = pattern("stop")
 _LETTERED, _FACT = pattern("lettered"), pattern("fact")
-_NOT_TYPE = frozenset(
-    ["A2", "A3", "A4", "A5", "A6", "3D", "2D", "TV", "UFO", "LED", "RGB", "UK", "US", "EU", "DIY", "PM", "AM"]
-)
+_TERMS = pattern("terms")
+"""Capitals that are words of the trade, or a colour by its number in a catalogue ("PANTONE 296 C")."""
 
 
 def strings(text: str) -> tuple[tuple[str, int], ...]:
@@ -23,7 +22,7 @@ def strings(text: str) -> tuple[tuple[str, int], ...]:
     quoted = quotations(text)
     if quoted:
         return tuple((text[a:b], b) for a, b in quoted)
-    caps = [m for m in _CAPS.finditer(text) if _shouts(m[0], m.start()) and text[m.start() - 1 : m.start()] != "#"]
+    caps = [m for m in _CAPS.finditer(text) if _shouts(m[0], m.start()) and not _is_part(text, m)]
     if caps:
         return tuple(_extended(text, m[0], m.end()) for m in caps)
     return tuple(_cued(text)) or _by_looks(text)
@@ -80,9 +79,14 @@ def _names_something(words: str, start: int) -> bool:
     return len(words) <= 80 and (start > 0 or any(c.isdigit() for c in words)) and any(c.isupper() for c in words)
 
 
-def _shouts(word: str, start: int) -> bool:
-    letters = [c for c in word if c.isalpha()]
-    return len(letters) >= 3 and word not in _NOT_TYPE and (" " in word or len(letters) >= 4 or start > 0)
+def _shouts(said: str, start: int) -> bool:
+    letters = [c for c in said if c.isalpha()]
+    return len(letters) >= 3 and not _TERMS.fullmatch(said) and (" " in said or len(letters) >= 4 or start > 0)
+
+
+def _is_part(text: str, found: re.Match[str]) -> bool:
+    """Of a colour ("#FFE") or of a file's name ("FINAL_2.png")."""
+    return text[: found.start()].endswith(("#", "_")) or text[found.end() :].startswith("_")
 
 
 def masked(text: str) -> str:

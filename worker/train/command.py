@@ -18,6 +18,7 @@ _RUN = Path("var/train")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     for name, call, add in (
+        ("record", _record, _record_arguments),
         ("sft", _sft, _sft_arguments),
         ("grpo", _grpo, _grpo_arguments),
         ("eval", _eval, _eval_arguments),
@@ -39,8 +40,36 @@ def run(parsed: argparse.Namespace) -> int:
     return 0
 
 
+def _record_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--render-price", type=float, default=0.02, help="what a render takes from a reward of 0 to 5")
+
+
+def _record(parsed: argparse.Namespace) -> None:
+    """Write what was chosen in jobs that ran here, of owners who gave leave, for sft --recorded."""
+    from tasks.settings import load_settings
+    from tasks.store import S3Store
+    from worker.train import store
+    from worker.train.grpo import say, summary
+    from worker.train.recorded import lessons
+    from worker.train.rollouts import Price
+
+    settings = load_settings()
+    if not any(terms.training for terms in settings.owners.values()):
+        raise BriefError(
+            "no owner gave leave to train on their jobs",
+            'name those who did: VISIONDIRECTOR_OWNERS=\'{"alice": {"training": true}}\'',
+            "owners",
+        )
+    lines = [*lessons(S3Store(settings), settings.owners, Price(render=parsed.render_price))]
+    if not lines:
+        raise BriefError("no job of owners who gave leave has ended and chose anything", "try again later", "owners")
+    store.write_lines(parsed.output / "recorded.jsonl", lines)
+    say(f"{parsed.output / 'recorded.jsonl'}: {summary(lines)}")
+
+
 def _sft_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tasks", type=int, default=160, help="tasks that the teacher plays")
+    parser.add_argument("--recorded", type=Path, metavar="FILE", help="jobs of `record` in place of the teacher's")
     parser.add_argument("--epochs", type=int, default=14)
     parser.add_argument("--soft", type=float, default=0.35, help="share of the loss that asks for an even chance")
     parser.add_argument("--seed", type=int, default=0)
@@ -58,12 +87,15 @@ def _sft(parsed: argparse.Namespace) -> None:
 
     settle()
     how = SftSettings(epochs=parsed.epochs, soft=parsed.soft, seed=parsed.seed)
-    with open_field() as field:
-        lines = field.play(tasks_of("training", parsed.tasks, TRAINING), Play(store.taught_by()), Price())
+    if parsed.recorded:
+        lines = store.read_lines(parsed.recorded)
+    else:
+        with open_field() as field:
+            lines = field.play(tasks_of("training", parsed.tasks, TRAINING), Play(store.taught_by()), Price())
     store.write_lines(parsed.output / "sft.jsonl", lines)
     weights = as_tensors(initial(how.seed), learn=True)
     losses = taught(weights, lines, how)
-    about = {"trained": "sft", "tasks": parsed.tasks, **how.model_dump(mode="json")}
+    about = {"trained": "sft", "tasks": len(lines), **how.model_dump(mode="json")}
     store.write_policy(parsed.output / "sft.policy", as_arrays(weights), about)
     say(f"teacher: {summary(lines)}; loss {losses[0]} to {losses[-1]}")
 

@@ -102,3 +102,17 @@ def write_lines(path: Path, lines: Sequence[Line]) -> None:
     """A line a rollout: with `ids` and `mask`, as a trainer of language models reads them."""
     told = ({**line.model_dump(mode="json"), "ids": line.ids, "mask": line.mask} for line in lines)
     write_whole(path, "".join(json.dumps(each) + "\n" for each in told).encode())
+
+
+def read_lines(path: Path) -> list[Line]:
+    """What `write_lines` wrote. Raises BriefError that names the line."""
+    lines: list[Line] = []
+    for number, told in enumerate(path.read_text().splitlines(), 1):
+        try:
+            found = cast(dict[str, Any], json.loads(told))
+            lines.append(Line.model_validate({name: found[name] for name in Line.model_fields if name in found}))
+        except (ValueError, TypeError) as wrong:
+            raise BriefError(
+                f"{path}, line {number} is no rollout", "write it with: train record", "--recorded"
+            ) from wrong
+    return lines

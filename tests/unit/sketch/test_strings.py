@@ -37,6 +37,10 @@ def test_a_string_is_whole(text: str, said: str) -> None:
         "Hold the saturation at 65%",
         "A 24 x 36 poster with a kite",
         "Morning light from the left, at about 30%",
+        "Make the sky darker, in #0A1931 (PANTONE 296 C)",
+        "The door in RAL 3020, the frame in HKS 43 K",
+        "Format DIN A3 hoch, 3 mm Anschnitt",
+        "Send it as PDF and PNG, CMYK, 300 DPI",
     ],
 )
 def test_what_is_no_lettering_is_no_string(text: str) -> None:
