@@ -9,6 +9,7 @@ from statistics import fmean
 
 from api.forecast_schemas import BatchEta, Planning, PlanOut
 from api.planned import ask_of, plan_out
+from api.problems import invalid
 from director.errors import StoreError
 from tasks.batch.forecast.census import world_of
 from tasks.batch.forecast.eta import Eta, forecast
@@ -23,6 +24,7 @@ KEEP_S = 20.0
 """A forecast is made again after so long: it takes a third of a second."""
 _RUNS_OF_MANY = 20
 _MOST_KEPT = 1000
+_FARTHEST_S = 366 * 86_400  # of a plan
 _SAMPLE = 200  # pictures whose bytes are looked at
 
 
@@ -63,8 +65,10 @@ class Forecasts:
     # --- plan -------------------------------------------------------------------------------------
 
     def plan(self, asked: Planning, owner: str) -> PlanOut:
-        """Behind what is at work and waits now. Raises StoreError, and Wiped."""
+        """Behind what is at work and waits now. Raises Problem 422 for a time too far away, StoreError, and Wiped."""
         world = world_of(self._ledger, {})
+        if asked.by - world.now > _FARTHEST_S:  # each hour of it is simulated
+            raise invalid("by", "is more than a year away", "name a time within a year")
         ask = ask_of(asked, owner, world.now)
         found = plan(world, ask, seed=1, fixed=asked.cards or 0)
         return plan_out(found, asked, world.now, ask.sort in world.measured, self._picture_bytes())
