@@ -27,8 +27,9 @@ SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile
 SEED ?= 1
 JOBS ?= 100
 PIXELS ?= 24
+TASKS ?= 150
 
-.PHONY: benchmarks train help setup setup-models setup-sglang setup-browser runtime demo test test-models check format up down status doctor client storm bench gpu-pack gpu-toy env-example lock clean
+.PHONY: benchmarks strategies train help setup setup-models setup-sglang setup-browser runtime demo test test-models check format up down status doctor client storm bench gpu-pack gpu-toy env-example lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -112,6 +113,12 @@ benchmarks: $(DEV) ## docs/benchmarks.md from the sketch studio: half an hour on
 	@$(VENV)/bin/visiondirector-worker bench verifier --scenes 200 --seed 11 --json docs/benchmarks/verifier.json
 	@$(VENV)/bin/visiondirector-worker bench loop --compose 100 --seed 3 --ablate --sweep --sweep-tasks 16 -o var/bench/loop --json docs/benchmarks/loop.json
 	@$(RUN) worker.bench.sketch_lab.document docs/benchmarks
+
+strategies: $(DEV) ## docs/strategies.md from the sketch studio, TASKS=150 of SEED=1 in pixels: goes on where it stopped
+	@mkdir -p docs/benchmarks
+	@$(VENV)/bin/visiondirector-worker bench loop --arms all,wide --equal wide --compose $(TASKS) --seed $(SEED) -o var/bench/strategies-$(SEED) --json docs/benchmarks/strategies.json
+	@$(VENV)/bin/visiondirector-worker bench loop --lists --errors 0.03 --arms all,wide --equal wide --compose $(TASKS) --seed $(SEED) --sweep --sweep-arms all,wide -o var/bench/strategies-lists-$(SEED) --json docs/benchmarks/strategies-lists.json
+	@$(RUN) worker.bench.sketch_lab.strategies docs/benchmarks
 
 train: $(MODELS) ## train the policy that chooses, and write docs/training.md: PIXELS=24 tasks of its evaluation in pixels
 	@OMP_NUM_THREADS=1 .venv-models/bin/python -m worker.cli train sft

@@ -4,7 +4,7 @@ Global before local, parents before children, conflicts apart, one or two goals 
 failed waits behind what was not tried yet, and is given up after `TRIES` edits.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from director import wide
@@ -16,6 +16,7 @@ TRIES = 3
 _FEW = 4  # goals in an edit that is aimed at them, where edits are of few
 _REGENERATE_BELOW = 0.5
 _RANK = {Scope.GLOBAL: 0, Scope.LAYOUT: 0, Scope.LOCAL: 1, Scope.TEXT: 2}
+_GLOBAL, _LOCAL = (Scope.GLOBAL, Scope.LAYOUT), (Scope.LOCAL, Scope.TEXT)
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ def _batch(state: State) -> tuple[Goal, ...]:
     settings = state.settings
     if settings.edits == "wide":
         return widest(state, wide.width(state))
+    if settings.edits == "alike":
+        return _alike(state, settings.batch)
     return next_batch(state.goals, state.standing, state.rounds, settings.batch)
 
 
@@ -154,13 +157,24 @@ def _ready(open_goals: list[Goal], waiting: set[GoalId]) -> list[Goal]:
     return [g for g in open_goals if not waiting.intersection(g.parents)] or open_goals
 
 
-def widest(state: State, size: int) -> tuple[Goal, ...]:
-    """One to `size` missing goals, whatever their reach and whether they failed before; the next one first."""
+def _alike(state: State, size: int) -> tuple[Goal, ...]:
+    """What is missing of one reach: what a must-have is among, else what promises more.
+
+    A goal of the whole picture moves or recolours what an edit does not name. So it costs only its own edit.
+    """
+    groups = [widest(state, size, reach) for reach in (_LOCAL, _GLOBAL)]
+    return max(groups, key=lambda batch: (any(goal.must_have for goal in batch), wide.expected(state, batch)))
+
+
+def widest(state: State, size: int, reach: Collection[Scope] = tuple(Scope)) -> tuple[Goal, ...]:
+    """One to `size` missing goals of this reach, whether or not they failed before; the next one first."""
     goals, standing = state.goals, state.standing
     failed = {goal.id: tries(goal.id, state) for goal in goals}
     open_goals = _open_goals(goals, standing, failed)
     waiting = {g.id for g in goals if _outcome(g, standing) is Outcome.MISSED}
-    batch = _ready(open_goals, waiting)[:1]
+    ready = _ready(open_goals, waiting)
+    open_goals = [goal for goal in open_goals if goal.scope in reach]
+    batch = [goal for goal in open_goals if goal in ready][:1]
     for goal in open_goals:
         if len(batch) < size and goal not in batch and _fits(goal, batch, waiting):
             batch.append(goal)
@@ -180,7 +194,7 @@ def _fits(goal: Goal, batch: Sequence[Goal], waiting: set[GoalId]) -> bool:
 
 def tries(goal: GoalId, state: State) -> int:
     """How many failed edits named this goal, wide ones too where edits are wide."""
-    return failures(goal, state.rounds, MAX_GOALS if state.settings.edits == "wide" else _FEW)
+    return failures(goal, state.rounds, _FEW if state.settings.edits == "few" else MAX_GOALS)
 
 
 def failures(goal: GoalId, past: Sequence[Round], most: int = _FEW) -> int:

@@ -269,8 +269,10 @@ class LoopSettings(Value):
     stop_at: float = Field(1.0, gt=0, le=1, description="share of goal weight met that is enough")
     patience: int = Field(3, ge=1, le=20, description="rounds without a gain before the loop is stalled")
     batch: int = Field(2, ge=1, le=MAX_GOALS, description="goals in one edit, at most")
-    edits: Literal["few", "wide"] = Field(
-        "few", exclude_if=_is("few"), description="wide: all that is missing in one edit, half as much where that fails"
+    edits: Literal["few", "wide", "alike"] = Field(
+        "few",
+        exclude_if=_is("few"),
+        description="wide: all that is missing in one edit, half as much where that fails; alike: all of one reach",
     )
     price_of_render: float = Field(
         0.0, ge=0, le=MAX_GOALS, exclude_if=_is(0.0), description="goals that a render must promise, or it is not made"

@@ -24,6 +24,8 @@ from tasks.store import Corrupt
 
 log = logging.getLogger(__name__)
 
+OUTCOMES = ("told", "again", "dead")
+"""Of a try: taken, to be tried again, given up."""
 WAITS_S = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
 """Before each further try: the schedule of Standard Webhooks. After the last the delivery is given up."""
 _LONGEST_S = 86_400.0  # that a Retry-After is heeded
@@ -33,12 +35,23 @@ _SOME = 100
 
 
 class Courier:
-    """`send` tries a delivery once; it may take SECONDS, and has a thread of its own. Raises StoreError."""
+    """`send` tries a delivery once; it may take SECONDS, and has a thread of its own. Raises StoreError.
 
-    def __init__(self, ledger: Ledger, shelf: NoticeShelf, send: Callable[[Hook, Notice], Outcome]) -> None:
+    `tell` hears one of OUTCOMES of each try, `tell_dead` now and then how many deliveries stand as given up.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        shelf: NoticeShelf,
+        send: Callable[[Hook, Notice], Outcome],
+        tell: Callable[[str], None] = lambda outcome: None,
+        tell_dead: Callable[[int], None] = lambda number: None,
+    ) -> None:
         self._ledger = ledger
         self._shelf = shelf
         self._send = send
+        self._tell, self._tell_dead = tell, tell_dead
         self._pool = ThreadPoolExecutor(_POSTERS, "notices")
         self._guard = threading.Lock()
         self._busy: set[str] = set()  # hooks to which something is on its way from here
@@ -86,6 +99,7 @@ class Courier:
         pending = [f"{hook}|{notice}" for hook, notice in self._shelf.pending()]
         for first in range(0, len(pending), _SOME):
             self._ledger.run("noted", "", *pending[first : first + _SOME])
+        self._tell_dead(self._shelf.count_dead())
 
     # --- to the hooks -----------------------------------------------------------------------------
 
@@ -122,13 +136,15 @@ class Courier:
         if not outcome.ok and not outcome.gone and not hook.off and tries < len(WAITS_S):
             log.warning("a notice was not taken, and is sent again: %s", outcome.why, extra=about)
             self._ledger.run("tried", f"{hook.id}|{notice.id}", int(1000 * _wait(tries, outcome.wait_s)))
+            self._tell("again")
             return
         ended = Delivered(
-            notice=notice.id, type=notice.type, at=round(time.time(), 3), tries=tries + 1, status=outcome.status,
-            error="" if outcome.ok else outcome.why or "not taken",
+            notice=notice.id, subject=str(notice.told.get("id", "")), type=notice.type, at=round(time.time(), 3),
+            tries=tries + 1, status=outcome.status, error="" if outcome.ok else outcome.why or "not taken",
         )  # fmt: skip
         self._shelf.settle(hook.id, ended, notice)
         self._ledger.run("tried", f"{hook.id}|{notice.id}", "")
+        self._tell("told" if outcome.ok else "dead")
         log.log(logging.INFO if outcome.ok else logging.ERROR, "notice: %s", ended.error or "told", extra=about)
 
     def _switch_off(self, hook: Hook) -> None:

@@ -89,6 +89,10 @@ class NoticeShelf:
         """The notices that were given up."""
         return [PurePosixPath(key).stem for key in self._store.list(f"{DEAD}/{hook}/")]
 
+    def count_dead(self) -> int:
+        """Of all hooks."""
+        return len(self._store.list(f"{DEAD}/"))
+
     def bring_back(self, hook: str, id: str) -> bool:
         """Let what was given up be tried again."""
         notice = self._notice(_key(DEAD, hook, id))

@@ -9,7 +9,7 @@ import pytest
 
 from director.errors import BriefError, StoreError
 from tasks.batch.dispatch import Dispatcher
-from tasks.notices.courier import Courier
+from tasks.notices.courier import WAITS_S, Courier
 from tasks.notices.hooks import Hooks
 from tasks.notices.post import Outcome, Poster
 from tasks.notices.shelf import NoticeShelf
@@ -30,7 +30,11 @@ class Night(BatchRig):
         super().__post_init__()
         self.notices = NoticeShelf(self.store)
         self.hooks = Hooks(self.ledger, self.notices, Poster(private=True))
-        self.courier = Courier(self.ledger, self.notices, lambda hook, notice: self.send(hook, notice))
+        self.outcomes_told, self.dead = list[str](), list[int]()
+        self.courier = Courier(
+            self.ledger, self.notices, lambda hook, notice: self.send(hook, notice), self.outcomes_told.append,
+            self.dead.append,
+        )  # fmt: skip
         self.reconciler.batches = Dispatcher(
             self.batches, self.ledger, self.archive, self.settings, self.hints.append, self.courier
         )
@@ -245,6 +249,9 @@ class TestReceivers:
             time.sleep(0.01)
         assert night.notices
         assert (night.pending(), len(night.notices.dead(made.id))) == (0, 1)
+        assert night.outcomes_told == [*["again"] * len(WAITS_S), "dead"]
+        night.courier.audit()
+        assert night.dead[-1] == 1
         night.send = send
         assert night.hooks.replay(made) == 1
         night.until(lambda: len(receiver.notices) == 1)

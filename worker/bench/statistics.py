@@ -83,6 +83,18 @@ def difference(
     return None if value is None else _interval(value, [gap(draw) for draw in drawn], len(ours))
 
 
+def ratio(ours: Sequence[Parts], theirs: Sequence[Parts], metric: Metric, drawn: Iterable[Draw]) -> Estimate | None:
+    """Ours over theirs, paired as in `difference`; None where theirs is nothing."""
+    a, b = _rate(ours, metric), _rate(theirs, metric)
+
+    def quotient(draw: Draw | None) -> float | None:
+        x, y = a(draw), b(draw)
+        return x / y if x is not None and y else None
+
+    value = quotient(None)
+    return None if value is None else _interval(value, [quotient(draw) for draw in drawn], len(ours))
+
+
 def ends(found: Estimate | None) -> list[float] | None:
     """The interval, if there is one: a single task says nothing of how far another would be from it."""
     return [found.low, found.high] if found and found.tasks > 1 else None

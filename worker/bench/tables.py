@@ -11,7 +11,18 @@ from pydantic import Field
 
 from director.types import Value
 from worker.bench.cases import Row
-from worker.bench.statistics import Draw, Metric, Parts, clustered_draws, difference, draws, estimate, summed
+from worker.bench.statistics import (
+    Draw,
+    Estimate,
+    Metric,
+    Parts,
+    clustered_draws,
+    difference,
+    draws,
+    estimate,
+    ratio,
+    summed,
+)
 
 COSTS = (
     Metric("rounds", "rounds", share=False),
@@ -36,7 +47,7 @@ class Arms(NamedTuple):
 class Report(Value):
     """`rows`: for each arm its figures and their intervals. `facts` is the record of what they were measured on.
 
-    `differences` are paired: both arms on the same tasks. `notes` are what a reader must know;
+    `differences` and `ratios` are paired: both arms on the same tasks. `notes` are what a reader must know;
     `unscored` what could not be judged, by arm.
     """
 
@@ -44,6 +55,7 @@ class Report(Value):
     facts: dict[str, str]
     rows: tuple[dict[str, Any], ...]
     differences: tuple[dict[str, Any], ...] = ()
+    ratios: tuple[dict[str, Any], ...] = ()
     controls: tuple[str, ...] = ()
     unscored: dict[str, str] = Field(default_factory=dict[str, str])
     notes: tuple[str, ...] = ()
@@ -59,19 +71,23 @@ def report(
     against: str = "",
     notes: Sequence[str] = (),
     clusters: Mapping[str, int] | None = None,
+    ratios: Sequence[Metric] = (),
 ) -> Report:
     """Estimates for each arm, and paired differences of the first metric from the arm `against` and each control.
 
     Arms stand in the order of their first row. `clusters`: the cluster of each case, where cases are not independent.
+    `ratios`: metrics of which each arm's share of `against` is told.
     """
     drawn = partial(_draws, clusters=clusters)
     arms = by_arm(rows)
     shown = (*metrics, *COSTS)
+    pairs = _pairs(arms, controls, (against, *controls))
     return Report(
         benchmark=benchmark,
         facts=record,
         rows=tuple(_row(arm, shown, drawn(list(arm.tasks))) for arm in arms),
-        differences=tuple(_gaps(arms, controls, (against, *controls), metrics[0], drawn)),
+        differences=tuple(_compared(pairs, metrics[:1], "difference", difference, drawn)),
+        ratios=tuple(_compared([p for p in pairs if p[1].name == against], ratios, "ratio", ratio, drawn)),
         controls=tuple(controls),
         unscored={
             arm.name: f"{len(arm.failed)} runs failed: {', '.join(arm.failed[:5])}" for arm in arms if arm.failed
@@ -114,34 +130,30 @@ def _row(arm: Arms, metrics: Sequence[Metric], drawn: Sequence[Draw]) -> dict[st
     return row
 
 
-def _gaps(
-    arms: Sequence[Arms],
-    controls: Sequence[str],
-    against: Sequence[str],
-    metric: Metric,
+def _pairs(arms: Sequence[Arms], controls: Sequence[str], against: Sequence[str]) -> list[tuple[Arms, Arms]]:
+    """Each arm that is no control, with each other of `against`."""
+    tried = [arm for arm in arms if arm.name not in controls]
+    return [(ours, theirs) for theirs in arms if theirs.name in against for ours in tried if ours is not theirs]
+
+
+_Compare = Callable[[list[Parts], list[Parts], Metric, list[Draw]], Estimate | None]
+
+
+def _compared(
+    pairs: Iterable[tuple[Arms, Arms]],
+    metrics: Sequence[Metric],
+    name: str,
+    compare: _Compare,
     drawn: Callable[[list[str]], list[Draw]],
 ) -> Iterator[dict[str, Any]]:
-    """Each arm that is no control less each of `against`."""
-    tried = [arm for arm in arms if arm.name not in controls]
-    for theirs in arms:
-        for ours in tried if theirs.name in against else ():
-            if ours.name != theirs.name and (gap := _gap(ours, theirs, metric, drawn)):
-                yield gap
-
-
-def _gap(ours: Arms, theirs: Arms, metric: Metric, drawn: Callable[[list[str]], list[Draw]]) -> dict[str, Any] | None:
-    shared = [case for case in ours.tasks if case in theirs.tasks]
-    found = difference(
-        [ours.tasks[case] for case in shared], [theirs.tasks[case] for case in shared], metric, drawn(shared)
-    )
-    return found and {
-        "strategy": ours.name,
-        "against": theirs.name,
-        "metric": metric.name,
-        "difference": found.value,
-        "difference_ci": [found.low, found.high],
-        "tasks": len(shared),
-    }
+    """Comparisons of each pair over the tasks that both have, filed under `name`."""
+    for ours, theirs in pairs:
+        shared = [case for case in ours.tasks if case in theirs.tasks]
+        both = [ours.tasks[case] for case in shared], [theirs.tasks[case] for case in shared]
+        told = {"strategy": ours.name, "against": theirs.name, "tasks": len(shared)}
+        for metric in metrics:
+            if found := compare(*both, metric, drawn(shared)):
+                yield {**told, "metric": metric.name, name: found.value, f"{name}_ci": [found.low, found.high]}
 
 
 # --- for people -----------------------------------------------------------------------------------
@@ -152,14 +164,20 @@ def markdown(found: Report, tables: Mapping[str, Sequence[Metric]]) -> str:
     lines = [f"## {found.benchmark}", "", *(f"- {name}: {value}" for name, value in found.facts.items())]
     for title, metrics in {**tables, "Cost: means a task": COSTS}.items():
         lines += _table(found, title, [metric for metric in metrics if any(metric.name in row for row in found.rows)])
-    if found.differences:
-        shares = {metric.name for metrics in tables.values() for metric in metrics if metric.share}
-        lines += ["", "Paired over the same tasks:", ""]
-        lines += [_difference(gap, found.labels[gap["metric"]], gap["metric"] in shares) for gap in found.differences]
+    lines += _comparisons(found, tables)
     if found.unscored or found.notes:
         lines += ["", *(f"- not scored, {arm}: {what}" for arm, what in found.unscored.items())]
         lines += [f"- {note}" for note in found.notes]
     return "\n".join([*lines, "", f"Shares are in percent. Intervals are 95 %, by bootstrap over {_over(found)}.", ""])
+
+
+def _comparisons(found: Report, tables: Mapping[str, Sequence[Metric]]) -> list[str]:
+    if not found.differences:
+        return []
+    shares = {metric.name for metrics in tables.values() for metric in metrics if metric.share}
+    lines = ["", "Paired over the same tasks:", ""]
+    lines += [_difference(gap, found.labels[gap["metric"]], gap["metric"] in shares) for gap in found.differences]
+    return lines + [_ratio(each, found.labels[each["metric"]]) for each in found.ratios]
 
 
 def _over(found: Report) -> str:
@@ -199,3 +217,9 @@ def _difference(gap: dict[str, Any], label: str, share: bool) -> str:
     scale, unit = (100, " points") if share else (1, "")
     said = f"{scale * gap['difference']:+.1f}{unit} ({scale * low:+.1f} to {scale * high:+.1f})"
     return f"- {gap['strategy']} less {gap['against']}: {label} {said}"
+
+
+def _ratio(found: dict[str, Any], label: str) -> str:
+    low, high = found["ratio_ci"]
+    said = f"{found['ratio']:.2f} of {found['against']}'s ({low:.2f} to {high:.2f})"
+    return f"- {found['strategy']}: {label} {said}"

@@ -66,7 +66,7 @@ def reckon(profile: Profile, brief: Brief, settings: LoopSettings, seed: Seed, i
     """The bill of each seat that a VLM fills, and of the editor."""
     config = profile.vlm or VlmConfig.model_construct()
     bills = {name: Bill(name) for name in (*config.seats, "editor")}
-    meter = _Meter(config, _area(profile, settings))
+    meter = Meter(config, _area(profile, settings))
     sketch, context = sketch_studio(), LocalContext(images)
     trajectory, pictures = begin(brief, settings, seed), Counter[str]()
     while request := next_step(trajectory):
@@ -97,7 +97,7 @@ def _area(profile: Profile, settings: LoopSettings) -> int:
     return (settings.width or side) * (settings.height or side)
 
 
-class _Meter:
+class Meter:
     """Counts prompts, each server with a cache of prefixes that forgets nothing."""
 
     def __init__(self, config: VlmConfig, area: int) -> None:

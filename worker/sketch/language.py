@@ -260,6 +260,7 @@ def _named(words: str) -> Iterator[_Named]:
     pattern, forms = _surfaces()
     start = 0
     unmixed = _MIXED.sub(lambda match: match[0].translate(_BLANK), words)  # "mint green" is no herb
+    unmixed = _KEY_LIGHT.sub(lambda match: match[0].translate(_BLANK), unmixed)
     for match in re.finditer(rf"\b(?:{pattern})\b", unmixed, re.IGNORECASE):
         phrase = words[start : match.start()]
         for edge in _BOUNDARY.finditer(phrase):
@@ -322,6 +323,7 @@ _AMOUNT = re.compile(r"(\d{1,3})\s?%")
 _EFFECTS = lexicon("cues")["effects"]
 _STEAM = r"\bsteam\b(?! ?(?:train|ship|engine))|\bsmoke\b"
 _LIGHT = pattern("light")
+_KEY_LIGHT = pattern("key_light")
 _SIDE = pattern("side")
 _TINTS = {
     "warm": r"\b(?:warm|golden|amber|candle-?lit|sunset|sunrise)\b",

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -265,21 +266,40 @@ def slips(string: str, swaps_only: bool) -> tuple[str, ...]:
     return tuple(slip.strip() for slip in found if len(slip.strip()) > 1)
 
 
-def correlations(values: Mask, pattern: Mask) -> NDArray[np.float64]:
-    """The correlation of a pattern with every place of (larger) values where it lies wholly inside them."""
-    level, pattern = values - values.mean(), pattern - pattern.mean()
+class Field(NamedTuple):
+    """Values in which patterns are looked for: their shape, their transform and its size, and the sums of them and of
+    their squares from the corner."""
+
+    shape: tuple[int, int]
+    size: list[int]
+    waves: NDArray[np.complex128]
+    sums: NDArray[np.float64]
+    squares: NDArray[np.float64]
+
+
+def field(values: Mask) -> Field:
+    """Prepared once for many patterns."""
+    level = values.astype(np.float64) - values.mean()
+    # places that lie wholly inside never wrap around, so that nothing need be added to the sides
+    size = [fft.next_fast_len(side, real=True) for side in level.shape]
+    sums, squares = (np.pad(each.cumsum(0).cumsum(1), ((1, 0), (1, 0))) for each in (level, level * level))
+    waves = np.asarray(fft.rfft2(level, size), np.complex128)
+    return Field((level.shape[0], level.shape[1]), size, waves, sums, squares)
+
+
+def correlations(within: Field, pattern: Mask) -> NDArray[np.float64]:
+    """The correlation of a pattern with every place of a (larger) field where it lies wholly inside it."""
+    pattern = pattern - pattern.mean()
     tall, wide = pattern.shape
-    size = [fft.next_fast_len(a + b, real=True) for a, b in zip(level.shape, pattern.shape, strict=True)]
-    a, b = (np.asarray(fft.rfft2(part, size), np.complex128) for part in (level, pattern))
-    products = np.asarray(fft.irfft2(a * b.conj(), size), np.float64)
-    sums, squares = (_summed(part, tall, wide) for part in (level, level * level))
+    waves = np.asarray(fft.rfft2(pattern, within.size), np.complex128)
+    products = np.asarray(fft.irfft2(within.waves * waves.conj(), within.size), np.float64)
+    sums, squares = (_boxes(part, tall, wide) for part in (within.sums, within.squares))
     # A pattern without any ink, of letters too small to be set, is like nothing.
     ink = max(float((pattern * pattern).sum()), 1e-9)
     spread = np.maximum(squares - sums * sums / pattern.size, 1e-3) * ink
     return products[: sums.shape[0], : sums.shape[1]] / np.sqrt(spread)
 
 
-def _summed(values: Mask, tall: int, wide: int) -> NDArray[np.float64]:
-    """The sum of every box of values."""
-    sums = np.pad(values.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+def _boxes(sums: NDArray[np.float64], tall: int, wide: int) -> NDArray[np.float64]:
+    """The sum of every box of that size, from sums from the corner."""
     return sums[tall:, wide:] - sums[:-tall, wide:] - sums[tall:, :-wide] + sums[:-tall, :-wide]

@@ -150,18 +150,22 @@ def shares(segments: Segments, names: tuple[str, ...]) -> list[float]:
 def crispness(segments: Segments) -> tuple[float, float]:
     """How much the backgrounds differ where they meet, in levels, and how abruptly they do (0 to 1).
 
-    Looked for column by column, since a hill is no level line, with free background on both sides.
+    Looked for column by column, since a hill is no level line, with free background on both sides and nothing between.
     """
     reach = 9
     calm = ndimage.uniform_filter1d(segments.calm, min(41, 9 + 8 * round(segments.noise)), axis=1)[:, ::4]
     free = segments.flat[:, ::4] > 0
-    wide = draw.most(np.abs(calm[2 * reach :] - calm[: -2 * reach])) * (free[2 * reach :] & free[: -2 * reach])
+    things = ndimage.maximum_filter1d(ndimage.maximum_filter(segments.front, 11)[:, ::4], 2 * reach + 1, axis=0)
+    free = free[2 * reach :] & free[: -2 * reach] & ~things[reach:-reach]
+    wide = draw.most(np.abs(calm[2 * reach :] - calm[: -2 * reach])) * free
     if not wide.size:
         return 0.0, 1.0
     near = draw.most(np.abs(calm[2:] - calm[:-2]))
     at = wide.argmax(axis=0)
     step = np.take_along_axis(wide, at[None], axis=0)[0]
     told = np.flatnonzero(step > 10)
+    if len(told) < 20:  # a dark picture's edges are faint
+        told = np.flatnonzero(step > 4 + 0.4 * segments.noise)
     if len(told) < 5:
         return float(step.max(initial=0.0)), 1.0
     # row r of `wide` spans r to r + 2 * reach; of `near` r to r + 2

@@ -12,7 +12,17 @@ from director.types import Region
 from worker.sketch import glyphs, typeset
 from worker.sketch.draw import PixelBox
 from worker.sketch.glyphs import Mask
-from worker.sketch.match_text import NO_MATCH, TextMatch, as_written, correlations, find_along, find_line, size_of
+from worker.sketch.match_text import (
+    NO_MATCH,
+    Field,
+    TextMatch,
+    as_written,
+    correlations,
+    field,
+    find_along,
+    find_line,
+    size_of,
+)
 from worker.sketch.segment import Segments, solved
 
 UNREADABLE = "▒"
@@ -20,6 +30,8 @@ _CLEAR, _WRONG = 0.11, 0.22
 """A letter less wrong than the first is as it was set; one more wrong than the second is no such letter."""
 _LEAST = 0.3
 """Matches worse than this are not worth setting."""
+_FAINT = 28
+"""Levels between ink and paper below which nothing is read: grain is like any letter then."""
 
 
 class Reading(NamedTuple):
@@ -74,20 +86,49 @@ def _scanned(segments: Segments, string: str, region: Region | None, faces: tupl
     height, width = segments.plain.shape
     left, top = (int(region.x0 * width), int(region.y0 * height)) if region else (0, 0)
     right, foot = (int(region.x1 * width), int(region.y1 * height)) if region else (width, height)
-    strip, best = segments.plain[top:foot, left:right], NO_MATCH
+    strip, best = field(segments.plain[top:foot, left:right]), NO_MATCH
     for face in faces:
-        for px in range(typeset.SMALLEST, max(25, round(0.06 * height))):
+        for px in range(typeset.SMALLEST, _LARGE):
             mask = glyphs.line(string, face, px)
             score, row, column = _placed(strip, mask)
             if score > best.score:
                 x, y = left + column, top + row
                 best = TextMatch(score, (x, y, x + mask.shape[1], y + mask.shape[0]), face, string, 0, px)
+    return max(best, _scanned_large(segments, string, (left, top, right, foot), faces), key=lambda one: one.score)
+
+
+def _scanned_large(segments: Segments, string: str, within: PixelBox, faces: tuple[str, ...]) -> TextMatch:
+    """As `_scanned`, for type that can be found at half the size of the picture."""
+    left, top, right, foot = within
+    strip, best = field(_halved(segments)[top // 2 : foot // 2, left // 2 : right // 2]), NO_MATCH
+    for face in faces:
+        most = min(glyphs.fitted(string, face, right - left, 0.15 * segments.plain.shape[0]), 8 * typeset.SMALLEST)
+        for px in range(_LARGE, most + 2, 2):
+            mask = glyphs.line(string, face, px // 2)
+            score, row, column = _placed(strip, mask)
+            if score > best.score:
+                x, y = left + 2 * column, top + 2 * row
+                best = TextMatch(score, (x, y, x + 2 * mask.shape[1], y + 2 * mask.shape[0]), face, string, 0, px)
     return best
 
 
+_LARGE = 24
+
+
+@lru_cache(maxsize=8)
+def _halved(segments: Segments) -> Mask:
+    height, width = (side // 2 * 2 for side in segments.plain.shape)
+    return segments.plain[:height, :width].reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3))
+
+
 def _stacked(matches: list[TextMatch]) -> bool:
-    """Whether each line stands below the one before."""
-    return all(b.box[1] > (a.box[1] + a.box[3]) / 2 for a, b in pairwise(matches))
+    """Whether each line stands close below the one before, and over or under a part of it."""
+    return all(
+        (a.box[1] + a.box[3]) / 2 < b.box[1] < a.box[3] + 1.5 * max(a.box[3] - a.box[1], b.box[3] - b.box[1])
+        and a.box[0] < b.box[2]
+        and b.box[0] < a.box[2]
+        for a, b in pairwise(matches)
+    )
 
 
 def _share_right(lines: list[tuple[str, TextMatch, Letters]]) -> float:
@@ -119,7 +160,7 @@ def _letters(segments: Segments, string: str, match: TextMatch) -> Letters:
     tall = y1 - y0
     near = match.px or size_of(string, match.face, (tall, x1 - x0))
     left, top = max(0, x0 - tall), max(0, y0 - max(3, tall // 4))
-    strip = segments.plain[top : y1 + max(3, tall // 4), left : x1 + tall]
+    strip = field(segments.plain[top : y1 + max(3, tall // 4), left : x1 + tall])
     sizes = range(near - 2, near + 3)
     (_, row, column), px = max((_placed(strip, glyphs.line(string, match.face, px)), px) for px in sizes)
     high, wide = glyphs.line(string, match.face, px).shape
@@ -127,7 +168,7 @@ def _letters(segments: Segments, string: str, match: TextMatch) -> Letters:
     return _compared(segments, string, match.face, px, own)
 
 
-def _placed(strip: Mask, mask: Mask) -> tuple[float, int, int]:
+def _placed(strip: Field, mask: Mask) -> tuple[float, int, int]:
     """The strongest correlation of a mask moved over a strip, of either sign, and where: row, column."""
     if mask.shape[0] > strip.shape[0] or mask.shape[1] > strip.shape[1]:
         return 0.0, 0, 0
@@ -144,7 +185,9 @@ def _compared(segments: Segments, string: str, face: str, px: int, box: PixelBox
     mask = np.pad(glyphs.line(string, face, px), ((top, foot), (left, right)))
     part = segments.plain[box[1] - top : box[3] + foot, box[0] - left : box[2] + right]
     mask = mask[: part.shape[0], : part.shape[1]]
-    off = _off(part, mask, segments.noise)
+    off, contrast = _off(part, mask, segments.noise)
+    if contrast < _FAINT or px < typeset.SMALLEST - 1:
+        return Letters(tuple(1.0 for _ in string), 1.0, box)
     spans = _spans(string, face, px)
     inks = [max(float(mask[:, left + a : left + b].sum()), 1.0) for a, b in spans]
     usual = float(np.median([ink for ink, letter in zip(inks, string, strict=True) if letter != " "]))
@@ -157,20 +200,23 @@ def _compared(segments: Segments, string: str, face: str, px: int, box: PixelBox
     )
 
 
-def _off(part: Mask, mask: Mask, noise: float) -> Mask:
-    """By how much of the ink's contrast each pixel differs from ink or paper, less what grain explains."""
+def _off(part: Mask, mask: Mask, noise: float) -> tuple[Mask, float]:
+    """By how much of the ink's contrast each pixel differs from ink or paper, less what grain explains; the contrast
+    in levels where there is least of it."""
     rows, columns = np.mgrid[-1 : 1 : part.shape[0] * 1j, -1 : 1 : part.shape[1] * 1j]
     paper = (np.ones_like(rows), rows, columns, columns**2, columns**3)
     terms = np.stack([*paper, mask, mask * columns, mask * columns**2], axis=-1).reshape(part.size, -1)
     values, use = part.reshape(-1), np.ones(part.size, bool)
-    rest = contrast = np.ones(part.size)
+    rest = contrast = levels = np.ones(part.size)
     for _ in range(3):
         found = solved(terms[use], values[use])
-        contrast = np.maximum(np.abs(terms[:, [0, 2, 3]] @ found[5:]), 20)
+        levels = terms[:, [0, 2, 3]] @ found[5:]
+        contrast = np.maximum(np.abs(levels), 20)
         rest = (values - terms @ found) / contrast
         use = np.abs(rest) < max(0.2, 1.5 * float(np.median(np.abs(rest))))
     smooth = np.abs(ndimage.uniform_filter(rest.reshape(part.shape), 3))
-    return np.maximum(smooth - 0.05 - 0.8 * noise / contrast.reshape(part.shape), 0)
+    least = float(max(levels.min(), -levels.max()))
+    return np.maximum(smooth - 0.05 - 0.8 * noise / contrast.reshape(part.shape), 0), least
 
 
 @lru_cache(maxsize=512)

@@ -1,6 +1,6 @@
 """Estimates and intervals against numbers worked out by hand."""
 
-from worker.bench.statistics import Estimate, Metric, difference, draws, estimate, summed
+from worker.bench.statistics import Estimate, Metric, difference, draws, estimate, ratio, summed
 
 GOALS = Metric("goals", "goals met")
 
@@ -51,6 +51,14 @@ def test_pairing_takes_out_what_the_tasks_have_in_common():
     alone = estimate(ours, GOALS, draws(100))
     assert alone
     assert alone.high - alone.low > 0.05
+
+
+def test_a_ratio_is_of_sums_and_paired_and_of_nothing_there_is_none():
+    theirs = [{"renders": (float(4 + 20 * (n % 2)), 1.0)} for n in range(100)]
+    ours = [{"renders": (float(2 + 10 * (n % 2)), 1.0)} for n in range(100)]
+    renders = Metric("renders", "renders", share=False)
+    assert ratio(ours, theirs, renders, draws(100)) == Estimate(0.5, 0.5, 0.5, 100)
+    assert ratio(ours, [{"renders": (0.0, 1.0)}] * 100, renders, draws(100)) is None
 
 
 def test_intervals_are_the_same_every_time():

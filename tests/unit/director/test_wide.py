@@ -9,7 +9,7 @@ from director.loop import direct
 from director.seats import Context, DecideRequest
 from director.state import State
 from director.strategies import STRATEGIES
-from director.types import Brief, Chosen, LoopSettings, StopReason, Trajectory
+from director.types import Brief, Chosen, LoopSettings, Scope, StopReason, Trajectory
 from director.wide import expected, width
 from tasks.jobs import contract_of
 from tests.support.contexts import PlainContext
@@ -94,6 +94,34 @@ def test_an_edit_may_have_fewer_candidates_than_a_new_picture():
     assert [len(each.candidates) for each in State.of(done(play({"a": "met"}, *NOTHING), more)).rounds] == [1, 1]
 
 
+ALIKE = LoopSettings(edits="alike", batch=64, candidates=1, patience=20)
+HERE_AND_EVERYWHERE = (*goals_of("a", "b", "c"), *goals_of("x", "y", scope=Scope.GLOBAL))
+
+
+def test_goals_of_the_whole_picture_get_an_edit_of_their_own_and_the_group_that_promises_more_goes_first():
+    goals = (*HERE_AND_EVERYWHERE, *goals_of(*"klmno"))
+    found = done(play(dict.fromkeys("klmno", "met"), *NOTHING), ALIKE.model_copy(update={"rounds": 5}), goals)
+    assert targets(found)[1:] == ["abc", "xy", "abc", "xy"]
+
+
+def test_what_came_leaves_its_group_and_a_group_of_nothing_is_no_edit():
+    found = done(play({"x": "met", "y": "met"}, {"b": "met"}, *NOTHING), ALIKE, HERE_AND_EVERYWHERE)
+    state = State.of(found)
+    assert targets(found) == ["abcxy", "abc", "ac", "ac"]
+    assert {schedule.tries(goal, state) for goal in "ac"} == {schedule.TRIES}
+    assert found.stop and found.stop.why == "what is missing was tried and did not come"
+
+
+def test_a_group_with_a_missing_must_have_goes_before_one_that_promises_more():
+    goals = (*goals_of("a", "b", "c"), *goals_of("x", scope=Scope.LAYOUT, must_have=True))
+    assert targets(done(play({}, {"x": "met"}, *NOTHING), ALIKE, goals))[:3] == ["abcx", "x", "abc"]
+
+
+def test_a_local_goal_waits_for_the_parent_that_is_in_the_other_group():
+    goals = (*goals_of("x", scope=Scope.GLOBAL), *goals_of("a", "b", parents=("x",)))
+    assert targets(done(play({}, {"x": "met"}, *NOTHING), ALIKE, goals))[:3] == ["abx", "x", "ab"]
+
+
 class Stopper:
     """Always takes the schedule's own option."""
 
@@ -125,6 +153,7 @@ def test_what_older_programs_can_not_read_says_so_and_nothing_else_is_stored_oth
         {"decide": "planner"},
     ):
         assert contract_of(Brief(text="x"), (), plain.model_copy(update=change)) == 3
+    assert contract_of(Brief(text="x"), (), plain.model_copy(update={"edits": "alike"})) == 5
     later = {"edits", "edit_candidates", "price_of_render", "decide"}
     assert not later & plain.model_dump().keys()
     wide = LoopSettings.model_validate(STRATEGIES["wide"])

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.ndimage import uniform_filter
 
 from director.seats import VerifyRequest
@@ -13,6 +14,7 @@ from worker.sketch import draw
 from worker.sketch.draw import Canvas, PixelBox
 from worker.sketch.read_text import UNREADABLE, read
 from worker.sketch.segment import Segments
+from worker.sketch.silhouette import likeliest
 
 LINE = "Include the text 'Open Tue, 7 to 3'"
 
@@ -125,3 +127,93 @@ def test_what_is_ruled_out_and_still_stands_there_is_seen() -> None:
     there, away = STUDIO.verifier.verify(request, context).verdicts
     assert (there.outcome, there.evidence) == (Outcome.MISSED, "sketch: 1 trumpet left")
     assert (away.outcome, away.evidence) == (Outcome.MET, "sketch: 0 violin left")
+
+
+SMALL = "Add a small tulip on the left"
+NIGHT = "\nAdd a green bus on the right\nA low-key night scene\nFilm grain (30%)"
+
+
+@pytest.fixture(scope="module")
+def night() -> tuple[bytes, PixelBox]:
+    """A small tulip in a dark and grainy picture, and its box in pixels."""
+    png = drawn(SMALL + NIGHT, size=(384, 384))[0]
+    (tulip,) = [one for one in likeliest(Segments(draw.from_png(png)), "tulip") if one.whole]
+    return png, tulip.box
+
+
+@pytest.mark.parametrize("rgb", [(0, 0, 0), (40, 160, 50)])
+def test_a_patch_of_about_the_size_of_a_small_thing_is_not_the_thing(
+    night: tuple[bytes, PixelBox], rgb: tuple[int, int, int]
+) -> None:
+    png, (x0, y0, x1, y1) = night
+
+    def patched(canvas: Canvas) -> Canvas:
+        canvas = canvas.copy()
+        canvas[y0 + 1 : y1 - 2, x0 + 2 : x1 - 1] = rgb
+        return canvas
+
+    assert verdict(png, SMALL).outcome is Outcome.MET
+    assert verdict(changed(png, patched), SMALL).outcome is not Outcome.MET
+
+
+def test_a_speck_is_like_anything_and_no_thing() -> None:
+    png = drawn("Add a large red apple in the centre")[0]
+    apple = next(t for t in Segments(draw.from_png(png)).things if t.like("apple") > 0.5)
+    x0, y0, x1, y1 = (round(512 * v) for v in apple.box)
+
+    def shrunk(canvas: Canvas) -> Canvas:
+        small = np.asarray(Image.fromarray(draw.pixels(canvas[y0:y1, x0:x1])).resize((16, 16)), np.float32)
+        canvas = canvas.copy()
+        canvas[y0:y1, x0:x1] = canvas[y0 - 8, x0 - 8]
+        canvas[y0 : y0 + 16, x0 : x0 + 16] = small
+        return canvas
+
+    assert verdict(changed(png, shrunk), "Add an apple").outcome is Outcome.MISSED
+
+
+def test_grain_where_a_line_was_is_no_line() -> None:
+    goal = "Include the text 'HONEST GREENS' in bold capitals across the top"
+    png = drawn(f"{goal}\nFilm grain (45%)", size=(384, 384))[0]
+    x0, y0, x1, y1 = read(Segments(draw.from_png(png)), "HONEST GREENS").box
+
+    def erased(canvas: Canvas) -> Canvas:
+        canvas = canvas.copy()
+        canvas[y0 - 2 : y1 + 2, x0 - 2 : x1 + 2] = canvas[y0 - 4, x0 - 2 : x1 + 2]
+        return canvas
+
+    assert verdict(png, goal).outcome is Outcome.MET
+    assert verdict(changed(png, erased), goal).outcome is Outcome.MISSED
+
+
+def test_two_texts_are_not_two_lines_of_one() -> None:
+    texts = "Include the text 'Open' across the top\nInclude the text 'late' along the bottom edge"
+    png = drawn(texts, size=(256, 256))[0]
+    assert verdict(png, "Include the text 'Open late'").outcome is Outcome.MISSED
+    assert verdict(png, "Include the text 'late'").outcome is Outcome.MET
+
+
+def test_what_is_ruled_out_is_seen_in_the_dark(night: tuple[bytes, PixelBox]) -> None:
+    context = SketchContext()
+    goals = tuple(Goal(id=f"g{n}", text=text, absent=True) for n, text in enumerate(("No tulip", "No swan")))
+    request = VerifyRequest(image=context.images.put(night[0]), goals=goals)
+    there, away = STUDIO.verifier.verify(request, context).verdicts
+    assert away.outcome is Outcome.MET
+    assert (there.outcome, there.evidence) == (Outcome.MISSED, "sketch: 1 tulip left")
+
+
+@pytest.mark.parametrize("place", ["to the left of the swan", "next to the swan"])
+def test_a_place_beside_what_is_not_there_is_not_known(night: tuple[bytes, PixelBox], place: str) -> None:
+    seen = verdict(night[0], f"Add a tulip {place}")
+    assert (seen.outcome, seen.evidence) == (
+        Outcome.UNSURE,
+        "sketch: found tulip, but no swan to judge its place by",
+    )
+    assert verdict(night[0], f"Add a tulip {place.replace('swan', 'bus')}").outcome is Outcome.MET
+
+
+@pytest.mark.parametrize("soft", [True, False])
+def test_softness_is_judged_in_the_dark_too(soft: bool) -> None:
+    goal = "The background softly blurred"
+    scene = "Add a red apple\nAdd a green bus on the right\nA low-key night scene"
+    found = verdict(drawn(f"{scene}\n{goal}" if soft else scene, size=(384, 384))[0], goal).outcome
+    assert (found is Outcome.MET) == soft

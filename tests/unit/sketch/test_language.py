@@ -34,6 +34,9 @@ def test_things(text: str, noun: str, colours: tuple[str, ...], count: int) -> N
         ("Steady rain", "effect", "rain"),
         ("Soft light from the upper left", "light", "side"),
         ("A low-key night scene", "light", "dark"),
+        ("A cold key from the left", "light", "side"),
+        ("A warm key light", "light", "tint"),
+        ("A small key", "thing", "key"),
         ("A warm glow around the lamp", "light", "glow"),
         ("Palette of rust, cream and dark brown", "colour", "palette"),
         ("Moderate saturation (65%)", "colour", "saturation"),
@@ -118,3 +121,8 @@ def test_the_key_does_not_depend_on_the_wording() -> None:
 def test_hostile_text_is_data(text: str) -> None:
     for drawable in parse(text):
         assert drawable.key
+
+
+@pytest.mark.parametrize("text", ["A cold key from the left", "A warm key light, a soft fill", "Lit by a hard key"])
+def test_a_key_of_light_is_no_key(text: str) -> None:
+    assert "key" not in [d.name for d in parse(text)]

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from director.types import Outcome
+from director.types import Goal, Outcome
 from worker.bench.sketch_lab import damage, pixel_damage
 from worker.bench.sketch_lab.damage import Look
 from worker.cli import main
+from worker.sketch.language import parse
 
 LINE = pixel_damage.Line(
     (20, 20, 80, 40),
@@ -64,3 +65,31 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     found = json.loads((tmp_path / "d.json").read_text())
     assert found["damaged"]["goals"] >= 2
     assert "left alone" in capsys.readouterr().out
+
+
+def test_a_damage_that_nobody_sees_is_not_planted() -> None:
+    apple = Goal(id="g", text="Add a red apple")
+    target = damage.Target(apple, parse(apple.text)[0], boxes=((20, 20, 60, 60),))
+    before = np.full((96, 96, 3), 120, np.uint8)
+    faint, clear, turned, moved = (before.copy() for _ in range(4))
+    faint[20:60, 20:60] += 12
+    clear[20:60, 20:45] += 60
+    turned[20:30, 20:60] += 60
+    moved[70:90, 0:90] += 60
+    seen = [damage._visible("ghost of a thing", before, after, target) for after in (faint, clear, turned, moved)]
+    assert seen == [False, True, True, True]
+    # its lines alone, or what is beside it, have another colour
+    assert not damage._visible("recoloured thing", before, turned, target)
+    assert damage._visible("recoloured thing", before, clear, target)
+
+
+def test_discarded_damages_are_counted_and_judge_nobody() -> None:
+    looks = [
+        Look(0, "gap", "a", Outcome.MISSED, ""),
+        Look(0, "discarded", "b", Outcome.UNSURE, "gap"),
+        Look(0, "", "c", Outcome.MET, ""),
+    ]
+    found = damage.result(looks, 1, 1, 384)
+    assert (found["discarded"], found["damaged"]["goals"], found["left alone"]["goals"]) == (1, 1, 1)
+    assert (list(found["kinds"]), found["wrong"]) == (["gap"], [])
+    assert "1 more damages were discarded" in damage.table(found)

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from director.intake import loop_settings
 from director.types import Brief, Goal, LoopSettings, Outcome
 from tests.support.contexts import MemoryImages
 from worker.bench.lgbench.compose import compose
 from worker.bench.lgbench.pool import pool
 from worker.bench.lgbench.records import dumped
 from worker.bench.lgbench.write import write
-from worker.bench.sketch_lab import document, fit, loop, verifier
+from worker.bench.sketch_lab import document, fit, loop, strategies, verifier
+from worker.bench.sketch_lab.billing import card_bill
 from worker.bench.sketch_lab.gate import gate_curve
 from worker.bench.sketch_lab.memo import remembering
 from worker.bench.sketch_lab.surrogate import Lists, Wear, met, right, surrogate
@@ -164,3 +166,56 @@ def test_the_sweep_asks_the_same_in_other_worlds_and_the_document_says_what_flip
     assert {path.name for path in folder.glob("*.svg")} == {
         "goals-by-type.svg", "completion-against-renders.svg", "gate.svg",
     }  # fmt: skip
+
+
+def test_the_strategy_page_says_what_was_asked_and_whether_it_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "benchmarks"
+    folder.mkdir()
+    asked = ["bench", "loop", "--lists", "--arms", "all,wide", "--equal", "wide", "--compose", "4", "--processes", "1"]
+    assert main([*asked, "--json", str(folder / "strategies.json")]) == 0
+    found = json.loads((folder / "strategies.json").read_text())
+    swept = {**found, "sweep": [{**found, "world": name} for name in ("crowding-1", "crowding-2")]}
+    (folder / "strategies-lists.json").write_text(json.dumps(swept))
+    assert [row["strategy"] for row in found["rows"]] == ["all", "best-of-k", "wide"]
+    rows = {row["strategy"]: row for row in found["rows"]}
+    assert rows["best-of-k"]["renders"] == round(rows["wide"]["renders"])
+    shares = {(each["strategy"], each["metric"]): each["ratio"] for each in found["ratios"]}
+    assert shares["wide", "renders"] == pytest.approx(rows["wide"]["renders"] / rows["all"]["renders"], abs=1e-3)
+    assert shares["wide", "card_seconds"] < 1
+
+    (folder / "strategies-notes.md").write_text("## Said by people\n")
+    monkeypatch.setattr("sys.argv", ["strategies", str(folder)])
+    assert strategies.main() == 0
+    text = (tmp_path / "strategies.md").read_text()
+    assert "Every number below is simulated" in text
+    assert "## Said by people" in text
+    assert f"| renders: at most 0.5 of `all`'s | {shares['wide', 'renders']:.2f} (" in text
+    assert all(f"| {name} | 4 |" in text for name in ("as fitted", "crowding-1", "crowding-2"))
+
+
+def test_more_tasks_join_a_folder_and_only_they_are_run(tmp_path: Path) -> None:
+    asked = ["bench", "loop", "--lists", "--arms", "all", "--equal", "all", "--processes", "1", "-o", str(tmp_path)]
+    assert main([*asked, "--seed", "5", "--compose", "1"]) == 0
+    filed = (tmp_path / "rows.jsonl").read_bytes()
+    assert main([*asked, "--seed", "5", "--compose", "2", "--json", str(tmp_path / "two.json")]) == 0
+    added = (tmp_path / "rows.jsonl").read_bytes().removeprefix(filed)
+    done = [
+        [json.loads(line)["done"]["arm"] for line in lines.splitlines() if b"done" in line] for lines in (filed, added)
+    ]
+    # All drew 24 pictures for the first task and 16 for the second, 20 on average: best of so many is run for both.
+    assert done == [["all", "best-of-k-24"], ["all", "best-of-k-20", "best-of-k-20"]]
+    rows = json.loads((tmp_path / "two.json").read_text())["rows"]
+    assert [(row["strategy"], row["tasks"], row["renders"]) for row in rows] == [("all", 2, 20), ("best-of-k", 2, 20)]
+
+
+def test_a_card_bill_counts_what_the_trajectory_holds() -> None:
+    settings = loop_settings({"rounds": 2}, "all")
+    studio = surrogate(load_miss_model("flux-krea"), Wear(0.5, 0.5, 0.5))
+    done = run(Brief(text=TASKS[0].prompt), settings, 1, studio, Lists())
+    bill = card_bill(done)
+    assert (bill.drawn, bill.edited) == (4, 4)
+    assert 0 < bill.cached < bill.prompt
+    read = (bill.prompt - bill.cached) / 8000
+    assert bill.seconds == pytest.approx(4 * 9 + 4 * 17 + read + bill.written / 60)

@@ -2,6 +2,9 @@
 
 A scene is a composed LGBench task drawn as asked. What is damaged are lines of type and things whose boxes the drawing
 side knows; `pixel_damage` changes their pixels. Every goal that stands alone on what was damaged is then wrong.
+
+A damage counts only when a person could see it: `_visible` says how much of the target must look different. One that
+shows less, or that would be covered by another, is discarded and told.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +14,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
 
 from director.errors import BriefError
 from director.types import Goal, Outcome, Region
@@ -34,8 +39,17 @@ WRONG_CERTIFIED, WRONG_IN_A_KIND, RIGHT_REFUSED = 0.005, 0.02, 0.05
 """What is allowed: of all damages, of each kind, and of what was left alone."""
 _IN_ONE, _PICTURES = 3, 2
 """Damages in one picture, and damaged pictures of one scene."""
-_THERE, _GONE = "ruled out, but there", "missing thing"
-_RARE = {"extra thing", "one thing fewer", "wrong place of a thing", "wrong place of a line", "recoloured thing"}
+_THERE, _GONE, _RECOLOURED_THING = "ruled out, but there", "missing thing", "recoloured thing"
+_RARE = {"extra thing", "one thing fewer", "wrong place of a thing", "wrong place of a line", _RECOLOURED_THING}
+
+
+_LEVELS = 20
+"""A pixel looks different from here on, its neighbours' mean taken: a fifth of the weakest contrast of type,
+and above what the strongest grain leaves of it."""
+_LETTER, _PART, _RECOLOURED = 0.04, 0.06, 0.4
+"""What must look different: of the square of a line's height (half a thin letter), of a thing's box (a double exposure
+on a like ground shows less), of a silhouette in another colour (else its lines have turned, and its fill has not)."""
+_DISCARDED = "discarded"
 
 
 class Look(NamedTuple):
@@ -73,13 +87,14 @@ def measured(number: int, seed: int, size: int, tell: Callable[[str], None]) -> 
             batch = range(scenes, scenes + max(4, min(40, (number - planted) // 5)))
             for found in workers.map(partial(looked_at, seed=seed, size=size), batch):
                 looks += found
-            scenes, planted = batch.stop, sum(bool(look.kind) for look in looks)
+            scenes, planted = batch.stop, sum(look.kind not in ("", _DISCARDED) for look in looks)
             tell(f"{planted} damages in {scenes} scenes")
     return result(looks, scenes, seed, size)
 
 
 def result(looks: Sequence[Look], scenes: int, seed: int, size: int) -> dict[str, Any]:
-    wrong, right = [look for look in looks if look.kind], [look for look in looks if not look.kind]
+    wrong = [look for look in looks if look.kind not in ("", _DISCARDED)]
+    right = [look for look in looks if not look.kind]
     kinds = {kind: _counted([look for look in wrong if look.kind == kind]) for kind in sorted({w.kind for w in wrong})}
     return {
         "verifier": "sketch-verifier, on damaged simulated pictures",
@@ -87,9 +102,10 @@ def result(looks: Sequence[Look], scenes: int, seed: int, size: int) -> dict[str
         "seed": seed,
         "size": size,
         "kinds": kinds,
+        "discarded": sum(look.kind == _DISCARDED for look in looks),
         "damaged": _counted(wrong),
         "left alone": _counted(right),
-        "wrong": [look._asdict() for look in looks if (look.outcome is Outcome.MET) == bool(look.kind)],
+        "wrong": [look._asdict() for look in (*wrong, *right) if (look.outcome is Outcome.MET) == bool(look.kind)],
     }
 
 
@@ -110,6 +126,9 @@ def table(found: dict[str, Any]) -> str:
         lines.append(f"{name:<26}{row['goals']:>7}{row['met']:>11.3f}{row['unsure']:>8.3f}{row['missed']:>8.3f}{mark}")
     refused = 1 - found["left alone"]["met"]
     lines.append(f"right ones refused: {refused:.3f}{'  too many' if refused > RIGHT_REFUSED else ''}")
+    lines.append(
+        f"{found['discarded']} more damages were discarded: nobody could see them, or another one lay over them"
+    )
     return "\n".join(lines)
 
 
@@ -132,14 +151,40 @@ def looked_at(scene: int, seed: int, size: int) -> list[Look]:
     ruled_out = [(_THERE, _without(target)) for target in targets if target.boxes]
     looks += _judged(scene, picture, ruled_out[: _IN_ONE * _PICTURES])
     for _ in range(_PICTURES):
-        damaged, done = picture, list[tuple[str, Target]]()
+        damaged, done, touched = picture, list[tuple[str, Target]](), np.zeros(picture.shape[:2], bool)
         for i in map(int, dice.permutation(len(targets))):
-            if len(done) < _IN_ONE and (planted := _planted(damaged, comp, targets[i], targets, dice)):
-                done.append((planted[0], targets[i]))
-                damaged = planted[1]
+            if len(done) == _IN_ONE or (planted := _planted(damaged, comp, targets[i], targets, dice)) is None:
+                continue
+            kind, after = planted
+            changed = (after != damaged).any(axis=2)
+            if (changed & touched).any() or not _visible(kind, damaged, after, targets[i]):
+                looks.append(Look(scene, _DISCARDED, targets[i].goal.text, Outcome.UNSURE, kind))
+                continue
+            done.append((kind, targets[i]))
+            damaged, touched = after, touched | changed
         gone = [("", _without(target)) for kind, target in done if kind == _GONE and _only(comp, target)]
         looks += _judged(scene, damaged, [*done, *gone])
     return looks
+
+
+def _visible(kind: str, before: Picture, after: Picture, target: Target) -> bool:
+    """Whether enough of the target, or of the place where it now stands as well, looks different."""
+    change = np.abs(ndimage.uniform_filter(after.astype(np.float32) - before, (3, 3, 1))).max(axis=2)
+    different = change >= _LEVELS
+    if target.lines:
+        tall = min(line.box[3] - line.box[1] for line in target.lines)
+        return int(different.sum()) >= _LETTER * tall * tall
+    x0, y0, x1, y1 = target.boxes[0]
+    if kind == _RECOLOURED_THING:
+        own = _silhouette(target)
+        return int(different[y0:y1, x0:x1][own].sum()) >= _RECOLOURED * int(own.sum())
+    return int(different.sum()) >= _PART * (x1 - x0) * (y1 - y0)
+
+
+def _silhouette(target: Target) -> NDArray[np.bool_]:
+    """Which pixels of the box of a thing were drawn."""
+    x0, y0, x1, y1 = target.boxes[0]
+    return glyphs.thing(target.drawable.name, x1 - x0, y1 - y0)[0] > 0.5
 
 
 def _without(target: Target) -> Target:
@@ -214,8 +259,8 @@ def _planted(
     elif len(target.boxes) == 1:
         box = target.boxes[0]
         makers = {kind: partial(damage, picture, box, dice) for kind, damage in damages.THINGS.items()}
-        if not target.drawable.colours:
-            del makers["recoloured thing"]
+        if target.drawable.colours:
+            makers[_RECOLOURED_THING] = partial(damages.recoloured_thing, picture, box, _silhouette(target), dice)
         makers["wrong place of a thing"] = partial(_moved, picture, comp, target, 6, dice)
         makers["other thing"] = partial(_replaced, picture, comp, target, others, dice)
     else:

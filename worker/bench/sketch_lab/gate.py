@@ -1,6 +1,7 @@
 """The gate beside the paper's curve: how often composed briefs of so many goals are planned in one shot."""
 
 from collections.abc import Iterator
+from functools import cache
 from itertools import count, islice
 from typing import Any
 
@@ -16,7 +17,8 @@ from worker.sketch.planner import extracted
 _TASKS = 20
 
 
-def gate_curve(seed: int) -> list[dict[str, Any]]:
+@cache
+def gate_curve(seed: int) -> tuple[dict[str, Any], ...]:
     """A point for each number of goals that the paper states; the goals are those that the sketch planner finds."""
     points: list[dict[str, Any]] = []
     for goals, paper in PAPER_GATE.items():
@@ -24,7 +26,7 @@ def gate_curve(seed: int) -> list[dict[str, Any]]:
         modes = [gate(brief, extracted(brief), LoopSettings.model_validate({})).mode for brief in briefs]
         share = sum(mode is Mode.ONE_SHOT for mode in modes) / len(modes)
         points.append({"goals": goals, "one_shot": round(share, 3), "paper": paper, "tasks": _TASKS})
-    return points
+    return tuple(points)
 
 
 def _texts(goals: int, seed: int) -> Iterator[str]:

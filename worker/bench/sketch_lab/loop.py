@@ -1,14 +1,15 @@
 """The strategy table on the sketch studio: the paper's arms, ours, and controls at equal renders.
 
 Pictures and verdicts are simulated, by a miss model fitted to the paper's arms. All arms of a task run in one
-process with a memory: what two arms ask alike is drawn and judged once, and each arm still pays for it.
+process with a memory: what two arms ask alike is drawn and judged once, and each arm still pays for it. With
+`--lists` nothing is drawn: a picture is the list of what came out right in it.
 """
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from director.loop import advance, begin, candidate_seed, direct, next_step, per
 from director.seats import Context, RenderRequest, Studio
 from director.state import State
 from director.strategies import STRATEGIES
-from director.types import ActionKind, Brief, GoalType, LoopSettings, Outcome, Seed, Trajectory
+from director.types import ActionKind, Brief, Goal, GoalType, LoopSettings, Outcome, Seed, Trajectory
 from tasks.settings import Settings
 from worker.bench.arms import mean_renders
 from worker.bench.cases import Arm, Case, Key, Row, Work, row_of, run_of
@@ -29,8 +30,10 @@ from worker.bench.lgbench.records import case_of, read_cases
 from worker.bench.lgbench.write import write
 from worker.bench.local import Pictures, cores, one_thread
 from worker.bench.run_log import Log, open_log
+from worker.bench.sketch_lab.billing import DRAW_S, EDIT_S, READ_PER_S, WRITTEN_PER_S, card_bill
 from worker.bench.sketch_lab.gate import gate_curve
-from worker.bench.sketch_lab.memo import RememberingLook, remembering
+from worker.bench.sketch_lab.memo import remembering
+from worker.bench.sketch_lab.surrogate import Lists, met, right, surrogate
 from worker.bench.sketch_lab.worlds import CROWDING, RESULTS, lucky
 from worker.bench.statistics import Metric
 from worker.bench.tables import Report, markdown, report
@@ -46,8 +49,8 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "ours-without-masks": {"masks": False},
     "ours-with-no-loss": {"accept": "no-loss"},
     "ours-without-adaptive-n": {"adaptive": False},
-    "wide-without-a-price": {**STRATEGIES["wide"], "price_of_render": 0.0},
-    "wide-with-four-for-an-edit": {**STRATEGIES["wide"], "edit_candidates": None},
+    "wide-of-any-reach": {**STRATEGIES["wide"], "edits": "wide"},
+    "wide-with-two-for-an-edit": {**STRATEGIES["wide"], "edit_candidates": 2},
 }
 BEST_OF_K = "best-of-k"
 SWEEP: dict[str, dict[str, float]] = {
@@ -60,17 +63,26 @@ SWEEP: dict[str, dict[str, float]] = {
     **{f"crowding-{c:g}": {"edit_crowding": c} for c in CROWDING[1:]},
 }
 """What the paper's arms don't identify, as changes to the profile, in units of luck but for the chance of damage."""
-_SWEPT = ("all", "ours")
-
-METRICS = (
+_COVERAGE = (
     Metric("goal_completion", "goals met, %"),
     Metric("tasks_80", "tasks ≥ 80 %"),
     Metric("unsure", "unsure, %"),
-    *(Metric(kind.value, kind.value) for kind in GoalType),
     Metric("edits", "edits", share=False),
 )
-TABLES = {"": (*METRICS[:3], METRICS[-1]), "By type of goal": METRICS[3:-1]}
+_BY_TYPE = tuple(Metric(kind.value, kind.value) for kind in GoalType)
+_ON_A_CARD = (
+    Metric("questions", "VLM questions", share=False),
+    Metric("prompt", "prompt tokens", share=False),
+    Metric("cached", "of them cached", share=False),
+    Metric("written", "written tokens", share=False),
+    Metric("card_seconds", "card-seconds", share=False),
+    Metric("goals_an_hour", "goals met a card-hour", share=False),
+)
+_RENDERS = Metric("renders", "renders", share=False)
+METRICS = (*_COVERAGE, *_BY_TYPE, *_ON_A_CARD)
+TABLES = {"": _COVERAGE, "By type of goal": _BY_TYPE, "On a card (reckoned, not measured)": _ON_A_CARD}
 GRADER = "sketch-verifier on the annotated goals, the same as inside the loop; unsure counts as missed"
+CARD = f"{DRAW_S:g} s a new picture, {EDIT_S:g} s an edit; {READ_PER_S} new tokens and {WRITTEN_PER_S} written a second"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,12 +91,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=2, help="of the composed tasks")
     parser.add_argument("--profile", default="flux-krea", help="profile of the sketch's editor")
     parser.add_argument(
-        "--arms", default=",".join((*PAPER, *LOOPS)), help="strategies to run; best-of-k goes with ours"
+        "--arms", default=",".join((*PAPER, *LOOPS)), help="strategies to run; best-of-k goes with --equal"
+    )
+    parser.add_argument(
+        "--equal", default="ours", metavar="ARM", help="best-of-k draws as many pictures as this arm on average"
     )
     parser.add_argument("--ablate", action="store_true", help="also ours without each of its parts")
     parser.add_argument(
-        "--sweep", action="store_true", help="also all, ours and best-of-k in worlds the paper leaves open"
+        "--sweep", action="store_true", help="also --sweep-arms and best-of-k in worlds the paper leaves open"
     )
+    parser.add_argument("--sweep-arms", default="all,ours", metavar="ARMS")
     parser.add_argument("--sweep-tasks", type=int, metavar="N", help="the first N tasks only, in each of those worlds")
     parser.add_argument(
         "--worlds",
@@ -98,6 +114,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of ours")
     parser.add_argument("--size", type=int, default=384, help="pixels a side")
+    parser.add_argument("--lists", action="store_true", help="without pixels, and a hundred times faster")
     parser.add_argument("--processes", type=int, default=cores())
     parser.add_argument("-o", "--output", type=Path, help="folder that keeps what is finished: run again to go on")
     parser.add_argument("--json", type=Path, help="also write the result to this file")
@@ -121,7 +138,7 @@ class World:
     """One profile and the arms that run in it, over the first `tasks` (None: all).
 
     `name` is empty for the profile as it is fitted. `numbers` are the lucks that tasks are dealt out to in turn, none:
-    that of the profile. `best_of` are the candidates of the arm best-of-k.
+    that of the profile. `best_of` are the candidates of the arm best-of-k. `lists`: without pixels.
     """
 
     name: str
@@ -131,6 +148,7 @@ class World:
     errors: float = 0.0
     numbers: tuple[int, ...] = ()
     best_of: int = 0
+    lists: bool = False
 
     def of_task(self, number: int) -> "World":
         """The world of one task, with the luck that is its own."""
@@ -149,26 +167,17 @@ def measured(args: argparse.Namespace) -> tuple[dict[str, Any], list[Report]]:
     """Run what is not finished yet, and report on all of it. Raises BriefError for tasks that can't be used."""
     cases = _cases(args)
     worlds = _worlds(args)
-    record = {
-        "editor": f"sketch/{args.profile} (simulated), {args.size} px",
-        "planner": "sketch-planner: goals are extracted from the brief, the annotated ones are the grader's alone",
-        "grader": GRADER,
-        "errors": f"judge and verifier err on {args.errors:.0%} of goals, the grader does not",
-        "tasks": f"{args.tasks}" if args.tasks else f"{args.compose} composed from seed {args.seed}, 14 to 22 goals",
-    }
-    if args.worlds:
-        record["tasks"] += f", dealt out to {args.worlds} worlds"
-        record["worlds"] = "each has a luck of its own, which nothing was chosen by"
-    if not args.errors:
-        del record["errors"]
+    record = _record(args)
     with ExitStack() as stack:
-        made = {**record, "set": args.set, "profile": load_miss_model(args.profile).__dict__}
+        # More tasks may join a folder: each says of itself what it is.
+        made = {**record, "tasks": f"{args.tasks or args.seed} in {args.worlds} worlds"}
+        made |= {"set": args.set, "profile": load_miss_model(args.profile).__dict__}
         log = stack.enter_context(open_log(args.output / "rows.jsonl", Row, made)) if args.output else None
-        workers = stack.enter_context(ProcessPoolExecutor(max_workers=args.processes, initializer=one_thread))
-        rows = list(_rows(workers, cases, worlds, log))
-        ours = [world for world in worlds if any(arm.name == "ours" for arm in world.arms)]
-        equal = [_equal_renders(world, rows, args) for world in ours]
-        rows += _rows(workers, cases, equal, log)
+        spread = stack.enter_context(_spread(args.processes))
+        rows = list(_rows(spread, cases, worlds, log))
+        own = [world for world in worlds if any(arm.name == args.equal for arm in world.arms)]
+        equal = [_equal_renders(world, rows, args) for world in own]
+        rows += _rows(spread, cases, equal, log)
     found = [_report(world, rows, record, cases) for world in worlds]
     gate = gate_curve(args.seed)
     result = {
@@ -177,6 +186,23 @@ def measured(args: argparse.Namespace) -> tuple[dict[str, Any], list[Report]]:
         "sweep": [{"world": w.name, **r.model_dump(mode="json")} for w, r in zip(worlds[1:], found[1:], strict=True)],
     }
     return result, found
+
+
+def _record(args: argparse.Namespace) -> dict[str, str]:
+    drawn = "lists of what came out right, without pixels" if args.lists else f"{args.size} px"
+    record = {
+        "editor": f"sketch/{args.profile} (simulated), {drawn}",
+        "planner": "sketch-planner: goals are extracted from the brief, the annotated ones are the grader's alone",
+        "grader": "what is in the list" if args.lists else GRADER,
+        "tasks": f"{args.tasks}" if args.tasks else f"{args.compose} composed from seed {args.seed}, 14 to 22 goals",
+        "card": CARD,
+    }
+    if args.worlds:
+        record["tasks"] += f", dealt out to {args.worlds} worlds"
+        record["worlds"] = "each has a luck of its own, which nothing was chosen by"
+    if args.errors:
+        record["errors"] = f"judge and verifier err on {args.errors:.0%} of goals, the grader does not"
+    return record
 
 
 def _cases(args: argparse.Namespace) -> list[Case]:
@@ -190,10 +216,12 @@ def _worlds(args: argparse.Namespace) -> list[World]:
     fixed = {"editor": args.profile, "width": args.size, "height": args.size}
     own = {**fixed, **assignments(args.set)}
     arms = {name: loop_settings(own if name == "ours" else fixed, name) for name in args.arms.split(",")}
-    swept = tuple(Arm(name=name, settings=loop_settings(own if name == "ours" else fixed, name)) for name in _SWEPT)
+    names = args.sweep_arms.split(",")
+    swept = tuple(Arm(name=name, settings=loop_settings(own if name == "ours" else fixed, name)) for name in names)
     if args.ablate:
         arms |= {name: loop_settings({**own, **change}, "ours") for name, change in ABLATIONS.items()}
-    plain = World("", load_miss_model(args.profile), (), errors=args.errors, numbers=tuple(RESULTS[: args.worlds]))
+    luck = tuple(RESULTS[: args.worlds])
+    plain = World("", load_miss_model(args.profile), (), errors=args.errors, numbers=luck, lists=args.lists)
     own_arms = tuple(Arm(name=name, settings=values) for name, values in arms.items())
     worlds = [replace(plain, arms=own_arms)]
     for name, change in SWEEP.items() if args.sweep else ():
@@ -205,19 +233,31 @@ def _worlds(args: argparse.Namespace) -> list[World]:
 
 
 def _equal_renders(world: World, rows: Sequence[Row], args: argparse.Namespace) -> World:
-    """Best of as many as ours rendered on average: the control that the paper lacks."""
-    count = max(1, round(mean_renders((row.run for row in rows if not row.error), world.keyed("ours"))))
+    """Best of as many as an arm rendered on average: the control that the paper lacks."""
+    count = max(1, round(mean_renders((row.run for row in rows if not row.error), world.keyed(args.equal))))
     one_shot = {"editor": args.profile, "width": args.size, "height": args.size}
-    arm = Arm(name=BEST_OF_K, settings=loop_settings(one_shot, "best-of-4"))
+    # More tasks may have another mean: each K is filed under a name of its own.
+    arm = Arm(name=f"{BEST_OF_K}-{count}", settings=loop_settings(one_shot, "best-of-4"))
     return replace(world, arms=(arm,), best_of=count)
 
 
 # --- running ------------------------------------------------------------------------------------
 
 
-def _rows(
-    workers: ProcessPoolExecutor, cases: Sequence[Case], worlds: Sequence[World], log: Log[Row] | None
-) -> Iterator[Row]:
+@contextmanager
+def _spread(processes: int) -> Generator["_Map"]:
+    """`map` over processes; over one, in this process, which may know the studio's type and things already."""
+    if processes == 1:
+        yield map
+        return
+    with ProcessPoolExecutor(max_workers=processes, initializer=one_thread) as workers:
+        yield workers.map
+
+
+_Map = Callable[[Callable[[Case, World], list[Row]], Iterable[Case], Iterable[World]], Iterator[list[Row]]]
+
+
+def _rows(spread: _Map, cases: Sequence[Case], worlds: Sequence[World], log: Log[Row] | None) -> Iterator[Row]:
     """The rows of all arms: those on file, and those still to run, filed as soon as a task is through."""
     todo: list[tuple[Case, World]] = []
     for world in worlds:
@@ -226,7 +266,7 @@ def _rows(
             yield from filed.values()
             if left := tuple(arm for arm in world.arms if arm.name not in filed):
                 todo.append((case, replace(world, arms=left).of_task(number)))
-    for done, found in enumerate(workers.map(_task, *zip(*todo, strict=True)) if todo else (), 1):
+    for done, found in enumerate(spread(_task, *zip(*todo, strict=True)) if todo else (), 1):
         for row in found:
             if log:
                 log.add(row)
@@ -239,29 +279,37 @@ def _filed(log: Log[Row] | None, case: Case, world: World) -> dict[str, Row]:
     """What the log holds of a task, by arm."""
     if log is None:
         return {}
-    found = {arm.name: log.get(Key(case.id, world.keyed(arm.name), 0), _digest(case, arm, world)) for arm in world.arms}
+    found = {arm.name: log.get(Key(case.id, world.keyed(arm.name), 0), case.digest()) for arm in world.arms}
     return {name: row for name, row in found.items() if row}
-
-
-def _digest(case: Case, arm: Arm, world: World) -> str:
-    return f"{case.digest()}-{world.best_of}" if arm.name == BEST_OF_K else case.digest()
 
 
 def _task(case: Case, world: World) -> list[Row]:
     """All arms of one task; the same for whichever arms are asked, since seeds depend on the task alone."""
-    studio, look = remembering(world.habits, world.errors)
-    context = LocalContext(Pictures())
+    studio, context, shows = _seats(world)
     rows: list[Row] = []
     for arm in world.arms:
         seed = int(case.digest(), 16) >> 1
-        if arm.name == BEST_OF_K:
+        if world.best_of:
             done = best_of(world.best_of, case.brief, arm.settings, seed, studio, context)
         else:
             done = direct(case.brief, arm.settings, seed, studio, context)
         work = Work(case, arm.model_copy(update={"name": world.keyed(arm.name)}), 0)
-        run = run_of(work, done, {}, None).model_copy(update={"task": _digest(case, arm, world)})
-        rows.append(row_of(run, case, parts=_parts(case, done, look, context)))
+        rows.append(row_of(run_of(work, done, {}, None), case, parts=_parts(case, done, shows)))
     return rows
+
+
+def _seats(world: World) -> tuple[Studio, LocalContext, Callable[[str, Goal], Outcome]]:
+    """Who plays a task of this world, and what a picture shows of a goal by who grades it."""
+    if world.lists:
+        lists = Lists()
+
+        def listed(image: str, goal: Goal) -> Outcome:
+            return Outcome.MET if met(right(lists.get(image)), goal) else Outcome.MISSED
+
+        return surrogate(world.habits, errors=world.errors), LocalContext(lists), listed
+    studio, look = remembering(world.habits, world.errors)
+    context = LocalContext(Pictures())
+    return studio, context, lambda image, goal: look.verdict(image, goal, context).outcome
 
 
 def best_of(
@@ -276,23 +324,24 @@ def best_of(
     return trajectory
 
 
-def _parts(
-    case: Case, done: Trajectory, look: RememberingLook, context: LocalContext
-) -> dict[str, tuple[float, float]]:
+def _parts(case: Case, done: Trajectory, shows: Callable[[str, Goal], Outcome]) -> dict[str, tuple[float, float]]:
     state = State.of(done)
-    image = state.deliverable or ""
-    verdicts = {goal.id: look.verdict(image, goal, context).outcome for goal in case.goals}
-    met = {name for name, outcome in verdicts.items() if outcome is Outcome.MET}
+    verdicts = {goal.id: shows(state.deliverable or "", goal) for goal in case.goals}
+    there = {name for name, outcome in verdicts.items() if outcome is Outcome.MET}
     edits = sum(each.planned.action.kind is ActionKind.EDIT for each in state.rounds)
+    bill = card_bill(done)
     parts: dict[str, tuple[float, float]] = {
-        "goal_completion": (len(met), len(case.goals)),
-        "tasks_80": (float(len(met) >= 0.8 * len(case.goals)), 1),
+        "goal_completion": (len(there), len(case.goals)),
+        "tasks_80": (float(len(there) >= 0.8 * len(case.goals)), 1),
         "unsure": (sum(outcome is Outcome.UNSURE for outcome in verdicts.values()), len(case.goals)),
         "edits": (edits, 1),
+        **{name: (float(getattr(bill, name)), 1) for name in ("questions", "prompt", "cached", "written")},
+        "card_seconds": (round(bill.seconds, 2), 1),
+        "goals_an_hour": (len(there), round(bill.seconds / 3600, 6)),
     }
     for kind in GoalType:
         own = [goal.id for goal in case.goals if goal.type == kind]
-        parts[kind.value] = (len(met.intersection(own)), len(own))
+        parts[kind.value] = (len(there.intersection(own)), len(own))
     return parts
 
 
@@ -301,8 +350,8 @@ def _parts(
 
 def _report(world: World, rows: Sequence[Row], record: dict[str, str], cases: Sequence[Case]) -> Report:
     own = [row for row in rows if (row.arm.partition(".")[2]) == world.name]
-    plain = [row.model_copy(update={"arm": row.arm.partition(".")[0]}) for row in own]
-    order = [*PAPER, BEST_OF_K, *LOOPS, *ABLATIONS]
+    plain = [row.model_copy(update={"arm": _shown(row.arm)}) for row in own]
+    order = [*dict.fromkeys((*PAPER, BEST_OF_K, *LOOPS, *ABLATIONS, *STRATEGIES))]
     plain.sort(key=lambda row: (order.index(row.arm), row.case))
     lucks = {case.id: world.number_of(n) for n, case in enumerate(cases)} if world.numbers else None
     where = {"world": f"{world.name}: {SWEEP[world.name]}"} if world.name else {}
@@ -315,4 +364,11 @@ def _report(world: World, rows: Sequence[Row], record: dict[str, str], cases: Se
         against="all",
         notes=("Simulated: these numbers exercise the loop and judge no model.",),
         clusters=lucks,
+        ratios=(_RENDERS, *(metric for metric in METRICS if metric.name == "card_seconds")),
     )
+
+
+def _shown(keyed: str) -> str:
+    """An arm's name without its world, and without the K of best-of-k."""
+    name = keyed.partition(".")[0]
+    return BEST_OF_K if name.startswith(BEST_OF_K) else name

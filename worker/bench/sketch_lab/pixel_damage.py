@@ -209,14 +209,13 @@ def smeared_thing(picture: Picture, box: PixelBox, dice: Dice) -> Picture:
     return _blurred(picture, _grown(box, round(0.3 * side)), 0.3 * side)
 
 
-def recoloured_thing(picture: Picture, box: PixelBox, dice: Dice) -> Picture:
-    """Its commonest colour becomes that of a far hue, a strong one where it was dull."""
+def recoloured_thing(picture: Picture, box: PixelBox, silhouette: NDArray[np.bool_], dice: Dice) -> Picture:
+    """The commonest colour of its silhouette becomes that of a far hue, a strong one where it was dull."""
     x0, y0, x1, y1 = box
     part = picture[y0:y1, x0:x1].astype(np.int16)
-    middle = part[(y1 - y0) // 4 : -(y1 - y0) // 4, (x1 - x0) // 4 : -(x1 - x0) // 4].reshape(-1, 3)
-    keys, counts = np.unique(middle // 20, axis=0, return_counts=True)
+    keys, counts = np.unique(part[silhouette] // 20, axis=0, return_counts=True)
     fill = keys[counts.argmax()] * 20 + 10
-    own = np.abs(part - fill).max(axis=2) < 34
+    own = silhouette & (np.abs(part - fill).max(axis=2) < 34)
     hsv = np.asarray(Image.fromarray(picture[y0:y1, x0:x1]).convert("HSV")).copy()
     grey = fill.max() - fill.min() < 40
     hsv[..., 0] = (hsv[..., 0].astype(np.int16) + int(dice.integers(100, 156))) % 256
@@ -234,7 +233,6 @@ THINGS: dict[str, Callable[[Picture, PixelBox, Dice], Picture]] = {
     "covered thing": covered_thing,
     "ghost of a thing": ghost_thing,
     "smear of a thing": smeared_thing,
-    "recoloured thing": recoloured_thing,
 }
 
 

@@ -32,9 +32,14 @@ def _of(comp: Comp, noun: str) -> list[Placed]:
 
 
 def _as_asked(comp: Comp, thing: Placed, d: Drawable) -> bool:
-    anchors = _of(comp, d.anchor) if d.relation in _BESIDE else []
-    beside = not anchors or any(_BESIDE[d.relation](thing.box, a.box) for a in anchors)
-    return beside and _inside(comp, thing.box, d.region, 0.04) and _tall(comp, thing.box, d.height)
+    if d.anchor and d.relation and not any(_beside(d.relation, thing, anchor) for anchor in _of(comp, d.anchor)):
+        return False
+    return _inside(comp, thing.box, d.region, 0.04) and _tall(comp, thing.box, d.height)
+
+
+def _beside(relation: str, thing: Placed, anchor: Placed) -> bool:
+    """Beside what is not there, nothing stands as asked; "next to" says no more than that it is there."""
+    return relation not in _BESIDE or _BESIDE[relation](thing.box, anchor.box)
 
 
 _BESIDE: dict[str, Callable[[PixelBox, PixelBox], bool]] = {
