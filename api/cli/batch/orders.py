@@ -108,7 +108,9 @@ def patch(args: argparse.Namespace, console: Console) -> int:
     if not changes and args.priority is None and args.max_in_flight is None and args.title is None and not args.front:
         raise BriefError("nothing is to be changed", "give --priority, --front, --budget or another option", "patch")
     id = find.full_id(console, args.batch)
-    _tell(console, console.client.patch_batch(id, args.priority, args.front, args.max_in_flight, args.title, **changes))
+    batch = console.client.patch_batch(id, args.priority, args.front, args.max_in_flight, args.title, **changes)
+    _tell(console, batch)
+    console.screen.line(*terms.late_lines(batch))
     return SATISFIED
 
 

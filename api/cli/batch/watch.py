@@ -21,7 +21,7 @@ from api.cli.follow import OUTAGES
 from api.cli.many import goals
 from api.cli.words import Cut
 from api.client import Batch, Unavailable
-from director.transcript import Line, plain
+from director.transcript import Line, count, plain
 
 PAUSE = 2.0
 """Seconds between two looks at the batch."""
@@ -54,7 +54,8 @@ def follow(console: Console, id: str, folder: Path | None, metadata: bool) -> in
     console.screen.line(*(follower.pictures.lines() if follower.pictures else ()), *summary_lines(done))
     if not done.satisfied and (left := done.counts.failed + done.counts.unmet):
         what = "--failed" if done.counts.failed else "--unmet --rounds 3"
-        console.screen.line(Line("", f"`visiondirector batch retry {id[:8]} {what}` goes on with {left} items", "dim"))
+        told = f"`visiondirector batch retry {id[:8]} {what}` goes on with {count(left, 'item')}"
+        console.screen.line(Line("", told, "dim"))
     return SATISFIED if done.satisfied else SHORT
 
 

@@ -1,7 +1,8 @@
 -- Batches (tasks/batch/types.py): which items wait, who draws next, and what may run. Read after terms.lua.
 --
 -- <prefix>batch:<id>            hash: owner, title, labels (JSON), priority, created_ms, total, spans (JSON: [[model, first, items], ...]),
---                               state (open, paused, cancelled), order (number of the last one applied), most (children in
+--                               state (open, paused, cancelled), order (number of the last one applied), retried (of the last
+--                               one that let items wait again: it tells one end from another), most (children in
 --                               flight, 0: no cap), weight, front (its place before others), n_<letter> (items that stand so),
 --                               cursor:<span> (no item of the span waits before it), cost_<name>, ended_ms; windows (by lines),
 --                               spread, deadline_ms (0: none), late_ms (when it was told that this has passed), by (1: it sets
