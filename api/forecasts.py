@@ -26,6 +26,7 @@ KEEP_S = 20.0
 """A forecast is made again after so long: it takes a third of a second."""
 _RUNS_OF_MANY = 20
 _MOST_KEPT = 1000
+_FARTHEST_S = 366 * 86_400  # of a plan
 _SAMPLE = 200  # pictures whose bytes are looked at
 
 
@@ -81,6 +82,8 @@ class Forecasts:
         world = world_of(self._ledger, {})
         if asked.by <= world.now:
             raise invalid("by", "is a time that has passed", "write one to come, in seconds since the epoch")
+        if asked.by - world.now > _FARTHEST_S:  # each hour of it is simulated
+            raise invalid("by", "is more than a year away", "name a time within a year")
         ask = ask_of(asked, owner, world.now)
         found = plan(world, ask, seed=1, fixed=asked.cards or 0)
         told = plan_out(found, asked, world.now, ask.sort in world.measured, self._picture_bytes())
