@@ -19,13 +19,16 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import batches, docs, hooks, machines, metrics, morning, picking, plans, problems
+from api.allocator import use_few_arenas
 from api.auth import Authenticator
 from api.barred import Bars
 from api.batch_service import BatchService
 from api.events import HEARTBEAT_SECONDS, POLL_SECONDS, EventStreams
 from api.forecasts import Forecasts
 from api.gallery import Cards
+from api.night_metrics import NightEta
 from api.pages.desk_routes import desk
+from api.pages.job_orders import orders
 from api.pages.routes import pages
 from api.routes import AppState, health, router
 from api.service import Service
@@ -59,7 +62,7 @@ log = logging.getLogger("visiondirector.api")
 
 
 _ROUTERS = (
-    router, picking.router, batches.router, morning.router, plans.router, health, pages, desk, machines.router,
+    router, picking.router, batches.router, morning.router, plans.router, health, pages, orders, desk, machines.router,
     hooks.router, metrics.router,
 )  # fmt: skip
 
@@ -79,6 +82,7 @@ class Backends:
 
 def main() -> int:
     """Serve until a signal comes. Exit code 2: the settings can't be used."""
+    use_few_arenas()
     setup_logging()
     disable_created_metrics()  # one more series for each counter, which no panel reads
     try:
@@ -115,6 +119,7 @@ def create_app(
     """
     authenticator = Authenticator(settings)
     authenticator.check_bind(settings.api_host)
+    authenticator.check_owners(settings.owners)
 
     def state_over(backends: Backends) -> AppState:
         ledger, archive, images = backends.ledger, backends.archive, backends.images
@@ -124,11 +129,12 @@ def create_app(
             ledger, archive, images, backends.send, settings.max_image_pixels, message=backends.message,
             parked=bars.of_job,
         )  # fmt: skip
-        forecasts = Forecasts(ledger, backends.shelf, images.listed)
+        forecasts = Forecasts(ledger, backends.shelf, settings, images.listed)
         return AppState(
             service=service,
             batches=BatchService(service, batches, bars, forecasts),
             forecasts=forecasts,
+            night_eta=NightEta(ledger, forecasts),
             streams=EventStreams(service, poll, heartbeat),
             waiter=JobWaiter(service, poll),
             uploads=Uploads(service),

@@ -8,7 +8,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
 from typing import NamedTuple
@@ -23,6 +23,7 @@ from tasks.batch.tables import csv_lines
 from tasks.batch.types import Batch, Standing
 from tasks.files import file_stem
 from tasks.png_metadata import metadata_text, with_metadata
+from tasks.pools import leaving
 from tasks.reports import standalone
 from tasks.store import Corrupt, NotFound, Thumbnails
 
@@ -84,17 +85,13 @@ class Archiver:
 
     def _prepared(self, results: Iterable[Told]) -> Iterator[Prepared]:
         ahead = deque[Future[Prepared]]()
-        with ThreadPoolExecutor(_AHEAD, "archive") as makers:
-            try:
-                for told in results:
-                    ahead.append(makers.submit(self._prepare, told))
-                    if len(ahead) > _AHEAD:
-                        yield ahead.popleft().result()
-                while ahead:
+        with leaving(_AHEAD, "archive") as makers:
+            for told in results:
+                ahead.append(makers.submit(self._prepare, told))
+                if len(ahead) > _AHEAD:
                     yield ahead.popleft().result()
-            finally:  # the reader may have gone
-                for waiting in ahead:
-                    waiting.cancel()
+            while ahead:
+                yield ahead.popleft().result()
 
     def _prepare(self, told: Told) -> Prepared:
         stem, files, lost = file_stem(told["custom_id"]), dict[str, bytes](), list[str]()

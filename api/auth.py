@@ -2,7 +2,10 @@
 
 import base64
 import binascii
+import difflib
 import hashlib
+import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
@@ -16,6 +19,7 @@ from tasks.settings import Settings
 from tasks.tokens import BadSettings, Grant, Scope
 
 LOCAL_OWNER = "local"
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,11 @@ class Caller:
     def reach(self) -> str | None:
         """The owner whose jobs it may see, cancel and requeue; None: of all owners."""
         return None if Scope.OPERATE in self.scopes else self.owner
+
+    @property
+    def may_order(self) -> bool:
+        """It may pause, cancel and the like: then pages have buttons."""
+        return not self.scopes.isdisjoint({Scope.WRITE, Scope.OPERATE})
 
     def check(self, *scopes: Scope) -> None:
         """Raises Problem 403 unless the caller has one of `scopes`."""
@@ -61,6 +70,14 @@ class Authenticator:
                 f"VISIONDIRECTOR_API_HOST: refusing to listen on {host} without tokens",
                 "set VISIONDIRECTOR_TOKENS, or listen on 127.0.0.1",
             )
+
+    def check_owners(self, ruled: Iterable[str]) -> None:
+        """Name in the log whom the settings rule and nobody can be: a name may be misspelt."""
+        known = {caller.owner for caller in self._callers.values()} or {LOCAL_OWNER}
+        for owner in sorted(set(ruled) - known):
+            near = difflib.get_close_matches(owner, known, 1)
+            fix = f": did you mean {near[0]}?" if near else ""
+            log.warning("VISIONDIRECTOR_OWNERS names %s, who has no token here%s", owner, fix)
 
     def caller(self, request: Request) -> Caller:
         """Raises Problem 401 or 403."""

@@ -116,12 +116,13 @@ def terms_shown(standing: Standing, now: float) -> TermsShown:
 
 
 def _raised(unit: str, standing: Standing) -> str:
-    """Twice the limit, as an option."""
-    budget = standing.terms.budget
+    """Twice the limit, or twice what was spent, as an option: a limit may have been set below that."""
+    budget, spent = standing.terms.budget, standing.spent
     match unit:
         case "renders":
-            return f"renders={2 * (budget.renders or 0)}"
+            return f"renders={2 * max(budget.renders or 0, spent.renders)}"
         case "gpu_ms":
-            return f"gpu={2 * (budget.gpu_s or 0) / 3600:.3g}h"
+            seconds = 2 * max(budget.gpu_s or 0, spent.gpu_s)
+            return f"gpu={seconds / 3600:.1f}h" if seconds >= 3600 else f"gpu={seconds:.0f}s"
         case _:
-            return f"{budget.currency}={2 * (budget.money or 0):g}"
+            return f"{budget.currency}={2 * max(budget.money or 0, spent.money):g}"

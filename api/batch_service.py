@@ -205,8 +205,8 @@ class BatchService:
         hold = next((hold for hold in thinkers if hold), editors[0] if all(editors) else None)
         return held_words(hold) if hold else ""
 
-    def list(self, owner: str | None, wanted: BatchFilter) -> BatchList:
-        """From the ledger only: batches that it has forgotten are not listed."""
+    def standings(self, owner: str | None, wanted: BatchFilter) -> tuple[list[Standing], str | None]:
+        """What `list` tells of, and where the list goes on."""
         behind = parse_cursor(wanted.cursor) if wanted.cursor else None
         found = list[Standing]()
         for _ in range(_LOOKS):
@@ -216,18 +216,20 @@ class BatchService:
                 if _matches(standing, wanted):
                     found.append(standing)
                 if len(found) == wanted.limit:
-                    return self._page(found, behind)
+                    return found, write_cursor("", behind)
             if len(page) < _PAGE:
-                return self._page(found, None)
-        return self._page(found, behind)
+                return found, None
+        return found, write_cursor("", behind)
 
-    def _page(self, found: Sequence[Standing], following: Cursor | None) -> BatchList:
+    def summaries(self, found: Sequence[Standing]) -> list[BatchSummary]:
         queues = self._service.queues() if any(one.status is not BatchStatus.ENDED for one in found) else NO_QUEUES
         etas = self._forecasts.etas(found)
-        return BatchList(
-            batches=[self.summary(one, queues, etas.get(one.batch)) for one in found],
-            next=write_cursor("", following),
-        )
+        return [self.summary(one, queues, etas.get(one.batch)) for one in found]
+
+    def list(self, owner: str | None, wanted: BatchFilter) -> BatchList:
+        """From the ledger only: batches that it has forgotten are not listed."""
+        found, following = self.standings(owner, wanted)
+        return BatchList(batches=self.summaries(found), next=following)
 
     # --- its items --------------------------------------------------------------------------------
 
@@ -253,11 +255,11 @@ class BatchService:
         picks = self._service.archive.picks.of_batch(batch.id)
         return (_told(found, picks.get(found.job or "")) for found in self._batches.results(batch, every))
 
-    def first_results(self, id: str) -> Iterator[dict[str, Any]]:
-        """Some results of a batch, in no order: for a picture of it."""
-        waiting = (result_of(record) for record in self._batches.unreported(id))
-        for found in islice(chain(self._batches.shelf.first_results(id), waiting), _SOME):
-            yield _told(found, None)
+    def first_pictures(self, id: str) -> Iterator[str]:
+        """Pictures of some items of a batch that have ended."""
+        told = (result_of(record) for record in self._batches.unreported(id))
+        some = islice(chain(self._batches.shelf.first_results(id), told), _SOME)
+        return (found.image for found in some if found.image)
 
     def jobs(self, owner: str | None, wanted: JobFilter) -> JobList:
         """The jobs of a batch's items that the ledger has, by index. Raises Problem 404."""

@@ -95,6 +95,7 @@ _BATCH_SUMMARY: dict[str, Any] = {
     "waits": "", "eta": {
         "p10": 1795456010.5, "p50": 1795456042.0, "p90": 1795456120.75, "limits": "editors of flux-krea",
         "knows_little_of": ["3 render steps of flux-krea at 512x512x4 measured; 20 needed"],
+        "money": 0.31, "currency": "eur",
     }, "max_in_flight": None, "terms": _TERMS, "cost": _COST, "created": 1795455600.25, "ended": None,
     "links": {
         "self": f"/v1/batches/{BATCH_ID}",
@@ -141,7 +142,7 @@ PLAN: dict[str, Any] = {
     ],
     "limits": "editors of flux-krea", "gpu_hours": 29.6, "card_hours": 30.6, "renders": 6646,
     "disk_bytes": 2_900_000_000, "measured": True, "knows_little_of": [],
-    "card_price": 2.5, "currency": "eur",
+    "card_price": 2.5, "money": 74.0, "currency": "eur",
 }  # fmt: skip
 RECEIVED = {"bytes": 4182311, "lines": 5000, "sha256": IMAGE, "batch": None}
 CANCELLING_ITEMS = {"items": ["dusk@seed=1", "dawn@seed=1"]}

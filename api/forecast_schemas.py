@@ -13,7 +13,8 @@ _DEFAULTS = LoopSettings.model_validate({})
 class BatchEta(BaseModel):
     """When the batch will have ended: earlier than `p10` in one of ten simulated nights, later than `p90` in one.
 
-    `limits` is what it waits for most; `knows_little_of` says what was measured too seldom.
+    `limits` is what it waits for most; `knows_little_of` says what was measured too seldom. `money` is about what all
+    of it will have cost, in `currency`, as budgets count it; null: settings have no prices of its models.
     """
 
     p10: float
@@ -21,6 +22,8 @@ class BatchEta(BaseModel):
     p90: float
     limits: str
     knows_little_of: list[str]
+    money: float | None = None
+    currency: str = ""
 
 
 class Planning(BaseModel):
@@ -57,7 +60,8 @@ class PlanOut(BaseModel):
     """`cards` is the least number with a chance of 80 %; null: more cards do not help. `around`: one less, one more.
 
     `gpu_hours` are of cards that draw, `card_hours` of all until the end. `renders` are pictures. `measured` false: no
-    render of this model and size was measured, and times are guesses. `card_price` is of an hour.
+    render of this model and size was measured, and times are guesses. `card_price` is of an hour, and
+    `money` what budgets will count, as settings say; null: they have no price of the model.
     """
 
     briefs: int
@@ -74,4 +78,5 @@ class PlanOut(BaseModel):
     measured: bool
     knows_little_of: list[str]
     card_price: float | None = None
+    money: float | None = None
     currency: str = ""

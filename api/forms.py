@@ -36,7 +36,7 @@ async def _sent(request: Request, state: ApiState) -> "Form":
     caller.check(Scope.WRITE, Scope.OPERATE)
     origin = request.headers.get("origin")
     foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("host", "")
-    if foreign or not hmac.compare_digest(fields.get(TOKEN, ""), form_token(request)):
+    if foreign or not hmac.compare_digest(fields.get(TOKEN, "").encode(), form_token(request).encode()):
         raise Problem(
             403, "form", "This form is too old, or of another page", "Go back, load the page again, and retry."
         )

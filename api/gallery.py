@@ -1,7 +1,6 @@
 """The results of a batch as cards, and the gallery made of them: a file beside its pictures."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from heapq import nsmallest
 from itertools import islice, repeat
@@ -15,6 +14,7 @@ from director.transcript import count
 from director.types import SIDE, Outcome
 from tasks.batch.types import Batch, Counts
 from tasks.files import file_stem
+from tasks.pools import leaving
 from tasks.store import Archive, Corrupt, NotFound
 from tasks.store.recent import Recent
 
@@ -68,7 +68,7 @@ class Cards:
     def of(self, results: Iterable[Told], places: Places) -> Iterator[Card]:
         """In their order, read by some at a time: the time goes into waiting for storage."""
         results = iter(results)
-        with ThreadPoolExecutor(_READERS, "cards") as readers:
+        with leaving(_READERS, "cards") as readers:
             while some := list(islice(results, _AT_ONCE)):
                 yield from readers.map(self.card, some, repeat(places))
 

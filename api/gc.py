@@ -6,6 +6,7 @@ The clients of storage and ledger are imported when it runs: every other command
 import argparse
 import json
 import sys
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from tasks.settings import Settings
 
 Add = Callable[..., argparse.ArgumentParser]
-_DAY_S, _HOUR_S = 86_400, 3600
 
 
 def add(add_parser: Add) -> None:
@@ -62,24 +62,27 @@ def run(args: argparse.Namespace) -> int:
 def sweep(settings: "Settings", dry: bool) -> "Swept":
     """One sweep over the storage and ledger of the settings."""
     from tasks.ledger.ledger import Ledger, connect
+    from tasks.nightly import note
     from tasks.retention import Sweeper
-    from tasks.store import Archive, S3Store
+    from tasks.store import S3Store
 
-    ledger = Ledger(connect(settings.ledger_url), settings.limits)
+    ledger, began = Ledger(connect(settings.ledger_url), settings.limits), time.time()
     with ledger, closing(S3Store(settings)) as store:
-        keep_s, grace_s = settings.keep_days * _DAY_S, settings.grace_hours * _HOUR_S
-        return Sweeper(store, Archive(store), ledger, keep_s, grace_s).sweep(dry)
+        swept = Sweeper.of(settings, store, ledger).sweep(dry)
+        if not dry:
+            note(store, began, swept)
+        return swept
 
 
 def listing(swept: "Swept", dry: bool) -> str:
-    """One line for each job, and the totals."""
+    """One line for each job and batch, and the totals."""
     lines = [f"{job}  {why}" for job, why in sorted(swept.jobs.items())]
     lines += [f"{batch}  {why} (a batch)" for batch, why in sorted(swept.batches.items())]
     lines += [f"{job}  stays: it is active again" for job in swept.active]
     batches = f"{len(swept.batches)} batches, " if swept.batches else ""
-    counts = (
-        f"{batches}{len(swept.jobs)} jobs, {swept.images} pictures, {swept.blobs} blobs, {swept.bytes / 1e6:,.1f} MB"
-    )
+    notices = f"{swept.notices} notices, " if swept.notices else ""
+    objects = f"{len(swept.jobs)} jobs, {swept.images} pictures, {swept.blobs} blobs"
+    counts = f"{batches}{objects}, {notices}{swept.bytes / 1e6:,.1f} MB"
     if swept.foreign:
         lines.append(f"{swept.foreign} objects are not ours: left")
     if swept.without_job:

@@ -12,6 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from api.night_metrics import NightCollector
 from api.routes import ApiState, SomeCaller
 from director.errors import StoreError
 from tasks.ledger.ledger import Ledger
@@ -34,6 +35,7 @@ def metrics(state: ApiState, caller: SomeCaller, request: Request) -> Response:
     registry = CollectorRegistry()
     registry.register(request.app.state.requests.seconds)
     registry.register(LedgerCollector(state.service.ledger, state.checks))
+    registry.register(NightCollector(state.service.ledger, state.night_eta.last_known))
     ProcessCollector(registry=registry)
     encode, content_type = choose_encoder(request.headers.get("accept", ""))
     return Response(encode(registry), media_type=content_type)

@@ -22,6 +22,7 @@ from api.continuing import gone_on
 from api.events import EventId, EventStreams
 from api.forecasts import Forecasts
 from api.gallery import Cards
+from api.night_metrics import NightEta
 from api.problems import invalid
 from api.schemas import Attempts, Envelope, JobFilter, JobList, JobPatch, Uploaded
 from api.service import Service
@@ -45,6 +46,7 @@ class AppState:
     service: Service
     batches: BatchService
     forecasts: Forecasts
+    night_eta: NightEta
     streams: EventStreams
     waiter: JobWaiter
     uploads: Uploads

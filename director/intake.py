@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, cast
 
@@ -30,10 +31,7 @@ def read_brief(data: bytes, annotated: bool = False, named_json: bool = False) -
         text_first = "write the brief in a text file, and give the picture to start from with --source"
         fix = text_first if kind == _PICTURE else "save it as plain text, in UTF-8"
         raise BriefError(f"it is {kind}, no brief", fix, "brief.text")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BriefError(f"byte {error.start} is not UTF-8", "save the brief as UTF-8", "brief.text") from error
+    text = _decoded(data)
     if not text.strip():
         raise BriefError("it is empty", "write what the picture must show", "brief.text")
     if named_json and not text.lstrip().startswith(("{", "[")):
@@ -44,6 +42,15 @@ def read_brief(data: bytes, annotated: bool = False, named_json: bool = False) -
     goals = [task_goal(n, goal) for n, goal in enumerate(_records(task), 1)] if annotated else []
     title = " · ".join(str(task[k]) for k in ("category", "subcategory") if task.get(k))[:120]
     return checked(Brief, {"text": task.get("prompt", ""), "title": title, "goals": goals}, "brief")
+
+
+def _decoded(data: bytes) -> str:
+    if b"\0" in data:
+        raise BriefError("it holds zero bytes, so it is no text", "save it as plain text, in UTF-8", "brief.text")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BriefError(f"byte {error.start} is not UTF-8", "save the brief as UTF-8", "brief.text") from error
 
 
 def is_picture(start: bytes) -> bool:
@@ -123,10 +130,23 @@ def assignments(pairs: Iterable[str]) -> dict[str, Any]:
         if not equals or not name:
             raise BriefError(f"{pair!r} is no setting", "write key=value", f"settings.{name or '?'}")
         try:
-            found[name] = json.loads(value)
-        except json.JSONDecodeError:
+            found[name] = read_json(value)
+        except ValueError:
             found[name] = value
     return found
+
+
+def read_json(text: str) -> Any:
+    """As JSON says it: Python would also take NaN, and make infinity of 1e999. Raises ValueError."""
+    return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+
+
+def _refuse(word: str) -> float:
+    raise ValueError(f"{word} is no number")
+
+
+def _finite(word: str) -> float:
+    return number if math.isfinite(number := float(word)) else _refuse(word)
 
 
 def checked(kind: type[_T], values: Mapping[str, Any], field: str) -> _T:

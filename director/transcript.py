@@ -7,6 +7,7 @@ from director import types
 from director.state import count_goals
 from director.types import (
     Chosen,
+    Continues,
     Decided,
     Extracted,
     Gated,
@@ -29,25 +30,26 @@ class Line(NamedTuple):
     style: str = ""
 
     def __str__(self) -> str:
-        return f"{self.label:<12}{self.text}"
+        return f"{self.label:<11} {self.text}"
 
 
 class Transcript:
     """Remembers a job's earlier events, so that the line of the next one can refer to them."""
 
-    def __init__(self, goals: tuple[Goal, ...] = ()) -> None:
-        self._goals: dict[str, str] = {goal.id: goal.wish for goal in goals}
+    def __init__(self, goals: tuple[Goal, ...] = (), continues: Continues | None = None) -> None:
+        """`goals` and `continues` are the brief's."""
+        kept, verdicts = (continues.goals, continues.verdicts) if continues else ((), ())
+        self._goals: dict[str, str] = {goal.id: goal.wish for goal in (*kept, *goals)}
         self._rounds = 0
         self._candidates: list[str] = []
         self._seen: dict[str, dict[str, Verdict]] = {}
-        self._standing: dict[str, Verdict] = {}
+        self._standing: dict[str, Verdict] = {verdict.goal: verdict for verdict in verdicts}
 
     def line(self, event: types.Event) -> Line:
         """What to print for an event of the trajectory. Events come in order, each once."""
         match event:
             case Extracted():
-                self._goals = {goal.id: goal.wish for goal in event.goals}
-                return Line("goals", f"{count(len(event.goals), 'goal')}: {self._names(tuple(self._goals))}")
+                return self._extracted(event)
             case Gated():
                 return Line("plan", plain(f"{event.mode.value}: {event.why}"))
             case Chosen():
@@ -67,6 +69,16 @@ class Transcript:
             case Stopped():
                 style = "bold green" if event.reason is types.StopReason.SATISFIED else "bold yellow"
                 return Line("stopped", plain(f"{event.reason.value}: {event.why}"), style)
+
+    def _extracted(self, event: Extracted) -> Line:
+        """Of a picture that it goes on from, the goals that a wanted one takes back count no more, as in State."""
+        wanted = {goal.id: goal.wish for goal in event.goals}
+        gone = {id for goal in event.goals for id in goal.conflicts}
+        self._standing = {id: verdict for id, verdict in self._standing.items() if id not in gone}
+        kept = {id: wish for id, wish in self._goals.items() if id in self._standing}
+        self._goals = kept | wanted
+        more = f"; {count(len(kept), 'goal')} kept" if kept else ""
+        return Line("goals", f"{count(len(wanted), 'goal')}: {self._names(tuple(wanted))}{more}")
 
     def _planned(self, event: Planned) -> Line:
         self._rounds += 1

@@ -67,6 +67,7 @@ class State:
             "VISIONDIRECTOR_API_PORT": str(self.api_port),
             "VISIONDIRECTOR_TOKENS": json.dumps({"local": {"token": self.token, "scopes": _SCOPES}}),
             "VISIONDIRECTOR_RUN_DIR": str(self.var / "run"),
+            "VISIONDIRECTOR_DISKS": str(self.var),
             "VISIONDIRECTOR_URL": self.api_url,
             "VISIONDIRECTOR_TOKEN": self.token,
         }

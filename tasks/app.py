@@ -34,13 +34,17 @@ from tasks.jobs import PRIORITIES
 from tasks.ledger.ledger import Ledger, broker_queue_length, connect
 from tasks.ledger.types import NO_MESSAGE, Hint, HintMessage
 from tasks.logs import fields, working
+from tasks.nightly import NightlySweep
 from tasks.notices.courier import Courier
 from tasks.notices.post import Poster
 from tasks.notices.shelf import NoticeShelf
-from tasks.reconcile import UNWATCHED, Reconciler, Watch
+from tasks.reconcile import Reconciler
+from tasks.retention import Sweeper
 from tasks.settings import Settings
+from tasks.space import SpaceWatch, look
 from tasks.steps import Host, Rest, StepEnd, run_step
-from tasks.store import Archive, Images, S3Store
+from tasks.store import Archive, Images, S3Store, Store
+from tasks.watch import UNWATCHED, Watch
 
 log = logging.getLogger(__name__)
 
@@ -185,7 +189,8 @@ def open_reconciler(settings: Settings, watch: Watch = UNWATCHED) -> Generator[R
             send_hint(app, hint)
 
         batches = Batches(ledger, Shelf(store), archive, send)
-        courier = resources.enter_context(closing(Courier(ledger, NoticeShelf(store), Poster.of(settings).send)))
+        courier = Courier(ledger, NoticeShelf(store), Poster.of(settings).send, watch.noticed, watch.dead_notices)
+        resources.enter_context(closing(courier))
         yield Reconciler(
             ledger,
             archive,
@@ -195,7 +200,16 @@ def open_reconciler(settings: Settings, watch: Watch = UNWATCHED) -> Generator[R
             send_canary=lambda worker, models: send_canary(app, worker, models),
             queue_length=lambda queue: broker_queue_length(messages, queue),
             watch=watch,
+            chores=_chores(settings, ledger, store, watch),
         )
+
+
+def _chores(settings: Settings, ledger: Ledger, store: Store, watch: Watch) -> Sequence[Callable[[], None]]:
+    space = SpaceWatch(lambda: look(settings, ledger, store), settings.least_free, watch.looked)
+    if not settings.gc_at:
+        return (space.look_at_space,)
+    gc = NightlySweep(settings.gc_at, Sweeper.of(settings, store, ledger).sweep, store, ledger, watch.swept)
+    return space.look_at_space, gc.nightly_gc
 
 
 def _all_of(observe: Callable[[Attempt], None], times: SwapTimes) -> Callable[[Attempt], None]:

@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -23,8 +24,14 @@ def write_whole(path: Path, data: bytes, part: Path | None = None) -> None:
         part.write_bytes(data)
         part.replace(path)
     except BaseException:  # Ctrl-C leaves nothing either
-        part.unlink(missing_ok=True)
+        drop(part)
         raise
+
+
+def drop(part: Path) -> None:
+    """Remove what was written of a file, if there is anything."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        part.unlink()
 
 
 def read_named(path: Path, option: str = "", most: int | None = None) -> bytes:
@@ -46,7 +53,8 @@ def read_named(path: Path, option: str = "", most: int | None = None) -> bytes:
 def _meant(path: Path) -> str:
     if not path.parent.is_dir():
         return f"there is no folder {path.parent} either"
-    near = difflib.get_close_matches(path.name, (other.name for other in path.parent.iterdir()), 1, 0.75)
+    others = (other.name for other in path.parent.iterdir() if other != path)  # it may be a link to nothing
+    near = difflib.get_close_matches(path.name, others, 1, 0.75)
     return f"did you mean {path.with_name(near[0])}?" if near else "look at its name again"
 
 

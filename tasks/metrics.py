@@ -5,6 +5,7 @@ it is scraped. For that PROMETHEUS_MULTIPROC_DIR must be set before this module 
 No label takes a value from users: queues are those that workers serve.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from os import register_at_fork
 
@@ -20,7 +21,11 @@ from director.state import State
 from director.types import Trajectory
 from tasks.attempt import Attempt
 from tasks.entries import status_of
+from tasks.notices.courier import OUTCOMES
+from tasks.retention import Swept
 from tasks.settings import BadSettings, Settings
+from tasks.space import Look
+from tasks.watch import Watch
 
 BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 450, 600, 900, 1800)
 
@@ -83,8 +88,8 @@ class StepMeter:
             self._goals.labels(outcome).inc(goals)
 
 
-class ReconcilerMeter:
-    """Counts what the reconciler mends."""
+class ReconcilerMeter(Watch):
+    """Counts what the reconciler does, and says how much room there is."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._hints = Counter(
@@ -94,12 +99,58 @@ class ReconcilerMeter:
                                ["whole"], registry=registry)  # fmt: skip
         for whole in ("yes", "no"):
             self._passes.labels(whole)
+        self._notices = Counter(
+            "visiondirector_notices", "Tries of deliveries to hooks: told, again (to be tried again), dead (given up)",
+            ["outcome"], registry=registry,
+        )  # fmt: skip
+        for outcome in OUTCOMES:
+            self._notices.labels(outcome)
+        self._dead = Gauge(
+            "visiondirector_notices_dead", "Deliveries that were given up and wait for a replay", registry=registry
+        )
+        self._sweeps = Counter(
+            "visiondirector_gc_runs", "Nightly gc, and whether it came to its end", ["whole"], registry=registry
+        )
+        self._removed = Counter(
+            "visiondirector_gc_removed", "Objects that the nightly gc removed", ["what"], registry=registry
+        )
+        self._removed_bytes = Counter("visiondirector_gc_bytes", "Bytes that it removed", registry=registry)
+        about = "Room on a disk, in Redis or in the bucket: as far as it can be known"
+        self._free = Gauge("visiondirector_space_free_bytes", f"{about}; free", ["of"], registry=registry)
+        self._total = Gauge("visiondirector_space_bytes", f"{about}; in all", ["of"], registry=registry)
+        self._needed = Gauge(
+            "visiondirector_space_needed_bytes", "What the batches at work are likely to store; NaN: not known yet",
+            registry=registry,
+        )  # fmt: skip
 
     def passed(self, whole: bool) -> None:
         self._passes.labels("yes" if whole else "no").inc()
 
     def resent(self, queue: str, hints: int) -> None:
         self._hints.labels(queue).inc(hints)
+
+    def noticed(self, outcome: str) -> None:
+        self._notices.labels(outcome).inc()
+
+    def dead_notices(self, number: int) -> None:
+        self._dead.set(number)
+
+    def swept(self, swept: Swept | None) -> None:
+        self._sweeps.labels("yes" if swept else "no").inc()
+        if swept:
+            counts = {
+                "jobs": len(swept.jobs), "batches": len(swept.batches), "pictures": swept.images, "blobs": swept.blobs,
+                "notices": swept.notices,
+            }  # fmt: skip
+            for what, number in counts.items():
+                self._removed.labels(what).inc(number)
+            self._removed_bytes.inc(swept.bytes)
+
+    def looked(self, look: Look) -> None:
+        for space in look.spaces:
+            self._free.labels(space.of).set(space.free)
+            self._total.labels(space.of).set(space.total)
+        self._needed.set(math.nan if look.needed is None else look.needed)
 
 
 class WorkerMemory(Collector):

@@ -26,6 +26,7 @@ from tasks.settings import Settings
 from tasks.store import Archive, Control, Corrupt
 from tasks.store.archive import Folder, job_key
 from tasks.summary import Cost, end_of
+from tasks.watch import UNWATCHED, Watch
 
 log = logging.getLogger(__name__)
 
@@ -36,23 +37,6 @@ _COMPARE_S = 1.0  # a pass, so that the rest of it is not held up
 _COSTS_S = _INDEX_S = 1.0  # a pass
 _IN_FLIGHT = Query(statuses=frozenset({JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.FAILED}))
 _MOST_HINTS = 1000  # a queue and pass
-
-
-class Watch(Protocol):
-    """Is told what the reconciler does."""
-
-    def passed(self, whole: bool) -> None: ...
-
-    def resent(self, queue: str, hints: int) -> None: ...
-
-
-class _Unwatched:
-    def passed(self, whole: bool) -> None: ...
-
-    def resent(self, queue: str, hints: int) -> None: ...
-
-
-UNWATCHED: Watch = _Unwatched()
 
 
 class BatchWork(Protocol):
@@ -83,6 +67,7 @@ class Reconciler:
     watch: Watch = UNWATCHED
     send_canary: Callable[[str, Sequence[str]], None] = lambda worker, models: None
     batches: BatchWork | None = None
+    chores: Sequence[Callable[[], None]] = ()  # more that each pass does: tasks/nightly.py, tasks/space.py
     _holder: str = field(default_factory=lambda: secrets.token_hex(16))
     _kept: float = 0.0  # when the rebuild lock was taken last
     _missing: set[str] = field(default_factory=set[str])
@@ -113,7 +98,7 @@ class Reconciler:
     def _parts(self) -> Sequence[Callable[[], None]]:
         parts = (self.compare, self.reap, self.rehint, self.give_up_waiting, self.file_dead_letters, self.mend)
         parts = (*parts, self.send_canaries, self.restore_costs, self.index)
-        return *parts, *(self.batches.parts() if self.batches else ())
+        return *parts, *(self.batches.parts() if self.batches else ()), *self.chores
 
     def _tried(self, part: Callable[[], object]) -> bool:
         try:

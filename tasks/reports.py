@@ -3,7 +3,7 @@
 from base64 import b64encode
 from collections.abc import Callable
 
-from director.report import RunInfo, report
+from director.report import Controls, RunInfo, report
 from director.state import State
 from director.types import ImageHash, Trajectory
 from tasks.store.images import Images
@@ -16,7 +16,13 @@ _BUDGET = ((12, 512), (32, 384), (80, 256), (10**9, 128))
 """Up to so many pictures, so wide: a page that can only enlarge what it holds stays below 3 MB."""
 
 
-def linked(trajectory: Trajectory, thumbnails: Thumbnails, place: Callable[[ImageHash], str], run_info: RunInfo) -> str:
+def linked(
+    trajectory: Trajectory,
+    thumbnails: Thumbnails,
+    place: Callable[[ImageHash], str],
+    run_info: RunInfo,
+    controls: Controls | None = None,
+) -> str:
     """The page as it is served: thumbnails inside, the full size behind `place`."""
     thumbnails.warm(State.of(trajectory).pictures, SMALL)
 
@@ -30,7 +36,7 @@ def linked(trajectory: Trajectory, thumbnails: Thumbnails, place: Callable[[Imag
         def full(self, image: ImageHash) -> str:
             return place(image)
 
-    return report(trajectory, Linked(), run_info)
+    return report(trajectory, Linked(), run_info, controls)
 
 
 def standalone(trajectory: Trajectory, thumbnails: Thumbnails, run_info: RunInfo) -> str:

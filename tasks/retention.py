@@ -14,7 +14,8 @@ counted and left. It is correct beside a running service, and may break off anyw
    looks at the note, so either it finds no note and is refused, or it is read here.
    Last, each one's age is looked at again: a step may just have drawn the very same picture.
 4. Lines of removed jobs in the lists of ended ones.
-5. Notes of deleted jobs, when no copy of a ledger is likely to be so old.
+5. What hooks were told long ago: tasks/notices/sweep.py.
+6. Notes of deleted jobs, when no copy of a ledger is likely to be so old.
 """
 
 import re
@@ -23,10 +24,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Self
 
 from director.errors import StoreError
 from tasks.jobs import JobStatus
 from tasks.ledger.ledger import Ledger
+from tasks.notices.sweep import NoticeSweeper, Subjects
+from tasks.settings import Settings
 from tasks.store import Archive, Corrupt, Item, NotFound, Store
 from tasks.store.marker import MARKER, is_job
 
@@ -35,7 +39,7 @@ _STEP = re.compile(r"steps/(\d{4,})-[0-9a-f]+\.json")
 _SHARED = ("images/", "blobs/")
 _NOTE_S = 90 * 86_400.0
 _READERS = 16
-_DAY_S = 86_400.0
+_DAY_S, _HOUR_S = 86_400.0, 3600.0
 _SKEW_S = 300.0  # between the clock of the store and this one's
 
 
@@ -52,7 +56,9 @@ class Swept:
     active: list[str] = field(default_factory=list[str])  # came to life while it was to be removed
     images: int = 0
     blobs: int = 0
+    notices: int = 0
     bytes: int = 0
+    stored: int = field(default=0, compare=False)  # bytes that stay, of jobs, batches, pictures and blobs
     foreign: int = 0  # objects among ours that are not: left
     without_job: int = 0  # live jobs whose job.json is lost: left
 
@@ -86,7 +92,13 @@ class Sweeper:
     ledger: Ledger
     keep_s: float
     grace_s: float
+    keep_notices_s: float = 0.0
     clock: Callable[[], float] = time.time
+
+    @classmethod
+    def of(cls, settings: Settings, store: Store, ledger: Ledger) -> Self:
+        keep_s, grace_s = settings.keep_days * _DAY_S, settings.grace_hours * _HOUR_S
+        return cls(store, Archive(store), ledger, keep_s, grace_s, settings.keep_notices_days * _DAY_S)
 
     def sweep(self, dry: bool = False) -> Swept:
         """Raises StoreError when storage or ledger are out of reach: what was not removed is left for the next time.
@@ -112,8 +124,11 @@ class Sweeper:
             swept.images += item.key.startswith("images/")
             swept.blobs += item.key.startswith("blobs/")
             swept.bytes += item.size
+        self._sweep_notices(folders, batches, began, swept, dry)
         if not dry:
             self._drop_notes(began)
+        swept.stored += sum(folder.bytes for folder in (*folders.values(), *batches.values()))
+        swept.stored -= sum(item.size for item in unnamed)
         return swept
 
     def _remove_old(self, began: float, swept: Swept, dry: bool) -> tuple[dict[str, _Folder], dict[str, _Folder]]:
@@ -132,6 +147,17 @@ class Sweeper:
             else:
                 swept.active.append(job)
         return folders, batches
+
+    def _sweep_notices(self, jobs: Iterable[str], batches: Iterable[str], now: float, swept: Swept, dry: bool) -> None:
+        live = self._live_batches() | set(self.archive.live())
+        subjects = Subjects({*jobs, *batches, *live}, live)
+        gone = NoticeSweeper(self.store, self.keep_notices_s, self.grace_s).sweep(now, subjects, dry)
+        swept.notices += gone.notices
+        swept.bytes += gone.bytes
+        swept.foreign += gone.foreign
+
+    def _live_batches(self) -> set[str]:
+        return {item.key.partition("/")[2] for item in self.store.items("batches-live/")}
 
     def _drop_notes(self, now: float) -> None:
         for item in self.store.items("deleted/"):
@@ -156,7 +182,7 @@ class Sweeper:
 
     def _batches_to_go(self, batches: dict[str, _Folder], now: float) -> dict[str, str]:
         """Those that ended long ago, and what uploads left that broke off."""
-        live = {item.key.partition("/")[2] for item in self.store.items("batches-live/")}
+        live = self._live_batches()
         reasons = {id: self._why_batch(folder, now) for id, folder in batches.items() if id not in live}
         return {id: why for id, why in reasons.items() if why}
 
@@ -240,6 +266,7 @@ class Sweeper:
         """The pictures and blobs that were stored before the time of grace."""
         for prefix in _SHARED:
             for item in self.store.items(prefix):
+                swept.stored += item.size
                 if not _hash(item):
                     swept.foreign += 1
                 elif now - item.modified >= self.grace_s:

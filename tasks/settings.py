@@ -20,6 +20,7 @@ from pydantic_settings.exceptions import SettingsError
 from director.seats import STEP_KINDS
 from director.types import MAX_BRIEF_BYTES, ModelName
 from tasks.batch.terms import ModelTerms, OwnerTerms
+from tasks.batch.windows import next_time
 from tasks.ledger.types import Limits
 from tasks.tokens import BadSettings, Grant, Rules, Secret, grants
 
@@ -146,6 +147,33 @@ class Settings(BaseSettings):
     grace_hours: Annotated[
         float, Field(ge=1, le=87_600, description="what nobody names yet is kept this long: uploads, running renders")
     ] = 24
+    keep_notices_days: Annotated[
+        float,
+        Field(ge=0, le=36_500, description="and what hooks were told, or could not be told, so long ago; 0: none"),
+    ] = 90
+    gc_at: Annotated[
+        str,
+        Field(
+            max_length=80,
+            description="time of day at which the reconciler does what `visiondirector gc` does, e.g. 04:30 "
+            "Europe/Zurich; empty: never",
+        ),
+    ] = ""
+    disks: Annotated[
+        tuple[Path, ...],
+        NoDecode,
+        Field(
+            description="folders, with commas, whose disks must not run full: those of the S3 server and of Redis, "
+            "where the reconciler's machine has them"
+        ),
+    ] = ()
+    s3_quota_gb: Annotated[
+        float, Field(ge=0, description="what the bucket may hold, in GB; gc counts what it holds; 0: not known")
+    ] = 0
+    least_free: Annotated[
+        float,
+        Field(ge=0, lt=1, description="share of a disk, of Redis' maxmemory and of the quota that should be free"),
+    ] = 0.1
     visibility_timeout_s: Annotated[
         int, Field(ge=60, description="Celery redelivers an unacknowledged message after this; keep it above any step")
     ] = 86_400  # fmt: skip
@@ -221,10 +249,17 @@ class Settings(BaseSettings):
     )
     run_dir: Annotated[Path, Field(description="folder of the liveness files")] = Path("var/run")
 
-    @field_validator("editors", mode="before")
+    @field_validator("editors", "disks", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("gc_at")
+    @classmethod
+    def _time_of_day(cls, value: str) -> str:
+        if value:
+            next_time(value, 0)
+        return value
 
     @field_validator("max_step_s")
     @classmethod

@@ -314,7 +314,7 @@ def _direct(parsed: argparse.Namespace) -> int:
     source = read_named(parsed.source, "--source") if parsed.source else None
     if not source:
         _print_lines(sys.stderr, _warnings(brief))
-    transcript, events_told = Transcript(brief.goals), 0
+    transcript, events_told = Transcript(brief.goals, brief.continues), 0
 
     def tell(trajectory: Trajectory) -> None:
         nonlocal events_told

@@ -27,8 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that can't show a character gets a question mark, not a traceback.
             stream.reconfigure(errors="replace")
-    args = parser().parse_args(argv)
     try:
+        args = parser().parse_args(argv)
         if "local" in args:
             return args.local(args)
         url, token = find_endpoint(args, os.environ, CHECKOUT)

@@ -11,6 +11,7 @@ from rich.console import Console as RichConsole
 from rich.console import RenderableType
 from rich.text import Text
 
+from api.cli.words import wrapped
 from api.client import Client, Job
 from director.errors import BriefError
 from director.transcript import Line, plain
@@ -35,7 +36,8 @@ class Screen:
 
     def line(self, *lines: Line) -> None:
         for line in lines:
-            self.show(Text(str(line), style=line.style), soft_wrap=True)
+            shown = wrapped(line, self.output.width) if self.is_live else Text(str(line), style=line.style)
+            self.show(shown, soft_wrap=isinstance(shown, Text))
 
     def text(self, text: str) -> None:
         """A line for programs, unchanged: tabs stay."""

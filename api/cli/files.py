@@ -37,9 +37,17 @@ def write(path: Path, data: bytes) -> None:
     """Replace the file as a whole: no reader sees half of it. Raises BriefError that names the path."""
     try:
         write_whole(path, data, path.with_name(f".{path.name}.{os.getpid()}"))
-    except IsADirectoryError as error:
-        raise BriefError(f"{path}: it is a folder", "name a file with -o", field="-o") from error
-    except (FileExistsError, NotADirectoryError) as error:
-        raise BriefError(f"{path}: a file stands where a folder must be", "choose another with -o", "-o") from error
     except OSError as error:
-        raise BriefError(f"{path}: {error.strerror}", "choose another place with -o", field="-o") from error
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError, option: str = "-o") -> BriefError:
+    """What to tell a person who named `path`, or its folder, by `option`."""
+    match error:
+        case IsADirectoryError():
+            told, fix = "it is a folder", "name a file"
+        case FileExistsError() | NotADirectoryError():
+            told, fix = "a file stands where a folder must be", "choose another"
+        case _:
+            told, fix = error.strerror or "it can't be written", "choose another place"
+    return BriefError(f"{path}: {told}", f"{fix} with {option}", option)

@@ -74,7 +74,8 @@ def _without_events(console: Console, job: Job) -> Trajectory:
 
 def _print_events(console: Console, view: JobView) -> Job:
     """As lines, or as JSON lines."""
-    events, screen = Transcript(view.trajectory.brief.goals), console.screen
+    brief, screen = view.trajectory.brief, console.screen
+    events = Transcript(brief.goals, brief.continues)
 
     def on_event(event: Event) -> None:
         screen.data({"job": view.job.id, "id": event.id, "event": event.kind, "data": event.data})

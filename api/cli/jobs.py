@@ -14,6 +14,7 @@ from rich.text import Text
 from api.cli import files, transcript
 from api.cli.console import SATISFIED, SHORT, Console
 from api.cli.many import goals
+from api.cli.words import Cut
 from api.client import Goal, Job
 from director.errors import BriefError
 from director.transcript import Line, plain
@@ -87,7 +88,7 @@ def _job_table(jobs: list[Job], width: int) -> Table:
             title.append(f"  #{plain(label, 64)}", style="cyan")
         age = [Text(transcript.age(job.created), style="dim")] if wide else []
         state = Text(transcript.state(job), style=transcript.style(job))
-        table.add_row(Text(job.id[:8]), *age, state, goals(job.goals, 12 if wide else 0), title)
+        table.add_row(Text(job.id[:8]), *age, state, goals(job.goals, 12 if wide else 0), Cut(title))
     return table
 
 

@@ -4,12 +4,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 from api.cli import transcript
 from api.cli.live import bar
+from api.cli.words import Cut
 from api.client import GoalCount, Job
 from director.transcript import plain
 
@@ -59,7 +60,7 @@ class JobTable:
         more = f" · {len(active) - most} of them not shown" if len(active) > most else ""
         yield Text(f"{len(rows) - len(active)} of {len(rows)} ended{more}", style="dim")
 
-    def _cells(self, row: JobRow) -> list[Text]:
+    def _cells(self, row: JobRow) -> list[RenderableType]:
         job = row.job
         quiet = int(self._clock() - row.since)
         doing = Text(plain(job.doing or job.status, 60), style=transcript.doing_style(job.doing))
@@ -67,10 +68,10 @@ class JobTable:
             doing.append(f" · {transcript.duration(quiet)}", style="dim")
         return [
             Text(job.id[:8], style="dim"),
-            Text(plain(job.title, 60)),
+            Cut(Text(plain(job.title, 60))),
             Text(f"round {job.rounds}" if job.rounds else "", style="dim"),
             goals(job.goals),
-            doing,
+            Cut(doing),
         ]
 
 

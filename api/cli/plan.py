@@ -38,13 +38,15 @@ def add(add_parser: Add) -> None:
     about = f"a setting of all briefs: {', '.join(_KNOWN)}; repeat"
     made.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=about)
     made.add_argument("--profile", default="sketch", help="what to reckon with where no service answers")
-    made.add_argument("--card-hour", type=float, metavar="PRICE", help="of a card for an hour")
+    made.add_argument("--card-hour", type=float, metavar="PRICE", help="of a card for an hour, drawing or not")
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
     about = assignments(args.set)
     if unknown := sorted(about.keys() - set(_KNOWN)):
         raise BriefError(f"a plan knows no {plain(unknown[0], 40)}", f"it knows {', '.join(_KNOWN)}", "--set")
+    if args.by <= time.time():
+        raise BriefError(f"{transcript.clock(args.by)} has passed", "write a time to come: 07:00, 8h", "--by")
     asked: dict[str, Any] = {"goals": args.goals, **about, **({"cards": args.editors} if args.editors else {})}
     try:
         found, rates = console.client.plan(args.briefs, args.by, **asked), dict[str, Any]()
@@ -52,10 +54,13 @@ def run(args: argparse.Namespace, console: Console) -> int:
         console.screen.note(f"{error}: reckoned with the profile {args.profile}, which measured nothing")
         rates = rates_of(args.profile)
         found = guessed(args.briefs, args.by, args.goals, args.editors, about, rates)
-    price = args.card_hour if args.card_hour is not None else found.card_price or rates.get("card_hour")
-    currency = "" if args.card_hour is not None else found.currency or rates.get("currency", "")
-    console.screen.data(found.model_dump(mode="json") | {"money": found.card_hours * price if price else None})
-    console.screen.line(*lines(found, price, currency))
+    money, currency = found.money, found.currency
+    if args.card_hour is not None:
+        money, currency = found.card_hours * args.card_hour, ""
+    elif money is None and rates.get("card_hour"):
+        money, currency = found.card_hours * rates["card_hour"], rates.get("currency", "")
+    console.screen.data(found.model_dump(mode="json") | {"money": money, "currency": currency})
+    console.screen.line(*lines(found, money, currency))
     return SATISFIED if found.cards else SHORT
 
 
@@ -102,7 +107,7 @@ def guessed(
     return Plan.model_validate(found.model_dump())
 
 
-def lines(found: Plan, price: float | None, currency: str) -> list[Line]:
+def lines(found: Plan, money: float | None, currency: str) -> list[Line]:
     goals = f" of about {found.goals} goals" if found.goals else ""
     until = f"{transcript.clock(found.by)} ({transcript.duration(max(0.0, found.by - time.time()))} from now)"
     told = [Line("plan", f"{found.briefs:,} briefs{goals} by {plain(found.editor, 60)}, until {until}")]
@@ -113,8 +118,9 @@ def lines(found: Plan, price: float | None, currency: str) -> list[Line]:
         words = f"{one.chance:.0%} in time; {ends}; {plain(one.limits, 60)} limits"
         told.append(Line(count(one.cards, "card"), words))
     hours = f"{found.gpu_hours:,.1f} h of drawing, {found.card_hours:,.1f} h of cards until the end"
-    money = f", {found.card_hours * price:,.2f} {currency}".rstrip() if price else ""
-    told.append(Line("GPU", hours + money))
+    told.append(Line("GPU", hours))
+    if money is not None:
+        told.append(Line("money", f"about {money:,.2f} {plain(currency.upper(), 3)}".rstrip()))
     told.append(Line("disk", f"about {found.disk_bytes / 1e9:,.1f} GB, {found.renders:,} pictures"))
     if not found.measured:
         told.append(Line("unsure", "no render of this model and size was measured: times are guesses", "yellow"))

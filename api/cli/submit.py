@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from api.cli import transcript
-from api.cli.console import SATISFIED, Console
+from api.cli.console import SATISFIED, Console, is_id
 from api.cli.follow import follow
 from api.client import BadRequest, Job, TooMany
 from director import intake
@@ -119,6 +119,9 @@ def _read_metadata(args: argparse.Namespace) -> JobRequest:
         raise BriefError(
             "brief, goals and strategy come from the picture", "leave them out, or leave --from out", "--from"
         )
+    if is_id(args.again):
+        fix = 'say what is to change of its picture: --change "the lamp goes"; or name a PNG'
+        raise BriefError(f"{args.again} is a job", fix, "--from")
     png = read_named(Path(args.again), "--from", MAX_FILE)
     try:
         found = read_png_metadata(png)

@@ -78,6 +78,8 @@ def told_lines(job: Job) -> list[Line]:
 
 
 def state(job: Job) -> str:
+    if job.paused and not job.ended:
+        return "paused"
     return plain(job.status + (f", {job.stop}" if job.stop and job.stop != job.status else ""))
 
 
@@ -134,6 +136,8 @@ def error_lines(job: Job) -> list[Line]:
         return []
     fix = f" ({job.error.fix})" if job.error.fix else ""
     said = [Line("error", plain(f"{job.error.boundary}: {job.error.message}{fix}", 400), "red")]
+    if job.error.actor == Actor.SEAT and job.status == "failed":
+        return [*said, Line("who", f"the operator: all tries are used up; visiondirector requeue {job.id[:8]}", "dim")]
     # A newer service may know actors that this program does not.
     rule = RULES[Actor(job.error.actor)] if job.error.actor in set(Actor) else None
     return [*said, Line("who", f"{rule.who}: {rule.then}", "dim")] if rule else said

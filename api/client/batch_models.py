@@ -71,7 +71,7 @@ class Eta(BaseModel):
     """When a batch will have ended, in seconds since the epoch.
 
     Of ten nights one is earlier than `p10`, and one later than `p90`. `limits` is what it waits for most,
-    `knows_little_of` what was measured too seldom.
+    `knows_little_of` what was measured too seldom. `money` is about what all of it will have cost; None: no prices.
     """
 
     p10: float
@@ -79,6 +79,8 @@ class Eta(BaseModel):
     p90: float
     limits: str = ""
     knows_little_of: tuple[str, ...] = ()
+    money: float | None = None
+    currency: str = ""
 
 
 class CardsChance(BaseModel):
@@ -107,6 +109,7 @@ class Plan(BaseModel):
     disk_bytes: int = 0
     measured: bool = False
     card_price: float | None = None
+    money: float | None = None
     currency: str = ""
     knows_little_of: tuple[str, ...] = ()
 

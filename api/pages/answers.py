@@ -18,14 +18,17 @@ HEADERS = {
 }
 
 
-def page(content: str, status: int = 200, refresh: int = 0) -> HTMLResponse:
-    """A page that loads only its own pictures, and that no other page may show in a frame."""
+def page(content: str, status: int = 200, refresh: int = 0, forms: bool = False) -> HTMLResponse:
+    """A page that loads only its own pictures, and that no other page may show in a frame. With `forms` it may send
+    some to this service."""
     headers = {
         **HEADERS,
-        "Content-Security-Policy": f"{policy()}; frame-ancestors 'none'",
+        "Content-Security-Policy": f"{policy(forms=forms)}; frame-ancestors 'none'",
         "Cache-Control": "private, no-cache",
         "X-Frame-Options": "DENY",
     }
+    if forms:
+        headers["Referrer-Policy"] = "same-origin"  # else a browser hides from where the form comes
     if refresh:
         headers["Refresh"] = str(refresh)
     return HTMLResponse(content, status, headers)

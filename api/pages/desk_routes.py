@@ -1,44 +1,55 @@
 """The routes of the desk."""
 
+import time
 from collections.abc import Callable, Sequence
 from heapq import nsmallest
+from itertools import islice
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
-from api.batch_schemas import CURSOR, BatchFilter, BatchSummary
+from api.batch_schemas import CURSOR
 from api.forms import SentForm, form_token
 from api.gallery import THUMB_WIDTH, Places, Told
-from api.pages.answers import PageRoute, page
-from api.pages.desk import ORDERS, DeskView, batch_page, batches_page
-from api.problems import invalid
+from api.pages.answers import HEADERS, PageRoute, page
+from api.pages.desk import ORDERS, batch_page
+from api.pages.finding import find_batches
+from api.pages.parts import MAX_PAGES, MAX_WORDS, fits
+from api.pages.tiles import COVER, batches_page
+from api.pages.views import BatchesView, BatchView
+from api.problems import Problem, invalid
 from api.routes import ApiState, AppState, Owner, SomeCaller
-from director.report import policy
 from director.report.gallery import Card
 from tasks.batch.types import Batch, BatchStatus, ItemStatus
-from tasks.tokens import Scope
+from tasks.jobs import MAX_LABELS, Label
+from tasks.store.thumbnails import at_least
 
 desk = APIRouter(route_class=PageRoute)
-PAGE, BATCHES = 60, 30
-MAX_PAGES = 200
-REFRESH_SECONDS = 15
+PAGE = 60
+REFRESH_SECONDS, IDLE_SECONDS = 15, 60
+Words = Annotated[str, Query(max_length=MAX_WORDS)]
+PageNumber = Annotated[int, Query(alias="page", ge=1, le=MAX_PAGES)]
 
 
 @desk.get("/batches", include_in_schema=False)
-def batches(state: ApiState, owner: Owner, cursor: Annotated[str | None, Query(pattern=CURSOR)] = None) -> Response:
-    """The newest first, each with a picture."""
-    found = state.batches.list(owner, BatchFilter(limit=BATCHES, cursor=cursor))
-    covers = {batch.id: cover for batch in found.batches if (cover := _cover(state, batch))}
-    return page(batches_page(found.batches, covers, found.next))
-
-
-def _cover(state: AppState, batch: BatchSummary) -> str:
-    """A picture of an item that has ended, else of one at work."""
-    if not batch.counts.ended and not batch.counts.running:
-        return ""
-    told = next((each for each in state.batches.first_results(batch.id) if each["image"]), None)
-    return _thumb(told) if told else ""
+def batches(
+    state: ApiState,
+    owner: Owner,
+    status: Annotated[list[BatchStatus], Query(max_length=4, default_factory=list)],
+    label: Annotated[list[Label], Query(max_length=MAX_LABELS, default_factory=list)],
+    cursor: Annotated[str, Query(pattern=f"{CURSOR}|^$")] = "",
+    words: Words = "",
+    sort: Literal["newest", "worst", "best", "soonest"] = "newest",
+    page_number: PageNumber = 1,
+    refresh: Literal["on", "off"] = "on",
+) -> Response:
+    """The newest first, each with its pictures."""
+    view = BatchesView(words.strip(), sort, page_number, refresh == "on", tuple(status), tuple(label), cursor)
+    found = find_batches(state, view, owner)
+    active = any(one.counts.running for one in found.standings)
+    every = (REFRESH_SECONDS if active else IDLE_SECONDS) if view.refresh else 0
+    return page(batches_page(found, view, time.time(), every), refresh=every, forms=True)
 
 
 @desk.get("/batches/{id}", include_in_schema=False)
@@ -48,33 +59,51 @@ def batch(
     caller: SomeCaller,
     owner: Owner,
     id: str,
-    words: Annotated[str, Query(max_length=200)] = "",
+    words: Words = "",
     show: Literal["", "unmet", "failed", "done", "cancelled", "picked"] = "",
     sort: Literal["worst", "best", "name", "newest"] = "worst",
-    page_number: Annotated[int, Query(alias="page", ge=1, le=MAX_PAGES)] = 1,
+    page_number: PageNumber = 1,
     refresh: Literal["on", "off"] = "on",
+    ask: Annotated[str, Query(max_length=20)] = "",
 ) -> Response:
     """The batch as cards: what has ended, by what is missed, with search, filter and orders."""
     found = state.batches.find(owner, id)
-    view = DeskView(id, words, show, sort, page_number, refresh == "on")
+    view = BatchView(words.strip(), sort, page_number, refresh == "on", id, show, ask)
     shown, total = _shown(state, found, view)
     envelope = state.batches.envelope(found)
-    every = REFRESH_SECONDS if view.refresh and envelope.status is not BatchStatus.ENDED else 0
-    may_order = not caller.scopes.isdisjoint({Scope.WRITE, Scope.OPERATE})
-    token = form_token(request) if may_order else None
+    every = REFRESH_SECONDS if view.refresh and not ask and envelope.status is not BatchStatus.ENDED else 0
+    token = form_token(request) if caller.may_order else None
     pages = -(-total // PAGE)
-    answer = page(batch_page(envelope, shown, total, pages, view, token, every), refresh=every)
-    answer.headers["Content-Security-Policy"] = f"{policy(forms=True)}; frame-ancestors 'none'"
-    answer.headers["Referrer-Policy"] = "same-origin"  # else a browser hides from where the form comes
-    return answer
+    return page(batch_page(envelope, shown, total, pages, view, token, time.time(), every), refresh=every, forms=True)
 
 
-def _shown(state: AppState, batch: Batch, view: DeskView) -> tuple[Sequence[Card], int]:
+@desk.get("/batches/{id}/cover/{n}", include_in_schema=False)
+def cover(
+    state: ApiState,
+    owner: Owner,
+    id: str,
+    n: Annotated[int, Path(ge=0, lt=COVER)],
+    width: Annotated[int, Query(ge=1, le=1024)] = THUMB_WIDTH,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """One of the pictures that stand for a batch; those of a small one stand for more than one place."""
+    found = list(islice(state.batches.first_pictures(state.batches.find(owner, id).id), COVER))
+    if not found:
+        raise Problem(404, "no-picture-yet", "There is no picture yet", "No item of this batch has drawn one so far.")
+    image, small = found[n % len(found)], at_least(width)
+    tag = f'"{image}-{small}"'
+    headers = {**HEADERS, "ETag": tag, "Cache-Control": "private, max-age=60"}
+    if if_none_match and tag in if_none_match:
+        return Response(status_code=304, headers=headers)
+    return Response(state.thumbnails.get(image, small), media_type="image/webp", headers=headers)
+
+
+def _shown(state: AppState, batch: Batch, view: BatchView) -> tuple[Sequence[Card], int]:
     """The cards of this page, and how many items fit the view. Only these cards read storage for each item."""
-    wanted, key = view.words.strip().casefold(), _KEYS[view.sort]
+    key = _KEYS[view.sort]
     total, kept, most = 0, list[Told](), view.page * PAGE
     for told in state.batches.results(batch):
-        if not _fits(told, view.show, wanted):
+        if not _fits(told, view.show, view.words):
             continue
         total += 1
         kept.append(told)
@@ -86,7 +115,7 @@ def _shown(state: AppState, batch: Batch, view: DeskView) -> tuple[Sequence[Card
 
 def _fits(told: Told, show: str, words: str) -> bool:
     shown = not show or (bool(told["picked"]) if show == "picked" else told["status"] == show)
-    return shown and (not words or words in f"{told['custom_id']} {told['title']} {told['error']}".casefold())
+    return shown and (not words or fits(words, (told["custom_id"], told["title"], told["error"])))
 
 
 def _badness(told: Told) -> tuple[int, float, str]:
@@ -123,6 +152,8 @@ def order(state: ApiState, form: SentForm, id: str) -> Response:
             state.batches.order(reach, id, kind)
         case "retry":
             state.batches.order(reach, id, "retry", what=(ItemStatus.FAILED, ItemStatus.UNMET))
+        case "back":
+            state.batches.order(reach, id, "retry", what=(ItemStatus.CANCELLED,))
         case "front":
             state.batches.order(reach, id, "patch", front=True)
         case _:

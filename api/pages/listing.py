@@ -1,24 +1,25 @@
-"""The list of jobs as a page: status, goals and cost of each, with a link to its report."""
+"""The list of jobs as a page: a picture of each, how its goals stand, and what it cost."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from urllib.parse import urlencode
 
-from api.batch_schemas import BatchSummary
-from api.schemas import Cost, JobList, JobSummary
+from api.pages.finding import BRIEFS, PAGE, Jobs, Tiles
+from api.pages.parts import age, chips, figures, labels, search, turns
+from api.pages.tiles import tile
+from api.pages.views import AT_WORK, JOB_SORTS, JobsView
+from api.schemas import Cost, JobSummary
 from director.report import document
 from director.report.html import NOTHING, Html, fill_from, html, join
 from director.report.marks import duration
-from director.report.page import bar, tally
+from director.report.page import tally
 from director.report.status import refreshing
 from director.transcript import count
-from tasks.batch.types import BatchStatus, Counts
 from tasks.jobs import JobStatus
+from tasks.ledger.totals import Totals
 
-_VIEWS: dict[str, tuple[JobStatus, ...]] = {
+_SHOWN: dict[str, tuple[JobStatus, ...]] = {
     "All": (),
-    "At work": (JobStatus.QUEUED, JobStatus.RUNNING),
+    "At work": AT_WORK,
     "Done": (JobStatus.DONE,),
     "Failed": (JobStatus.FAILED,),
     "Cancelled": (JobStatus.CANCELLED,),
@@ -36,169 +37,143 @@ _STATES = {
     JobStatus.CANCELLED: ("unseen", "cancelled"),
 }
 
-_BATCHES = {
-    BatchStatus.OPEN: ("running", "open"),
-    BatchStatus.PAUSED: ("waiting", "paused"),
-    BatchStatus.CANCELLED: ("unseen", "cancelled"),
-    BatchStatus.ENDED: ("met", "ended"),
-}
-
-_THUMBNAIL = '<img src="$src/images/best?width=512" alt="" width="240" loading="lazy" decoding="async">'
-
-
-@dataclass(frozen=True)
-class ListView:
-    """The filters and the page of the list, as its address has them."""
-
-    statuses: tuple[JobStatus, ...] = ()
-    labels: tuple[str, ...] = ()
-    cursor: str = ""
-    refresh: bool = True
-    batch: str = ""
-
-    @property
-    def batches(self) -> bool:
-        """It shows batches before the jobs: each in place of its own jobs."""
-        at_work = set(self.statuses) == set(_VIEWS["At work"])
-        return not self.batch and not self.cursor and (not self.statuses or at_work)
-
-    def path(self, **changed: object) -> str:
-        """The address of this view with some values changed."""
-        new = ListView(**{**self.__dict__, **changed})  # pyright: ignore[reportArgumentType]
-        pairs = [("status", status.value) for status in new.statuses] + [("label", label) for label in new.labels]
-        pairs += [("batch", new.batch)] if new.batch else []
-        pairs += [("cursor", new.cursor)] if new.cursor else []
-        pairs += [] if new.refresh else [("refresh", "off")]
-        return f"/jobs?{urlencode(pairs)}" if pairs else "/jobs"
-
 
 def jobs_page(
-    found: JobList, batches: Sequence[BatchSummary], view: ListView, now: float, service_url: str, refresh: int
+    found: Jobs,
+    tiles: Tiles,
+    totals: Totals | None,
+    view: JobsView,
+    now: float,
+    service_url: str,
+    refresh: int,
 ) -> str:
     """`service_url` is shown for copying; `now` is in seconds since the epoch."""
     body = fill_from(
         "api.pages",
         "jobs",
-        filters=join(_filter(view, name, statuses) for name, statuses in _VIEWS.items()),
-        labels=_labels(view),
-        list=_list(found, batches, view, now, service_url),
-        newest=html('<a href="$to">Newest</a>', to=view.path(cursor="")) if view.cursor else NOTHING,
-        older=html('<a href="$to" rel="next">Older</a>', to=view.path(cursor=found.next)) if found.next else NOTHING,
-        refresh=refreshing(refresh, view.path(refresh=not view.refresh)),
-    )
-    return document("Jobs", body)
-
-
-def _filter(view: ListView, name: str, statuses: tuple[JobStatus, ...]) -> Html:
-    current = html(' aria-current="page"') if set(view.statuses) == set(statuses) else NOTHING
-    to = view.path(statuses=statuses, cursor="")
-    return html('<li><a href="$to"$current>$name</a></li>', to=to, current=current, name=name)
-
-
-def _labels(view: ListView) -> Html:
-    if view.batch:
-        return html(
-            '<p class="note">Only what is in flight of this batch, or ended a moment ago. '
-            '<a href="$results">All results</a> <a href="/jobs">All jobs</a></p>',
-            results=f"/v1/batches/{view.batch}/results",
-        )  # fmt: skip
-    if not view.labels:
-        return NOTHING
-    named = ", ".join(view.labels)
-    return html(
-        '<p class="note">Only with the label $named. <a href="$all">All labels</a></p>',
-        named=named, all=view.path(labels=(), cursor=""),
+        filters=chips((name, view.but(statuses=which, cursor="").path, set(view.statuses) == set(which))
+                      for name, which in _SHOWN.items()),
+        totals=_totals(totals) if totals and any(totals) else NOTHING,
+        search=search("/jobs", view.kept, view.words, JOB_SORTS, view.sort, "title, brief, label, owner, item"),
+        notes=_notes(found, view),
+        cards=_cards(found.jobs, tiles, view, now),
+        empty=_empty(found, view, service_url) if not found.jobs and not tiles.batches else NOTHING,
+        turns=turns(view.page, -(-found.fit // PAGE), lambda page: view.but(page=page).path),
+        newest=html('<a href="$to">Newest</a>', to=view.but(cursor="").path) if view.cursor else NOTHING,
+        older=html('<a href="$to" rel="next">Older</a>', to=view.but(cursor=found.following).path)
+        if found.following
+        else NOTHING,
+        refresh=refreshing(refresh, view.but(refresh=not view.refresh, page=view.page).path),
     )  # fmt: skip
+    return document("Jobs", body, forms=True)
 
 
-def _list(found: JobList, batches: Sequence[BatchSummary], view: ListView, now: float, service_url: str) -> Html:
-    if found.jobs or batches:
-        several = len({*(job.owner for job in found.jobs), *(batch.owner for batch in batches)}) > 1
-        rows = [_batch_row(batch, view, now, with_owner=several) for batch in batches]
-        rows += [_row(job, view, now, with_owner=several) for job in found.jobs]
-        return fill_from("api.pages", "list", rows=join(rows, "\n"))
-    if found.next:
+def _totals(totals: Totals) -> Html:
+    """Of the whole ledger, whatever the page shows."""
+    numbers = {"at work": totals.at_work, "done": totals.done, "failed": totals.failed, "cancelled": totals.cancelled}
+    numbers = {words: number for words, number in numbers.items() if number}
+    return html(
+        '<ul class="figures" aria-label="Jobs that the ledger knows, items of batches included">$numbers</ul>',
+        numbers=figures((f"{number:,}", words) for words, number in numbers.items()),
+    )
+
+
+def _notes(found: Jobs, view: JobsView) -> Html:
+    notes: list[Html] = []
+    if view.batch:
+        notes.append(
+            html(
+                'Only what is in flight of this batch, or ended a moment ago. <a href="$batch">The batch</a> '
+                '<a href="/jobs">All jobs</a>',
+                batch=f"/batches/{view.batch}",
+            )
+        )
+    if view.labels:
+        notes.append(
+            html(
+                'Only with the label <bdi>$named</bdi>. <a href="$all">All labels</a>',
+                named=", ".join(view.labels), all=view.but(labels=(), cursor="").path,
+            )
+        )  # fmt: skip
+    if not view.plain:
+        notes.append(_looked(found, view))
+    return join(html('<p class="note">$note</p>', note=note) for note in notes)
+
+
+def _looked(found: Jobs, view: JobsView) -> Html:
+    """How far a search or an order looked: it says nothing of older jobs."""
+    window = f"the newest {count(found.looked, 'job')}" if not view.cursor else f"{count(found.looked, 'older job')}"
+    said = f"{found.fit:,} of {window}" if found.following or view.cursor else f"{count(found.fit, 'job')}"
+    briefs = f" Of briefs it read {BRIEFS} at most." if view.words and found.looked > BRIEFS else ""
+    clear = html(' <a href="$to">Clear</a>', to=view.but(words="", sort="newest", cursor="").path)
+    more = " Older ones are behind the link below." if found.following else ""
+    return html("$said.$briefs$more$clear", said=said, briefs=briefs, more=more, clear=clear)
+
+
+def _empty(found: Jobs, view: JobsView, service_url: str) -> Html:
+    if found.following:
         return html('<p class="note">None among these; there may be older ones.</p>')
-    if view.statuses or view.labels or view.cursor:
+    if view.statuses or view.labels or view.cursor or view.words or view.batch:
         return html('<p class="note">There is no such job. <a href="/jobs">All jobs</a></p>')
     return fill_from("api.pages", "empty", service_url=service_url)
 
 
-def _batch_row(batch: BatchSummary, view: ListView, now: float, with_owner: bool) -> Html:
-    state, words = _BATCHES[batch.status]
-    counts = batch.counts
-    flying = f"{counts.running} in flight" if counts.running else ""
+def _cards(jobs: Sequence[JobSummary], tiles: Tiles, view: JobsView, now: float) -> Html:
+    several = len({one.owner for one in (*jobs, *tiles.batches)}) > 1
+
+    def labelled(name: str) -> str:
+        return JobsView(labels=(name,), statuses=view.statuses, refresh=view.refresh).path
+
+    cards = [tile(batch, labelled, now, several) for batch in tiles.batches]
+    cards += [_card(job, labels(job.labels, labelled), now, several) for job in jobs]
+    return html('<ul class="cards jobs">$cards</ul>', cards=join(cards, "\n")) if cards else NOTHING
+
+
+def _card(job: JobSummary, labels: Html, now: float, with_owner: bool) -> Html:
+    state, words = (
+        ("waiting", "paused") if job.paused else _STATES.get(job.status) or _STOPS.get(job.stop, ("unseen", job.stop))
+    )
+    goals, at = job.goals, datetime.fromtimestamp(job.created, UTC)
     return fill_from(
         "api.pages",
         "job",
-        thumbnail=NOTHING,
-        report=f"/batches/{batch.id}",
-        title=batch.title or f"Batch of {count(batch.total, 'item')}",
-        short=batch.id[:8],
-        labels=_label_links(batch.labels, view),
-        owner=html("of $owner", owner=batch.owner) if with_owner else NOTHING,
-        state=state,
-        status=f"batch {words}",
-        doing=batch.waits or flying,
-        bar=_batch_bar(counts),
-        goals=f"{counts.done} of {batch.total} done" + (f", {counts.failed} failed" if counts.failed else ""),
-        cost=_cost(batch.cost),
-        iso=datetime.fromtimestamp(batch.created, UTC).isoformat(timespec="seconds"),
-        age=_age(now - batch.created),
-    )
-
-
-def _batch_bar(counts: Counts) -> Html:
-    """Items: done, with unmet goals, failed, and the rest."""
-    rest = counts.waiting + counts.running + counts.cancelled
-    parts = [("met", counts.done), ("unsure", counts.unmet), ("missed", counts.failed), ("unseen", rest)]
-    said = ", ".join(f"{number} {name}" for name, number in counts.model_dump().items() if number)
-    return bar(parts, said)
-
-
-def _label_links(labels: Sequence[str], view: ListView) -> Html:
-    every = ListView(refresh=view.refresh, statuses=view.statuses)
-    return join(
-        (html('<a href="$to">$label</a>', to=every.path(labels=(label,)), label=label) for label in labels), " "
-    )
-
-
-def _row(job: JobSummary, view: ListView, now: float, with_owner: bool) -> Html:
-    state, words = _STATES.get(job.status) or _STOPS.get(job.stop, ("unseen", job.stop))
-    goals = job.goals
-    return fill_from(
-        "api.pages",
-        "job",
-        thumbnail=html(_THUMBNAIL, src=job.links["self"]) if job.renders else NOTHING,
+        picture=_picture(job),
         report=job.links["report"],
         title=job.title,
-        short=job.id[:8],
-        labels=_label_links(job.labels, view),
-        owner=html("of $owner", owner=job.owner) if with_owner else NOTHING,
         state=state,
         status=words,
-        doing=job.doing or (f"{job.error.boundary}: {job.error.message}"[:160] if job.error else ""),
+        doing=job.doing.removeprefix(f"{words}: ") or _trouble(job),
         bar=tally(goals) if goals.total else NOTHING,
-        goals=f"{goals.met} of {goals.total} met" if goals.total else "brief not read yet",
-        cost=_cost(job.cost, job),
-        iso=datetime.fromtimestamp(job.created, UTC).isoformat(timespec="seconds"),
-        age=_age(now - job.created),
+        goals=f"{goals.met} of {count(goals.total, 'goal')} met" if goals.total else "brief not read yet",
+        cost=cost_words(job.cost, job),
+        iso=at.isoformat(timespec="seconds"),
+        age=age(now - job.created),
+        short=job.id[:8],
+        labels=labels,
+        owner=html("of <bdi>$owner</bdi>", owner=job.owner) if with_owner else NOTHING,
+        item=html('<a href="/batches/$batch" dir="auto">$item</a>', batch=job.batch.id, item=job.batch.custom_id)
+        if job.batch
+        else NOTHING,
     )  # fmt: skip
 
 
-def _age(seconds: float) -> str:
-    """The age in its largest unit."""
-    for unit, length in (("day", 86_400), ("hour", 3600), ("minute", 60)):
-        if seconds >= length:
-            return f"{count(int(seconds // length), unit)} ago"
-    return "just now"
+def _trouble(job: JobSummary) -> str:
+    return f"{job.error.boundary}: {job.error.message}"[:160] if job.error else ""
 
 
-def _cost(cost: Cost, job: JobSummary | None = None) -> str:
+def _picture(job: JobSummary) -> Html:
+    if not job.renders:
+        return html(
+            '<span class="none">nothing drawn</span>' if job.ended else '<span class="none">not drawn yet</span>'
+        )
+    return html('<img src="$src/images/best?width=512" alt="" loading="lazy" decoding="async">', src=job.links["self"])
+
+
+def cost_words(cost: Cost, job: JobSummary | None = None) -> str:
     """Rounds, pictures and time of work, with the wasted attempts."""
     parts = [count(job.rounds, "round"), count(job.renders, "picture")] if job and job.rounds else []
     parts += [count(cost.renders, "picture")] if cost.renders and not job else []
     parts += [f"{duration(cost.seconds)} of work"] if cost.attempts else []
     parts += [f"{duration(cost.gpu_seconds)} of GPU"] if cost.gpu_seconds else []
     parts += [f"{cost.wasted_attempts} wasted"] if cost.wasted_attempts else []
-    return ", ".join(parts) or "nothing yet"
+    return ", ".join(parts)

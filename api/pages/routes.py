@@ -1,7 +1,6 @@
 """The pages that people open in a browser."""
 
 import time
-from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from anyio import to_thread
@@ -9,22 +8,25 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from api.batch_schemas import BatchFilter, BatchSummary
+from api.forms import form_token
 from api.pages.answers import HEADERS, PageRoute, page
-from api.pages.listing import ListView, jobs_page
+from api.pages.finding import NO_TILES, Tiles, find_batches, find_jobs, one_batch
+from api.pages.job_orders import controls
+from api.pages.listing import jobs_page
+from api.pages.parts import MAX_PAGES, MAX_WORDS
+from api.pages.views import BatchesView, JobsView
 from api.problems import Problem
 from api.reports import run_info
-from api.routes import ApiState, AppState, Owner, listed
-from api.schemas import CURSOR, OLDER, JobFilter, JobList, JobSummary
+from api.routes import ApiState, AppState, Owner, SomeCaller
+from api.schemas import CURSOR
 from director.state import State
 from tasks.batch.types import BatchStatus
 from tasks.jobs import ACTIVE, MAX_LABELS, JobId, JobStatus, Label
+from tasks.ledger.totals import totals
 from tasks.reports import linked, standalone
 from tasks.store.thumbnails import at_least
 
 REFRESH_SECONDS, IDLE_SECONDS = 10, 60
-PAGE, BATCHES = 50, 20
-_LOOKS = 5  # calls for one page, where most jobs belong to batches
 BEST = "best"
 
 pages = APIRouter(route_class=PageRoute)
@@ -45,56 +47,51 @@ async def jobs(
     cursor: Annotated[str, Query(pattern=f"{CURSOR}|^$")] = "",
     refresh: Literal["on", "off"] = "on",
     batch: Annotated[JobId | None, Query()] = None,
+    words: Annotated[str, Query(max_length=MAX_WORDS)] = "",
+    sort: Literal["newest", "worst", "best"] = "newest",
+    page_number: Annotated[int, Query(alias="page", ge=1, le=MAX_PAGES)] = 1,
 ) -> Response:
     """The newest jobs first. The page reloads itself, more often while a job is active.
 
     A batch stands there in place of its jobs, which have a page of their own.
     """
-    view = ListView(tuple(status), tuple(label), cursor, refresh == "on", batch or "")
-    filters = JobFilter(status=status, label=label, limit=PAGE, cursor=cursor or None, batch=batch)
-    batches = await to_thread.run_sync(_batches, state, view, owner, limiter=state.ledger_threads)
-    if batch:
-        found = await run_in_threadpool(state.batches.jobs, owner, filters)
+    view = JobsView(words.strip(), sort, page_number, refresh == "on", tuple(status), tuple(label), cursor, batch or "")
+    tiles = await to_thread.run_sync(_tiles, state, view, owner, limiter=state.ledger_threads)
+    if batch or view.words:  # these need storage, which may hang
+        found = await run_in_threadpool(find_jobs, state, view, owner)
     else:
-        found = await _alone(state, filters, owner)
-    active = any(job.status in ACTIVE for job in found.jobs) or any(one.counts.running for one in batches)
+        found = await to_thread.run_sync(find_jobs, state, view, owner, limiter=state.ledger_threads)
+    known = await to_thread.run_sync(totals, state.service.ledger, owner, limiter=state.ledger_threads)
+    active = any(job.status in ACTIVE for job in found.jobs) or any(one.counts.running for one in tiles.batches)
     every = (REFRESH_SECONDS if active else IDLE_SECONDS) if view.refresh else 0
     service_url = str(request.base_url).rstrip("/")
-    return page(jobs_page(found, batches, view, time.time(), service_url, every), refresh=every)
+    content = jobs_page(found, tiles, known, view, time.time(), service_url, every)
+    return page(content, refresh=every, forms=True)
 
 
-async def _alone(state: AppState, filters: JobFilter, owner: str | None) -> JobList:
-    """A page of the jobs that belong to no batch."""
-    jobs, cursor = list[JobSummary](), filters.cursor
-    for _ in range(_LOOKS):
-        found = await listed(state, filters.query(owner), PAGE - len(jobs), cursor)
-        jobs += [job for job in found.jobs if not job.batch]
-        cursor = found.next
-        # What is behind lies in storage, which may hang: the page has a link to it.
-        if not cursor or len(jobs) == PAGE or (jobs and cursor.startswith(OLDER)):
-            break
-    return JobList(jobs=jobs, next=cursor)
-
-
-def _batches(state: AppState, view: ListView, owner: str | None) -> Sequence[BatchSummary]:
+def _tiles(state: AppState, view: JobsView, owner: str | None) -> Tiles:
     """The batch whose jobs the page shows, or those that stand before the jobs."""
     if view.batch:
-        return [state.batches.show(owner, view.batch)]
+        return one_batch(state, owner, view.batch)
     if not view.batches:
-        return []
-    status = [BatchStatus.OPEN, BatchStatus.PAUSED] if view.statuses else []
-    return state.batches.list(owner, BatchFilter(status=status, label=list(view.labels), limit=BATCHES)).batches
+        return NO_TILES
+    statuses = (BatchStatus.OPEN, BatchStatus.PAUSED) if view.statuses else ()
+    return find_batches(state, BatchesView(words=view.words, statuses=statuses, labels=view.labels), owner)
 
 
 @pages.get("/v1/jobs/{id}/report", response_class=HTMLResponse)
 def report(
+    request: Request,
     state: ApiState,
+    caller: SomeCaller,
     owner: Owner,
     id: str,
     standalone_file: Annotated[bool, Query(alias="standalone", description="as a file that needs no server")] = False,
     refresh: Literal["on", "off"] = "on",
+    ask: Annotated[str, Query(max_length=20, include_in_schema=False)] = "",
 ) -> Response:
-    """What the job did, as one page for people. The page reloads itself until the job has ended."""
+    """What the job did, as one page for people, with buttons for whoever may give orders. The page reloads itself until
+    the job has ended."""
     service = state.service
     found = service.find(owner, id)
     trajectory, run = service.trajectory(found), run_info(service, found)
@@ -102,11 +99,13 @@ def report(
         answer = page(standalone(trajectory, state.thumbnails, run))
         answer.headers["Content-Disposition"] = f'attachment; filename="{id}.html"'
         return answer
-    every = REFRESH_SECONDS if run.doing and refresh == "on" else 0
+    every = REFRESH_SECONDS if run.doing and refresh == "on" and not ask else 0
     path = f"/v1/jobs/{id}"
     other = f"{path}/report?refresh=off" if every else f"{path}/report"
     run = run.model_copy(update={"refresh": every, "other": other, "home": "/jobs"})
-    return page(linked(trajectory, state.thumbnails, lambda image: f"{path}/images/{image}", run), refresh=every)
+    buttons = controls(found, bool(run.picked), form_token(request), ask) if caller.may_order else None
+    shown = linked(trajectory, state.thumbnails, lambda image: f"{path}/images/{image}", run, buttons)
+    return page(shown, refresh=every, forms=buttons is not None)
 
 
 @pages.get(

@@ -14,7 +14,7 @@ MAX_CARDS = 2000
 _FEW = 3  # goals that a card shows unfolded
 _STATES = {  # class and words of each status, the worst first
     "failed": ("missed", "failed"),
-    "unmet": ("unsure", "goals missed"),
+    "unmet": ("unsure", "not all met"),
     "cancelled": ("unseen", "cancelled"),
     "done": ("met", "all met"),
 }

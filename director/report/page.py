@@ -11,16 +11,19 @@ from director.report import cost, goals, rounds, status, words
 from director.report.html import NOTHING, Html, fill, html, join
 from director.report.marks import MARKS, UNSEEN
 from director.report.rounds import Book
-from director.report.run_info import Picked, Pictures, RunInfo
+from director.report.run_info import Controls, Picked, Pictures, RunInfo
 from director.state import GoalCounts, State
 from director.transcript import count
 from director.types import SIDE, ImageHash, Outcome, Trajectory
 
 
-def report(trajectory: Trajectory, pictures: Pictures, run_info: RunInfo | None = None) -> str:
+def report(
+    trajectory: Trajectory, pictures: Pictures, run_info: RunInfo | None = None, controls: Controls | None = None
+) -> str:
     """A trajectory as one HTML page, without scripts, and with nothing that has to be fetched but its pictures."""
     run_info, state = run_info or RunInfo(), State.of(trajectory)
-    book = rounds.open_book(state, pictures)
+    by_hand = run_info.picked.image if run_info.picked else None
+    book = rounds.open_book(state, pictures, controls or Controls(), by_hand)
     letters = goals.lettering(book)
     name = trajectory.brief.title or f"{trajectory.brief.name} …"
     body = fill(
@@ -29,6 +32,7 @@ def report(trajectory: Trajectory, pictures: Pictures, run_info: RunInfo | None 
         home=html('<a href="$home">All jobs</a>', home=run_info.home) if run_info.home else NOTHING,
         small_print=_small_print(trajectory, run_info),
         state=status.section(state, run_info),
+        orders=controls.orders if controls else NOTHING,
         simulated=status.simulated(state),
         told=status.told(state),
         lead=_picked(book, run_info.picked)
@@ -45,7 +49,7 @@ def report(trajectory: Trajectory, pictures: Pictures, run_info: RunInfo | None 
         source=_source(book),
         settings=_settings(trajectory),
     )
-    return document(f"{name} · report", body)
+    return document(f"{name} · report", body, forms=bool(controls))
 
 
 def document(title: str, body: Html, script: str = "", forms: bool = False) -> str:
@@ -215,8 +219,9 @@ def _source(book: Book) -> Html:
         return html('<p class="note">It started from a picture that is no longer stored.</p>')
     shown = html('<img src="$src" alt="The picture that the brief starts from">', src=src)
     return html(
-        '<figure class="source">$picture<figcaption>The picture that was sent</figcaption></figure>',
+        '<figure class="source">$picture<figcaption>$said</figcaption></figure>',
         picture=html('<a href="$full">$shown</a>', full=full, shown=shown) if full else shown,
+        said=book.names[source].capitalize(),
     )
 
 

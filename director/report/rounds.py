@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from director.report.html import NOTHING, Html, fill, html, join
 from director.report.marks import listed
-from director.report.run_info import Pictures
+from director.report.run_info import Controls, Pictures
 from director.state import Round, Standing, State, count_goals
 from director.transcript import count
 from director.types import SIDE, ActionKind, Candidate, Decided, GoalId, ImageHash, Region
@@ -21,6 +21,8 @@ class Book:
     pictures: Pictures
     numbers: Mapping[GoalId, int]
     names: Mapping[ImageHash, str]
+    controls: Controls
+    by_hand: ImageHash | None
 
     def goal_links(self, ids: Sequence[GoalId], seen: Standing | None = None) -> Html:
         """Items of a list: goals by number and words, each linked to its row, with what was `seen` of them."""
@@ -35,15 +37,16 @@ class Book:
         )  # fmt: skip
 
 
-def open_book(state: State, pictures: Pictures) -> Book:
-    names: dict[ImageHash, str] = {}
+def open_book(state: State, pictures: Pictures, controls: Controls, by_hand: ImageHash | None) -> Book:
+    """`by_hand` is the picture that a person picked."""
+    names, goes_on = dict[ImageHash, str](), state.trajectory.brief.continues is not None
     if source := state.trajectory.brief.source:
-        names[source] = "the picture that was sent"
+        names[source] = "the picture that it goes on from" if goes_on else "the picture that was sent"
     for each in state.rounds:
         for i, candidate in enumerate(each.candidates, 1):
             names.setdefault(candidate.image, f"round {each.number}, candidate {i}")
     numbers = {goal.id: i for i, goal in enumerate(state.goals, 1)}
-    return Book(state, pictures, numbers, names)
+    return Book(state, pictures, numbers, names, controls, by_hand)
 
 
 def sections(book: Book) -> Html:
@@ -94,8 +97,12 @@ def _targets(book: Book, targets: Sequence[GoalId]) -> Html:
     if not targets:
         return html("<p>For no goal: the accepted draft, drawn in full.</p>")
     if len(targets) == len(book.state.goals):
-        return html("<p>For all $n.</p>", n=count(len(targets), "goal"))
-    return html('<p>For:</p><ul class="goals">$goals</ul>', goals=book.goal_links(targets))
+        return (
+            html("<p>For all $n.</p>", n=count(len(targets), "goal"))
+            if len(targets) > 1
+            else html("<p>For the one goal.</p>")
+        )
+    return _goal_list(book, "For", targets)
 
 
 def _chosen(each: Round) -> Html:
@@ -116,7 +123,8 @@ def _candidate(book: Book, each: Round, place: int, candidate: Candidate) -> Htm
     seen = count_goals(standing.values(), len(standing))
     checked = f"{seen.met} of {seen.total} goals met" if standing else ""
     given = [score for one in each.comparisons if (score := one.score(candidate.image)) is not None]
-    notes = ["picked" if picked else "", f"judge {given[-1]:.2f}" if given else "", checked]
+    by_hand = "picked by hand" if candidate.image == book.by_hand else ""
+    notes = [by_hand, "picked" if picked else "", f"judge {given[-1]:.2f}" if given else "", checked]
     alt = f"Round {each.number}, candidate {place} of {len(each.candidates)}"
     alt += f": picked, {words}" if picked else ": not picked"
     return fill(
@@ -129,6 +137,9 @@ def _candidate(book: Book, each: Round, place: int, candidate: Candidate) -> Htm
         region=_region(each.planned.action.region),
         notes=" · ".join(note for note in notes if note) or "not picked",
         seed=candidate.seed,
+        pick=NOTHING
+        if candidate.image == (book.by_hand or book.state.deliverable)
+        else book.controls.pick(each.number, place),
     )
 
 
@@ -169,7 +180,7 @@ def _pick(each: Round) -> Html:
     last, places = each.comparisons[-1], {c.image: i for i, c in reversed([*enumerate(each.candidates, 1)])}
     again = NOTHING
     if len(each.comparisons) > 1:
-        between = listed([str(places[c.image]) for c in last.asked if c.image in places])
+        between = listed(list(dict.fromkeys(str(places[c.image]) for c in last.asked if c.image in places)))
         again = html(
             "<p>The first candidates met too few goals, so more were rendered; at last it was between $between.</p>",
             between=between,

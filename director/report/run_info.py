@@ -1,10 +1,12 @@
 """What a report needs beside the trajectory, which holds no time, host, attempt or job id."""
 
-from typing import Annotated, Protocol
+from collections.abc import Callable
+from typing import Annotated, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from director.errors import Actor
+from director.report.html import NOTHING, Html
 from director.state import GoalCounts
 from director.types import ImageHash, Value
 
@@ -57,6 +59,14 @@ class RunInfo(Value):
     other: str = ""  # where the same page is with the refresh switched the other way; "" if nowhere
     home: str = ""  # where the list of jobs is; "" if nowhere
     picked: Picked | None = None
+
+
+class Controls(NamedTuple):
+    """What people can do on a page that is served, as markup: with the job, and with a candidate that is not what is
+    delivered, by its round and its place."""
+
+    orders: Html = NOTHING
+    pick: Callable[[int, int], Html] = lambda round, place: NOTHING
 
 
 class Pictures(Protocol):

@@ -12,7 +12,7 @@ from director.types import Rendered, Selected, Stopped, StopReason, Verified
 
 _ENDS = {
     StopReason.SATISFIED: ("met", "Satisfied"),
-    StopReason.UNVERIFIED: ("unsure", "Ended with goals that could not be judged"),
+    StopReason.UNVERIFIED: ("unsure", "Ended"),
     StopReason.BUDGET: ("unsure", "Ended: the budget is used up"),
     StopReason.STALLED: ("unsure", "Ended: nothing got better any more"),
     StopReason.CANCELLED: ("unseen", "Cancelled"),
@@ -28,7 +28,7 @@ _MADE = {"rendered": "pictures", "selected": "choices", "verified": "verdicts"}
 def section(state: State, run_info: RunInfo) -> Html:
     stop = state.stop
     if stop and stop.reason is not StopReason.FAILED:
-        return _ended(stop)
+        return _ended(stop, state)
     if stop:
         return _failed(
             state, run_info, run_info.trouble or Trouble(boundary="director", message=stop.why, actor=Actor.USER)
@@ -38,11 +38,12 @@ def section(state: State, run_info: RunInfo) -> Html:
     return _running(state, run_info)
 
 
-def _ended(stop: Stopped) -> Html:
+def _ended(stop: Stopped, state: State) -> Html:
     kind, words = _ENDS[stop.reason]
-    return html(
-        '<p class="state $kind"><strong>$words</strong> <bdi>$why</bdi></p>', kind=kind, words=words, why=stop.why
-    )
+    why = stop.why
+    if stop.reason is StopReason.UNVERIFIED:
+        why = f"{count(state.counts.unsure, 'goal')} could not be judged, the rest is met"
+    return html('<p class="state $kind"><strong>$words</strong> <bdi>$why</bdi></p>', kind=kind, words=words, why=why)
 
 
 def _failed(state: State, run_info: RunInfo, trouble: Trouble) -> Html:
@@ -51,12 +52,16 @@ def _failed(state: State, run_info: RunInfo, trouble: Trouble) -> Html:
         then = html("<code>visiondirector requeue $job</code> lets it go on where it stopped.", job=run_info.job)
     else:
         then = html("Mend what is said above and submit it again.")
-    return fill("failed", boundary=trouble.boundary, message=trouble.message, fix=Html(fix + then), who=_who(trouble))
+    who = _who(trouble, over=True)
+    return fill("failed", boundary=trouble.boundary, message=trouble.message, fix=Html(fix + then), who=who)
 
 
-def _who(trouble: Trouble) -> Html:
+def _who(trouble: Trouble, over: bool = False) -> Html:
+    """`over`: it is not tried again by itself."""
     if trouble.actor is None:
         return NOTHING
+    if over and trouble.actor is Actor.SEAT:
+        return html("<p>Who has to act: the operator. All tries are used up.</p>")
     rule = RULES[trouble.actor]
     return html("<p>Who has to act: $who. What happens: $then.</p>", who=rule.who, then=rule.then)
 

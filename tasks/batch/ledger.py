@@ -93,13 +93,13 @@ class BatchLedger:
         return reply == "created"
 
     def _add(self, batch: Batch, mode: str, holder: str, recalled: Recalled) -> str:
-        standing, states, takes, spent = recalled
+        standing, states, takes, spent, retried = recalled
         spans = json.dumps([[span.model, span.first, span.items] for span in batch.spans])
         about = (batch.id, batch.owner, standing.title, json.dumps(batch.labels), standing.priority)
         counts = (int(batch.created * 1000), spans, batch.total, standing.most or 0, str(batch.weight))
         cost = json.dumps(standing.cost.model_dump())
         state = standing.status.value
-        how = (state, standing.order, states, takes, cost, json.dumps(spent))
+        how = (state, standing.order, retried, states, takes, cost, json.dumps(spent))
         terms = _flat(ledger_fields(standing.terms, Terms.model_fields, int(time.time() * 1000)))
         return str(self._run("add_batch", mode, holder, *about, *counts, *how, *terms))
 

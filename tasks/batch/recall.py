@@ -31,13 +31,15 @@ E = TypeVar("E", End, Result)
 class Recalled(NamedTuple):
     """A batch as it stood; `states` and `takes` in the form of tasks/ledger/lua/batch.lua, "" when all items wait.
 
-    `spent` are renders and GPU ms of jobs that have ended, by model.
+    `spent` are renders and GPU ms of jobs that have ended, by model; `retried` is the number of the last order that let
+    items wait again.
     """
 
     standing: Standing
     states: str = ""
     takes: str = ""
     spent: tuple[tuple[str, int, int], ...] = ()
+    retried: int = 0
 
 
 def standing_of(batch: Batch) -> Standing:
@@ -108,6 +110,7 @@ class _Replay:
     batch: Batch
     states: bytearray = field(init=False)
     takes: bytearray = field(default_factory=bytearray)
+    retried: int = 0
     later: dict[int, "array[int]"] = field(default_factory=lambda: defaultdict(lambda: array("q")))
 
     def __post_init__(self) -> None:
@@ -148,7 +151,8 @@ class _Replay:
     def end(self) -> Recalled:
         self.results_before(None)
         standing = self.standing.model_copy(update={"cost": Cost(**self.cost)})
-        return Recalled(standing, self.states.decode(), self.takes.decode("latin-1"), self.spent.by_model())
+        takes = self.takes.decode("latin-1")
+        return Recalled(standing, self.states.decode(), takes, self.spent.by_model(), self.retried)
 
     def _become(self, status: BatchStatus, before: BatchStatus) -> None:
         if self.standing.status is before:
@@ -175,6 +179,7 @@ class _Replay:
                 self._set_try(index, take + 1, generation + goes_on, more, mode)
                 self.states[index], found = ord("w"), True
         if found:
+            self.retried = order.number
             self._become(BatchStatus.OPEN, BatchStatus.CANCELLED)
 
     def _patch(self, order: Order) -> None:

@@ -17,7 +17,6 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -27,6 +26,7 @@ from pydantic_core import from_json
 
 from tasks.batch.types import PART, Batch, End, Item, Order, OrderKind, Position, Result, Standing
 from tasks.logs import fields
+from tasks.pools import leaving
 from tasks.store import Corrupt, NotFound, Store
 from tasks.store.recent import Recent
 
@@ -226,7 +226,7 @@ class Shelf:
             keys.append(item.key)
             keep()
         keys.sort()
-        with ThreadPoolExecutor(_READERS, "results") as readers:  # the time goes into waiting for storage
+        with leaving(_READERS, "results") as readers:  # the time goes into waiting for storage
             for first in range(0, len(keys), 2 * _READERS):
                 some = keys[first : first + 2 * _READERS]
                 for key, data in zip(some, readers.map(self.store.get, some), strict=True):

@@ -9,6 +9,7 @@ COLUMNS = (
     "custom_id", "status", "stop", "met", "total", "coverage", "rounds", "renders", "image", "job", "title", "error",
     "take", "created", "ended", "picked",
 )  # fmt: skip
+_FORMULAS = ("=", "+", "-", "@", "\t", "\n", "＝", "＋", "－", "＠")
 
 
 def csv_lines(results: Iterable[Mapping[str, Any]]) -> Iterator[str]:
@@ -20,5 +21,13 @@ def csv_lines(results: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         yield out.getvalue()
         out.seek(0)
         out.truncate()
-        rows.writerow(["" if result[name] is None else result[name] for name in COLUMNS])
+        rows.writerow([_cell(result[name]) for name in COLUMNS])
     yield out.getvalue()
+
+
+def _cell(value: object) -> object:
+    """A word that a spreadsheet would take for a formula, and run, gets a ' in front, as OWASP says."""
+    if not isinstance(value, str):
+        return "" if value is None else value
+    value = value.replace("\r\n", "\n").replace("\r", "\n")  # csv would leave a lone \r unquoted: two lines
+    return f"'{value}" if value.startswith(_FORMULAS) else value

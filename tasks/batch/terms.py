@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self, cast
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
@@ -17,9 +18,10 @@ MILLION = 1_000_000
 _HORIZON_MS, _BEFORE_MS = 16 * 86_400_000, 2 * 86_400_000
 _MOST_INSTANTS = 100
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
-_DATE = re.compile(r"\s*\d{4}-")
+_DATE = re.compile(r"\s*(?P<at>\d{4}-\S*(?: +\d\S*)?)(?:\s+(?P<zone>[A-Za-z]\S*))?\s*")
+_YEARS = range(1971, 2100)
 _CURRENCY = re.compile(r"[a-z]{3}")
-_LATEST = 4_102_444_800.0  # the year 2100, in seconds
+_MOST = 1e12
 
 AtClose = Literal["finish", "hold"]
 
@@ -184,18 +186,16 @@ def budget_of(given: Mapping[str, Any]) -> Budget:
         match name:
             case "renders":
                 found["renders"] = _number(name, amount)
-                if found["renders"] != int(found["renders"]):
+                if not found["renders"].is_integer():
                     raise ValueError("renders are whole numbers: write renders=400")
             case "gpu":
-                found["gpu_s"] = seconds_of(amount) if isinstance(amount, str) else _number(name, amount)
+                found["gpu_s"] = _number(name, seconds_of(amount) if isinstance(amount, str) else amount)
             case _ if _CURRENCY.fullmatch(name):
                 if "money" in found:
                     raise ValueError("there are two currencies: write one")
                 found |= {"money": _number(name, amount), "currency": name}
             case _:
                 raise ValueError(f"there is no unit {name[:32]!r}: write renders=400, gpu=2h or eur=20")
-    if any(not 0 < value <= 1e12 for value in found.values() if not isinstance(value, str)):
-        raise ValueError("a limit must be above 0, and at most a million million")
     return Budget.model_validate(found)
 
 
@@ -215,7 +215,9 @@ def _number(name: str, amount: object) -> float:
             amount = None
     if isinstance(amount, bool) or not isinstance(amount, int | float):
         raise ValueError(f"{name[:32]} must be a number: write renders=400, gpu=2h or eur=20")
-    return amount
+    if not 0 < amount <= _MOST:  # nor is NaN between them
+        raise ValueError("a limit must be above 0, and at most a million million")
+    return float(amount)
 
 
 def _budget_in(given: object) -> object:
@@ -228,18 +230,23 @@ def _time_in(given: str) -> str:
 
 
 def moment_of(words: str, now_ms: int) -> float:
-    """Seconds since the epoch: the next `07:00 Europe/Zurich`, or `2026-11-29T07:00+01:00`. Raises ValueError."""
-    if _DATE.match(words):
-        try:
-            at = datetime.fromisoformat(words.strip())
-        except ValueError:
-            raise ValueError(f"{words[:64]!r} is no time: write 2026-11-29T07:00+01:00") from None
-        if at.tzinfo is None:
-            raise ValueError(f"{words[:64]!r} has no zone: write 2026-11-29T07:00+01:00, or 07:00 Europe/Zurich")
-        if not 0 < (seconds := at.timestamp()) < _LATEST:
-            raise ValueError(f"{words[:64]!r} is too far away")
-        return seconds
-    return windows.next_time(words, now_ms) / 1000
+    """Seconds since the epoch: the next `07:00 Europe/Zurich`, `2026-11-29 07:00 Europe/Zurich`, or
+    `2026-11-29T07:00+01:00`. Raises ValueError.
+    """
+    if not (found := _DATE.fullmatch(words)):
+        return windows.next_time(words, now_ms) / 1000
+    try:
+        at = datetime.fromisoformat(found["at"])
+    except ValueError:
+        raise ValueError(f"{words[:64]!r} is no time: write 2026-11-29T07:00+01:00") from None
+    if at.year not in _YEARS:
+        raise ValueError(f"{words[:64]!r} is too far away")
+    if found["zone"] and not at.tzinfo:
+        return windows.first_instant(at, ZoneInfo(zone_named(found["zone"]))) / 1000
+    if found["zone"] or not at.tzinfo:
+        zones = "two zones" if at.tzinfo else "no zone"
+        raise ValueError(f"{words[:64]!r} has {zones}: write 2026-11-29T07:00+01:00, or 07:00 Europe/Zurich")
+    return at.timestamp()
 
 
 BudgetIn = Annotated[

@@ -24,26 +24,38 @@ from tasks.store import Corrupt
 
 log = logging.getLogger(__name__)
 
+OUTCOMES = ("told", "again", "dead")
+"""Of a try: taken, to be tried again, given up."""
 WAITS_S = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
 """Before each further try: the schedule of Standard Webhooks. After the last the delivery is given up."""
 _LONGEST_S = 86_400.0  # that a Retry-After is heeded
 _LEASE_MS = int(4 * 1000 * SECONDS)
 _POSTERS = 8  # at once
 _SOME = 100
-_HOOKS_S = 5.0  # so long an owner's hooks are remembered
 
 
 class Courier:
-    """`send` tries a delivery once; it may take SECONDS, and has a thread of its own. Raises StoreError."""
+    """`send` tries a delivery once; it may take SECONDS, and has a thread of its own. Raises StoreError.
 
-    def __init__(self, ledger: Ledger, shelf: NoticeShelf, send: Callable[[Hook, Notice], Outcome]) -> None:
+    `tell` hears one of OUTCOMES of each try, `tell_dead` now and then how many deliveries stand as given up.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        shelf: NoticeShelf,
+        send: Callable[[Hook, Notice], Outcome],
+        tell: Callable[[str], None] = lambda outcome: None,
+        tell_dead: Callable[[int], None] = lambda number: None,
+    ) -> None:
         self._ledger = ledger
         self._shelf = shelf
         self._send = send
+        self._tell, self._tell_dead = tell, tell_dead
         self._pool = ThreadPoolExecutor(_POSTERS, "notices")
         self._guard = threading.Lock()
         self._busy: set[str] = set()  # hooks to which something is on its way from here
-        self._hooks: dict[str, tuple[float, list[Hook]]] = {}
+        self._hooks: dict[str, list[Hook]] = {}  # by owner, while what happened is collected
 
     def close(self) -> None:
         """What waits for a thread is due again when its lease ends."""
@@ -53,6 +65,7 @@ class Courier:
 
     def collect(self) -> None:
         """Keep what happened, for each hook that wants to be told."""
+        self._hooks.clear()  # a hook that was added before something happened is told of it
         while entries := self._ledger.run("outbox", _SOME):
             for entry in entries:
                 self._keep(str(entry))
@@ -70,11 +83,9 @@ class Courier:
         self._ledger.run("noted", entry, *deliveries)
 
     def _hooks_of(self, owner: str) -> list[Hook]:
-        read, hooks = self._hooks.get(owner, (-_HOOKS_S, []))
-        if time.monotonic() - read >= _HOOKS_S:
-            hooks = self._shelf.hooks(owner)
-            self._hooks[owner] = (time.monotonic(), hooks)
-        return hooks
+        if owner not in self._hooks:
+            self._hooks[owner] = self._shelf.hooks(owner)
+        return self._hooks[owner]
 
     def restore(self) -> None:
         """After a wipe: let what was not told be told, and let jobs that end be noted for who wants that."""
@@ -88,6 +99,7 @@ class Courier:
         pending = [f"{hook}|{notice}" for hook, notice in self._shelf.pending()]
         for first in range(0, len(pending), _SOME):
             self._ledger.run("noted", "", *pending[first : first + _SOME])
+        self._tell_dead(self._shelf.count_dead())
 
     # --- to the hooks -----------------------------------------------------------------------------
 
@@ -120,19 +132,25 @@ class Courier:
         outcome = Outcome(False, why=hook.off) if hook.off else self._send(hook, notice)
         about = fields(hook=hook.id, notice=notice.id, status=outcome.status)
         if outcome.gone:
-            self._shelf.put_hook(hook.model_copy(update={"off": "the receiver answered 410 Gone"}))
-            self._hooks.pop(hook.owner, None)
+            self._switch_off(hook)
         if not outcome.ok and not outcome.gone and not hook.off and tries < len(WAITS_S):
             log.warning("a notice was not taken, and is sent again: %s", outcome.why, extra=about)
             self._ledger.run("tried", f"{hook.id}|{notice.id}", int(1000 * _wait(tries, outcome.wait_s)))
+            self._tell("again")
             return
         ended = Delivered(
-            notice=notice.id, type=notice.type, at=round(time.time(), 3), tries=tries + 1, status=outcome.status,
-            error="" if outcome.ok else outcome.why or "not taken",
+            notice=notice.id, subject=str(notice.told.get("id", "")), type=notice.type, at=round(time.time(), 3),
+            tries=tries + 1, status=outcome.status, error="" if outcome.ok else outcome.why or "not taken",
         )  # fmt: skip
         self._shelf.settle(hook.id, ended, notice)
         self._ledger.run("tried", f"{hook.id}|{notice.id}", "")
+        self._tell("told" if outcome.ok else "dead")
         log.log(logging.INFO if outcome.ok else logging.ERROR, "notice: %s", ended.error or "told", extra=about)
+
+    def _switch_off(self, hook: Hook) -> None:
+        # While it was sent, its owner may have removed the hook or changed its secret.
+        if now := self._shelf.find_hook(hook.owner, hook.id):
+            self._shelf.put_hook(now.model_copy(update={"off": "the receiver answered 410 Gone"}))
 
 
 def _wait(tries: int, told: float | None) -> float:

@@ -14,6 +14,7 @@ from tasks.notices.types import MAX_HOOKS, Event, Hook, Secret, notice_of
 
 OLD_SECRET_S = 86_400.0
 """A secret that was replaced signs so long beside the new one."""
+_OLD_SECRETS = 4  # sign at once at most: each makes the header of a notice longer
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Hooks:
             for secret in hook.secrets
             if secret.until is None or secret.until > time.time()
         )
-        changed = hook.model_copy(update={"secrets": (Secret(key=new_key()), *old)})
+        changed = hook.model_copy(update={"secrets": (Secret(key=new_key()), *old[:_OLD_SECRETS])})
         self.shelf.put_hook(changed)
         return changed
 

@@ -29,7 +29,10 @@ SECONDS = 15.0
 """A try may take so long."""
 MAIL = "mailto:"
 _FIELD = "url"
-_WRAPPING = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))  # an IPv4 address in the last bits
+_LAST_PORT = 65_535
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # an IPv4 address in the last bits
+_GLOBAL = ipaddress.IPv6Network("2000::/3")  # the only part of IPv6 that is given out
+_NOT_GLOBAL = (ipaddress.IPv6Network("3fff::/20"),)  # for documents: newer than the interpreter's own table
 
 
 class Outcome(NamedTuple):
@@ -151,14 +154,13 @@ def is_public(address: str) -> bool:
     """Whether anybody may be asked there: no private, loopback, link-local or reserved address, however wrapped."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
-        if ip.ipv4_mapped:
-            ip = ip.ipv4_mapped
-        else:
-            inner = ip.sixtofour
-            if any(ip in network for network in _WRAPPING):
-                inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-            if inner and not _is_global(inner):
-                return False
+        inner = ip.ipv4_mapped or ip.sixtofour
+        if ip in _NAT64:
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        if inner:
+            return _is_global(inner)
+        if ip not in _GLOBAL or any(ip in network for network in _NOT_GLOBAL):
+            return False
     return _is_global(ip)
 
 
@@ -176,6 +178,8 @@ def _parsed(text: str) -> httpx.URL:
             "must be https:// with a host and without user, password and #", "write https://example.org/path, or "
             "mailto:name@example.org",
         )  # fmt: skip
+    if url.port is not None and not 0 < url.port <= _LAST_PORT:
+        raise _refused(f"has the port {url.port}", f"name one from 1 to {_LAST_PORT}, or none")
     return url
 
 
@@ -199,7 +203,7 @@ def _wait(told: str) -> float | None:
         return float(told)
     try:
         return max(0.0, parsedate_to_datetime(told).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):  # no date, or one that no calendar has
         return None
 
 

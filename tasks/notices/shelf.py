@@ -6,13 +6,16 @@ notices-told/<hook>/<notice>.json          one that was delivered: when
 notices-dead/<hook>/<notice>.json          one that was given up: the notice
 """
 
+import logging
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from tasks.notices.types import Delivered, Hook, Notice
-from tasks.store import NotFound, Store
+from tasks.store import Corrupt, NotFound, Store
 from tasks.store.archive import owner_folder
 from tasks.store.records import packed, parse
+
+log = logging.getLogger(__name__)
 
 PENDING, TOLD, DEAD = "notices", "notices-told", "notices-dead"
 
@@ -45,9 +48,13 @@ class NoticeShelf:
         return sorted(found, key=lambda hook: (hook.created, hook.id))
 
     def _hook(self, key: str) -> Hook | None:
+        """None, too, for a record that can't be read: it must not keep the other hooks from being told."""
         try:
             return parse(Hook, key, self._store.get(key))
         except NotFound:
+            return None
+        except Corrupt as broken:
+            log.error("a hook is left out: %s", broken)
             return None
 
     # --- deliveries -------------------------------------------------------------------------------
@@ -81,6 +88,10 @@ class NoticeShelf:
     def dead(self, hook: str) -> list[str]:
         """The notices that were given up."""
         return [PurePosixPath(key).stem for key in self._store.list(f"{DEAD}/{hook}/")]
+
+    def count_dead(self) -> int:
+        """Of all hooks."""
+        return len(self._store.list(f"{DEAD}/"))
 
     def bring_back(self, hook: str, id: str) -> bool:
         """Let what was given up be tried again."""

@@ -80,6 +80,7 @@ class Delivered(Value):
     """How a delivery ended. `status` is the answer's, 0 for e-mail and for what had none."""
 
     notice: str
+    subject: str = ""  # id of the batch or job; "" in records of older programs
     type: Event
     at: float
     tries: int

@@ -7,7 +7,8 @@ from typing import cast
 import pytest
 
 from director.errors import Actor
-from tasks.jobs import JobStatus
+from tasks.jobs import ACTIVE, JobStatus
+from tasks.ledger.totals import Totals, totals
 from tasks.ledger.types import Claim, Cursor, Query
 from tasks.summary import GoalSummary
 from tests.support.ledgers import PLAN, RENDER, LedgerRig
@@ -17,6 +18,7 @@ STATUSES: tuple[frozenset[JobStatus], ...] = (
     frozenset(), frozenset({JobStatus.RUNNING}), frozenset({JobStatus.QUEUED}), frozenset({JobStatus.FAILED}),
     frozenset({JobStatus.DONE, JobStatus.CANCELLED}), frozenset({JobStatus.RUNNING, JobStatus.FAILED}),
 )  # fmt: skip
+STANDINGS = (ACTIVE, {JobStatus.DONE}, {JobStatus.CANCELLED}, {JobStatus.FAILED})
 
 
 def indexed(rig: LedgerRig) -> None:
@@ -101,9 +103,14 @@ def test_the_index_gives_what_a_look_at_every_job_gives(rig: LedgerRig, seed: in
             queries.append((Query(owner=owner, statuses=statuses, labels=labels, **times), choose.choice([1, 3, 50])))
     unindexed(rig)
     looked = [pages(rig, *query) for query in queries]
+    assert totals(rig.ledger, None) is None
     indexed(rig)
     assert [pages(rig, *query) for query in queries] == looked
     assert any(looked)
+    for owner in (*OWNERS, None):
+        assert totals(rig.ledger, owner) == Totals(
+            *(len(pages(rig, Query(owner=owner, statuses=frozenset(each)), 50)) for each in STANDINGS)
+        )
 
 
 def test_an_older_ledger_is_indexed(rig: LedgerRig) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from director.errors import BriefError, StoreError
 from tasks.batch.dispatch import Dispatcher
-from tasks.notices.courier import Courier
+from tasks.notices.courier import WAITS_S, Courier
 from tasks.notices.hooks import Hooks
 from tasks.notices.post import Outcome, Poster
 from tasks.notices.shelf import NoticeShelf
@@ -30,7 +30,11 @@ class Night(BatchRig):
         super().__post_init__()
         self.notices = NoticeShelf(self.store)
         self.hooks = Hooks(self.ledger, self.notices, Poster(private=True))
-        self.courier = Courier(self.ledger, self.notices, lambda hook, notice: self.send(hook, notice))
+        self.outcomes_told, self.dead = list[str](), list[int]()
+        self.courier = Courier(
+            self.ledger, self.notices, lambda hook, notice: self.send(hook, notice), self.outcomes_told.append,
+            self.dead.append,
+        )  # fmt: skip
         self.reconciler.batches = Dispatcher(
             self.batches, self.ledger, self.archive, self.settings, self.hints.append, self.courier
         )
@@ -109,6 +113,17 @@ class TestABatch:
         night.until(lambda: len(receiver.notices) == 1)
         assert receiver.types() == ["batch.ended"]
 
+    def test_a_hook_that_comes_between_two_batches(self, night: Night, receiver: Receiver) -> None:
+        with receiving() as first:
+            night.hook(first, Event.ENDED)
+            night.start(key="before", items=1)
+            night.finish()
+            night.until(lambda: len(first.notices) == 1)
+        night.hook(receiver, Event.STARTED)
+        night.start(items=1)
+        night.finish()
+        night.until(lambda: len(receiver.notices) == 1)
+
     def test_others_hear_nothing(self, night: Night, receiver: Receiver) -> None:
         night.hook(receiver)
         night.start(items=2, owner="bob")
@@ -128,6 +143,21 @@ class TestABatch:
         first, second = receiver.notices
         assert (first.data["failed"], second.data["failed"]) == (1, 0)
         assert first.id != second.id
+
+    @pytest.mark.parametrize("forgotten", [False, True])
+    def test_no_order_but_a_retry_lets_it_end_again(self, night: Night, receiver: Receiver, forgotten: bool) -> None:
+        night.hook(receiver, Event.ENDED)
+        batch = night.start(items=1)
+        night.finish()
+        night.until(lambda: len(receiver.notices) == 1 and night.pending() == 0)
+        for kind in ("patch", "pause", "resume", "cancel", "retry"):
+            if forgotten:
+                night.rig.wipe()
+                night.until(lambda: night.ledger.epoch() is not None)
+            night.batches.order(batch.id, kind, what=("failed",))
+            night.passes(3)
+        assert night.pending() == 0
+        assert receiver.types() == ["batch.ended"]
 
 
 class TestTerms:
@@ -219,6 +249,9 @@ class TestReceivers:
             time.sleep(0.01)
         assert night.notices
         assert (night.pending(), len(night.notices.dead(made.id))) == (0, 1)
+        assert night.outcomes_told == [*["again"] * len(WAITS_S), "dead"]
+        night.courier.audit()
+        assert night.dead[-1] == 1
         night.send = send
         assert night.hooks.replay(made) == 1
         night.until(lambda: len(receiver.notices) == 1)
@@ -282,3 +315,41 @@ class TestHooks:
         night.finish()
         night.until(lambda: len(receiver.notices) == 1)
         assert receiver.notices[0].verified  # by the old one
+
+    def test_what_its_owner_does_meanwhile_outlives_a_410(self, night: Night, receiver: Receiver) -> None:
+        changed, removed = night.hook(receiver, Event.ENDED), night.hook(receiver, Event.ENDED)
+        new = list[Hook]()
+
+        def meanwhile() -> Answer:
+            if not new:
+                new.append(night.hooks.rotate(changed))
+                night.hooks.remove(removed)
+            return gone()
+
+        receiver.answer = meanwhile
+        night.start(items=1)
+        night.finish()
+        night.until(lambda: night.pending() == 0)
+        assert night.notices
+        [kept] = night.notices.hooks("alice")
+        assert kept.secrets == new[0].secrets
+        assert "410" in kept.off
+
+    def test_a_record_that_cannot_be_read_keeps_no_other_from_being_told(
+        self, night: Night, receiver: Receiver
+    ) -> None:
+        made, _ = night.hook(receiver, Event.ENDED), night.hook(receiver, Event.ENDED)
+        [key] = [key for key in night.store.list("hooks/") if made.id in key]
+        night.store.put(key, b"{")
+        night.rig.wipe()
+        night.until(lambda: night.ledger.epoch() is not None)
+        night.serve()
+        night.start(items=1)
+        night.finish()
+        night.until(lambda: len(receiver.notices) == 1)
+
+    def test_many_changes_make_no_long_header(self, night: Night, receiver: Receiver) -> None:
+        made = night.hook(receiver)
+        for _ in range(20):
+            made = night.hooks.rotate(made)
+        assert len(made.secrets) == 5

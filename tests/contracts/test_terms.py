@@ -14,6 +14,7 @@ from tasks.batch.types import Batch, BatchStatus, ItemStatus, child_id
 from tasks.entries import new_entry
 from tasks.jobs import Job
 from tasks.ledger.types import Refusal
+from tests.perf.night_by_real import night as by_night
 from tests.support.batches import MODEL, QUICK, BatchRig
 from tests.support.scripted_studio import goals_of
 
@@ -360,3 +361,11 @@ class TestSpread:
         assert (counts.cancelled > 0, counts.cancelled + counts.unmet) == (True, 12)
         assert night.batches.ledger.lanes([MODEL])[0].flying == 0
         assert not night.rig.redis.keys("*deferred*")
+
+
+def test_a_night_ends_in_time_at_the_price_that_the_dispatcher_sets() -> None:
+    """A part of `python -m tests.perf.night_by_real`: all is real but the clock, steps and what renders bring."""
+    free = by_night(1, briefs=30, editors=2)
+    paced = by_night(1, briefs=30, editors=2, by_s=0.6 * free.took_s)
+    assert paced.took_s <= 0.6 * free.took_s
+    assert 0.7 * free.goals <= paced.goals < free.goals

@@ -18,12 +18,16 @@ import pytest
 from api.client import Client, Conflict, Event, NotFound, Unauthorized
 from director.types import Outcome, StopReason
 from infra.servers import Running, free_port, redis_server
+from tasks.app import open_reconciler
 from tasks.ledger.ledger import Ledger, connect
 from tasks.ledger.types import CONTROL
+from tasks.nightly import note, noted
+from tasks.retention import Swept
 from tasks.settings import Settings
 from tasks.store import Archive, Images, S3Store
 from tasks.store.marker import mark
 from tests.support.api import commit, decided, opening, planned, png, rendered, stopped, verified
+from worker.checks.doctor import examine
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -319,9 +323,24 @@ def test_a_sweep_beside_the_running_service(served: Place) -> None:
         assert (told.returncode, told.stdout) == (0, "would remove 0 jobs, 0 pictures, 0 blobs, 0.0 MB\n"), told.stderr
         assert gc("--json").returncode == 0
         assert alice.job(id).status == "queued"
+    _by_the_reconciler(served)
     environment["VISIONDIRECTOR_S3_ENDPOINT"] = f"http://127.0.0.1:{free_port()}"
     away = gc()
     assert (away.returncode, away.stdout) == (3, "")
     assert "What was not removed is left for the next time." in away.stderr
     environment["VISIONDIRECTOR_KEEP_DAYS"] = "never"
     assert gc().returncode == 2
+
+
+def _by_the_reconciler(served: Place) -> None:
+    """The nightly gc: the last one is long ago. What it counted is what `doctor` holds against the quota."""
+    settings = served.settings.model_copy(update={"gc_at": "04:30 UTC", "s3_quota_gb": 1e-8})
+    with closing(S3Store(settings)) as store, open_reconciler(settings) as reconciler:
+        note(store, 1.0, Swept())
+        end = time.monotonic() + 60
+        while (last := noted(store))["began"] == 1:
+            assert reconciler.once()
+            assert time.monotonic() < end
+    [check] = [check for check in examine(settings) if check.name == "space"]
+    assert (last["stored"] > 100, check.ok) == (True, False)
+    assert check.found.startswith("bucket: 0 kB of 0.01 kB free, counted ")

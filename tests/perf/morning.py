@@ -1,11 +1,11 @@
-"""The morning after 500 briefs: `python -m tests.perf.morning [ITEMS]`.
+"""The morning after 500 briefs: `python -m tests.perf.morning [ITEMS] [--reports] [--rounds N]`.
 
 The real API process over HTTP; pictures of 512 x 640 of noise, about 1 MB each, all different. Printed: the archive's
 size and time, the memory of the process meanwhile, and how long Chromium takes to open the gallery from a disk.
 """
 
+import argparse
 import os
-import sys
 import tempfile
 import threading
 import time
@@ -20,6 +20,7 @@ import psutil
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
+from api.allocator import use_few_arenas
 from tests.browser.conftest import ARGUMENTS, CHROMIUM, serving
 from tests.support.api import House
 from tests.support.mornings import drawn
@@ -61,14 +62,20 @@ def memory() -> Iterator[list[float]]:
 
 
 def main() -> None:
-    items = int(sys.argv[1]) if sys.argv[1:] else 500
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("items", type=int, nargs="?", default=500)
+    parser.add_argument("--reports", action="store_true", help="the archive has a report of each item")
+    parser.add_argument("--rounds", type=int, default=1, help="of each item: a report shows the pictures of all")
+    asked = parser.parse_args()
+    use_few_arenas()  # as api.app does at its start
+    items = asked.items
     with tempfile.TemporaryDirectory() as name, serving(Noisy(Path(name, "house"), tokens={})) as town:
         with httpx.Client(base_url=town.url, trust_env=False, timeout=900) as client:
-            made = drawn(town.house, client, *(f"item-{n}" for n in range(items)), rounds=1)
+            made = drawn(town.house, client, *(f"item-{n}" for n in range(items)), rounds=asked.rounds)
             path = Path(name, "night.zip")
             with memory() as seen:
                 began, cpu = time.perf_counter(), time.process_time()
-                wanted = f"/v1/batches/{made.batch}/archive.zip?reports=false"
+                wanted = f"/v1/batches/{made.batch}/archive.zip?reports={str(asked.reports).lower()}"
                 with client.stream("GET", wanted) as answer, path.open("wb") as file:
                     for piece in answer.iter_bytes():
                         file.write(piece)
@@ -76,7 +83,8 @@ def main() -> None:
         quarter = max(1, len(seen) // 4)
         means = [sum(seen[n : n + quarter]) / quarter for n in range(0, 4 * quarter, quarter)]
         size, load = path.stat().st_size / 1e6, os.getloadavg()[0]
-        print(f"archive of {items}: {size:.0f} MB, {took:.0f} s, {cpu:.0f} s of CPU, load {load:.0f}")
+        kind = f"with reports of {asked.rounds} rounds" if asked.reports else "without reports"
+        print(f"archive of {items} {kind}: {size:.0f} MB, {took:.0f} s, {cpu:.0f} s of CPU, load {load:.0f}")
         print("memory by quarters:", ", ".join(f"{mean:.0f}" for mean in means), f"MB, at most {max(seen):.0f} MB")
         zipfile.ZipFile(path).extractall(Path(name, "out"))
         _open(next(Path(name, "out").glob("*/index.html")))

@@ -149,7 +149,7 @@ class Program:
 
 @dataclass
 class Night:
-    """Events in order of time. `a_pass` is what the reconciler does, every second that anything changed."""
+    """Events in order of time. `a_pass` is what the reconciler does, at every tick at which anything has changed."""
 
     clock: Clock
     ledger: Ledger
@@ -162,6 +162,7 @@ class Night:
     done: Callable[[Claim, float], None] = lambda claim, seconds: None  # a step was committed
     ended: Callable[[Claim], None] = lambda claim: None  # a job ended
     idle_pass_s: float = 15.0
+    tick_s: float = 1.0  # between two looks whether a pass is due
     keep_spans: bool = True
     announced_ms: int = 10**9
     refused: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])  # steps whose lease had died
@@ -194,9 +195,9 @@ class Night:
             nonlocal stopped
             stopped = over()
             if not stopped:
-                self.at(self.clock.s + 1, look)
+                self.at(self.clock.s + self.tick_s, look)
 
-        self.at(self.clock.s + 1, look)
+        self.at(self.clock.s + self.tick_s, look)
         while self._events and not stopped:
             s, _, act = heapq.heappop(self._events)
             self.clock.ms = self.clock.start + 1000 * s
@@ -235,7 +236,7 @@ class Night:
         if self._changed or self.clock.s - self._last_pass >= self.idle_pass_s:
             self._changed, self._last_pass = False, self.clock.s
             self.a_pass()
-        self.at(self.clock.s + 1, self._pass)
+        self.at(self.clock.s + self.tick_s, self._pass)
 
     def _serve(self) -> None:
         """Give waiting hints to free processes, in no order of the programs."""

@@ -14,6 +14,7 @@ from tasks.ledger.ledger import Ledger, connect
 from tasks.ledger.types import Keeping
 from tasks.reconcile import entry_of
 from tasks.settings import Settings
+from tasks.space import look
 from tasks.store import Archive, Corrupt, S3Store
 from tasks.store.archive import job_key
 from worker.studio import editor_models, open_studio
@@ -40,6 +41,7 @@ def examine(settings: Settings) -> list[Check]:
         "records": _records,
         "workers": _workers,
         "held": _held,
+        "space": _space,
     }
     return [checked(name, partial(examination, settings)) for name, examination in examinations.items()]
 
@@ -138,3 +140,13 @@ def _held(settings: Settings) -> str:
         fixes = [hold.fix for hold in holds if hold.fix] or ["`visiondirector holds` says since when"]
         raise DirectorError("; ".join(found), "; ".join(dict.fromkeys(fixes)))
     return "no queue is held, no worker quarantined"
+
+
+def _space(settings: Settings) -> str:
+    store = S3Store(settings)
+    with Ledger(connect(settings.ledger_url), settings.limits) as ledger, closing(store):
+        found = look(settings, ledger, store)
+    if low := found.low(settings.least_free):
+        fix = "make room: `visiondirector gc`, VISIONDIRECTOR_KEEP_DAYS, another disk"
+        raise DirectorError("; ".join(low.values()), fix)
+    return "; ".join([*map(str, found.spaces), *found.unknown, found.tonight])

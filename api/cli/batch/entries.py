@@ -56,7 +56,10 @@ def entry(place: Place, custom_id: str, brief: Mapping[str, Any], folder: Path, 
     What of `more` is empty is left out.
     """
     if not _CUSTOM_ID.fullmatch(custom_id):
-        return Complaint(place, "the custom_id must have 1 to 128 characters, and no control characters", "shorten it")
+        wrong = "the custom_id must have 1 to 128 characters, and no control characters"
+        return Complaint(place, wrong, "name it, or its file, otherwise")
+    if "\0" in str(brief.get("text")):
+        return Complaint(place, "the brief holds zero bytes, so it is no text", "save it as plain text, in UTF-8")
     fields, picture = dict(brief), None
     try:
         if (source := fields.get("source")) and not (isinstance(source, str) and _HASH.fullmatch(source)):

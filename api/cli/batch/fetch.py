@@ -21,7 +21,7 @@ from api.client import ApiError, BatchResult, NotFound, Unavailable
 from director.errors import BriefError
 from director.transcript import Line
 from tasks.batch.tables import csv_lines
-from tasks.files import file_stem
+from tasks.files import drop, file_stem
 
 TRIES = 4
 """Of an archive, which begins anew each time."""
@@ -118,6 +118,6 @@ def _stream(console: Console, id: str, path: Path, reports: bool) -> None:
                 file.write(piece)
         part.replace(path)
     except OSError as error:
-        raise BriefError(f"{path}: {error.strerror}", "choose another place with --zip", "--zip") from error
+        raise files.unwritable(path, error, "--zip") from error
     finally:
-        part.unlink(missing_ok=True)
+        drop(part)

@@ -117,6 +117,8 @@ def budget_words(budget: BatchBudget) -> str:
 
 def eta_lines(eta: Eta) -> list[Line]:
     lines = [Line("ends", eta_words(eta), "cyan")]
+    if eta.money is not None:
+        lines.append(Line("money", f"about {eta.money:,.2f} {plain(eta.currency.upper(), 3)} when it has ended"))
     return lines + [Line("unsure", plain(words, 160), "dim") for words in eta.knows_little_of]
 
 

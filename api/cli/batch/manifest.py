@@ -6,7 +6,6 @@ each row, a JSONL file in each line. All are read twice: once to find every mist
 
 import csv
 import io
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -74,7 +73,13 @@ class Manifest:
             if name.lower().endswith(PICTURES):
                 pictures.setdefault(Path(name).stem, []).append(name)
         for name in briefs:
-            yield self._brief(folder / name, folder, pictures.get(Path(name).stem, ()))
+            path = folder / name
+            if not (path.is_file() or path.is_dir()):  # a pipe would be waited for
+                yield Complaint(Place(str(path)), "it is no file, or a link to none", "take it out of the folder")
+            elif _broken(name):
+                yield Complaint(Place(str(path)), "its name is not UTF-8", "rename it")
+            else:
+                yield self._brief(path, folder, pictures.get(path.stem, ()))
 
     def _brief(self, path: Path, folder: Path, pictures: Sequence[str]) -> Entry | Complaint:
         place = Place(str(path))
@@ -188,10 +193,10 @@ def _skip_line(file: BinaryIO) -> None:
 
 def _json_object(place: Place, line: bytes) -> dict[str, Any] | Complaint:
     try:
-        read = json.loads(line.decode())
+        read = intake.read_json(line.decode())
     except UnicodeDecodeError as error:
         return Complaint(place, f"byte {error.start} is not UTF-8", "save the file as UTF-8")
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         return Complaint(place, f"the JSON is broken: {error}", "write one JSON object in each line")
     if not isinstance(read, dict):
         return Complaint(place, "it is no JSON object", "write one JSON object in each line")
@@ -217,8 +222,13 @@ def _delimiter(path: Path, head: str) -> str:
     return max((",", ";", "\t"), key=head.count)
 
 
+def _broken(text: str) -> bool:
+    """Whether it was made of bytes that are no UTF-8."""
+    return any("\udc80" <= char <= "\udcff" for char in text)
+
+
 def _broken_text(place: Place, cells: Sequence[str]) -> Complaint | None:
-    if any("\udc80" <= c <= "\udcff" for cell in cells for c in cell):
+    if any(map(_broken, cells)):
         return Complaint(place, "a character is not UTF-8", "save the table as CSV UTF-8")
     return None
 

@@ -10,6 +10,7 @@ from rich.text import Text
 from api.cli import transcript
 from api.cli.batch import find, terms
 from api.cli.console import SATISFIED, Console
+from api.cli.words import Cut
 from api.client import Batch, BatchItem
 from director.errors import BriefError
 from director.transcript import Line, count, plain
@@ -38,7 +39,7 @@ def _data(console: Console, batch: Batch) -> None:
 
 def _table(batches: list[Batch]) -> Table:
     table = Table.grid(padding=(0, 2), expand=True)
-    for ratio in (None, None, None, None, 1, 2):
+    for ratio in (None, None, None, None, 1, 1):
         table.add_column(no_wrap=True, overflow="ellipsis", ratio=ratio)
     for batch in batches:
         title = Text(plain(batch.title))
@@ -49,8 +50,8 @@ def _table(batches: list[Batch]) -> Table:
             Text(transcript.age(batch.created), style="dim"),
             Text(find.state(batch), style=find.style(batch)),
             Text(f"{batch.counts.ended:,}/{batch.total:,}"),
-            title,
-            Text(find.counted(batch.counts), style="dim"),
+            Cut(title),
+            Cut(Text(find.counted(batch.counts), style="dim")),
         )
     return table
 
@@ -107,7 +108,9 @@ def patch(args: argparse.Namespace, console: Console) -> int:
     if not changes and args.priority is None and args.max_in_flight is None and args.title is None and not args.front:
         raise BriefError("nothing is to be changed", "give --priority, --front, --budget or another option", "patch")
     id = find.full_id(console, args.batch)
-    _tell(console, console.client.patch_batch(id, args.priority, args.front, args.max_in_flight, args.title, **changes))
+    batch = console.client.patch_batch(id, args.priority, args.front, args.max_in_flight, args.title, **changes)
+    _tell(console, batch)
+    console.screen.line(*terms.late_lines(batch))
     return SATISFIED
 
 

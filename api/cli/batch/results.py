@@ -12,13 +12,14 @@ from typing import Protocol
 
 from api.cli import files
 from api.cli.batch.find import full_id
+from api.cli.batch.manifest import BRIEFS
 from api.cli.batch.prints import PNG, Form
 from api.cli.console import SATISFIED, SHORT, Console
 from api.client import BatchResult, NotFound
 from director.errors import BriefError
 from director.transcript import Line, count
 from tasks.batch.tables import csv_lines
-from tasks.files import file_stem
+from tasks.files import drop, file_stem
 
 _CLOCK_S = 0.01  # of the time of a file, where a file system does not keep whole seconds, or every other one
 
@@ -69,9 +70,9 @@ def whole(path: Path) -> Generator[io.TextIOBase]:
             yield file
         part.replace(path)
     except OSError as error:
-        raise BriefError(f"{path}: {error.strerror}", "choose another place with -o", field="-o") from error
+        raise files.unwritable(path, error) from error
     finally:
-        part.unlink(missing_ok=True)
+        drop(part)
 
 
 class Pictures:
@@ -109,6 +110,7 @@ class Pictures:
         if is_current(path, result):
             self.kept += 1
             return None
+        _keep_source(path)
         try:
             files.write(path, self._form.made(self._console.client.image(result.job, self._metadata)))
         except NotFound:
@@ -124,6 +126,15 @@ class Pictures:
         lines += [Line("kept", f"{count(self.kept, 'picture')} that were there")] if self.kept else []
         lines += [Line("no picture", f"of {count(self.missing, 'item')}", "yellow")] if self.missing else []
         return lines
+
+
+def _keep_source(path: Path) -> None:
+    """Raises BriefError where the picture would become what a brief starts from, or take the place of that."""
+    for brief in (path.with_name(path.stem + ending) for ending in BRIEFS):
+        if brief.is_file():
+            raise BriefError(
+                f"{path}: a picture beside {brief.name} is what this brief starts from", "choose another folder", "-o"
+            )
 
 
 def is_current(path: Path, result: BatchResult) -> bool:

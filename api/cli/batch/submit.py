@@ -163,6 +163,7 @@ def _print_submitted(console: Console, made: Batch, places: Places) -> None:
     screen = console.screen
     verb = "sent before" if made.repeated else "submitted"
     screen.line(Line(verb, f"{made.id}  {plain(made.title)}: {count(made.total, 'picture')} to draw", "bold"))
+    screen.line(*terms.late_lines(made))
     for told in made.warnings:
         first = f"{_place(told.lines[0], places)}: " if told.lines else ""
         more = f", and {count(told.count - 1, 'brief')} more like it" if told.count > 1 else ""

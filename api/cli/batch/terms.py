@@ -1,17 +1,20 @@
 """Options that say when a batch may be drawn, and how much: windows, deadline, budget."""
 
 import argparse
+import math
 import os
 import re
 from pathlib import Path
 from typing import Any
 from zoneinfo import available_timezones
 
+from api.client import Batch
 from director.errors import BriefError
+from director.transcript import Line, warning_line
 
 NAMES = ("window", "at_close", "deadline", "by", "spread", "budget")
 _ENDS_IN_CLOCK = re.compile(r".*\d{1,2}:\d{2}\s*")
-_DATE = re.compile(r"\s*\d{4}-")
+_DATE_AND_OFFSET = re.compile(r"\s*\d{4}-.*[:\d][+-]\d{2}:?\d{2}\s*")
 _LOCAL_TIME = Path("/etc/localtime")
 _NONE = "none"
 
@@ -40,7 +43,7 @@ def add(parser: argparse.ArgumentParser, taken_away: bool = False) -> None:
 def given(args: argparse.Namespace) -> dict[str, Any]:
     """What the options say, as the service takes it. Raises BriefError."""
     found: dict[str, Any] = {"at_close": args.at_close, "spread": args.spread}
-    if args.deadline and args.by:
+    if args.deadline is not None and args.by is not None:
         raise BriefError("--by is a deadline, too", "give one of the two", "--by")
     if args.window:
         found["windows"] = [] if args.window == [_NONE] else [_with_zone(word, "--window") for word in args.window]
@@ -48,7 +51,7 @@ def given(args: argparse.Namespace) -> dict[str, Any]:
         found["budget"] = {} if args.budget == [_NONE] else budget(args.budget)
     found = {name: value for name, value in found.items() if value is not None}
     for name in ("deadline", "by"):
-        if word := getattr(args, name):
+        if (word := getattr(args, name)) is not None:
             found[name] = None if word == _NONE else _with_zone(word, f"--{name}")
     return found
 
@@ -60,20 +63,33 @@ def budget(words: list[str]) -> dict[str, Any]:
         unit, equals, limit = word.partition("=")
         if not equals or not unit or not limit:
             raise BriefError(f"{word!r} is no budget", "write renders=400, gpu=2h or eur=20", "--budget")
-        try:
-            found[unit.lower()] = limit if unit.lower() == "gpu" else float(limit)
-        except ValueError:
-            raise BriefError(f"{limit!r} is no number", "write renders=400, gpu=2h or eur=20", "--budget") from None
+        found[unit.lower()] = limit if unit.lower() == "gpu" else _amount(limit)
     return found
+
+
+def _amount(words: str) -> float:
+    try:
+        if math.isfinite(amount := float(words)):
+            return amount
+    except ValueError:
+        pass
+    raise BriefError(f"{words!r} is no number", "write renders=400, gpu=2h or eur=20", "--budget")
 
 
 def _with_zone(words: str, option: str) -> str:
     """The time with this machine's zone, where it names none."""
-    if not _ENDS_IN_CLOCK.fullmatch(words) or _DATE.match(words):
+    if not _ENDS_IN_CLOCK.fullmatch(words) or _DATE_AND_OFFSET.fullmatch(words):
         return words
     if zone := local_zone():
         return f"{words.strip()} {zone}"
     raise BriefError(f"{words!r} names no time zone", f"write {words.strip()} Europe/Zurich", option)
+
+
+def late_lines(batch: Batch) -> list[Line]:
+    """What to say of a deadline that was over when it was given."""
+    if not batch.terms.late or batch.status == "ended":
+        return []
+    return [warning_line("its deadline has passed", f"visiondirector batch patch {batch.id[:8]} --deadline 07:00")]
 
 
 def local_zone() -> str:

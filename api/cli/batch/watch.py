@@ -19,8 +19,9 @@ from api.cli.batch.results import Pictures
 from api.cli.console import INTERRUPTED, SATISFIED, SHORT, Console
 from api.cli.follow import OUTAGES
 from api.cli.many import goals
+from api.cli.words import Cut
 from api.client import Batch, Unavailable
-from director.transcript import Line, plain
+from director.transcript import Line, count, plain
 
 PAUSE = 2.0
 """Seconds between two looks at the batch."""
@@ -53,7 +54,8 @@ def follow(console: Console, id: str, folder: Path | None, metadata: bool) -> in
     console.screen.line(*(follower.pictures.lines() if follower.pictures else ()), *summary_lines(done))
     if not done.satisfied and (left := done.counts.failed + done.counts.unmet):
         what = "--failed" if done.counts.failed else "--unmet --rounds 3"
-        console.screen.line(Line("", f"`visiondirector batch retry {id[:8]} {what}` goes on with {left} items", "dim"))
+        told = f"`visiondirector batch retry {id[:8]} {what}` goes on with {count(left, 'item')}"
+        console.screen.line(Line("", told, "dim"))
     return SATISFIED if done.satisfied else SHORT
 
 
@@ -78,7 +80,8 @@ class BatchView:
         for ratio in (1, None, 2):
             table.add_column(no_wrap=True, overflow="ellipsis", ratio=ratio)
         for each in batch.drawing[: max(1, console.height - _NEWEST - 7)]:
-            table.add_row(Text(plain(each.custom_id, 60)), goals(each.goals), Text(plain(each.doing, 80), style="dim"))
+            doing = Text(plain(each.doing, 80), style="dim")
+            table.add_row(Cut(Text(plain(each.custom_id, 60))), goals(each.goals), Cut(doing))
         yield table
         for path in self.newest:
             yield Text(f"saved {path}", style="green", overflow="ellipsis", no_wrap=True)

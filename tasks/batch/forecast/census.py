@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tasks.batch.forecast.learn import EDITOR
+from tasks.batch.forecast.rules import Rules
 from tasks.batch.forecast.world import Arrival, Done, Flying, Load, Measured, Pool, Sort, World
 from tasks.batch.types import Batch
 from tasks.jobs import size_of
@@ -14,22 +15,33 @@ from tasks.submission import SettingsIn
 
 MOST = 200
 """Batches and owners that are looked at."""
-_OPEN = "open"
+_OPEN, _PAUSED = "open", "paused"
 _UNSIZED = "512x512x4"
 
 
 def world_of(ledger: Ledger, batches: Mapping[str, Batch]) -> World:
     """`batches` are those that are asked about; of others the ledger knows enough. Raises StoreError, and Wiped."""
-    now, serving, capacity, measured, known, came, (singles, jobs) = ledger.run("census", MOST, *batches)
+    now, serving, capacity, measured, known, came, (singles, jobs), terms = ledger.run("census", MOST, *batches)
     found = {sort: each for what, *rows in measured if (sort := _sort(what)) for each in [_measured(*rows)]}
-    loads = [load for row in known for load in _loads(row, batches.get(row[0]), [*found])]
+    rules = Rules(int(now), {name: _map(flat) for name, flat in terms})
+    loads = list[Load]()
+    for id, flat, *row in known:
+        about = _map(flat)
+        if about.get("state") != _PAUSED:  # what is paused may go on at any time, or never
+            of_batch = _loads(id, about, row, batches.get(id), [*found])
+            loads += [rules.applied(load, about) for load in of_batch]
     return World(
         now=int(now) / 1000,
         pools=pools_of(serving, {queue: [_entry(word) for word in words] for queue, words in capacity}),
-        loads=[*loads, *_singles(int(singles), jobs)],
+        loads=[*loads, *(rules.applied(load, {}) for load in _singles(int(singles), jobs))],
         measured=found,
         arrivals=[Arrival(owner, int(created) / 1000, int(total)) for _, owner, created, total in came],
+        purses=rules.purses,
     )
+
+
+def _map(flat: Sequence[str]) -> dict[str, str]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def pools_of(serving: Iterable[Sequence[str]], logs: Mapping[str, Sequence[tuple[float, int]]]) -> list[Pool]:
@@ -48,7 +60,11 @@ def pools_of(serving: Iterable[Sequence[str]], logs: Mapping[str, Sequence[tuple
         log = max((logs.get(queue, ()) for queue in queues), key=len)
         # A held queue counts as served by nobody.
         servers = min(sum(workers[name] for name in names), log[-1][1] if log else 10**9)
-        pools.append(Pool(tuple(sorted(queues)), servers, log))
+        # Of workers that are all away nobody knows how many they were: editors each have one process.
+        one = any(queue.startswith(EDITOR) for queue in queues)
+        full = max((number for _, number in log), default=1)
+        each = sum(workers[name] for name in names) // len(names) if names else 1 if one else full
+        pools.append(Pool(tuple(sorted(queues)), servers, log, max(1, each)))
     return pools
 
 
@@ -86,10 +102,11 @@ def _done(words: Iterable[str]) -> list[Done]:
     return [Done(int(renders), int(goals)) for renders, _, goals in (word.partition("|") for word in words)]
 
 
-def _loads(row: Sequence[Any], batch: Batch | None, known: Sequence[Sort]) -> Iterable[Load]:
+def _loads(
+    id: str, about: Mapping[str, str], row: Sequence[Any], batch: Batch | None, known: Sequence[Sort]
+) -> Iterable[Load]:
     """One for each model and size of a batch."""
-    id, flat, flying, done, score = row
-    about: dict[str, str] = dict(zip(flat[::2], flat[1::2], strict=True))
+    flying, done, score = row
     waiting = int(about.get("n_w", 0)) + int(about.get("n_p", 0)) if about.get("state") == _OPEN else 0
     spans: list[tuple[str, int, int]] = json.loads(about["spans"])
     shares = sorts_of(spans, batch, known)

@@ -16,18 +16,20 @@ _FULL = 0.75  # of a pool's time: below that nobody limits, but the last jobs or
 
 @dataclass(frozen=True)
 class Eta:
-    """Seconds from now. `limits` names what the batch waits for most."""
+    """Seconds from now. `limits` names what the batch waits for most, `money` is about what its rest will cost."""
 
     p10: float
     p50: float
     p90: float
     limits: str
     knows_little_of: tuple[str, ...]
+    money: float = 0.0
 
 
 def forecast(world: World, wanted: Collection[str], seed: int, runs: int = RUNS) -> Mapping[str, Eta]:
     """Of each wanted batch. One that has not ended within a month in half of the runs is left out."""
     ends: defaultdict[str, list[float]] = defaultdict(list)
+    money: defaultdict[str, float] = defaultdict(float)
     limits = Counter[str]()
     dice = Random(seed)
     for _ in range(runs):
@@ -36,17 +38,21 @@ def forecast(world: World, wanted: Collection[str], seed: int, runs: int = RUNS)
         limits[limit(world, run)] += 1
         for batch, at in run.ends.items():
             ends[batch].append(at)
+        for batch, used in run.used:
+            money[batch] += used.money / runs
     found = dict[str, Eta]()
     for batch, all_of_it in ends.items():
         if 2 * len(all_of_it) > runs:
             p10, p50, p90 = (quantile(sorted(all_of_it), share) for share in (0.1, 0.5, 0.9))
             loads = [load for load in world.loads if load.batch == batch]
-            found[batch] = Eta(p10, p50, p90, _said(loads, limits.most_common(1)[0][0]), little(world, loads))
+            said = _said(loads, limits.most_common(1)[0][0])
+            found[batch] = Eta(p10, p50, p90, said, little(world, loads), money[batch])
     return found
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
-    at = share * (len(ordered) - 1)
+    """So that one more draw lies below it with this chance (Weibull's plotting positions)."""
+    at = min(max(share * (len(ordered) + 1) - 1, 0.0), len(ordered) - 1.0)
     low = int(at)
     high = min(low + 1, len(ordered) - 1)
     return ordered[low] + (at - low) * (ordered[high] - ordered[low])

@@ -8,12 +8,12 @@ that short jobs end first misleads nobody. Outages and other owners' batches com
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from random import Random
 from statistics import fmean
 
-from tasks.batch.forecast.world import DAY_S, WANTED, Arrival, Done, Load, Measured, Sort, World
+from tasks.batch.forecast.world import DAY_S, WANTED, Arrival, Done, Load, Measured, Pool, Sort, World
 
 SEATS = {"extract": "planner", "plan": "planner", "select": "judge", "verify": "verifier"}
 """The queue of each kind of step that no editor does."""
@@ -23,11 +23,15 @@ _PRIOR_S = {"extract": 6.0, "plan": 4.0, "select": 4.0, "verify": 5.0}
 _PRIOR_STEPS = {"extract": 0.3, "plan": 0.9, "select": 1.0, "verify": 1.0}  # for each render
 _SPREAD, _UNKNOWN = 0.5, 0.6  # of the logarithm: of single times, and of a mean that nobody measured
 _SHAPES = 64  # rounds that are drawn beforehand
-_PULL = 4.0  # at most so many jobs of other batches count beside a batch's own
+_DRIFT = 0.06  # of the logarithm: what all steps of a night may take longer than those that were measured
+# At most so many jobs of other batches count beside a batch's own; and how many pull a hazard to the common one.
+_PULL, _ALIKE = 1.5, (0.3, 1.0)
+_OUTAGE_S, _MIDDLE, _LENGTHS = 600.0, 1.0, 0.8  # the middle of lengths, how unsure its logarithm is, and of one length
+_EACH_S, _PRIOR_OUTAGES, _OTHERS = DAY_S, 0.5, 1.0  # a machine goes once a day, as if half an outage was seen
+_MOST_OUTAGES, _MOST_COMERS = 1000, 200
+# As if half a batch had come, of eight a day; half a stranger among those who came, with about so many items.
+_FEW_COME, _COME_A_DAY, _STRANGERS, _ITEMS = 0.5, 8.0, 0.5, 15
 Weights = defaultdict[int, float]
-_TIE = 0.5  # so many jobs pull the hazard behind each render to the common one
-_OUTAGE_S, _GAP_S, _FEW = 900.0, DAY_S / 6, 1.0  # one in four hours, as if one was seen
-_FEW_COME, _COME_A_DAY = 0.5, 4.0
 
 
 @dataclass(frozen=True)
@@ -64,21 +68,22 @@ class Belief:
 
 def believe(world: World, horizon_s: float, dice: Random) -> Belief:
     """One draw. Nothing is believed of what comes after the horizon."""
-    sorts = {load.sort for load in world.loads}
     rounds = [ended_after(load, world.measured.get(load.sort), dice) for load in world.loads]
+    lost = [losses(pool.log, world.now) for pool in world.pools]
     away, outages = list[list[float]](), list[Outage]()
-    for n, pool in enumerate(world.pools):
-        lost = losses(pool.log, world.now)
-        away.append([lost.still_away(since, dice) for since in lost.open])
-        outages += lost.to_come(n, pool.servers + len(lost.open), horizon_s, dice)
-    visits = {sort: visits_of(world, sort, dice) for sort in sorts}
-    return Belief(visits, rounds, away, outages, _comers(world, rounds, horizon_s, dice))
+    for n, (pool, trouble) in enumerate(zip(world.pools, troubled(world.pools, lost, dice), strict=True)):
+        together = [trouble.still_away(since, dice) for since in lost[n].open[:: pool.each]]
+        away.append([together[k // pool.each] for k in range(len(lost[n].open))])
+        outages += trouble.to_come(n, pool, pool.servers + len(away[n]), horizon_s, dice)
+    drift = math.exp(dice.gauss(0, _DRIFT))
+    visits = {sort: visits_of(world, sort, drift, dice) for sort in {load.sort: None for load in world.loads}}
+    return Belief(visits, rounds, away, outages, _comers(world, horizon_s, dice))
 
 
 # --- steps --------------------------------------------------------------------------------------
 
 
-def visits_of(world: World, sort: Sort, dice: Random) -> Visits:
+def visits_of(world: World, sort: Sort, drift: float, dice: Random) -> Visits:
     measured = world.measured.get(sort) or Measured()
     drawn: dict[int, list[float]] = {}
     renders = measured.steps.get("render", 0)
@@ -92,7 +97,7 @@ def visits_of(world: World, sort: Sort, dice: Random) -> Visits:
         sums = drawn.setdefault(pool, [0.0] * _SHAPES)
         for n in range(_SHAPES):
             whole = int(each) + (dice.random() < each % 1)
-            sums[n] += sum(times[int(dice.random() * len(times))] for _ in range(whole))
+            sums[n] += drift * sum(times[int(dice.random() * len(times))] for _ in range(whole))
     return Visits([*drawn.items()])
 
 
@@ -121,7 +126,10 @@ def _guess(measured: Mapping[Sort, Measured], sort: Sort, kind: str) -> tuple[fl
 
 
 def ended_after(load: Load, measured: Measured | None, dice: Random) -> Sequence[float]:
-    """The chance that a job has ended after 1, 2, … renders; the last is 1."""
+    """The chance that a job has ended after 1, 2, … renders; the last is 1.
+
+    How far the chances behind each render may lie apart is not known either: `alike` is drawn, in jobs.
+    """
     ends, alive = defaultdict[int, float](float), defaultdict[int, float](float)
     _count(load.done, 1.0, ends, alive)
     if measured and len(measured.done) > len(load.done):
@@ -129,11 +137,12 @@ def ended_after(load: Load, measured: Measured | None, dice: Random) -> Sequence
     for job in load.flying:
         for n in range(1, job.survived + 1):
             alive[n] += 1
-    exposed = sum(alive.values())
-    common = (sum(ends.values()) + 0.9) / (exposed + 3.0)
+    ended, exposed = sum(ends.values()), sum(alive.values())
+    common = dice.betavariate(ended + 0.8, exposed - ended + 1.2)
+    alike = dice.choice(_ALIKE)
     chances, left = list[float](), 1.0
     for n in range(1, load.most_renders):
-        hazard = dice.betavariate(_TIE * common + ends[n], _TIE * (1 - common) + alive[n] - ends[n] + 1e-9)
+        hazard = dice.betavariate(alike * common + ends[n], alike * (1 - common) + alive[n] - ends[n] + 1e-9)
         left *= 1 - hazard
         chances.append(1 - left)
     return [*chances, 1.0]
@@ -153,38 +162,66 @@ def _count(done: Iterable[Done], weight: float, ends: Weights, alive: Weights) -
 class Losses:
     """Processes that went away in the last day: how many at once, for how long, and for how long some are away now."""
 
-    seconds: float  # that were watched
+    seconds: float  # of processes, that were watched
     sizes: Sequence[int]
     lasted: Sequence[float]
     open: Sequence[float]
 
-    def to_come(self, pool: int, servers: int, horizon_s: float, dice: Random) -> list[Outage]:
-        rate = dice.gammavariate(len(self.sizes) + _FEW, 1 / (self.seconds + _FEW * _GAP_S))
-        found, at = list[Outage](), dice.expovariate(rate) if rate > 1e-9 else math.inf
-        while at < horizon_s and servers and len(found) < 1000:
-            size = dice.choice(self.sizes) if self.sizes else servers if dice.random() < 0.3 else 1
-            found.append(Outage(at, pool, min(size, servers), self._length(dice)))
-            at += dice.expovariate(rate)
+
+@dataclass(frozen=True)
+class Trouble:
+    """What one draw believes of the machines: how often one goes, and for how long (a logarithm's middle)."""
+
+    each_s: float  # of a machine
+    middle: float
+
+    def to_come(self, n: int, pool: Pool, processes: int, horizon_s: float, dice: Random) -> list[Outage]:
+        found, at, machines = list[Outage](), 0.0, math.ceil(processes / pool.each)
+        while machines and len(found) < _MOST_OUTAGES:
+            at += dice.expovariate(machines / self.each_s)
+            if at >= horizon_s:
+                break
+            found.append(Outage(at, n, pool.each, self.length(dice)))
         return found
 
     def still_away(self, since: float, dice: Random) -> float:
         """How much longer a process stays away that has been for so long."""
-        for _ in range(10):
-            if (length := self._length(dice)) > since:
+        for _ in range(20):
+            if (length := self.length(dice)) > since:
                 return length - since
         return since * dice.expovariate(1.0)
 
-    def _length(self, dice: Random) -> float:
-        if self.lasted and dice.random() < len(self.lasted) / (len(self.lasted) + 1):
-            return dice.choice(self.lasted)
-        middle = fmean(self.lasted) if self.lasted else _OUTAGE_S
-        return middle * dice.lognormvariate(0, 0.8)
+    def length(self, dice: Random) -> float:
+        return math.exp(dice.gauss(self.middle, _LENGTHS))
+
+
+def troubled(pools: Sequence[Pool], lost: Sequence[Losses], dice: Random) -> Sequence[Trouble]:
+    """Of each pool. What its machines did counts most, and those of others a little: all stand in one house."""
+    gone = [sum(each.sizes) / pool.each for pool, each in zip(pools, lost, strict=True)]
+    watched = [each.seconds / pool.each for pool, each in zip(pools, lost, strict=True)]
+    lengths = [
+        math.log(max(1.0, seconds))
+        for pool, each in zip(pools, lost, strict=True)
+        for seconds in each.lasted[:: pool.each]
+    ]
+    # The middle of lengths, as a normal with a normal prior gives it.
+    weight = len(lengths) / _LENGTHS**2 + 1 / _MIDDLE**2
+    mean = (sum(lengths) / _LENGTHS**2 + math.log(_OUTAGE_S) / _MIDDLE**2) / weight
+    middle = dice.gauss(mean, math.sqrt(1 / weight))
+    found = list[Trouble]()
+    for n in range(len(pools)):
+        all_gone, all_watched = _PRIOR_OUTAGES + sum(gone), _PRIOR_OUTAGES * _EACH_S + sum(watched)
+        share = min(1.0, _OTHERS / all_gone)  # so that all of it weighs no more than _OTHERS outages
+        rate = dice.gammavariate(gone[n] + share * all_gone, 1 / (watched[n] + share * all_watched))
+        found.append(Trouble(1 / max(rate, 1e-12), middle))
+    return found
 
 
 def losses(log: Sequence[tuple[float, int]], now: float) -> Losses:
     """A process that comes is the one that went first."""
     sizes, lasted, gone = list[int](), list[float](), list[float]()
-    watched = [entry for entry in log if entry[0] > now - DAY_S]
+    before = [number for at, number in log if at <= now - DAY_S][-1:]
+    watched = [*((now - DAY_S, number) for number in before), *(entry for entry in log if entry[0] > now - DAY_S)]
     for (_, before), (at, after) in pairwise(watched):
         if after < before:
             sizes.append(before - after)
@@ -193,32 +230,40 @@ def losses(log: Sequence[tuple[float, int]], now: float) -> Losses:
             if gone:
                 lasted.append(at - gone.pop(0))
     lately = [now - at for at in gone if now - at < DAY_S / 4]
-    return Losses(now - watched[0][0] if watched else 0.0, sizes, lasted, lately)
+    seconds = sum((end - at) * number for (at, number), (end, _) in pairwise([*watched, (now, 0)]))
+    return Losses(seconds, sizes, lasted, lately)
 
 
 # --- other owners ---------------------------------------------------------------------------------
 
 
-def _comers(
-    world: World, rounds: Sequence[Sequence[float]], horizon_s: float, dice: Random
-) -> list[tuple[float, Load, Sequence[float]]]:
+def _comers(world: World, horizon_s: float, dice: Random) -> list[tuple[float, Load, Sequence[float]]]:
     """Batches that may come, as often and as large as others did."""
-    if not world.arrivals or not world.loads:
+    if not world.loads:
         return []
     since = _watched_since(world)
     came_since = sum(came.created > since + 1 for came in world.arrivals)
     rate = dice.gammavariate(came_since + _FEW_COME, 1 / (world.now - since + _FEW_COME * DAY_S / _COME_A_DAY))
+    like = dice.choice(world.loads)
+    load = Load("", "", like.sort, 0, score=math.inf)
+    rounds = ended_after(load, world.measured.get(like.sort), dice)
     found, at = list[tuple[float, Load, Sequence[float]]](), dice.expovariate(rate)
-    like = int(dice.random() * len(world.loads))
-    while at < horizon_s and len(found) < 200:
-        came: Arrival = dice.choice(world.arrivals)
-        sort = world.loads[like].sort
-        found.append((at, Load("", came.owner, sort, came.items, score=math.inf), rounds[like]))
+    while at < horizon_s and len(found) < _MOST_COMERS:
+        owner, items = _comer(world.arrivals, dice)
+        found.append((at, replace(load, owner=owner, waiting=items), rounds))
         at += dice.expovariate(rate)
     return found
+
+
+def _comer(arrivals: Sequence[Arrival], dice: Random) -> tuple[str, int]:
+    """Whose, and how large: as one that came, or somebody whom nobody has seen."""
+    if dice.random() * (len(arrivals) + _STRANGERS) < len(arrivals):
+        came = dice.choice(arrivals)
+        return came.owner, came.items
+    return "?", max(1, round(dice.lognormvariate(math.log(_ITEMS), 1.0)))
 
 
 def _watched_since(world: World) -> float:
     """Since when batches were seen to come: for a day, unless the ledger is younger."""
     begins = [pool.log[0][0] for pool in world.pools if pool.log]
-    return max(world.now - DAY_S, min((*begins, *(came.created for came in world.arrivals))))
+    return max(world.now - DAY_S, min((*begins, *(came.created for came in world.arrivals), world.now)))

@@ -129,8 +129,13 @@ class _Planner:
         ends = sorted(run.ends.get(_PLAN, longest) for run in runs)
         limits = [limit(world, run) for run in runs]
         chance = sum(end <= self._ask.by_s for end in ends) / len(ends)
-        most = max(set(limits), key=limits.count) or "the last briefs"
+        most = max(set(limits), key=limits.count) or self._unserved() or "the last briefs"
         return Cards(cards, chance, quantile(ends, 0.5), quantile(ends, 0.9), most), runs
+
+    def _unserved(self) -> str:
+        """Seats that no worker serves."""
+        missing = [seat for seat in sorted(set(SEATS.values())) if self._world.pool_of(seat) is None]
+        return f"that no worker serves {', '.join(missing)}" if missing else ""
 
     def _with(self, cards: int) -> tuple[World, int]:
         """The world with so many cards for the model, and the index of their pool."""
@@ -141,7 +146,7 @@ class _Planner:
             pool = len(pools)
             pools.append(Pool((queue,), cards))
         else:
-            pools[pool] = replace(pools[pool], servers=cards, log=_without_absent(pools[pool]))
+            pools[pool] = replace(pools[pool], servers=cards, each=1, log=_without_absent(pools[pool]))
         return replace(self._world, pools=pools), pool
 
 

@@ -1,8 +1,9 @@
 """One night as it may go: a discrete-event simulation of jobs that go from pool to pool.
 
 A process takes what came first. Jobs begin as the dispatcher lets them: the owner who had least of his share, his
-batches in order, no more in flight than keeps the editors busy. Of many jobs that wait some go as one, with the work of
-all of them, and the fewer the nearer the end is: so a million jobs take not much longer than a thousand.
+batches in order, no more in flight than keeps the editors busy, while windows are open and budgets last. Of many jobs
+that wait some go as one, with the work of all of them, and the fewer the nearer the end is: so a million jobs take not
+much longer than a thousand.
 """
 
 import math
@@ -13,20 +14,24 @@ from heapq import heapify, heappop, heappush, heapreplace
 from random import Random
 
 from tasks.batch.forecast.learn import EDITOR, SEATS, Belief, Outage, Visits
-from tasks.batch.forecast.world import Flying, Load, World
+from tasks.batch.forecast.world import NOTHING, Flying, Load, Spans, Used, World
 
 _SPARE = 2
+_NOTHING_NEW = 0.9  # of a budget, as in tasks/batch/terms.py
+_MARGIN, _IN_FLIGHT = 0.9, 1.3  # of the time that is left, and of an item: as in tasks/batch/pacing.py
 _MOST_AWAY = 7.0
 
 
 @dataclass
 class Run:
     """When each batch had ended, in seconds; those that had not by the horizon are left out. `busy` is of each pool, in
-    process seconds until `span`."""
+    process seconds until `span`; `used` what was used until then, by batch; `held`: a budget let nothing on."""
 
     ends: dict[str, float]
     busy: list[float]
     span: float
+    used: list[tuple[str, Used]]
+    held: bool
 
 
 @dataclass
@@ -37,15 +42,12 @@ class _Lane:
     visits: Visits
     rounds: Sequence[float]
     editors: int  # its pool
+    draw_s: float  # of an editor, for a render
     charge: float  # of a job, to its owner
     waiting: int = 0
     flying: int = 0
-
-    def may_begin(self, now: float) -> bool:
-        load = self.load
-        if not self.waiting or (load.most and self.flying >= load.most):
-            return False
-        return load.windows is None or any(opens <= now < closes for opens, closes in load.windows)
+    used: Used = NOTHING
+    bound: bool = False  # by budgets, or windows that hold what has begun
 
 
 @dataclass(slots=True)
@@ -84,6 +86,8 @@ class _Night:
             if load.batch in wanted:
                 self._left[load.batch] = self._left.get(load.batch, 0) + load.waiting + len(load.flying)
         self._ends = {batch: 0.0 for batch, left in self._left.items() if not left}
+        self._purses = [NOTHING for _ in world.purses]
+        self._held = False
         self._places = {pool: self._places_of(pool) for pool in {lane.editors for lane in self._lanes}}
 
     def _lane(self, load: Load, rounds: Sequence[float]) -> _Lane | None:
@@ -93,7 +97,9 @@ class _Night:
         if pool is None or not served or not all(self._free[at] for at, _ in visits.of_round):
             return None
         jobs = 1 + sum(1 - chance for chance in rounds)  # renders of one
-        return _Lane(load, visits, rounds, pool, jobs * visits.mean(pool), load.waiting)
+        bound = bool(load.purses) or load.runs is not None
+        draw_s = visits.mean(pool)
+        return _Lane(load, visits, rounds, pool, draw_s, jobs * draw_s, load.waiting, bound=bound)
 
     def _places_of(self, pool: int) -> int:
         """How many jobs the dispatcher lets fly (tasks/batch/dispatch.py)."""
@@ -124,7 +130,8 @@ class _Night:
                 self._fill(now)
             else:  # a window opens
                 self._fill(now)
-        return Run(self._ends, self._busy, max(now, 1e-9))
+        used = [(lane.load.batch, lane.used) for lane in self._lanes]
+        return Run(self._ends, self._busy, max(now, 1e-9), used, self._held)
 
     def _at(self, at: float, what: "_Unit | Outage | _Lane | None") -> None:
         self._number += 1
@@ -140,14 +147,18 @@ class _Night:
             for job in lane.load.flying:
                 lane.flying += 1
                 self._at(0.0, self._on_its_way(lane, job))
-            for opens, _ in lane.load.windows or ():
+            for opens, _ in lane.load.windows or ():  # of what comes later nobody knows windows
                 if opens > 0:
                     self._at(opens, None)
         self._fill(0.0)
 
     def _go_on(self, now: float, unit: _Unit) -> None:
         if unit.visits:
+            if unit.lane.bound and self._stopped(now, unit):
+                return
             pool, seconds = unit.visits.pop()
+            if pool == unit.lane.editors:
+                self._spend(unit, seconds)
             free = self._free[pool]
             end = (now if now > free[0] else free[0]) + seconds
             heapreplace(free, end)
@@ -163,6 +174,32 @@ class _Night:
             if not self._left[batch]:
                 self._ends[batch] = now
         self._fill(now)
+
+    def _stopped(self, now: float, unit: _Unit) -> bool:
+        """A budget is spent, for good; or a window is shut that holds what has begun."""
+        load = unit.lane.load
+        if self._share(load) >= 1:
+            self._held = True
+            return True
+        if load.runs is None:
+            return False
+        free = self._free[unit.visits[-1][0]]
+        opens = _opening(load.runs, max(now, free[0]))
+        if opens is not None and opens > max(now, free[0]):
+            self._at(opens, unit)
+        return opens is None or opens > max(now, free[0])
+
+    def _spend(self, unit: _Unit, seconds: float) -> None:
+        lane = unit.lane
+        renders = seconds / lane.draw_s
+        used = lane.load.price.used(renders, seconds)
+        lane.used = lane.used.plus(used)
+        for purse in lane.load.purses:
+            self._purses[purse] = self._purses[purse].plus(used)
+
+    def _share(self, load: Load) -> float:
+        """What is used of its budgets, the largest share."""
+        return max((self._world.purses[n].share(self._purses[n]) for n in load.purses), default=0.0)
 
     def _lose(self, outage: Outage) -> None:
         """What these processes had in hand is done again, by whoever is free."""
@@ -180,12 +217,28 @@ class _Night:
                 lane.waiting -= jobs
                 lane.flying += 1
                 flying += 1
-                owner = lane.load.owner
-                self._owed[owner] = self._owed.get(owner, 0.0) + jobs * lane.charge / lane.load.weight
-                self._at(now, self._unit(lane, jobs, self._renders(lane.rounds, jobs, 0)))
+                load, owner = lane.load, lane.load.owner
+                self._owed[owner] = self._owed.get(owner, 0.0) + jobs * lane.charge / load.weight
+                renders = self._renders(lane.rounds, jobs, 0)
+                if load.by is not None:
+                    renders = max(jobs, round(renders * self._squeeze(lane, now)))
+                self._at(now, self._unit(lane, jobs, renders))
+
+    def _squeeze(self, lane: _Lane, now: float) -> float:
+        """The share of its renders that a job may still draw, so that its batch ends in time (tasks/batch/pacing.py).
+
+        Its batch gets the editors in the proportion of the weights of all who wait.
+        """
+        load = lane.load
+        waiting = {each.load.owner: each.load.weight for each in self._lanes if each.waiting and each is not lane}
+        waiting.pop(load.owner, None)
+        part = load.weight / (load.weight + sum(waiting.values()))
+        left = _MARGIN * ((load.by or 0.0) - now) * len(self._free[lane.editors]) * part
+        allowed = (left - _IN_FLIGHT * lane.flying * lane.charge) / (lane.waiting + 1)
+        return min(1.0, max(0.0, allowed / max(lane.charge, 1e-9)))
 
     def _next(self, pool: int, now: float) -> _Lane | None:
-        able = [lane for lane in self._lanes if lane.editors == pool and lane.may_begin(now)]
+        able = [lane for lane in self._lanes if lane.editors == pool and self._may_begin(lane, now)]
         if len(able) < 2:
             return able[0] if able else None
         least = min((self._owed[lane.load.owner] for lane in able if lane.load.owner in self._owed), default=0.0)
@@ -196,6 +249,15 @@ class _Night:
             return not lane.load.urgent, self._owed[lane.load.owner], lane.load.score
 
         return min(able, key=place)
+
+    def _may_begin(self, lane: _Lane, now: float) -> bool:
+        load = lane.load
+        if not lane.waiting or (load.most and lane.flying >= load.most):
+            return False
+        if load.purses and self._share(load) >= _NOTHING_NEW:
+            self._held = True
+            return False
+        return load.windows is None or _opening(load.windows, now) == now
 
     def _on_its_way(self, lane: _Lane, job: Flying) -> _Unit:
         """A job in flight: of its present step some is done."""
@@ -231,3 +293,8 @@ class _Night:
             max(1, bisect_left(rounds, before + self._dice.random() * (1 - before)) + 1 - behind) for _ in range(some)
         )
         return round(drawn * jobs / some)
+
+
+def _opening(spans: Spans, now: float) -> float | None:
+    """When it is open from: `now` if it is; None: never again."""
+    return next((max(now, opens) for opens, closes in spans if now < closes), None)

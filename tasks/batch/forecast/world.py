@@ -60,18 +60,67 @@ class Measured:
 
 @dataclass(frozen=True)
 class Pool:
-    """Processes that serve the same queues. `log`: since when (seconds since the epoch) how many served."""
+    """Processes that serve the same queues. `log`: since when (seconds since the epoch) how many served.
+
+    `each` of them are of one program, and go together.
+    """
 
     queues: tuple[str, ...]
     servers: int
     log: Sequence[tuple[float, int]] = ()
+    each: int = 1
+
+
+@dataclass(frozen=True)
+class Price:
+    """What a budget counts for a job's renders: pictures of a render step, and money of a picture and of a second."""
+
+    pictures: int = 1
+    of_picture: float = 0.0
+    of_second: float = 0.0
+
+    def used(self, renders: float, gpu_s: float) -> "Used":
+        pictures = renders * self.pictures
+        return Used(pictures, gpu_s, pictures * self.of_picture + gpu_s * self.of_second)
+
+
+class Used(NamedTuple):
+    """Amounts in the units of a budget."""
+
+    pictures: float = 0.0
+    gpu_s: float = 0.0
+    money: float = 0.0
+
+    def plus(self, other: "Used") -> "Used":
+        return Used(self.pictures + other.pictures, self.gpu_s + other.gpu_s, self.money + other.money)
+
+
+NOTHING = Used()
+
+
+@dataclass(frozen=True)
+class Purse:
+    """A budget, and what is used of it. Of its limits those that are 0 are none."""
+
+    limits: Used
+    used: Used
+
+    def share(self, more: Used) -> float:
+        """The largest share of a limit that is used, with so much more."""
+        amounts = zip(self.used.plus(more), self.limits, strict=True)
+        return max((amount / limit for amount, limit in amounts if limit), default=0.0)
+
+
+Spans = Sequence[tuple[float, float]]
+"""Seconds [open, close), in order."""
 
 
 @dataclass(frozen=True)
 class Load:
     """Jobs of one sort and batch: how many wait for their turn, and those in flight.
 
-    `windows` are when jobs of it may begin, [open, close), in order; None: always.
+    `windows` are when jobs of it may begin, `runs` when those that have begun take steps; None: always. `purses` are
+    indices into those of the world. `by`: until then it is to end, at the price of what its jobs may still draw.
     """
 
     batch: str
@@ -85,7 +134,11 @@ class Load:
     score: float = 0.0  # smaller goes first, of one owner
     urgent: bool = False
     most: int = 0  # in flight; 0: no cap
-    windows: Sequence[tuple[float, float]] | None = None
+    windows: Spans | None = None
+    runs: Spans | None = None
+    purses: tuple[int, ...] = ()
+    price: Price = Price()
+    by: float | None = None
 
 
 class Arrival(NamedTuple):
@@ -105,6 +158,7 @@ class World:
     loads: Sequence[Load]
     measured: Mapping[Sort, Measured]
     arrivals: Sequence[Arrival] = ()
+    purses: Sequence[Purse] = ()
 
     def pool_of(self, queue: str) -> int | None:
         """The index of the pool that serves it; None: nobody does."""

@@ -1,8 +1,8 @@
 -- arg: mode (create, or restore by the holder of the rebuild lock), holder, id, owner, title, labels, priority, created_ms,
--- spans, total, most, weight, state, order, states ('' when all items wait), takes, cost, spent (JSON: [[model, renders, gpu_ms],
+-- spans, total, most, weight, state, order, retried, states ('' when all items wait), takes, cost, spent (JSON: [[model, renders, gpu_ms],
 -- ...]), fields of its terms and values ... Gives created, present or unlocked.
-local mode, holder, id, owner, title, labels, priority, created, spans, total, most, weight, state, order, states, takes, cost,
-  spent = unpack(arg)
+local mode, holder, id, owner, title, labels, priority, created, spans, total, most, weight, state, order, retried, states, takes,
+  cost, spent = unpack(arg)
 if mode == 'create' then
   if wiped() then return 'wiped' end
 elseif not wiped() or rebuilder() ~= holder then
@@ -11,7 +11,7 @@ end
 if redis.call('EXISTS', batch_key(id)) == 1 then return 'present' end
 redis.call('HSET', batch_key(id), 'owner', owner, 'title', title, 'labels', labels, 'priority', priority,
   'created_ms', created, 'spans', spans, 'total', total, 'most', most, 'weight', weight, 'state', state, 'order', order,
-  'ended_ms', 0)
+  'retried', retried, 'ended_ms', 0)
 if states == '' then states = string.rep('w', tonumber(total)) end
 redis.call('SET', states_key(id), states)
 if takes ~= '' then redis.call('SET', prefix .. 'takes:' .. id, takes) end
@@ -25,7 +25,7 @@ for _, each in ipairs(cjson.decode(spent)) do
   local model, renders, gpu_ms = unpack(each)
   count_spent(batch_key(id), renders, gpu_ms, money_of(model, renders, gpu_ms))
 end
-set_terms(id, 19)
+set_terms(id, 20)
 redis.call('ZADD', prefix .. 'batches', created, id)
 redis.call('ZADD', prefix .. 'batches:' .. owner, created, id)
 join_lanes(id)

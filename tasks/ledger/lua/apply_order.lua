@@ -121,7 +121,7 @@ local function retry()
     redis.call('HSET', key, 'cursor:' .. k, math.max(span[2], math.min(cursor, first)))
   end
   if redis.call('HGET', key, 'state') == 'cancelled' then redis.call('HSET', key, 'state', 'open') end
-  redis.call('HSET', key, 'ended_ms', 0)
+  redis.call('HSET', key, 'ended_ms', 0, 'retried', number)
   redis.call('SREM', prefix .. 'closing', batch)
   redis.call('ZREM', prefix .. 'past', batch)
   watch_over(batch)

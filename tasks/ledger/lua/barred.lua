@@ -7,12 +7,6 @@ if id ~= '' then
   why, till, whose, unit = barred(id)
   model = fields(id, 'model')
 elseif redis.call('EXISTS', batch_key(batch)) == 1 then
-  why, till, whose, unit = closed_to_new(batch)
-  if not why then
-    for _, span in ipairs(spans_of(batch)) do
-      if not shut(terms_key('model', span[1])) then return {} end
-      why, whose, model = 'window', 'model', span[1]
-    end
-  end
+  why, whose, unit, model = bar_of_batch(batch)
 end
 return why and {why, whose, unit or '', model or ''} or {}

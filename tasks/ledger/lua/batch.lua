@@ -1,7 +1,8 @@
 -- Batches (tasks/batch/types.py): which items wait, who draws next, and what may run. Read after terms.lua.
 --
 -- <prefix>batch:<id>            hash: owner, title, labels (JSON), priority, created_ms, total, spans (JSON: [[model, first, items], ...]),
---                               state (open, paused, cancelled), order (number of the last one applied), most (children in
+--                               state (open, paused, cancelled), order (number of the last one applied), retried (of the last
+--                               one that let items wait again: it tells one end from another), most (children in
 --                               flight, 0: no cap), weight, front (its place before others), n_<letter> (items that stand so),
 --                               cursor:<span> (no item of the span waits before it), cost_<name>, ended_ms; windows (by lines),
 --                               spread, deadline_ms (0: none), late_ms (when it was told that this has passed), by (1: it sets
@@ -22,6 +23,7 @@
 -- <prefix>clock:<lane>          zset: virtual times of owners who have left the lane; tide:<lane> is that of the last pick
 -- <prefix>admitting             zset: "<lane>|<batch>|<index>|<take>" by the end of the lease on the pick
 -- <prefix>picks, flying         hashes: by model, how many items are picked and how many children are in flight
+-- <prefix>items                 hash: by letter, how many items ended so that had a job
 -- <prefix>unreported            zset: children whose result is not stored yet, by when they ended
 -- <prefix>closing               set: batches all of whose results are stored, and whose summary is not
 -- <prefix>past                  zset: ended batches, by when
@@ -131,6 +133,17 @@ local function may_begin(batch)
   sleep(batch, till)
   if redis.call('HGET', batch_key(batch), 'spread') ~= '1' then return false, false end
   return false, not barred_as(batch, redis.call('HGET', batch_key(batch), 'owner'), nil, true)
+end
+
+-- Why no item of the batch may begin, its models' windows included: what, whose, the unit of a budget, the model.
+local function bar_of_batch(batch)
+  local why, till, whose, unit = closed_to_new(batch)
+  if why then return why, whose, unit end
+  for _, span in ipairs(spans_of(batch)) do
+    if not shut(terms_key('model', span[1])) then return nil end
+    why, whose = 'window', span[1]
+  end
+  return why, 'model', nil, whose
 end
 
 -- Stand in the lanes of all models of which items may wait, if anything of the batch may be picked.
@@ -339,7 +352,11 @@ child_ends = function(id)
   announce_job(id)
   local batch, index, model = fields(id, 'batch', 'item', 'model')
   if not batch or redis.call('EXISTS', batch_key(batch)) == 0 then return end
-  if turn(batch, index, ended_letter(id)) == 'f' then redis.call('HINCRBY', prefix .. 'flying', model, -1) end
+  local letter = ended_letter(id)
+  if turn(batch, index, letter) == 'f' then
+    redis.call('HINCRBY', prefix .. 'flying', model, -1)
+    redis.call('HINCRBY', prefix .. 'items', letter, 1)
+  end
   redis.call('HSET', prefix .. 'children:' .. batch, index, id)
   redis.call('ZADD', prefix .. 'unreported', now, id)
   set(id, 'under', redis.call('HGET', batch_key(batch), 'order'))

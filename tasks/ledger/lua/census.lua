@@ -1,6 +1,7 @@
 -- arg: how many batches at most, and batches that are looked at in any case. What a forecast is made of, see times.lua:
 -- {now, members of `serving` with their processes, capacity by queue, what was measured by "<model>|<size>", batches at
--- work, batches that came in the last day, other jobs at work}. All are lists, as scripts can give no maps.
+-- work, batches that came in the last day, other jobs at work, terms of owners and models}. All are lists, as scripts can give
+-- no maps.
 if wiped() then return 'wiped' end
 local most = tonumber(arg[1])
 
@@ -82,9 +83,10 @@ local function batches()
       for _, batch in ipairs(redis.call('ZRANGE', prefix .. 'lane:' .. lane .. ':' .. owner, 0, most)) do add(batch) end
     end
   end
-  for _, batch in ipairs(redis.call('ZREVRANGE', prefix .. 'batches', 0, most)) do -- all of it may be in flight
-    local flying, picked = unpack(redis.call('HMGET', batch_key(batch), 'n_f', 'n_p'))
-    if (tonumber(flying) or 0) + (tonumber(picked) or 0) > 0 then add(batch) end
+  -- In no lane are those that are all in flight, at their cap, or wait for a window or a budget.
+  for _, batch in ipairs(redis.call('ZREVRANGE', prefix .. 'batches', 0, most)) do
+    local waiting, flying, picked = unpack(redis.call('HMGET', batch_key(batch), 'n_w', 'n_f', 'n_p'))
+    if (tonumber(waiting) or 0) + (tonumber(flying) or 0) + (tonumber(picked) or 0) > 0 then add(batch) end
   end
   return found
 end
@@ -111,4 +113,13 @@ local function others()
   return {count, found}
 end
 
-return {string.format('%.0f', now), serving(), capacity(), measured(), batches(), arrivals(), others()}
+-- What settings say of owners and models: {"owner:<name>", flat fields}.
+local function terms()
+  local found = {}
+  for _, name in ipairs(redis.call('SMEMBERS', prefix .. 'ruled')) do
+    found[#found + 1] = {name, redis.call('HGETALL', prefix .. 'terms:' .. name)}
+  end
+  return found
+end
+
+return {string.format('%.0f', now), serving(), capacity(), measured(), batches(), arrivals(), others(), terms()}

@@ -8,5 +8,6 @@ redis.call('ZREM', prefix .. 'deadlines', batch)
 redis.call('ZREM', prefix .. 'windowed', batch)
 redis.call('SREM', prefix .. 'paced', batch)
 announce_progress(batch)
-announce(batch, 'ended', redis.call('HGET', batch_key(batch), 'order'))
+local retried, order = unpack(redis.call('HMGET', batch_key(batch), 'retried', 'order'))
+announce(batch, 'ended', retried or order) -- one that an older version entered has no `retried`
 return redis.call('HGETALL', batch_key(batch))

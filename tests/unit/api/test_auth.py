@@ -61,6 +61,14 @@ def test_without_tokens_only_this_machine_may_call(tmp_path: Path) -> None:
         assert client.post("/v1/jobs", json=body).status_code == 403
 
 
+def test_terms_of_somebody_without_a_token_are_named(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    house.app(owners={"alice": {}, "bobb": {}, "zoe": {}})
+    assert [record.message for record in caplog.records] == [
+        "VISIONDIRECTOR_OWNERS names bobb, who has no token here: did you mean bob?",
+        "VISIONDIRECTOR_OWNERS names zoe, who has no token here",
+    ]
+
+
 def test_without_tokens_it_refuses_to_listen_elsewhere(tmp_path: Path) -> None:
     house = House(tmp_path, tokens={})
     with pytest.raises(BadSettings, match=r"0\.0\.0\.0 without tokens"):

@@ -48,6 +48,15 @@ def test_a_deadline_by_the_clock_is_the_next_one_behind_the_submit(house: House,
     assert (again.status_code, again.json()["terms"]["deadline"]) == (200, found["terms"]["deadline"])
 
 
+def test_a_deadline_by_date_and_zone(alice: httpx.Client) -> None:
+    for words, at in (
+        ("2030-01-01 07:00 Europe/Zurich", 1893477600.0), ("2030-01-01T07:00 UTC", 1893481200.0),
+        ("2030-01-01 07:00+01:00", 1893477600.0), ("2030-03-31 02:30 Europe/Zurich", 1901149200.0),
+    ):  # fmt: skip
+        response = post(alice, [{"batch": {"deadline": words}}, *briefs("x")], key=words)
+        assert response.json()["terms"]["deadline"] == at
+
+
 def test_why_it_waits_for_its_window(house: House, alice: httpx.Client) -> None:
     found = start(alice, "x", windows=[WINDOW])
     admit(house)
@@ -70,6 +79,8 @@ def test_why_it_is_held_and_what_lets_it_on(house: House, alice: httpx.Client) -
     assert alice.get(f"/v1/jobs/{job}").json()["doing"] == "held: the budget of its batch is spent"
     patched = alice.patch(f"/v1/batches/{found['id']}", json={"budget": {"renders": 8}})
     assert patched.json()["waits"] == ""
+    lowered = alice.patch(f"/v1/batches/{found['id']}", json={"budget": {"renders": 1}})
+    assert lowered.json()["waits"].endswith("its budget of 1 renders is spent; " + fix)
 
 
 def test_what_the_settings_say_of_an_owner_and_a_model(house: House) -> None:
@@ -121,9 +132,35 @@ def test_money_needs_prices(house: House, alice: httpx.Client) -> None:
         ({"budget": {"gpu": "2 days"}}, "batch.budget", "no duration"),
         ({"budget": {"pictures": 4}}, "batch.budget", "no unit"),
         ({"budget": {"renders": "many"}}, "batch.budget", "must be a number"),
+        ({"budget": {"renders": "inf"}}, "batch.budget", "at most a million million"),
+        ({"budget": {"gpu": "nan"}}, "batch.budget", "no duration"),
+        ({"budget": {"renders": 10**400}}, "batch.budget", "at most a million million"),
+        ({"by": "2026-11-29T07:00+01:00 Europe/Zurich"}, "batch.by", "has two zones"),
+        ({"by": "0001-01-01 00:00 Europe/Zurich"}, "batch.by", "too far away"),
     ],
 )
 def test_what_can_not_be_used_is_named(alice: httpx.Client, terms: dict[str, Any], field: str, message: str) -> None:
     [wrong, *_] = errors(post(alice, [{"batch": terms}, *briefs("x")]))
     assert wrong["field"] == field
     assert message in wrong["message"]
+
+
+def test_a_plan_until_a_time_that_has_passed_is_refused(house: House, alice: httpx.Client) -> None:
+    response = alice.get("/v1/plan", params={"briefs": 10, "by": 1_000_000_000})
+    assert response.status_code == 422
+    assert response.json()["errors"] == [
+        {
+            "field": "by", "message": "is a time that has passed",
+            "fix": "write one to come, in seconds since the epoch",
+        }
+    ]  # fmt: skip
+
+
+def test_a_plan_has_the_price_of_the_settings(house: House) -> None:
+    asked = {"briefs": 4, "by": (datetime.now(UTC) + timedelta(hours=8)).timestamp(), "editor": "flux-krea"}
+    with browse(house.app(models={"flux-krea": {"gpu_hour": 2.5, "render": 0.1}}), **ALICE) as priced:
+        found = priced.get("/v1/plan", params=asked).json()
+    assert (found["card_price"], found["currency"]) == (2.5, "eur")
+    assert found["money"] == pytest.approx(found["gpu_hours"] * 2.5 + found["renders"] * 0.1)
+    with browse(house.app(), **ALICE) as free:
+        assert free.get("/v1/plan", params=asked).json()["money"] is None

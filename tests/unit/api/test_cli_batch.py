@@ -18,6 +18,7 @@ from api.cli.batch.watch import bar
 from api.cli.console import SATISFIED, SHORT, USAGE, Console, Screen
 from api.cli.parser import parser
 from api.client import Batch
+from api.examples import PLAN
 from tests.support.scripted_service import JOB, Answer, problem, scripted
 from tests.unit.api.test_cli import Cli, cli, png
 
@@ -248,6 +249,9 @@ def test_terms_are_sent_and_taken_away(cli: Cli) -> None:
         "title": "briefs", "windows": [f"22:00-07:00 {zone}", f"1:00-2:30 {zone}"], "at_close": "hold",
         "by": f"07:00 {zone}", "spread": True, "budget": {"renders": 400.0, "gpu": "2h"},
     }  # fmt: skip
+    for given, sent in (("2030-01-01T07:00", f"2030-01-01T07:00 {zone}"), ("2030-01-01T07:00-01:00",) * 2, ("",) * 2):
+        _, _, service = cli(f"batch patch {BATCH} --deadline={given}", answer(waiting=1))
+        assert json.loads(service.asked[0].content) == {"deadline": sent}
     gone = "--window none --deadline none --budget none --no-spread"
     _, _, service = cli(f"batch patch {BATCH} {gone}", answer(waiting=1))
     [sent] = service.asked
@@ -258,10 +262,21 @@ def test_terms_that_make_no_sense(cli: Cli, capsys: pytest.CaptureFixture[str]) 
     for wrong, told in (
         ("--budget 400", "'400' is no budget (write renders=400, gpu=2h or eur=20)"),
         ("--budget renders=many", "'many' is no number (write renders=400, gpu=2h or eur=20)"),
+        ("--budget renders=1e999", "'1e999' is no number (write renders=400, gpu=2h or eur=20)"),
         ("--by 07:00 --deadline 08:00", "--by is a deadline, too (give one of the two)"),
     ):
         assert cli(f"batch patch {BATCH} {wrong}")[0] == USAGE
         assert told in capsys.readouterr().err
+
+
+def test_a_deadline_that_is_over_is_told(cli: Cli) -> None:
+    late = {"terms": {"deadline": 1577836800.0, "late": True}}
+    folder("a.txt")
+    over = "--deadline 2020-01-01T00:00Z"
+    told = f"its deadline has passed (visiondirector batch patch {BATCH[:8]} --deadline 07:00)"
+    assert told in cli(f"batch submit briefs {over}", NOTHING, answer(waiting=1, **late))[1]
+    assert told in cli(f"batch patch {BATCH} {over}", answer(waiting=1, **late))[1]
+    assert told not in cli(f"batch patch {BATCH} {over}", answer("ended", done=1, **late))[1]
 
 
 def test_show_tells_terms(cli: Cli) -> None:
@@ -403,7 +418,7 @@ def test_a_watch_says_why_it_waits_and_how_to_go_on(cli: Cli, capsys: pytest.Cap
     )
     assert code == SHORT
     assert output.splitlines()[:2] == ["paused      1 of 2 ended (1 done, 1 waiting)", "waits       paused"]
-    assert output.splitlines()[-1].strip() == f"`visiondirector batch retry {BATCH[:8]} --failed` goes on with 1 items"
+    assert output.splitlines()[-1].strip() == f"`visiondirector batch retry {BATCH[:8]} --failed` goes on with 1 item"
 
 
 def test_a_submitted_batch_can_be_watched_as_json(cli: Cli) -> None:
@@ -475,3 +490,15 @@ def test_an_interrupted_upload_says_how_to_go_on(cli: Cli, capsys: pytest.Captur
     with pytest.raises(KeyboardInterrupt):
         cli("batch submit briefs", NOTHING, interrupted)
     assert "the same command goes on where it was" in capsys.readouterr().err
+
+
+def test_a_plan_until_a_time_that_has_passed_is_refused_at_once(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli("plan --briefs 10 --by 2020-01-01T07:00+00:00")[0] == USAGE
+    assert "2020-01-01" in capsys.readouterr().err
+
+
+def test_a_plan_tells_its_price(cli: Cli) -> None:
+    found = httpx.Response(200, json={**PLAN, "by": 4_000_000_000.0})
+    code, output, _ = cli("plan --briefs 1000 --by 2096-10-02T07:00+00:00", found)
+    assert code == SATISFIED
+    assert "money       about 74.00 EUR" in output.splitlines()

@@ -101,6 +101,25 @@ def test_a_gallery_lies_beside_its_pictures(line: Line, morning: Morning, tmp_pa
     assert [path.rpartition("/")[2] for path in line.asked] == ["results", "gallery"]
 
 
+def test_no_picture_comes_beside_a_brief(
+    line: Line, morning: Morning, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "b.md").write_text("A lamp")
+    (tmp_path / "b.png").write_bytes(b"what b.md starts from")
+    assert fetch(line, f"{morning.batch} {tmp_path}")[0] == USAGE
+    assert "b.png: a picture beside b.md is what this brief starts from" in capsys.readouterr().err
+    assert (tmp_path / "b.png").read_bytes() == b"what b.md starts from"
+
+
+def test_a_file_where_a_folder_must_be_is_told(
+    line: Line, morning: Morning, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").touch()
+    for words in (f"{tmp_path}/out", f"{tmp_path}/out/below", f"--zip {tmp_path}/out/night.zip"):
+        assert fetch(line, f"{morning.batch} {words}")[0] == USAGE
+        assert "a file stands where a folder must be" in capsys.readouterr().err
+
+
 def test_an_archive_is_one_file_or_none(line: Line, morning: Morning, tmp_path: Path) -> None:
     path = tmp_path / "night.zip"
     line.left = 0

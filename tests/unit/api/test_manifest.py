@@ -1,6 +1,7 @@
 """Folders, CSV and JSONL files as the entries of a batch: what is read, and every mistake by file and line."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +66,13 @@ def test_what_is_wrong_in_a_folder_is_named_by_file() -> None:
     folder.mkdir()
     for name, data in {
         "a.txt": b" ", "b.txt": b"\xff\xfeA\0", "c.txt": b"A lamp", "c.png": b"text", "d.txt": b"A", "d.png": PNG,
-        "d.jpg": PNG, "e.json": b'{"goals": []}', "f.txt": b"x" * 20_001,
+        "d.jpg": PNG, "e.json": b'{"goals": []}', "f.txt": b"x" * 20_001, "g.txt": b"A\0 lamp",
     }.items():  # fmt: skip
         (folder / name).write_bytes(data)
+    os.mkfifo(folder / "h.txt")
+    (folder / "i.txt").symlink_to("nowhere")
+    (folder / os.fsdecode(b"j\xff.txt")).write_bytes(b"A lamp")
+    (folder / "k\n.txt").write_bytes(b"A lamp")
     assert complaints("briefs") == [
         "briefs/a.txt: it is empty (write what the picture must show)",
         "briefs/b.txt: it is UTF-16 text, no brief (save it as plain text, in UTF-8)",
@@ -75,6 +80,12 @@ def test_what_is_wrong_in_a_folder_is_named_by_file() -> None:
         "briefs/d.txt: d.jpg and d.png are both beside it (leave one, which it starts from)",
         'briefs/e.json: the JSON has no prompt (write {"prompt": "what the picture must show"})',
         "briefs/f.txt: brief: the text of the brief has 20001 bytes; the most is 20000 (shorten it)",
+        "briefs/g.txt: it holds zero bytes, so it is no text (save it as plain text, in UTF-8)",
+        "briefs/h.txt: it is no file, or a link to none (take it out of the folder)",
+        "briefs/i.txt: it is no file, or a link to none (take it out of the folder)",
+        "briefs/j\udcff.txt: its name is not UTF-8 (rename it)",
+        "briefs/k\n.txt: the custom_id must have 1 to 128 characters, and no control characters "
+        "(name it, or its file, otherwise)",
     ]
 
 
@@ -133,6 +144,7 @@ def test_semicolons_and_tabs_as_spreadsheets_write_them() -> None:
         (b"brief,seed\nA lamp, lit,1\n", ["list.csv:2: the row has 3 cells, but there are 2 columns"]),
         (b"brief,title\n,a\nA\n", ["list.csv:2: the brief is empty"]),
         (b"brief\nA\n\xe4\nB\n\xff\n", ["list.csv:3: a character is not UTF-8", "list.csv:5: a character"]),
+        (b"brief\nA\0\n", ["list.csv:2: the brief holds zero bytes"]),
         (b'brief\nA\n"B\nC\nD\n', ["list.csv:3: the row can't be read: unexpected end of data"]),
         (b"brief\n" + b"x" * 300_000 + b"\n", ["list.csv:2: the row can't be read: field larger than"]),
         (b"brief,source\nA,../etc/passwd\nB,/etc/passwd\nC,list.csv\nD,no.png\nE,..\n", [

@@ -57,7 +57,10 @@ def test_a_report_may_load_nothing_and_be_framed_by_nobody(alice: httpx.Client, 
     assert policy.endswith("frame-ancestors 'none'")
     assert "unsafe" not in policy
     assert headers["X-Content-Type-Options"] == "nosniff"
-    assert headers["Referrer-Policy"] == "no-referrer"
+    assert "form-action 'self'" in policy
+    assert (
+        headers["Referrer-Policy"] == "same-origin"
+    )  # a browser tells foreign pages nothing, and our forms their origin
     assert headers["Cache-Control"].startswith("private")
     assert "Refresh" not in headers
 
@@ -182,7 +185,7 @@ def test_the_root_leads_to_the_jobs(alice: httpx.Client):
 
 
 def rows(page: JustHTML) -> list[str]:
-    return [words(row) for row in page.query(".jobs tbody tr")]
+    return [words(card) for card in page.query(".jobs .card")]
 
 
 def test_without_jobs_the_page_says_how_to_submit_one(alice: httpx.Client):
@@ -199,10 +202,10 @@ def test_jobs_are_listed_with_their_standing_and_the_way_to_their_report(alice: 
     response = alice.get("/jobs")
     page = read(response)
     first, second = rows(page)
-    assert first.startswith(f"A harbour {waiting[:8]} queued")
+    assert first.startswith("not drawn yet A harbour queued") and waiting[:8] in first
     assert "budget used up" in second
     assert "5 of 7" in second
-    links = [a.attrs["href"] for a in page.query(".jobs .name > a")]
+    links = [a.attrs["href"] for a in page.query(".jobs h2 a")]
     assert links == [f"/v1/jobs/{waiting}/report", f"/v1/jobs/{done}/report"]
     assert response.headers["Refresh"] == "10"
     shots = [img.attrs["src"] for img in page.query(".jobs img")]
@@ -228,10 +231,10 @@ def test_the_list_is_narrowed_by_status_and_label(alice: httpx.Client, house: Ho
     alice.post("/v1/jobs", json=body)
     assert len(rows(read(alice.get("/jobs")))) == 2
     only_done = read(alice.get("/jobs?status=done"))
-    assert [row[:9] for row in rows(only_done)] == ["A harbour"]
+    assert ["A harbour" in row for row in rows(only_done)] == [True]
     assert [words(a) for a in only_done.query("[aria-current]")] == ["Done"]
     label = next(a for a in read(alice.get("/jobs")).query(".jobs a") if words(a) == "autumn").attrs["href"]
-    assert [row[:6] for row in rows(read(alice.get(label)))] == ["A lamp"]
+    assert ["A lamp" in row for row in rows(read(alice.get(label)))] == [True]
     assert "There is no such job" in words(read(alice.get("/jobs?status=cancelled")))
 
 
@@ -244,7 +247,7 @@ def test_the_list_goes_on_on_another_page(alice: httpx.Client, house: House):
     assert words(older) == "Older"
     page = read(alice.get(older.attrs["href"]))
     seen += rows(page)
-    assert len({row.split(" queued")[0] for row in seen}) == 53
+    assert len({row.split(" queued")[0] for row in seen if "Lamp" in row}) == 53
     assert [words(a) for a in page.query(".paging a")] == ["Newest"]
 
 
@@ -291,11 +294,12 @@ def test_a_batch_stands_in_place_of_its_jobs(alice: httpx.Client, house: House, 
     assert len(jobs) == 2
     page = read(alice.get("/jobs"))
     batch, single = rows(page)
-    assert batch.startswith(f"<b>Night</b> {id[:8]} autumn batch open 2 in flight 0 of 3 done")
+    assert "<b>Night</b> batch open" in batch and "0 of 3 ended: 1 waiting, 2 running" in batch
+    assert batch.endswith(f"just now {id[:8]} autumn")
     assert done[:8] in single
     assert not page.query("b")
     assert page.query(".jobs svg")[0].attrs["aria-label"] == "1 waiting, 2 running"
-    ways = [a.attrs["href"] for a in page.query(".jobs .name > a")]
+    ways = [a.attrs["href"] for a in page.query(".jobs h2 a")]
     assert ways == [f"/batches/{id}", f"/v1/jobs/{done}/report"]
     in_flight = f"/jobs?batch={id}"
     assert in_flight in [a.attrs["href"] for a in read(alice.get(ways[0])).query("a")]
@@ -303,7 +307,7 @@ def test_a_batch_stands_in_place_of_its_jobs(alice: httpx.Client, house: House, 
     assert its.headers["Refresh"] == "10"
     first, *children = rows(read(its))
     assert first == batch
-    assert [job[:8] for job in jobs] == [row.split()[1] for row in children]
+    assert [[job[:8] in row for job in jobs] for row in children] == [[True, False], [False, True]]
     assert "Only what is in flight of this batch" in words(read(its))
     with browse(house.app(), **BOB, **HTML) as bob:
         assert bob.get(ways[0]).status_code == 404
@@ -314,7 +318,7 @@ def test_batches_are_narrowed_as_jobs_are(alice: httpx.Client, house: House, don
     id, _ = a_batch(alice, house)
     assert len(rows(read(alice.get("/jobs?label=autumn")))) == 1
     assert len(rows(read(alice.get("/jobs?label=spring&status=queued&status=running")))) == 0
-    assert [row.split()[0] for row in rows(read(alice.get("/jobs?status=queued&status=running")))] == ["<b>Night</b>"]
+    assert ["<b>Night</b>" in row for row in rows(read(alice.get("/jobs?status=queued&status=running")))] == [True]
     assert len(rows(read(alice.get("/jobs?status=done")))) == 1
     alice.post(f"/v1/batches/{id}/pause")
-    assert "batch paused paused: resume it" in rows(read(alice.get("/jobs")))[0]
+    assert "batch paused resume it" in rows(read(alice.get("/jobs")))[0]

@@ -87,12 +87,18 @@ def test_a_summary_of_a_failed_job() -> None:
 
 
 @pytest.mark.parametrize("actor", list(Actor))
-def test_an_error_says_who_has_to_act(actor: Actor) -> None:
-    job = Job(id="j", status="failed", error=JobError(boundary="judge", message="no", actor=actor))
-    assert [str(line) for line in transcript.error_lines(job)] == [
-        "error       judge: no",
-        f"who         {RULES[actor].who}: {RULES[actor].then}",
-    ]
+@pytest.mark.parametrize("status", ["running", "failed"])
+def test_an_error_says_who_has_to_act(actor: Actor, status: str) -> None:
+    job = Job(id="j", status=status, error=JobError(boundary="judge", message="no", actor=actor))
+    acts = f"{RULES[actor].who}: {RULES[actor].then}"
+    if actor is Actor.SEAT and status == "failed":  # nothing happens by itself
+        acts = "the operator: all tries are used up; visiondirector requeue j"
+    assert [str(line) for line in transcript.error_lines(job)] == ["error       judge: no", f"who         {acts}"]
+
+
+def test_a_paused_job_is_called_so() -> None:
+    assert transcript.state(Job(id="j", status="queued", paused=True)) == "paused"
+    assert transcript.state(Job(id="j", status="done", stop="budget", paused=True)) == "done, budget"
 
 
 @pytest.mark.parametrize("actor", [None, "", "the cat"])

@@ -8,6 +8,7 @@ from director.continuing import changed, tried_again
 from director.loop import direct
 from director.seats import ExtractRequest, PlanRequest, VerifyRequest
 from director.state import State
+from director.transcript import Transcript
 from director.types import (
     Brief,
     Candidate,
@@ -57,6 +58,10 @@ def test_what_is_met_is_kept_and_only_the_change_is_planned():
     [plan] = [call for call in studio.calls if isinstance(call, PlanRequest)]
     assert ([goal.id for goal in plan.targets], [goal.id for goal in plan.kept]) == (["g01"], ["k01", "k02"])
     assert (plan.base, plan.whole) == (before.best, False)
+    transcript = Transcript(brief.goals, brief.continues)
+    lines = [str(transcript.line(event)) for event in done.events]
+    assert "goals       1 goal: a red kite; 2 goals kept" in lines
+    assert "accepted    3/3 goals met  + a red kite" in lines
     [look] = [call for call in studio.calls if isinstance(call, VerifyRequest)]
     assert [goal.id for goal in look.goals] == ["k01", "k02", "g01"], "what is kept is looked at"
 

@@ -20,6 +20,7 @@ from director.types import Brief, Goal, LoopSettings, Trajectory
         ("A lamp".encode("utf-16"), "brief.text", "it is UTF-16 text"),
         (b"x" * 200_000, "brief", "200000 bytes"),
         (b"x" * 2_000_000, "brief.text", "2000000 bytes"),
+        (b"A cat\0", "brief.text", "it holds zero bytes"),
         (b"caf\xe9 poster", "brief.text", "byte 3 is not UTF-8"),
         (b'{"prompt": "x"', "brief", "Expecting"),
         (b'{"prompt": 3}', "brief.text", "string"),
@@ -88,6 +89,7 @@ def test_words_become_values():
     assert assignments(["candidates=4", "gate=staged", "judge=false", "max_renders=null"]) == {
         "candidates": 4, "gate": "staged", "judge": False, "max_renders": None,
     }  # fmt: skip
+    assert assignments(["width=NaN", "rounds=1e999"]) == {"width": "NaN", "rounds": "1e999"}
     with pytest.raises(BriefError, match="key=value"):
         assignments(["candidates"])
 

@@ -11,6 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from api.metrics import LedgerCollector, RequestMetrics
+from api.night_metrics import NightCollector
 from director.errors import Actor
 from infra.servers import CHECKOUT
 from tasks.ledger.types import Claim
@@ -40,6 +41,11 @@ def exported() -> dict[str, set[str]]:
     assert isinstance(claim, Claim)
     ledger.fail("job-1", 0, claim.nonce, '{"resource": "http://vlm/v1"}', Actor.OUTAGE, "thinker@host")
     registry.register(LedgerCollector(ledger, {"ledger": lambda: True}))
+    rule = {"opens": "0-0", "limit_renders": "10"}
+    ledger.run("rules", json.dumps({"owner:alice": rule, "model:flux-krea": rule}))
+    batch = ("create", "", "batch-1", "alice", "night", "[]", 5, 1000, '[["flux-krea", 0, 1]]', 1, 0, "1", "open", 0)
+    ledger.run("add_batch", *batch, "", "", "{}", "[]", "limit_renders", 10)
+    registry.register(NightCollector(ledger, lambda: 1.0))
     found: dict[str, set[str]] = {}
     for name, collector in [(n, c) for c, names in registry._collector_to_names.items() for n in names]:
         found.setdefault(name, set()).update(getattr(collector, "_labelnames", ()))

@@ -1,5 +1,6 @@
 """The forecast: what it makes of a world that is known, and of what the ledger tells."""
 
+import json
 from dataclasses import replace
 from random import Random
 from statistics import fmean
@@ -8,9 +9,10 @@ import pytest
 
 from tasks.batch.forecast.census import pools_of, world_of
 from tasks.batch.forecast.eta import forecast
-from tasks.batch.forecast.learn import ended_after, losses
+from tasks.batch.forecast.learn import believe, ended_after, losses, troubled
 from tasks.batch.forecast.plan import Ask, plan
-from tasks.batch.forecast.world import Done, Flying, Load, Measured, Pool, Sort, World
+from tasks.batch.forecast.rules import Rules
+from tasks.batch.forecast.world import Done, Flying, Load, Measured, Pool, Price, Purse, Sort, Used, World
 from tests.support.ledgers import PLAN, RENDER, LedgerRig, in_process
 
 SORT = Sort("flux", "512x512x1")
@@ -86,6 +88,26 @@ def test_outages_are_read_from_who_served_when() -> None:
     assert found.sizes == [1, 2]
     assert found.lasted == [600]
     assert found.open == [100, 100]
+    assert found.seconds == 1000 * 4 + 600 * 3 + 3300 * 4 + 100 * 2
+
+
+def test_a_machine_that_stays_for_days_is_known_to_stay() -> None:
+    assert losses([(NOW - 300_000, 4)], NOW).seconds == 4 * 86_400
+    dice = Random(1)
+    pools = [Pool(("editor.flux",), 4), Pool(SEATS, 8, each=8)]
+    new, steady = ([losses(log, NOW)] * 2 for log in ([(NOW - 60, 4)], [(NOW - 300_000, 4)]))
+    seldom = [fmean(1 / troubled(pools, lost, dice)[0].each_s for _ in range(200)) for lost in (new, steady)]
+    assert seldom[1] < seldom[0] / 2
+
+
+def test_the_processes_of_a_worker_go_and_come_together() -> None:
+    log = [(NOW - 5000, 8), (NOW - 100, 0)]
+    away = replace(world(4), pools=[Pool(("editor.flux",), 4), Pool(SEATS, 0, log, each=8)])
+    (times,) = [belief.away[1] for belief in [believe(away, 1e6, Random(1))]]
+    assert len(times) == 8
+    assert len(set(times)) == 1
+    outages = [each for n in range(20) for each in believe(away, 1e6, Random(n)).outages if each.pool == 1]
+    assert {each.servers for each in outages} == {8}
 
 
 def test_queues_that_share_a_worker_are_one_pool() -> None:
@@ -113,6 +135,11 @@ def test_more_cards_do_not_help_where_the_vlm_limits() -> None:
     found = plan(idle, Ask(1000, 3, SORT, 1_000.0, 6), seed=1)
     assert found.cards is None
     assert found.limits == "judge, planner, verifier"
+
+
+def test_a_plan_says_which_seats_nobody_serves() -> None:
+    found = plan(replace(world(0), loads=[], pools=[]), Ask(10, 3, SORT, 1_000.0, 6), seed=1)
+    assert (found.cards, found.limits) == (None, "that no worker serves judge, planner, verifier")
 
 
 def measured_rig() -> LedgerRig:
@@ -147,3 +174,58 @@ def test_who_went_away_and_came_back_is_noted_once() -> None:
         rig.advance(1_000)
     (log,) = [pool.log for pool in world_of(rig.ledger, {}).pools if "editor.flux" in pool.queues]
     assert [number for _, number in log] == [1, 0, 1]
+
+
+def test_what_has_begun_stands_still_where_the_window_holds_it() -> None:
+    spans = [(0.0, 100.0), (5_000.0, 90_000.0)]
+    held = forecast(world(40, windows=spans, runs=spans), ["b"], 1)["b"]
+    ends = forecast(world(0, flying=[Flying(1, "plan", running=True)] * 4, windows=spans), ["b"], 1)["b"]
+    stays = forecast(world(0, flying=[Flying(0, "plan", running=False)] * 40, runs=[(5_000.0, 9e4)]), ["b"], 1)["b"]
+    assert held.p10 > 5_000
+    assert ends.p90 < 1_000
+    assert stays.p10 > 5_000
+
+
+def test_a_budget_that_is_too_small_has_no_end() -> None:
+    enough, short = (Purse(Used(pictures=limit), Used()) for limit in (400, 40))
+    assert "b" in forecast(replace(world(100, purses=(0,)), purses=[enough]), ["b"], 1)
+    assert forecast(replace(world(100, purses=(0,)), purses=[short]), ["b"], 1) == {}
+
+
+def test_it_says_what_the_rest_will_cost() -> None:
+    """100 items of two renders of 10 s, at 3.60 an hour and 0.01 a picture."""
+    eta = forecast(world(100, price=Price(of_picture=0.01, of_second=0.001)), ["b"], 1)["b"]
+    assert eta.money == pytest.approx(100 * 2 * (0.01 + 10 * 0.001), rel=0.1)
+
+
+def test_a_batch_that_is_to_end_by_a_time_draws_less() -> None:
+    free = forecast(world(200), ["b"], 1)["b"]
+    by = 0.7 * free.p50
+    assert forecast(world(200, by=by), ["b"], 1)["b"].p50 == pytest.approx(by, rel=0.2)
+    assert forecast(world(200, by=2 * free.p50), ["b"], 1)["b"].p50 == pytest.approx(free.p50, rel=0.05)
+
+
+def test_windows_and_budgets_of_batch_owner_and_model_hold_together() -> None:
+    terms = {
+        "owner:alice": {"opens": "2000000-9000000", "limit_renders": "10", "spent_renders": "4"},
+        "model:flux": {"opens": "1000000-3000000 8000000-9500000", "at_close": "hold", "per_gpu_hour": "3600000"},
+    }
+    rules = Rules(1_500_000, terms)
+    batch = {"by": "1", "deadline_ms": "4500000", "limit_money": "5000000"}
+    load = rules.applied(Load("b", "alice", SORT, 4), batch)
+    assert load.windows == [(500.0, 1500.0), (6500.0, 7500.0)]
+    assert load.runs == [(-500.0, 1500.0), (6500.0, 8000.0)]
+    assert load.by == 3000
+    assert load.price.used(3, 10).money == pytest.approx(0.01)
+    assert [rules.purses[n] for n in load.purses] == [
+        Purse(Used(money=5.0), Used()),
+        Purse(Used(pictures=10), Used(pictures=4)),
+    ]
+    assert rules.applied(Load("c", "alice", SORT, 4), {}).purses == (1,)
+
+
+def test_what_the_ledger_says_of_windows_and_budgets_is_read() -> None:
+    rig = measured_rig()
+    rig.ledger.run("rules", json.dumps({"model:flux": {"opens": "0-1", "at_close": "finish"}}))
+    (load,) = world_of(rig.ledger, {}).loads
+    assert load.windows == []

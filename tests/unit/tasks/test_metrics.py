@@ -11,6 +11,7 @@ from director.errors import DirectorError, StoreError
 from director.seats import Context, RenderRequest
 from director.types import LoopSettings, Rendered
 from tasks.metrics import ReconcilerMeter, StepMeter, serve
+from tasks.retention import Swept
 from tasks.settings import BadSettings, Settings
 from tasks.steps import run_step
 from tests.support.scripted_studio import ScriptedStudio, brief_of, goals_of, play
@@ -89,6 +90,25 @@ def test_the_reconciler_counts_its_passes_and_the_hints_it_sends_again() -> None
     meter.resent("planner", 3)
     assert registry.get_sample_value("visiondirector_reconciler_passes_total", {"whole": "yes"}) == 1
     assert registry.get_sample_value("visiondirector_hints_resent_total", {"queue": "planner"}) == 3
+
+
+def test_the_reconciler_counts_what_gc_removed_and_what_hooks_were_told() -> None:
+    registry = CollectorRegistry()
+    meter = ReconcilerMeter(registry)
+    meter.swept(None)
+    meter.swept(Swept(jobs={"a": "old"}, images=3, notices=2, bytes=500))
+    for outcome in ("told", "again", "told"):
+        meter.noticed(outcome)
+    meter.dead_notices(4)
+
+    def counted(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(f"visiondirector_{name}", labels)
+
+    assert [counted("gc_runs_total", whole=whole) for whole in ("yes", "no")] == [1, 1]
+    removed = [counted("gc_removed_total", what=what) for what in ("jobs", "batches", "pictures", "blobs", "notices")]
+    assert (removed, counted("gc_bytes_total")) == ([1, 0, 3, 0, 2], 500)
+    assert [counted("notices_total", outcome=outcome) for outcome in ("told", "again", "dead")] == [2, 1, 0]
+    assert counted("notices_dead") == 4
 
 
 def test_a_port_that_is_taken_is_named() -> None:

@@ -45,7 +45,8 @@ PRIVATE = (
     "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
     "255.255.255.255", "::1", "::", "fe80::1", "fe80::1%eth0", "fc00::1", "fd12::1", "ff02::1", "::ffff:127.0.0.1",
     "::ffff:10.0.0.1", "::ffff:224.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a00:1", "2002:7f00:1::", "2002:a00:1::",
-    "::127.0.0.1", "2001:db8::1",
+    "::127.0.0.1", "2001:db8::1", "64:ff9b:1::7f00:1", "::ffff:0:127.0.0.1", "fec0::1", "100:0:0:1::1", "3fff::1",
+    "5f00::1",
 )  # fmt: skip
 
 
@@ -65,7 +66,8 @@ class TestAddresses:
             "https://localhost/", "https://[::1]/", "https://[::ffff:169.254.169.254]/", "https://[fd00::1]:8443/",
             "http://1.1.1.1/", "https://user:secret@1.1.1.1/", "https://1.1.1.1/#x", "ftp://1.1.1.1/", "file:///etc/passwd",
             "https://", "//1.1.1.1/", "javascript:alert(1)", "https://no-such-name.invalid/", "https://[::1", "night",
-            "https://" + "a" * 300 + ".com/", "mailto:ada@example.org",
+            "https://" + "a" * 300 + ".com/", "mailto:ada@example.org", "https://1.1.1.1:0/", "https://1.1.1.1:65536/",
+            "https://1.1.1.1:-1/", "https://1.1.1.1:99999999999999999999/",
         ],
     )  # fmt: skip
     def test_what_is_refused(self, url: str) -> None:
@@ -98,7 +100,13 @@ class TestAnswers:
         assert (outcome.ok, outcome.status, other.notices) == (False, 307, [])
         assert "redirect" in outcome.why
 
-    @pytest.mark.parametrize(("told", "wait"), [("120", 120.0), ("soon", None), ("-5", None), ("", None)])
+    @pytest.mark.parametrize(
+        ("told", "wait"),
+        [
+            ("120", 120.0), ("soon", None), ("-5", None), ("", None), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+            ("Wed, 21 Oct 99999999999999999999 07:28:00 GMT", None),
+        ],
+    )  # fmt: skip
     def test_retry_after(self, told: str, wait: float | None) -> None:
         with receiving() as receiver:
             receiver.answer = lambda: (503, {"Retry-After": told})

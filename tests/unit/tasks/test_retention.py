@@ -394,6 +394,8 @@ class TestWhatIsNotOurs:
     def test_an_installation_from_before_gets_one(self, tmp_path: Path) -> None:
         store = FolderStore(tmp_path / "bucket")
         recorded_jobs.run(Archive(store), recorded_jobs.job(), 1)
+        for folder in ("spend", "hooks/alice", "notices/a", "notices-told/a", "notices-dead/a", "gc"):
+            store.put(f"{folder}/a.json", b"{}")
         assert mark(store)
         assert mark(store)
 

@@ -1,9 +1,13 @@
 """Settings: from the environment, checked, and nothing secret shown."""
 
+import re
+import shlex
 from pathlib import Path
 
 import pytest
 
+from infra.servers import CHECKOUT
+from tasks.batch.terms import Budget
 from tasks.ledger.types import Limits
 from tasks.settings import MAX_STEP_S, PREFIX, BadSettings, Settings, load_settings
 from tasks.tokens import Scope
@@ -47,6 +51,20 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.run_dir == Path("/run/visiondirector")
 
 
+def test_terms_of_owners_and_models_are_read_as_the_docs_write_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The very lines of docs/operations.md."""
+    page = (CHECKOUT / "docs" / "operations.md").read_text()
+    lines = re.search(rf"( +{PREFIX}OWNERS=.*?)\n\n", page, re.S)
+    assert lines
+    for word in shlex.split(lines[1]):
+        monkeypatch.setenv(*word.split("=", 1))
+    settings = load_settings()
+    alice, flux = settings.owners["alice"], settings.models["flux-krea"]
+    assert (alice.windows, alice.at_close, alice.per) == (("22:00-07:00 Europe/Zurich",), "hold", "month")
+    assert alice.budget == Budget(renders=4000, gpu_s=72_000, money=50, currency="eur")
+    assert (flux.windows, flux.gpu_hour, flux.render) == (("mon,tue,wed,thu,fri 19:00-07:00 Europe/Zurich",), 2.5, 0)
+
+
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
@@ -62,6 +80,18 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("EDITORS", "a b", "VISIONDIRECTOR_EDITORS (0)"),
         ("BROKER_URL", "amqp://user:s3cret@host", "VISIONDIRECTOR_BROKER_URL"),
         ("API_PORT", "70000", "VISIONDIRECTOR_API_PORT"),
+        ("GC_AT", "04:30", "VISIONDIRECTOR_GC_AT: the zone is missing"),
+        ("GC_AT", "daily", "VISIONDIRECTOR_GC_AT: 'daily' is no time: write 07:00 Europe/Zurich"),
+        ("OWNERS", '{"alice": {"window": []}}', "VISIONDIRECTOR_OWNERS (alice.window)"),
+        ("OWNERS", '{"alice": {"windows": ["at night"]}}', "'at night' is no window: write 22:00-07:00 Europe/Zurich"),
+        (
+            "OWNERS",
+            '{"alice": {"budget": {"gpus": 3}}}',
+            "there is no unit 'gpus': write renders=400, gpu=2h or eur=20",
+        ),
+        ("OWNERS", '{"alice": {"budget": {"usd": 3}}}', "the budget of alice is not in eur, as the prices are"),
+        ("OWNERS", '{"alice": {"zone": "Zurich"}}', "there is no time zone 'Zurich'"),
+        ("MODELS", '{"flux": {"gpu_hour": -1}}', "VISIONDIRECTOR_MODELS (flux.gpu_hour)"),
     ],
 )
 def test_what_can_not_be_used_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str) -> None:

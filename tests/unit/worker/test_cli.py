@@ -128,7 +128,7 @@ def test_doctor_says_what_is_missing(capsys: pytest.CaptureFixture[str], monkeyp
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[:2] for line in lines] == [
         ["ok", "studio"], ["FAIL", "broker"], ["FAIL", "ledger"], ["FAIL", "bucket"], ["FAIL", "records"],
-        ["FAIL", "workers"], ["FAIL", "held"],
+        ["FAIL", "workers"], ["FAIL", "held"], ["FAIL", "space"],
     ]  # fmt: skip
 
 

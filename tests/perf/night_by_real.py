@@ -1,0 +1,118 @@
+"""Nights that must end by a time, on the real dispatcher: `python -m tests.perf.night_by_real [--nights N] [--seed N]`.
+
+As tests/perf/night_by.py, but ledger, scripts, dispatcher and the price in each job are real, on a real Redis under a
+simulated clock; steps and what renders bring are simulated. Prints whether the batch ended in time, and how many goals
+it met of those of the best fixed price that ends in time.
+"""
+
+import argparse
+import logging
+import sys
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from tasks.batch.terms import Terms
+from tasks.ledger.types import Claim
+from tasks.store import Archive
+from tests.perf.stage import MODEL, stage
+from tests.support.nights import Cycles
+
+_ROUNDS = 8
+_FIRST = 0.6  # share of its goals that a first picture meets
+_PRICES = (0.05, 0.2, 0.4, 0.8, 1.2, 1.8, 2.6, 4.0)
+
+
+@dataclass
+class Priced(Cycles):
+    """A job stops where its next render promises fewer goals than its price."""
+
+    archive: Archive | None = None
+    met: dict[str, int] = field(default_factory=dict[str, int])
+    _rounds: dict[str, int] = field(default_factory=dict[str, int])
+
+    def rounds(self, job: str) -> int:
+        if job not in self._rounds:
+            stored = self.archive.find_job(job) if self.archive else None
+            self._rounds[job] = self._drawn(job, stored.settings.price_of_render if stored else 0.0)
+        return self._rounds[job]
+
+    def _drawn(self, job: str, price: float) -> int:
+        dice = Random(f"{self.seed}/{job}/goals")
+        goals, later = dice.randint(8, 18), dice.uniform(0.15, 0.45)
+        missed, chance = goals, _FIRST
+        number = 0
+        while number < _ROUNDS:
+            number += 1
+            missed -= sum(dice.random() < chance for _ in range(missed))
+            chance = later * 0.8 ** (number - 1)
+            if not missed or missed * chance < price:
+                break
+        self.met[job] = goals - missed
+        return number
+
+
+@dataclass(frozen=True)
+class Ended:
+    """`took_s` and goals of a whole night."""
+
+    took_s: float
+    goals: int
+    price: float | None
+
+
+def night(seed: int, briefs: int, editors: int, by_s: float | None = None, price: float = 0.0) -> Ended:
+    """All briefs at this price; or at the one that the dispatcher sets so that it ends within `by_s`."""
+    with stage(seed) as made:
+        ended = 0
+
+        def one_ended(claim: Claim) -> None:
+            nonlocal ended
+            ended += 1
+
+        work = Priced(seed, pace=3.0, archive=made.archive)
+        terms = Terms(deadline=made.clock.ms / 1000 + by_s, by=True) if by_s else Terms()
+        settings: dict[str, Any] = {"editor": MODEL, "candidates": 1, "rounds": _ROUNDS, "price_of_render": price}
+        batch = made.start("night", briefs, settings=settings, terms=terms)
+        ahead = made.night(editors, 2 * editors, work, ended=one_ended, keep_spans=False)
+        last: list[float | None] = [None]
+
+        def over() -> bool:
+            standing = made.batches.standing(batch.id) if by_s and ended % 10 == 0 else None
+            last[0] = standing.price if standing else last[0]
+            return ended == briefs
+
+        ahead.run(over)
+        return Ended(made.clock.s, sum(work.met.values()), last[0])
+
+
+def measure(seed: int) -> tuple[bool, float]:
+    """Whether it ended in time, and its goals against those of the best fixed price that does."""
+    dice = Random(f"by {seed}")
+    briefs, editors = dice.randint(80, 140), dice.randint(1, 5)
+    fixed = [night(seed, briefs, editors, price=price) for price in _PRICES]
+    by_s = fixed[-1].took_s + dice.uniform(0.15, 0.9) * (fixed[0].took_s - fixed[-1].took_s)
+    paced = night(seed, briefs, editors, by_s)
+    best = max(each.goals for each in fixed if each.took_s <= by_s)
+    return paced.took_s <= by_s, paced.goals / best
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.perf.night_by_real", description="Does --by keep its time?")
+    parser.add_argument("--nights", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1)
+    parsed = parser.parse_args()
+    logging.disable(logging.WARNING)
+    rows = list[tuple[bool, float]]()
+    for seed in range(parsed.seed, parsed.seed + parsed.nights):
+        rows.append(measure(seed))
+        print(f"{seed}: {'in time' if rows[-1][0] else 'late'}, {rows[-1][1]:.1%} of the goals", flush=True)
+    in_time, goals = (sum(found) / len(rows) for found in zip(*rows, strict=True))
+    print(
+        f"{len(rows)} nights that can end in time: {in_time:.1%} did, with {goals:.1%} of the best fixed price's goals"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
