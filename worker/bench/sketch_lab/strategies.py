@@ -114,7 +114,8 @@ def _pair(
 def _swept(plain: Report, worlds: Sequence[tuple[str, Report]]) -> str:
     lines = [
         "## In other worlds (simulated, without pixels)\n",
-        f"A picture is the list of what came out right in it, worn as pixels wear it; {plain.facts['tasks']}.",
+        "A picture is the list of what came out right in it, worn as pixels wear it.",
+        f"{plain.facts['tasks']}; {plain.facts.get('errors', 'nobody errs')}.",
         "`crowding-c`: an edit gets harder by c units of luck with each doubling of what it names.\n",
         f"| world | tasks | `{AGAINST}`, % | `{TRIED}` less it, points | of its renders | of its card-seconds |",
         "|---|---:|---:|---:|---:|---:|",
