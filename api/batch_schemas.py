@@ -215,6 +215,6 @@ class Patching(TermsIn):
     the windows, the deadline or the budget."""
 
     title: Annotated[str | None, Field(max_length=120)] = None
-    priority: Annotated[int | None, Field(ge=0, le=9, description="0 goes first")] = None
+    priority: Annotated[int | None, Field(ge=0, le=9, strict=True, description="0 goes first")] = None
     front: bool = False
     max_in_flight: Annotated[int | None, Field(ge=0, le=1_000_000)] = None

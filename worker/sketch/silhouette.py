@@ -22,6 +22,8 @@ _CLOSE, _FAIR, _BROKEN = 0.85, 0.74, 0.62
 """How fine a whole thing mostly is, and at least, and a broken one at most. Of 539 whole things of simulated pictures
 nine in ten were as fine as the first and all but three as the second; of 160 half covered, cut, smeared or doubled
 ones, one was as fine as the second, and had hardly a line."""
+_ANOTHER = 0.5
+"""How fine one more of a known thing is at least: the edge of a patch that it stands on takes from it."""
 _LEAST_TALL = 0.05
 """Nothing is drawn smaller, as a share of the picture's shorter side: anything is like a speck."""
 
@@ -265,7 +267,7 @@ def repeats(segments: Segments, known: list[Stamp], noun: str) -> int:
         if not any(_overlap(box, other) for other in taken):
             again = stamp(segments, (box[0] / width, box[1] / height, box[2] / width, box[3] / height), noun)
             alike = max(abs(a - b) for a, b in zip(again.fill, best.fill, strict=True)) < 40
-            number += again.large and again.fine >= _BROKEN and alike
+            number += again.large and again.fine >= _ANOTHER and alike
             taken.append(box)
         reach = (y1 - y0) // 3, (x1 - x0) // 3
         scores[max(0, top - reach[0]) : top + reach[0] + 1, max(0, left - reach[1]) : left + reach[1] + 1] = 0

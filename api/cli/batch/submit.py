@@ -156,7 +156,7 @@ def _told(field: FieldError, places: Places) -> str:
 def _place(line: int, places: Places) -> str:
     """Where line number `line` of what was sent came from. The first is the header, which is made of options."""
     number = line - 2
-    return str(places[number]) if 0 <= number < len(places) else "--set, --matrix and the other options"
+    return str(places[number]) if 0 <= number < len(places) else "the options"
 
 
 def _print_submitted(console: Console, made: Batch, places: Places) -> None:

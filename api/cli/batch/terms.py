@@ -63,6 +63,8 @@ def budget(words: list[str]) -> dict[str, Any]:
         unit, equals, limit = word.partition("=")
         if not equals or not unit or not limit:
             raise BriefError(f"{word!r} is no budget", "write renders=400, gpu=2h or eur=20", "--budget")
+        if unit.lower() in found:
+            raise BriefError(f"{unit.lower()} has two budgets", "give each unit once", "--budget")
         found[unit.lower()] = limit if unit.lower() == "gpu" else _amount(limit)
     return found
 

@@ -430,6 +430,7 @@ WRONG: list[tuple[str, str, Any, str, str]] = [
     ("post", "retry", {"what": ["unmet"], "rounds": 21}, "rounds", "must be at most 20"),
     ("patch", "", {}, "body", "changes nothing"),
     ("patch", "", {"priority": 10}, "priority", "must be at most 9"),
+    ("patch", "", {"priority": True}, "priority", "must be a whole number"),
     ("patch", "", {"titel": "x"}, "titel", "there is no such field"),
     ("patch", "", [], "body", "must be an object"),
 ]

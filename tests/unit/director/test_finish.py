@@ -144,7 +144,7 @@ def test_a_report_says_what_the_last_round_was_for():
 
 def test_the_sketch_keeps_what_its_draft_shows(tmp_path: Path):
     text = "A red boat lies in the harbour. The sign reads 'QUAY 9'. A lighthouse stands on the left."
-    settings = LoopSettings(editor="perfect", draft_rounds=True, width=192, height=192, candidates=2)
+    settings = LoopSettings(editor="perfect", draft_rounds=True, width=384, height=384, candidates=2)
     images = Images(FolderStore(tmp_path))
     done = run_here(Brief(text=text), settings, 3, sketch_studio(), images)
     state = State.of(done)
