@@ -111,7 +111,7 @@ def test_all_that_the_dashboard_asks_for_is_on_the_pages_of_the_programs(
     """The API's page over HTTP, and what a reconciler and a worker answer."""
     house.ledger.announce("editor@test", ["editor.sketch"], 3_600_000)
     house.ledger.announce("others@test", ["planner", "judge", "verifier"], 3_600_000)
-    sent(alice, "open", "sketch", budget={"renders": 10})
+    sent(alice, "open", "sketch", budget={"renders": 1_000})
     scrape(app)
     app.state.api.night_eta.wait()
     registry = CollectorRegistry()

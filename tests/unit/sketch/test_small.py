@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from worker.sketch.checks import _diagonal  # pyright: ignore[reportPrivateUsage]
-from worker.sketch.match_text import correlations
+from worker.sketch.match_text import correlations, field
 
 
 def test_things_in_one_row_are_no_diagonal():
@@ -18,4 +18,4 @@ def test_things_in_one_row_are_no_diagonal():
 
 def test_a_pattern_without_ink_is_like_nothing():
     values = np.random.default_rng(0).random((40, 60)).astype(np.float32)
-    assert (np.abs(correlations(values, np.zeros((5, 7), np.float32))) < 1e-3).all()
+    assert (np.abs(correlations(field(values), np.zeros((5, 7), np.float32))) < 1e-3).all()
