@@ -256,10 +256,14 @@ class BatchService:
         return (_told(found, picks.get(found.job or "")) for found in self._batches.results(batch, every))
 
     def first_pictures(self, id: str) -> Iterator[str]:
-        """Pictures of some items of a batch that have ended."""
+        """Pictures of some items of a batch that have ended, each once."""
         told = (result_of(record) for record in self._batches.unreported(id))
         some = islice(chain(self._batches.shelf.first_results(id), told), _SOME)
-        return (found.image for found in some if found.image)
+        known = set[str]()
+        for found in some:
+            if found.image and found.image not in known:
+                known.add(found.image)
+                yield found.image
 
     def jobs(self, owner: str | None, wanted: JobFilter) -> JobList:
         """The jobs of a batch's items that the ledger has, by index. Raises Problem 404."""

@@ -209,12 +209,11 @@ class Shelf:
         return self._lines(id, Result, _nothing)
 
     def first_results(self, id: str) -> Iterator[Result]:
-        """Those of the first part that was stored; none while there is none."""
+        """Results as they were stored, part by part; a part is read when its turn comes."""
         for item in self.store.items(f"batches/{id}/results/"):
             for line in self.store.get(item.key).splitlines():
                 if result := _result(Result, line, item.key, id):
                     yield result
-            return
 
     def ends(self, id: str, keep: Callable[[], None] = _nothing) -> Iterator[End]:
         """The same lines, and of them what counts. `keep` is called again and again meanwhile."""

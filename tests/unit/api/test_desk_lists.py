@@ -9,6 +9,7 @@ from justhtml import JustHTML
 from api.pages import finding
 from director.types import Outcome
 from tests.support.api import BOB, House, browse, decided, opening, planned, png, rendered, stopped, verified
+from tests.support.contexts import plain_png
 from tests.support.mornings import drawn
 
 MET, MISSED = Outcome.MET, Outcome.MISSED
@@ -186,3 +187,16 @@ def test_many_items_make_a_contact_sheet(alice: httpx.Client, house: House) -> N
 )
 def test_a_view_that_there_is_not_is_refused(alice: httpx.Client, path: str) -> None:
     assert alice.get(path).status_code == 422
+
+
+def test_a_contact_sheet_is_of_all_parts_of_the_results_and_shows_no_picture_twice(
+    alice: httpx.Client, house: House
+) -> None:
+    batch = drawn(house, alice, "a", "b").batch
+    shelf = house.shelf
+    [first, *_] = shelf.results(batch)
+    others = [house.images.put(plain_png(colour, 64, 64)) for colour in ("red", "green", "blue")]
+    for n, image in enumerate(others):
+        shelf.put_results(batch, f"{n}", [first.model_copy(update={"image": image, "ended": first.ended + n + 1})])
+    tags = [alice.get(f"/batches/{batch}/cover/{n}").headers["ETag"] for n in range(4)]
+    assert [tag.strip('"').partition("-")[0] for tag in tags] == [first.image, *others]
