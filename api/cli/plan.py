@@ -111,11 +111,13 @@ def lines(found: Plan, money: float | None, currency: str) -> list[Line]:
     goals = f" of about {found.goals} goals" if found.goals else ""
     until = f"{transcript.clock(found.by)} ({transcript.duration(max(0.0, found.by - time.time()))} from now)"
     told = [Line("plan", f"{found.briefs:,} briefs{goals} by {plain(found.editor, 60)}, until {until}")]
-    enough = count(found.cards, "card") if found.cards else f"more cards do not help: {plain(found.limits, 80)} limits"
+    enough = (
+        count(found.cards, "card") if found.cards else f"more cards do not help; what limits: {plain(found.limits, 80)}"
+    )
     told.append(Line("cards", enough, "bold green" if found.cards else "bold yellow"))
     for one in found.around:
         ends = f"ends about {transcript.clock(one.p50)}, in 9 of 10 nights before {transcript.clock(one.p90)}"
-        words = f"{one.chance:.0%} in time; {ends}; {plain(one.limits, 60)} limits"
+        words = f"{one.chance:.0%} in time; {ends}; what limits: {plain(one.limits, 60)}"
         told.append(Line(count(one.cards, "card"), words))
     hours = f"{found.gpu_hours:,.1f} h of drawing, {found.card_hours:,.1f} h of cards until the end"
     told.append(Line("GPU", hours))

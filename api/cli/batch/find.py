@@ -125,7 +125,7 @@ def eta_lines(eta: Eta) -> list[Line]:
 def eta_words(eta: Eta) -> str:
     """Of ten nights one is earlier, and one later."""
     range_ = f"{transcript.clock(eta.p10)} to {transcript.clock(eta.p90)}"
-    return f"about {transcript.clock(eta.p50)} ({range_}); {plain(eta.limits, 80)} limits"
+    return f"about {transcript.clock(eta.p50)} ({range_}); what limits: {plain(eta.limits, 80)}"
 
 
 def now_words(custom_id: str, doing: str) -> str:

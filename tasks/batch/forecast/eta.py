@@ -68,7 +68,8 @@ def limit(world: World, run: Run) -> str:
 def name_of(pool: Pool) -> str:
     editors = [queue.removeprefix(EDITOR) for queue in pool.queues if queue.startswith(EDITOR)]
     seats = [queue for queue in pool.queues if queue in SEATS.values()]
-    words = ["editors of " + ", ".join(editors)] if editors else []
+    more = [f"{len(editors) - 2} other models"] if len(editors) > 3 else editors[2:]
+    words = ["editors of " + ", ".join([*editors[:2], *more])] if editors else []
     return " and ".join([*words, *([", ".join(seats)] if seats else [])])
 
 
