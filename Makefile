@@ -108,10 +108,10 @@ gpu-pack: $(VENV)/bin/python ## what a bare GPU machine lacks, into .gpu-carry; 
 gpu-toy: $(MODELS) ## the prepared GPU run at toy size on the CPU: checks its code, measures nothing
 	@OMP_NUM_THREADS=1 .venv-models/bin/python -m tests.perf.gpu --toy
 
-benchmarks: $(DEV) ## docs/benchmarks.md from the sketch studio: half an hour on two cores; goes on where it stopped
+benchmarks: $(DEV) ## docs/benchmarks.md from the sketch studio: an hour on two cores; SWEEP=1 in more worlds, too; goes on
 	@mkdir -p docs/benchmarks
 	@$(VENV)/bin/visiondirector-worker bench verifier --scenes 200 --seed 11 --json docs/benchmarks/verifier.json
-	@$(VENV)/bin/visiondirector-worker bench loop --compose 100 --seed 3 --ablate --sweep --sweep-tasks 16 -o var/bench/loop --json docs/benchmarks/loop.json
+	@$(VENV)/bin/visiondirector-worker bench loop --compose 60 --seed 3 --ablate $(if $(SWEEP),--sweep --sweep-tasks 16) -o var/bench/loop --json docs/benchmarks/loop.json
 	@$(RUN) worker.bench.sketch_lab.document docs/benchmarks
 
 strategies: $(DEV) ## docs/strategies.md from the sketch studio, TASKS=150 of SEED=1 in pixels: goes on where it stopped
