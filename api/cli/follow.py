@@ -126,8 +126,10 @@ def _with_cost(console: Console, view: JobView) -> JobView:
 
 def _follow_several(console: Console, jobs: Sequence[Job], folder: Path, metadata: bool) -> int:
     table = JobTable({job.id: JobRow(job, time.monotonic()) for job in jobs})
-    worst, lost = SATISFIED, 0
+    lost = 0
     with _live(console, table) if console.screen.is_live else nullcontext():
+        # A short job may have ended before this began.
+        worst = _taken(console, table, [job for job in jobs if job.ended], folder, metadata)
         while table.active:
             try:
                 current, lost = _current(console, table), 0
@@ -137,13 +139,20 @@ def _follow_several(console: Console, jobs: Sequence[Job], folder: Path, metadat
                 if lost > OUTAGES:
                     raise
                 console.screen.note(f"{error}: trying again")
-            for job in current:
-                table.update(job, time.monotonic())
-                if job.ended:
-                    _save_ended(console, job, folder, metadata)
-                    worst = max(worst, SATISFIED if job.satisfied else SHORT)
+            worst = max(worst, _taken(console, table, current, folder, metadata))
             if table.active:
                 console.sleep(PAUSE)
+    return worst
+
+
+def _taken(console: Console, table: JobTable, current: Sequence[Job], folder: Path, metadata: bool) -> int:
+    """Into the table, and of those that have ended the pictures. Gives the exit code that they ask for."""
+    worst = SATISFIED
+    for job in current:
+        table.update(job, time.monotonic())
+        if job.ended:
+            _save_ended(console, job, folder, metadata)
+            worst = max(worst, SATISFIED if job.satisfied else SHORT)
     return worst
 
 

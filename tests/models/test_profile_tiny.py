@@ -101,7 +101,7 @@ def test_the_doctor_finds_all_that_runs(stack: Stack, profile: Path):
     checks = json.loads(done.stdout)
     assert [check for check in checks if not check["ok"]] == []
     assert {check["name"] for check in checks} == {
-        "profile", "queues", "endpoints", "memory", "sglang", "libraries", "port", "server", "clock", "studio",
+        "profile", "queues", "endpoints", "memory", "sglang", "libraries", "port", "server", "clock", "space", "studio",
         "broker", "ledger", "records", "bucket", "workers", "held",
     }  # fmt: skip
 

@@ -160,6 +160,19 @@ def test_an_outage_does_not_end_the_watch_of_several(cli: Cli, capsys: pytest.Ca
     assert "no answer from http://service.test: refused: trying again" in capsys.readouterr().err
 
 
+def test_one_that_has_ended_before_is_told_and_saved_like_the_others(cli: Cli) -> None:
+    ended_before = {**job(created=50.0), "status": "done", "stop": "budget", "ended": 51.0}
+    runs = {**job(created=60.0), "id": OTHER}
+    done = page({**runs, "status": "done", "stop": "satisfied"})
+    code, output, _ = cli(
+        f"watch {JOB} {OTHER} -o out", *(httpx.Response(200, json=each) for each in (ended_before, runs)),
+        record(), png(), done, record(), png(),
+    )  # fmt: skip
+    assert code == SHORT
+    assert [" budget" in line for line in output.splitlines()] == [True, False]
+    assert all("out/a-lamp" in line for line in output.splitlines())
+
+
 def test_json_is_one_object_a_line(cli: Cli) -> None:
     Path("a.txt").write_text("A")
     _, output, _ = cli("submit a.txt --watch --json", accepted(), record(), ended("satisfied"), record(), png())
