@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from api.pages.finding import BRIEFS, PAGE, Jobs, Tiles
-from api.pages.parts import age, chips, figures, labels, search, turns
+from api.pages.parts import age, chips, figures, labels, only_labelled, search, turns, windows
 from api.pages.tiles import tile
 from api.pages.views import AT_WORK, JOB_SORTS, JobsView
 from api.schemas import Cost, JobSummary
@@ -59,10 +59,10 @@ def jobs_page(
         cards=_cards(found.jobs, tiles, view, now),
         empty=_empty(found, view, service_url) if not found.jobs and not tiles.batches else NOTHING,
         turns=turns(view.page, -(-found.fit // PAGE), lambda page: view.but(page=page).path),
-        newest=html('<a href="$to">Newest</a>', to=view.but(cursor="").path) if view.cursor else NOTHING,
-        older=html('<a href="$to" rel="next">Older</a>', to=view.but(cursor=found.following).path)
-        if found.following
-        else NOTHING,
+        windows=windows(
+            view.but(cursor="").path if view.cursor else "",
+            view.but(cursor=found.following).path if found.following else "",
+        ),
         refresh=refreshing(refresh, view.but(refresh=not view.refresh, page=view.page).path),
     )  # fmt: skip
     return document("Jobs", body, forms=True)
@@ -89,12 +89,7 @@ def _notes(found: Jobs, view: JobsView) -> Html:
             )
         )
     if view.labels:
-        notes.append(
-            html(
-                'Only with the label <bdi>$named</bdi>. <a href="$all">All labels</a>',
-                named=", ".join(view.labels), all=view.but(labels=(), cursor="").path,
-            )
-        )  # fmt: skip
+        notes.append(only_labelled(view.labels, view.but(labels=(), cursor="").path))
     if not view.plain:
         notes.append(_looked(found, view))
     return join(html('<p class="note">$note</p>', note=note) for note in notes)

@@ -73,6 +73,20 @@ def turns(page: int, pages: int, path: Callable[[int], str]) -> Html:
     return join(links, " ")
 
 
+def windows(newest: str, older: str) -> Html:
+    """Links to the newest and to what is older than the window that was looked at; no address, no link."""
+    links = [html('<a href="$to">Newest</a>', to=newest)] if newest else []
+    if older:
+        links.append(html('<a href="$to" rel="next">Older</a>', to=older))
+    return join(links, " ")
+
+
+def only_labelled(names: Iterable[str], everything: str) -> Html:
+    """The note of a list that shows some labels only."""
+    note = 'Only with the label <bdi>$named</bdi>. <a href="$all">All labels</a>'
+    return html(note, named=", ".join(names), all=everything)
+
+
 def figures(parts: Iterable[tuple[str, str]]) -> Html:
     """Numbers with their words, as a row."""
     return join(html("<li><strong>$number</strong> $words</li>", number=number, words=words) for number, words in parts)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from api.batch_schemas import BatchSummary
 from api.gallery import counted
 from api.pages.finding import TILES, Tiles
-from api.pages.parts import age, chips, ends, figures, labels, search, turns
+from api.pages.parts import age, chips, ends, figures, labels, only_labelled, search, turns, windows
 from api.pages.views import BATCH_SORTS, BatchesView
 from director.report import document
 from director.report.html import NOTHING, Html, fill_from, html, join
@@ -51,10 +51,10 @@ def batches_page(found: Tiles, view: BatchesView, now: float, refresh: int) -> s
         tiles=html('<ul class="cards">$tiles</ul>', tiles=join(tiles, "\n")) if tiles else NOTHING,
         empty=NOTHING if tiles else _empty(found, view),
         turns=turns(view.page, -(-len(found.standings) // TILES), lambda page: view.but(page=page).path),
-        newest=html('<a href="$to">Newest</a>', to=view.but(cursor="").path) if view.cursor else NOTHING,
-        older=html('<a href="$to" rel="next">Older</a>', to=view.but(cursor=found.following).path)
-        if found.following
-        else NOTHING,
+        windows=windows(
+            view.but(cursor="").path if view.cursor else "",
+            view.but(cursor=found.following).path if found.following else "",
+        ),
         refresh=refreshing(refresh, view.but(refresh=not view.refresh, page=view.page).path),
     )  # fmt: skip
     return document("Batches", body, forms=True)
@@ -80,12 +80,7 @@ def _totals(found: Tiles) -> Html:
 def _notes(found: Tiles, view: BatchesView) -> Html:
     notes: list[Html] = []
     if view.labels:
-        notes.append(
-            html(
-                'Only with the label <bdi>$named</bdi>. <a href="$all">All labels</a>',
-                named=", ".join(view.labels), all=view.but(labels=(), cursor="").path,
-            )
-        )  # fmt: skip
+        notes.append(only_labelled(view.labels, view.but(labels=(), cursor="").path))
     if found.following or view.cursor:
         window = f"{found.looked:,} older batches" if view.cursor else f"the newest {found.looked:,} batches"
         notes.append(html("Searched, sorted and counted: $window.", window=window))
