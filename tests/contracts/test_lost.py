@@ -442,6 +442,8 @@ def test_a_rewind_that_the_ledger_refuses_leaves_nothing_void(lab: Lab) -> None:
     lab.run(2)
     lost, kept = lab.record.snapshot, lab.store.get(lab.record.snapshot)
     lose(lab, lost, "deleted")
+    # A renewal between the clock's jump and the reaping would keep the lease.
+    lab.rig.settings = lab.rig.settings.model_copy(update={"renew_every_s": 60.0})
 
     class Slow(Archive):
         def save_control(self, *arguments: object) -> None:

@@ -99,12 +99,11 @@ class TestABatch:
         night.hook(receiver)
         batch = night.start(items=4)
         night.finish()
-        night.until(lambda: len(receiver.notices) == 3)
+        night.until(lambda: len(receiver.notices) == 3 and night.pending() == 0)
         assert sorted(receiver.types()) == ["batch.ended", "batch.half", "batch.started"]
         assert all(notice.verified for notice in receiver.notices)
         ended = next(notice for notice in receiver.notices if notice.type == "batch.ended")
         assert (ended.data["id"], ended.data["title"], ended.data["done"]) == (batch.id, "b", 4)
-        assert night.pending() == 0
 
     def test_only_what_was_asked_for(self, night: Night, receiver: Receiver) -> None:
         night.hook(receiver, Event.ENDED)
