@@ -108,7 +108,7 @@ class Archive:
         self._hashes = Recent[bytes](64 * 1024, len)  # sha256 by key of the snapshots last seen here
         self._records = Recent[bytes](4 * 2**20, len)
         # With its bytes, a fifth of what it takes: the process that ran a step is often asked for the next one.
-        self._written = Recent[tuple[Snapshot, int]](2 * 2**20, itemgetter(1))
+        self._written = Recent[tuple[Snapshot, int]](2**19, itemgetter(1))
         self._jobs = Recent[bytes](2**20, len)  # a job.json is written once, and every step asks for it
 
     def mark(self) -> None:

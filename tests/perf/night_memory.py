@@ -129,7 +129,12 @@ def watched(client: httpx.Client, batch: str, items: int, hours: float) -> Sampl
     """The memory of all processes below this one, until the batch has ended."""
     found: Samples = defaultdict(list)
     while True:
-        counts = client.get(f"/v1/batches/{batch}", timeout=60).json()["counts"]
+        answer = client.get(f"/v1/batches/{batch}", timeout=60)
+        if not answer.is_success:
+            print(f"the batch was not told: {answer.status_code} {answer.text}", flush=True)
+            time.sleep(EVERY_S)
+            continue
+        counts = answer.json()["counts"]
         ended = counts["unmet"] + counts["done"] + counts["failed"]
         if ended:
             for name, size in sizes().items():
