@@ -99,6 +99,7 @@ class TestOutage:
     def test_each_waiting_job_is_a_probe_in_its_turn(self, rig: LedgerRig) -> None:
         for job in ("a", "b", "c"):
             rig.submit(job)
+            rig.advance(1)
         fails(rig, "a", "w")
         seen: list[str] = []
         for _ in range(6):

@@ -1,4 +1,7 @@
-"""Batches under test: a ledger, storage in a folder, the reconciler with its dispatcher, and a worker that plays."""
+"""Batches under test: a ledger, storage in a folder, the reconciler with its dispatcher, and a worker that plays.
+
+Passes, steps and drawing take a few milliseconds each, by the ledger's clock.
+"""
 
 import logging
 from collections import deque
@@ -105,6 +108,7 @@ class BatchRig:
 
         def script() -> Iterator[Mapping[str, Any]]:
             while True:
+                self.rig.advance(10)
                 self.drawn.append(hint.title)
                 if "fails" in traits:
                     raise SeatError("no good")

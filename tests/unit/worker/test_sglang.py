@@ -230,7 +230,7 @@ def test_a_timeout_is_tried_once_more():
     with desk(Scripted(GOOD.body, wait=0.4), planner_timeout_s=0.1) as at:
         with pytest.raises(VlmUnavailable, match="timed out"):
             at.seats.planner.extract(EXTRACT, at.context)
-        assert len(at.server.requests) == 2
+        assert at.context.counts["vlm_calls"] == 2
 
 
 def test_all_calls_of_a_step_share_one_deadline():
@@ -243,11 +243,18 @@ def test_all_calls_of_a_step_share_one_deadline():
 
 
 def test_malformed_replies_that_use_up_the_deadline_are_the_seats():
-    with desk(Scripted(says("no JSON").body, wait=0.15), planner_deadline_s=0.2) as at:
+    over = threading.Event()
+
+    def thinks(request: object) -> Scripted:
+        over.wait(60)
+        return GOOD
+
+    with desk(says("no JSON"), thinks, planner_deadline_s=1) as at:
         with pytest.raises(PlannerError, match="ReplyError") as failure, boundary(PlannerError):
             at.seats.planner.extract(EXTRACT, at.context)
+        over.set()
         assert failure.value.actor is Actor.SEAT
-        assert len(at.server.requests) < 6
+        assert at.context.counts["vlm_calls"] == 2
 
 
 def test_no_server_is_no_verdict():
@@ -323,7 +330,7 @@ def test_lettering_with_a_place_is_also_shown_enlarged_behind_the_shared_prefix(
 
 
 def test_the_first_goal_warms_the_cache_for_the_rest_which_go_together():
-    together = threading.Barrier(3, timeout=5)
+    together = threading.Barrier(3, timeout=60)
     seen: list[str] = []
 
     def answer(request: Request) -> Scripted:
