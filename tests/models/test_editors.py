@@ -1,8 +1,6 @@
 """The editor over real diffusers pipelines from disk. Weights are random: only equalities are asserted, never looks."""
 
-import gc
 import shutil
-import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,12 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from director.errors import Actor, BriefError, Cancelled
+from director.errors import BriefError, Cancelled
 from director.types import Region
 from tests.models.conftest import apart, asked, make, noise, pipelines_of, rendered, stored
 from tests.support.context import SeatContext, make_context
 from worker.diffusion.editor import DiffusersEditor
-from worker.diffusion.failures import Unusable
 from worker.diffusion.loading import diffusers, torch
 
 Open = Callable[..., DiffusersEditor]
@@ -457,63 +454,3 @@ def test_compiled_blocks_give_the_same(opened: Open, context: SeatContext):
 def test_bfloat16_gives_a_picture_too(opened: Open, context: SeatContext):
     (made,) = rendered(opened(generate=qwen(dtype="bfloat16")), asked(seeds=(1,)), context)
     assert made.std() > 0
-
-
-# --- one process, one load ----------------------------------------------------------------------
-
-
-def test_pipelines_load_when_needed_once_and_share_their_weights(opened: Open, context: SeatContext):
-    editor = opened(
-        generate=qwen(), edit=edit(final={"steps": 2, "cfg": 1}), inpaint=inpaint(final={"steps": 2, "cfg": 1})
-    )
-    shelf = pipelines_of(editor)
-    assert shelf._loaded == {}
-    rendered(editor, asked(), context)
-    assert list(shelf._loaded) == ["generate"]
-    first = shelf["generate"].pipe
-    rendered(editor, asked(), context)
-    assert shelf["generate"].pipe is first
-    base = stored(context, noise((64, 64)))
-    one = rendered(editor, asked(seeds=(1,), base=base), context)
-    rendered(editor, asked(seeds=(1,), base=base, region=REGION), context)
-    assert shelf["edit"].pipe.transformer is shelf["inpaint"].pipe.transformer
-    assert shelf["edit"].pipe.scheduler is not shelf["inpaint"].pipe.scheduler
-    assert apart(one[0], rendered(editor, asked(seeds=(1,), base=base), context)[0]) == 0
-
-
-def test_closing_frees_the_weights(context: SeatContext):
-    from contextlib import ExitStack
-
-    from tests.models.conftest import tiny
-    from worker.diffusion.editor import open_editor
-
-    with ExitStack() as resources:
-        editor = open_editor(tiny(generate=qwen()), resources)
-        rendered(editor, asked(), context)
-        transformer = weakref.ref(pipelines_of(editor)["generate"].pipe.transformer)
-    gc.collect()
-    assert transformer() is None
-
-
-def test_a_missing_checkpoint_is_not_looked_for_elsewhere(opened: Open, context: SeatContext, tmp_path: Path):
-    editor = opened(generate={"family": "flux", "path": str(tmp_path / "nowhere")})
-    with pytest.raises(Unusable, match="nowhere") as missing:
-        editor.render(asked(), context)
-    assert (missing.value.actor, missing.value.resource) == (Actor.OPERATOR, f"the checkpoint {tmp_path / 'nowhere'}")
-
-
-def test_weights_that_were_cut_are_the_operators_matter(opened: Open, context: SeatContext, tmp_path: Path):
-    path = tmp_path / "cut"
-    shutil.copytree(make("flux"), path)
-    for file in (path / "transformer").glob("*.safetensors"):
-        file.write_bytes(file.read_bytes()[:1000])
-    with pytest.raises(Unusable, match="cut"):
-        opened(generate={"family": "flux", "path": str(path)}).render(asked(), context)
-
-
-def test_a_lora_that_is_not_there_is_the_operators_matter(opened: Open, context: SeatContext, tmp_path: Path):
-    missing = tmp_path / "fast.safetensors"
-    with pytest.raises(Unusable, match=r"the LoRA .*fast"):
-        opened(generate=qwen(loras={"fast": missing}, final={"steps": 2, "loras": {"fast": 1.0}})).render(
-            asked(), context
-        )

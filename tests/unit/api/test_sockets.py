@@ -134,10 +134,10 @@ def test_beyond_so_many_connections_the_slowest_goes() -> None:
 def test_who_waits_for_an_answer_is_not_the_slowest() -> None:
     go_on = threading.Event()
 
-    async def held(*asked: Any) -> None:
+    async def held(scope: Any, receive: Any, send: Any) -> None:
         while not go_on.is_set():
             await asyncio.sleep(0.01)
-        await app(*asked)
+        await app(scope, receive, send)
 
     with served(Narrow, held) as (port, server), ExitStack() as open_ones:
         asked = [

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from director.errors import Actor, PlannerError, boundary
 from tests.support.contexts import RecordingContext
 from tests.support.scripted_openai import Scripted, ScriptedServer, fails, says, scripted
-from tests.unit.worker.test_sglang import EXTRACT, GOOD, config
+from tests.support.vlm_desk import EXTRACT, GOOD, config
 from worker.vlm.config import PlannerConfig, Server
 from worker.vlm.failures import VlmRefused, VlmUnavailable, retry_after
 from worker.vlm.seats import open_vlm_seats

@@ -25,7 +25,7 @@ from tests.support.scripted_openai import (
     weighs,
 )
 from tests.support.scripted_studio import goals_of
-from tests.unit.worker.test_sglang import EXTRACT, GOAL, GOOD, desk
+from tests.support.vlm_desk import EXTRACT, GOAL, GOOD, desk
 from worker.checks.preflight import on_paper
 from worker.cli import main
 from worker.profiles import load_profile
