@@ -157,7 +157,7 @@ class TestABatch:
 class TestTerms:
     def test_a_batch_that_is_late(self, night: Night, receiver: Receiver) -> None:
         night.hook(receiver, Event.LATE)
-        night.start(items=2, terms={"deadline": time.time() - 1, "by": False})
+        night.start(items=2, terms={"deadline": night.ledger.now_ms / 1000 - 1, "by": False})
         night.finish()
         night.until(lambda: len(receiver.notices) == 1)
         night.rig.wipe()

@@ -10,11 +10,11 @@ import pytest
 from director.errors import Actor
 from tests.models.conftest import apart, asked, make, noise, pipelines_of, rendered, stored
 from tests.models.test_editors import REGION, Open, edit, inpaint, qwen
-from tests.support.context import SeatContext
+from tests.support.contexts import RecordingContext
 from worker.diffusion.failures import Unusable
 
 
-def test_pipelines_load_when_needed_once_and_share_their_weights(opened: Open, context: SeatContext):
+def test_pipelines_load_when_needed_once_and_share_their_weights(opened: Open, context: RecordingContext):
     editor = opened(
         generate=qwen(), edit=edit(final={"steps": 2, "cfg": 1}), inpaint=inpaint(final={"steps": 2, "cfg": 1})
     )
@@ -33,7 +33,7 @@ def test_pipelines_load_when_needed_once_and_share_their_weights(opened: Open, c
     assert apart(one[0], rendered(editor, asked(seeds=(1,), base=base), context)[0]) == 0
 
 
-def test_closing_frees_the_weights(context: SeatContext):
+def test_closing_frees_the_weights(context: RecordingContext):
     from contextlib import ExitStack
 
     from tests.models.conftest import tiny
@@ -47,14 +47,14 @@ def test_closing_frees_the_weights(context: SeatContext):
     assert transformer() is None
 
 
-def test_a_missing_checkpoint_is_not_looked_for_elsewhere(opened: Open, context: SeatContext, tmp_path: Path):
+def test_a_missing_checkpoint_is_not_looked_for_elsewhere(opened: Open, context: RecordingContext, tmp_path: Path):
     editor = opened(generate={"family": "flux", "path": str(tmp_path / "nowhere")})
     with pytest.raises(Unusable, match="nowhere") as missing:
         editor.render(asked(), context)
     assert (missing.value.actor, missing.value.resource) == (Actor.OPERATOR, f"the checkpoint {tmp_path / 'nowhere'}")
 
 
-def test_weights_that_were_cut_are_the_operators_matter(opened: Open, context: SeatContext, tmp_path: Path):
+def test_weights_that_were_cut_are_the_operators_matter(opened: Open, context: RecordingContext, tmp_path: Path):
     path = tmp_path / "cut"
     shutil.copytree(make("flux"), path)
     for file in (path / "transformer").glob("*.safetensors"):
@@ -63,7 +63,7 @@ def test_weights_that_were_cut_are_the_operators_matter(opened: Open, context: S
         opened(generate={"family": "flux", "path": str(path)}).render(asked(), context)
 
 
-def test_a_lora_that_is_not_there_is_the_operators_matter(opened: Open, context: SeatContext, tmp_path: Path):
+def test_a_lora_that_is_not_there_is_the_operators_matter(opened: Open, context: RecordingContext, tmp_path: Path):
     missing = tmp_path / "fast.safetensors"
     with pytest.raises(Unusable, match=r"the LoRA .*fast"):
         opened(generate=qwen(loras={"fast": missing}, final={"steps": 2, "loras": {"fast": 1.0}})).render(

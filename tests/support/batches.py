@@ -97,10 +97,13 @@ class BatchRig:
         """Passes and steps until nothing is left to do."""
         for _ in range(passes):
             self.passes()
-            if not self.work() and not any(standing.counts.running for standing in self.batches.listed(None, 100)):
+            if self.work():
+                continue
+            if not any(standing.counts.running for standing in self.batches.listed(None, 100)):
                 self.passes(2)
                 if not self.hints:
                     return
+            self.rig.advance(500)  # what failed waits a second or two before its next try
         raise AssertionError("there is always something left")
 
     def _host(self, hint: Hint) -> Host:
