@@ -64,7 +64,6 @@ def test_pairs_that_cannot_work_are_refused_with_a_sentence(levers: dict[str, An
         PipelineConfig.model_validate({"family": "flux", "path": "x", **levers})
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.usefixtures("traced")
 @pytest.mark.parametrize("levers", WORKING, ids=named)
 def test_pairs_work_for_prompts_of_any_length(opened: Open, context: RecordingContext, levers: dict[str, Any]):
@@ -77,7 +76,6 @@ def test_pairs_work_for_prompts_of_any_length(opened: Open, context: RecordingCo
     assert pipelines_of(editor)["generate"].skipped == ()
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.usefixtures("traced")
 def test_a_compiled_pipeline_is_warm_when_the_first_job_comes(opened: Open, context: RecordingContext):
     """What it compiles at load is enough for other prompts and canvases, with its draft's LoRA and without."""
@@ -143,7 +141,6 @@ def test_a_lora_lies_over_fp8_rows(opened: Open, context: RecordingContext):
 # --- memory -------------------------------------------------------------------------------------
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("set_by_the_operator", "found"),
     [({}, "expandable_segments:True"), ({"PYTORCH_CUDA_ALLOC_CONF": "max_split_size_mb:64"}, "max_split_size_mb:64")],

@@ -75,6 +75,11 @@ def entry(job: str = "job-1", **fields: object) -> Entry:
     return Entry.model_validate({"job": job, **defaults, **fields})
 
 
+def patient(url: str) -> "Redis":
+    """A client that waits for a server on a machine that has much else to do."""
+    return connect(url, timeout_s=60)
+
+
 def in_process(limits: Limits = LIMITS) -> LedgerRig:
     """New and without an epoch, on a Redis in this process."""
     server = FakeServer()
@@ -85,7 +90,7 @@ def in_process(limits: Limits = LIMITS) -> LedgerRig:
 @contextmanager
 def on_server(url: str) -> Iterator[LedgerRig]:
     """New and without an epoch, on a server that others use too: the keys have a prefix of their own."""
-    redis = connect(url)
+    redis = patient(url)
     with Ledger(redis, LIMITS, f"test-{secrets.token_hex(8)}:") as ledger:
         rig = LedgerRig(ledger, redis)
         try:

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tasks.ledger.ledger import connect
 from tasks.settings import Settings
+from tests.support.ledgers import patient
 
 
 @contextmanager
@@ -55,7 +55,7 @@ class Rows:
 
     def __enter__(self) -> "Rows":
         self._thread.start()
-        with connect(self._app.conf.broker_url) as broker:
+        with patient(self._app.conf.broker_url) as broker:
             until(lambda: broker.pubsub_numpat() > 0)
         return self
 
