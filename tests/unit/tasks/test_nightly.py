@@ -161,6 +161,7 @@ def test_it_takes_nothing_that_a_batch_still_needs(tmp_path: Path) -> None:
     while any(night.standing(batch).counts.model_dump(include={"waiting", "running"}).values()):
         night.passes()
         night.work(3)
+        night.rig.advance(500)  # what failed waits a second or two before its next try
         age(night.folder, 100)
         swept = Sweeper(night.store, night.archive, night.ledger, 30 * DAY, DAY, 30 * DAY).sweep()
         removed += len(swept.jobs) + len(swept.batches)
