@@ -145,7 +145,7 @@ class ItemResult(BaseModel):
     `job` is null for an item that was cancelled before its turn; `image` is the picture that is delivered, at
     /v1/jobs/{job}/images/{image}. `met` of `total` goals are met by what the loop ended with. Where a person picked
     another candidate, `picked` says which ("2.3": round 2, candidate 3). `changed` is when that was done or undone
-    last, else `ended`.
+    last, else `ended`. `file` names its files where names of the batch differ by case only; else its custom_id does.
     """
 
     custom_id: str
@@ -168,6 +168,7 @@ class ItemResult(BaseModel):
     ended: float | None
     picked: str = ""
     changed: float | None = None
+    file: str = ""
 
 
 class Received(BaseModel):

@@ -49,6 +49,7 @@ from tasks.batch.types import (
     child_id,
 )
 from tasks.batch.upload import MAX_CAUTIONED, Recognition, Refused, State, Upload, state_of
+from tasks.files import file_stem
 from tasks.ledger.types import Cursor, Record, Wiped
 from tasks.store import Corrupt, NotFound, Pick
 from tasks.summary import NO_COST
@@ -253,7 +254,7 @@ class BatchService:
     def results(self, batch: Batch, every: bool = False) -> Iterator[dict[str, Any]]:
         """The current result of each item that has ended, or `every` take's: the fields of an ItemResult each."""
         picks = self._service.archive.picks.of_batch(batch.id)
-        return (_told(found, picks.get(found.job or "")) for found in self._batches.results(batch, every))
+        return (_told(batch, found, picks.get(found.job or "")) for found in self._batches.results(batch, every))
 
     def first_pictures(self, id: str) -> Iterator[str]:
         """Pictures of some items of a batch that have ended, each once."""
@@ -428,7 +429,7 @@ def json_line(told: Mapping[str, Any]) -> bytes:
     return line + b"\n"
 
 
-def _told(found: Result, pick: Pick | None) -> dict[str, Any]:
+def _told(batch: Batch, found: Result, pick: Pick | None) -> dict[str, Any]:
     """An ItemResult. There may be a million: to make the model would take three times as long."""
     own = vars(found)
     told = {name: own[name] for name in _TOLD if name in own}
@@ -439,6 +440,8 @@ def _told(found: Result, pick: Pick | None) -> dict[str, Any]:
     told["picked"], told["changed"] = pick.name if pick else "", max(found.ended, pick.at if pick else 0.0) or None
     if pick and pick.image:
         told["image"] = pick.image
+    if batch.alike:
+        told["file"] = file_stem(found.custom_id, alike=True)
     return told
 
 

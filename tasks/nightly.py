@@ -1,4 +1,4 @@
-"""Runs the sweep of tasks/retention.py at a time of day, or every so often, where a setting asks for it. Part of the reconciler.
+"""Runs the sweep of tasks/retention.py each night, or every so often, where a setting asks. Part of the reconciler.
 
 Any number of reconcilers may run. One of them has the lock; what it did is noted in storage, where the others read that
 tonight's sweep is over. One that was missed while no reconciler ran is made up for.
@@ -44,7 +44,8 @@ def noted(store: Store) -> dict[str, float]:
 
 
 class NightlySweep:
-    """`at` is a time of day and a zone, `04:30 Europe/Zurich`, or `every 6h`. `tell` hears of each sweep; None: it broke off."""
+    """`at` is a time of day and a zone, `04:30 Europe/Zurich`, or `every 6h`. `tell` hears of each sweep; None: it
+    broke off."""
 
     def __init__(
         self,

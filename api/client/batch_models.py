@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from operator import not_
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from .models import Cost, GoalCount, Warned
@@ -176,7 +179,8 @@ class ItemPage(BaseModel):
 
 class BatchResult(BaseModel):
     """How a take of an item ended: done, unmet, failed or cancelled. `image` is the hash of the picture that is
-    delivered: where a person picked another candidate, `picked` says which ("2.3"), and `changed` when.
+    delivered: where a person picked another candidate, `picked` says which ("2.3"), and `changed` when. `file` names
+    its files where names of its batch differ by case only.
 
     Fields that a newer service adds are kept, so that what is written down is what was sent.
     """
@@ -202,6 +206,7 @@ class BatchResult(BaseModel):
     ended: float | None = None
     picked: str = ""
     changed: float | None = None
+    file: Annotated[str, Field(exclude_if=not_)] = ""
 
     @property
     def moment(self) -> float:

@@ -10,6 +10,7 @@ failed job has that job's generation, a take that begins another job has the nex
 import uuid
 from collections.abc import Collection
 from enum import StrEnum
+from operator import not_
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -127,6 +128,7 @@ class Batch(Value):
     most: Annotated[int, Field(ge=1)] | None = None  # children in flight; None: as many as the editors take
     weight: Annotated[float, Field(gt=0)] = 1.0  # its owner's share of the editors
     terms: Annotated[Terms, Field(exclude_if=lambda terms: terms == NO_TERMS)] = NO_TERMS
+    alike: Annotated[bool, Field(exclude_if=not_)] = False  # some of its names differ by case only
 
     @property
     def total(self) -> int:
