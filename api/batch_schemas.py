@@ -146,6 +146,7 @@ class ItemResult(BaseModel):
     /v1/jobs/{job}/images/{image}. `met` of `total` goals are met by what the loop ended with. Where a person picked
     another candidate, `picked` says which ("2.3": round 2, candidate 3). `changed` is when that was done or undone
     last, else `ended`. `file` names its files where names of the batch differ by case only; else its custom_id does.
+    `error` says why it failed, `fix` what a person can do, `actor` who has to act, as of a job.
     """
 
     custom_id: str
@@ -163,6 +164,8 @@ class ItemResult(BaseModel):
     renders: int
     image: str | None
     error: str
+    fix: str = ""
+    actor: str | None = None
     cost: Cost
     created: float | None
     ended: float | None

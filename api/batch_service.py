@@ -32,6 +32,7 @@ from api.forecasts import Forecasts
 from api.problems import FieldError, Problem, invalid
 from api.schemas import Cost, GoalCount, JobFilter, JobList
 from api.service import MAX_KEY, Service, parse_cursor, write_cursor
+from director.errors import Actor
 from director.seats import Seat
 from tasks.batch.batches import Batches, result_of
 from tasks.batch.ledger import ItemState
@@ -436,7 +437,7 @@ def _told(batch: Batch, found: Result, pick: Pick | None) -> dict[str, Any]:
     told["status"] = found.status.value
     told["cost"] = _NO_COST if found.cost is NO_COST else Cost.of(found.cost).model_dump()
     told["created"], told["ended"] = found.created or None, found.ended or None
-    told["error"] = _said(found.error)
+    told |= _said(found.error)
     told["picked"], told["changed"] = pick.name if pick else "", max(found.ended, pick.at if pick else 0.0) or None
     if pick and pick.image:
         told["image"] = pick.image
@@ -445,11 +446,12 @@ def _told(batch: Batch, found: Result, pick: Pick | None) -> dict[str, Any]:
     return told
 
 
-def _said(error: str) -> str:
-    """A recorded failure in words; it is JSON, or words already."""
+def _said(error: str) -> dict[str, str]:
+    """A recorded failure in words, the fix and who has to act. It is JSON, or the words with which the loop ended."""
     if not error:
-        return ""
+        return {"error": ""}
     with suppress(ValueError, KeyError, TypeError):
         record = json.loads(error)
-        return f"{record['boundary']}: {record['message']}"
-    return error
+        said = {"error": f"{record['boundary']}: {record['message']}"}
+        return said | {name: str(record[name]) for name in ("fix", "actor") if record.get(name)}
+    return {"error": error, "actor": Actor.USER.value}

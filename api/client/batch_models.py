@@ -180,7 +180,8 @@ class ItemPage(BaseModel):
 class BatchResult(BaseModel):
     """How a take of an item ended: done, unmet, failed or cancelled. `image` is the hash of the picture that is
     delivered: where a person picked another candidate, `picked` says which ("2.3"), and `changed` when. `file` names
-    its files where names of its batch differ by case only.
+    its files where names of its batch differ by case only. Of one that failed `error` says why, `fix` what a person can
+    do, and `actor` who has to act (user, seat, operator, outage).
 
     Fields that a newer service adds are kept, so that what is written down is what was sent.
     """
@@ -202,6 +203,8 @@ class BatchResult(BaseModel):
     renders: int = 0
     image: str | None = None
     error: str = ""
+    fix: Annotated[str, Field(exclude_if=not_)] = ""
+    actor: Annotated[str | None, Field(exclude_if=not_)] = None
     created: float | None = None
     ended: float | None = None
     picked: str = ""
