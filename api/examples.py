@@ -47,6 +47,7 @@ ENVELOPE: dict[str, Any] = {
     "brief": {"text": TEXT, "title": "Harbour poster", "source": None},
     "settings": _SETTINGS,
     "seed": 8466314625714852,
+    "eta": None, "eta_unknown": "",
     "unread": [{"text": "Hello", "reason": "greeting"}, {"text": "we sell boats", "reason": "became no goal"}],
     "warnings": [],
 }

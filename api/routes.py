@@ -176,11 +176,22 @@ async def jobs(state: ApiState, owner: Owner, filters: Annotated[JobFilter, Quer
 
 @router.get("/jobs/{id}", response_model=Envelope)
 async def show(request: Request, state: ApiState, owner: Owner, id: str, prefer: Prefer = None) -> Response:
-    """The job. With `Prefer: wait=N` the answer comes when the job has ended, or after N seconds."""
+    """The job, and when it will have ended. With `Prefer: wait=N` the answer comes when the job has ended, or after N
+    seconds."""
+    headers = dict[str, str]()
     if seconds := preferred_wait(prefer):
-        envelope = await state.waiter.until_ended(request, owner, id, seconds)
-        return _envelope(envelope, headers=preference_applied(seconds))
-    return _envelope(await run_in_threadpool(state.service.show, owner, id))
+        await state.waiter.until_ended(request, owner, id, seconds)
+        headers = preference_applied(seconds)
+    return _envelope(await run_in_threadpool(_with_eta, state, owner, id), headers=headers)
+
+
+def _with_eta(state: AppState, owner: str | None, id: str) -> Envelope:
+    record = state.service.find(owner, id)
+    envelope = state.service.envelope(record)
+    if record.ended:
+        return envelope
+    eta, unknown = state.forecasts.of_job(record, envelope.doing)
+    return envelope.model_copy(update={"eta": eta, "eta_unknown": unknown})
 
 
 @router.delete("/jobs/{id}", status_code=204)

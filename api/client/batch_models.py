@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from .models import Cost, GoalCount, Warned
+from .models import Cost, Eta, GoalCount, Warned
 
 
 class ItemCounts(BaseModel):
@@ -68,22 +68,6 @@ class BatchTerms(BaseModel):
     price: float | None = None
     spread: bool = False
     budget: BatchBudget | None = None
-
-
-class Eta(BaseModel):
-    """When a batch will have ended, in seconds since the epoch.
-
-    Of ten nights one is earlier than `p10`, and one later than `p90`. `limits` is what it waits for most,
-    `knows_little_of` what was measured too seldom. `money` is about what all of it will have cost; None: no prices.
-    """
-
-    p10: float
-    p50: float
-    p90: float
-    limits: str = ""
-    knows_little_of: tuple[str, ...] = ()
-    money: float | None = None
-    currency: str = ""
 
 
 class CardsChance(BaseModel):

@@ -25,13 +25,15 @@ _MOST_AWAY = 7.0
 @dataclass
 class Run:
     """When each batch had ended, in seconds; those that had not by the horizon are left out. `busy` is of each pool, in
-    process seconds until `span`; `used` what was used until then, by batch; `held`: a budget let nothing on."""
+    process seconds until `span`; `used` what was used until then, by batch; `held`: a budget let nothing on. There were
+    so many `events`."""
 
     ends: dict[str, float]
     busy: list[float]
     span: float
     used: list[tuple[str, Used]]
     held: bool
+    events: int
 
 
 @dataclass
@@ -78,12 +80,12 @@ class _Night:
             heapify(self._free[-1])
         self._busy = [0.0] * len(world.pools)
         self._owed: dict[str, float] = {}  # virtual times of owners
-        self._lanes = [
-            lane for load, rounds in zip(world.loads, belief.rounds, strict=True) if (lane := self._lane(load, rounds))
-        ]
+        lanes = [(load, self._lane(load, rounds)) for load, rounds in zip(world.loads, belief.rounds, strict=True)]
+        self._lanes = [lane for _, lane in lanes if lane]
+        endless = {load.batch for load, lane in lanes if not lane}  # nobody serves a part of it
         self._left: dict[str, int] = {}  # jobs of each batch that is waited for
         for load in world.loads:
-            if load.batch in wanted:
+            if load.batch in wanted and load.batch not in endless:
                 self._left[load.batch] = self._left.get(load.batch, 0) + load.waiting + len(load.flying)
         self._ends = {batch: 0.0 for batch, left in self._left.items() if not left}
         self._purses = [NOTHING for _ in world.purses]
@@ -131,7 +133,7 @@ class _Night:
             else:  # a window opens
                 self._fill(now)
         used = [(lane.load.batch, lane.used) for lane in self._lanes]
-        return Run(self._ends, self._busy, max(now, 1e-9), used, self._held)
+        return Run(self._ends, self._busy, max(now, 1e-9), used, self._held, self._number)
 
     def _at(self, at: float, what: "_Unit | Outage | _Lane | None") -> None:
         self._number += 1
