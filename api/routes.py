@@ -23,6 +23,7 @@ from api.events import EventId, EventStreams
 from api.forecasts import Forecasts
 from api.gallery import Cards
 from api.night_metrics import NightEta
+from api.owners import Me, Owners
 from api.problems import invalid
 from api.schemas import Attempts, Envelope, JobFilter, JobList, JobPatch, Uploaded
 from api.service import Service
@@ -53,6 +54,7 @@ class AppState:
     thumbnails: Thumbnails
     cards: Cards
     hooks: Hooks
+    owners: Owners
     authenticator: Authenticator
     checks: Mapping[str, Callable[[], bool]]
     image_metadata: bool
@@ -135,6 +137,12 @@ Prefer = Annotated[list[str] | None, Header(description="wait=N: answer when the
 
 router = APIRouter(prefix="/v1")
 health = APIRouter()
+
+
+@router.get("/me", response_model=Me)
+def me(state: ApiState, caller: SomeCaller) -> Me:
+    """Who the token is, and of the owner's windows and budget how they stand."""
+    return state.owners.of(caller)
 
 
 @router.post(

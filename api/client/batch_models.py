@@ -54,6 +54,35 @@ class BatchBudget(BaseModel):
     share: float = 0.0
 
 
+class OwnerBudget(BatchBudget):
+    """A budget of each day or month (`per`) of `zone`; the present one ends at `until`, in seconds since the epoch.
+
+    What is `left` is None where there is no limit. `state` is open, "nothing new" from nine tenths on, or held.
+    """
+
+    per: str = "month"
+    zone: str = "UTC"
+    until: float = 0.0
+    left_renders: int | None = None
+    left_gpu_seconds: float | None = None
+    left_money: float | None = None
+    state: str = "open"
+
+
+class Me(BaseModel):
+    """The owner of the token, and what holds for all that it draws. `open`: its windows let something begin now, and
+    until `changes`; else that is when they open (None: not within two weeks). `budget` None: there is none."""
+
+    owner: str
+    scopes: tuple[str, ...] = ()
+    max_in_flight: int = 0
+    windows: tuple[str, ...] = ()
+    at_close: str = "finish"
+    open: bool = True
+    changes: float | None = None
+    budget: OwnerBudget | None = None
+
+
 class BatchTerms(BaseModel):
     """When and how much. `deadline` is in seconds since the epoch; `late`: it has passed, or had when all ended.
 

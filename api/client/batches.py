@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import httpx
 
-from .batch_models import Batch, BatchItem, BatchPage, BatchResult, ItemPage, Plan, Received
+from .batch_models import Batch, BatchItem, BatchPage, BatchResult, ItemPage, Me, Plan, Received
 from .connection import Connection
 from .errors import Conflict, NotFound, TooMany, Unavailable, from_response
 from .spool import Spool
@@ -47,6 +47,10 @@ class BatchCalls(Connection):
 
     def batch(self, id: str) -> Batch:
         return Batch.model_validate_json(self._send("GET", _path(id)).content)
+
+    def me(self) -> Me:
+        """Who the token is, and how the owner's windows and budget stand."""
+        return Me.model_validate_json(self._send("GET", "/v1/me").content)
 
     def plan(self, briefs: int, by: float, **about: Any) -> Plan:
         """How many cards it takes until `by`, in seconds since the epoch.

@@ -13,6 +13,7 @@ from api.pages.answers import HEADERS, PageRoute, page
 from api.pages.finding import NO_TILES, Tiles, find_batches, find_jobs, one_batch
 from api.pages.job_orders import controls
 from api.pages.listing import jobs_page
+from api.pages.own import own_terms
 from api.pages.parts import MAX_PAGES, MAX_WORDS, times
 from api.pages.views import BatchesView, JobsView
 from api.problems import Problem
@@ -42,6 +43,7 @@ def home() -> RedirectResponse:
 async def jobs(
     request: Request,
     state: ApiState,
+    caller: SomeCaller,
     owner: Owner,
     status: Annotated[list[JobStatus], Query(max_length=5, default_factory=list)],
     label: Annotated[list[Label], Query(max_length=MAX_LABELS, default_factory=list)],
@@ -63,10 +65,11 @@ async def jobs(
     else:
         found = await to_thread.run_sync(find_jobs, state, view, owner, limiter=state.ledger_threads)
     known = await to_thread.run_sync(totals, state.service.ledger, owner, limiter=state.ledger_threads)
+    own = await to_thread.run_sync(own_terms, state, caller, limiter=state.ledger_threads)
     active = any(job.status in ACTIVE for job in found.jobs) or any(one.counts.running for one in tiles.batches)
     every = (REFRESH_SECONDS if active else IDLE_SECONDS) if view.refresh else 0
     service_url = str(request.base_url).rstrip("/")
-    content = jobs_page(found, tiles, known, view, time.time(), service_url, every)
+    content = jobs_page(found, tiles, known, view, time.time(), service_url, every, own)
     return page(content, refresh=every, forms=True)
 
 
