@@ -4,7 +4,7 @@ import json
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain, islice
 from typing import Any
@@ -34,6 +34,7 @@ from api.schemas import Cost, GoalCount, JobFilter, JobList
 from api.service import MAX_KEY, Service, parse_cursor, write_cursor
 from director.errors import Actor
 from director.seats import Seat
+from director.transcript import count
 from tasks.batch.batches import Batches, result_of
 from tasks.batch.ledger import ItemState
 from tasks.batch.manifest import Errors, unpriced
@@ -205,7 +206,15 @@ class BatchService:
         editors = [queues.held.get(model) for model in models]
         thinkers = (queues.held.get(seat) for seat in _THINKERS)
         hold = next((hold for hold in thinkers if hold), editors[0] if all(editors) else None)
-        return held_words(hold) if hold else ""
+        return held_words(hold) if hold else self._turn(standing, models)
+
+    def _turn(self, standing: Standing, models: Iterable[str]) -> str:
+        """Why none of it is at work, where something else is."""
+        if standing.counts.running:
+            return ""
+        lanes = self._batches.ledger.lanes([model.removeprefix(_EDITOR) for model in models])
+        before = sum(lane.flying for lane in lanes)
+        return f"waits for its turn behind {count(before, 'item')} of other batches" if before else ""
 
     def standings(self, owner: str | None, wanted: BatchFilter) -> tuple[list[Standing], str | None]:
         """What `list` tells of, and where the list goes on."""

@@ -89,7 +89,8 @@ def _terms(batch: BatchEnvelope) -> Html:
     """What holds it: windows, deadline and budget."""
     terms, said = batch.terms, list[str]()
     if terms.windows:
-        said.append(f"drawn {', '.join(terms.windows)}")
+        held = ", held when they close" if terms.at_close == "hold" else ""
+        said.append(f"drawn {', '.join(terms.windows)}{held}")
     if terms.deadline:
         said.append(f"due {moment(terms.deadline)}" + (", late" if terms.late else ""))
     if terms.budget:

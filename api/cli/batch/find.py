@@ -72,7 +72,7 @@ def summary_lines(batch: Batch) -> list[Line]:
     if batch.eta:
         lines += transcript.eta_lines(batch.eta)
     if batch.waits:
-        lines.append(Line("waits", plain(batch.waits, 200), "yellow"))
+        lines.append(Line("waits", waits(batch), "yellow"))
     lines += [Line("now", now_words(each.custom_id, each.doing), "dim") for each in batch.drawing]
     if spent := batch.cost:
         parts = [count(spent.renders, "render")]
@@ -80,6 +80,11 @@ def summary_lines(batch: Batch) -> list[Line]:
         parts += [f"{count(spent.wasted_attempts, 'attempt')} wasted"] if spent.wasted_attempts else []
         lines.append(Line("cost", ", ".join(parts)))
     return lines
+
+
+def waits(batch: Batch) -> str:
+    """Why, behind the word `waits`."""
+    return plain(batch.waits.removeprefix("waits "), 200)
 
 
 def _terms_lines(batch: Batch) -> list[Line]:

@@ -150,5 +150,5 @@ def _tell(console: Console, batch: Batch) -> None:
     words = f"{batch.id[:8]}  {plain(batch.title)}: {find.counted(batch.counts)}{left}"
     console.screen.line(Line(find.state(batch), words, find.style(batch)))
     if batch.waits:
-        console.screen.line(Line("waits", plain(batch.waits, 200), "yellow"))
+        console.screen.line(Line("waits", find.waits(batch), "yellow"))
     _data(console, batch)

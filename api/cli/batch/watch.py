@@ -153,7 +153,7 @@ class _Follower:
         if batch.eta:
             screen.line(Line("ends", transcript.eta_words(batch.eta)))
         if why:
-            screen.line(Line("waits", plain(why, 200), "yellow"))
+            screen.line(Line("waits", plain(why.removeprefix("waits "), 200), "yellow"))
 
     def _save(self, batch: Batch) -> None:
         """Fetch what is new, when something has ended; of a large batch not at each look."""
