@@ -215,10 +215,11 @@ class Retrying(BaseModel):
 
 
 class Patching(TermsIn):
-    """What to change. `front` lets it go before all batches of its owner; `max_in_flight` 0 takes the cap away, null
-    the windows, the deadline or the budget."""
+    """What to change. `front` lets it go before all batches of its owner, or with `items` these before the others of
+    the batch; `max_in_flight` 0 takes the cap away, null the windows, the deadline or the budget."""
 
     title: Annotated[str | None, Field(max_length=120)] = None
     priority: Annotated[int | None, Field(ge=0, le=9, strict=True, description="0 goes first")] = None
     front: bool = False
+    items: _Items = None
     max_in_flight: Annotated[int | None, Field(ge=0, le=1_000_000)] = None

@@ -299,6 +299,20 @@ class BatchService:
         self._batches.order(id, kind, items=self._indices(batch, items), **what)
         return batch
 
+    def put_first(self, owner: str | None, id: str, items: Sequence[str]) -> Batch:
+        """Let these items be the next of the batch. Raises Problem 409 where none of a few waits."""
+        batch = self.find(owner, id)
+        if len(items) <= MAX_DRAWING and not any(self._item_of(batch, n, items).waits for n in range(len(items))):
+            raise Problem(
+                409, "not-waiting", "None of these items waits",
+                "Only an item that has not begun can be put first. The priority of one that runs is that of its job.",
+            )  # fmt: skip
+        return self.order(owner, id, "first", items)
+
+    def _item_of(self, batch: Batch, n: int, items: Sequence[str]) -> ItemState:
+        found, _ = self._batches.items(batch, None, self._index(batch, n, items[n]), 1)
+        return found[0]
+
     def terms_of(self, given: TermsIn, where: str) -> dict[str, object]:
         """The terms that an order changes. Raises Problem 422."""
         if wrong := unpriced(given, self._bars.currency):

@@ -148,6 +148,11 @@ class BatchCalls(Connection):
         body = {name: value for name, value in given.items() if value is not None} | terms
         return Batch.model_validate_json(self._send("PATCH", _path(id), json=body).content)
 
+    def put_first(self, id: str, items: Iterable[str]) -> Batch:
+        """Let these items be the next of their batch. Raises Conflict where none of them waits."""
+        body = {"front": True, "items": list(items)}
+        return Batch.model_validate_json(self._send("PATCH", _path(id), json=body).content)
+
     def _order(self, id: str, name: str, **given: Any) -> Batch:
         body = {name: value for name, value in given.items() if value is not None}
         return Batch.model_validate_json(self._send("POST", _path(id, name), json=body or None).content)

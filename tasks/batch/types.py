@@ -222,14 +222,15 @@ class End(BaseModel):
     order: int = 0
 
 
-OrderKind = Literal["pause", "resume", "cancel", "retry", "patch"]
+OrderKind = Literal["pause", "resume", "cancel", "retry", "patch", "first"]
 
 
 class Order(Value):
     """What somebody asked of a batch: `batches/<id>/control/<number>-<kind>.json`.
 
-    `items` are indices, () all of them. `what` says which a retry takes, `rounds` how many more rounds an unmet one
-    gets. The last five are of a patch; `terms` are the fields that it changes.
+    `items` are indices, () all of them; `first` lets them go before the others of the batch. `what` says which a retry
+    takes, `rounds` how many more rounds an unmet one gets. The last five are of a patch; `terms` are the fields that it
+    changes.
     """
 
     number: int

@@ -136,6 +136,12 @@ def retry(args: argparse.Namespace, console: Console) -> int:
 
 def patch(args: argparse.Namespace, console: Console) -> int:
     changes = terms.given(args)
+    if args.item:
+        others = (args.priority, args.max_in_flight, args.title)
+        if changes or not args.front or any(each is not None for each in others):
+            raise BriefError("items can be put first, and nothing else", "write --front --item CUSTOM_ID", "--item")
+        _tell(console, console.client.put_first(find.full_id(console, args.batch), args.item))
+        return SATISFIED
     if not changes and args.priority is None and args.max_in_flight is None and args.title is None and not args.front:
         raise BriefError("nothing is to be changed", "give --priority, --front, --budget or another option", "patch")
     id = find.full_id(console, args.batch)

@@ -146,9 +146,12 @@ class _Night:
             if lane := self._lane(load, rounds):
                 self._at(at, lane)
         for lane in self._lanes:
+            goes_on = 0.0 if lane.load.runs is None else _opening(lane.load.runs, 0.0)
             for job in lane.load.flying:
                 lane.flying += 1
-                self._at(0.0, self._on_its_way(lane, job))
+                unit = self._on_its_way(lane, job)
+                if goes_on is not None:
+                    self._at(goes_on, unit)
             for opens, _ in lane.load.windows or ():  # of what comes later nobody knows windows
                 if opens > 0:
                     self._at(opens, None)

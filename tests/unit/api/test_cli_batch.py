@@ -250,6 +250,7 @@ def test_show_tells_why_items_failed_and_what_to_do(cli: Cli) -> None:
         ("retry --unmet --rounds 3 --item a", "POST", "retry", {"what": ["unmet"], "items": ["a"], "rounds": 3}),
         ("retry --failed --cancelled", "POST", "retry", {"what": ["failed", "cancelled"]}),
         ("patch --front --max-in-flight 0", "PATCH", BATCH, {"front": True, "max_in_flight": 0}),
+        ("patch --front --item a --item b", "PATCH", BATCH, {"front": True, "items": ["a", "b"]}),
         ("patch --priority 0 --title dawn", "PATCH", BATCH, {"priority": 0, "title": "dawn"}),
     ],
 )

@@ -181,7 +181,8 @@ def test_what_has_begun_stands_still_where_the_window_holds_it() -> None:
     held = forecast(world(40, windows=spans, runs=spans), ["b"], 1)["b"]
     ends = forecast(world(0, flying=[Flying(1, "plan", running=True)] * 4, windows=spans), ["b"], 1)["b"]
     stays = forecast(world(0, flying=[Flying(0, "plan", running=False)] * 40, runs=[(5_000.0, 9e4)]), ["b"], 1)["b"]
-    assert held.p10 > 5_000
+    last = forecast(world(0, flying=[Flying(6, "verify", running=False)], runs=[(5_000.0, 9e4)]), ["b"], 1)["b"]
+    assert min(held.p10, last.p10) >= 5_000
     assert ends.p90 < 1_000
     assert stays.p10 > 5_000
 
