@@ -21,6 +21,7 @@ from director.seats import STEP_KINDS
 from director.types import MAX_BRIEF_BYTES, ModelName
 from tasks.batch.terms import ModelTerms, OwnerTerms, turn_behind
 from tasks.ledger.types import Limits
+from tasks.notices.mail import check_server
 from tasks.tokens import BadSettings, Grant, Rules, Secret, grants
 
 PREFIX = "VISIONDIRECTOR_"
@@ -258,6 +259,13 @@ class Settings(BaseSettings):
     def _time_of_day(cls, value: str) -> str:
         if value:
             turn_behind(value, 0)
+        return value
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _mail_server(cls, value: SecretStr) -> SecretStr:
+        if url := value.get_secret_value():
+            check_server(url)
         return value
 
     @field_validator("max_step_s")

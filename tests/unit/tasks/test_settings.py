@@ -90,6 +90,8 @@ def test_numbers_may_be_written_as_words(monkeypatch: pytest.MonkeyPatch) -> Non
         ("API_PORT", "70000", "VISIONDIRECTOR_API_PORT"),
         ("GC_AT", "04:30", "VISIONDIRECTOR_GC_AT: the zone is missing"),
         ("GC_AT", "daily", "VISIONDIRECTOR_GC_AT: 'daily' is no time: write 07:00 Europe/Zurich"),
+        ("SMTP_URL", "mail.example.org:25", "VISIONDIRECTOR_SMTP_URL: must be smtp://, smtp+starttls:// or smtps://"),
+        ("SMTP_URL", "smtps://ada:s3cret@mail.example.org:99999", "VISIONDIRECTOR_SMTP_URL: has a port that is none"),
         ("GC_AT", "every 6", "VISIONDIRECTOR_GC_AT: 'every 6' is too often: write every 10m"),
         ("GC_AT", "every night", "'night' is no duration: write 2h, 90m or 45s"),
         ("OWNERS", '{"alice": {"window": []}}', "VISIONDIRECTOR_OWNERS (alice.window)"),
