@@ -107,7 +107,7 @@ def _drawing(batch: BatchEnvelope) -> Html:
              to=f"/v1/jobs/{each.job}/report", name=each.custom_id, doing=each.doing)
         for each in batch.drawing
     )  # fmt: skip
-    said = f"{batch.counts.running:,} at work"
+    said = f"{batch.counts.running:,} begun"
     return html('<details class="small"><summary>$said</summary><ul>$lines</ul></details>', said=said, lines=lines)
 
 
