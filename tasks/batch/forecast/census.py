@@ -101,7 +101,7 @@ def _sort(what: str) -> Sort | None:
 
 def _measured(steps: Sequence[str], times: Iterable[Sequence[Any]], done: Sequence[str]) -> Measured:
     counts = {kind: int(number) for kind, number in zip(steps[::2], steps[1::2], strict=True)}
-    seconds = {kind: [int(ms) / 1000 for ms in found] for kind, found in times if found}
+    seconds = {kind: [max(1, int(ms)) / 1000 for ms in found] for kind, found in times if found}
     return Measured(seconds, counts, _done(done))
 
 

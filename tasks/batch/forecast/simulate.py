@@ -90,6 +90,7 @@ class _Night:
         self._ends = {batch: 0.0 for batch, left in self._left.items() if not left}
         self._purses = [NOTHING for _ in world.purses]
         self._held = False
+        self._single = any(load.alone for load in world.loads)  # it must not wait for many that go as one
         self._places = {pool: self._places_of(pool) for pool in {lane.editors for lane in self._lanes}}
 
     def _lane(self, load: Load, rounds: Sequence[float]) -> _Lane | None:
@@ -218,7 +219,7 @@ class _Night:
         for pool, places in self._places.items():
             flying = sum(lane.flying for lane in self._lanes if lane.editors == pool)
             while flying < places and (lane := self._next(pool, now)):
-                jobs = max(1, lane.waiting // (4 * places))
+                jobs = 1 if self._single else max(1, lane.waiting // (4 * places))
                 lane.waiting -= jobs
                 lane.flying += 1
                 flying += 1

@@ -250,6 +250,13 @@ def test_of_single_jobs_those_that_go_before_the_one_that_is_asked_about_are_tol
     assert [load.alone for load in world_of(rig.ledger, {}, "nobody").loads] == [False]
 
 
+def test_a_single_job_waits_for_no_more_than_is_in_flight() -> None:
+    some = world(4_000, editors=2)
+    mine = Load("mine", "bob", SORT, 0, [Flying(0, "extract", running=False)], STEADY.done, alone=True)
+    eta = forecast(replace(some, loads=[*some.loads, mine]), ["mine"], 1, runs=20)["mine"]
+    assert 20 < eta.p50 < 200, "two renders of 10 s, behind eight jobs at most; all of the others take 11 hours"
+
+
 def test_where_runs_take_long_fewer_are_made() -> None:
     assert forecast(world(40), ["b"], 1, most_events=1) == forecast(world(40), ["b"], 1, runs=LEAST_RUNS)
     assert forecast(world(40), ["b"], 1, most_events=1) != forecast(world(40), ["b"], 1)
