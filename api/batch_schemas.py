@@ -1,5 +1,6 @@
 """The bodies and parameters of batches over HTTP. A batch and its items: tasks/batch/types.py."""
 
+from operator import not_
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -164,14 +165,14 @@ class ItemResult(BaseModel):
     renders: int
     image: str | None
     error: str
-    fix: str = ""
-    actor: str | None = None
+    fix: Annotated[str, Field(exclude_if=not_)] = ""
+    actor: Annotated[str | None, Field(exclude_if=not_)] = None
     cost: Cost
     created: float | None
     ended: float | None
     picked: str = ""
     changed: float | None = None
-    file: str = ""
+    file: Annotated[str, Field(exclude_if=not_)] = ""
 
 
 class Received(BaseModel):
