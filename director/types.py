@@ -274,6 +274,11 @@ class LoopSettings(Value):
         exclude_if=_is("few"),
         description="wide: all that is missing in one edit, half as much where that fails; alike: all of one reach",
     )
+    targets_first: bool = Field(
+        False,
+        exclude_if=_is(False),
+        description="an edit is looked at for its targets, and for the rest only if one of them came",
+    )
     price_of_render: float = Field(
         0.0, ge=0, le=MAX_GOALS, exclude_if=_is(0.0), description="goals that a render must promise, or it is not made"
     )
