@@ -15,6 +15,7 @@ STRATEGIES: dict[str, dict[str, object]] = {
     "refinement": {**_PLAIN, "rounds": 6},
     "all": {**_PLAIN, "gate": "auto", "rounds": 6, "candidates": 4, "judge": True, "reprompt": True},
     "wide": {
+        "gate": "one-shot",  # what a scene leaves to edits grows with `batch`: here it would be all that is local
         "edits": "alike",
         "batch": MAX_GOALS,
         "edit_candidates": 1,
