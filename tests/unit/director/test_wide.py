@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 
 from director import schedule
+from director.gate import gate
 from director.loop import direct
 from director.seats import Context, DecideRequest
 from director.state import State
 from director.strategies import STRATEGIES
-from director.types import AcceptRule, Brief, Chosen, LoopSettings, Scope, StopReason, Trajectory
+from director.types import AcceptRule, Brief, Chosen, LoopSettings, Mode, Scope, StopReason, Trajectory
 from director.wide import expected, width
 from tasks.jobs import contract_of
 from tests.support.contexts import PlainContext
@@ -120,6 +121,14 @@ def test_a_group_with_a_missing_must_have_goes_before_one_that_promises_more():
 def test_a_local_goal_waits_for_the_parent_that_is_in_the_other_group():
     goals = (*goals_of("x", scope=Scope.GLOBAL), *goals_of("a", "b", parents=("x",)))
     assert targets(done(play({}, {"x": "met"}, *NOTHING), ALIKE, goals))[:3] == ["abx", "x", "ab"]
+
+
+def test_the_wide_strategy_asks_for_everything_at_once_however_long_the_brief():
+    forty = goals_of(*(f"g{number}" for number in range(40)))
+    wide = LoopSettings.model_validate(STRATEGIES["wide"])
+    assert gate(brief_of(forty), forty, wide.model_copy(update={"gate": "auto"})).mode is Mode.STAGED
+    first = done(play(*NOTHING), wide.model_copy(update={"rounds": 1}), forty)
+    assert {*State.of(first).rounds[0].planned.action.targets} == {goal.id for goal in forty}
 
 
 TARGETS = ALIKE.model_copy(update={"targets_first": True})
