@@ -49,9 +49,14 @@ def beside(picture: str, with_reports: bool) -> Places:
 
     def file(pattern: str) -> Callable[[Told], str]:
         # A name may hold what means something else in an address: "a#b", "50%".
-        return lambda told: quote(pattern.format(file_stem(told["custom_id"])))
+        return lambda told: quote(pattern.format(stem_of(told)))
 
     return Places(file(f"{{}}.{picture}"), file("thumbs/{}.webp"), file("reports/{}.html") if with_reports else nowhere)
+
+
+def stem_of(told: Told) -> str:
+    """The name of its files."""
+    return told.get("file") or file_stem(told["custom_id"])
 
 
 def nowhere(told: Told) -> str:
