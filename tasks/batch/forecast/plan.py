@@ -12,7 +12,7 @@ from director.errors import BriefError
 from tasks.batch.forecast.eta import RUNS, limit, little, quantile
 from tasks.batch.forecast.learn import EDITOR, SEATS, believe
 from tasks.batch.forecast.small import Small
-from tasks.batch.forecast.world import WANTED, Load, Measured, Pool, Sort, World
+from tasks.batch.forecast.world import DAY_S, WANTED, Load, Measured, Pool, Sort, World
 
 ENOUGH = 0.8
 """The chance of being done in time that a plan asks for."""
@@ -20,7 +20,8 @@ MOST_CARDS = 1024
 _PLAN = "plan"
 _LIKE = 0.3  # jobs with so many goals more or less say how many renders it takes
 _NO_GAIN = 0.97
-_ROUGH = 15  # runs, while a number is looked for
+_ROUGH, _SMOOTH = 15, 40  # runs, while a number is looked for, and where ends are drawn through
+_LONG_S, _OF_LONG = 4 * DAY_S, 20  # from so long on so many runs are enough: what comes by chance evens out
 _UNITS, _FEWEST = 400, 4  # jobs, or some that go as one, in a run; and cards
 
 
@@ -78,7 +79,7 @@ class _Planner:
     """
 
     def __init__(self, world: World, ask: Ask, seed: int, runs: int) -> None:
-        self._ask, self._seed, self._runs = ask, seed, runs
+        self._ask, self._seed, self._runs = ask, seed, runs if ask.by_s < _LONG_S else min(runs, _OF_LONG)
         measured = world.measured.get(ask.sort, Measured())
         alike = [done for done in measured.done if abs(done.goals - ask.goals) <= _LIKE * ask.goals]
         self._alike = len(alike) if ask.goals else len(measured.done)
@@ -178,11 +179,11 @@ class _Planner:
         logarithms over that of cards."""
         more = base + math.ceil(base / 4)
         slope = math.log(self._end(base, _ROUGH) / self._end(more, _ROUGH)) / math.log(more / base)
-        ends = self._ends(base, self._runs)
+        ends = self._ends(base, min(self._runs, _SMOOTH))
         return lambda cards: self._cards(cards, [end * (base / cards) ** max(0.0, slope) for end in ends], base)
 
     def _cards(self, cards: int, ends: Sequence[float], base: int) -> Cards:
-        limits = [run.limits for run in self._simulated(base, self._runs)]
+        limits = [run.limits for run in self._simulated(base, len(ends))]
         chance = sum(end <= self._ask.by_s for end in ends) / len(ends)
         most = max(set(limits), key=limits.count) or self._unserved() or "the last briefs"
         return Cards(cards, chance, quantile(ends, 0.5), quantile(ends, 0.9), most)

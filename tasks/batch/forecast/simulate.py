@@ -18,7 +18,7 @@ from tasks.batch.forecast.world import NOTHING, Flying, Load, Spans, Used, World
 
 _SPARE = 2
 _NOTHING_NEW = 0.9  # of a budget, as in tasks/batch/terms.py
-_MARGIN, _IN_FLIGHT = 0.9, 1.3  # of the time that is left, and of an item: as in tasks/batch/pacing.py
+_MARGIN, _IN_FLIGHT = 0.93, 1.3  # of the time that is left, and of an item: as in tasks/batch/pacing.py
 _MOST_AWAY = 7.0
 _MANY = 32  # jobs that go as one
 
@@ -214,9 +214,10 @@ class _Night:
     # --- turns ------------------------------------------------------------------------------------
 
     def _fill(self, now: float) -> None:
+        coarse = max(self._left.values(), default=0) // 8  # beside many jobs that are waited for, others need no detail
         for pool, places in self._places.items():
             while self._flying[pool] < places and (lane := self._next(pool, now)):
-                jobs = max(1, lane.waiting // (4 * places))
+                jobs = min(lane.waiting, max(1, max(lane.waiting, coarse) // (4 * places)))
                 lane.waiting -= jobs
                 if not lane.waiting:
                     self._in_turn.remove(lane)
