@@ -115,7 +115,7 @@ def judge(seed: int, replays: int, folder: Path | None) -> Judged | None:
         ask = Ask(rates.briefs, 0, next(iter(world.measured), _SORT), rates.by_s, ROUNDS, "alice")
         made = plan(world, ask, seed)
         if made.cards is None:
-            print(f"{seed}: more cards do not help: {made.limits} limits", flush=True)
+            print(f"{seed}: more cards do not help; what limits: {made.limits}", flush=True)
             return found.append(None)
         table = Replays(moment.ends_in_time, folder / f"{seed}.json" if folder else None)
         chances = [(one.chance, fmean(table.first(one.cards, (replays + 1) // 2))) for one in made.around]
