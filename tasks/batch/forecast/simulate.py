@@ -26,13 +26,15 @@ _MANY = 32  # jobs that go as one
 @dataclass
 class Run:
     """When each batch had ended, in seconds; those that had not by the horizon are left out. `busy` is of each pool, in
-    process seconds until `span`; `used` what was used until then, by batch; `held`: a budget let nothing on."""
+    process seconds until `span`; `used` what was used until then, by batch; `held`: a budget let nothing on. There were
+    so many `events`."""
 
     ends: dict[str, float]
     busy: list[float]
     span: float
     used: list[tuple[str, Used]]
     held: bool
+    events: int
 
 
 @dataclass
@@ -80,18 +82,19 @@ class _Night:
             heapify(self._free[-1])
         self._busy = [0.0] * len(world.pools)
         self._owed: dict[str, float] = {}  # virtual times of owners
-        self._lanes = [
-            lane for load, rounds in zip(world.loads, belief.rounds, strict=True) if (lane := self._lane(load, rounds))
-        ]
+        lanes = [(load, self._lane(load, rounds)) for load, rounds in zip(world.loads, belief.rounds, strict=True)]
+        self._lanes = [lane for _, lane in lanes if lane]
+        endless = {load.batch for load, lane in lanes if not lane}  # nobody serves a part of it
         self._in_turn = [lane for lane in self._lanes if lane.waiting]
         self._flying = [0] * len(world.pools)  # of editors
         self._left: dict[str, int] = {}  # jobs of each batch that is waited for
         for load in world.loads:
-            if load.batch in wanted:
+            if load.batch in wanted and load.batch not in endless:
                 self._left[load.batch] = self._left.get(load.batch, 0) + load.waiting + len(load.flying)
         self._ends = {batch: 0.0 for batch, left in self._left.items() if not left}
         self._purses = [NOTHING for _ in world.purses]
         self._held = False
+        self._single = any(load.alone for load in world.loads)  # it must not wait for many that go as one
         self._places = {pool: self._places_of(pool) for pool in {lane.editors for lane in self._lanes}}
 
     def _lane(self, load: Load, rounds: Sequence[float]) -> _Lane | None:
@@ -136,7 +139,7 @@ class _Night:
             else:  # a window opens
                 self._fill(now)
         used = [(lane.load.batch, _used(lane, lane.gpu_s)) for lane in self._lanes]
-        return Run(self._ends, self._busy, max(now, 1e-9), used, self._held)
+        return Run(self._ends, self._busy, max(now, 1e-9), used, self._held, self._number)
 
     def _at(self, at: float, what: "_Unit | Outage | _Lane | None") -> None:
         self._number += 1
@@ -149,10 +152,13 @@ class _Night:
             if lane := self._lane(load, rounds):
                 self._at(at, lane)
         for lane in self._lanes:
+            goes_on = 0.0 if lane.load.runs is None else _opening(lane.load.runs, 0.0)
             for job in lane.load.flying:
                 lane.flying += 1
                 self._flying[lane.editors] += 1
-                self._at(0.0, self._on_its_way(lane, job))
+                unit = self._on_its_way(lane, job)
+                if goes_on is not None:
+                    self._at(goes_on, unit)
             for opens, _ in lane.load.windows or ():  # of what comes later nobody knows windows
                 if opens > 0:
                     self._at(opens, None)
@@ -217,7 +223,7 @@ class _Night:
         coarse = max(self._left.values(), default=0) // 8  # beside many jobs that are waited for, others need no detail
         for pool, places in self._places.items():
             while self._flying[pool] < places and (lane := self._next(pool, now)):
-                jobs = min(lane.waiting, max(1, max(lane.waiting, coarse) // (4 * places)))
+                jobs = 1 if self._single else min(lane.waiting, max(1, max(lane.waiting, coarse) // (4 * places)))
                 lane.waiting -= jobs
                 if not lane.waiting:
                     self._in_turn.remove(lane)
