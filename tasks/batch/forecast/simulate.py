@@ -87,10 +87,7 @@ class _Night:
         endless = {load.batch for load, lane in lanes if not lane}  # nobody serves a part of it
         self._in_turn = [lane for lane in self._lanes if lane.waiting]
         self._flying = [0] * len(world.pools)  # of editors
-        self._left: dict[str, int] = {}  # jobs of each batch that is waited for
-        for load in world.loads:
-            if load.batch in wanted and load.batch not in endless:
-                self._left[load.batch] = self._left.get(load.batch, 0) + load.waiting + len(load.flying)
+        self._left = _jobs_of(world, set(wanted) - endless)
         self._ends = {batch: 0.0 for batch, left in self._left.items() if not left}
         self._purses = [NOTHING for _ in world.purses]
         self._held = False
@@ -304,6 +301,15 @@ class _Night:
         rounds, dice = lane.rounds, self._dice.random
         before = rounds[min(behind, len(rounds)) - 1] if behind else 0.0
         return sum(max(1, bisect_left(rounds, before + dice() * (1 - before)) + 1 - behind) for _ in range(jobs))
+
+
+def _jobs_of(world: World, batches: Collection[str]) -> dict[str, int]:
+    """How many each has before it."""
+    found = dict[str, int]()
+    for load in world.loads:
+        if load.batch in batches:
+            found[load.batch] = found.get(load.batch, 0) + load.waiting + len(load.flying)
+    return found
 
 
 def _used(lane: _Lane, seconds: float) -> Used:
