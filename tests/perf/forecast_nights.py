@@ -158,7 +158,7 @@ def trial(seed: int) -> Generator[Trial]:
         ahead.ended = night.one_ended
         terms = _terms(made, night.begins_s, dice)
         work.night_began = lambda: made.clock.s - night.begins_s
-        if terms.at_close == "hold":
+        if terms.windows:
             ahead.a_pass = _with_hints(made, ahead.a_pass)
         _outages(ahead, dice)
         _others(made, ahead, dice)
@@ -173,7 +173,7 @@ def trial(seed: int) -> Generator[Trial]:
 
 
 def _with_hints(made: Stage, a_pass: Callable[[], None]) -> Callable[[], None]:
-    """The hints of what was held are lost: send them again, as tasks/reconcile.py does."""
+    """The hints of what a shut window stopped are lost: send them again, as tasks/reconcile.py does."""
 
     def passing() -> None:
         a_pass()
