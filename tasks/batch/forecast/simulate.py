@@ -1,6 +1,7 @@
 """One night as it may go: a discrete-event simulation of jobs that go from pool to pool.
 
-A process takes what came first. Jobs begin as the dispatcher lets them: the owner who had least of his share, his
+A process takes the step that came last, and a job's first step when nothing else waits: as hints lie in the broker, so
+that jobs end; one that is unlucky waits long. Jobs begin as the dispatcher lets them: the owner who had least of his share, his
 batches in order, no more in flight than keeps the editors busy, while windows are open and budgets last. Of many jobs
 that wait some go as one, with the work of all of them, and the fewer the nearer the end is: so a million jobs take not
 much longer than a thousand.
@@ -8,9 +9,10 @@ much longer than a thousand.
 
 import math
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from heapq import heapify, heappop, heappush, heapreplace
+from heapq import heappop, heappush
 from random import Random
 
 from tasks.batch.forecast.learn import EDITOR, SEATS, Belief, Outage, Visits
@@ -52,14 +54,33 @@ class _Lane:
 
 @dataclass(slots=True)
 class _Unit:
-    """Some jobs that go as one. `visits` are (pool, seconds), the next one last."""
+    """Some jobs that go as one. `visits` are (pool, seconds), the next one last; `number` is the event that it waits for."""
 
     lane: _Lane
     jobs: int
     visits: list[tuple[int, float]] = field(default_factory=list[tuple[int, float]])
+    number: int = 0
 
 
-Event = tuple[float, int, "_Unit | Outage | _Lane | None"]
+@dataclass(slots=True)
+class _Desk:
+    """A pool: processes that are free, units that wait for one (the next one last), and those in hand, by their event."""
+
+    idle: int
+    processes: int  # with those that are away
+    waiting: deque[_Unit] = field(default_factory=deque[_Unit])
+    in_hand: dict[int, _Unit] = field(default_factory=dict[int, _Unit])
+
+
+@dataclass(frozen=True)
+class _Return:
+    """Processes of a pool come back."""
+
+    pool: int
+    processes: int
+
+
+Event = tuple[float, int, "_Unit | Outage | _Lane | _Return | None"]
 
 
 def simulate(world: World, belief: Belief, wanted: Collection[str], horizon_s: float, dice: Random) -> Run:
@@ -72,10 +93,9 @@ class _Night:
         self._world, self._belief, self._horizon, self._dice = world, belief, horizon_s, dice
         self._events: list[Event] = []
         self._number = 0
-        self._free: list[list[float]] = []
-        for pool, away in zip(world.pools, belief.away, strict=True):
-            self._free.append([0.0] * pool.servers + list(away))
-            heapify(self._free[-1])
+        self._desks = [
+            _Desk(pool.servers, pool.servers + len(away)) for pool, away in zip(world.pools, belief.away, strict=True)
+        ]
         self._busy = [0.0] * len(world.pools)
         self._owed: dict[str, float] = {}  # virtual times of owners
         self._lanes = [
@@ -94,7 +114,7 @@ class _Night:
         pool = self._world.pool_of(EDITOR + load.sort.model)
         visits = self._belief.visits[load.sort]
         served = all(self._world.pool_of(seat) is not None for seat in SEATS.values())
-        if pool is None or not served or not all(self._free[at] for at, _ in visits.of_round):
+        if pool is None or not served or not all(self._desks[at].processes for at, _ in visits.of_round):
             return None
         jobs = 1 + sum(1 - chance for chance in rounds)  # renders of one
         bound = bool(load.purses) or load.runs is not None
@@ -104,11 +124,11 @@ class _Night:
     def _places_of(self, pool: int) -> int:
         """How many jobs the dispatcher lets fly (tasks/batch/dispatch.py)."""
         visits = next(lane.visits for lane in self._lanes if lane.editors == pool)
-        editors = len(self._free[pool])
+        editors = self._desks[pool].processes
         drawn = visits.mean(pool)
-        others = sum(visits.mean(n) for n in range(len(self._free)) if n != pool)
+        others = sum(visits.mean(n) for n in range(len(self._desks)) if n != pool)
         away = min(others / drawn if drawn else 0.0, _MOST_AWAY) * editors
-        thinkers = sum(len(free) for n, free in enumerate(self._free) if n != pool and visits.mean(n))
+        thinkers = sum(desk.processes for n, desk in enumerate(self._desks) if n != pool and visits.mean(n))
         most_away = thinkers + math.ceil(max(thinkers, editors) / 2) + _SPARE if thinkers else 0
         return round(editors + min(away + math.sqrt(away), most_away)) + _SPARE
 
@@ -118,13 +138,17 @@ class _Night:
         self._begin()
         now = 0.0
         while self._events and len(self._ends) < len(self._left):
-            now, _, what = heappop(self._events)
+            now, number, what = heappop(self._events)
             if now >= self._horizon:
                 break
             if type(what) is _Unit:
-                self._go_on(now, what)
+                if number == what.number:  # else its process was lost
+                    self._go_on(now, what)
             elif isinstance(what, Outage):
-                self._lose(what)
+                self._lose(now, what)
+            elif isinstance(what, _Return):
+                self._desks[what.pool].idle += what.processes
+                self._serve(now, what.pool)
             elif isinstance(what, _Lane):  # a batch came
                 self._lanes.append(what)
                 self._fill(now)
@@ -133,42 +157,63 @@ class _Night:
         used = [(lane.load.batch, lane.used) for lane in self._lanes]
         return Run(self._ends, self._busy, max(now, 1e-9), used, self._held)
 
-    def _at(self, at: float, what: "_Unit | Outage | _Lane | None") -> None:
+    def _at(self, at: float, what: "_Unit | Outage | _Lane | _Return | None") -> None:
         self._number += 1
         heappush(self._events, (at, self._number, what))
 
     def _begin(self) -> None:
         for outage in self._belief.outages:
             self._at(outage.at, outage)
+        for n, away in enumerate(self._belief.away):
+            for seconds in away:
+                self._at(seconds, _Return(n, 1))
         for at, load, rounds in self._belief.comers:
             if lane := self._lane(load, rounds):
                 self._at(at, lane)
         for lane in self._lanes:
-            for job in lane.load.flying:
+            for job in sorted(lane.load.flying, key=lambda job: not job.running):
                 lane.flying += 1
-                self._at(0.0, self._on_its_way(lane, job))
+                unit = self._on_its_way(lane, job)
+                unit.number = self._number + 1
+                self._at(0.0, unit)
             for opens, _ in lane.load.windows or ():  # of what comes later nobody knows windows
                 if opens > 0:
                     self._at(opens, None)
         self._fill(0.0)
 
     def _go_on(self, now: float, unit: _Unit) -> None:
-        if unit.visits:
-            if unit.lane.bound and self._stopped(now, unit):
-                return
-            pool, seconds = unit.visits.pop()
-            if pool == unit.lane.editors:
+        """What it waited for has come: its step is done, or its window opens."""
+        freed = -1
+        if unit.visits and self._desks[unit.visits[-1][0]].in_hand.pop(unit.number, None):
+            freed, seconds = unit.visits.pop()
+            self._desks[freed].idle += 1
+            self._busy[freed] += seconds
+            if freed == unit.lane.editors:
                 self._spend(unit, seconds)
-            free = self._free[pool]
-            end = (now if now > free[0] else free[0]) + seconds
-            heapreplace(free, end)
-            self._busy[pool] += seconds
+        if unit.visits:
+            pool = unit.visits[-1][0]
+            self._desks[pool].waiting.append(unit)
+            self._serve(now, pool)
+        else:
+            self._end(now, unit)
+        if freed >= 0:
+            self._serve(now, freed)
+
+    def _serve(self, now: float, pool: int) -> None:
+        desk = self._desks[pool]
+        while desk.idle and desk.waiting:
+            unit = desk.waiting.pop()
+            if unit.lane.bound and self._stopped(now, unit):
+                continue
+            desk.idle -= 1
             self._number += 1
-            heappush(self._events, (end, self._number, unit))
-            return
-        lane = unit.lane
-        lane.flying -= 1
-        batch = lane.load.batch
+            unit.number = self._number
+            desk.in_hand[unit.number] = unit
+            heappush(self._events, (now + unit.visits[-1][1], unit.number, unit))
+
+    def _end(self, now: float, unit: _Unit) -> None:
+        unit.lane.flying -= 1
+        batch = unit.lane.load.batch
         if batch in self._left:
             self._left[batch] -= unit.jobs
             if not self._left[batch]:
@@ -183,11 +228,11 @@ class _Night:
             return True
         if load.runs is None:
             return False
-        free = self._free[unit.visits[-1][0]]
-        opens = _opening(load.runs, max(now, free[0]))
-        if opens is not None and opens > max(now, free[0]):
+        opens = _opening(load.runs, now)
+        if opens is not None and opens > now:
+            unit.number = self._number + 1
             self._at(opens, unit)
-        return opens is None or opens > max(now, free[0])
+        return opens != now
 
     def _spend(self, unit: _Unit, seconds: float) -> None:
         lane = unit.lane
@@ -201,11 +246,21 @@ class _Night:
         """What is used of its budgets, the largest share."""
         return max((self._world.purses[n].share(self._purses[n]) for n in load.purses), default=0.0)
 
-    def _lose(self, outage: Outage) -> None:
-        """What these processes had in hand is done again, by whoever is free."""
-        free = self._free[outage.pool]
-        for _ in range(min(outage.servers, len(free))):
-            heapreplace(free, max(free[0], outage.at) + outage.seconds)
+    def _lose(self, now: float, outage: Outage) -> None:
+        """What these processes had in hand is begun anew, by whoever is free."""
+        desk = self._desks[outage.pool]
+        here = desk.idle + len(desk.in_hand)
+        if self._dice.random() * desk.processes >= here:
+            return  # it is away
+        for _ in range(min(outage.servers, here)):
+            if (n := int(self._dice.random() * (desk.idle + len(desk.in_hand)))) < desk.idle:
+                desk.idle -= 1
+                continue
+            unit = desk.in_hand.pop([*desk.in_hand][n - desk.idle])
+            unit.number = 0
+            desk.waiting.append(unit)
+        self._at(now + outage.seconds, _Return(outage.pool, min(outage.servers, here)))
+        self._serve(now, outage.pool)
 
     # --- turns ------------------------------------------------------------------------------------
 
@@ -222,7 +277,12 @@ class _Night:
                 renders = self._renders(lane.rounds, jobs, 0)
                 if load.by is not None:
                     renders = max(jobs, round(renders * self._squeeze(lane, now)))
-                self._at(now, self._unit(lane, jobs, renders))
+                self._enter(now, self._unit(lane, jobs, renders))
+
+    def _enter(self, now: float, unit: _Unit) -> None:
+        pool = unit.visits[-1][0]
+        self._desks[pool].waiting.appendleft(unit)
+        self._serve(now, pool)
 
     def _squeeze(self, lane: _Lane, now: float) -> float:
         """The share of its renders that a job may still draw, so that its batch ends in time (tasks/batch/pacing.py).
@@ -233,7 +293,7 @@ class _Night:
         waiting = {each.load.owner: each.load.weight for each in self._lanes if each.waiting and each is not lane}
         waiting.pop(load.owner, None)
         part = load.weight / (load.weight + sum(waiting.values()))
-        left = _MARGIN * ((load.by or 0.0) - now) * len(self._free[lane.editors]) * part
+        left = _MARGIN * ((load.by or 0.0) - now) * self._desks[lane.editors].processes * part
         allowed = (left - _IN_FLIGHT * lane.flying * lane.charge) / (lane.waiting + 1)
         return min(1.0, max(0.0, allowed / max(lane.charge, 1e-9)))
 
