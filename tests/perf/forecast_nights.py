@@ -118,8 +118,10 @@ class Varied(Cycles):
         if claim.batch == self.own:
             self.ours.add(claim.job)
         dice = Random(f"{self.seed}/{claim.job}/{claim.n}")
-        middle = self.render_s if claim.kind == "render" else self.other_s
-        middle *= math.exp(self.drift * self.night_began() / HOUR)
+        return math.exp(self.drift * self.night_began() / HOUR) * self.drawn_s(claim.kind, dice)
+
+    def drawn_s(self, kind: str, dice: Random) -> float:
+        middle = self.render_s if kind == "render" else self.other_s
         if self.strange:  # the tail is in each step, and none has a mean that many measurements tell well
             return min(20 * middle, 0.6 * middle * dice.paretovariate(1.8))
         drawn = middle * dice.lognormvariate(0, self.sigma)

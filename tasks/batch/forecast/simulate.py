@@ -1,7 +1,7 @@
 """One night as it may go: a discrete-event simulation of jobs that go from pool to pool.
 
-A process takes the step that came last, and a job's first step when nothing else waits: as hints lie in the broker, so
-that jobs end; one that is unlucky waits long. Jobs begin as the dispatcher lets them: the owner who had least of his share, his
+A process takes the step that came last, as hints lie in the broker; a job's first step goes when nothing else waits. An
+outage takes the step in hand back. Jobs begin as the dispatcher lets them: the owner who had least of his share, his
 batches in order, no more in flight than keeps the editors busy, while windows are open and budgets last. Of many jobs
 that wait some go as one, with the work of all of them, and the fewer the nearer the end is: so a million jobs take not
 much longer than a thousand.
@@ -54,7 +54,7 @@ class _Lane:
 
 @dataclass(slots=True)
 class _Unit:
-    """Some jobs that go as one. `visits` are (pool, seconds), the next one last; `number` is the event that it waits for."""
+    """Some jobs that go as one. `visits` are (pool, seconds), the next one last; `number` is of the event to come."""
 
     lane: _Lane
     jobs: int
@@ -64,7 +64,7 @@ class _Unit:
 
 @dataclass(slots=True)
 class _Desk:
-    """A pool: processes that are free, units that wait for one (the next one last), and those in hand, by their event."""
+    """A pool: processes that are free, units that wait for one (the next one last), those in hand by their event."""
 
     idle: int
     processes: int  # with those that are away

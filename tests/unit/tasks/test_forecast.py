@@ -9,9 +9,10 @@ import pytest
 
 from tasks.batch.forecast.census import pools_of, world_of
 from tasks.batch.forecast.eta import forecast
-from tasks.batch.forecast.learn import believe, ended_after, losses, troubled
+from tasks.batch.forecast.learn import Belief, Outage, Visits, believe, ended_after, losses, troubled
 from tasks.batch.forecast.plan import Ask, plan
 from tasks.batch.forecast.rules import Rules
+from tasks.batch.forecast.simulate import simulate
 from tasks.batch.forecast.world import Done, Flying, Load, Measured, Pool, Price, Purse, Sort, Used, World
 from tests.support.ledgers import PLAN, RENDER, LedgerRig, in_process
 
@@ -81,6 +82,46 @@ def test_that_short_jobs_end_first_misleads_nobody() -> None:
     dice = Random(1)
     renders = fmean(1 + sum(1 - chance for chance in ended_after(load, None, dice)) for _ in range(200))
     assert renders > 2
+
+
+def known(load_count: int, outages: list[Outage]) -> Belief:
+    """Each job has one render of 10 s, and nothing else takes time."""
+    return Belief({SORT: Visits([(1, [0.0]), (0, [10.0])])}, [[1.0]] * load_count, [[], []], outages, [])
+
+
+def test_an_outage_takes_the_step_in_hand_back() -> None:
+    """Away from 4 to 9 s, and then the whole step again; one that comes when all is done changes nothing."""
+    ends = [
+        simulate(world(1, editors=1), known(1, [Outage(at, 0, 1, 5.0)]), ["b"], 1e6, Random(1)).ends["b"]
+        for at in (4.0, 11.0)
+    ]
+    assert ends == [19.0, 10.0]
+
+
+def test_another_editor_takes_what_an_outage_took() -> None:
+    two = world(1, editors=2)
+    ends = {simulate(two, known(1, [Outage(4.0, 0, 1, 1e5)]), ["b"], 1e6, Random(n)).ends["b"] for n in range(20)}
+    assert ends == {10.0, 14.0}  # the idle one went, or the one at work
+
+
+def test_the_step_that_came_last_goes_first() -> None:
+    one = world(0, editors=1, flying=[Flying(0, "render", running=False)])
+    queue = replace(one, loads=[replace(one.loads[0], batch=batch) for batch in "abc"])
+    assert simulate(queue, known(3, []), "abc", 1e6, Random(1)).ends == {"a": 10.0, "c": 20.0, "b": 30.0}
+
+
+def test_more_outages_seen_are_never_told_as_an_earlier_end() -> None:
+    """Each took 600 s; of the last six hours."""
+    ends = list[float]()
+    for times in (0, 2, 6, 12):
+        log = [(NOW - 21_600, 4)]
+        for n in range(times):
+            log += [(NOW - 20_000 + 1600 * n, 3), (NOW - 19_400 + 1600 * n, 4)]
+        often = world(400)
+        pools = [replace(often.pools[0], log=log), replace(often.pools[1], log=[(NOW - 21_600, 8)])]
+        ends.append(forecast(replace(often, pools=pools), ["b"], 1, runs=25)["b"].p50)
+    assert ends == sorted(ends)
+    assert ends[-1] > 1.03 * ends[0]
 
 
 def test_outages_are_read_from_who_served_when() -> None:
