@@ -48,7 +48,7 @@ class _Lane:
     charge: float  # of a job, to its owner
     waiting: int = 0
     flying: int = 0
-    used: Used = NOTHING
+    drawn_s: float = 0.0  # of editors, until now
     bound: bool = False  # by budgets, or windows that hold what has begun
 
 
@@ -154,7 +154,7 @@ class _Night:
                 self._fill(now)
             else:  # a window opens
                 self._fill(now)
-        used = [(lane.load.batch, lane.used) for lane in self._lanes]
+        used = [(lane.load.batch, _used(lane, lane.drawn_s)) for lane in self._lanes]
         return Run(self._ends, self._busy, max(now, 1e-9), used, self._held)
 
     def _at(self, at: float, what: "_Unit | Outage | _Lane | _Return | None") -> None:
@@ -189,14 +189,16 @@ class _Night:
             self._desks[freed].idle += 1
             self._busy[freed] += seconds
             if freed == unit.lane.editors:
-                self._spend(unit, seconds)
+                unit.lane.drawn_s += seconds
+                for purse in unit.lane.load.purses:
+                    self._purses[purse] = self._purses[purse].plus(_used(unit.lane, seconds))
         if unit.visits:
             pool = unit.visits[-1][0]
             self._desks[pool].waiting.append(unit)
             self._serve(now, pool)
         else:
             self._end(now, unit)
-        if freed >= 0:
+        if freed >= 0 and self._desks[freed].waiting:
             self._serve(now, freed)
 
     def _serve(self, now: float, pool: int) -> None:
@@ -233,14 +235,6 @@ class _Night:
             unit.number = self._number + 1
             self._at(opens, unit)
         return opens != now
-
-    def _spend(self, unit: _Unit, seconds: float) -> None:
-        lane = unit.lane
-        renders = seconds / lane.draw_s
-        used = lane.load.price.used(renders, seconds)
-        lane.used = lane.used.plus(used)
-        for purse in lane.load.purses:
-            self._purses[purse] = self._purses[purse].plus(used)
 
     def _share(self, load: Load) -> float:
         """What is used of its budgets, the largest share."""
@@ -353,6 +347,10 @@ class _Night:
             max(1, bisect_left(rounds, before + self._dice.random() * (1 - before)) + 1 - behind) for _ in range(some)
         )
         return round(drawn * jobs / some)
+
+
+def _used(lane: _Lane, seconds: float) -> Used:
+    return lane.load.price.used(seconds / lane.draw_s if lane.draw_s else 0.0, seconds)
 
 
 def _opening(spans: Spans, now: float) -> float | None:
