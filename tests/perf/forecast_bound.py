@@ -27,7 +27,7 @@ from tasks.batch.forecast.simulate import simulate
 from tasks.batch.forecast.world import Load, Sort, World
 from tests.perf.forecast_nights import LAST, ROUNDS, SHARES, Moment, Rates, Told, Varied, kept
 
-_RUNS, _SHAPES, _JOBS = 60, 200, 4000
+_RUNS, _SHAPES, _JOBS = 30, 200, 4000
 Chances = Sequence[float]
 """That a job has ended after 1, 2, … renders."""
 

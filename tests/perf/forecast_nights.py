@@ -118,7 +118,9 @@ class Varied(Cycles):
         if claim.batch == self.own:
             self.ours.add(claim.job)
         dice = Random(f"{self.seed}/{claim.job}/{claim.n}")
-        return math.exp(self.drift * self.night_began() / HOUR) * self.drawn_s(claim.kind, dice)
+        # Else a night whose steps grow longer faster than its work grows less would have no end.
+        drifts_s = min(self.night_began(), LAST)
+        return math.exp(self.drift * drifts_s / HOUR) * self.drawn_s(claim.kind, dice)
 
     def drawn_s(self, kind: str, dice: Random) -> float:
         middle = self.render_s if kind == "render" else self.other_s
