@@ -118,6 +118,7 @@ strategies: $(DEV) ## docs/strategies.md from the sketch studio, TASKS=150 of SE
 	@mkdir -p docs/benchmarks
 	@$(VENV)/bin/visiondirector-worker bench loop --arms all,wide --equal wide --compose $(TASKS) --seed $(SEED) -o var/bench/strategies-$(SEED) --json docs/benchmarks/strategies.json
 	@$(VENV)/bin/visiondirector-worker bench loop --lists --errors 0.03 --arms all,wide --equal wide --compose $(TASKS) --seed $(SEED) --sweep --sweep-arms all,wide -o var/bench/strategies-lists-$(SEED) --json docs/benchmarks/strategies-lists.json
+	@$(VENV)/bin/visiondirector-worker bench loop --lists --errors 0.03 --arms ours,ours-with-ties,ours-with-a-must-have --against ours --compose $(TASKS) --seed $(SEED) -o var/bench/strategies-rules-$(SEED) --json docs/benchmarks/strategies-rules.json
 	@$(RUN) worker.bench.sketch_lab.strategies docs/benchmarks
 
 train: $(MODELS) ## train the policy that chooses, and write docs/training.md: PIXELS=24 tasks of its evaluation in pixels

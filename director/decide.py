@@ -88,8 +88,8 @@ def judge(
         accepted, why = False, f"rolled back: {broken}"
     else:
         match settings.accept:
-            case AcceptRule.ALIGNMENT:
-                accepted, why = _by_alignment(goals, before, after, ties)
+            case AcceptRule.ALIGNMENT | AcceptRule.ALIGNMENT_OR_TIE:
+                accepted, why = _by_alignment(goals, before, after, ties, settings.accept)
             case AcceptRule.NO_LOSS:
                 accepted, why = _by_changes(gained, lost, ties)
     return Judgement(accepted, gained, lost, why)
@@ -116,12 +116,14 @@ def _broken(
     return f"lost {', '.join(given_up)}" if given_up else ""
 
 
-def _by_alignment(goals: Sequence[Goal], before: Standing, after: Standing, ties: bool) -> tuple[bool, str]:
-    """Alignment must rise; at the same alignment, the weight that is met. The earlier picture wins a tie."""
+def _by_alignment(
+    goals: Sequence[Goal], before: Standing, after: Standing, ties: bool, rule: AcceptRule
+) -> tuple[bool, str]:
+    """Alignment must rise; at the same alignment, the weight that is met. Who wins a tie is a matter of `rule`."""
     was, now = alignment(goals, before), alignment(goals, after)
     if was == now:
         was_met, is_met = coverage(goals, before), coverage(goals, after)
-        gains = is_met > was_met or (ties and is_met == was_met)
+        gains = is_met > was_met or (ties and is_met == was_met) or rule is AcceptRule.ALIGNMENT_OR_TIE
     else:
         gains = was is None or (now is not None and now > was)
     words = f"alignment {_number(was)} to {_number(now)}"

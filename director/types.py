@@ -223,12 +223,14 @@ class Option(Value):
 
 
 class AcceptRule(StrEnum):
-    """`alignment`: roll back unless the overall score rose (the paper keeps a tie). `no-loss`: when a goal was lost.
+    """`alignment`: roll back unless the overall score rose. `alignment-or-tie`: when it fell, as the paper has it.
+    `no-loss`: when a goal was lost.
 
     Whichever it is, a lost must-have is rolled back.
     """
 
     ALIGNMENT = "alignment"
+    ALIGNMENT_OR_TIE = "alignment-or-tie"
     NO_LOSS = "no-loss"
 
 

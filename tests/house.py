@@ -30,12 +30,13 @@ DIRECTOR_MAY_NOT_NAME = {"now", "utcnow", "today", "read_file", "write_text", "w
 
 def complaints(root: Path) -> Iterator[str]:
     """One line for each thing that is not as it should be."""
-    for room in ROOMS:
+    for room in (*ROOMS, "tests"):
         for path in sorted((root / room).rglob("*.py")):
             source, name = path.read_text(encoding="utf-8"), str(path.relative_to(root))
             tree = ast.parse(source)
             yield from _sizes(name, source, tree)
-            yield from _complexities(name, source)
+            if room != "tests":  # radon counts each assert as a branch
+                yield from _complexities(name, source)
             if room == "director":
                 yield from _impurities(name, tree)
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from tasks.batch import pacing
 from tasks.batch.batches import Batches
-from tasks.batch.pacing import LEAST, Seen
+from tasks.batch.pacing import Seen
 from tasks.batch.terms import MILLION, ModelTerms, OwnerTerms, opens_of
 from tasks.batch.terms_ledger import UNITS, OwnerSpent, TermsLedger
 from tasks.logs import fields
@@ -83,7 +83,7 @@ class TermsKeeper:
                 item_s=sum(speeds) / len(speeds) if speeds else None,
             )  # fmt: skip
             if seen.editors:
-                pace = pacing.step(found.pace, seen, LEAST) if found.pace else pacing.begin(seen, LEAST)
+                pace = pacing.step(found.pace, seen) if found.pace else pacing.begin(seen)
                 if pace != found.pace:
                     self._ledger.set_pace(found.batch, pacing.told(pace), pace)
 

@@ -41,17 +41,15 @@ class Pace(NamedTuple):
     rate: float  # seconds of editors that the batch gets a second
 
 
-def begin(seen: Seen, own_price: float) -> Pace:
-    """The first price: what items of the model took before says by how much it must be above the jobs' own."""
-    own = max(own_price, LEAST)
-    item_s = seen.item_s or 0.0
-    price = own
+def begin(seen: Seen) -> Pace:
+    """The first price: what items of the model took before says by how much it must be above the least."""
+    item_s, price = seen.item_s or 0.0, LEAST
     if item_s:
-        price = own * math.exp(_short(item_s, _allowed(seen, seen.editors, item_s)) / _ELASTICITY)
-    return Pace(_within(price, own), seen.now_s, seen.ended, seen.took_s, item_s, seen.editors)
+        price *= math.exp(_short(item_s, _allowed(seen, seen.editors, item_s)) / _ELASTICITY)
+    return Pace(_within(price), seen.now_s, seen.ended, seen.took_s, item_s, seen.editors)
 
 
-def step(pace: Pace, seen: Seen, own_price: float) -> Pace:
+def step(pace: Pace, seen: Seen) -> Pace:
     """The price from now on. Nothing changes until an item has ended."""
     ended, seconds = seen.ended - pace.ended, seen.now_s - pace.now_s
     if ended <= 0 or seconds <= 0:
@@ -62,7 +60,7 @@ def step(pace: Pace, seen: Seen, own_price: float) -> Pace:
     rate = _toward(pace.rate, min(seen.editors, (seen.took_s - pace.took_s) / seconds), min(0.5, weight))
     short = _short(item_s, _allowed(seen, rate, item_s))
     moved = max(-_MOST_STEP, min(_MOST_STEP, short / _ELASTICITY * weight))
-    price = _within(pace.price * math.exp(moved), max(own_price, LEAST))
+    price = _within(pace.price * math.exp(moved))
     return Pace(price, seen.now_s, seen.ended, seen.took_s, item_s, rate)
 
 
@@ -89,5 +87,5 @@ def _toward(before: float, now: float, weight: float) -> float:
     return before + weight * (now - before)
 
 
-def _within(price: float, own: float) -> float:
-    return min(max(MOST, own), max(own, price))
+def _within(price: float) -> float:
+    return min(MOST, max(LEAST, price))

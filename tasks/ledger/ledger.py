@@ -79,16 +79,14 @@ class Ledger:
     raise `Wiped` while the epoch is gone: create, get, jobs, claim, commit, reap, cancel, requeue, overdue,
     dead_letters, forget, admit, remove.
 
-    `redis` decodes responses, and is closed with the ledger. `prefix` is that of every key. `clock_offset_ms` is added
-    to the server's clock, so that tests need not wait for a lease to run out.
+    `redis` decodes responses, and is closed with the ledger. `prefix` is that of every key. `now_ms` is the time,
+    where a test says it; 0 is the server's own clock.
     """
 
-    def __init__(
-        self, redis: "Redis", limits: Limits = _LIMITS, prefix: str = PREFIX, clock_offset_ms: int = 0
-    ) -> None:
+    def __init__(self, redis: "Redis", limits: Limits = _LIMITS, prefix: str = PREFIX, now_ms: int = 0) -> None:
         self.limits = limits
         self.prefix = prefix
-        self.clock_offset_ms = clock_offset_ms
+        self.now_ms = now_ms
         self._redis = redis
         self._scripts = {name: redis.register_script(source) for name, source in sources().items()}
 
@@ -490,7 +488,7 @@ class Ledger:
         """Run a script; raise Wiped when it says so."""
         limits = self.limits
         settings = (
-            self.clock_offset_ms, limits.lease_ttl_ms, limits.seat_attempts, limits.lease_deaths,
+            self.now_ms, limits.lease_ttl_ms, limits.seat_attempts, limits.lease_deaths,
             limits.rest_ms, limits.pause_ms, limits.pause_cap_ms, limits.canary_ms, limits.sick_after,
         )  # fmt: skip
         reply = reaching(lambda: twice(lambda: self._scripts[script]([self.prefix], [*settings, *arguments])))

@@ -14,7 +14,7 @@ from infra.client_wheel import build
 from infra.servers import CHECKOUT
 from infra.stack import Stack
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.acceptance
 
 BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 

@@ -9,7 +9,7 @@ import pytest
 from infra.demo.__main__ import FIRST, POSTERS
 from infra.servers import CHECKOUT
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.acceptance
 
 
 def test_the_demo_is_calm_and_ends_with_something_satisfied(tmp_path: Path):

@@ -9,7 +9,7 @@ import pytest
 from infra.stack import Stack
 from infra.supervision import stack_processes
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.acceptance
 
 
 def answers(url: str) -> bool:

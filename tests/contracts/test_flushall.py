@@ -9,12 +9,12 @@ import pytest
 from infra.servers import redis_server
 from tasks.batch.terms import Budget, OwnerTerms
 from tasks.batch.types import Batch
-from tasks.ledger.ledger import Ledger, connect
+from tasks.ledger.ledger import Ledger
 from tasks.ledger.types import Refusal
 from tasks.reconcile import Reconciler
 from tests.contracts.test_terms import DEEP, UNMET
 from tests.support.batches import BatchRig
-from tests.support.ledgers import LIMITS, LedgerRig
+from tests.support.ledgers import LIMITS, LedgerRig, patient
 
 LIMIT, IN_FLIGHT = 30, 4
 """Of renders; and jobs that one editor has in flight at most, each with one picture a step."""
@@ -34,7 +34,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def night(url: str, tmp_path: Path) -> Iterator[BatchRig]:
-    redis = connect(url)
+    redis = patient(url)
     redis.flushall()
     with Ledger(redis, LIMITS) as ledger:
         made = BatchRig(Flushed(ledger, redis), tmp_path / "objects")

@@ -14,10 +14,9 @@ from redis import Redis
 from infra.servers import redis_server
 from tasks.app import make_app, message_writer, send_hint
 from tasks.jobs import JobStatus
-from tasks.ledger.ledger import connect
 from tasks.ledger.types import CONTROL, Hint, HintMessage, Next
 from tasks.settings import Settings
-from tests.support.ledgers import RENDER, LedgerRig, entry, on_server
+from tests.support.ledgers import RENDER, LedgerRig, entry, on_server, patient
 from tests.support.real_worker import Rows, until, worker
 
 
@@ -126,14 +125,12 @@ def test_without_a_server_it_is_sent_later(one: OneServer) -> None:
     assert message_writer(make_app(gone), gone)(entry().hint) == ()
 
 
-@pytest.mark.timeout(120)
 def test_a_worker_takes_it_and_flower_shows_it(one: OneServer, tmp_path: Path) -> None:
     ledger = one.rig.ledger
     prefix, ledger.prefix = ledger.prefix, "vd:"  # the worker's
     one.rig.open()
-    control, plain = Next(queue=CONTROL, kind="plan"), connect(one.settings.broker_url)
+    control, plain = Next(queue=CONTROL, kind="plan"), patient(one.settings.broker_url)
     with Rows(one.app) as rows:
-        until(lambda: plain.pubsub_numpat() > 0)
         for job in ("taken", "revoked"):
             made = entry(job, next=control, step=3)
             assert ledger.create(made, one.message(made.hint))

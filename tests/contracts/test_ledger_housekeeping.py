@@ -231,6 +231,11 @@ class TestRebuild:
             with pytest.raises(StoreError, match="lock"):
                 call()
 
+    def test_the_answer_that_it_is_open_may_be_lost(self, wiped: LedgerRig) -> None:
+        assert wiped.ledger.lock_rebuild("me", 60_000)
+        assert [wiped.ledger.run("open_epoch", "me", "aa", "", 0) for _ in range(2)] == [1, 1]
+        assert wiped.ledger.epoch() == "aa"
+
     def test_each_epoch_has_its_own_name(self, rig: LedgerRig) -> None:
         before = rig.ledger.epoch()
         rig.wipe()

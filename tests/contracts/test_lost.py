@@ -74,7 +74,7 @@ class Lab:
     def attempts(self) -> list[dict[str, object]]:
         for thread in threading.enumerate():
             if thread.name.startswith("lease-"):
-                thread.join(5)
+                thread.join(60)
         return self.rig.archive.attempts(self.job)
 
 
@@ -279,7 +279,7 @@ class TestWhatANewerVersionStored:
             with pytest.raises(Newer, match="newer version") as told:
                 lab.step()
             assert "update this worker" in told.value.fix
-            lab.rig.ledger.clock_offset_ms += 61_000
+            lab.rig.ledger.now_ms += 61_000
             lab.rig.ledger.overdue(before.queue, 0, 10)
         now = lab.record
         assert (now.status, now.step, now.snapshot) == (JobStatus.QUEUED, before.step, before.snapshot)
@@ -428,11 +428,12 @@ def test_a_snapshot_of_another_brief_is_not_gone_on_from(lab: Lab) -> None:
 def test_max_seconds_are_those_of_the_ledgers_clock(tmp_path: Path) -> None:
     """A worker whose clock is ten minutes ahead ends nothing."""
     rig = make_step_rig(tmp_path)
-    job = rig.submit(brief_of(ABC), ONE.model_copy(update={"max_seconds": 300}))
-    rig.ledger.clock_offset_ms = 299_000
+    settings = ONE.model_copy(update={"max_seconds": 300})
+    job = rig.submit(brief_of(ABC), settings, created=rig.ledger.now_ms / 1000)
+    rig.ledger.now_ms += 299_000
     assert run_step(rig.host(play(*SCRIPT).studio()), job, 0) is StepEnd.COMMITTED
     assert rig.ledger.get(job).status is JobStatus.QUEUED  # pyright: ignore[reportOptionalMemberAccess]
-    rig.ledger.clock_offset_ms = 301_000
+    rig.ledger.now_ms += 2_000
     run_step(rig.host(play(*SCRIPT).studio()), job, 1)
     assert rig.ledger.get(job).stop == "budget"  # pyright: ignore[reportOptionalMemberAccess]
 
@@ -448,7 +449,7 @@ def test_a_rewind_that_the_ledger_refuses_leaves_nothing_void(lab: Lab) -> None:
     class Slow(Archive):
         def save_control(self, *arguments: object) -> None:
             super().save_control(*arguments)  # pyright: ignore[reportArgumentType]
-            lab.rig.ledger.clock_offset_ms += 60_000
+            lab.rig.ledger.now_ms += 60_000
             lab.rig.ledger.reap()
             lab.store.put(lost, kept)
             assert run_step(fast, lab.job, 2) is StepEnd.COMMITTED

@@ -12,13 +12,13 @@ from director.types import StopReason
 from infra.servers import redis_server
 from tasks.entries import new_entry
 from tasks.jobs import Job, JobStatus
-from tasks.ledger.ledger import Ledger, connect
+from tasks.ledger.ledger import Ledger
 from tasks.ledger.types import Claim, CommitResult, Record
 from tasks.reconcile import requeue
 from tasks.store import Archive, FolderStore
 from tests.contracts.sites import Site
 from tests.support import recorded_jobs
-from tests.support.ledgers import LIMITS, PLAN, LedgerRig
+from tests.support.ledgers import LIMITS, PLAN, LedgerRig, patient
 
 
 class Machine:
@@ -30,8 +30,8 @@ class Machine:
 
     @contextmanager
     def running(self) -> Iterator[Site]:
-        with redis_server(self.folder, fsync="no") as server, Ledger(connect(server.url), LIMITS) as ledger:
-            yield Site(LedgerRig(ledger, connect(server.url)), self.archive)
+        with redis_server(self.folder, fsync="no") as server, Ledger(patient(server.url), LIMITS) as ledger:
+            yield Site(LedgerRig(ledger, patient(server.url)), self.archive)
 
     def copy(self) -> None:
         shutil.copytree(self.folder, self.copied)

@@ -334,9 +334,9 @@ class TestOutages:
         reconciler.queue_length = queue_length
         thread = threading.Thread(target=reconciler.run, args=(stop,))
         thread.start()
-        assert epoch.wait(5)
+        assert epoch.wait(60)
         stop.set()
-        thread.join(5)
+        thread.join(60)
         assert not thread.is_alive()
         assert site.ledger.epoch()
 

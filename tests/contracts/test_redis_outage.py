@@ -102,7 +102,7 @@ def losing_answers(running: Running) -> Iterator[tuple[str, threading.Event]]:
             yield f"redis://127.0.0.1:{door.getsockname()[1]}/0", lose
         finally:
             door.shutdown(socket.SHUT_RDWR)
-            thread.join(5)
+            thread.join(60)
 
 
 def test_calls_whose_answer_is_lost_take_effect_once(redis_running: Running) -> None:
@@ -137,15 +137,14 @@ def test_a_queue_is_as_long_as_its_lists_of_all_priorities(redis_running: Runnin
         broker_queue_length(away, queue)
 
 
-@pytest.mark.timeout(30)
 def test_a_server_that_is_slow_once_is_asked_again(redis_running: Running) -> None:
     """A call whose answer comes too late takes effect once."""
     with on_server(redis_running.url) as rig:
         rig.open()
-        with Ledger(connect(redis_running.url, timeout_s=0.3), prefix=rig.ledger.prefix) as ledger:
+        with Ledger(connect(redis_running.url, timeout_s=1.5), prefix=rig.ledger.prefix) as ledger:
             ledger.create(entry())
             with Redis.from_url(redis_running.url) as sleeper:
-                thread = threading.Thread(target=lambda: sleeper.execute_command("DEBUG", "SLEEP", "0.4"))
+                thread = threading.Thread(target=lambda: sleeper.execute_command("DEBUG", "SLEEP", "1.8"))
                 sleeper.ping()
                 thread.start()
                 time.sleep(0.05)

@@ -23,9 +23,9 @@ DEEP = {"candidates": 1, "rounds": 4, "editor": MODEL, "gate": "one-shot", "pati
 UNMET = {f"t{n}": {"a": "missed"} for n in range(100)}
 
 
-def window(first_h: float, last_h: float) -> str:
+def window(night: BatchRig, first_h: float, last_h: float) -> str:
     """From and to so many hours from now, by the clock of UTC."""
-    now = datetime.now(UTC)
+    now = datetime.fromtimestamp(night.ledger.now_ms / 1000, UTC)
     return "-".join(f"{now + timedelta(hours=hours):%H:%M}" for hours in (first_h, last_h)) + " UTC"
 
 
@@ -49,7 +49,7 @@ def go_on(night: BatchRig, passes: int = 10) -> None:
 
 class TestWindows:
     def test_nothing_begins_before_it_opens(self, night: BatchRig) -> None:
-        batch = night.start(items=4, terms={"windows": (window(2, 5),)})
+        batch = night.start(items=4, terms={"windows": (window(night, 2, 5),)})
         go_on(night)
         assert (running(night, batch), night.drawn) == (0, [])
         night.rig.advance(2 * HOUR)
@@ -59,7 +59,7 @@ class TestWindows:
 
     @pytest.mark.parametrize(("at_close", "done"), [("finish", 4), ("hold", 0)])
     def test_at_its_close_what_was_begun_ends_or_is_held(self, night: BatchRig, at_close: str, done: int) -> None:
-        batch = night.start(items=20, terms={"windows": (window(-1, 1),), "at_close": at_close})
+        batch = night.start(items=20, terms={"windows": (window(night, -1, 1),), "at_close": at_close})
         night.passes()
         night.work(4)  # the first step of each of the four
         night.rig.advance(2 * HOUR)
@@ -74,7 +74,7 @@ class TestWindows:
         assert len(night.drawn) == 20
 
     def test_a_job_that_was_made_and_not_begun_waits_for_the_next_opening(self, night: BatchRig) -> None:
-        batch = night.start(items=2, terms={"windows": (window(-1, 1),)})
+        batch = night.start(items=2, terms={"windows": (window(night, -1, 1),)})
         night.passes()
         assert running(night, batch) == 2
         night.rig.advance(2 * HOUR)
@@ -84,7 +84,7 @@ class TestWindows:
         assert night.drawn == []
 
     def test_a_patch_opens_it(self, night: BatchRig) -> None:
-        batch = night.start(items=2, terms={"windows": (window(2, 5),)})
+        batch = night.start(items=2, terms={"windows": (window(night, 2, 5),)})
         go_on(night, 2)
         night.batches.order(batch.id, "patch", terms={"windows": []})
         night.finish()
@@ -92,7 +92,7 @@ class TestWindows:
 
     def test_a_patch_shuts_it_and_outlives_a_wipe(self, night: BatchRig) -> None:
         batch = night.start(items=20)
-        later = window(2, 5)
+        later = window(night, 2, 5)
         night.batches.order(batch.id, "patch", terms={"windows": [later], "at_close": "hold"})
         night.forget()
         go_on(night)
@@ -107,11 +107,10 @@ class TestWindows:
             night.passes()
         opens = night.rig.redis.hget(f"{night.ledger.prefix}batch:{batch.id}", "opens")
         last = int(str(opens).rpartition("-")[2])
-        seconds, _ = night.rig.redis.time()
-        assert last > 1000 * seconds + night.ledger.clock_offset_ms + 6 * DAY
+        assert last > night.ledger.now_ms + 6 * DAY
 
     def test_an_owner_has_windows_for_batches_and_single_jobs(self, night: BatchRig) -> None:
-        ruled(night, owners={"alice": OwnerTerms(windows=(window(2, 5),))})
+        ruled(night, owners={"alice": OwnerTerms(windows=(window(night, 2, 5),))})
         batch, other = night.start(items=2), night.start("other", items=2, owner="bob")
         single = single_job(night)
         go_on(night)
@@ -126,7 +125,7 @@ class TestWindows:
         assert sorted(night.drawn) == ["single", "t0", "t0", "t1", "t1"]
 
     def test_a_model_has_windows(self, night: BatchRig) -> None:
-        ruled(night, models={MODEL: ModelTerms(windows=(window(2, 5),))})
+        ruled(night, models={MODEL: ModelTerms(windows=(window(night, 2, 5),))})
         batch = night.start(items=2)
         go_on(night)
         assert (running(night, batch), night.drawn) == (0, [])
@@ -256,7 +255,7 @@ class TestBudgets:
 
 class TestDeadlines:
     def test_late_is_told_once_and_nothing_is_thrown_away(self, night: BatchRig) -> None:
-        now = datetime.now(UTC).timestamp()
+        now = night.ledger.now_ms / 1000
         batch = night.start(items=2, terms={"deadline": now + 3600})
         assert night.batches.terms.late() == []
         night.rig.advance(2 * HOUR)
@@ -268,7 +267,7 @@ class TestDeadlines:
         assert (standing.counts.done, standing.late > now + 3600) == (2, True)
 
     def test_a_later_deadline_is_not_missed(self, night: BatchRig) -> None:
-        now = datetime.now(UTC).timestamp()
+        now = night.ledger.now_ms / 1000
         batch = night.start(items=2, terms={"deadline": now - 10})
         night.passes()
         assert night.standing(batch).late
@@ -286,7 +285,7 @@ class TestBy:
 
     def test_a_batch_that_has_too_little_time_raises_the_price_from_job_to_job(self, night: BatchRig) -> None:
         night.outcomes.update(UNMET)
-        now = datetime.now(UTC).timestamp()
+        now = night.ledger.now_ms / 1000
         batch = night.start(items=40, settings=DEEP, terms={"deadline": now - 1, "by": True})
         go_on(night, 8)
         prices = self.prices(night, batch)
@@ -296,13 +295,13 @@ class TestBy:
         assert night.standing(batch).price == prices[-1]
 
     def test_a_batch_that_has_all_the_time_asks_no_price(self, night: BatchRig) -> None:
-        now = datetime.now(UTC).timestamp()
+        now = night.ledger.now_ms / 1000
         batch = night.start(items=40, terms={"deadline": now + 10 * 86_400, "by": True})
         go_on(night, 4)
         assert set(self.prices(night, batch)) == {0.0}
 
     def test_jobs_own_price_is_not_lowered_and_a_patch_ends_it(self, night: BatchRig) -> None:
-        now = datetime.now(UTC).timestamp()
+        now = night.ledger.now_ms / 1000
         own = {**QUICK, "price_of_render": 3.0}
         batch = night.start(items=40, settings=own, terms={"deadline": now + 86_400, "by": True})
         go_on(night, 2)

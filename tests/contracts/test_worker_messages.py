@@ -2,28 +2,26 @@
 
 from pathlib import Path
 
-import pytest
 from redis import Redis
 
 from infra.servers import redis_server
 from tasks.app import make_app, send_hint
-from tasks.ledger.ledger import Ledger, connect
+from tasks.ledger.ledger import Ledger
 from tasks.ledger.types import Hint
 from tasks.settings import Settings
-from tests.support.ledgers import entry
+from tests.support.ledgers import entry, patient
 from tests.support.real_worker import Rows, until, worker
 
 GARBAGE = (b"hello", b"5", b"{}", b"[1]", b'{"properties": 5}', b"\xff\xfe", b"null")
 
 
-@pytest.mark.timeout(120)
 def test_garbage_and_dropped_hints(tmp_path: Path) -> None:
     with redis_server(tmp_path / "redis", fsync="no") as running, Redis.from_url(running.url) as broker:
         settings = Settings.model_validate(
             {"broker_url": running.url, "ledger_url": running.url, "s3_endpoint": "http://127.0.0.1:1"}
         )
         app = make_app(settings)
-        with Ledger(connect(running.url)) as ledger, worker(settings, tmp_path / "log") as process, Rows(app) as rows:
+        with Ledger(patient(running.url)) as ledger, Rows(app) as rows, worker(settings, tmp_path / "log") as process:
             assert ledger.lock_rebuild("me", 60_000)
             ledger.open_epoch("me")
             ledger.create(entry(step=3))

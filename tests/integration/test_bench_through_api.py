@@ -89,7 +89,6 @@ def rows(out: Path) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if not name.startswith("seconds")} for row in found]
 
 
-@pytest.mark.timeout(300)
 def test_the_table_is_the_one_of_a_run_in_this_process(tasks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     with service(tmp_path / "house", sketch_studio()) as client:
         assert through(client, words(tasks, tmp_path / "api")) == 0

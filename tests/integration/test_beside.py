@@ -27,8 +27,6 @@ from tests.perf import instant
 from tests.support.queue import submit, until_ended
 from tests.support.real_worker import Rows
 
-pytestmark = pytest.mark.timeout(240)
-
 ASKED = instant.SETTINGS.model_copy(update={"rounds": 1, "patience": 1})
 EDITOR = f"editor.{ASKED.editor}"
 

@@ -23,8 +23,6 @@ from tasks.store import Archive
 from tests.perf import instant
 from tests.support.noting import noted
 
-pytestmark = pytest.mark.timeout(180)
-
 
 @dataclass
 class Floor:

@@ -15,8 +15,9 @@ import pytest
 from director.seats import RenderRequest
 from director.types import Action, ActionKind, Region
 from tasks.settings import load_settings
+from tasks.store import FolderStore, Images
 from tests.models.sglang_server import SglangServer, tiny_checkpoint
-from tests.support.context import SeatContext, make_context
+from tests.support.contexts import RecordingContext
 from worker.diffusion import canvas
 from worker.diffusion.canvas import Pixels
 from worker.diffusion.config import EditorsConfig
@@ -51,8 +52,12 @@ def sglang(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SglangServer]:
 
 
 @pytest.fixture
-def context(tmp_path: Path) -> SeatContext:
-    return make_context(tmp_path / "images")
+def context(tmp_path: Path) -> RecordingContext:
+    return recording(tmp_path / "images")
+
+
+def recording(folder: Path, cancel_at: int | None = None) -> RecordingContext:
+    return RecordingContext(Images(FolderStore(folder)), cancel_at=cancel_at)
 
 
 @pytest.fixture
@@ -103,11 +108,11 @@ def noise(size: tuple[int, int], seed: int = 0) -> Pixels:
     return np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
 
 
-def stored(context: SeatContext, pixels: Pixels) -> str:
+def stored(context: RecordingContext, pixels: Pixels) -> str:
     return context.images.put(canvas.to_png(pixels))
 
 
-def rendered(editor: DiffusersEditor, request: RenderRequest, context: SeatContext) -> list[Pixels]:
+def rendered(editor: DiffusersEditor, request: RenderRequest, context: RecordingContext) -> list[Pixels]:
     candidates = editor.render(request, context).candidates
     return [canvas.from_png(context.images.get(candidate.image)) for candidate in candidates]
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.models.conftest import apart, asked, make, pipelines_of, rendered
-from tests.support.context import SeatContext
+from tests.support.contexts import RecordingContext
 from worker.diffusion.editor import DiffusersEditor
 from worker.diffusion.fp8 import replace_linears
 from worker.diffusion.loading import diffusers, torch
@@ -94,7 +94,7 @@ def comes_by_layers(model: Any) -> bool:
 @pytest.mark.parametrize("offload", ["encoders", "stream"])
 @pytest.mark.parametrize(("family", "name"), [("qwen-image", "qwen-image"), ("flux", "flux")])
 def test_offloaded_parts_draw_the_same_picture(
-    opened: Open, context: SeatContext, offload: str, family: str, name: str
+    opened: Open, context: RecordingContext, offload: str, family: str, name: str
 ):
     plain = {"family": family, "path": make(name)}
     (here,) = rendered(opened(generate=plain), asked(seeds=(11,)), context)
@@ -107,7 +107,7 @@ def test_offloaded_parts_draw_the_same_picture(
 
 
 @pytest.mark.parametrize("offload", ["none", "encoders", "stream"])
-def test_eight_bits_draw_nearly_the_same_picture(opened: Open, context: SeatContext, offload: str):
+def test_eight_bits_draw_nearly_the_same_picture(opened: Open, context: RecordingContext, offload: str):
     plain = {"family": "qwen-image", "path": make("qwen-image")}
     (full,) = rendered(opened(generate=plain), asked(seeds=(11,)), context)
     editor = opened(generate=plain | {"quantize": "fp8", "offload": offload})

@@ -1,8 +1,6 @@
 """The editor over real diffusers pipelines from disk. Weights are random: only equalities are asserted, never looks."""
 
-import gc
 import shutil
-import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,12 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from director.errors import Actor, BriefError, Cancelled
+from director.errors import BriefError, Cancelled
 from director.types import Region
-from tests.models.conftest import apart, asked, make, noise, pipelines_of, rendered, stored
-from tests.support.context import SeatContext, make_context
+from tests.models.conftest import apart, asked, make, noise, pipelines_of, recording, rendered, stored
+from tests.support.contexts import RecordingContext
 from worker.diffusion.editor import DiffusersEditor
-from worker.diffusion.failures import Unusable
 from worker.diffusion.loading import diffusers, torch
 
 Open = Callable[..., DiffusersEditor]
@@ -65,7 +62,7 @@ GUIDED = {"prompt": "a red fox", "negative_prompt": " ", "true_cfg_scale": 4.0, 
 # --- what comes out is what diffusers gives -----------------------------------------------------
 
 
-def test_text_to_image_is_what_plain_calls_give(opened: Open, context: SeatContext):
+def test_text_to_image_is_what_plain_calls_give(opened: Open, context: RecordingContext):
     made = rendered(opened(generate=qwen()), asked(), context)
     for seed, picture in zip(SEEDS, made, strict=True):
         assert apart(picture, plain("QwenImagePipeline", "qwen-image", seed, **GUIDED, width=64, height=64)) <= SAME
@@ -73,7 +70,7 @@ def test_text_to_image_is_what_plain_calls_give(opened: Open, context: SeatConte
     assert apart(made[0], made[1]) > 20
 
 
-def test_flux_is_a_line_of_settings(opened: Open, context: SeatContext):
+def test_flux_is_a_line_of_settings(opened: Open, context: RecordingContext):
     made = rendered(opened(generate=flux()), asked(), context)
     for seed, picture in zip(SEEDS[:2], made, strict=False):
         alone = plain("FluxPipeline", "flux", seed, prompt="a red fox", guidance_scale=3.5, width=64, height=64)
@@ -81,7 +78,7 @@ def test_flux_is_a_line_of_settings(opened: Open, context: SeatContext):
     assert context.counts["calls_of_4"] == 1
 
 
-def test_an_edit_is_what_plain_calls_give(opened: Open, context: SeatContext):
+def test_an_edit_is_what_plain_calls_give(opened: Open, context: RecordingContext):
     source = noise((1024, 1024))
     made = rendered(opened(edit=edit()), asked(seeds=SEEDS[:2], base=stored(context, source)), context)
     alone = plain("QwenImageEditPlusPipeline", "qwen-image-edit", SEEDS[1], **GUIDED, image=[Image.fromarray(source)])
@@ -89,7 +86,7 @@ def test_an_edit_is_what_plain_calls_give(opened: Open, context: SeatContext):
     assert context.counts["calls_of_2"] == 1
 
 
-def test_an_inpainting_goes_one_by_one_and_is_what_plain_calls_give(opened: Open, context: SeatContext):
+def test_an_inpainting_goes_one_by_one_and_is_what_plain_calls_give(opened: Open, context: RecordingContext):
     source = noise((1024, 1024))
     whole = Region(x0=0, y0=0, x1=1, y1=1)
     request = asked(seeds=SEEDS[:2], base=stored(context, source), region=whole)
@@ -125,7 +122,7 @@ def test_a_batched_inpainting_would_not_be_what_separate_calls_give():
 
 
 @pytest.mark.parametrize("task", ["generate", "edit", "inpaint", "flux"])
-def test_the_transformer_is_given_what_plain_calls_give_it(opened: Open, context: SeatContext, task: str):
+def test_the_transformer_is_given_what_plain_calls_give_it(opened: Open, context: RecordingContext, task: str):
     """Pixels of random weights could hide an instruction or a picture that was encoded in another way."""
     source, mask = noise((1024, 1024)), np.zeros((1024, 1024), np.uint8)
     mask[256 - 32 : 768 + 32, 256 - 32 : 768 + 32] = 255  # the region, grown by one token of 32 pixels
@@ -158,19 +155,19 @@ def test_the_transformer_is_given_what_plain_calls_give_it(opened: Open, context
 
 
 @pytest.mark.parametrize("max_batch", [1, 3])
-def test_batches_of_any_size_give_the_same(opened: Open, context: SeatContext, max_batch: int):
+def test_batches_of_any_size_give_the_same(opened: Open, context: RecordingContext, max_batch: int):
     together = rendered(opened(generate=qwen()), asked(), context)
     split = rendered(opened(generate=qwen(max_batch=max_batch)), asked(), context)
     assert max(apart(a, b) for a, b in zip(together, split, strict=True)) <= SAME
     assert context.counts["calls_of_1"] == (4 if max_batch == 1 else 1)
 
 
-def test_again_is_the_same_bytes(opened: Open, context: SeatContext):
+def test_again_is_the_same_bytes(opened: Open, context: RecordingContext):
     editor = opened(generate=qwen())
     assert editor.render(asked(), context) == editor.render(asked(), context)
 
 
-def test_the_prompt_is_encoded_once_for_all_seeds(opened: Open, context: SeatContext):
+def test_the_prompt_is_encoded_once_for_all_seeds(opened: Open, context: RecordingContext):
     editor = opened(generate=qwen(max_batch=1))
     calls: list[int] = []
     pipelines_of(editor)["generate"].pipe.text_encoder.register_forward_hook(lambda *_: calls.append(1))
@@ -178,7 +175,7 @@ def test_the_prompt_is_encoded_once_for_all_seeds(opened: Open, context: SeatCon
     assert len(calls) == 2  # the prompt and the negative one
 
 
-def test_guidance_works(opened: Open, context: SeatContext):
+def test_guidance_works(opened: Open, context: RecordingContext):
     """`true_cfg_scale` is silently off without a negative prompt: the editor always gives one."""
     with_it, without = (
         rendered(opened(generate=qwen(final={"steps": 2, "cfg": cfg})), asked(seeds=(1,)), context)[0]
@@ -192,7 +189,7 @@ def test_guidance_works(opened: Open, context: SeatContext):
 
 @pytest.mark.parametrize("task", ["inpaint", "edit"])
 @pytest.mark.parametrize("size", [(96, 64), (200, 150), (1024, 1024)])
-def test_outside_the_mask_every_bit_stays(opened: Open, context: SeatContext, task: str, size: tuple[int, int]):
+def test_outside_the_mask_every_bit_stays(opened: Open, context: RecordingContext, task: str, size: tuple[int, int]):
     source = noise(size)
     config = {"inpaint": inpaint, "edit": edit}[task](final={"steps": 2, "cfg": 1})
     request = asked(seeds=(5,), base=stored(context, source), region=REGION)
@@ -205,13 +202,13 @@ def test_outside_the_mask_every_bit_stays(opened: Open, context: SeatContext, ta
 
 
 @pytest.mark.parametrize("size", [(64, 64), (72, 100), (130, 66)])
-def test_a_picture_has_the_size_asked_for(opened: Open, context: SeatContext, size: tuple[int, int]):
+def test_a_picture_has_the_size_asked_for(opened: Open, context: RecordingContext, size: tuple[int, int]):
     (made,) = rendered(opened(generate=qwen()), asked(seeds=(1,), size=size), context)
     assert made.shape == (size[1], size[0], 3)
 
 
 @pytest.mark.parametrize("family", ["qwen-image", "flux"])
-def test_a_picture_without_a_size_has_the_models_own(opened: Open, context: SeatContext, family: str):
+def test_a_picture_without_a_size_has_the_models_own(opened: Open, context: RecordingContext, family: str):
     drawing = {"family": family, "path": make(family), "final": {"steps": 2, "cfg": 1}}
     request = asked(seeds=(1,)).model_copy(update={"width": None, "height": None})
     (made,) = rendered(opened(generate=drawing | {"side": 96}), request, context)
@@ -239,13 +236,13 @@ def _edit_frame(size: tuple[int, int]) -> Any:
     return on_edit_canvas(size)
 
 
-def test_a_padded_picture_is_a_part_of_the_canvas_that_was_drawn(opened: Open, context: SeatContext):
+def test_a_padded_picture_is_a_part_of_the_canvas_that_was_drawn(opened: Open, context: RecordingContext):
     (made,) = rendered(opened(generate=qwen()), asked(seeds=(1,), size=(72, 100)), context)
     drawn = plain("QwenImagePipeline", "qwen-image", 1, **GUIDED, width=80, height=112)
     assert apart(made, drawn[:100, :72]) <= SAME
 
 
-def test_a_draft_of_an_edit_is_drawn_at_half_the_sides(opened: Open, context: SeatContext):
+def test_a_draft_of_an_edit_is_drawn_at_half_the_sides(opened: Open, context: RecordingContext):
     editor = opened(edit=edit(draft={"steps": 2, "cfg": 1, "area": 512 * 512}))
     request = asked(seeds=(1,), base=stored(context, noise((300, 300))), model="tiny.draft")
     seen: list[int] = []
@@ -257,7 +254,7 @@ def test_a_draft_of_an_edit_is_drawn_at_half_the_sides(opened: Open, context: Se
     assert set(seen) == {16 * 16 + 32 * 32}  # tokens of 32 x 32 pixels: the draft's and the reference's
 
 
-def test_an_edit_keeps_the_size_of_its_base(opened: Open, context: SeatContext):
+def test_an_edit_keeps_the_size_of_its_base(opened: Open, context: RecordingContext):
     base = stored(context, noise((250, 170)))
     (made,) = rendered(opened(edit=edit(final={"steps": 2, "cfg": 1})), asked(seeds=(1,), base=base), context)
     assert made.shape == (170, 250, 3)
@@ -266,7 +263,7 @@ def test_an_edit_keeps_the_size_of_its_base(opened: Open, context: SeatContext):
 # --- progress, cancel, memory -------------------------------------------------------------------
 
 
-def test_progress_is_told_each_denoising_step(opened: Open, context: SeatContext):
+def test_progress_is_told_each_denoising_step(opened: Open, context: RecordingContext):
     rendered(opened(generate=qwen(max_batch=2, final={"steps": 3})), asked(), context)
     told = [(done, total) for message, done, total in context.said if "denoises" in message]
     assert told == [(n, 12) for n in (2, 4, 6, 8, 10, 12)]
@@ -275,12 +272,12 @@ def test_progress_is_told_each_denoising_step(opened: Open, context: SeatContext
 @pytest.mark.parametrize("cache", [None, {"kind": "first-block", "options": {"threshold": 0.2}}])
 def test_a_cancel_ends_within_a_step_and_leaves_nothing_behind(opened: Open, tmp_path: Path, cache: Any):
     editor = opened(generate=qwen(cache=cache, final={"steps": 6}))
-    before = rendered(editor, asked(), make_context(tmp_path))
-    context = make_context(tmp_path, cancel_at=4)  # the first check is before the work, then one a step
+    before = rendered(editor, asked(), recording(tmp_path))
+    context = recording(tmp_path, cancel_at=4)  # the first check is before the work, then one a step
     with pytest.raises(Cancelled):
         editor.render(asked(), context)
     assert [done for message, done, _ in context.said if "denoises" in message] == [4, 8]
-    after = rendered(editor, asked(), make_context(tmp_path))
+    after = rendered(editor, asked(), recording(tmp_path))
     assert all((a == b).all() for a, b in zip(before, after, strict=True))
 
 
@@ -294,7 +291,7 @@ def full_above(limit: int) -> Callable[[Any, Any, Any], None]:
     return hook
 
 
-def test_out_of_memory_halves_the_batch(opened: Open, context: SeatContext):
+def test_out_of_memory_halves_the_batch(opened: Open, context: RecordingContext):
     editor = opened(generate=qwen())
     whole = rendered(editor, asked(), context)
     pipe = pipelines_of(editor)["generate"].pipe
@@ -310,7 +307,7 @@ def test_out_of_memory_halves_the_batch(opened: Open, context: SeatContext):
     assert "out_of_memory" not in context.counts  # it remembers what fits
 
 
-def test_no_memory_for_one_picture_is_said(opened: Open, context: SeatContext):
+def test_no_memory_for_one_picture_is_said(opened: Open, context: RecordingContext):
     editor = opened(generate=qwen())
     pipe = pipelines_of(editor)["generate"].pipe
     pipe.transformer.register_forward_pre_hook(full_above(0), with_kwargs=True)
@@ -318,7 +315,7 @@ def test_no_memory_for_one_picture_is_said(opened: Open, context: SeatContext):
         editor.render(asked(), context)
 
 
-def test_another_fault_is_not_taken_for_memory(opened: Open, context: SeatContext):
+def test_another_fault_is_not_taken_for_memory(opened: Open, context: RecordingContext):
     editor = opened(generate=qwen())
 
     def broken(*_: Any) -> None:
@@ -329,7 +326,7 @@ def test_another_fault_is_not_taken_for_memory(opened: Open, context: SeatContex
         editor.render(asked(), context)
 
 
-def test_pixels_that_are_no_numbers_are_refused(opened: Open, context: SeatContext):
+def test_pixels_that_are_no_numbers_are_refused(opened: Open, context: RecordingContext):
     editor = opened(generate=qwen())
     pipelines_of(editor)["generate"].pipe.transformer.proj_out.bias.data.fill_(float("nan"))
     with pytest.raises(ValueError, match="no numbers"):
@@ -343,7 +340,7 @@ LONG = "fox " * 1500 + "and last of all a tiny golden bell"
 
 @pytest.mark.parametrize(("family", "limit"), [(qwen, 1024), (flux, 512)])
 def test_a_long_prompt_is_refused_and_says_what_would_be_cut(
-    opened: Open, context: SeatContext, family: Any, limit: int
+    opened: Open, context: RecordingContext, family: Any, limit: int
 ):
     with pytest.raises(BriefError, match=f"reads {limit:d}") as refused:
         opened(generate=family()).render(asked(words=LONG), context)
@@ -351,11 +348,11 @@ def test_a_long_prompt_is_refused_and_says_what_would_be_cut(
     assert not any("denoises" in message for message, *_ in context.said)
 
 
-def test_a_long_prompt_may_be_cut_and_the_loss_is_kept(opened: Open, context: SeatContext):
+def test_a_long_prompt_may_be_cut_and_the_loss_is_kept(opened: Open, context: RecordingContext):
     """Cut by the editor, it is the same picture as of the part that was read: the pipeline cuts no more."""
     editor = opened(generate=qwen(long_prompt="cut"))
     (made,) = rendered(editor, asked(seeds=(1,), words=LONG), context)
-    (lost,) = context.kept["prompt_cut"]
+    (lost,) = (data for name, data in context.kept if name == "prompt_cut")
     assert lost.endswith(b"a tiny golden bell")
     read = LONG[: -len(lost.decode())]
     assert apart(rendered(editor, asked(seeds=(1,), words=read), context)[0], made) == 0
@@ -364,7 +361,7 @@ def test_a_long_prompt_may_be_cut_and_the_loss_is_kept(opened: Open, context: Se
     assert apart(rendered(editor, asked(seeds=(1,), words=other), context)[0], made) > 0
 
 
-def test_a_prompt_at_the_limit_is_read_whole(opened: Open, context: SeatContext):
+def test_a_prompt_at_the_limit_is_read_whole(opened: Open, context: RecordingContext):
     editor = opened(generate=qwen())
     pipe = pipelines_of(editor)["generate"].pipe
     behind = len(pipe.tokenizer(pipe.prompt_template_encode.split("{}")[1])["input_ids"])
@@ -377,7 +374,7 @@ def test_a_prompt_at_the_limit_is_read_whole(opened: Open, context: SeatContext)
 
 
 @pytest.mark.parametrize("task", ["generate", "edit", "inpaint"])
-def test_control_tokens_in_an_instruction_are_only_text(opened: Open, context: SeatContext, task: str):
+def test_control_tokens_in_an_instruction_are_only_text(opened: Open, context: RecordingContext, task: str):
     """The spelling of a picture's token would ask the encoder for a picture that is not there."""
     family = {"generate": qwen, "edit": edit, "inpaint": inpaint}[task](final={"steps": 2, "cfg": 1})
     base = None if task == "generate" else stored(context, noise((64, 64)))
@@ -396,7 +393,7 @@ def test_control_tokens_in_an_instruction_are_only_text(opened: Open, context: S
 # --- settings -----------------------------------------------------------------------------------
 
 
-def test_a_draft_works_on_fewer_pixels_and_has_the_same_size(opened: Open, context: SeatContext):
+def test_a_draft_works_on_fewer_pixels_and_has_the_same_size(opened: Open, context: RecordingContext):
     editor = opened(generate=qwen(draft={"steps": 2, "area": 64 * 64}))
     seen: list[int] = []
     transformer = pipelines_of(editor)["generate"].pipe.transformer
@@ -418,7 +415,7 @@ def test_a_draft_works_on_fewer_pixels_and_has_the_same_size(opened: Open, conte
         {"vae_slicing": False},
     ],
 )
-def test_levers_that_must_not_change_the_picture(opened: Open, context: SeatContext, levers: dict[str, Any]):
+def test_levers_that_must_not_change_the_picture(opened: Open, context: RecordingContext, levers: dict[str, Any]):
     expected = rendered(opened(generate=qwen()), asked(), context)
     editor = opened(generate=qwen(**levers))
     assert max(apart(a, b) for a, b in zip(expected, rendered(editor, asked(), context), strict=True)) <= SAME
@@ -433,7 +430,7 @@ def test_levers_that_must_not_change_the_picture(opened: Open, context: SeatCont
         {"kind": "mag", "options": {"mag_ratios": [1.0] * 8, "num_inference_steps": 8}},
     ],
 )
-def test_caches_skip_blocks_and_forget_between_requests(opened: Open, context: SeatContext, cache: dict[str, Any]):
+def test_caches_skip_blocks_and_forget_between_requests(opened: Open, context: RecordingContext, cache: dict[str, Any]):
     editor = opened(generate=qwen(cache=cache, final={"steps": 8}))
     ran: list[int] = []
     last = pipelines_of(editor)["generate"].pipe.transformer.transformer_blocks[-1]
@@ -447,73 +444,13 @@ def test_caches_skip_blocks_and_forget_between_requests(opened: Open, context: S
 @pytest.mark.filterwarnings("ignore:Torchinductor does not support code generation for complex:UserWarning")
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # torch warns of what its own compiler imports
 @pytest.mark.timeout(400)
-def test_compiled_blocks_give_the_same(opened: Open, context: SeatContext):
+def test_compiled_blocks_give_the_same(opened: Open, context: RecordingContext):
     once = {"final": {"steps": 2, "cfg": 1}}
     expected = rendered(opened(generate=qwen(**once)), asked(), context)
     editor = opened(generate=qwen(compile=True, **once))
     assert max(apart(a, b) for a, b in zip(expected, rendered(editor, asked(), context), strict=True)) <= SAME
 
 
-def test_bfloat16_gives_a_picture_too(opened: Open, context: SeatContext):
+def test_bfloat16_gives_a_picture_too(opened: Open, context: RecordingContext):
     (made,) = rendered(opened(generate=qwen(dtype="bfloat16")), asked(seeds=(1,)), context)
     assert made.std() > 0
-
-
-# --- one process, one load ----------------------------------------------------------------------
-
-
-def test_pipelines_load_when_needed_once_and_share_their_weights(opened: Open, context: SeatContext):
-    editor = opened(
-        generate=qwen(), edit=edit(final={"steps": 2, "cfg": 1}), inpaint=inpaint(final={"steps": 2, "cfg": 1})
-    )
-    shelf = pipelines_of(editor)
-    assert shelf._loaded == {}
-    rendered(editor, asked(), context)
-    assert list(shelf._loaded) == ["generate"]
-    first = shelf["generate"].pipe
-    rendered(editor, asked(), context)
-    assert shelf["generate"].pipe is first
-    base = stored(context, noise((64, 64)))
-    one = rendered(editor, asked(seeds=(1,), base=base), context)
-    rendered(editor, asked(seeds=(1,), base=base, region=REGION), context)
-    assert shelf["edit"].pipe.transformer is shelf["inpaint"].pipe.transformer
-    assert shelf["edit"].pipe.scheduler is not shelf["inpaint"].pipe.scheduler
-    assert apart(one[0], rendered(editor, asked(seeds=(1,), base=base), context)[0]) == 0
-
-
-def test_closing_frees_the_weights(context: SeatContext):
-    from contextlib import ExitStack
-
-    from tests.models.conftest import tiny
-    from worker.diffusion.editor import open_editor
-
-    with ExitStack() as resources:
-        editor = open_editor(tiny(generate=qwen()), resources)
-        rendered(editor, asked(), context)
-        transformer = weakref.ref(pipelines_of(editor)["generate"].pipe.transformer)
-    gc.collect()
-    assert transformer() is None
-
-
-def test_a_missing_checkpoint_is_not_looked_for_elsewhere(opened: Open, context: SeatContext, tmp_path: Path):
-    editor = opened(generate={"family": "flux", "path": str(tmp_path / "nowhere")})
-    with pytest.raises(Unusable, match="nowhere") as missing:
-        editor.render(asked(), context)
-    assert (missing.value.actor, missing.value.resource) == (Actor.OPERATOR, f"the checkpoint {tmp_path / 'nowhere'}")
-
-
-def test_weights_that_were_cut_are_the_operators_matter(opened: Open, context: SeatContext, tmp_path: Path):
-    path = tmp_path / "cut"
-    shutil.copytree(make("flux"), path)
-    for file in (path / "transformer").glob("*.safetensors"):
-        file.write_bytes(file.read_bytes()[:1000])
-    with pytest.raises(Unusable, match="cut"):
-        opened(generate={"family": "flux", "path": str(path)}).render(asked(), context)
-
-
-def test_a_lora_that_is_not_there_is_the_operators_matter(opened: Open, context: SeatContext, tmp_path: Path):
-    missing = tmp_path / "fast.safetensors"
-    with pytest.raises(Unusable, match=r"the LoRA .*fast"):
-        opened(generate=qwen(loras={"fast": missing}, final={"steps": 2, "loras": {"fast": 1.0}})).render(
-            asked(), context
-        )

@@ -13,7 +13,6 @@ import pytest
 from tests.perf.gpu.verdict import judged
 from worker.diffusion.loading import diffusers, torch
 
-pytestmark = pytest.mark.timeout(300)  # each run imports torch and diffusers anew: slow on a busy machine
 ROOT = Path(__file__).resolve().parents[2]
 SECTIONS = (
     "product draw", "product edit", "product inpaint", "streamed encoder", "eager, 4 x draw", "eager, 2 x edit",

@@ -9,7 +9,7 @@ import pytest
 from director.seats import Raster
 from tasks.store import FolderStore, Images
 from tests.models.conftest import asked, make, pipelines_of
-from tests.support.context import SeatContext
+from tests.support.contexts import RecordingContext
 from worker.diffusion.editor import DiffusersEditor
 
 Open = Callable[..., DiffusersEditor]
@@ -26,7 +26,7 @@ class TellingImages(Images):
 
 
 @dataclass
-class Telling(SeatContext):
+class Telling(RecordingContext):
     """Remembers in which order pictures were put and numbers counted."""
 
     told: list[str] = field(default_factory=list[str])

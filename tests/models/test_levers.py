@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from tests.models.conftest import apart, asked, make, noise, pipelines_of, rendered, stored
-from tests.support.context import SeatContext
+from tests.support.contexts import RecordingContext
 from worker.diffusion.canvas import WHOLE
 from worker.diffusion.config import PipelineConfig
 from worker.diffusion.editor import DiffusersEditor
@@ -64,10 +64,9 @@ def test_pairs_that_cannot_work_are_refused_with_a_sentence(levers: dict[str, An
         PipelineConfig.model_validate({"family": "flux", "path": "x", **levers})
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.usefixtures("traced")
 @pytest.mark.parametrize("levers", WORKING, ids=named)
-def test_pairs_work_for_prompts_of_any_length(opened: Open, context: SeatContext, levers: dict[str, Any]):
+def test_pairs_work_for_prompts_of_any_length(opened: Open, context: RecordingContext, levers: dict[str, Any]):
     editor = opened(generate=drawer(**levers, final={"steps": 2, "cfg": 1}))
     for n, length in enumerate(LENGTHS):
         made = rendered(
@@ -77,9 +76,8 @@ def test_pairs_work_for_prompts_of_any_length(opened: Open, context: SeatContext
     assert pipelines_of(editor)["generate"].skipped == ()
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.usefixtures("traced")
-def test_a_compiled_pipeline_is_warm_when_the_first_job_comes(opened: Open, context: SeatContext):
+def test_a_compiled_pipeline_is_warm_when_the_first_job_comes(opened: Open, context: RecordingContext):
     """What it compiles at load is enough for other prompts and canvases, with its draft's LoRA and without."""
     draft = {"steps": 2, "cfg": 1, "loras": {"fast": 1.0}}
     loras = {"fast": str(make("lora") / "lora.safetensors")}
@@ -96,7 +94,7 @@ def test_a_compiled_pipeline_is_warm_when_the_first_job_comes(opened: Open, cont
 @pytest.mark.parametrize(("family", "wide"), [("qwen-image", r"_mod|norm"), ("flux", r"norm")])
 @pytest.mark.parametrize("offload", ["none", "encoders", "stream"])
 def test_fp8_rows_draw_nearly_the_same_and_keep_modulation_wide(
-    opened: Open, context: SeatContext, family: str, wide: str, offload: str
+    opened: Open, context: RecordingContext, family: str, wide: str, offload: str
 ):
     import re
 
@@ -127,7 +125,7 @@ def test_rows_are_scaled_each_for_itself():
         assert ((made - exact)[:, rows].norm() / exact[:, rows].norm()).item() < 0.05
 
 
-def test_a_lora_lies_over_fp8_rows(opened: Open, context: SeatContext):
+def test_a_lora_lies_over_fp8_rows(opened: Open, context: RecordingContext):
     loras = {"fast": str(make("lora") / "lora.safetensors")}
     draft = {"steps": 2, "cfg": 1, "loras": {"fast": 1.0}}
     plain = rendered(opened(generate=drawer(loras=loras, draft=draft)), asked(seeds=(1,), model="tiny.draft"), context)
@@ -143,7 +141,6 @@ def test_a_lora_lies_over_fp8_rows(opened: Open, context: SeatContext):
 # --- memory -------------------------------------------------------------------------------------
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("set_by_the_operator", "found"),
     [({}, "expandable_segments:True"), ({"PYTORCH_CUDA_ALLOC_CONF": "max_split_size_mb:64"}, "max_split_size_mb:64")],
@@ -164,7 +161,7 @@ def test_blocks_of_memory_grow_unless_the_operator_says_otherwise(set_by_the_ope
 @pytest.mark.parametrize("family", ["qwen-image", "flux"])
 @pytest.mark.parametrize(("size", "tiled"), [((1024, 1024), False), ((1280, 1024), True)])
 def test_large_pictures_are_decoded_in_tiles(
-    opened: Open, context: SeatContext, family: str, size: tuple[int, int], tiled: bool
+    opened: Open, context: RecordingContext, family: str, size: tuple[int, int], tiled: bool
 ):
     assert (size[0] * size[1] > WHOLE) is tiled
     editor = opened(generate=drawer(family, final={"steps": 2, "cfg": 1}))
@@ -182,7 +179,7 @@ def test_large_pictures_are_decoded_in_tiles(
 
 
 @pytest.mark.parametrize("offload", ["none", "encoders", "stream"])
-def test_the_same_text_encoder_is_there_once(opened: Open, context: SeatContext, tmp_path: Path, offload: str):
+def test_the_same_text_encoder_is_there_once(opened: Open, context: RecordingContext, tmp_path: Path, offload: str):
     """Of two checkpoints; one whose bytes differ is another."""
     import shutil
 
@@ -207,7 +204,7 @@ def test_the_same_text_encoder_is_there_once(opened: Open, context: SeatContext,
 
 
 @pytest.mark.parametrize(("family", "encoder"), [("qwen-image", "text_encoder"), ("flux", "text_encoder_2")])
-def test_the_empty_prompt_is_encoded_once(opened: Open, context: SeatContext, family: str, encoder: str):
+def test_the_empty_prompt_is_encoded_once(opened: Open, context: RecordingContext, family: str, encoder: str):
     guided = {"steps": 2, "cfg": 2.0}
     editor = opened(generate=drawer(family, final=guided))
     calls: list[int] = []

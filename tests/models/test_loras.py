@@ -6,14 +6,14 @@ import pytest
 
 from tests.models.conftest import apart, asked, make, pipelines_of, rendered
 from tests.models.test_editors import SAME, qwen
-from tests.support.context import SeatContext
+from tests.support.contexts import RecordingContext
 from worker.diffusion.editor import DiffusersEditor
 from worker.diffusion.loading import torch
 
 Open = Callable[..., DiffusersEditor]
 
 
-def test_a_lora_is_on_in_drafts_only_and_leaves_no_trace(opened: Open, context: SeatContext):
+def test_a_lora_is_on_in_drafts_only_and_leaves_no_trace(opened: Open, context: RecordingContext):
     file = make("lora") / "lora.safetensors"
     without = rendered(opened(generate=qwen()), asked(), context)
     lightning = {"steps": 2, "cfg": 1, "loras": {"lightning": 1.0}, "scheduler": {"shift_terminal": None}}
@@ -28,7 +28,7 @@ def test_a_lora_is_on_in_drafts_only_and_leaves_no_trace(opened: Open, context: 
 
 
 @pytest.mark.parametrize("offload", ["none", "encoders", "stream"])
-def test_a_lora_on_eight_bits_stays_wide(opened: Open, context: SeatContext, offload: str):
+def test_a_lora_on_eight_bits_stays_wide(opened: Open, context: RecordingContext, offload: str):
     lightning = {"steps": 2, "cfg": 1, "loras": {"lightning": 1.0}, "scheduler": {"shift_terminal": None}}
     eight_bits = {"quantize": "fp8", "offload": offload}
     file = make("lora") / "lora.safetensors"

@@ -136,9 +136,9 @@ class _Paced:
             editors=night.editors - simulation.away, item_s=3.0 * night.render_s if night.known else None,
         )  # fmt: skip
         if self.pace is None:
-            self.pace = pacing.begin(seen, LEAST)
+            self.pace = pacing.begin(seen)
         elif simulation.s >= self.pace.now_s + _LOOK_S:
-            self.pace = pacing.step(self.pace, seen, LEAST)
+            self.pace = pacing.step(self.pace, seen)
         return pacing.told(self.pace)
 
 

@@ -1,4 +1,7 @@
-"""Batches under test: a ledger, storage in a folder, the reconciler with its dispatcher, and a worker that plays."""
+"""Batches under test: a ledger, storage in a folder, the reconciler with its dispatcher, and a worker that plays.
+
+Passes, steps and drawing take a few milliseconds each, by the ledger's clock.
+"""
 
 import logging
 from collections import deque
@@ -94,10 +97,13 @@ class BatchRig:
         """Passes and steps until nothing is left to do."""
         for _ in range(passes):
             self.passes()
-            if not self.work() and not any(standing.counts.running for standing in self.batches.listed(None, 100)):
+            if self.work():
+                continue
+            if not any(standing.counts.running for standing in self.batches.listed(None, 100)):
                 self.passes(2)
                 if not self.hints:
                     return
+            self.rig.advance(500)  # what failed waits a second or two before its next try
         raise AssertionError("there is always something left")
 
     def _host(self, hint: Hint) -> Host:
@@ -105,6 +111,7 @@ class BatchRig:
 
         def script() -> Iterator[Mapping[str, Any]]:
             while True:
+                self.rig.advance(10)
                 self.drawn.append(hint.title)
                 if "fails" in traits:
                     raise SeatError("no good")

@@ -60,16 +60,28 @@ class PlainContext:
 
 @dataclass
 class RecordingContext(PlainContext):
-    """Remembers what a seat counted and kept."""
+    """Remembers what a seat counted, kept and said. `cancel_at` cancels at that call of `check`, counted from 1."""
 
+    cancel_at: int | None = None
+    checks: int = 0
     counts: Counter[str] = field(default_factory=Counter[str])
     kept: list[tuple[str, bytes]] = field(default_factory=list[tuple[str, bytes]])
+    said: list[tuple[str, int, int]] = field(default_factory=list[tuple[str, int, int]])
+
+    def progress(self, message: str, done: int, total: int) -> None:
+        super().progress(message, done, total)
+        self.said.append((message, done, total))
 
     def count(self, name: str, amount: int) -> None:
         self.counts[name] += amount
 
     def keep(self, name: str, data: bytes) -> None:
         self.kept.append((name, data))
+
+    def check(self) -> None:
+        self.checks += 1
+        self.cancelled = self.cancelled or self.checks == self.cancel_at
+        super().check()
 
     def exchanges(self, name: str) -> list[dict[str, Any]]:
         """What was kept under a name, line by line."""

@@ -1,6 +1,7 @@
-"""A ledger under test: it can be wiped, and its clock be moved. In process the same scripts run as on a server."""
+"""A ledger under test: it can be wiped, and its clock be told. In process the same scripts run as on a server."""
 
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,11 +20,17 @@ RENDER = Next(queue="editor.flux", kind="render")
 
 @dataclass
 class LedgerRig:
-    """A ledger and the Redis below it, which other rigs may share: only keys of the ledger's prefix are touched."""
+    """A ledger and the Redis below it, which other rigs may share: only keys of the ledger's prefix are touched.
+
+    The ledger's clock stands still until `advance` moves it: no test depends on how fast its machine is.
+    """
 
     ledger: Ledger
     redis: "Redis"
     server: FakeServer | None = None
+
+    def __post_init__(self) -> None:
+        self.ledger.now_ms = round(1000 * time.time())
 
     def open(self) -> None:
         """Rebuild from nothing."""
@@ -52,7 +59,7 @@ class LedgerRig:
 
     def advance(self, ms: int) -> None:
         """Move the ledger's clock."""
-        self.ledger.clock_offset_ms += ms
+        self.ledger.now_ms += ms
 
     def submit(self, job: str = "job-1", **fields: object) -> None:
         assert self.ledger.create(entry(job, **fields))
@@ -68,6 +75,11 @@ def entry(job: str = "job-1", **fields: object) -> Entry:
     return Entry.model_validate({"job": job, **defaults, **fields})
 
 
+def patient(url: str) -> "Redis":
+    """A client that waits for a server on a machine that has much else to do."""
+    return connect(url, timeout_s=60)
+
+
 def in_process(limits: Limits = LIMITS) -> LedgerRig:
     """New and without an epoch, on a Redis in this process."""
     server = FakeServer()
@@ -78,7 +90,7 @@ def in_process(limits: Limits = LIMITS) -> LedgerRig:
 @contextmanager
 def on_server(url: str) -> Iterator[LedgerRig]:
     """New and without an epoch, on a server that others use too: the keys have a prefix of their own."""
-    redis = connect(url)
+    redis = patient(url)
     with Ledger(redis, LIMITS, f"test-{secrets.token_hex(8)}:") as ledger:
         rig = LedgerRig(ledger, redis)
         try:

@@ -44,14 +44,14 @@ class Clock:
 
 
 class SimulatedLedger(Ledger):
-    """The server's clock and the offset are the simulated time, but for the milliseconds that a script waits."""
+    """Its clock is the simulated one."""
 
     def __init__(self, redis: "Redis", clock: Clock, limits: Limits = LIMITS) -> None:
         super().__init__(redis, limits)
         self._clock = clock
 
     def run(self, script: str, *arguments: str | int) -> Any:
-        self.clock_offset_ms = int(self._clock.ms - 1000 * time.time())
+        self.now_ms = int(self._clock.ms)
         return super().run(script, *arguments)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.settings import Settings
+from tests.support.ledgers import patient
 
 
 @contextmanager
@@ -33,21 +34,20 @@ def worker(settings: Settings, log: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 class Rows:
-    """What Flower knows: the last state that the events of a task told."""
+    """What Flower knows: the last state that the events of a task told, of all that are told in its block.
+
+    Begin it before the worker: a subscription is how it is seen to listen.
+    """
 
     def __init__(self, app: Any) -> None:
         self.states: dict[str, str] = {}
-        self._app, self._stop = app, threading.Event()
+        self._app = app
         self._thread = threading.Thread(target=self._read)
 
     def _read(self) -> None:
         with self._app.connection() as connection:
-            receiver = self._app.events.Receiver(connection, handlers={"*": self._heard})
-            while not self._stop.is_set():
-                try:
-                    receiver.capture(limit=None, timeout=0.5, wakeup=False)
-                except TimeoutError:
-                    continue
+            self._receiver = self._app.events.Receiver(connection, handlers={"*": self._heard})
+            self._receiver.capture(wakeup=False)  # once: between two captures it would hear nothing
 
     def _heard(self, event: dict[str, Any]) -> None:
         if event["type"].startswith("task-"):
@@ -55,14 +55,16 @@ class Rows:
 
     def __enter__(self) -> "Rows":
         self._thread.start()
+        with patient(self._app.conf.broker_url) as broker:
+            until(lambda: broker.pubsub_numpat() > 0)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join(10)
+        self._receiver.should_stop = True
+        self._thread.join(60)
 
 
-def until(holds: Any, seconds: float = 40) -> None:
+def until(holds: Any, seconds: float = 90) -> None:
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end

@@ -38,7 +38,7 @@ class Receiver:
     def types(self) -> list[str]:
         return [notice.type for notice in self.notices]
 
-    def wait(self, count: int, seconds: float = 20.0) -> list[Received]:
+    def wait(self, count: int, seconds: float = 60.0) -> list[Received]:
         """Until so many have come."""
         end = time.monotonic() + seconds
         while len(self.notices) < count:

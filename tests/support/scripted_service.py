@@ -34,6 +34,10 @@ class Scripted:
         return answer if isinstance(answer, httpx.Response) else answer(request)
 
 
+Cli = Callable[..., tuple[int, str, Scripted]]
+"""Runs a command line: exit code, output and service. The fixture `cli` of tests/unit/api gives one."""
+
+
 def scripted(*answers: Answer) -> Scripted:
     return Scripted(iter(answers))
 

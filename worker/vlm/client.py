@@ -181,13 +181,13 @@ class Session:
         try:
             while waiting:
                 self._context.check()
-                if time.monotonic() > self._end + _GRACE_S:
-                    raise self._too_late()
                 ended, waiting = wait(waiting, timeout=_LOOK_S, return_when=FIRST_COMPLETED)
                 for each in ended:
                     each.result()
                 if ended:
                     self._context.progress(self._name, done + len(futures) - len(waiting), done + len(futures))
+                elif time.monotonic() > self._end + _GRACE_S:
+                    raise self._too_late()
         finally:
             for each in waiting:
                 each.cancel()

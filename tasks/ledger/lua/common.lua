@@ -1,6 +1,6 @@
 -- Read before every other script. KEYS[1] is the prefix of all keys (the scripts build the rest, so
 -- this ledger is for one Redis server, not for a Redis Cluster).
--- ARGV[1] ms added to the server's clock (0 outside tests), [2] lease ttl in ms, [3] seat attempts
+-- ARGV[1] the time in ms, where a test says it (0: the server's own), [2] lease ttl in ms, [3] seat attempts
 -- and [4] lease deaths allowed; [5] to [9] are of holds.lua; a script's own arguments follow in `arg`.
 --
 -- <prefix>job:<id>              hash: everything known of a job; `letter` is its dead letter, `facts` its summary (JSON),
@@ -49,8 +49,11 @@
 -- <prefix>epoch                 string: absent means wiped
 -- <prefix>rebuild               hash: holder of the rebuild lock, and until when
 local prefix = KEYS[1]
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(ARGV[1])
+local now = tonumber(ARGV[1])
+if now == 0 then
+  local time = redis.call('TIME')
+  now = time[1] * 1000 + math.floor(time[2] / 1000)
+end
 local lease_ttl, seat_cap, death_cap = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local arg = {unpack(ARGV, 10)}
 local CONTROL = 'control'

@@ -6,10 +6,7 @@ import httpx
 import pytest
 
 from api.cli.console import SATISFIED, USAGE
-from tests.support.scripted_service import JOB, job
-from tests.unit.api.test_cli import Cli, cli
-
-__all__ = ["cli"]
+from tests.support.scripted_service import JOB, Cli, job
 
 HASH = "ab" * 32
 

@@ -7,10 +7,8 @@ import httpx
 import pytest
 
 from api.cli.console import SATISFIED, SERVICE, USAGE
-from tests.support.scripted_service import JOB, event, job, problem, stream
-from tests.unit.api.test_cli import NO_PICTURE, OTHER, Cli, accepted, cli, found, page, png, record
-
-__all__ = ["cli"]
+from tests.support.scripted_service import JOB, Cli, event, job, problem, stream
+from tests.unit.api.test_cli import NO_PICTURE, OTHER, accepted, found, page, png, record
 
 UNREAD = [{"text": "Hello", "reason": "greeting"}, {"text": "we sell lamps", "reason": "became no goal"}]
 WARNING = {"kind": "no-source", "message": "“Move the lamp” changes a picture", "fix": "send the picture"}

@@ -20,6 +20,13 @@ class Quick(BoundedProtocol):
     body_s = 0.3
 
 
+class Fair(BoundedProtocol):
+    """Longer than a machine with much to do needs to send a request, shorter than the slow answers."""
+
+    headers_s = 1.0
+    body_s = 1.0
+
+
 class Narrow(BoundedProtocol):
     most = 20
 
@@ -28,18 +35,18 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     """Answers with the size of the body. /slow answers, and /later reads, later than a request may take to come."""
     size, more = 0, True
     if scope["path"] == "/later":
-        await asyncio.sleep(0.8)
+        await asyncio.sleep(1.3)
     while more:
         message = await receive()
         size, more = size + len(message.get("body", b"")), message.get("more_body", False)
     if scope["path"] == "/slow":
-        await asyncio.sleep(0.8)
+        await asyncio.sleep(1.3)
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": str(size).encode()})
 
 
 @contextmanager
-def served(protocol: type[BoundedProtocol]) -> Generator[tuple[int, uvicorn.Server]]:
+def served(protocol: type[BoundedProtocol], app: Any = app) -> Generator[tuple[int, uvicorn.Server]]:
     config = uvicorn.Config(app, http=protocol, lifespan="off", log_config=None, port=0)
     listening = config.bind_socket()
     server = uvicorn.Server(config)
@@ -61,8 +68,14 @@ def quick() -> Iterator[int]:
         yield port
 
 
+@pytest.fixture
+def fair() -> Iterator[int]:
+    with served(Fair) as (port, _):
+        yield port
+
+
 def opened(port: int, start: bytes) -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", port), timeout=20)
+    connection = socket.create_connection(("127.0.0.1", port), timeout=60)
     connection.sendall(start)
     return connection
 
@@ -91,22 +104,22 @@ def test_a_byte_now_and_then_keeps_nothing_open(quick: int) -> None:
             time.sleep(0.05)
 
 
-def test_neither_does_one_in_the_second_request(quick: int) -> None:
-    with opened(quick, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") as connection:
+def test_neither_does_one_in_the_second_request(fair: int) -> None:
+    with opened(fair, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") as connection:
         assert connection.recv(1000).startswith(b"HTTP/1.1 200")
         connection.sendall(b"GET / HT")
         while connection.recv(1000):
             pass
 
 
-def test_an_answer_may_take_its_time(quick: int) -> None:
-    with httpx.Client(base_url=f"http://127.0.0.1:{quick}", trust_env=False) as client:
+def test_an_answer_may_take_its_time(fair: int) -> None:
+    with httpx.Client(base_url=f"http://127.0.0.1:{fair}", trust_env=False, timeout=60) as client:
         for path in ("/slow", "/slow", "/"):
             assert client.post(path, content=b"x" * 300_000).text == "300000"
 
 
-def test_a_body_that_nobody_reads_yet_is_not_slow(quick: int) -> None:
-    answer = httpx.post(f"http://127.0.0.1:{quick}/later", content=b"x" * 9_000_000, trust_env=False)
+def test_a_body_that_nobody_reads_yet_is_not_slow(fair: int) -> None:
+    answer = httpx.post(f"http://127.0.0.1:{fair}/later", content=b"x" * 9_000_000, trust_env=False, timeout=60)
     assert answer.text == "9000000"
 
 
@@ -114,18 +127,25 @@ def test_beyond_so_many_connections_the_slowest_goes() -> None:
     with served(Narrow) as (port, _), ExitStack() as open_ones:
         lazy = [open_ones.enter_context(opened(port, b"GET / HTTP/1.1\r\n")) for _ in range(60)]
         for _ in range(3):
-            assert httpx.get(f"http://127.0.0.1:{port}", trust_env=False).text == "0"
+            assert httpx.get(f"http://127.0.0.1:{port}", trust_env=False, timeout=60).text == "0"
         assert all(is_closed(connection) for connection in lazy[:40])
 
 
 def test_who_waits_for_an_answer_is_not_the_slowest() -> None:
-    with served(Narrow) as (port, server), ExitStack() as open_ones:
+    go_on = threading.Event()
+
+    async def held(scope: Any, receive: Any, send: Any) -> None:
+        while not go_on.is_set():
+            await asyncio.sleep(0.01)
+        await app(scope, receive, send)
+
+    with served(Narrow, held) as (port, server), ExitStack() as open_ones:
         asked = [
-            open_ones.enter_context(opened(port, b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n"))
-            for _ in range(Narrow.most - 1)
+            open_ones.enter_context(opened(port, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")) for _ in range(Narrow.most - 1)
         ]
         while len(server.server_state.tasks) < len(asked):
             time.sleep(0.01)
         for _ in range(40):
             open_ones.enter_context(opened(port, b"GET / HTTP/1.1\r\n"))
+        go_on.set()
         assert all(connection.recv(1000).startswith(b"HTTP/1.1 200") for connection in asked)

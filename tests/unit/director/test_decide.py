@@ -119,3 +119,13 @@ def test_a_tie_keeps_the_earlier_picture(before: dict[str, Outcome], after: dict
     judgement = decide.judge(goals, standing(**before), standing(**after), settings)
     assert judgement.accepted is accepted
     assert judgement.why.startswith("rolled back: alignment") is not accepted
+    as_in_the_paper = LoopSettings(accept="alignment-or-tie")
+    assert decide.judge(goals, standing(**before), standing(**after), as_in_the_paper).accepted
+
+
+def test_even_where_a_tie_is_enough_a_must_have_is_not_lost_for_one_and_less_is_rolled_back():
+    goals = goals_of("a", "b")
+    musts = (goals[0].model_copy(update={"must_have": True}), goals[1])
+    settings, before = LoopSettings(accept="alignment-or-tie"), standing(a=MET, b=MISSED)
+    assert decide.judge(musts, before, standing(a=MISSED, b=MET), settings).why == "rolled back: lost a"
+    assert not decide.judge(goals, before, standing(a=MISSED, b=MISSED), settings).accepted

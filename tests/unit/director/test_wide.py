@@ -9,7 +9,7 @@ from director.loop import direct
 from director.seats import Context, DecideRequest
 from director.state import State
 from director.strategies import STRATEGIES
-from director.types import Brief, Chosen, LoopSettings, Scope, StopReason, Trajectory
+from director.types import AcceptRule, Brief, Chosen, LoopSettings, Scope, StopReason, Trajectory
 from director.wide import expected, width
 from tasks.jobs import contract_of
 from tests.support.contexts import PlainContext
@@ -154,6 +154,7 @@ def test_what_older_programs_can_not_read_says_so_and_nothing_else_is_stored_oth
     ):
         assert contract_of(Brief(text="x"), (), plain.model_copy(update=change)) == 3
     assert contract_of(Brief(text="x"), (), plain.model_copy(update={"edits": "alike"})) == 5
+    assert contract_of(Brief(text="x"), (), plain.model_copy(update={"accept": AcceptRule.ALIGNMENT_OR_TIE})) == 6
     later = {"edits", "edit_candidates", "price_of_render", "decide"}
     assert not later & plain.model_dump().keys()
     wide = LoopSettings.model_validate(STRATEGIES["wide"])

@@ -14,32 +14,31 @@ SEEN = Seen(
 PACE = Pace(price=0.5, now_s=900.0, ended=18, took_s=1_800.0, item_s=100.0, rate=2.0)
 
 
-def test_it_begins_with_the_jobs_own_where_nothing_is_known() -> None:
-    assert pacing.begin(SEEN._replace(item_s=None), 0.3).price == 0.3
-    assert pacing.begin(SEEN._replace(item_s=None), 0.0).price == LEAST
+def test_it_begins_with_the_least_where_nothing_is_known() -> None:
+    assert pacing.begin(SEEN._replace(item_s=None)).price == LEAST
 
 
 def test_it_begins_above_where_the_time_is_short() -> None:
-    assert pacing.begin(SEEN, 0.0).price == LEAST
-    assert pacing.begin(SEEN._replace(waiting=400), 0.0).price > LEAST
+    assert pacing.begin(SEEN).price == LEAST
+    assert pacing.begin(SEEN._replace(waiting=400)).price > LEAST
 
 
 def test_nothing_moves_until_an_item_has_ended() -> None:
-    assert pacing.step(PACE, SEEN._replace(ended=18), 0.0) == PACE
+    assert pacing.step(PACE, SEEN._replace(ended=18)) == PACE
 
 
 def test_it_rises_with_less_time_more_items_and_fewer_editors() -> None:
-    usual = pacing.step(PACE, SEEN, 0.0).price
-    assert pacing.step(PACE, SEEN._replace(left_s=3_000.0), 0.0).price > usual
-    assert pacing.step(PACE, SEEN._replace(waiting=300), 0.0).price > usual
-    assert pacing.step(PACE, SEEN._replace(took_s=2_400.0), 0.0).price > usual
+    usual = pacing.step(PACE, SEEN).price
+    assert pacing.step(PACE, SEEN._replace(left_s=3_000.0)).price > usual
+    assert pacing.step(PACE, SEEN._replace(waiting=300)).price > usual
+    assert pacing.step(PACE, SEEN._replace(took_s=2_400.0)).price > usual
 
 
 @pytest.mark.parametrize("left_s", [0.0, -100.0, 1e-9])
 def test_a_deadline_that_has_passed_makes_it_the_most(left_s: float) -> None:
     pace = PACE
     for n in range(100):
-        pace = pacing.step(pace, SEEN._replace(left_s=left_s, now_s=1000.0 + n, ended=20 + n), 0.0)
+        pace = pacing.step(pace, SEEN._replace(left_s=left_s, now_s=1000.0 + n, ended=20 + n))
     assert pacing.told(pace) == MOST
 
 

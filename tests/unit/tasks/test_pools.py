@@ -9,7 +9,7 @@ from api.gallery import Card, Cards, Places, Told, nowhere
 from tasks.pools import leaving
 from tasks.store import Archive, FolderStore
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 class Slow(FolderStore):

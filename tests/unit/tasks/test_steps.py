@@ -299,9 +299,9 @@ def test_cancel_reaches_a_seat_at_work(rig: StepRig):
     run_step(rig.host(play().studio()), job, 0)
     studio = Waiting(script=iter(SCRIPT))
     thread, ends = in_background(rig, studio, job, 1)
-    assert studio.started.wait(5)
+    assert studio.started.wait(60)
     assert rig.ledger.cancel(job) is None
-    thread.join(5)
+    thread.join(60)
     assert ends == [StepEnd.COMMITTED]
     assert record(rig, job).status is JobStatus.CANCELLED
 
@@ -328,15 +328,14 @@ def test_seconds_are_a_budget(rig: StepRig):
 
 
 def test_a_step_that_hangs_is_charged_and_its_process_killed(tmp_path: Path):
-    limits = dict.fromkeys(("extract", "plan", "render", "select", "verify"), 0.05)
-    rig = make_step_rig(tmp_path, max_step_s=limits, retry_base_s=0.001)
+    rig = make_step_rig(tmp_path, max_step_s={"render": 0.05}, retry_base_s=0.001)
     job = rig.submit(brief_of(ABC), ONE)
     run_step(rig.host(play().studio()), job, 0)
     killed = threading.Event()
 
     class Hung(ScriptedStudio):
         def render(self, request: RenderRequest, context: Context) -> Rendered:
-            assert killed.wait(5)
+            assert killed.wait(60)
             return super().render(request, context)
 
     host = rig.host(Hung(script=iter(SCRIPT)).studio(), die=killed.set)
@@ -351,7 +350,7 @@ def test_a_step_that_hangs_is_charged_and_its_process_killed(tmp_path: Path):
 def wait_for_records() -> None:
     for thread in threading.enumerate():
         if thread.name.startswith("lease-"):
-            thread.join(5)
+            thread.join(60)
 
 
 def test_every_try_leaves_a_record_of_what_it_took(tmp_path: Path):
@@ -427,7 +426,7 @@ def test_a_server_that_is_away_holds_the_queue_and_says_when_to_come_back(tmp_pa
     assert (hold.queue, hold.actor, hold.resource) == ("editor.flux-krea", Actor.OUTAGE, "http://vlm/v1")
     assert record(rig, job).seat_failures == 0
     assert run_step(rig.host(studio), job, 1) is StepEnd.HELD
-    rig.ledger.clock_offset_ms += 20_001
+    rig.ledger.now_ms += 20_001
     assert run_step(rig.host(studio), job, 1) is StepEnd.COMMITTED
     assert rig.ledger.holds() == []
 
@@ -442,7 +441,7 @@ def test_the_shortest_pause_that_a_server_names_is_one_and_blames_no_job(tmp_pat
     run_step(rig.host(lucky), other, 0)
     with pytest.raises(EditorError, match="busy"):
         retry(rig, job, unlucky)
-    rig.ledger.clock_offset_ms += 60_001
+    rig.ledger.now_ms += 60_001
     assert run_step(rig.host(lucky), other, 1) is StepEnd.COMMITTED  # the server does work
     with pytest.raises(EditorError, match="busy"):
         retry(rig, job, unlucky)

@@ -185,6 +185,9 @@ def test_the_strategy_page_says_what_was_asked_and_whether_it_holds(
     assert shares["wide", "renders"] == pytest.approx(rows["wide"]["renders"] / rows["all"]["renders"], abs=1e-3)
     assert shares["wide", "card_seconds"] < 1
 
+    rules = ["--arms", "ours,ours-with-ties,ours-with-a-must-have", "--against", "ours"]
+    again = [*asked, *rules, "--equal", "ours", "--json", str(folder / "strategies-rules.json")]
+    assert main(again) == 0
     (folder / "strategies-notes.md").write_text("## Said by people\n")
     monkeypatch.setattr("sys.argv", ["strategies", str(folder)])
     assert strategies.main() == 0
@@ -193,6 +196,10 @@ def test_the_strategy_page_says_what_was_asked_and_whether_it_holds(
     assert "## Said by people" in text
     assert f"| renders: at most 0.5 of `all`'s | {shares['wide', 'renders']:.2f} (" in text
     assert all(f"| {name} | 4 |" in text for name in ("as fitted", "crowding-1", "crowding-2"))
+    ruled = text.partition("## What a tie and a must-have do")[2].partition("\n## ")[0]
+    assert [line.split("`")[1] for line in ruled.splitlines() if line.startswith("| `")] == ["ours", *loop.RULES]
+    [plain] = [line for line in ruled.splitlines() if line.startswith("| `ours` |")]
+    assert plain.split("|")[3].strip() == "–"
 
 
 def test_more_tasks_join_a_folder_and_only_they_are_run(tmp_path: Path) -> None:

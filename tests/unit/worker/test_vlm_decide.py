@@ -19,7 +19,7 @@ from tests.support.contexts import RecordingContext
 from tests.support.scripted_openai import Request, Scripted, fills, plays_with_opinions, question, says, scripted
 from tests.support.scripted_studio import goals_of
 from tests.support.step_rig import make_step_rig
-from tests.unit.worker.test_sglang import desk
+from tests.support.vlm_desk import desk
 from tests.unit.worker.test_vlm_replies import profile
 from worker.studio import open_studio
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from director.errors import Actor, PlannerError, boundary
 from tests.support.contexts import RecordingContext
 from tests.support.scripted_openai import Scripted, ScriptedServer, fails, says, scripted
-from tests.unit.worker.test_sglang import EXTRACT, GOOD, config
+from tests.support.vlm_desk import EXTRACT, GOOD, config
 from worker.vlm.config import PlannerConfig, Server
 from worker.vlm.failures import VlmRefused, VlmUnavailable, retry_after
 from worker.vlm.seats import open_vlm_seats
@@ -26,7 +26,7 @@ LONG = "This model's maximum context length is 8192 tokens. However, you request
 def failed(url: str, environ: dict[str, str] | None = None, **settings: object) -> PlannerError:
     """What a planner on that server raises."""
     with ExitStack() as resources:
-        planner = {f"planner_{name}": value for name, value in {"timeout_s": 0.3, **settings}.items()}
+        planner = {f"planner_{name}": value for name, value in settings.items()}
         seats = open_vlm_seats(config(url, **planner), resources, environ or {})
         with pytest.raises(PlannerError) as failure, boundary(PlannerError):
             seats.planner.extract(EXTRACT, RecordingContext())
@@ -254,7 +254,7 @@ def test_a_server_that_sends_a_byte_now_and_then_is_an_outage():
 @pytest.mark.parametrize("behave", [resets, closes, babbles, breaks_off, hangs], ids=lambda behave: behave.__name__)
 def test_a_connection_that_leads_to_no_answer_is_an_outage(behave: Callable[[socket.socket], None]):
     with listening(behave) as place:
-        error = failed(f"http://{place}")
+        error = failed(f"http://{place}", timeout_s=0.3)
     assert (error.actor, error.resource) == (Actor.OUTAGE, f"http://{place} (scripted)")
 
 

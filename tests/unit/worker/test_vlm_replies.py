@@ -25,7 +25,7 @@ from tests.support.scripted_openai import (
     weighs,
 )
 from tests.support.scripted_studio import goals_of
-from tests.unit.worker.test_sglang import EXTRACT, GOAL, GOOD, desk
+from tests.support.vlm_desk import EXTRACT, GOAL, GOOD, desk
 from worker.checks.preflight import on_paper
 from worker.cli import main
 from worker.profiles import load_profile
@@ -202,10 +202,10 @@ def test_an_answer_has_as_long_as_its_tokens_take():
 
 
 def test_a_long_answer_is_waited_for_where_a_word_is_not():
-    """The same server, as slow for either: 0.3 s; a form may take 16 tokens / 20 a second."""
+    """The same server, as slow for either: 0.3 s; a form may take 64 tokens / 20 a second."""
     rates = {"first_token_s": 0.1, "tokens_per_s": 20}
     slow = {f"{seat}_{name}": value for seat in ("planner", "judge") for name, value in rates.items()}
-    with desk(Scripted(GOOD.body, wait=0.3), planner_max_tokens=16, **slow) as at:
+    with desk(Scripted(GOOD.body, wait=0.3), planner_max_tokens=64, **slow) as at:
         assert at.seats.planner.extract(EXTRACT, at.context).goals
         assert len(at.server.requests) == 1
         with pytest.raises(VlmUnavailable, match="timed out"):

@@ -16,10 +16,10 @@ from typing import Any
 
 from director.intake import assignments, loop_settings
 from director.loop import advance, begin, candidate_seed, direct, next_step, perform
-from director.seats import Context, RenderRequest, Studio
+from director.seats import Context, ExtractRequest, RenderRequest, Studio
 from director.state import State
 from director.strategies import STRATEGIES
-from director.types import ActionKind, Brief, Goal, GoalType, LoopSettings, Outcome, Seed, Trajectory
+from director.types import ActionKind, Brief, Extracted, Goal, GoalType, LoopSettings, Outcome, Seed, Trajectory
 from tasks.settings import Settings
 from worker.bench.arms import mean_renders
 from worker.bench.cases import Arm, Case, Key, Row, Work, row_of, run_of
@@ -39,6 +39,7 @@ from worker.bench.statistics import Metric
 from worker.bench.tables import Report, markdown, report
 from worker.local import LocalContext
 from worker.sketch.misses import MissModel, load_miss_model
+from worker.sketch.planner import SketchPlanner
 
 PAPER = ("one-shot", "reprompt", "best-of-4", "refinement", "all")
 LOOPS = ("ours", "wide")
@@ -53,6 +54,9 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "wide-with-two-for-an-edit": {**STRATEGIES["wide"], "edit_candidates": 2},
 }
 BEST_OF_K = "best-of-k"
+INSISTING = "ours-with-a-must-have"
+RULES: dict[str, dict[str, Any]] = {"ours-with-ties": {"accept": "alignment-or-tie"}, INSISTING: {}}
+"""Ours with another rule. In a task of `INSISTING` the first lettering is a must-have; the composed tasks have none."""
 SWEEP: dict[str, dict[str, float]] = {
     "mask-low": {"mask": -2.0},
     "mask-high": {"mask": 2.0},
@@ -79,7 +83,7 @@ _ON_A_CARD = (
     Metric("goals_an_hour", "goals met a card-hour", share=False),
 )
 _RENDERS = Metric("renders", "renders", share=False)
-METRICS = (*_COVERAGE, *_BY_TYPE, *_ON_A_CARD)
+METRICS = (*_COVERAGE, *_BY_TYPE, *_ON_A_CARD, Metric("first_lettering", "first lettering met, %"))
 TABLES = {"": _COVERAGE, "By type of goal": _BY_TYPE, "On a card (reckoned, not measured)": _ON_A_CARD}
 GRADER = "sketch-verifier on the annotated goals, the same as inside the loop; unsure counts as missed"
 CARD = f"{DRAW_S:g} s a new picture, {EDIT_S:g} s an edit; {READ_PER_S} new tokens and {WRITTEN_PER_S} written a second"
@@ -93,6 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--arms", default=",".join((*PAPER, *LOOPS)), help="strategies to run; best-of-k goes with --equal"
     )
+    parser.add_argument("--against", default="all", metavar="ARM", help="the arm that others are compared with")
     parser.add_argument(
         "--equal", default="ours", metavar="ARM", help="best-of-k draws as many pictures as this arm on average"
     )
@@ -178,7 +183,7 @@ def measured(args: argparse.Namespace) -> tuple[dict[str, Any], list[Report]]:
         own = [world for world in worlds if any(arm.name == args.equal for arm in world.arms)]
         equal = [_equal_renders(world, rows, args) for world in own]
         rows += _rows(spread, cases, equal, log)
-    found = [_report(world, rows, record, cases) for world in worlds]
+    found = [_report(world, rows, record, cases, args.against) for world in worlds]
     gate = gate_curve(args.seed)
     result = {
         **found[0].model_dump(mode="json"),
@@ -215,7 +220,10 @@ def _cases(args: argparse.Namespace) -> list[Case]:
 def _worlds(args: argparse.Namespace) -> list[World]:
     fixed = {"editor": args.profile, "width": args.size, "height": args.size}
     own = {**fixed, **assignments(args.set)}
-    arms = {name: loop_settings(own if name == "ours" else fixed, name) for name in args.arms.split(",")}
+    ours = {name: {**own, **change} for name, change in {"ours": {}, **RULES}.items()}
+    arms = {
+        name: loop_settings(ours.get(name, fixed), "ours" if name in RULES else name) for name in args.arms.split(",")
+    }
     names = args.sweep_arms.split(",")
     swept = tuple(Arm(name=name, settings=loop_settings(own if name == "ours" else fixed, name)) for name in names)
     if args.ablate:
@@ -292,7 +300,8 @@ def _task(case: Case, world: World) -> list[Row]:
         if world.best_of:
             done = best_of(world.best_of, case.brief, arm.settings, seed, studio, context)
         else:
-            done = direct(case.brief, arm.settings, seed, studio, context)
+            seats = replace(studio, planner=Insisting()) if arm.name == INSISTING else studio
+            done = direct(case.brief, arm.settings, seed, seats, context)
         work = Work(case, arm.model_copy(update={"name": world.keyed(arm.name)}), 0)
         rows.append(row_of(run_of(work, done, {}, None), case, parts=_parts(case, done, shows)))
     return rows
@@ -310,6 +319,20 @@ def _seats(world: World) -> tuple[Studio, LocalContext, Callable[[str, Goal], Ou
     studio, look = remembering(world.habits, world.errors)
     context = LocalContext(Pictures())
     return studio, context, lambda image, goal: look.verdict(image, goal, context).outcome
+
+
+class Insisting(SketchPlanner):
+    """Takes the first lettering of a brief for its headline."""
+
+    def extract(self, request: ExtractRequest, context: Context) -> Extracted:
+        found = super().extract(request, context)
+        first = first_lettering(found.goals)
+        goals = tuple(goal.model_copy(update={"must_have": True}) if goal is first else goal for goal in found.goals)
+        return found.model_copy(update={"goals": goals})
+
+
+def first_lettering(goals: Iterable[Goal]) -> Goal | None:
+    return next((goal for goal in goals if goal.type == GoalType.TEXT and not goal.absent), None)
 
 
 def best_of(
@@ -339,6 +362,8 @@ def _parts(case: Case, done: Trajectory, shows: Callable[[str, Goal], Outcome]) 
         "card_seconds": (round(bill.seconds, 2), 1),
         "goals_an_hour": (len(there), round(bill.seconds / 3600, 6)),
     }
+    if first := first_lettering(case.goals):
+        parts["first_lettering"] = (float(first.id in there), 1)
     for kind in GoalType:
         own = [goal.id for goal in case.goals if goal.type == kind]
         parts[kind.value] = (len(there.intersection(own)), len(own))
@@ -348,10 +373,10 @@ def _parts(case: Case, done: Trajectory, shows: Callable[[str, Goal], Outcome]) 
 # --- reporting ----------------------------------------------------------------------------------
 
 
-def _report(world: World, rows: Sequence[Row], record: dict[str, str], cases: Sequence[Case]) -> Report:
+def _report(world: World, rows: Sequence[Row], record: dict[str, str], cases: Sequence[Case], against: str) -> Report:
     own = [row for row in rows if (row.arm.partition(".")[2]) == world.name]
     plain = [row.model_copy(update={"arm": _shown(row.arm)}) for row in own]
-    order = [*dict.fromkeys((*PAPER, BEST_OF_K, *LOOPS, *ABLATIONS, *STRATEGIES))]
+    order = [*dict.fromkeys((*PAPER, BEST_OF_K, *LOOPS, *ABLATIONS, *RULES, *STRATEGIES))]
     plain.sort(key=lambda row: (order.index(row.arm), row.case))
     lucks = {case.id: world.number_of(n) for n, case in enumerate(cases)} if world.numbers else None
     where = {"world": f"{world.name}: {SWEEP[world.name]}"} if world.name else {}
@@ -361,7 +386,7 @@ def _report(world: World, rows: Sequence[Row], record: dict[str, str], cases: Se
         plain,
         METRICS,
         controls=("one-shot", BEST_OF_K),
-        against="all",
+        against=against,
         notes=("Simulated: these numbers exercise the loop and judge no model.",),
         clusters=lucks,
         ratios=(_RENDERS, *(metric for metric in METRICS if metric.name == "card_seconds")),

@@ -1,7 +1,8 @@
 """`docs/strategies.md` from the results beside it: `python -m worker.bench.sketch_lab.strategies docs/benchmarks`.
 
 The folder holds strategies.json, as `bench loop --arms all,wide --equal wide --json` wrote it, and
-strategies-lists.json, the same with `--lists --sweep`. `make strategies` runs both and then this.
+strategies-lists.json, the same with `--lists --sweep`; strategies-rules.json has ours
+and its `RULES`. `make strategies` runs all three and then this.
 """
 
 import argparse
@@ -11,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from worker.bench.sketch_lab.loop import BEST_OF_K
+from worker.bench.sketch_lab.loop import BEST_OF_K, INSISTING
 from worker.bench.tables import Report
 
 TRIED, AGAINST = "wide", "all"
@@ -37,13 +38,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m worker.bench.sketch_lab.strategies", description=__doc__)
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
-    pixels, lists = (json.loads((folder / f"{name}.json").read_text("utf-8")) for name in _FILES)
+    pixels, lists, rules = (json.loads((folder / f"{name}.json").read_text("utf-8")) for name in _FILES)
     notes = folder / "strategies-notes.md"
     parts = [
         _HEAD,
         _measured("In pixels (simulated)", _report(pixels)),
         _asked(_report(pixels)),
         _swept(_report(lists), [(str(each["world"]), _report(each)) for each in lists["sweep"]]),
+        _ruled(_report(rules)),
         *([notes.read_text("utf-8")] if notes.is_file() else []),
     ]
     page = folder.parent / "strategies.md"
@@ -52,7 +54,7 @@ def main() -> int:
     return 0
 
 
-_FILES = ("strategies", "strategies-lists")
+_FILES = ("strategies", "strategies-lists", "strategies-rules")
 _HEAD = f"""# Strategies: what `{TRIED}` saves and what it costs
 
 Written by `make strategies`; do not edit. **Every number below is simulated**: the sketch studio draws, misses and
@@ -84,20 +86,16 @@ def _asked(found: Report) -> str:
 
 def _answers(found: Report) -> Iterator[str]:
     if gap := _pair(found.differences, AGAINST):
-        low, high = gap["difference_ci"]
-        said = f"{100 * gap['difference']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
         asked = f"points less `{AGAINST}`: at least {100 * LEAST:+.0f} at the lower end"
-        yield _answer(asked, said, low >= LEAST)
+        yield _answer(asked, _points(gap), gap["difference_ci"][0] >= LEAST)
     for name in ("renders", "card_seconds"):
         if share := _pair(found.ratios, AGAINST, name):
             low, high = share["ratio_ci"]
             asked = f"{found.labels[name]}: at most {MOST:g} of `{AGAINST}`'s"
             yield _answer(asked, f"{share['ratio']:.2f} ({low:.2f} to {high:.2f})", share["ratio"] <= MOST)
     if gap := _pair(found.differences, BEST_OF_K):
-        low, high = gap["difference_ci"]
-        said = f"{100 * gap['difference']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
         asked = f"points less `{BEST_OF_K}` at as many renders: at least {100 * OVER_BEST_OF_K:+.0f}"
-        yield _answer(asked, said, gap["difference"] >= OVER_BEST_OF_K)
+        yield _answer(asked, _points(gap), gap["difference"] >= OVER_BEST_OF_K)
 
 
 def _answer(asked: str, said: str, holds: bool) -> str:
@@ -132,10 +130,39 @@ def _world(name: str, found: Report) -> str:
     gap = _pair(found.differences, AGAINST)
     shares = [_pair(found.ratios, AGAINST, metric) for metric in ("renders", "card_seconds")]
     assert gap
-    low, high = gap["difference_ci"]
-    said = f"{100 * gap['difference']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
     cells = [f"{share['ratio']:.2f}" if share else "–" for share in shares]
-    return f"| {name} | {level['tasks']} | {100 * level['goal_completion']:.1f} | {said} | {' | '.join(cells)} |"
+    return (
+        f"| {name} | {level['tasks']} | {100 * level['goal_completion']:.1f} | {_points(gap)} | {' | '.join(cells)} |"
+    )
+
+
+def _ruled(found: Report) -> str:
+    """What a tie and a must-have do: levels, and points less `ours` of the same tasks."""
+    gaps = {each["strategy"]: each for each in found.differences if each["against"] == "ours"}
+    lines = [
+        "## What a tie and a must-have do (simulated, without pixels)\n",
+        f"{found.facts['tasks']}; {found.facts.get('errors', 'nobody errs')}.",
+        "`ours-with-ties`: a picture of equal alignment replaces the best (`accept: alignment-or-tie`, the paper).",
+        f"`ours` keeps the earlier one. `{INSISTING}`: the first lettering of each brief is its headline, which",
+        "comes before the rest and is never given up. These briefs name none, so `ours` has no must-have in them.\n",
+        "| rule | goals met, % | less `ours`, points | first lettering met, % | pictures | rounds |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for row in (row for row in found.rows if row["strategy"] != BEST_OF_K):
+        low, high = row["first_lettering_ci"]
+        lettering = f"{100 * row['first_lettering']:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+        gap = gaps.get(row["strategy"])
+        said = _points(gap) if gap else "–"
+        level = f"{100 * row['goal_completion']:.1f}"
+        lines.append(
+            f"| `{row['strategy']}` | {level} | {said} | {lettering} | {row['renders']:.1f} | {row['rounds']:.1f} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def _points(gap: Mapping[str, Any]) -> str:
+    low, high = gap["difference_ci"]
+    return f"{100 * gap['difference']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
 
 
 if __name__ == "__main__":
