@@ -94,7 +94,7 @@ def test_more_outages_seen_are_never_told_as_an_earlier_end() -> None:
             log += [(NOW - 20_000 + 1600 * n, 3), (NOW - 19_400 + 1600 * n, 4)]
         often = world(400)
         pools = [replace(often.pools[0], log=log), replace(often.pools[1], log=[(NOW - 21_600, 8)])]
-        ends.append(forecast(replace(often, pools=pools), ["b"], 1, runs=25)["b"].p50)
+        ends.append(forecast(replace(often, pools=pools), ["b"], 1, runs=60)["b"].p50)
     assert ends == sorted(ends)
     assert ends[-1] > 1.03 * ends[0]
 
