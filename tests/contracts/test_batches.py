@@ -375,7 +375,7 @@ def test_a_message_names_the_batch_for_flower(night: BatchRig) -> None:
     batch = night.start(items=1)
     night.passes()
     [first] = night.hints
-    assert (first.batch, f"batch {batch.id[:8]} · {first.job}" in story(first)) == (batch.id, True)
+    assert (first.batch, f" · {batch.id[:8]} · {first.title} · {first.job}" in story(first)) == (batch.id, True)
     night.work(1)
     assert {hint.batch for hint in night.hints} == {batch.id}
     night.rig.advance(10_000)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from director.errors import Actor
 from tasks.jobs import PRIORITIES, JobStatus
 from tasks.ledger.ledger import Ledger
-from tasks.ledger.types import Claim, CommitResult, Hint, Limits, Next, Wiped
+from tasks.ledger.types import Claim, CommitResult, FailResult, Hint, Limits, Next, Wiped
 from tasks.summary import GoalSummary
 
 if TYPE_CHECKING:
@@ -207,9 +207,10 @@ class Night:
         self._events.clear()
 
     def announce(self) -> None:
-        """The workers say which queues they serve."""
+        """The workers that are there say which queues they serve."""
         for program in self.programs:
-            self.ledger.announce(program.name, list(program.queues), self.announced_ms, program.processes)
+            if program.away_until <= self.clock.s:
+                self.ledger.announce(program.name, list(program.queues), self.announced_ms, program.processes)
 
     def lose(self, program: Program, at: float, seconds: float) -> None:
         """Its machine is gone for so long; what it had in hand others begin anew."""
@@ -218,8 +219,11 @@ class Night:
             program.away_until = max(program.away_until, at + seconds)
             self.ledger.announce(program.name, list(program.queues), 0)
             for claim, hint in program.in_hand.values():
-                self.ledger.fail(claim.job, claim.n, claim.nonce, _GONE, Actor.SEAT, program.name)
-                self.broker.put(hint)
+                result = self.ledger.fail(claim.job, claim.n, claim.nonce, _GONE, Actor.SEAT, program.name)
+                if result is FailResult.DEAD:
+                    self.ended(claim)
+                else:
+                    self.broker.put(hint)
             program.in_hand.clear()
             program.at_work = 0
             self._changed = True

@@ -7,11 +7,13 @@ from statistics import fmean
 
 import pytest
 
+from director.errors import BriefError
 from tasks.batch.forecast.census import pools_of, world_of
 from tasks.batch.forecast.eta import LEAST_RUNS, forecast
 from tasks.batch.forecast.learn import believe, ended_after, losses, troubled
 from tasks.batch.forecast.plan import Ask, plan
 from tasks.batch.forecast.rules import Rules
+from tasks.batch.forecast.small import Small
 from tasks.batch.forecast.world import Done, Flying, Load, Measured, Pool, Price, Purse, Sort, Used, World
 from tests.support.ledgers import PLAN, RENDER, LedgerRig, in_process
 
@@ -83,6 +85,20 @@ def test_that_short_jobs_end_first_misleads_nobody() -> None:
     assert renders > 2
 
 
+def test_more_outages_seen_are_never_told_as_an_earlier_end() -> None:
+    """Each took 600 s; of the last six hours."""
+    ends = list[float]()
+    for times in (0, 2, 6, 12):
+        log = [(NOW - 21_600, 4)]
+        for n in range(times):
+            log += [(NOW - 20_000 + 1600 * n, 3), (NOW - 19_400 + 1600 * n, 4)]
+        often = world(400)
+        pools = [replace(often.pools[0], log=log), replace(often.pools[1], log=[(NOW - 21_600, 8)])]
+        ends.append(forecast(replace(often, pools=pools), ["b"], 1, runs=25)["b"].p50)
+    assert ends == sorted(ends)
+    assert ends[-1] > 1.03 * ends[0]
+
+
 def test_outages_are_read_from_who_served_when() -> None:
     found = losses([(NOW - 5000, 4), (NOW - 4000, 3), (NOW - 3400, 4), (NOW - 100, 2)], NOW)
     assert found.sizes == [1, 2]
@@ -140,6 +156,31 @@ def test_more_cards_do_not_help_where_the_vlm_limits() -> None:
 def test_a_plan_says_which_seats_nobody_serves() -> None:
     found = plan(replace(world(0), loads=[], pools=[]), Ask(10, 3, SORT, 1_000.0, 6), seed=1)
     assert (found.cards, found.limits) == (None, "that no worker serves judge, planner, verifier")
+
+
+def test_a_plan_of_many_briefs_is_simulated_in_small() -> None:
+    """A million briefs of two renders of 10 s are 20,000,000 s of cards: in 100,000 s that is 200 of them."""
+    idle = replace(world(0), loads=[], pools=[Pool(("editor.flux",), 4), Pool(SEATS, 400)])
+    found = plan(idle, Ask(1_000_000, 3, SORT, 100_000.0, 6), seed=1, runs=10)
+    assert found.cards
+    assert found.cards == pytest.approx(200, rel=0.15)
+    assert found.renders == pytest.approx(2_000_000, rel=0.15)
+    assert [one.cards for one in found.around] == [found.cards - 1, found.cards, found.cards + 1]
+    assert found.around[0].chance < 0.8 <= found.around[1].chance
+
+
+def test_one_part_of_a_world_ends_when_all_of_it_does() -> None:
+    whole = world(2_000, editors=40)
+    whole = replace(whole, pools=[whole.pools[0], Pool(SEATS, 30)])
+    runs = [Small.of(whole, parts).simulate(["b"], 1e4, 1e6, 1, Random(1)) for parts in (1.0, 4.0)]
+    assert runs[1].ends["b"] == pytest.approx(runs[0].ends["b"], rel=0.03)
+    assert runs[1].busy == pytest.approx(runs[0].busy, rel=0.03)
+
+
+def test_a_plan_of_more_cards_than_it_knows_is_refused() -> None:
+    with pytest.raises(BriefError, match="cards at least until then; a plan knows 1,024") as refused:
+        plan(replace(world(0), loads=[]), Ask(1_000_000, 3, SORT, 3_600.0, 6), seed=1)
+    assert refused.value.field == "by"
 
 
 def measured_rig() -> LedgerRig:
