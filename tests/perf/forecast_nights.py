@@ -1,8 +1,8 @@
 """Nights on which the forecast is tried: no two alike in steps, rounds, machines, outages, windows and others' batches.
 
 Each rate is drawn anew for a night, from the ranges that are written here; tasks/batch/forecast knows none of them. It
-was tuned on seeds from TUNED on. Of the nights below, every other one is `strange`: its steps, rounds and hours are of
-kinds that do not occur among the tuned ones.
+was tuned on seeds from TUNED on, and on the odd ones up to 117. Of the nights below TUNED, every other one is
+`strange`: its steps, rounds and hours are of kinds that do not occur among the tuned ones.
 """
 
 import math
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 from tasks.batch.forecast.census import world_of
 from tasks.batch.forecast.world import World
@@ -25,7 +25,7 @@ from tests.support.nights import Cycles, Night
 
 TUNED = 100_000
 HOUR = 3600.0
-_LAST = 30 * HOUR  # until then machines fail and batches come
+LAST = 30 * HOUR  # until then machines fail and batches come
 ROUNDS = 12
 SHARES = (0.05, 0.25, 0.5)
 
@@ -118,8 +118,12 @@ class Varied(Cycles):
         if claim.batch == self.own:
             self.ours.add(claim.job)
         dice = Random(f"{self.seed}/{claim.job}/{claim.n}")
-        middle = self.render_s if claim.kind == "render" else self.other_s
-        middle *= math.exp(self.drift * self.night_began() / HOUR)
+        # Else a night whose steps grow longer faster than its work grows less would have no end.
+        drifts_s = min(self.night_began(), LAST)
+        return math.exp(self.drift * drifts_s / HOUR) * self.drawn_s(claim.kind, dice)
+
+    def drawn_s(self, kind: str, dice: Random) -> float:
+        middle = self.render_s if kind == "render" else self.other_s
         if self.strange:  # the tail is in each step, and none has a mean that many measurements tell well
             return min(20 * middle, 0.6 * middle * dice.paretovariate(1.8))
         drawn = middle * dice.lognormvariate(0, self.sigma)
@@ -143,25 +147,101 @@ class Trial:
             self.ended, self.end_s = self.ended + 1, self.made.clock.s
 
 
-@contextmanager
-def trial(seed: int) -> Generator[Trial]:
-    dice = Random(f"night {seed}")
-    strange = seed < TUNED and seed % 2 == 0
-    with stage(seed) as made:
+class Coming(NamedTuple):
+    """A batch of others."""
+
+    at: float
+    key: str
+    items: int
+    owner: str
+    weight: float
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What a night is drawn from, and what came of it: seconds of the night.
+
+    `between_s` is from one outage of a machine to its next, `rate` of others' batches a second, `most` their items.
+    """
+
+    seed: int
+    drawers: int
+    thinkers: int
+    briefs: int
+    render_s: float
+    begins_s: float
+    shut: tuple[float, float, str] | None  # closes, opens, at_close
+    between_s: float
+    lasts_s: float
+    outages: list[tuple[int, float, float]]  # program, from when, how long
+    most: int
+    rate: float
+    others: list[Coming]
+
+    @classmethod
+    def drawn(cls, seed: int) -> "Rates":
+        dice = Random(f"night {seed}")
         drawers, briefs = dice.randint(1, 8), round(between(dice, 80, 200))
         # Most batches take one hour to ten, if machines stay and nobody else comes.
-        render_s = between(dice, 1, 10) * HOUR * drawers / (3 * briefs)
-        work = Varied(seed, strange=strange, render_s=min(300.0, max(10.0, render_s)))
-        others = dice.randint(2, 12)
-        ahead = made.night(drawers, others, work, idle_pass_s=240, tick_s=5, keep_spans=False)
-        night = Trial(made, ahead, briefs, dice.uniform(1, 5) * HOUR)
+        render_s = min(300.0, max(10.0, between(dice, 1, 10) * HOUR * drawers / (3 * briefs)))
+        thinkers, begins_s = dice.randint(2, 12), dice.uniform(1, 5) * HOUR
+        shut = _shut(begins_s, dice)
+        between_s, lasts_s = between(dice, 3, 60) * HOUR, between(dice, 3, 40) * 60
+        outages = [*_outages(drawers + 1, between_s, lasts_s, dice)]
+        most, per_s = dice.randint(10, 60), drawers / (3 * render_s)  # briefs that the editors draw, about
+        rate = min(1 / HOUR, max(0.05 / HOUR, dice.uniform(0, 0.5) * per_s / (most / 2)))
+        others = [*_others(rate, most, dice)]
+        return cls(
+            seed, drawers, thinkers, briefs, render_s, begins_s, shut, between_s, lasts_s, outages, most, rate, others
+        )
+
+    def work(self) -> Varied:
+        return Varied(self.seed, strange=self.seed < TUNED and self.seed % 2 == 0, render_s=self.render_s)
+
+
+def _shut(begins_s: float, dice: Random) -> tuple[float, float, str] | None:
+    """In a quarter of the nights a window closes while the batch is drawn, and opens again."""
+    closes = begins_s + dice.uniform(0.3, 2) * HOUR
+    opens, at_close, windowed = closes + dice.uniform(0.5, 3) * HOUR, dice.choice(("finish", "hold")), dice.random()
+    return None if windowed > 0.25 else (closes, opens, at_close)
+
+
+def _outages(programs: int, between_s: float, lasts_s: float, dice: Random) -> Generator[tuple[int, float, float]]:
+    """All machines are alike in how often they go, and for how long."""
+    for program in range(programs):
+        at = dice.expovariate(1 / between_s)
+        while at < LAST:
+            yield program, at, lasts_s * dice.lognormvariate(0, 0.7)
+            at += dice.expovariate(1 / between_s)
+
+
+def _others(rate: float, most: int, dice: Random) -> Generator[Coming]:
+    """Some batches are there from the first, others come: they take up to half of the editors, on average."""
+    for n in range(dice.randint(0, 2)):
+        yield Coming(0.0, f"before-{n}", dice.randint(5, 20), f"owner-{n}", 1.0)
+    at, n = dice.expovariate(rate), 0
+    while at < LAST:
+        weight = dice.choice((1.0, 1.0, 2.0))
+        yield Coming(at, f"later-{n}", dice.randint(3, most), f"owner-{dice.randint(0, 4)}", weight)
+        at, n = at + dice.expovariate(rate), n + 1
+
+
+@contextmanager
+def trial(seed: int) -> Generator[Trial]:
+    rates = Rates.drawn(seed)
+    with stage(seed) as made:
+        work = rates.work()
+        ahead = made.night(rates.drawers, rates.thinkers, work, idle_pass_s=240, tick_s=5, keep_spans=False)
+        night = Trial(made, ahead, rates.briefs, rates.begins_s)
         ahead.ended = night.one_ended
-        terms = _terms(made, night.begins_s, dice)
         work.night_began = lambda: made.clock.s - night.begins_s
-        if terms.at_close == "hold":
+        terms = _terms(made, rates.shut)
+        if terms.windows:
             ahead.a_pass = _with_hints(made, ahead.a_pass)
-        _outages(ahead, dice)
-        _others(made, ahead, dice)
+        for program, at, seconds in rates.outages:
+            ahead.lose(ahead.programs[program], at, seconds)
+        for other in rates.others:
+            _let_come(made, ahead, other)
 
         def begin() -> None:
             night.batch = start(made, "night", night.briefs, "alice", terms=terms)
@@ -173,7 +253,7 @@ def trial(seed: int) -> Generator[Trial]:
 
 
 def _with_hints(made: Stage, a_pass: Callable[[], None]) -> Callable[[], None]:
-    """The hints of what was held are lost: send them again, as tasks/reconcile.py does."""
+    """The hints of what a shut window stopped are lost: send them again, as tasks/reconcile.py does."""
 
     def passing() -> None:
         a_pass()
@@ -189,44 +269,20 @@ def start(made: Stage, key: str, items: int, owner: str, **about: Any) -> Batch:
     return made.start(key, items, owner, settings={"editor": MODEL, "candidates": 1, "rounds": ROUNDS}, **about)
 
 
-def _outages(ahead: Night, dice: Random) -> None:
-    """All machines are alike in how often they go, and for how long."""
-    between_s, lasts_s = between(dice, 3, 60) * HOUR, between(dice, 3, 40) * 60
-    for program in ahead.programs:
-        at = dice.expovariate(1 / between_s)
-        while at < _LAST:
-            ahead.lose(program, at, lasts_s * dice.lognormvariate(0, 0.7))
-            at += dice.expovariate(1 / between_s)
-
-
-def _others(made: Stage, ahead: Night, dice: Random) -> None:
-    """Some batches are there from the first, others come: they take up to half of the editors, on average."""
-    work, most = ahead.work, dice.randint(10, 60)
-    assert isinstance(work, Varied)
-    briefs_s = (len(ahead.programs) - 1) / (3 * work.render_s)  # that the editors draw in a second, about
-    rate = min(1 / HOUR, max(0.05 / HOUR, dice.uniform(0, 0.5) * briefs_s / (most / 2)))
-    for n in range(dice.randint(0, 2)):
-        start(made, f"before-{n}", dice.randint(5, 20), f"owner-{n}")
-    at, n = dice.expovariate(rate), 0
-    while at < _LAST:
-        about = {"weight": dice.choice((1.0, 1.0, 2.0))}
-        ahead.at(at, _come(made, ahead, f"later-{n}", dice.randint(3, most), f"owner-{dice.randint(0, 4)}", about))
-        at, n = at + dice.expovariate(rate), n + 1
-
-
-def _come(made: Stage, ahead: Night, key: str, items: int, owner: str, about: dict[str, Any]) -> Callable[[], None]:
+def _let_come(made: Stage, ahead: Night, other: Coming) -> None:
     def come() -> None:
-        start(made, key, items, owner, **about)
+        start(made, other.key, other.items, other.owner, weight=other.weight)
         ahead.changed()
 
-    return come
+    if other.at:
+        ahead.at(other.at, come)
+    else:
+        come()
 
 
-def _terms(made: Stage, begins_s: float, dice: Random) -> Terms:
-    """In a quarter of the nights a window closes while the batch is drawn, and opens again."""
-    closes = begins_s + dice.uniform(0.3, 2) * HOUR
-    opens, at_close, windowed = closes + dice.uniform(0.5, 3) * HOUR, dice.choice(("finish", "hold")), dice.random()
-    if windowed > 0.25:
+def _terms(made: Stage, shut: tuple[float, float, str] | None) -> Terms:
+    if shut is None:
         return Terms()
+    closes, opens, at_close = shut
     words = "-".join(f"{datetime.fromtimestamp(made.clock.start / 1000 + at, UTC):%H:%M}" for at in (opens, closes))
-    return Terms(windows=(f"{words} UTC",), at_close=at_close)
+    return Terms.model_validate({"windows": (f"{words} UTC",), "at_close": at_close})

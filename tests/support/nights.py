@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from director.errors import Actor
 from tasks.jobs import PRIORITIES, JobStatus
 from tasks.ledger.ledger import Ledger
-from tasks.ledger.types import Claim, CommitResult, Hint, Limits, Next, Wiped
+from tasks.ledger.types import Claim, CommitResult, FailResult, Hint, Limits, Next, Wiped
 from tasks.summary import GoalSummary
 
 if TYPE_CHECKING:
@@ -219,8 +219,11 @@ class Night:
             program.away_until = max(program.away_until, at + seconds)
             self.ledger.announce(program.name, list(program.queues), 0)
             for claim, hint in program.in_hand.values():
-                self.ledger.fail(claim.job, claim.n, claim.nonce, _GONE, Actor.SEAT, program.name)
-                self.broker.put(hint)
+                result = self.ledger.fail(claim.job, claim.n, claim.nonce, _GONE, Actor.SEAT, program.name)
+                if result is FailResult.DEAD:
+                    self.ended(claim)
+                else:
+                    self.broker.put(hint)
             program.in_hand.clear()
             program.at_work = 0
             self._changed = True

@@ -239,7 +239,7 @@ def test_markup_and_control_characters_are_data(house: House, alice: httpx.Clien
         ({"brief": "x", "settings": {"candidats": 2}}, "settings.candidats", "there is no", "mean candidates"),
         ({"brief": "x", "settings": {"zzz": 2}}, "settings.zzz", "there is no", "known here: gate, editor"),
         ({"brief": "x", "settings": {"gate": "open"}}, "settings.gate", "must be 'auto', 'one-shot' or", ""),
-        ({"brief": "x", "settings": {"accept": "all"}}, "settings.accept", "must be 'alignment' or", ""),
+        ({"brief": "x", "settings": {"accept": "all"}}, "settings.accept", "'alignment', 'alignment-or-tie' or", ""),
         ({"brief": "x", "settings": {"strategy": "best"}}, "settings.strategy", "there is no strategy", "choose"),
         ({"brief": "x", "settings": {"strategy": 4}}, "settings.strategy", "must be a string", ""),
         ({"brief": "x", "settings": []}, "settings", "must be an object", ""),

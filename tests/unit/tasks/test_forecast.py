@@ -85,6 +85,20 @@ def test_that_short_jobs_end_first_misleads_nobody() -> None:
     assert renders > 2
 
 
+def test_more_outages_seen_are_never_told_as_an_earlier_end() -> None:
+    """Each took 600 s; of the last six hours."""
+    ends = list[float]()
+    for times in (0, 2, 6, 12):
+        log = [(NOW - 21_600, 4)]
+        for n in range(times):
+            log += [(NOW - 20_000 + 1600 * n, 3), (NOW - 19_400 + 1600 * n, 4)]
+        often = world(400)
+        pools = [replace(often.pools[0], log=log), replace(often.pools[1], log=[(NOW - 21_600, 8)])]
+        ends.append(forecast(replace(often, pools=pools), ["b"], 1, runs=60)["b"].p50)
+    assert ends == sorted(ends)
+    assert ends[-1] > 1.03 * ends[0]
+
+
 def test_outages_are_read_from_who_served_when() -> None:
     found = losses([(NOW - 5000, 4), (NOW - 4000, 3), (NOW - 3400, 4), (NOW - 100, 2)], NOW)
     assert found.sizes == [1, 2]
