@@ -156,7 +156,7 @@ $(RUNTIME): $(VENV)/bin/python
 	@echo "installing the runtime packages of requirements.lock (once; about half a minute)"
 	@$(INSTALL) --editable .
 	@$(COMPILE)
-	@$(RUN) infra.servers
+	@$(RUN) infra.servers >/dev/null
 	@rm -f $(VENV)/.runtime-*; touch $@
 
 $(DEV): $(RUNTIME)

@@ -27,6 +27,7 @@ from api.events import HEARTBEAT_SECONDS, POLL_SECONDS, EventStreams
 from api.forecasts import Forecasts
 from api.gallery import Cards
 from api.night_metrics import NightEta
+from api.owners import Owners
 from api.pages.desk_routes import desk
 from api.pages.job_orders import orders
 from api.pages.routes import pages
@@ -141,6 +142,7 @@ def create_app(
             thumbnails=Thumbnails(images),
             cards=Cards(archive),
             hooks=Hooks(ledger, NoticeShelf(backends.shelf.store), Poster.of(settings)),
+            owners=Owners(batches.terms, settings, time.time),
             authenticator=authenticator,
             checks=_checks(backends),
             image_metadata=settings.image_metadata,

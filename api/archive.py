@@ -15,7 +15,7 @@ from typing import NamedTuple
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 from api.batch_service import json_line
-from api.gallery import THUMB_WIDTH, Cards, Sheet, Told, beside
+from api.gallery import THUMB_WIDTH, Cards, Sheet, Told, beside, stem_of
 from api.reports import run_info
 from api.service import Service
 from director.report.gallery import Card
@@ -94,7 +94,7 @@ class Archiver:
                 yield ahead.popleft().result()
 
     def _prepare(self, told: Told) -> Prepared:
-        stem, files, lost = file_stem(told["custom_id"]), dict[str, bytes](), list[str]()
+        stem, files, lost = stem_of(told), dict[str, bytes](), list[str]()
         wanted: dict[str, Callable[[Told], bytes]] = {}
         if told["image"] and told["job"]:
             wanted |= {f"{stem}.png": self._picture, f"thumbs/{stem}.webp": self._thumb}

@@ -53,7 +53,8 @@ class Bars:
         if bar.whose != "batch":
             return self._of_settings(bar, standing.owner)
         if bar.what == "window":
-            return f"waits for its window until {self._until(standing.terms.windows)}"
+            who = "what has not begun waits" if counts.running and not self._holds(bar, standing) else "waits"
+            return f"{who} for its window until {self._until(standing.terms.windows)}"
         if bar.what == "unknown":
             return "waits until it is known again what it spent before the ledger was lost"
         return self._spent_words(bar, standing)

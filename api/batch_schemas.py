@@ -1,5 +1,6 @@
 """The bodies and parameters of batches over HTTP. A batch and its items: tasks/batch/types.py."""
 
+from operator import not_
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -145,7 +146,8 @@ class ItemResult(BaseModel):
     `job` is null for an item that was cancelled before its turn; `image` is the picture that is delivered, at
     /v1/jobs/{job}/images/{image}. `met` of `total` goals are met by what the loop ended with. Where a person picked
     another candidate, `picked` says which ("2.3": round 2, candidate 3). `changed` is when that was done or undone
-    last, else `ended`.
+    last, else `ended`. `file` names its files where names of the batch differ by case only; else its custom_id does.
+    `error` says why it failed, `fix` what a person can do, `actor` who has to act, as of a job.
     """
 
     custom_id: str
@@ -163,11 +165,14 @@ class ItemResult(BaseModel):
     renders: int
     image: str | None
     error: str
+    fix: Annotated[str, Field(exclude_if=not_)] = ""
+    actor: Annotated[str | None, Field(exclude_if=not_)] = None
     cost: Cost
     created: float | None
     ended: float | None
     picked: str = ""
     changed: float | None = None
+    file: Annotated[str, Field(exclude_if=not_)] = ""
 
 
 class Received(BaseModel):
@@ -211,10 +216,11 @@ class Retrying(BaseModel):
 
 
 class Patching(TermsIn):
-    """What to change. `front` lets it go before all batches of its owner; `max_in_flight` 0 takes the cap away, null
-    the windows, the deadline or the budget."""
+    """What to change. `front` lets it go before all batches of its owner, or with `items` these before the others of
+    the batch; `max_in_flight` 0 takes the cap away, null the windows, the deadline or the budget."""
 
     title: Annotated[str | None, Field(max_length=120)] = None
     priority: Annotated[int | None, Field(ge=0, le=9, strict=True, description="0 goes first")] = None
     front: bool = False
+    items: _Items = None
     max_in_flight: Annotated[int | None, Field(ge=0, le=1_000_000)] = None

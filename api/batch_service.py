@@ -4,7 +4,7 @@ import json
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain, islice
 from typing import Any
@@ -32,7 +32,9 @@ from api.forecasts import Forecasts
 from api.problems import FieldError, Problem, invalid
 from api.schemas import Cost, GoalCount, JobFilter, JobList
 from api.service import MAX_KEY, Service, parse_cursor, write_cursor
+from director.errors import Actor
 from director.seats import Seat
+from director.transcript import count
 from tasks.batch.batches import Batches, result_of
 from tasks.batch.ledger import ItemState
 from tasks.batch.manifest import Errors, unpriced
@@ -49,6 +51,7 @@ from tasks.batch.types import (
     child_id,
 )
 from tasks.batch.upload import MAX_CAUTIONED, Recognition, Refused, State, Upload, state_of
+from tasks.files import file_stem
 from tasks.ledger.types import Cursor, Record, Wiped
 from tasks.store import Corrupt, NotFound, Pick
 from tasks.summary import NO_COST
@@ -203,7 +206,15 @@ class BatchService:
         editors = [queues.held.get(model) for model in models]
         thinkers = (queues.held.get(seat) for seat in _THINKERS)
         hold = next((hold for hold in thinkers if hold), editors[0] if all(editors) else None)
-        return held_words(hold) if hold else ""
+        return held_words(hold) if hold else self._turn(standing, models)
+
+    def _turn(self, standing: Standing, models: Iterable[str]) -> str:
+        """Why none of it is at work, where something else is."""
+        if standing.counts.running:
+            return ""
+        lanes = self._batches.ledger.lanes([model.removeprefix(_EDITOR) for model in models])
+        before = sum(lane.flying for lane in lanes)
+        return f"waits for its turn behind {count(before, 'item')} of other batches" if before else ""
 
     def standings(self, owner: str | None, wanted: BatchFilter) -> tuple[list[Standing], str | None]:
         """What `list` tells of, and where the list goes on."""
@@ -253,7 +264,7 @@ class BatchService:
     def results(self, batch: Batch, every: bool = False) -> Iterator[dict[str, Any]]:
         """The current result of each item that has ended, or `every` take's: the fields of an ItemResult each."""
         picks = self._service.archive.picks.of_batch(batch.id)
-        return (_told(found, picks.get(found.job or "")) for found in self._batches.results(batch, every))
+        return (_told(batch, found, picks.get(found.job or "")) for found in self._batches.results(batch, every))
 
     def first_pictures(self, id: str) -> Iterator[str]:
         """Pictures of some items of a batch that have ended, each once."""
@@ -287,6 +298,20 @@ class BatchService:
         batch = self.find(owner, id)
         self._batches.order(id, kind, items=self._indices(batch, items), **what)
         return batch
+
+    def put_first(self, owner: str | None, id: str, items: Sequence[str]) -> Batch:
+        """Let these items be the next of the batch. Raises Problem 409 where none of a few waits."""
+        batch = self.find(owner, id)
+        if len(items) <= MAX_DRAWING and not any(self._item_of(batch, n, items).waits for n in range(len(items))):
+            raise Problem(
+                409, "not-waiting", "None of these items waits",
+                "Only an item that has not begun can be put first. The priority of one that runs is that of its job.",
+            )  # fmt: skip
+        return self.order(owner, id, "first", items)
+
+    def _item_of(self, batch: Batch, n: int, items: Sequence[str]) -> ItemState:
+        found, _ = self._batches.items(batch, None, self._index(batch, n, items[n]), 1)
+        return found[0]
 
     def terms_of(self, given: TermsIn, where: str) -> dict[str, object]:
         """The terms that an order changes. Raises Problem 422."""
@@ -428,25 +453,28 @@ def json_line(told: Mapping[str, Any]) -> bytes:
     return line + b"\n"
 
 
-def _told(found: Result, pick: Pick | None) -> dict[str, Any]:
+def _told(batch: Batch, found: Result, pick: Pick | None) -> dict[str, Any]:
     """An ItemResult. There may be a million: to make the model would take three times as long."""
     own = vars(found)
     told = {name: own[name] for name in _TOLD if name in own}
     told["status"] = found.status.value
     told["cost"] = _NO_COST if found.cost is NO_COST else Cost.of(found.cost).model_dump()
     told["created"], told["ended"] = found.created or None, found.ended or None
-    told["error"] = _said(found.error)
+    told |= _said(found.error)
     told["picked"], told["changed"] = pick.name if pick else "", max(found.ended, pick.at if pick else 0.0) or None
     if pick and pick.image:
         told["image"] = pick.image
+    if batch.alike:
+        told["file"] = file_stem(found.custom_id, alike=True)
     return told
 
 
-def _said(error: str) -> str:
-    """A recorded failure in words; it is JSON, or words already."""
+def _said(error: str) -> dict[str, str]:
+    """A recorded failure in words, the fix and who has to act. It is JSON, or the words with which the loop ended."""
     if not error:
-        return ""
+        return {"error": ""}
     with suppress(ValueError, KeyError, TypeError):
         record = json.loads(error)
-        return f"{record['boundary']}: {record['message']}"
-    return error
+        said = {"error": f"{record['boundary']}: {record['message']}"}
+        return said | {name: str(record[name]) for name in ("fix", "actor") if record.get(name)}
+    return {"error": error, "actor": Actor.USER.value}

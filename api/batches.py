@@ -202,10 +202,15 @@ def retry(state: ApiState, caller: Orderer, id: str, body: OrderBody) -> BatchEn
 
 @router.patch("/{id}", response_model=BatchEnvelope, openapi_extra=body_of("application/json", {}))
 def patch(state: ApiState, caller: Orderer, id: str, body: OrderBody) -> BatchEnvelope:
-    """Change the title, the order in which batches are drawn, the cap on items in flight, or when and how much."""
+    """Change the title, the order in which batches are drawn, the cap on items in flight, or when and how much. With
+    `front` and `items` those of them that wait are the next of the batch."""
     given = _read(Patching, body)
     if not given.model_fields_set:
         raise invalid("body", "changes nothing", f"name what to change: {', '.join(Patching.model_fields)}")
+    if given.items:
+        if given.model_fields_set != {"front", "items"} or not given.front:
+            raise invalid("items", "are for front alone", 'send {"front": true, "items": […]}, and the rest by itself')
+        return state.batches.envelope(state.batches.put_first(caller.reach, id, given.items))
     changes = given.model_dump(include={"title", "priority", "front"})
     terms = state.batches.terms_of(given, "")
     return _ordered(state, caller, id, "patch", most=given.max_in_flight, terms=terms, **changes)

@@ -112,6 +112,7 @@ OPERATIONS: dict[str, Operation] = {
     "get /v1/jobs/{id}/report": Operation(
         {200: Answer("an HTML page", _TEXT, "<!doctype html>…", _PAGE)}, (404, 410, 422)
     ),
+    "get /v1/me": Operation({200: Answer("the caller", "Me", examples.ME)}, ()),
     "get /v1/plan": Operation({200: Answer("the plan", "PlanOut", examples.PLAN)}, (422,)),
     "post /v1/batches": Operation(
         {

@@ -47,6 +47,8 @@ ENVELOPE: dict[str, Any] = {
     "brief": {"text": TEXT, "title": "Harbour poster", "source": None},
     "settings": _SETTINGS,
     "seed": 8466314625714852,
+    "eta": None,
+    "eta_unknown": "",
     "unread": [{"text": "Hello", "reason": "greeting"}, {"text": "we sell boats", "reason": "became no goal"}],
     "warnings": [],
 }
@@ -190,6 +192,15 @@ MACHINES: dict[str, Any] = {
     ],
 }  # fmt: skip
 
+ME: dict[str, Any] = {
+    "owner": "alice", "scopes": ["read", "write"], "max_in_flight": 1000,
+    "windows": ["22:00-07:00 Europe/Zurich"], "at_close": "hold", "open": True, "changes": 1795500000.0,
+    "budget": {
+        "renders": 4000, "gpu_seconds": None, "money": 50.0, "currency": "eur", "spent_renders": 1200,
+        "spent_gpu_seconds": 14406.5, "spent_money": 10.04, "share": 0.3, "per": "month", "zone": "Europe/Zurich",
+        "until": 1796079600.0, "left_renders": 2800, "left_gpu_seconds": None, "left_money": 39.96, "state": "open",
+    },
+}  # fmt: skip
 HOOK_SENT = {"url": "https://example.org/night", "events": ["batch.ended", "batch.late"]}
 _HOOK: dict[str, Any] = {
     "id": "4f2c1d0a7b7e5b3c", **HOOK_SENT, "created": 1795455600.25, "off": "", "dead": 0, "secret": None,

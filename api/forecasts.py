@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
 from statistics import fmean
@@ -18,54 +19,109 @@ from tasks.batch.shelf import Shelf
 from tasks.batch.terms import ModelTerms
 from tasks.batch.types import Batch, BatchStatus, Standing
 from tasks.ledger.ledger import Ledger
+from tasks.ledger.types import Record
 from tasks.settings import Settings
 from tasks.store import Corrupt, NotFound
 from tasks.store.plain import Item
 
 KEEP_S = 20.0
 """A forecast is made again after so long: it takes a third of a second."""
+PATIENCE_S = 10.0
+"""Nobody waits longer for one, and for that of a job a fifth: then what was said before is said again, or nothing."""
+SOON = "it is being worked out: ask again in a moment"
+_SHARE, _SAVED_S = 0.25, 4.0
+"""Of a core, for single jobs of which many may ask; and what may be saved of it."""
 _RUNS_OF_MANY = 20
 _MOST_KEPT = 1000
 _FARTHEST_S = 366 * 86_400  # of a plan
 _SAMPLE = 200  # pictures whose bytes are looked at
+Make = Callable[[Sequence[str]], Mapping[str, BatchEta]]
+"""Forecasts by id; those that have none are left out."""
 
 
 class Forecasts:
     """`settings` know the models' prices. `pictures` lists stored pictures, in the order of their hashes: the first
-    ones are a sample of all.
+    ones are a sample of all. One thread makes forecasts, one after the other.
     """
 
     def __init__(
         self, ledger: Ledger, shelf: Shelf, settings: Settings, pictures: Callable[[], Iterable[Item]],
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.monotonic, patience_s: float = PATIENCE_S,
     ) -> None:  # fmt: skip
         self._ledger, self._shelf, self._pictures, self._clock = ledger, shelf, pictures, clock
-        self._settings = settings
+        self._settings, self._patience_s = settings, patience_s
         self._kept: dict[str, tuple[float, BatchEta | None]] = {}
-        self._busy = threading.Lock()
+        self._maker, self._turn = ThreadPoolExecutor(1, "forecast"), threading.Lock()
+        self._making: Future[None] | None = None
+        self._purse, self._paid = _SAVED_S, clock()  # seconds of CPU, and when it was filled last
 
     def etas(self, standings: Sequence[Standing]) -> Mapping[str, BatchEta | None]:
-        """Of those that go on; None where nobody knows. One simulation for all that are not known."""
+        """Of those that go on; None where nobody knows. One simulation for all that are not known. Those of which
+        nothing is known yet are left out."""
         going = [one.batch for one in standings if one.status is BatchStatus.OPEN or one.counts.running]
-        with self._busy:
-            now = self._clock()
-            old = [id for id in going if id not in self._kept or now - self._kept[id][0] > KEEP_S]
-            if old:
-                found = self._simulated(old, {one.batch: one.spent.money for one in standings})
-                if len(self._kept) > _MOST_KEPT:
-                    self._kept.clear()
-                self._kept |= {id: (now, found.get(id)) for id in old}
-            return {id: self._kept[id][1] for id in going if id in self._kept}
+        spent = {one.batch: one.spent.money for one in standings}
+        self._made(going, lambda ids: self._simulated(ids, spent), self._patience_s)
+        return {id: self._kept[id][1] for id in going if id in self._kept}
+
+    def of_job(self, record: Record, doing: str) -> tuple[BatchEta | None, str]:
+        """When a job that goes on will have ended; or None, and why that is not known. `doing` is what it does now."""
+        if record.cancel or record.paused:
+            return None, doing
+        self._made([record.job], lambda _: self._simulated_job(record), self._patience_s / 5, self._may_pay)
+        if record.job not in self._kept:
+            return None, SOON
+        eta = self._kept[record.job][1]
+        return eta, "" if eta else doing
+
+    def _made(self, ids: Sequence[str], make: Make, patience_s: float, may: Callable[[], bool] = lambda: True) -> None:
+        """Let what is old be made anew, unless that takes too long. Raises what `make` does."""
+        end = time.monotonic() + patience_s
+        while old := [id for id in ids if id not in self._kept or self._clock() - self._kept[id][0] > KEEP_S]:
+            with self._turn:
+                if self._making is None or self._making.done():
+                    if not may():
+                        return
+                    self._making = self._maker.submit(self._make, old, make)
+                making = self._making
+            try:
+                making.result(max(0.0, end - time.monotonic()))
+            except TimeoutError:
+                return
+
+    def _make(self, ids: Sequence[str], make: Make) -> None:
+        found, now = make(ids), self._clock()
+        if len(self._kept) > _MOST_KEPT:
+            self._kept = {}
+        self._kept |= {id: (now, found.get(id)) for id in ids}
 
     def _simulated(self, ids: Sequence[str], spent: Mapping[str, float]) -> Mapping[str, BatchEta]:
+        world = world_of(self._ledger, self._batches(ids))
+        runs = {} if len(ids) == 1 else {"runs": _RUNS_OF_MANY}
+        found = forecast(world, set(ids), int(ids[0][:8], 16), **runs)
+        return {id: self._out(eta, world.now, spent[id]) for id, eta in found.items()}
+
+    def _simulated_job(self, record: Record) -> Mapping[str, BatchEta]:
+        began = time.thread_time()
+        world = world_of(self._ledger, self._batches([record.batch] if record.batch else ()), record.job)
+        found = forecast(world, {record.job}, int(record.job[:8], 16), _RUNS_OF_MANY)
+        self._purse -= time.thread_time() - began
+        price, cost = self._settings.models.get(record.model, ModelTerms()), record.cost
+        spent = cost.renders * price.render + cost.gpu_ms * price.gpu_hour / 3_600_000
+        return {id: self._out(eta, world.now, spent) for id, eta in found.items()}
+
+    def _batches(self, ids: Iterable[str]) -> Mapping[str, Batch]:
         batches = dict[str, Batch]()
         for id in ids:
             with suppress(Corrupt, NotFound):
                 batches[id] = self._shelf.load_batch(id)
-        world = world_of(self._ledger, batches)
-        runs = {} if len(ids) == 1 else {"runs": _RUNS_OF_MANY}
-        found = forecast(world, set(batches), int(ids[0][:8], 16), **runs)
-        return {id: self._out(eta, world.now, spent[id]) for id, eta in found.items()}
+        return batches
+
+    def _may_pay(self) -> bool:
+        """Whether the CPU that single jobs may take is not used up."""
+        now = self._clock()
+        self._purse = min(_SAVED_S, self._purse + _SHARE * (now - self._paid))
+        self._paid = now
+        return self._purse > 0
 
     def _out(self, eta: Eta, now: float, spent: float) -> BatchEta:
         money = spent + eta.money if eta.money or spent else None

@@ -22,6 +22,7 @@ THUMB_WIDTH = 512
 """Pixels, of a picture that is shown about 240 wide."""
 _READERS = 8
 _AT_ONCE = 64
+_SEEN_BYTES = 32 * 2**20  # of 20,000 pictures with a handful of missed goals each
 Told = Mapping[str, Any]
 """A result: the fields of an ItemResult."""
 
@@ -49,9 +50,14 @@ def beside(picture: str, with_reports: bool) -> Places:
 
     def file(pattern: str) -> Callable[[Told], str]:
         # A name may hold what means something else in an address: "a#b", "50%".
-        return lambda told: quote(pattern.format(file_stem(told["custom_id"])))
+        return lambda told: quote(pattern.format(stem_of(told)))
 
     return Places(file(f"{{}}.{picture}"), file("thumbs/{}.webp"), file("reports/{}.html") if with_reports else nowhere)
+
+
+def stem_of(told: Told) -> str:
+    """The name of its files."""
+    return told.get("file") or file_stem(told["custom_id"])
 
 
 def nowhere(told: Told) -> str:
@@ -63,7 +69,7 @@ class Cards:
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
-        self._seen = Recent[Seen](20_000)
+        self._seen = Recent[Seen](_SEEN_BYTES, _size)
 
     def of(self, results: Iterable[Told], places: Places) -> Iterator[Card]:
         """In their order, read by some at a time: the time goes into waiting for storage."""
@@ -98,6 +104,11 @@ class Cards:
             if key := self._archive.latest(told["job"]):
                 return seen_on(State.of(self._archive.load_snapshot(key).trajectory), told["image"], told["picked"])
         return Seen()
+
+
+def _size(seen: Seen) -> int:
+    """Bytes in memory, about, with the key."""
+    return 512 + sum(64 + 2 * len(words) for words in (*seen.missed, *seen.unsure))
 
 
 def seen_on(state: State, image: str, picked: str) -> Seen:

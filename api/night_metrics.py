@@ -63,6 +63,7 @@ class NightCollector(Collector):
         except StoreError:
             return
         yield _labelled("batches", "Batches at work, by how they stand", ["standing"], _rows(night.batches))
+        yield _plain("batches_late", "Batches at work whose deadline has passed", night.late)
         yield _plain("batch_items_left", "Items of batches that have not ended", night.left)
         ended = CounterMetricFamily(
             "visiondirector_batch_items_ended", "Items that ended and had a job", labels=["outcome"]

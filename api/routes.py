@@ -23,6 +23,7 @@ from api.events import EventId, EventStreams
 from api.forecasts import Forecasts
 from api.gallery import Cards
 from api.night_metrics import NightEta
+from api.owners import Me, Owners
 from api.problems import invalid
 from api.schemas import Attempts, Envelope, JobFilter, JobList, JobPatch, Uploaded
 from api.service import Service
@@ -53,6 +54,7 @@ class AppState:
     thumbnails: Thumbnails
     cards: Cards
     hooks: Hooks
+    owners: Owners
     authenticator: Authenticator
     checks: Mapping[str, Callable[[], bool]]
     image_metadata: bool
@@ -137,6 +139,12 @@ router = APIRouter(prefix="/v1")
 health = APIRouter()
 
 
+@router.get("/me", response_model=Me)
+def me(state: ApiState, caller: SomeCaller) -> Me:
+    """Who the token is, and of the owner's windows and budget how they stand."""
+    return state.owners.of(caller)
+
+
 @router.post(
     "/jobs",
     status_code=202,
@@ -176,11 +184,22 @@ async def jobs(state: ApiState, owner: Owner, filters: Annotated[JobFilter, Quer
 
 @router.get("/jobs/{id}", response_model=Envelope)
 async def show(request: Request, state: ApiState, owner: Owner, id: str, prefer: Prefer = None) -> Response:
-    """The job. With `Prefer: wait=N` the answer comes when the job has ended, or after N seconds."""
+    """The job, and when it will have ended. With `Prefer: wait=N` the answer comes when the job has ended, or after N
+    seconds."""
+    headers = dict[str, str]()
     if seconds := preferred_wait(prefer):
-        envelope = await state.waiter.until_ended(request, owner, id, seconds)
-        return _envelope(envelope, headers=preference_applied(seconds))
-    return _envelope(await run_in_threadpool(state.service.show, owner, id))
+        await state.waiter.until_ended(request, owner, id, seconds)
+        headers = preference_applied(seconds)
+    return _envelope(await run_in_threadpool(_with_eta, state, owner, id), headers=headers)
+
+
+def _with_eta(state: AppState, owner: str | None, id: str) -> Envelope:
+    record = state.service.find(owner, id)
+    envelope = state.service.envelope(record)
+    if record.ended:
+        return envelope
+    eta, unknown = state.forecasts.of_job(record, envelope.doing)
+    return envelope.model_copy(update={"eta": eta, "eta_unknown": unknown})
 
 
 @router.delete("/jobs/{id}", status_code=204)

@@ -8,6 +8,7 @@ from typing import Annotated, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api.client import models
+from api.forecast_schemas import BatchEta
 from api.problems import from_pydantic, invalid
 from director.cautions import Caution
 from director.errors import BriefError
@@ -242,7 +243,8 @@ class Envelope(JobSummary):
 
     `unread` are the words of the brief that became no goal; until the goals are known those that no planner is asked
     about. `warnings` say what is likely not meant; nothing is refused for them. `picked` is there where a person picked
-    another candidate: then that is delivered.
+    another candidate: then that is delivered. `eta` is when a job will have ended that goes on, as of a batch; null in
+    answers to orders, and where it is not known: then `eta_unknown` says why.
     """
 
     brief: BriefOut
@@ -250,6 +252,8 @@ class Envelope(JobSummary):
     seed: int
     unread: list[Unread]
     warnings: list[Caution]
+    eta: BatchEta | None = None
+    eta_unknown: str = ""
     picked: Annotated[Picked | None, Field(exclude_if=not_)] = None
 
 

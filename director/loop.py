@@ -328,7 +328,7 @@ def _unasked(state: State, now: Round, image: ImageHash) -> VerifyRequest | None
     """The verdicts still wanted on the picked picture: all that could have changed, then the doubtful again."""
     seen, carried = now.standing(image), _carried(state, now)
     unseen = [goal for goal in state.goals if goal.id not in carried and goal.id not in seen]
-    wanted = _in_turn(now, unseen, seen)
+    wanted = _in_turn(now, unseen, seen) if _targets_first(state, now) else unseen
     again = not unseen
     if again and not now.looked_again(image):
         doubtful = decide.doubtful(state.standing, seen, state.settings.margin)
@@ -340,10 +340,17 @@ def _unasked(state: State, now: Round, image: ImageHash) -> VerifyRequest | None
     return VerifyRequest(image=image, goals=tuple(wanted), again=again, base=now.planned.base, region=region)
 
 
+def _targets_first(state: State, now: Round) -> bool:
+    """Where it was chosen, or set for edits of the best picture that can be rolled back."""
+    if now.chosen and now.chosen.option.targets_first:
+        return True
+    settings, planned = state.settings, now.planned
+    set_so = settings.targets_first and settings.rollback and not planned.final
+    return set_so and state.best is not None and planned.base == state.best
+
+
 def _in_turn(now: Round, unseen: list[Goal], seen: Standing) -> list[Goal]:
-    """What to look at now of goals not looked at yet: where targets go first, the rest only if one of them came."""
-    if now.chosen is None or not now.chosen.option.targets_first:
-        return unseen
+    """What to look at now of goals not looked at yet: the targets, then the rest only if one of them came."""
     targets = now.planned.action.targets
     came = any(seen[goal].outcome is Outcome.MET for goal in targets if goal in seen)
     return [goal for goal in unseen if goal.id in targets] or (unseen if came else [])

@@ -100,7 +100,7 @@ def _openings(state: State) -> Iterator[Option]:
         batch = missing if size >= len(missing) else schedule.widest(state, size)
         edit = Opening(False, False, batch, state.best, "")
         yield from (_option(Move.EDIT, edit, count, missing) for count in grids)
-        if state.settings.rollback:
+        if state.settings.rollback and not state.settings.targets_first:
             yield _option(Move.EDIT, edit, first, missing, targets_first=True)
     if back := schedule.merged(state, missing):
         yield _option(Move.ANCHOR, back, first)

@@ -14,7 +14,15 @@ STRATEGIES: dict[str, dict[str, object]] = {
     "best-of-4": {**_PLAIN, "candidates": 4, "judge": True},
     "refinement": {**_PLAIN, "rounds": 6},
     "all": {**_PLAIN, "gate": "auto", "rounds": 6, "candidates": 4, "judge": True, "reprompt": True},
-    "wide": {"edits": "alike", "batch": MAX_GOALS, "edit_candidates": 1, "enough": 0.9, "patience": 5},
+    "wide": {
+        "gate": "one-shot",  # what a scene leaves to edits grows with `batch`: here it would be all that is local
+        "edits": "alike",
+        "batch": MAX_GOALS,
+        "edit_candidates": 1,
+        "enough": 0.9,
+        "patience": 5,
+        "targets_first": True,
+    },
     "paper": {},
     "ours": {},
 }

@@ -224,9 +224,7 @@ class Option(Value):
 
 class AcceptRule(StrEnum):
     """`alignment`: roll back unless the overall score rose. `alignment-or-tie`: when it fell, as the paper has it.
-    `no-loss`: when a goal was lost.
-
-    Whichever it is, a lost must-have is rolled back.
+    `no-loss`: when a goal was lost. Whichever it is, a lost must-have is rolled back.
     """
 
     ALIGNMENT = "alignment"
@@ -275,6 +273,9 @@ class LoopSettings(Value):
         "few",
         exclude_if=_is("few"),
         description="wide: all that is missing in one edit, half as much where that fails; alike: all of one reach",
+    )
+    targets_first: bool = Field(
+        False, exclude_if=_is(False), description="an edit's targets are looked at, and the rest only if one came"
     )
     price_of_render: float = Field(
         0.0, ge=0, le=MAX_GOALS, exclude_if=_is(0.0), description="goals that a render must promise, or it is not made"

@@ -163,10 +163,13 @@ def send_canary(app: Celery, worker: str, models: Sequence[str]) -> None:
 
 
 def story(hint: Hint) -> str:
-    """What Flower and Celery's log show of a task: seat, step, brief, the start of its batch's id, job."""
+    """What Flower and Celery's log show of a task: seat, step, the start of its batch's id, brief, job.
+
+    Flower shows fifty characters or so of it.
+    """
     title = "".join(c if c.isprintable() else " " for c in hint.title[:60])
-    of_batch = f"batch {hint.batch[:8]} · " if hint.batch else ""
-    return f"{hint.queue} · step {hint.n} · {title} · {of_batch}{hint.job}"
+    of_batch = f"{hint.batch[:8]} · " if hint.batch else ""
+    return f"{hint.queue} · step {hint.n} · {of_batch}{title} · {hint.job}"
 
 
 def open_archive(settings: Settings) -> tuple[Archive, Images]:

@@ -1,14 +1,18 @@
 """Files: those that people name, and those that are either complete or absent."""
 
 import difflib
+import os
 import re
+import unicodedata
 from contextlib import suppress
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
 from director.errors import BriefError
 
 _LONGEST = 120  # characters of a name made of words
+_PART = re.compile(r"\..+\.(\d{1,10})\.part")
 
 
 def write_whole(path: Path, data: bytes, part: Path | None = None) -> None:
@@ -26,6 +30,32 @@ def write_whole(path: Path, data: bytes, part: Path | None = None) -> None:
     except BaseException:  # Ctrl-C leaves nothing either
         drop(part)
         raise
+
+
+def own_part(path: Path) -> Path:
+    """What this process writes before it becomes `path`. First goes what killed processes left in that folder."""
+    _clear(path.parent)
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
+
+
+@cache
+def _clear(folder: Path) -> None:
+    with suppress(OSError):  # the folder may not be there yet
+        for path in folder.iterdir():
+            if (found := _PART.fullmatch(path.name)) and not _runs(int(found[1])):
+                drop(path)
+
+
+def _runs(process: int) -> bool:
+    if os.name != "posix":  # elsewhere nobody can be asked without harm
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def drop(part: Path) -> None:
@@ -58,11 +88,20 @@ def _meant(path: Path) -> str:
     return f"did you mean {path.with_name(near[0])}?" if near else "look at its name again"
 
 
-def file_stem(custom_id: str) -> str:
-    """The custom_id as a file name; one that has to be changed gets a hash, so that no two become the same."""
+def folded(name: str) -> str:
+    """The same for two names that some disks take for one: they differ by case, or by how an accent is written."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def file_stem(custom_id: str, alike: bool = False) -> str:
+    """The custom_id as a file name; one that has to be changed gets a hash, so that no two become the same.
+
+    `alike`: beside it are names that differ by case only, so one in any other than small letters is changed, too.
+    """
     safe = re.sub(r"[^\w.@=,+ -]", "_", custom_id).strip(" .")[:_LONGEST]
     reserved = re.fullmatch(r"(?i:con|prn|aux|nul|com\d|lpt\d)", safe.partition(".")[0])
-    if safe == custom_id and not reserved and len(safe.encode()) < 200:
+    own = not alike or custom_id == folded(custom_id)
+    if safe == custom_id and own and not reserved and len(safe.encode()) < 200:
         return safe
     safe = safe.encode("ascii", "ignore").decode() if len(safe.encode()) >= 200 else safe
     return f"{safe or 'item'}-{sha256(custom_id.encode()).hexdigest()[:8]}"

@@ -19,17 +19,20 @@ PRIORITIES = (0, 3, 6, 9)
 _NAMESPACE = uuid.UUID("6c1f8a52-6e0b-5d0e-9a35-1f6d1c1f7d11")
 
 
-CONTRACT = 6
+CONTRACT = 7
 """The newest form in which jobs and snapshots are stored; each is stored as the oldest that can hold it.
 
 2 has goals of absence, 3 settings of wide edits and of a planner that decides, 4 a brief that goes on from a picture
-and knows what that has, 5 edits of what is alike, 6 pictures that win a tie.
+and knows what that has, 5 edits of what is alike, 6 pictures that win a tie, 7 edits that are looked at for their
+targets first.
 """
 Contract = Annotated[int, Field(ge=1, le=CONTRACT, exclude_if=lambda number: number == 1)]
 
 
 def contract_of(brief: Brief, goals: Iterable[Goal], settings: LoopSettings) -> int:
     """The oldest contract whose readers understand all of these."""
+    if settings.targets_first:
+        return 7
     if settings.accept is AcceptRule.ALIGNMENT_OR_TIE:
         return 6
     if settings.edits == "alike":

@@ -1,4 +1,4 @@
-"""Runs the sweep of tasks/retention.py at a time of day, where a setting asks for it. Part of the reconciler.
+"""Runs the sweep of tasks/retention.py each night, or every so often, where a setting asks. Part of the reconciler.
 
 Any number of reconcilers may run. One of them has the lock; what it did is noted in storage, where the others read that
 tonight's sweep is over. One that was missed while no reconciler ran is made up for.
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from director.errors import DirectorError, StoreError
-from tasks.batch.windows import next_time
+from tasks.batch.terms import turn_behind
 from tasks.ledger.ledger import Ledger
 from tasks.logs import fields
 from tasks.retention import Swept
@@ -44,7 +44,8 @@ def noted(store: Store) -> dict[str, float]:
 
 
 class NightlySweep:
-    """`at` is a time of day and a zone, `04:30 Europe/Zurich`. `tell` hears of each sweep; None: it broke off."""
+    """`at` is a time of day and a zone, `04:30 Europe/Zurich`, or `every 6h`. `tell` hears of each sweep; None: it
+    broke off."""
 
     def __init__(
         self,
@@ -93,7 +94,7 @@ class NightlySweep:
     def _next(self) -> float:
         """When the first sweep behind the last one is due."""
         last = noted(self._store).get("began") or self._started
-        return next_time(self._at, int(1000 * last)) / 1000
+        return turn_behind(self._at, last)
 
     def _run(self) -> None:
         began = self._clock()

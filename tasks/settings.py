@@ -19,9 +19,9 @@ from pydantic_settings.exceptions import SettingsError
 
 from director.seats import STEP_KINDS
 from director.types import MAX_BRIEF_BYTES, ModelName
-from tasks.batch.terms import ModelTerms, OwnerTerms
-from tasks.batch.windows import next_time
+from tasks.batch.terms import ModelTerms, OwnerTerms, turn_behind
 from tasks.ledger.types import Limits
+from tasks.notices.mail import check_server
 from tasks.tokens import BadSettings, Grant, Rules, Secret, grants
 
 PREFIX = "VISIONDIRECTOR_"
@@ -155,8 +155,8 @@ class Settings(BaseSettings):
         str,
         Field(
             max_length=80,
-            description="time of day at which the reconciler does what `visiondirector gc` does, e.g. 04:30 "
-            "Europe/Zurich; empty: never",
+            description="when the reconciler does what `visiondirector gc` does: a time of day, e.g. 04:30 "
+            "Europe/Zurich, or every 6h; empty: never",
         ),
     ] = ""
     disks: Annotated[
@@ -258,7 +258,14 @@ class Settings(BaseSettings):
     @classmethod
     def _time_of_day(cls, value: str) -> str:
         if value:
-            next_time(value, 0)
+            turn_behind(value, 0)
+        return value
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _mail_server(cls, value: SecretStr) -> SecretStr:
+        if url := value.get_secret_value():
+            check_server(url)
         return value
 
     @field_validator("max_step_s")
@@ -330,4 +337,6 @@ def _describe(problem: Any) -> str:
     where = ".".join(str(part) for part in problem["loc"])
     field, _, inner = where.partition(".")
     name = f"{PREFIX}{field.upper()}{f' ({inner})' if inner else ''}: " if field else ""
+    if problem["type"] == "extra_forbidden":
+        return f"{name}there is no such field; infra/env.example shows those that there are"
     return f"{name}{str(problem['msg']).removeprefix('Value error, ')}"

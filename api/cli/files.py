@@ -1,14 +1,13 @@
 """The files that are saved of a job, and their names."""
 
 import json
-import os
 import unicodedata
 from pathlib import Path
 
 from api.cli.console import Console
 from api.client import Job, NotFound
 from director.errors import BriefError
-from tasks.files import write_whole
+from tasks.files import own_part, write_whole
 
 
 def save(console: Console, job: Job, folder: Path, metadata: bool = True) -> Path | None:
@@ -36,7 +35,7 @@ def stem(job: Job) -> str:
 def write(path: Path, data: bytes) -> None:
     """Replace the file as a whole: no reader sees half of it. Raises BriefError that names the path."""
     try:
-        write_whole(path, data, path.with_name(f".{path.name}.{os.getpid()}"))
+        write_whole(path, data, own_part(path))
     except OSError as error:
         raise unwritable(path, error) from error
 

@@ -76,6 +76,7 @@ def _print_events(console: Console, view: JobView) -> Job:
     """As lines, or as JSON lines."""
     brief, screen = view.trajectory.brief, console.screen
     events = Transcript(brief.goals, brief.continues)
+    screen.line(*transcript.ends_lines(view.job))
 
     def on_event(event: Event) -> None:
         screen.data({"job": view.job.id, "id": event.id, "event": event.kind, "data": event.data})

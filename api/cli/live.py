@@ -74,7 +74,7 @@ class LiveJob:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         view = self.view
-        most = max(1, console.height - _REST_OF_VIEW) if not view.job.ended else 100
+        most = max(1, console.height - _REST_OF_VIEW - (view.job.eta is not None)) if not view.job.ended else 100
         yield Group(*head(view), *rounds(view, most), *foot(view, options.max_width))
         if not view.job.ended:
             quiet = int(self._clock() - view.since)
@@ -169,6 +169,8 @@ def foot(view: JobView, width: int) -> list[RenderableType]:
         outcomes = [standing[goal.id].outcome if goal.id in standing else "" for goal in state.goals]
         lines.append(_label("goals").append_text(bar(outcomes, max(5, min(_BAR, width - _WORDS)))))
     lines.append(_label("cost").append(transcript.cost_words(view.job, state.usage)))
+    if view.job.eta and not view.job.ended:
+        lines.append(_label("ends").append(transcript.eta_words(view.job.eta)))
     if view.job.ended:
         lines += [
             Text(str(line), style=line.style, no_wrap=line.label in MARKS, overflow="ellipsis")

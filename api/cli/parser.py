@@ -8,7 +8,7 @@ import argparse
 import shtab
 
 from api import gc
-from api.cli import bench, endpoint, follow, hooks, jobs, machines, options, plan, submit
+from api.cli import bench, endpoint, follow, hooks, jobs, machines, options, plan, submit, whoami
 from api.cli.batch import parser as batch
 from api.cli.console import SATISFIED
 from api.cli.options import Add
@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     _about_jobs(commands.add_parser)
     batch.add(commands.add_parser)
     plan.add(commands.add_parser)
+    whoami.add(commands.add_parser)
     hooks.add(commands.add_parser)
     _machines(commands.add_parser)
     made = commands.add_parser(

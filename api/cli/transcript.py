@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pydantic import TypeAdapter, ValidationError
 
-from api.client import Event, Goal, Job
+from api.client import Eta, Event, Goal, Job
 from director import types
 from director.errors import RULES, Actor
 from director.state import State
@@ -52,12 +52,34 @@ def summary_lines(job: Job) -> list[Line]:
         lines.append(Line("labels", plain(" ".join(job.labels), 400)))
     if job.doing:
         lines.append(progress_line(job.doing))
+    lines += ends_lines(job)
     if job.goals.total:
         lines.append(Line("goals", goals_met(job)))
     if picked := picked_line(job):
         lines.append(picked)
     lines.append(Line("cost", cost_words(job)))
     return [*lines, *error_lines(job)]
+
+
+def ends_lines(job: Job) -> list[Line]:
+    """When it will have ended, or why that is not known: unless what it does says that already."""
+    if job.eta:
+        return eta_lines(job.eta)
+    known = not job.eta_unknown or job.eta_unknown == job.doing
+    return [] if known else [Line("ends", f"not known: {plain(job.eta_unknown, 160)}", "dim")]
+
+
+def eta_lines(eta: Eta) -> list[Line]:
+    lines = [Line("ends", eta_words(eta), "cyan")]
+    if eta.money is not None:
+        lines.append(Line("money", f"about {eta.money:,.2f} {plain(eta.currency.upper(), 3)} when it has ended"))
+    return lines + [Line("unsure", plain(words, 160), "dim") for words in eta.knows_little_of]
+
+
+def eta_words(eta: Eta) -> str:
+    """Of ten nights one is earlier, and one later."""
+    range_ = f"{clock(eta.p10)} to {clock(eta.p90)}"
+    return f"about {clock(eta.p50)} ({range_}); what limits: {plain(eta.limits, 80)}"
 
 
 def picked_line(job: Job) -> Line | None:

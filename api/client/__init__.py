@@ -7,7 +7,18 @@ with Client("http://127.0.0.1:8100") as director:
     goals = director.goals(job.id)
 """
 
-from .batch_models import Batch, BatchItem, BatchResult, BatchWarning, CardsChance, Drawing, Eta, ItemCounts, Plan
+from .batch_models import (
+    Batch,
+    BatchItem,
+    BatchResult,
+    BatchWarning,
+    CardsChance,
+    Drawing,
+    ItemCounts,
+    Me,
+    OwnerBudget,
+    Plan,
+)
 from .client import Client
 from .errors import ApiError, BadRequest, Conflict, FieldError, NotFound, TooMany, Unauthorized, Unavailable
 from .hooks import Hook, HookTest
@@ -16,6 +27,7 @@ from .models import (
     Attempts,
     BriefSent,
     Cost,
+    Eta,
     Event,
     Goal,
     GoalCount,
@@ -56,7 +68,9 @@ __all__ = [
     "Job",
     "JobError",
     "Machines",
+    "Me",
     "NotFound",
+    "OwnerBudget",
     "Plan",
     "SickWorker",
     "TooMany",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from operator import not_
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field
 
-from .models import Cost, GoalCount, Warned
+from .models import Cost, Eta, GoalCount, Warned
 
 
 class ItemCounts(BaseModel):
@@ -51,6 +54,35 @@ class BatchBudget(BaseModel):
     share: float = 0.0
 
 
+class OwnerBudget(BatchBudget):
+    """A budget of each day or month (`per`) of `zone`; the present one ends at `until`, in seconds since the epoch.
+
+    What is `left` is None where there is no limit. `state` is open, "nothing new" from nine tenths on, or held.
+    """
+
+    per: str = "month"
+    zone: str = "UTC"
+    until: float = 0.0
+    left_renders: int | None = None
+    left_gpu_seconds: float | None = None
+    left_money: float | None = None
+    state: str = "open"
+
+
+class Me(BaseModel):
+    """The owner of the token, and what holds for all that it draws. `open`: its windows let something begin now, and
+    until `changes`; else that is when they open (None: not within two weeks). `budget` None: there is none."""
+
+    owner: str
+    scopes: tuple[str, ...] = ()
+    max_in_flight: int = 0
+    windows: tuple[str, ...] = ()
+    at_close: str = "finish"
+    open: bool = True
+    changes: float | None = None
+    budget: OwnerBudget | None = None
+
+
 class BatchTerms(BaseModel):
     """When and how much. `deadline` is in seconds since the epoch; `late`: it has passed, or had when all ended.
 
@@ -65,22 +97,6 @@ class BatchTerms(BaseModel):
     price: float | None = None
     spread: bool = False
     budget: BatchBudget | None = None
-
-
-class Eta(BaseModel):
-    """When a batch will have ended, in seconds since the epoch.
-
-    Of ten nights one is earlier than `p10`, and one later than `p90`. `limits` is what it waits for most,
-    `knows_little_of` what was measured too seldom. `money` is about what all of it will have cost; None: no prices.
-    """
-
-    p10: float
-    p50: float
-    p90: float
-    limits: str = ""
-    knows_little_of: tuple[str, ...] = ()
-    money: float | None = None
-    currency: str = ""
 
 
 class CardsChance(BaseModel):
@@ -176,7 +192,9 @@ class ItemPage(BaseModel):
 
 class BatchResult(BaseModel):
     """How a take of an item ended: done, unmet, failed or cancelled. `image` is the hash of the picture that is
-    delivered: where a person picked another candidate, `picked` says which ("2.3"), and `changed` when.
+    delivered: where a person picked another candidate, `picked` says which ("2.3"), and `changed` when. `file` names
+    its files where names of its batch differ by case only. Of one that failed `error` says why, `fix` what a person can
+    do, and `actor` who has to act (user, seat, operator, outage).
 
     Fields that a newer service adds are kept, so that what is written down is what was sent.
     """
@@ -198,10 +216,13 @@ class BatchResult(BaseModel):
     renders: int = 0
     image: str | None = None
     error: str = ""
+    fix: Annotated[str, Field(exclude_if=not_)] = ""
+    actor: Annotated[str | None, Field(exclude_if=not_)] = None
     created: float | None = None
     ended: float | None = None
     picked: str = ""
     changed: float | None = None
+    file: Annotated[str, Field(exclude_if=not_)] = ""
 
     @property
     def moment(self) -> float:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import httpx
 
-from .batch_models import Batch, BatchItem, BatchPage, BatchResult, ItemPage, Plan, Received
+from .batch_models import Batch, BatchItem, BatchPage, BatchResult, ItemPage, Me, Plan, Received
 from .connection import Connection
 from .errors import Conflict, NotFound, TooMany, Unavailable, from_response
 from .spool import Spool
@@ -47,6 +47,10 @@ class BatchCalls(Connection):
 
     def batch(self, id: str) -> Batch:
         return Batch.model_validate_json(self._send("GET", _path(id)).content)
+
+    def me(self) -> Me:
+        """Who the token is, and how the owner's windows and budget stand."""
+        return Me.model_validate_json(self._send("GET", "/v1/me").content)
 
     def plan(self, briefs: int, by: float, **about: Any) -> Plan:
         """How many cards it takes until `by`, in seconds since the epoch.
@@ -142,6 +146,11 @@ class BatchCalls(Connection):
         """
         given = {"priority": priority, "front": front or None, "max_in_flight": max_in_flight, "title": title}
         body = {name: value for name, value in given.items() if value is not None} | terms
+        return Batch.model_validate_json(self._send("PATCH", _path(id), json=body).content)
+
+    def put_first(self, id: str, items: Iterable[str]) -> Batch:
+        """Let these items be the next of their batch. Raises Conflict where none of them waits."""
+        body = {"front": True, "items": list(items)}
         return Batch.model_validate_json(self._send("PATCH", _path(id), json=body).content)
 
     def _order(self, id: str, name: str, **given: Any) -> Batch:

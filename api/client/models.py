@@ -107,6 +107,22 @@ class Picked(BaseModel):
         return f"{self.round}.{self.candidate}"
 
 
+class Eta(BaseModel):
+    """When a job or a batch will have ended, in seconds since the epoch.
+
+    Of ten nights one is earlier than `p10`, and one later than `p90`. `limits` is what it waits for most,
+    `knows_little_of` what was measured too seldom. `money` is about what all of it will have cost; None: no prices.
+    """
+
+    p10: float
+    p50: float
+    p90: float
+    limits: str = ""
+    knows_little_of: tuple[str, ...] = ()
+    money: float | None = None
+    currency: str = ""
+
+
 class Job(BaseModel):
     """A job. `status` is queued, running, done, cancelled or failed; `stop` says why it ended. A job is running
     from its first step on; `doing` says what it does or waits for.
@@ -115,7 +131,8 @@ class Job(BaseModel):
     accepted. Times are seconds since the epoch. `brief`, `settings` and `seed` are None in lists,
     and `unread` and `warnings` empty. Before the goals are known, `unread` holds what no planner is asked about.
     `repeated`: the submit that gave it made no new job, its key was known. `picked` is None in lists, too, and where
-    the loop's own choice is delivered.
+    the loop's own choice is delivered. `eta` is told of a job that is asked for alone and goes on; where it is None
+    `eta_unknown` may say why.
     """
 
     id: str
@@ -142,6 +159,8 @@ class Job(BaseModel):
     unread: tuple[Unread, ...] = ()
     warnings: tuple[Warned, ...] = ()
     picked: Picked | None = None
+    eta: Eta | None = None
+    eta_unknown: str = ""
     links: dict[str, str] = {}
     repeated: bool = Field(default=False, exclude=True)
 

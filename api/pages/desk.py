@@ -89,7 +89,8 @@ def _terms(batch: BatchEnvelope) -> Html:
     """What holds it: windows, deadline and budget."""
     terms, said = batch.terms, list[str]()
     if terms.windows:
-        said.append(f"drawn {', '.join(terms.windows)}")
+        held = ", held when they close" if terms.at_close == "hold" else ""
+        said.append(f"drawn {', '.join(terms.windows)}{held}")
     if terms.deadline:
         said.append(f"due {moment(terms.deadline)}" + (", late" if terms.late else ""))
     if terms.budget:
@@ -106,7 +107,7 @@ def _drawing(batch: BatchEnvelope) -> Html:
              to=f"/v1/jobs/{each.job}/report", name=each.custom_id, doing=each.doing)
         for each in batch.drawing
     )  # fmt: skip
-    said = f"{batch.counts.running:,} at work"
+    said = f"{batch.counts.running:,} begun"
     return html('<details class="small"><summary>$said</summary><ul>$lines</ul></details>', said=said, lines=lines)
 
 

@@ -15,6 +15,7 @@ from api.gallery import THUMB_WIDTH, Places, Told
 from api.pages.answers import HEADERS, PageRoute, page
 from api.pages.desk import ORDERS, batch_page
 from api.pages.finding import find_batches
+from api.pages.own import own_terms
 from api.pages.parts import MAX_PAGES, MAX_WORDS, fits
 from api.pages.tiles import COVER, batches_page
 from api.pages.views import BatchesView, BatchView
@@ -35,6 +36,7 @@ PageNumber = Annotated[int, Query(alias="page", ge=1, le=MAX_PAGES)]
 @desk.get("/batches", include_in_schema=False)
 def batches(
     state: ApiState,
+    caller: SomeCaller,
     owner: Owner,
     status: Annotated[list[BatchStatus], Query(max_length=4, default_factory=list)],
     label: Annotated[list[Label], Query(max_length=MAX_LABELS, default_factory=list)],
@@ -49,7 +51,8 @@ def batches(
     found = find_batches(state, view, owner)
     active = any(one.counts.running for one in found.standings)
     every = (REFRESH_SECONDS if active else IDLE_SECONDS) if view.refresh else 0
-    return page(batches_page(found, view, time.time(), every), refresh=every, forms=True)
+    content = batches_page(found, view, time.time(), every, own_terms(state, caller))
+    return page(content, refresh=every, forms=True)
 
 
 @desk.get("/batches/{id}", include_in_schema=False)

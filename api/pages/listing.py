@@ -46,14 +46,16 @@ def jobs_page(
     now: float,
     service_url: str,
     refresh: int,
+    own: Html = NOTHING,
 ) -> str:
-    """`service_url` is shown for copying; `now` is in seconds since the epoch."""
+    """`service_url` is shown for copying; `now` is in seconds since the epoch; `own` says what holds for the caller."""
     body = fill_from(
         "api.pages",
         "jobs",
         filters=chips((name, view.but(statuses=which, cursor="").path, set(view.statuses) == set(which))
                       for name, which in _SHOWN.items()),
         totals=_totals(totals) if totals and any(totals) else NOTHING,
+        own=own,
         search=search("/jobs", view.kept, view.words, JOB_SORTS, view.sort, "title, brief, label, owner, item"),
         notes=_notes(found, view),
         cards=_cards(found.jobs, tiles, view, now),

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from urllib.parse import urlencode
 
 from api.batch_schemas import BatchSummary
+from api.forecast_schemas import BatchEta
 from director.report.html import NOTHING, Html, fill_from, html, join
 from director.report.page import moment
 from director.transcript import count
@@ -106,12 +107,15 @@ def age(seconds: float) -> str:
 
 def ends(batch: BatchSummary, now: float) -> Html:
     """When it will have ended, as `batch show` says it. Nothing where nobody knows, or no item is left."""
-    eta = batch.eta
-    if not eta or batch.counts.ended == batch.total:
+    if not batch.eta or batch.counts.ended == batch.total:
         return NOTHING
+    first, about, last = times(batch.eta, now)
+    words = '<p class="small ends">Ends about <strong>$about</strong> ($first to $last UTC)</p>'
+    return html(words, about=about, first=first, last=last)
+
+
+def times(eta: BatchEta, now: float) -> tuple[str, str, str]:
+    """Its p10, p50 and p90, with the day where that is another one."""
     first, about, last = (moment(each).removesuffix(" UTC") for each in (eta.p10, eta.p50, eta.p90))
     day, today = about.partition(" ")[0], moment(now).partition(" ")[0]
-    return html(
-        '<p class="small ends">Ends about <strong>$about</strong> ($first to $last UTC)</p>',
-        about=about.removeprefix(f"{today} "), first=first.removeprefix(f"{day} "), last=last.removeprefix(f"{day} "),
-    )  # fmt: skip
+    return first.removeprefix(f"{day} "), about.removeprefix(f"{today} "), last.removeprefix(f"{day} ")

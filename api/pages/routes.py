@@ -13,7 +13,8 @@ from api.pages.answers import HEADERS, PageRoute, page
 from api.pages.finding import NO_TILES, Tiles, find_batches, find_jobs, one_batch
 from api.pages.job_orders import controls
 from api.pages.listing import jobs_page
-from api.pages.parts import MAX_PAGES, MAX_WORDS
+from api.pages.own import own_terms
+from api.pages.parts import MAX_PAGES, MAX_WORDS, times
 from api.pages.views import BatchesView, JobsView
 from api.problems import Problem
 from api.reports import run_info
@@ -23,6 +24,7 @@ from director.state import State
 from tasks.batch.types import BatchStatus
 from tasks.jobs import ACTIVE, MAX_LABELS, JobId, JobStatus, Label
 from tasks.ledger.totals import totals
+from tasks.ledger.types import Record
 from tasks.reports import linked, standalone
 from tasks.store.thumbnails import at_least
 
@@ -41,6 +43,7 @@ def home() -> RedirectResponse:
 async def jobs(
     request: Request,
     state: ApiState,
+    caller: SomeCaller,
     owner: Owner,
     status: Annotated[list[JobStatus], Query(max_length=5, default_factory=list)],
     label: Annotated[list[Label], Query(max_length=MAX_LABELS, default_factory=list)],
@@ -62,10 +65,11 @@ async def jobs(
     else:
         found = await to_thread.run_sync(find_jobs, state, view, owner, limiter=state.ledger_threads)
     known = await to_thread.run_sync(totals, state.service.ledger, owner, limiter=state.ledger_threads)
+    own = await to_thread.run_sync(own_terms, state, caller, limiter=state.ledger_threads)
     active = any(job.status in ACTIVE for job in found.jobs) or any(one.counts.running for one in tiles.batches)
     every = (REFRESH_SECONDS if active else IDLE_SECONDS) if view.refresh else 0
     service_url = str(request.base_url).rstrip("/")
-    content = jobs_page(found, tiles, known, view, time.time(), service_url, every)
+    content = jobs_page(found, tiles, known, view, time.time(), service_url, every, own)
     return page(content, refresh=every, forms=True)
 
 
@@ -102,10 +106,22 @@ def report(
     every = REFRESH_SECONDS if run.doing and refresh == "on" and not ask else 0
     path = f"/v1/jobs/{id}"
     other = f"{path}/report?refresh=off" if every else f"{path}/report"
-    run = run.model_copy(update={"refresh": every, "other": other, "home": "/jobs"})
+    run = run.model_copy(
+        update={"refresh": every, "other": other, "home": "/jobs", "ends": _ends(state, found, run.doing)}
+    )
     buttons = controls(found, bool(run.picked), form_token(request), ask) if caller.may_order else None
     shown = linked(trajectory, state.thumbnails, lambda image: f"{path}/images/{image}", run, buttons)
     return page(shown, refresh=every, forms=buttons is not None)
+
+
+def _ends(state: AppState, found: Record, doing: str) -> str:
+    if found.ended:
+        return ""
+    eta, unknown = state.forecasts.of_job(found, doing)
+    if eta:
+        first, about, last = times(eta, time.time())
+        return f"Ends about {about} ({first} to {last} UTC)."
+    return "" if unknown == doing else f"When it ends is not known: {unknown}."
 
 
 @pages.get(

@@ -33,7 +33,7 @@ _STATES = {
 }
 
 
-def batches_page(found: Tiles, view: BatchesView, now: float, refresh: int) -> str:
+def batches_page(found: Tiles, view: BatchesView, now: float, refresh: int, own: Html = NOTHING) -> str:
     several = len({one.owner for one in found.standings}) > 1
 
     def labelled(name: str) -> str:
@@ -46,6 +46,7 @@ def batches_page(found: Tiles, view: BatchesView, now: float, refresh: int) -> s
         filters=chips((name, view.but(statuses=which, cursor="").path, set(view.statuses) == set(which))
                       for name, which in _SHOWN.items()),
         totals=_totals(found) if found.standings else NOTHING,
+        own=own,
         search=search("/batches", view.kept, view.words, BATCH_SORTS, view.sort, "title, label, owner, id"),
         notes=_notes(found, view),
         tiles=html('<ul class="cards">$tiles</ul>', tiles=join(tiles, "\n")) if tiles else NOTHING,

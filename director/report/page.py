@@ -129,11 +129,11 @@ def moment(at: float) -> str:
 
 
 def _small_print(trajectory: Trajectory, run_info: RunInfo) -> Html:
-    settings = trajectory.settings
+    settings, source = trajectory.settings, trajectory.brief.source  # an edit has the size of its source
     parts = [
         html("job <code>$id</code>", id=run_info.job) if run_info.job else NOTHING,
         html("submitted $when", when=moment(run_info.created)) if run_info.created else NOTHING,
-        html("$w × $h pixels", w=settings.width, h=settings.height) if settings.width else NOTHING,
+        html("$w × $h pixels", w=settings.width, h=settings.height) if settings.width and not source else NOTHING,
         html("seed $seed", seed=trajectory.seed),
     ]
     return join((part for part in parts if part), " · ")

@@ -50,6 +50,7 @@ class RunInfo(Value):
 
     job: str = ""  # its id; "" for a brief that was run without a queue
     doing: str = ""
+    ends: str = ""  # when it will have ended, in words
     trouble: Trouble | None = None
     created: float | None = None
     ended: float | None = None

@@ -79,6 +79,7 @@ def _running(state: State, run_info: RunInfo) -> Html:
         "running",
         doing=run_info.doing,
         where=f", round {now} of at most {state.settings.rounds}" if now else "",
+        ends=html("<p>$ends</p>", ends=run_info.ends) if run_info.ends else NOTHING,
         trouble=trouble,
         refresh=refreshing(run_info.refresh, run_info.other),
     )

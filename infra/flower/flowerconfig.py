@@ -20,6 +20,7 @@ purge_offline_workers = 3_600
 # A worker that runs a step answers late: a second is too short on a busy machine.
 inspect_timeout = 3_000.0
 
-# `args` is the line that tasks/app.py writes: seat, step, brief, job.
-tasks_columns = "args,name,state,received,runtime,worker"
+# `args` is the line that tasks/app.py writes: seat, step, batch, brief, job.
+# `uuid` opens the try, with its traceback and result.
+tasks_columns = "args,state,received,runtime,worker,uuid"
 natural_time = True

@@ -2,8 +2,9 @@
 
 import logging
 import time
+from calendar import monthrange
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from tasks.batch import pacing
@@ -11,6 +12,7 @@ from tasks.batch.batches import Batches
 from tasks.batch.pacing import Seen
 from tasks.batch.terms import MILLION, ModelTerms, OwnerTerms, opens_of
 from tasks.batch.terms_ledger import UNITS, OwnerSpent, TermsLedger
+from tasks.batch.windows import first_instant
 from tasks.logs import fields
 from tasks.settings import Settings
 
@@ -102,3 +104,11 @@ def _of_model(terms: ModelTerms, now: float) -> Mapping[str, str]:
 def period_of(terms: OwnerTerms, now: float) -> str:
     """The day or month of the owner's budget, as words."""
     return f"{datetime.fromtimestamp(now, ZoneInfo(terms.zone)):{'%Y-%m-%d' if terms.per == 'day' else '%Y-%m'}}"
+
+
+def period_end(terms: OwnerTerms, now: float) -> float:
+    """When the present day or month of the owner's budget ends, in seconds since the epoch."""
+    local = datetime.fromtimestamp(now, ZoneInfo(terms.zone)).replace(tzinfo=None)
+    first = local.replace(hour=0, minute=0, second=0, microsecond=0)
+    days = 1 if terms.per == "day" else monthrange(local.year, local.month)[1] - local.day + 1
+    return first_instant(first + timedelta(days=days), ZoneInfo(terms.zone)) / 1000

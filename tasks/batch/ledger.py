@@ -71,6 +71,10 @@ class ItemState:
     job: str  # "": not in the ledger
     drawn: bool
 
+    @property
+    def waits(self) -> bool:
+        return self.status is ItemStatus.WAITING
+
 
 class BatchLedger:
     """The ledger's batches. Raises as the ledger does: StoreError, and Wiped while there is no epoch."""
@@ -93,13 +97,13 @@ class BatchLedger:
         return reply == "created"
 
     def _add(self, batch: Batch, mode: str, holder: str, recalled: Recalled) -> str:
-        standing, states, takes, spent, retried = recalled
+        standing, states, takes, spent, retried, first = recalled
         spans = json.dumps([[span.model, span.first, span.items] for span in batch.spans])
         about = (batch.id, batch.owner, standing.title, json.dumps(batch.labels), standing.priority)
         counts = (int(batch.created * 1000), spans, batch.total, standing.most or 0, str(batch.weight))
         cost = json.dumps(standing.cost.model_dump())
         state = standing.status.value
-        how = (state, standing.order, retried, states, takes, cost, json.dumps(spent))
+        how = (state, standing.order, retried, states, takes, cost, json.dumps(spent), json.dumps(first))
         terms = _flat(ledger_fields(standing.terms, Terms.model_fields, int(time.time() * 1000)))
         return str(self._run("add_batch", mode, holder, *about, *counts, *how, *terms))
 

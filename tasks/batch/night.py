@@ -35,7 +35,8 @@ class WindowState(NamedTuple):
 class NightState(NamedTuple):
     """`batches` at work by how they stand, and `left`, their items that have not ended. `ended` and `renders` (pictures
     drawn) are of those that have ended, too. `budget` is the largest share of a batch's budget that is used;
-    None: none has one. `items` are ends of items that had a job, since the ledger began."""
+    None: none has one. `items` are ends of items that had a job, since the ledger began. `late` are batches at work
+    whose deadline has passed."""
 
     batches: Mapping[str, int]
     left: int
@@ -46,11 +47,12 @@ class NightState(NamedTuple):
     windows: Sequence[WindowState]
     untold: int
     items: Mapping[str, int]
+    late: int
 
 
 def night_of(ledger: Ledger) -> NightState:
     """Raises StoreError, and Wiped."""
-    stands, left, ended, renders, most, owners, windows, untold, items = ledger.run("nights", _MOST)
+    stands, left, ended, renders, most, owners, windows, untold, items, late = ledger.run("nights", _MOST)
     by_letter = dict(zip(items[::2], items[1::2], strict=True))
     return NightState(
         batches=dict.fromkeys(STANDINGS, 0) | dict(zip(stands[::2], map(int, stands[1::2]), strict=True)),
@@ -59,6 +61,7 @@ def night_of(ledger: Ledger) -> NightState:
         windows=sorted(WindowState(kind, name, bool(int(now))) for kind, name, now in windows),
         untold=int(untold),
         items={LETTERS[letter].value: int(by_letter.get(letter, 0)) for letter in "duxk"},
+        late=int(late),
     )  # fmt: skip
 
 

@@ -32,7 +32,7 @@ class Recalled(NamedTuple):
     """A batch as it stood; `states` and `takes` in the form of tasks/ledger/lua/batch.lua, "" when all items wait.
 
     `spent` are renders and GPU ms of jobs that have ended, by model; `retried` is the number of the last order that let
-    items wait again.
+    items wait again; `first` are waiting items that go before the others, in that order.
     """
 
     standing: Standing
@@ -40,6 +40,7 @@ class Recalled(NamedTuple):
     takes: str = ""
     spent: tuple[tuple[str, int, int], ...] = ()
     retried: int = 0
+    first: tuple[int, ...] = ()
 
 
 def standing_of(batch: Batch) -> Standing:
@@ -111,6 +112,7 @@ class _Replay:
     states: bytearray = field(init=False)
     takes: bytearray = field(default_factory=bytearray)
     retried: int = 0
+    first: tuple[int, ...] = ()
     later: dict[int, "array[int]"] = field(default_factory=lambda: defaultdict(lambda: array("q")))
 
     def __post_init__(self) -> None:
@@ -144,6 +146,7 @@ class _Replay:
             "cancel": self._cancel,
             "retry": self._retry,
             "patch": self._patch,
+            "first": self._put_first,
         }
         acts[order.kind](order)
         self.standing = self.standing.model_copy(update={"order": order.number})
@@ -152,7 +155,8 @@ class _Replay:
         self.results_before(None)
         standing = self.standing.model_copy(update={"cost": Cost(**self.cost)})
         takes = self.takes.decode("latin-1")
-        return Recalled(standing, self.states.decode(), takes, self.spent.by_model(), self.retried)
+        first = tuple(index for index in self.first if self._letter(index) == "w")
+        return Recalled(standing, self.states.decode(), takes, self.spent.by_model(), self.retried, first)
 
     def _become(self, status: BatchStatus, before: BatchStatus) -> None:
         if self.standing.status is before:
@@ -190,6 +194,9 @@ class _Replay:
         if order.terms:
             change["terms"] = self.standing.terms.changed(order.terms)
         self.standing = self.standing.model_copy(update=change)
+
+    def _put_first(self, order: Order) -> None:
+        self.first = (*order.items, *(index for index in self.first if index not in set(order.items)))
 
     def _letter(self, index: int) -> str:
         """Empty outside the batch."""

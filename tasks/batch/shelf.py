@@ -18,6 +18,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from operator import itemgetter
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -57,7 +58,7 @@ class Shelf:
         self.store = store
         self._parts = Recent[bytes](_KEPT_BYTES, len)
         self._names = Recent[dict[str, tuple[int, int]]](_KEPT_SHARDS)
-        self._batches = Recent[Batch](256)
+        self._batches = Recent[tuple[Batch, int]](2 * 2**20, itemgetter(1))  # with the bytes of each
 
     # --- what was sent ----------------------------------------------------------------------------
 
@@ -66,18 +67,18 @@ class Shelf:
 
     def find_batch(self, id: str) -> Batch | None:
         """None: there is no such batch, or its upload is not complete."""
-        if found := self._batches.get(id):
-            return found
+        if known := self._batches.get(id):
+            return known[0]
         key = f"batches/{id}/batch.json"
         try:
-            found = Batch.model_validate_json(self.store.get(key))
+            found = Batch.model_validate_json(data := self.store.get(key))
         except NotFound:
             return None
         except ValidationError as error:
             raise Corrupt(f"{key} is no Batch: {error.error_count()} problems", key=key) from error
         if found.id != id:
             raise Corrupt(f"{key} is of another batch", key=key)
-        self._batches.put(id, found)
+        self._batches.put(id, (found, len(data)))
         return found
 
     def load_batch(self, id: str) -> Batch:

@@ -2,11 +2,21 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self, cast
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from director.types import Value
 from tasks.batch import windows
@@ -15,9 +25,12 @@ from tasks.batch.windows import MAX_WINDOWS, Window, zone_named
 NOTHING_NEW = 0.9
 """Share of a budget from which nothing new begins; terms.lua has the same."""
 MILLION = 1_000_000
+LEAST_TURN_S = 600
 _HORIZON_MS, _BEFORE_MS = 16 * 86_400_000, 2 * 86_400_000
 _MOST_INSTANTS = 100
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
+_SECONDS = re.compile(r"\d+(?:\.\d+)?")
+_EVERY = re.compile(r"\s*every\s+(.+)")
 _DATE = re.compile(r"\s*(?P<at>\d{4}-\S*(?: +\d\S*)?)(?:\s+(?P<zone>[A-Za-z]\S*))?\s*")
 _YEARS = range(1971, 2100)
 _CURRENCY = re.compile(r"[a-z]{3}")
@@ -202,9 +215,20 @@ def budget_of(given: Mapping[str, Any]) -> Budget:
 def seconds_of(words: str) -> float:
     """`2h`, `90m`, `1h30m`, `45s` or a number of seconds. Raises ValueError."""
     text = words.strip()
+    if _SECONDS.fullmatch(text):
+        return float(text)
     if (found := _DURATION.fullmatch(text)) and any(found.groups()):
         return sum(float(part or 0) * seconds for part, seconds in zip(found.groups(), (3600, 60, 1), strict=True))
     raise ValueError(f"{words[:32]!r} is no duration: write 2h, 90m or 45s")
+
+
+def turn_behind(words: str, at: float) -> float:
+    """When it is the turn of `every 6h`, or of `04:30 Europe/Zurich`, after it was at `at`. Raises ValueError."""
+    if not (found := _EVERY.fullmatch(words)):
+        return windows.next_time(words, int(1000 * at)) / 1000
+    if (seconds := seconds_of(found[1])) < LEAST_TURN_S:
+        raise ValueError(f"{words[:64]!r} is too often: write every {LEAST_TURN_S // 60}m, or a longer time")
+    return at + seconds
 
 
 def _number(name: str, amount: object) -> float:
@@ -306,6 +330,16 @@ class TermsIn(BaseModel):
 # --- in the settings -------------------------------------------------------------------------------
 
 
+def _price(given: object) -> float:
+    with suppress(TypeError, ValueError):
+        if isinstance(given, int | float | str) and not isinstance(given, bool) and 0 <= (found := float(given)) <= 1e6:
+            return found
+    raise ValueError(f"{str(given)[:32]!r} is no price: write a number from 0 to a million, e.g. 2.5")
+
+
+_PriceIn = Annotated[float, BeforeValidator(_price)]
+
+
 class OwnerTerms(BaseModel):
     """What holds for all that an owner draws. The budget is of each day or month of `zone`."""
 
@@ -329,5 +363,5 @@ class ModelTerms(BaseModel):
 
     windows: WindowsIn = ()
     at_close: AtClose = "finish"
-    gpu_hour: Annotated[float, Field(ge=0, le=1e6)] = 0.0
-    render: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+    gpu_hour: _PriceIn = 0.0
+    render: _PriceIn = 0.0

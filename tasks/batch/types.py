@@ -10,6 +10,7 @@ failed job has that job's generation, a take that begins another job has the nex
 import uuid
 from collections.abc import Collection
 from enum import StrEnum
+from operator import not_
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -127,6 +128,7 @@ class Batch(Value):
     most: Annotated[int, Field(ge=1)] | None = None  # children in flight; None: as many as the editors take
     weight: Annotated[float, Field(gt=0)] = 1.0  # its owner's share of the editors
     terms: Annotated[Terms, Field(exclude_if=lambda terms: terms == NO_TERMS)] = NO_TERMS
+    alike: Annotated[bool, Field(exclude_if=not_)] = False  # some of its names differ by case only
 
     @property
     def total(self) -> int:
@@ -220,14 +222,15 @@ class End(BaseModel):
     order: int = 0
 
 
-OrderKind = Literal["pause", "resume", "cancel", "retry", "patch"]
+OrderKind = Literal["pause", "resume", "cancel", "retry", "patch", "first"]
 
 
 class Order(Value):
     """What somebody asked of a batch: `batches/<id>/control/<number>-<kind>.json`.
 
-    `items` are indices, () all of them. `what` says which a retry takes, `rounds` how many more rounds an unmet one
-    gets. The last five are of a patch; `terms` are the fields that it changes.
+    `items` are indices, () all of them; `first` lets them go before the others of the batch. `what` says which a retry
+    takes, `rounds` how many more rounds an unmet one gets. The last five are of a patch; `terms` are the fields that it
+    changes.
     """
 
     number: int

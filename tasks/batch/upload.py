@@ -20,6 +20,7 @@ from tasks.batch.manifest import Checked, Errors, Header, Line, LineReader, Read
 from tasks.batch.shelf import Shelf, line_of, shard_of
 from tasks.batch.terms import NO_TERMS
 from tasks.batch.types import MAX_ITEMS, MAX_MODELS, PART, Batch, Item, Span
+from tasks.files import folded
 from tasks.store import Corrupt
 
 CHECKPOINT_LINES = 5 * PART
@@ -142,7 +143,7 @@ class Upload:
             id=self._id, owner=owner, title=header.title, labels=tuple(dict.fromkeys(header.labels)),
             priority=header.priority, settings=header.settings, combos=self._reading.combos, spans=self._spans(),
             created=created, body_sha256=self._reader.chain.hex(), most=header.max_in_flight, weight=weight,
-            terms=NO_TERMS.changed(header.changes(int(1000 * created))),
+            terms=NO_TERMS.changed(header.changes(int(1000 * created))), alike=self._alike(),
         )  # fmt: skip
         return Received(batch, list(self._warned.values()))
 
@@ -219,6 +220,10 @@ class Upload:
         if new := sorted(wanted - self._sources.keys()):
             with ThreadPoolExecutor(_LOOKERS, "sources") as lookers:
                 self._sources.update(zip(new, lookers.map(self._owns, new), strict=True))
+
+    def _alike(self) -> bool:
+        combos = [folded(combo.name) for combo in self._reading.combos]
+        return len(set(combos)) < len(combos) or self._names.alike()
 
     def _spans(self) -> tuple[Span, ...]:
         every = tuple(range(len(self._reading.combos)))
@@ -299,6 +304,12 @@ class _Names:
         rows = self._table.execute("SELECT shard(name), name, folder, place FROM names ORDER BY 1, 2")
         for shard, found in groupby(rows, lambda row: int(row[0])):
             yield shard, ((str(name), int(folder), int(row)) for _, name, folder, row in found)
+
+    def alike(self) -> bool:
+        """Some differ by case only."""
+        self._table.create_function("folded", 1, folded, deterministic=True)
+        same = "SELECT 1 FROM names GROUP BY folded(name) HAVING COUNT(*) > 1 LIMIT 1"
+        return self._table.execute(same).fetchone() is not None
 
     def close(self) -> None:
         self._table.close()

@@ -21,6 +21,7 @@ _SPEC = re.compile(
 _AT = re.compile(r"\s*(?P<time>\d{1,2}:\d{2})(?:\s+(?P<zone>\S+))?\s*")
 _ZONE = re.compile(r"[A-Za-z0-9_+-]{1,32}(/[A-Za-z0-9_+-]{1,32}){0,2}")
 _DAY_MS = 86_400_000
+_MIDNIGHT = "24:00"
 _LONGEST = timedelta(days=2)  # that a zone's clock and UTC are apart, jumps over a day included
 
 Instants = list[tuple[int, int]]
@@ -28,16 +29,18 @@ Instants = list[tuple[int, int]]
 
 
 class Window(NamedTuple):
-    """Days on which it opens (0 is Monday), wall clock, and the zone's name."""
+    """Days on which it opens (0 is Monday), wall clock, and the zone's name. `midnight`: its end was written 24:00."""
 
     days: frozenset[int]
     opens: time
     closes: time
     zone: str
+    midnight: bool = False
 
     def __str__(self) -> str:
         days = "" if len(self.days) == len(DAYS) else ",".join(DAYS[day] for day in sorted(self.days)) + " "
-        return f"{days}{self.opens:%H:%M}-{self.closes:%H:%M} {self.zone}"
+        closes = _MIDNIGHT if self.midnight else f"{self.closes:%H:%M}"
+        return f"{days}{self.opens:%H:%M}-{closes} {self.zone}"
 
 
 def parse(words: str) -> Window:
@@ -45,7 +48,10 @@ def parse(words: str) -> Window:
     if not (found := _SPEC.fullmatch(words)):
         raise ValueError(f"{words[:64]!r} is no window: write {EXAMPLE}, or mon-fri {EXAMPLE}")
     days = _days(found["days"]) if found["days"] else frozenset(range(len(DAYS)))
-    return Window(days, _clock(found["open"]), _clock(found["close"]), zone_named(found["zone"]))
+    if found["open"] == _MIDNIGHT:
+        raise ValueError("24:00 is the end of a day: let it open at 00:00 of the next one")
+    closes = found["close"]
+    return Window(days, _clock(found["open"]), _clock(closes), zone_named(found["zone"]), closes == _MIDNIGHT)
 
 
 def next_time(words: str, after_ms: int) -> int:

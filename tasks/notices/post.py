@@ -7,20 +7,20 @@ proxy of the environment is used, and of the answer nothing but status and Retry
 
 import ipaddress
 import json
-import smtplib
 import socket
 import time
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import anyio
 import httpx
 from anyio import to_thread
 
 from director.errors import BriefError
+from tasks.notices.mail import deliver
 from tasks.notices.signing import headers
 from tasks.notices.types import Hook, Notice
 from tasks.settings import Settings
@@ -78,7 +78,7 @@ class Poster:
             return Outcome(False, why=refused.message)
         except TimeoutError:
             return Outcome(False, why=f"no answer within {SECONDS:.0f} seconds")
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, smtplib.SMTPException, ValueError) as failed:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as failed:
             return Outcome(False, why=f"{type(failed).__name__}: {failed}"[:300])
 
     # --- HTTP -------------------------------------------------------------------------------------
@@ -139,15 +139,8 @@ class Poster:
         message["Message-ID"] = f"<{notice.id}.{hook.id}@{self.mail_from.rpartition('@')[2]}>"
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(_text(notice))
-        server = urlsplit(self.smtp)
-        kind = smtplib.SMTP_SSL if server.scheme == "smtps" else smtplib.SMTP
-        with kind(server.hostname or "", server.port or 0, timeout=SECONDS) as smtp:
-            if server.scheme == "smtp+starttls":
-                smtp.starttls()
-            if server.username:
-                smtp.login(unquote(server.username), unquote(server.password or ""))
-            smtp.send_message(message)
-        return Outcome(True)
+        why = deliver(self.smtp, message, SECONDS)
+        return Outcome(not why, why=why)
 
 
 def is_public(address: str) -> bool:

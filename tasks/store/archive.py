@@ -21,7 +21,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from operator import itemgetter
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
@@ -107,9 +107,9 @@ class Archive:
         self.picks = Picks(store)
         self._hashes = Recent[bytes](64 * 1024, len)  # sha256 by key of the snapshots last seen here
         self._records = Recent[bytes](4 * 2**20, len)
-        self._written = Recent[Snapshot](32)  # the process that ran a step is often asked for the next one
-        # A job.json is written once, and every step asks for it.
-        self._known_job = lru_cache(maxsize=256)(self._load_job)
+        # With its bytes, a fifth of what it takes: the process that ran a step is often asked for the next one.
+        self._written = Recent[tuple[Snapshot, int]](2**19, itemgetter(1))
+        self._jobs = Recent[bytes](2**20, len)  # a job.json is written once, and every step asks for it
 
     def mark(self) -> None:
         """Say that what lies here is ours."""
@@ -128,7 +128,7 @@ class Archive:
     def find_job(self, job: str) -> Job | None:
         """As stored now; None: there is no such job."""
         try:
-            return self._load_job(job)
+            return self.load_job(job)
         except NotFound:
             return None
 
@@ -137,13 +137,12 @@ class Archive:
 
         A job that was deleted and submitted again has the same id and another time.
         """
-        return self._load_job(job) if created_ms is None else self._known_job(job, created_ms)
-
-    def _load_job(self, job: str, _created_ms: int = 0) -> Job:
-        key = job_key(job)
-        found = parse(Job, key, self._store.get(key))
-        if found.id != job:
-            raise Corrupt(f"{key} is of job {found.id}", key=key)
+        if created_ms is None:
+            return _parse_job(job, self._store.get(job_key(job)))
+        known = f"{job} {created_ms}"
+        data = self._jobs.get(known) or self._store.get(job_key(job))
+        found = _parse_job(job, data)
+        self._jobs.put(known, data)
         return found
 
     def mark_live(self, job: str) -> None:
@@ -225,12 +224,13 @@ class Archive:
             log.warning("the snapshot has %d bytes", len(data), extra=fields(job=job, step=n))
         self._store.put(key, data)
         self._hashes.put(key, hashlib.sha256(data).digest())
-        self._written.put(key, snapshot)
+        self._written.put(key, (snapshot, len(data)))
         return key
 
     def load_snapshot(self, key: str, sha256: str = "") -> Snapshot:
         """One GET, or none for one of the last that this archive wrote. `sha256`: what its bytes must have."""
-        return self._written.get(key) or self._read_snapshot(key, sha256)
+        written = self._written.get(key)
+        return written[0] if written else self._read_snapshot(key, sha256)
 
     def sha256_of(self, key: str) -> str:
         """The sha256 of a snapshot's bytes as they were written or last read here."""
@@ -460,6 +460,14 @@ class Archive:
 
 def job_key(job: str) -> str:
     return f"jobs/{job}/job.json"
+
+
+def _parse_job(job: str, data: bytes) -> Job:
+    key = job_key(job)
+    found = parse(Job, key, data)
+    if found.id != job:
+        raise Corrupt(f"{key} is of job {found.id}", key=key)
+    return found
 
 
 def _step(key: str) -> int:

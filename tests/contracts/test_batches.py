@@ -261,6 +261,30 @@ class TestOrders:
         night.passes()
         assert night.standing(second).counts.running == 3
 
+    def test_items_are_put_before_the_others_of_their_batch(self, night: BatchRig) -> None:
+        batch = night.start(items=9)
+        night.batches.order(batch.id, "first", items=(7, 8))
+        night.batches.order(batch.id, "first", items=(5,))
+        picks = night.batches.ledger.pick(night.model, 4, 30_000)
+        assert [pick.index for pick in picks] == [5, 7, 8, 0]
+        night.batches.ledger.put_back(picks[1])
+        assert [pick.index for pick in night.batches.ledger.pick(night.model, 2, 30_000)] == [7, 1], "it is still first"
+        night.batches.order(batch.id, "cancel", items=(7,))
+        night.rig.advance(31_000)  # of these picks no job is made
+        night.finish()
+        assert night.standing(batch).status is BatchStatus.ENDED
+        assert not night.rig.redis.keys("*first:*")
+
+    def test_what_was_put_first_outlives_a_wipe(self, night: BatchRig) -> None:
+        batch = night.start(items=9)
+        night.batches.order(batch.id, "first", items=(7, 8))
+        night.batches.order(batch.id, "first", items=(5, 8))
+        night.batches.order(batch.id, "cancel", items=(7,))
+        night.forget()
+        night.passes()
+        drawn = {child.item for child in night.batches.ledger.children(batch.id, 0, 10)[0]}
+        assert drawn == {5, 8, 0, 1}
+
     def test_an_order_that_broke_off_is_applied_by_the_next_audit(self, night: BatchRig) -> None:
         batch = night.start(items=3)
         order = night.batches.order(batch.id, "pause").order
@@ -351,7 +375,7 @@ def test_a_message_names_the_batch_for_flower(night: BatchRig) -> None:
     batch = night.start(items=1)
     night.passes()
     [first] = night.hints
-    assert (first.batch, f"batch {batch.id[:8]} · {first.job}" in story(first)) == (batch.id, True)
+    assert (first.batch, f" · {batch.id[:8]} · {first.title} · {first.job}" in story(first)) == (batch.id, True)
     night.work(1)
     assert {hint.batch for hint in night.hints} == {batch.id}
     night.rig.advance(10_000)

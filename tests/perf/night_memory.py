@@ -4,6 +4,7 @@ Real processes: Redis, an S3 server, the API, a reconciler and a worker of two c
 a picture of one pixel (tests/perf/instant.py): only they are simulated. A night of one card is as many renders as it
 draws in these hours, if a render takes `--step` seconds. Printed for each process: its memory when a quarter of the
 night was over and at the end, and the slope between and of the last quarter, a simulated hour. Caches fill at first.
+The S3 server forgets folders after as much of the night as it does in life.
 """
 
 import argparse
@@ -30,6 +31,7 @@ from tests.perf.__main__ import reconciling, servers
 
 ROUNDS = 6
 EVERY_S = 1.0
+FOLDERS = "10s"  # for which rclone remembers a folder: five minutes of a night that goes by thirty times as fast
 OUT = Path("out/bench/night_memory.json")
 Samples = dict[str, list[tuple[float, float]]]
 """By process: simulated hours, MB."""
@@ -66,6 +68,7 @@ def slope(points: list[tuple[float, float]]) -> tuple[float, float, float, float
 
 def night(folder: Path, items: int, hours: float) -> Samples:
     port = free_port()
+    os.environ["RCLONE_DIR_CACHE_TIME"] = FOLDERS
     with servers(folder), reconciling():
         os.environ[f"{PREFIX}API_PORT"] = str(port)
         notes = folder / "notes"
@@ -126,7 +129,12 @@ def watched(client: httpx.Client, batch: str, items: int, hours: float) -> Sampl
     """The memory of all processes below this one, until the batch has ended."""
     found: Samples = defaultdict(list)
     while True:
-        counts = client.get(f"/v1/batches/{batch}", timeout=60).json()["counts"]
+        answer = client.get(f"/v1/batches/{batch}", timeout=60)
+        if not answer.is_success:
+            print(f"the batch was not told: {answer.status_code} {answer.text}", flush=True)
+            time.sleep(EVERY_S)
+            continue
+        counts = answer.json()["counts"]
         ended = counts["unmet"] + counts["done"] + counts["failed"]
         if ended:
             for name, size in sizes().items():

@@ -207,9 +207,10 @@ class Night:
         self._events.clear()
 
     def announce(self) -> None:
-        """The workers say which queues they serve."""
+        """The workers that are there say which queues they serve."""
         for program in self.programs:
-            self.ledger.announce(program.name, list(program.queues), self.announced_ms, program.processes)
+            if program.away_until <= self.clock.s:
+                self.ledger.announce(program.name, list(program.queues), self.announced_ms, program.processes)
 
     def lose(self, program: Program, at: float, seconds: float) -> None:
         """Its machine is gone for so long; what it had in hand others begin anew."""

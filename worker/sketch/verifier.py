@@ -51,7 +51,7 @@ def chosen(request: SelectRequest, scores: Sequence[Sequence[float]]) -> Selecte
     return Selected(
         image=request.candidates[best].image,
         scores=tuple(means),
-        why=f"sketch: candidate {best + 1} of {len(means)} looks most like its goals",
+        why="sketch: it looks most like its goals",
         by=SketchJudge.name,
     )
 

@@ -15,13 +15,13 @@ import httpx
 from api.cli import files
 from api.cli.batch.find import full_id
 from api.cli.batch.prints import form_of
-from api.cli.batch.results import Pictures, is_current, json_line, whole
+from api.cli.batch.results import Pictures, is_current, json_line, stem_of, whole
 from api.cli.console import SATISFIED, SHORT, Console
 from api.client import ApiError, BatchResult, NotFound, Unavailable
 from director.errors import BriefError
 from director.transcript import Line
 from tasks.batch.tables import csv_lines
-from tasks.files import drop, file_stem
+from tasks.files import drop, own_part
 
 TRIES = 4
 """Of an archive, which begins anew each time."""
@@ -66,7 +66,7 @@ class _Beside:
     reports: bool
 
     def save(self, result: BatchResult) -> None:
-        stem, job = file_stem(result.custom_id), result.job
+        stem, job = stem_of(result), result.job
         if not job:
             return
         client = self.console.client
@@ -110,7 +110,7 @@ def _archive(args: argparse.Namespace, console: Console) -> int:
 
 
 def _stream(console: Console, id: str, path: Path, reports: bool) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part = own_part(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:

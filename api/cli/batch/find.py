@@ -5,7 +5,7 @@ from datetime import datetime
 
 from api.cli import transcript
 from api.cli.console import SHORTEST, Console, is_id
-from api.client import Batch, Eta, ItemCounts
+from api.client import Batch, ItemCounts
 from api.client.batch_models import BatchBudget
 from director.errors import BriefError
 from director.transcript import Line, count, plain
@@ -70,9 +70,9 @@ def summary_lines(batch: Batch) -> list[Line]:
         lines.append(Line("at once", f"{batch.max_in_flight} at most"))
     lines += _terms_lines(batch)
     if batch.eta:
-        lines += eta_lines(batch.eta)
+        lines += transcript.eta_lines(batch.eta)
     if batch.waits:
-        lines.append(Line("waits", plain(batch.waits, 200), "yellow"))
+        lines.append(Line("waits", waits(batch), "yellow"))
     lines += [Line("now", now_words(each.custom_id, each.doing), "dim") for each in batch.drawing]
     if spent := batch.cost:
         parts = [count(spent.renders, "render")]
@@ -80,6 +80,11 @@ def summary_lines(batch: Batch) -> list[Line]:
         parts += [f"{count(spent.wasted_attempts, 'attempt')} wasted"] if spent.wasted_attempts else []
         lines.append(Line("cost", ", ".join(parts)))
     return lines
+
+
+def waits(batch: Batch) -> str:
+    """Why, behind the word `waits`."""
+    return plain(batch.waits.removeprefix("waits "), 200)
 
 
 def _terms_lines(batch: Batch) -> list[Line]:
@@ -113,19 +118,6 @@ def budget_words(budget: BatchBudget) -> str:
     if budget.money:
         parts.append(f"{budget.spent_money:,.2f} of {budget.money:,.2f} {plain(budget.currency.upper(), 3)}")
     return ", ".join(parts)
-
-
-def eta_lines(eta: Eta) -> list[Line]:
-    lines = [Line("ends", eta_words(eta), "cyan")]
-    if eta.money is not None:
-        lines.append(Line("money", f"about {eta.money:,.2f} {plain(eta.currency.upper(), 3)} when it has ended"))
-    return lines + [Line("unsure", plain(words, 160), "dim") for words in eta.knows_little_of]
-
-
-def eta_words(eta: Eta) -> str:
-    """Of ten nights one is earlier, and one later."""
-    range_ = f"{transcript.clock(eta.p10)} to {transcript.clock(eta.p90)}"
-    return f"about {transcript.clock(eta.p50)} ({range_}); what limits: {plain(eta.limits, 80)}"
 
 
 def now_words(custom_id: str, doing: str) -> str:

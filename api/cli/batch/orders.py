@@ -1,6 +1,7 @@
 """What people do to a batch: list, show, pause, resume, cancel, retry, patch."""
 
 import argparse
+from collections.abc import Collection
 from datetime import UTC, datetime
 from itertools import islice
 
@@ -11,8 +12,8 @@ from api.cli import transcript
 from api.cli.batch import find, terms
 from api.cli.console import SATISFIED, Console
 from api.cli.words import Cut
-from api.client import Batch, BatchItem
-from director.errors import BriefError
+from api.client import Batch, BatchItem, BatchResult
+from director.errors import Actor, BriefError
 from director.transcript import Line, count, plain
 
 
@@ -70,10 +71,40 @@ def show(args: argparse.Namespace, console: Console) -> int:
         if not args.items and not args.status:
             _data(console, batch)
             continue
+        failed = _failed(console, batch) if not args.status or "failed" in args.status else {}
         for item in console.client.batch_items(batch.id, args.status):
             console.screen.line(_item_line(item))
-            console.screen.data({"batch": batch.id, **item.model_dump(mode="json")})
+            about = {"batch": batch.id, **item.model_dump(mode="json")}
+            if item.status == "failed" and (result := failed.get(item.index)):
+                console.screen.line(_error_line(result))
+                about |= {"error": result.error, "fix": result.fix}
+            console.screen.data(about)
+        console.screen.line(*_what_to_do(batch, failed.values()))
     return SATISFIED
+
+
+def _failed(console: Console, batch: Batch) -> dict[int, BatchResult]:
+    """Results of failed items, by index."""
+    if not batch.counts.failed:
+        return {}
+    return {each.index: each for each in console.client.batch_results(batch.id) if each.status == "failed"}
+
+
+def _error_line(result: BatchResult) -> Line:
+    fix = f" ({result.fix})" if result.fix else ""
+    return Line("", plain(f"{result.error or 'nothing is known of why'}{fix}", 200), "red")
+
+
+def _what_to_do(batch: Batch, failed: Collection[BatchResult]) -> list[Line]:
+    briefs = sum(each.actor == Actor.USER for each in failed)
+    lines = list[Line]()
+    if again := len(failed) - briefs:
+        told = f"visiondirector batch retry {batch.id[:8]} --failed: goes on with {count(again, 'item')}"
+        lines.append(Line("then", f"{told} at the step that failed, once the cause is gone", "dim"))
+    if briefs:
+        told = f"{count(briefs, 'item')} failed by what the brief asks for: change it, and send it anew"
+        lines.append(Line("then", told, "dim"))
+    return lines
 
 
 def _item_line(item: BatchItem) -> Line:
@@ -105,6 +136,12 @@ def retry(args: argparse.Namespace, console: Console) -> int:
 
 def patch(args: argparse.Namespace, console: Console) -> int:
     changes = terms.given(args)
+    if args.item:
+        others = (args.priority, args.max_in_flight, args.title)
+        if changes or not args.front or any(each is not None for each in others):
+            raise BriefError("items can be put first, and nothing else", "write --front --item CUSTOM_ID", "--item")
+        _tell(console, console.client.put_first(find.full_id(console, args.batch), args.item))
+        return SATISFIED
     if not changes and args.priority is None and args.max_in_flight is None and args.title is None and not args.front:
         raise BriefError("nothing is to be changed", "give --priority, --front, --budget or another option", "patch")
     id = find.full_id(console, args.batch)
@@ -119,5 +156,5 @@ def _tell(console: Console, batch: Batch) -> None:
     words = f"{batch.id[:8]}  {plain(batch.title)}: {find.counted(batch.counts)}{left}"
     console.screen.line(Line(find.state(batch), words, find.style(batch)))
     if batch.waits:
-        console.screen.line(Line("waits", plain(batch.waits, 200), "yellow"))
+        console.screen.line(Line("waits", find.waits(batch), "yellow"))
     _data(console, batch)

@@ -87,12 +87,12 @@ def _orders(add: Add) -> None:
 
     patch = add(
         "patch",
-        parents=[options.common(), _batches(None)],
+        parents=[options.common(), _batches(None), _items()],
         help="change its place, cap, title, windows, deadline or budget",
     )
     patch.set_defaults(call=orders.patch)
     patch.add_argument("--priority", type=int, metavar="0-9", help="0 goes first")
-    patch.add_argument("--front", action="store_true", help="before your other batches of this priority")
+    patch.add_argument("--front", action="store_true", help="before your other batches; with --item: next of its batch")
     patch.add_argument("--max-in-flight", type=int, metavar="N", help="draw at most N at once; 0: as many as can be")
     patch.add_argument("--title")
     terms.add(patch, taken_away=True)

@@ -19,7 +19,7 @@ from api.client import BatchResult, NotFound
 from director.errors import BriefError
 from director.transcript import Line, count
 from tasks.batch.tables import csv_lines
-from tasks.files import drop, file_stem
+from tasks.files import drop, file_stem, own_part
 
 _CLOCK_S = 0.01  # of the time of a file, where a file system does not keep whole seconds, or every other one
 
@@ -63,7 +63,7 @@ def json_line(result: BatchResult) -> str:
 @contextmanager
 def whole(path: Path) -> Generator[io.TextIOBase]:
     """A file that replaces `path` when all is written. Raises BriefError that names the path."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part = own_part(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("w", encoding="utf-8", newline="") as file:
@@ -106,7 +106,7 @@ class Pictures:
         if not result.image or not result.job:
             self.missing += 1
             return None
-        path = self._folder / f"{file_stem(result.custom_id)}.{self._form.ending}"
+        path = self._folder / f"{stem_of(result)}.{self._form.ending}"
         if is_current(path, result):
             self.kept += 1
             return None
@@ -126,6 +126,11 @@ class Pictures:
         lines += [Line("kept", f"{count(self.kept, 'picture')} that were there")] if self.kept else []
         lines += [Line("no picture", f"of {count(self.missing, 'item')}", "yellow")] if self.missing else []
         return lines
+
+
+def stem_of(result: BatchResult) -> str:
+    """The name of its files, whatever the service says."""
+    return file_stem(result.file or result.custom_id)
 
 
 def _keep_source(path: Path) -> None:

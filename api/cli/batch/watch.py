@@ -14,7 +14,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from api.cli.batch.find import STYLES, counted, eta_words, full_id, now_words, state, style, summary_lines
+from api.cli import transcript
+from api.cli.batch.find import STYLES, counted, full_id, now_words, state, style, summary_lines
 from api.cli.batch.results import Pictures
 from api.cli.console import INTERRUPTED, SATISFIED, SHORT, Console
 from api.cli.follow import OUTAGES
@@ -75,7 +76,7 @@ class BatchView:
         if batch.waits or batch.status == "paused":
             yield Text(plain(batch.waits or "paused", 200), style="yellow")
         if batch.eta:
-            yield Text(f"ends {eta_words(batch.eta)}", style="dim")
+            yield Text(f"ends {transcript.eta_words(batch.eta)}", style="dim")
         table = Table.grid(padding=(0, 2), expand=True)
         for ratio in (1, None, 2):
             table.add_column(no_wrap=True, overflow="ellipsis", ratio=ratio)
@@ -150,9 +151,9 @@ class _Follower:
         words = f"{batch.counts.ended:,} of {batch.total:,} ended ({counted(batch.counts)})"
         screen.line(Line(state(batch), words + (f"; {now_drawn}" if now_drawn else ""), style(batch)))
         if batch.eta:
-            screen.line(Line("ends", eta_words(batch.eta)))
+            screen.line(Line("ends", transcript.eta_words(batch.eta)))
         if why:
-            screen.line(Line("waits", plain(why, 200), "yellow"))
+            screen.line(Line("waits", plain(why.removeprefix("waits "), 200), "yellow"))
 
     def _save(self, batch: Batch) -> None:
         """Fetch what is new, when something has ended; of a large batch not at each look."""

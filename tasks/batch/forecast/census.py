@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tasks.batch.forecast.learn import EDITOR
@@ -19,9 +20,13 @@ _OPEN, _PAUSED = "open", "paused"
 _UNSIZED = "512x512x4"
 
 
-def world_of(ledger: Ledger, batches: Mapping[str, Batch]) -> World:
-    """`batches` are those that are asked about; of others the ledger knows enough. Raises StoreError, and Wiped."""
-    now, serving, capacity, measured, known, came, (singles, jobs), terms = ledger.run("census", MOST, *batches)
+def world_of(ledger: Ledger, batches: Mapping[str, Batch], job: str = "") -> World:
+    """`batches` are those that are asked about; of others the ledger knows enough. Raises StoreError, and Wiped.
+
+    With a `job` it is a load of its own under its id; its batch, if it has one, is among `batches`.
+    """
+    told = ledger.run("census", MOST, job, *batches)
+    now, serving, capacity, measured, known, came, (singles, jobs), terms, asked = told
     found = {sort: each for what, *rows in measured if (sort := _sort(what)) for each in [_measured(*rows)]}
     rules = Rules(int(now), {name: _map(flat) for name, flat in terms})
     loads = list[Load]()
@@ -30,6 +35,8 @@ def world_of(ledger: Ledger, batches: Mapping[str, Batch]) -> World:
         if about.get("state") != _PAUSED:  # what is paused may go on at any time, or never
             of_batch = _loads(id, about, row, batches.get(id), [*found])
             loads += [rules.applied(load, about) for load in of_batch]
+    if asked and (alone := _alone(job, asked, {id: row for id, *row in known}, batches, rules)):
+        loads.append(alone)
     return World(
         now=int(now) / 1000,
         pools=pools_of(serving, {queue: [_entry(word) for word in words] for queue, words in capacity}),
@@ -94,7 +101,7 @@ def _sort(what: str) -> Sort | None:
 
 def _measured(steps: Sequence[str], times: Iterable[Sequence[Any]], done: Sequence[str]) -> Measured:
     counts = {kind: int(number) for kind, number in zip(steps[::2], steps[1::2], strict=True)}
-    seconds = {kind: [int(ms) / 1000 for ms in found] for kind, found in times if found}
+    seconds = {kind: [max(1, int(ms)) / 1000 for ms in found] for kind, found in times if found}
     return Measured(seconds, counts, _done(done))
 
 
@@ -152,6 +159,24 @@ def sorts_of(spans: Iterable[Sequence[Any]], batch: Batch | None, known: Sequenc
         for size in own:
             shares[Sort(model, size)] = shares.get(Sort(model, size), 0.0) + count / total / len(own)
     return shares
+
+
+def _alone(
+    job: str, asked: Sequence[Any], known: Mapping[str, Sequence[Any]], batches: Mapping[str, Batch], rules: Rules
+) -> Load | None:
+    """The job that is asked about, under the terms of its batch if it has one. None: that is paused."""
+    row, owner, batch = asked
+    [(sort, at)] = _flying([row])
+    load = Load(job, owner, sort, waiting=0, flying=[at], alone=True)
+    if batch not in known:
+        return rules.applied(load, {})
+    flat, _, done, _ = known[batch]
+    about = _map(flat)
+    if about.get("state") == _PAUSED:
+        return None
+    most = asked_of(batches[batch])[1] if batch in batches else load.most_renders
+    load = replace(load, done=_done(done), most_renders=most, weight=float(about["weight"]))
+    return rules.applied(load, about, batch)
 
 
 def _singles(count: int, jobs: Sequence[Sequence[str]]) -> Iterable[Load]:

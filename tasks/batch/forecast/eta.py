@@ -10,6 +10,8 @@ from tasks.batch.forecast.simulate import Run, simulate
 from tasks.batch.forecast.world import WANTED, Load, Measured, Pool, World
 
 RUNS = 60
+MOST_EVENTS, LEAST_RUNS = 300_000, 5
+"""A batch of many nights takes a second or more for each run: with so many events, no more runs are made than these."""
 HORIZON_S = 30 * 86_400.0
 _FULL = 0.75  # of a pool's time: below that nobody limits, but the last jobs or a cap
 
@@ -26,27 +28,31 @@ class Eta:
     money: float = 0.0
 
 
-def forecast(world: World, wanted: Collection[str], seed: int, runs: int = RUNS) -> Mapping[str, Eta]:
-    """Of each wanted batch. One that has not ended within a month in half of the runs is left out."""
+def forecast(
+    world: World, wanted: Collection[str], seed: int, runs: int = RUNS, most_events: int = MOST_EVENTS
+) -> Mapping[str, Eta]:
+    """Of each wanted batch, or job that is asked about. What has not ended within a month in half of the runs is left
+    out."""
     ends: defaultdict[str, list[float]] = defaultdict(list)
     money: defaultdict[str, float] = defaultdict(float)
     limits = Counter[str]()
-    dice = Random(seed)
-    for _ in range(runs):
+    dice, events, made = Random(seed), 0, 0
+    while made < runs and (events < most_events or made < LEAST_RUNS):
         belief = believe(world, HORIZON_S / 10, dice)
         run = simulate(world, belief, wanted, HORIZON_S, dice)
+        made, events = made + 1, events + run.events
         limits[limit(world, run)] += 1
         for batch, at in run.ends.items():
             ends[batch].append(at)
         for batch, used in run.used:
-            money[batch] += used.money / runs
+            money[batch] += used.money
     found = dict[str, Eta]()
     for batch, all_of_it in ends.items():
-        if 2 * len(all_of_it) > runs:
+        if 2 * len(all_of_it) > made:
             p10, p50, p90 = (quantile(sorted(all_of_it), share) for share in (0.1, 0.5, 0.9))
             loads = [load for load in world.loads if load.batch == batch]
             said = _said(loads, limits.most_common(1)[0][0])
-            found[batch] = Eta(p10, p50, p90, said, little(world, loads), money[batch])
+            found[batch] = Eta(p10, p50, p90, said, little(world, loads), money[batch] / made)
     return found
 
 
@@ -76,6 +82,8 @@ def name_of(pool: Pool) -> str:
 def _said(loads: Sequence[Load], pool: str) -> str:
     if pool:
         return pool
+    if any(load.alone for load in loads):
+        return "its own steps"
     return "its cap of items in flight" if any(load.most for load in loads) else "the last items"
 
 
@@ -89,6 +97,6 @@ def little(world: World, loads: Sequence[Load]) -> tuple[str, ...]:
             if number < WANTED and (kind == "render" or (number and world.pool_of(SEATS[kind]) is not None)):
                 found.append(f"{number} {kind} steps of {sort} measured; {WANTED} needed")
     ended = sum(len(load.done) for load in loads)
-    if ended < WANTED / 2:
+    if ended < WANTED / 2 and not any(load.alone for load in loads):
         found.append(f"{ended} of its items have ended; {WANTED // 2} needed")
     return tuple(found)

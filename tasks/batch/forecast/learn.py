@@ -69,15 +69,19 @@ class Belief:
 def believe(world: World, horizon_s: float, dice: Random) -> Belief:
     """One draw. Nothing is believed of what comes after the horizon."""
     rounds = [ended_after(load, world.measured.get(load.sort), dice) for load in world.loads]
-    lost = [losses(pool.log, world.now) for pool in world.pools]
-    away, outages = list[list[float]](), list[Outage]()
-    for n, (pool, trouble) in enumerate(zip(world.pools, troubled(world.pools, lost, dice), strict=True)):
-        together = [trouble.still_away(since, dice) for since in lost[n].open[:: pool.each]]
-        away.append([together[k // pool.each] for k in range(len(lost[n].open))])
-        outages += trouble.to_come(n, pool, pool.servers + len(away[n]), horizon_s, dice)
     drift = math.exp(dice.gauss(0, _DRIFT))
     visits = {sort: visits_of(world, sort, drift, dice) for sort in {load.sort: None for load in world.loads}}
-    return Belief(visits, rounds, away, outages, _comers(world, horizon_s, dice))
+    comers = _comers(world, horizon_s, dice)
+    # Outages come last: so all else is the same of each number of machines.
+    lost = [losses(pool.log, world.now) for pool in world.pools]
+    troubles = troubled(world.pools, lost, dice)
+    away, outages = list[list[float]](), list[Outage]()
+    for n, (pool, trouble) in enumerate(zip(world.pools, troubles, strict=True)):
+        together = [trouble.still_away(since, dice) for since in lost[n].open[:: pool.each]]
+        away.append([together[k // pool.each] for k in range(len(lost[n].open))])
+    for n, (pool, trouble) in enumerate(zip(world.pools, troubles, strict=True)):
+        outages += trouble.to_come(n, pool, pool.servers + len(away[n]), horizon_s, dice)
+    return Belief(visits, rounds, away, outages, comers)
 
 
 # --- steps --------------------------------------------------------------------------------------

@@ -1,14 +1,18 @@
 """How many cards it takes: the same simulation, with one card more or less. A card is an editor's process."""
 
 import math
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from statistics import fmean
+from typing import NamedTuple
 
+from director.errors import BriefError
 from tasks.batch.forecast.eta import RUNS, limit, little, quantile
 from tasks.batch.forecast.learn import EDITOR, SEATS, believe
-from tasks.batch.forecast.simulate import Run, simulate
-from tasks.batch.forecast.world import WANTED, Load, Measured, Pool, Sort, World
+from tasks.batch.forecast.small import Small
+from tasks.batch.forecast.world import DAY_S, WANTED, Load, Measured, Pool, Sort, World
 
 ENOUGH = 0.8
 """The chance of being done in time that a plan asks for."""
@@ -16,6 +20,9 @@ MOST_CARDS = 1024
 _PLAN = "plan"
 _LIKE = 0.3  # jobs with so many goals more or less say how many renders it takes
 _NO_GAIN = 0.97
+_ROUGH, _SMOOTH = 15, 40  # runs, while a number is looked for, and where ends are drawn through
+_LONG_S, _OF_LONG = 4 * DAY_S, 20  # from so long on so many runs are enough: what comes by chance evens out
+_UNITS, _FEWEST = 400, 4  # jobs, or some that go as one, in a run; and cards
 
 
 @dataclass(frozen=True)
@@ -58,13 +65,21 @@ class Plan:
 
 
 def plan(world: World, ask: Ask, seed: int, fixed: int = 0, runs: int = RUNS) -> Plan:
-    """Behind what is at work and waits in the world, as its owner's share lets it. `fixed`: just so many cards."""
+    """Behind what is at work and waits in the world, as its owner's share lets it. `fixed`: just so many cards.
+
+    Raises BriefError where it takes more cards than a plan knows.
+    """
     return _Planner(world, ask, seed, runs).plan(fixed)
 
 
 class _Planner:
+    """It looks for a number with few runs, and near it with all of them.
+
+    The same dice for each number of cards, so that one card more is seldom worse by chance.
+    """
+
     def __init__(self, world: World, ask: Ask, seed: int, runs: int) -> None:
-        self._ask, self._seed, self._runs = ask, seed, runs
+        self._ask, self._seed, self._runs = ask, seed, runs if ask.by_s < _LONG_S else min(runs, _OF_LONG)
         measured = world.measured.get(ask.sort, Measured())
         alike = [done for done in measured.done if abs(done.goals - ask.goals) <= _LIKE * ask.goals]
         self._alike = len(alike) if ask.goals else len(measured.done)
@@ -73,24 +88,29 @@ class _Planner:
             _PLAN, ask.owner, ask.sort, ask.briefs, done=done, most_renders=ask.most_renders, score=math.inf
         )
         self._world = replace(world, loads=[*world.loads, self._load])
-        self._found: dict[int, tuple[Cards, list[Run]]] = {}
+        self._longest = 60 * ask.by_s
+        self._found: dict[int, list[_Run]] = {}
 
     def plan(self, fixed: int) -> Plan:
-        cards = fixed or self._least()
-        shown = cards or max(self._found)
-        around = tuple(self._of(n) for n in (shown - 1, shown, shown + 1) if n > 0)
-        told, runs = self._found[shown]
-        world, pool = self._with(shown)
-        seconds = fmean(run.busy[pool] for run in runs)
-        each = [fmean(self._visit(world, pool, n)) for n in range(8)]
+        renders, seconds = self._work()
+        cards, base = (fixed, fixed) if fixed else self._least(seconds)
+        shown = cards or base
+        of = self._through(base) if self._parts(base) > 1 else self._of
+        around = tuple(of(n) for n in (shown - 1, shown, shown + 1) if n > 0)
+        told = of(shown)
         return Plan(
             cards=cards, around=around, limits=told.limits, busy_hours=seconds / 3600,
-            card_hours=shown * told.p50 / 3600, renders=seconds / fmean(each), knows_little_of=self._little(),
+            card_hours=shown * told.p50 / 3600, renders=renders, knows_little_of=self._little(),
         )  # fmt: skip
 
-    def _visit(self, world: World, pool: int, n: int) -> list[float]:
-        belief = believe(world, 1.0, Random(self._seed + n))
-        return [belief.visits[self._ask.sort].mean(pool)]
+    def _work(self) -> tuple[float, float]:
+        """All renders, and what they take of the cards."""
+        world, pool = self._with(1)
+        beliefs = [believe(world, 1.0, Random(self._seed + n)) for n in range(_ROUGH)]
+        each = [1 + sum(1 - chance for chance in belief.rounds[-1]) for belief in beliefs]
+        draws = [belief.visits[self._ask.sort].mean(pool) for belief in beliefs]
+        work = fmean(renders * draw for renders, draw in zip(each, draws, strict=True))
+        return self._ask.briefs * fmean(each), self._ask.briefs * work
 
     def _little(self) -> tuple[str, ...]:
         found = [words for words in little(self._world, [self._load]) if "items have ended" not in words]
@@ -101,36 +121,93 @@ class _Planner:
 
     # --- how many? --------------------------------------------------------------------------------
 
-    def _least(self) -> int | None:
-        """The least number of cards that is enough; None: more do not help."""
-        low, high = 0, 1
-        while (now := self._of(high)).chance < ENOUGH:
-            if high >= MOST_CARDS or (low and now.p50 > _NO_GAIN * self._of(low).p50):
+    def _least(self, seconds: float) -> tuple[int | None, int]:
+        """The least number of cards that is enough (None: more do not help), and one near it that was simulated."""
+        least = math.ceil(seconds / self._ask.by_s)
+        if least > MOST_CARDS:
+            raise BriefError(
+                f"{self._ask.briefs:,} briefs take {least:,} cards at least until then; a plan knows {MOST_CARDS:,}",
+                "name a later time, or fewer briefs", "by",
+            )  # fmt: skip
+        near, helps = self._near(max(1, least))
+        if not helps:
+            return None, near
+        if self._parts(near) > 1:
+            enough = self._through(near)
+            found = bisect_left(range(1, 2 * near), True, key=lambda n: enough(n).chance >= ENOUGH) + 1
+            return (found if found < 2 * near else None), near
+        found = self._least_from(near)
+        return found, found or near
+
+    def _near(self, cards: int) -> tuple[int, bool]:
+        """A number that is about enough, by few runs; and whether more cards helped on the way."""
+        before = 0
+        while True:
+            end = self._end(cards, _ROUGH)
+            if before and end > self._ask.by_s and end > _NO_GAIN * self._end(before, _ROUGH):
+                return cards, False
+            better = min(MOST_CARDS, 2 * cards, max(1, round(cards * end / self._ask.by_s)))
+            if better <= cards or better <= 1.25 * cards:
+                return better, True
+            before, cards = cards, better
+
+    def _end(self, cards: int, runs: int) -> float:
+        return quantile(self._ends(cards, runs), ENOUGH)
+
+    def _least_from(self, cards: int) -> int | None:
+        low, high, step = 0, cards, 1
+        while self._of(high).chance < ENOUGH:
+            helped = self._of(high).p50 <= _NO_GAIN * self._of(cards).p50
+            if high >= MOST_CARDS or (high > 1.25 * cards and not helped):
                 return None
-            low, high = high, min(MOST_CARDS, max(high + 1, min(2 * high, math.ceil(high * now.p90 / self._ask.by_s))))
+            low, high, step = high, min(MOST_CARDS, high + step), 2 * step
+        while not low and high > step and self._of(high - step).chance >= ENOUGH:
+            high, step = high - step, 2 * step
+        low = max(low, high - step)
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (low, middle) if self._of(middle).chance >= ENOUGH else (middle, high)
         return high
 
-    def _of(self, cards: int) -> Cards:
-        if cards not in self._found:
-            self._found[cards] = self._simulated(cards)
-        return self._found[cards][0]
+    # --- what a number of cards brings ------------------------------------------------------------
 
-    def _simulated(self, cards: int) -> tuple[Cards, list[Run]]:
-        """The same dice for each number, so that one card more is never worse by chance."""
-        world, _ = self._with(cards)
-        longest = 60 * self._ask.by_s
-        runs = list[Run]()
-        for n in range(self._runs):
-            belief = believe(world, 3 * self._ask.by_s, Random(self._seed + 7919 * n))
-            runs.append(simulate(world, belief, [_PLAN], longest, Random(self._seed + n)))
-        ends = sorted(run.ends.get(_PLAN, longest) for run in runs)
-        limits = [limit(world, run) for run in runs]
+    def _of(self, cards: int) -> Cards:
+        return self._cards(cards, self._ends(cards, self._runs), cards)
+
+    def _through(self, base: int) -> Callable[[int], Cards]:
+        """Of many cards one more is less than chance tells: so ends are those of `base`, by the slope of their
+        logarithms over that of cards."""
+        more = base + math.ceil(base / 4)
+        slope = math.log(self._end(base, _ROUGH) / self._end(more, _ROUGH)) / math.log(more / base)
+        ends = self._ends(base, min(self._runs, _SMOOTH))
+        return lambda cards: self._cards(cards, [end * (base / cards) ** max(0.0, slope) for end in ends], base)
+
+    def _cards(self, cards: int, ends: Sequence[float], base: int) -> Cards:
+        limits = [run.limits for run in self._simulated(base, len(ends))]
         chance = sum(end <= self._ask.by_s for end in ends) / len(ends)
         most = max(set(limits), key=limits.count) or self._unserved() or "the last briefs"
-        return Cards(cards, chance, quantile(ends, 0.5), quantile(ends, 0.9), most), runs
+        return Cards(cards, chance, quantile(ends, 0.5), quantile(ends, 0.9), most)
+
+    def _ends(self, cards: int, runs: int) -> list[float]:
+        return sorted(run.end for run in self._simulated(cards, runs))
+
+    def _simulated(self, cards: int, runs: int) -> Sequence["_Run"]:
+        found = self._found.setdefault(cards, [])
+        if len(found) < runs:
+            world, _ = self._with(cards)
+            small = Small.of(world, self._parts(cards))
+            for n in range(len(found), runs):
+                dice = Random(self._seed + n)
+                run = small.simulate([_PLAN], 3 * self._ask.by_s, self._longest, self._seed + 7919 * n, dice)
+                found.append(_Run(run.ends.get(_PLAN, self._longest), limit(small.world, run)))
+        return found[:runs]
+
+    def _parts(self, cards: int) -> float:
+        """Into how many parts a world with so many cards is cut, so that a run is not of too many units."""
+        turns = 4 * (1.5 * cards + 2)  # simulate.py begins a part of what waits at each
+        units = min(self._ask.briefs, turns * (1 + math.log(max(1.0, self._ask.briefs / turns))))
+        few = max(_FEWEST, int(cards * _UNITS / units))
+        return cards / few if units > _UNITS and few < cards else 1.0
 
     def _unserved(self) -> str:
         """Seats that no worker serves."""
@@ -148,6 +225,11 @@ class _Planner:
         else:
             pools[pool] = replace(pools[pool], servers=cards, each=1, log=_without_absent(pools[pool]))
         return replace(self._world, pools=pools), pool
+
+
+class _Run(NamedTuple):
+    end: float
+    limits: str
 
 
 def _without_absent(pool: Pool) -> list[tuple[float, int]]:

@@ -20,13 +20,13 @@ class Rules:
         self._numbers: dict[str, int] = {}
         self.purses: list[Purse] = []
 
-    def applied(self, load: Load, batch: Row) -> Load:
-        """The load under what is said of its batch, its owner and its model."""
+    def applied(self, load: Load, batch: Row, whose: str = "") -> Load:
+        """The load under what is said of its batch, its owner and its model. `whose`: it is part of that batch."""
         owner = self._terms.get(f"owner:{load.owner}", _NONE)
         rows = (batch, owner, self._terms.get(f"model:{load.sort.model}", _NONE))
         spans = [self._spans(row) for row in rows]
         held = [span for span, row in zip(spans, rows, strict=True) if row.get("at_close") == "hold"]
-        purses = (self._purse(f"batch:{load.batch}", batch), self._purse(f"owner:{load.owner}", owner))
+        purses = (self._purse(f"batch:{whose or load.batch}", batch), self._purse(f"owner:{load.owner}", owner))
         deadline = batch.get("deadline_ms") if batch.get("by") == "1" else None
         return replace(
             load, windows=both(spans), runs=both(held), purses=tuple(n for n in purses if n is not None),

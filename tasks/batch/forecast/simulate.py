@@ -20,20 +20,23 @@ from tasks.batch.forecast.world import NOTHING, Flying, Load, Spans, Used, World
 
 _SPARE = 2
 _NOTHING_NEW = 0.9  # of a budget, as in tasks/batch/terms.py
-_MARGIN, _IN_FLIGHT = 0.9, 1.3  # of the time that is left, and of an item: as in tasks/batch/pacing.py
+_MARGIN, _IN_FLIGHT = 0.93, 1.3  # of the time that is left, and of an item: as in tasks/batch/pacing.py
 _MOST_AWAY = 7.0
+_MANY = 32  # jobs that go as one
 
 
 @dataclass
 class Run:
     """When each batch had ended, in seconds; those that had not by the horizon are left out. `busy` is of each pool, in
-    process seconds until `span`; `used` what was used until then, by batch; `held`: a budget let nothing on."""
+    process seconds until `span`; `used` what was used until then, by batch; `held`: a budget let nothing on. There were
+    so many `events`."""
 
     ends: dict[str, float]
     busy: list[float]
     span: float
     used: list[tuple[str, Used]]
     held: bool
+    events: int
 
 
 @dataclass
@@ -45,10 +48,11 @@ class _Lane:
     rounds: Sequence[float]
     editors: int  # its pool
     draw_s: float  # of an editor, for a render
+    renders: float  # of a job, on average
     charge: float  # of a job, to its owner
     waiting: int = 0
     flying: int = 0
-    drawn_s: float = 0.0  # of editors, until now
+    gpu_s: float = 0.0
     bound: bool = False  # by budgets, or windows that hold what has begun
 
 
@@ -60,6 +64,7 @@ class _Unit:
     jobs: int
     visits: list[tuple[int, float]] = field(default_factory=list[tuple[int, float]])
     number: int = 0
+    until: float = 0.0  # its step is done
 
 
 @dataclass(slots=True)
@@ -98,16 +103,16 @@ class _Night:
         ]
         self._busy = [0.0] * len(world.pools)
         self._owed: dict[str, float] = {}  # virtual times of owners
-        self._lanes = [
-            lane for load, rounds in zip(world.loads, belief.rounds, strict=True) if (lane := self._lane(load, rounds))
-        ]
-        self._left: dict[str, int] = {}  # jobs of each batch that is waited for
-        for load in world.loads:
-            if load.batch in wanted:
-                self._left[load.batch] = self._left.get(load.batch, 0) + load.waiting + len(load.flying)
+        lanes = [(load, self._lane(load, rounds)) for load, rounds in zip(world.loads, belief.rounds, strict=True)]
+        self._lanes = [lane for _, lane in lanes if lane]
+        endless = {load.batch for load, lane in lanes if not lane}  # nobody serves a part of it
+        self._in_turn = [lane for lane in self._lanes if lane.waiting]
+        self._flying = [0] * len(world.pools)  # of editors
+        self._left = _jobs_of(world, set(wanted) - endless)
         self._ends = {batch: 0.0 for batch, left in self._left.items() if not left}
         self._purses = [NOTHING for _ in world.purses]
         self._held = False
+        self._single = any(load.alone for load in world.loads)  # it must not wait for many that go as one
         self._places = {pool: self._places_of(pool) for pool in {lane.editors for lane in self._lanes}}
 
     def _lane(self, load: Load, rounds: Sequence[float]) -> _Lane | None:
@@ -116,10 +121,10 @@ class _Night:
         served = all(self._world.pool_of(seat) is not None for seat in SEATS.values())
         if pool is None or not served or not all(self._desks[at].processes for at, _ in visits.of_round):
             return None
-        jobs = 1 + sum(1 - chance for chance in rounds)  # renders of one
+        renders = 1 + sum(1 - chance for chance in rounds)
         bound = bool(load.purses) or load.runs is not None
         draw_s = visits.mean(pool)
-        return _Lane(load, visits, rounds, pool, draw_s, jobs * draw_s, load.waiting, bound=bound)
+        return _Lane(load, visits, rounds, pool, draw_s, renders, renders * draw_s, load.waiting, bound=bound)
 
     def _places_of(self, pool: int) -> int:
         """How many jobs the dispatcher lets fly (tasks/batch/dispatch.py)."""
@@ -151,11 +156,12 @@ class _Night:
                 self._serve(now, what.pool)
             elif isinstance(what, _Lane):  # a batch came
                 self._lanes.append(what)
+                self._in_turn.append(what)
                 self._fill(now)
             else:  # a window opens
                 self._fill(now)
-        used = [(lane.load.batch, _used(lane, lane.drawn_s)) for lane in self._lanes]
-        return Run(self._ends, self._busy, max(now, 1e-9), used, self._held)
+        used = [(lane.load.batch, _used(lane, lane.gpu_s)) for lane in self._lanes]
+        return Run(self._ends, self._busy, max(now, 1e-9), used, self._held, self._number)
 
     def _at(self, at: float, what: "_Unit | Outage | _Lane | _Return | None") -> None:
         self._number += 1
@@ -171,15 +177,22 @@ class _Night:
             if lane := self._lane(load, rounds):
                 self._at(at, lane)
         for lane in self._lanes:
-            for job in sorted(lane.load.flying, key=lambda job: not job.running):
-                lane.flying += 1
-                unit = self._on_its_way(lane, job)
-                unit.number = self._number + 1
-                self._at(0.0, unit)
+            self._take_up(lane)
             for opens, _ in lane.load.windows or ():  # of what comes later nobody knows windows
                 if opens > 0:
                     self._at(opens, None)
         self._fill(0.0)
+
+    def _take_up(self, lane: _Lane) -> None:
+        """Its jobs in flight; those whose step runs first."""
+        goes_on = 0.0 if lane.load.runs is None else _opening(lane.load.runs, 0.0)
+        for job in sorted(lane.load.flying, key=lambda job: not job.running):
+            lane.flying += 1
+            self._flying[lane.editors] += 1
+            unit = self._on_its_way(lane, job)
+            if goes_on is not None:
+                unit.number = self._number + 1
+                self._at(goes_on, unit)
 
     def _go_on(self, now: float, unit: _Unit) -> None:
         """What it waited for has come: its step is done, or its window opens."""
@@ -189,9 +202,7 @@ class _Night:
             self._desks[freed].idle += 1
             self._busy[freed] += seconds
             if freed == unit.lane.editors:
-                unit.lane.drawn_s += seconds
-                for purse in unit.lane.load.purses:
-                    self._purses[purse] = self._purses[purse].plus(_used(unit.lane, seconds))
+                self._spend(unit.lane, seconds)
         if unit.visits:
             pool = unit.visits[-1][0]
             self._desks[pool].waiting.append(unit)
@@ -211,11 +222,14 @@ class _Night:
             self._number += 1
             unit.number = self._number
             desk.in_hand[unit.number] = unit
-            heappush(self._events, (now + unit.visits[-1][1], unit.number, unit))
+            unit.until = now + unit.visits[-1][1]
+            heappush(self._events, (unit.until, unit.number, unit))
 
     def _end(self, now: float, unit: _Unit) -> None:
-        unit.lane.flying -= 1
-        batch = unit.lane.load.batch
+        lane = unit.lane
+        lane.flying -= 1
+        self._flying[lane.editors] -= 1
+        batch = lane.load.batch
         if batch in self._left:
             self._left[batch] -= unit.jobs
             if not self._left[batch]:
@@ -236,6 +250,11 @@ class _Night:
             self._at(opens, unit)
         return opens != now
 
+    def _spend(self, lane: _Lane, seconds: float) -> None:
+        lane.gpu_s += seconds
+        for purse in lane.load.purses:
+            self._purses[purse] = self._purses[purse].plus(_used(lane, seconds))
+
     def _share(self, load: Load) -> float:
         """What is used of its budgets, the largest share."""
         return max((self._world.purses[n].share(self._purses[n]) for n in load.purses), default=0.0)
@@ -251,6 +270,8 @@ class _Night:
                 desk.idle -= 1
                 continue
             unit = desk.in_hand.pop([*desk.in_hand][n - desk.idle])
+            pool, seconds = unit.visits[-1]  # of many that go as one, one is begun anew
+            unit.visits[-1] = pool, min(seconds, unit.until - now + seconds / unit.jobs)
             unit.number = 0
             desk.waiting.append(unit)
         self._at(now + outage.seconds, _Return(outage.pool, min(outage.servers, here)))
@@ -259,16 +280,18 @@ class _Night:
     # --- turns ------------------------------------------------------------------------------------
 
     def _fill(self, now: float) -> None:
+        coarse = max(self._left.values(), default=0) // 8  # beside many jobs that are waited for, others need no detail
         for pool, places in self._places.items():
-            flying = sum(lane.flying for lane in self._lanes if lane.editors == pool)
-            while flying < places and (lane := self._next(pool, now)):
-                jobs = max(1, lane.waiting // (4 * places))
+            while self._flying[pool] < places and (lane := self._next(pool, now)):
+                jobs = 1 if self._single else min(lane.waiting, max(1, max(lane.waiting, coarse) // (4 * places)))
                 lane.waiting -= jobs
+                if not lane.waiting:
+                    self._in_turn.remove(lane)
                 lane.flying += 1
-                flying += 1
+                self._flying[pool] += 1
                 load, owner = lane.load, lane.load.owner
                 self._owed[owner] = self._owed.get(owner, 0.0) + jobs * lane.charge / load.weight
-                renders = self._renders(lane.rounds, jobs, 0)
+                renders = self._renders(lane, jobs, 0)
                 if load.by is not None:
                     renders = max(jobs, round(renders * self._squeeze(lane, now)))
                 self._enter(now, self._unit(lane, jobs, renders))
@@ -284,7 +307,7 @@ class _Night:
         Its batch gets the editors in the proportion of the weights of all who wait.
         """
         load = lane.load
-        waiting = {each.load.owner: each.load.weight for each in self._lanes if each.waiting and each is not lane}
+        waiting = {each.load.owner: each.load.weight for each in self._in_turn if each is not lane}
         waiting.pop(load.owner, None)
         part = load.weight / (load.weight + sum(waiting.values()))
         left = _MARGIN * ((load.by or 0.0) - now) * self._desks[lane.editors].processes * part
@@ -292,7 +315,7 @@ class _Night:
         return min(1.0, max(0.0, allowed / max(lane.charge, 1e-9)))
 
     def _next(self, pool: int, now: float) -> _Lane | None:
-        able = [lane for lane in self._lanes if lane.editors == pool and self._may_begin(lane, now)]
+        able = [lane for lane in self._in_turn if lane.editors == pool and self._may_begin(lane, now)]
         if len(able) < 2:
             return able[0] if able else None
         least = min((self._owed[lane.load.owner] for lane in able if lane.load.owner in self._owed), default=0.0)
@@ -306,7 +329,7 @@ class _Night:
 
     def _may_begin(self, lane: _Lane, now: float) -> bool:
         load = lane.load
-        if not lane.waiting or (load.most and lane.flying >= load.most):
+        if load.most and lane.flying >= load.most:
             return False
         if load.purses and self._share(load) >= _NOTHING_NEW:
             self._held = True
@@ -316,7 +339,7 @@ class _Night:
     def _on_its_way(self, lane: _Lane, job: Flying) -> _Unit:
         """A job in flight: of its present step some is done."""
         undecided = job.survived < job.renders
-        unit = self._unit(lane, 1, self._renders(lane.rounds, 1, job.survived) - undecided)
+        unit = self._unit(lane, 1, self._renders(lane, 1, job.survived) - undecided)
         if job.kind == "render":  # the other seats have had their turn of this round
             first = len(lane.visits.of_round)
             unit.visits[-first:] = [visit for visit in unit.visits[-first:] if visit[0] == lane.editors]
@@ -339,17 +362,26 @@ class _Night:
         unit.visits.reverse()
         return unit
 
-    def _renders(self, rounds: Sequence[float], jobs: int, behind: int) -> int:
-        """All renders that these jobs still need."""
-        some = min(jobs, 32)
+    def _renders(self, lane: _Lane, jobs: int, behind: int) -> int:
+        """All renders that these jobs still need; of many just begun the mean tells it."""
+        if jobs > _MANY:
+            return round(jobs * lane.renders)
+        rounds, dice = lane.rounds, self._dice.random
         before = rounds[min(behind, len(rounds)) - 1] if behind else 0.0
-        drawn = sum(
-            max(1, bisect_left(rounds, before + self._dice.random() * (1 - before)) + 1 - behind) for _ in range(some)
-        )
-        return round(drawn * jobs / some)
+        return sum(max(1, bisect_left(rounds, before + dice() * (1 - before)) + 1 - behind) for _ in range(jobs))
+
+
+def _jobs_of(world: World, batches: Collection[str]) -> dict[str, int]:
+    """How many each has before it."""
+    found = dict[str, int]()
+    for load in world.loads:
+        if load.batch in batches:
+            found[load.batch] = found.get(load.batch, 0) + load.waiting + len(load.flying)
+    return found
 
 
 def _used(lane: _Lane, seconds: float) -> Used:
+    """What so many seconds of an editor count in budgets."""
     return lane.load.price.used(seconds / lane.draw_s if lane.draw_s else 0.0, seconds)
 
 

@@ -121,6 +121,7 @@ class Load:
 
     `windows` are when jobs of it may begin, `runs` when those that have begun take steps; None: always. `purses` are
     indices into those of the world. `by`: until then it is to end, at the price of what its jobs may still draw.
+    `alone`: it is one job, which is asked about, and `batch` is its id.
     """
 
     batch: str
@@ -139,6 +140,7 @@ class Load:
     purses: tuple[int, ...] = ()
     price: Price = Price()
     by: float | None = None
+    alone: bool = False
 
 
 class Arrival(NamedTuple):

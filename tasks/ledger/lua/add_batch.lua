@@ -1,8 +1,8 @@
 -- arg: mode (create, or restore by the holder of the rebuild lock), holder, id, owner, title, labels, priority, created_ms,
 -- spans, total, most, weight, state, order, retried, states ('' when all items wait), takes, cost, spent (JSON: [[model, renders, gpu_ms],
--- ...]), fields of its terms and values ... Gives created, present or unlocked.
+-- ...]), first (JSON: items that go before the others), fields of its terms and values ... Gives created, present or unlocked.
 local mode, holder, id, owner, title, labels, priority, created, spans, total, most, weight, state, order, retried, states, takes,
-  cost, spent = unpack(arg)
+  cost, spent, first = unpack(arg)
 if mode == 'create' then
   if wiped() then return 'wiped' end
 elseif not wiped() or rebuilder() ~= holder then
@@ -25,7 +25,8 @@ for _, each in ipairs(cjson.decode(spent)) do
   local model, renders, gpu_ms = unpack(each)
   count_spent(batch_key(id), renders, gpu_ms, money_of(model, renders, gpu_ms))
 end
-set_terms(id, 20)
+put_first(id, cjson.decode(first), 0)
+set_terms(id, 21)
 redis.call('ZADD', prefix .. 'batches', created, id)
 redis.call('ZADD', prefix .. 'batches:' .. owner, created, id)
 join_lanes(id)

@@ -163,7 +163,13 @@ local function resume()
   unpark(batch)
 end
 
-local acts = {pause = pause, resume = resume, cancel = cancel, retry = retry, patch = patch}
+local function first()
+  local waiting = {}
+  each('wp', function(index) waiting[#waiting + 1] = index end)
+  put_first(batch, waiting, number)
+end
+
+local acts = {first = first, pause = pause, resume = resume, cancel = cancel, retry = retry, patch = patch}
 acts[kind]()
 redis.call('HSET', key, 'order', number)
 return hints

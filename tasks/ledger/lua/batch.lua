@@ -15,6 +15,7 @@
 -- <prefix>takes:<id>            string: four characters for each item, once one was tried again: take, generation, rounds (as
 --                               characters from '!' on) and mode: r its job goes on where it failed, s its job starts,
 --                               u a new job goes on from its picture
+-- <prefix>first:<model>:<id>    zset: items that go before the others of their batch, in that order
 -- <prefix>children:<id>         hash: job in the ledger by index
 -- <prefix>parked:<id>           set: jobs whose step must not run; parked:jobs has those of no batch
 -- <prefix>lanes:<lane>          zset: owners with something to pick, by virtual time. A lane is an editor's model, or that
@@ -168,8 +169,34 @@ local function look_again(batch, index)
   end
 end
 
--- The first item of this model that waits, or nil. The cursors move up to it.
+local function first_key(batch, model)
+  return prefix .. 'first:' .. model .. ':' .. batch
+end
+
+-- Let these items go before the others of their batch, and before those of which that was said with a smaller number.
+local function put_first(batch, indices, number)
+  for k, index in ipairs(indices) do
+    for _, span in ipairs(spans_of(batch)) do
+      if index >= span[2] and index < span[2] + span[3] then
+        redis.call('ZADD', first_key(batch, span[1]), k - tonumber(number) * 1000000, index)
+      end
+    end
+  end
+end
+
+-- The first of these that waits, or nil. What neither waits nor is picked is dropped.
+local function first_waiting(batch, model)
+  for _, index in ipairs(redis.call('ZRANGE', first_key(batch, model), 0, -1)) do
+    local letter = letter_of(batch, index)
+    if letter == 'w' then return tonumber(index) end
+    if letter ~= 'p' then redis.call('ZREM', first_key(batch, model), index) end
+  end
+end
+
+-- The next item of this model that waits, or nil. The cursors move up to it.
 local function next_waiting(batch, model)
+  local first = first_waiting(batch, model)
+  if first then return first end
   for k, span in ipairs(spans_of(batch)) do
     if span[1] == model then
       local last = span[2] + span[3]
@@ -334,6 +361,7 @@ local function child_starts(id)
   local batch, index, model = fields(id, 'batch', 'item', 'model')
   if not batch then return end
   redis.call('HSET', prefix .. 'children:' .. batch, index, id)
+  redis.call('ZREM', first_key(batch, model), index)
   redis.call('ZREM', prefix .. 'unreported', id)
   if turn(batch, index, 'f') ~= 'f' then redis.call('HINCRBY', prefix .. 'flying', model, 1) end
   announce_progress(batch)

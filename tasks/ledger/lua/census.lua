@@ -1,9 +1,9 @@
--- arg: how many batches at most, and batches that are looked at in any case. What a forecast is made of, see times.lua:
--- {now, members of `serving` with their processes, capacity by queue, what was measured by "<model>|<size>", batches at
--- work, batches that came in the last day, other jobs at work, terms of owners and models}. All are lists, as scripts can give
--- no maps.
+-- arg: how many batches at most, a job that is asked about ('' for none), and batches that are looked at in any case. What a
+-- forecast is made of, see times.lua: {now, members of `serving` with their processes, capacity by queue, what was measured by
+-- "<model>|<size>", batches at work, batches that came in the last day, other jobs at work, terms of owners and models, the
+-- job}. All are lists, as scripts can give no maps. Of a job that is asked about only those that go before it are told.
 if wiped() then return 'wiped' end
-local most = tonumber(arg[1])
+local most, job = tonumber(arg[1]), arg[2]
 
 local function serving()
   local found = {}
@@ -49,7 +49,7 @@ local function in_flight(batch)
   local found = {}
   for _, id in ipairs(redis.call('HVALS', prefix .. 'children:' .. batch)) do
     local row = standing_at(id)
-    if row[5] == 'queued' or row[5] == 'running' then found[#found + 1] = row end
+    if id ~= job and (row[5] == 'queued' or row[5] == 'running') then found[#found + 1] = row end
   end
   return found
 end
@@ -68,7 +68,7 @@ local function batches()
       found[#found + 1] = of_batch(batch)
     end
   end
-  for i = 2, #arg do add(arg[i]) end
+  for i = 3, #arg do add(arg[i]) end
   local lanes = {}
   for _, queue in ipairs(redis.call('SMEMBERS', prefix .. 'queues')) do
     local model = string.match(queue, '^editor%.(.*)$')
@@ -101,16 +101,51 @@ local function arrivals()
   return found
 end
 
--- Jobs of no batch: how many, and the newest of them.
+-- When it came, its class of priority, and whether it has taken a step.
+local function place_of(id)
+  local created, priority, step = fields(id, 'created_ms', 'priority', 'step')
+  return tonumber(created or 0), math.floor(tonumber(priority or 0) / 3), (step or '0') ~= '0'
+end
+
+-- What has begun goes before what has not; of these the class of priority decides, then who came first.
+local function goes_before(id)
+  if job == '' then return true end
+  local created, class, begun = place_of(id)
+  local mine, my_class, i_began = place_of(job)
+  if id == job or begun or i_began then return id ~= job and begun end
+  return class < my_class or (class == my_class and created <= mine)
+end
+
+-- How many fresh jobs may go before the one that is asked about, by when they came.
+local function fresh_before()
+  if job == '' then return redis.call('ZCARD', standing_key('fresh', '')), 'inf' end
+  local mine, _, i_began = place_of(job)
+  if i_began then return 0, '-inf' end
+  return redis.call('ZCOUNT', standing_key('fresh', ''), '-inf', mine), mine
+end
+
+-- Jobs of no batch that go before: how many, and the newest of them.
 local function others()
   local found, count = {}, 0
   for _, standing in ipairs({'fresh', 'begun'}) do
-    count = count + redis.call('ZCARD', standing_key(standing, ''))
+    local number, till = redis.call('ZCARD', standing_key(standing, '')), math.huge
+    if standing == 'fresh' then number, till = fresh_before() end
+    count = count + number
     for _, id in ipairs(redis.call('ZREVRANGE', standing_key(standing, ''), 0, most)) do
-      if fields(id, 'batch') then count = count - 1 else found[#found + 1] = standing_at(id) end
+      local counted = place_of(id) <= tonumber(till)
+      local wanted = not fields(id, 'batch') and goes_before(id)
+      if wanted then found[#found + 1] = standing_at(id) end
+      if wanted ~= counted then count = count + (wanted and 1 or -1) end
     end
   end
   return {count, found}
+end
+
+-- The job that is asked about, its owner and its batch.
+local function asked()
+  local owner, batch = fields(job, 'owner', 'batch')
+  if job == '' or not owner then return {} end
+  return {standing_at(job), owner, batch or ''}
 end
 
 -- What settings say of owners and models: {"owner:<name>", flat fields}.
@@ -122,4 +157,5 @@ local function terms()
   return found
 end
 
-return {string.format('%.0f', now), serving(), capacity(), measured(), batches(), arrivals(), others(), terms()}
+return {string.format('%.0f', now), serving(), capacity(), measured(), batches(), arrivals(), others(), terms(),
+  asked()}

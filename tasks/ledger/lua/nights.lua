@@ -1,9 +1,10 @@
 -- arg: how many batches at most, the newest first. What people watch of a night: {batches at work by how they stand {name, number,
 -- ...}, items that have not ended, items that ended with a picture drawn for them, pictures drawn for these batches, the largest
 -- share of a batch's budget that is used ('' without one), {owner, share of his budget} ..., {owner or model, name, 1 while its
--- windows are open} ..., deliveries and transitions that nobody was told of yet, ended items so far by letter {letter, number, ...}}
+-- windows are open} ..., deliveries and transitions that nobody was told of yet, ended items so far by letter {letter, number, ...},
+-- batches at work whose deadline has passed}
 if wiped() then return 'wiped' end
-local stands, left, ended, renders, most = {}, 0, 0, 0, ''
+local stands, left, ended, renders, most, late = {}, 0, 0, 0, '', 0
 
 local function number(words)
   return tonumber(words or 0)
@@ -18,14 +19,15 @@ end
 
 for _, batch in ipairs(redis.call('ZREVRANGE', prefix .. 'batches', 0, arg[1] - 1)) do
   local key = batch_key(batch)
-  local state, w, p, f, d, u, x, k, drawn =
-    unpack(redis.call('HMGET', key, 'state', 'n_w', 'n_p', 'n_f', 'n_d', 'n_u', 'n_x', 'n_k', 'cost_renders'))
+  local state, w, p, f, d, u, x, k, drawn, deadline = unpack(redis.call('HMGET', key,
+    'state', 'n_w', 'n_p', 'n_f', 'n_d', 'n_u', 'n_x', 'n_k', 'cost_renders', 'deadline_ms'))
   local waiting, flying = number(w) + number(p), number(f)
   ended, renders = ended + number(d) + number(u) + number(x) + number(k), renders + number(drawn)
   if state and waiting + flying > 0 then
     left = left + waiting + flying
     local standing = standing_now(batch, state, waiting)
     stands[standing] = (stands[standing] or 0) + 1
+    if number(deadline) > 0 and now > number(deadline) then late = late + 1 end
     local share = used_up(key)
     if share and (most == '' or share > most) then most = share end
   end
@@ -44,4 +46,4 @@ for _, whose in ipairs(redis.call('SMEMBERS', prefix .. 'ruled')) do
 end
 local untold = redis.call('ZCARD', prefix .. 'deliveries') + redis.call('LLEN', prefix .. 'outbox')
 return {by_standing, left, ended, renders, tostring(most), budgets, windows, untold,
-  redis.call('HGETALL', prefix .. 'items')}
+  redis.call('HGETALL', prefix .. 'items'), late}

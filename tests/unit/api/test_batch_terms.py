@@ -66,6 +66,17 @@ def test_why_it_waits_for_its_window(house: House, alice: httpx.Client) -> None:
     assert len(admit(house)) == 1
 
 
+def test_what_has_begun_ends_while_the_rest_waits(house: House, alice: httpx.Client) -> None:
+    id = start(alice, *"uvwxyz")["id"]
+    assert len(admit(house)) == 4
+    behind = made(alice, *briefs("later"), key="behind")["id"]
+    assert show(alice, behind)["waits"] == "waits for its turn behind 4 items of other batches"
+    shut = alice.patch(f"/v1/batches/{id}", json={"windows": [WINDOW]}).json()
+    assert shut["waits"] == f"what has not begun waits for its window until {SOON:%H:%M} UTC"
+    held = alice.patch(f"/v1/batches/{id}", json={"at_close": "hold"}).json()
+    assert held["waits"] == f"waits for its window until {SOON:%H:%M} UTC"
+
+
 def test_why_it_is_held_and_what_lets_it_on(house: House, alice: httpx.Client) -> None:
     found = start(alice, *"uvwxyz", budget={"renders": 4})
     [job, *_] = admit(house)

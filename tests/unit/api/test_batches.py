@@ -420,6 +420,18 @@ def test_order_cap_and_title_change(house: House, alice: httpx.Client) -> None:
     assert alice.patch(f"/v1/batches/{id}", json={"max_in_flight": 0, "front": True}).json()["max_in_flight"] is None
 
 
+def test_items_that_wait_are_put_first(house: House, alice: httpx.Client) -> None:
+    id = made(alice, {"batch": {"max_in_flight": 2}}, *briefs("w", "x", "y", "z"))["id"]
+    path = f"/v1/batches/{id}"
+    assert alice.patch(path, json={"front": True, "items": ["z", "y"]}).json()["counts"]["waiting"] == 4
+    admit(house)
+    items = {each["custom_id"]: each["status"] for each in alice.get(f"{path}/items").json()["items"]}
+    assert items == {"w": "waiting", "x": "waiting", "y": "running", "z": "running"}
+    refused = alice.patch(path, json={"front": True, "items": ["z"]})
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:visiondirector:problem:not-waiting")
+    assert alice.patch(path, json={"front": True, "items": ["z", "x"]}).status_code == 200
+
+
 WRONG: list[tuple[str, str, Any, str, str]] = [
     ("post", "cancel", {"items": ["nobody"]}, "items.0", "there is no item 'nobody' in this batch"),
     ("post", "cancel", {"item": ["x"]}, "item", "there is no such field"),
@@ -432,6 +444,9 @@ WRONG: list[tuple[str, str, Any, str, str]] = [
     ("patch", "", {"priority": 10}, "priority", "must be at most 9"),
     ("patch", "", {"priority": True}, "priority", "must be a whole number"),
     ("patch", "", {"titel": "x"}, "titel", "there is no such field"),
+    ("patch", "", {"items": ["x"]}, "items", "are for front alone"),
+    ("patch", "", {"items": ["x"], "front": True, "priority": 1}, "items", "are for front alone"),
+    ("patch", "", {"items": ["nobody"], "front": True}, "items.0", "there is no item 'nobody' in this batch"),
     ("patch", "", [], "body", "must be an object"),
 ]
 

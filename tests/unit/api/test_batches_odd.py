@@ -168,6 +168,7 @@ def test_a_dead_child_comes_back_by_itself_until_its_result_is_stored(house: Hou
     assert (refused.status_code, refused.json()["type"]) == (409, "urn:visiondirector:problem:of-a-batch")
     [result] = lines(alice.get(f"/v1/batches/{id}/results"))
     assert (result["status"], result["error"]) == ("failed", "editor: the card is full")
+    assert (result["fix"], result["actor"]) == ("use a smaller size", "seat")
     alice.post(f"/v1/batches/{id}/retry")
     assert admit(house) == [job]
     end(house, job, Outcome.MET, Outcome.MET)
@@ -178,7 +179,9 @@ def test_a_dead_child_comes_back_by_itself_until_its_result_is_stored(house: Hou
 
 def _die(house: House, job: str) -> None:
     """Its step fails too often, and the dead letter is filed."""
-    error = json.dumps({"boundary": "editor", "message": "the card is full", "fix": "", "actor": "seat"})
+    error = json.dumps(
+        {"boundary": "editor", "message": "the card is full", "fix": "use a smaller size", "actor": "seat"}
+    )
     for _ in range(3):
         record = house.ledger.get(job)
         assert record

@@ -208,6 +208,30 @@ def test_show_counts_and_lists_items(cli: Cli) -> None:
     assert service.asked[1].url.query == b"limit=200&status=failed"
 
 
+def test_show_tells_why_items_failed_and_what_to_do(cli: Cli) -> None:
+    items = [{"custom_id": name, "index": n, "status": "failed", "job": JOB} for n, name in enumerate("abc")]
+    listed_items = httpx.Response(200, json={"items": items, "next": None})
+    told = (
+        result("a", 0, "failed", error="editor: the card\n is full", fix="use a smaller size", actor="seat"),
+        result("b", 1, "failed", error="no goal " + "x" * 300, actor="user"),
+        result("d", 3),
+    )
+    shown = answer("ended", failed=3, done=1)
+    _, output, service = cli(f"batch show {BATCH} --items", shown, results(*told), listed_items)
+    assert [request.url.path.rpartition("/")[2] for request in service.asked[1:]] == ["results", "items"]
+    assert output.splitlines()[3:] == [
+        f"failed      a {JOB[:8]}",
+        "            editor: the card is full (use a smaller size)",
+        f"failed      b {JOB[:8]}",
+        "            " + ("no goal " + "x" * 300)[:199] + "…",
+        f"failed      c {JOB[:8]}",
+        f"then        visiondirector batch retry {BATCH[:8]} --failed: goes on with 1 item at the step that failed, "
+        "once the cause is gone",
+        "then        1 item failed by what the brief asks for: change it, and send it anew",
+    ]
+    assert len(cli(f"batch show {BATCH} --status done", answer(failed=3, done=1), listed_items)[2].asked) == 2
+
+
 @pytest.mark.parametrize(
     ("line", "method", "name", "body"),
     [
@@ -218,6 +242,7 @@ def test_show_counts_and_lists_items(cli: Cli) -> None:
         ("retry --unmet --rounds 3 --item a", "POST", "retry", {"what": ["unmet"], "items": ["a"], "rounds": 3}),
         ("retry --failed --cancelled", "POST", "retry", {"what": ["failed", "cancelled"]}),
         ("patch --front --max-in-flight 0", "PATCH", BATCH, {"front": True, "max_in_flight": 0}),
+        ("patch --front --item a --item b", "PATCH", BATCH, {"front": True, "items": ["a", "b"]}),
         ("patch --priority 0 --title dawn", "PATCH", BATCH, {"priority": 0, "title": "dawn"}),
     ],
 )

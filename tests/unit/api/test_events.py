@@ -326,9 +326,9 @@ def test_walking_back_stops_at_what_is_known(house: House, alice: httpx.Client) 
         find_job = house.archive.find_job
         load_job = house.archive.load_job
 
-        def load_snapshot(self, key: str):
+        def load_snapshot(self, key: str, sha256: str = ""):
             reads.append(key)
-            return load(key)
+            return load(key, sha256)
 
     machines = Backends(house.ledger, Counting(), house.shelf, house.images, house.sent.append, lambda: None)  # pyright: ignore[reportArgumentType]
     service = Service(machines.ledger, machines.archive, machines.images, machines.send, 1)

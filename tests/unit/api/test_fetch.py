@@ -1,6 +1,8 @@
 """`batch fetch` against the real API in process: what it saves, and what a break-off leaves."""
 
 import io
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,6 +101,32 @@ def test_a_gallery_lies_beside_its_pictures(line: Line, morning: Morning, tmp_pa
     line.asked.clear()
     fetch(line, f"{morning.batch} {out} --jpeg --gallery --report")
     assert [path.rpartition("/")[2] for path in line.asked] == ["results", "gallery"]
+
+
+def test_names_that_differ_by_case_are_two_files_everywhere(
+    line: Line, alice: httpx.Client, house: House, tmp_path: Path
+) -> None:
+    out, batch = tmp_path / "out", drawn(house, alice, "item", "Item", "Other").batch
+    assert fetch(line, f"{batch} {out} --gallery")[0] == SATISFIED
+    stems = {path.stem for path in out.glob("*.png")}
+    assert stems == {"item", *(file_stem(name, alike=True) for name in ("Item", "Other"))}
+    assert len({stem.casefold() for stem in stems}) == 3
+    page = (out / "index.html").read_text()
+    assert all(f'"{stem}.png"' in page for stem in stems)
+    assert fetch(line, f"{batch} --zip {tmp_path}/night.zip")[0] == SATISFIED
+    with zipfile.ZipFile(tmp_path / "night.zip") as found:
+        assert {Path(name).stem for name in found.namelist() if name.endswith(".png")} == stems
+
+
+def test_what_a_killed_fetch_left_is_gone_after_the_next(line: Line, morning: Morning, tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    for name in (".results.csv", ".a.png", "thumbs/.a.webp"):
+        left = tmp_path / "out" / f"{name}.{ended.pid}.part"
+        left.parent.mkdir(parents=True, exist_ok=True)
+        left.write_bytes(b"half of it")
+    assert fetch(line, f"{morning.batch} {tmp_path}/out --gallery")[0] == SATISFIED
+    assert not list((tmp_path / "out").rglob(".*"))
 
 
 def test_no_picture_comes_beside_a_brief(

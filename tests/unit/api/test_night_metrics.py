@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -69,6 +70,14 @@ def test_batches_by_how_they_stand(app: FastAPI, alice: httpx.Client) -> None:
     assert found["batch_items_left",] == 7
     assert found["batch_budget_used_ratio",] == 0
     assert (found["window_open", "owner", "alice"], found["window_open", "model", "flux-krea"]) == (1, 0)
+
+
+def test_a_batch_is_late_once_its_deadline_has_passed(house: House, app: FastAPI, alice: httpx.Client) -> None:
+    sent(alice, "due", "sketch", deadline=(datetime.now(UTC) + timedelta(hours=1)).isoformat())
+    sent(alice, "whenever", "sketch")
+    assert scrape(app)["batches_late",] == 0
+    house.ledger.clock_offset_ms += 7_200_000
+    assert scrape(app)["batches_late",] == 1
 
 
 def test_items_that_ended_and_what_is_used(house: House, app: FastAPI, alice: httpx.Client) -> None:

@@ -51,7 +51,7 @@ def test_a_submit_is_stored_entered_and_hinted(house: House, alice: httpx.Client
         "goals": {"met": 0, "missed": 0, "unsure": 0, "total": 0}, "coverage": None,
         "rounds": 0, "renders": 0, "error": None, "created": 0, "ended": None, "links": {},
         "brief": {"text": "A lamp on a table", "title": "Lamp", "source": None}, "seed": 5,
-        "unread": [], "warnings": [
+        "eta": None, "eta_unknown": "", "unread": [], "warnings": [
             {"kind": "editor-not-served", "message": "no worker serves the editor flux-krea now, nor any other",
              "fix": "the job waits until one does; cancel it to send another"},
         ],

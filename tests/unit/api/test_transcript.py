@@ -1,7 +1,9 @@
+import time
+
 import pytest
 
 from api.cli import transcript
-from api.client import Event, GoalCount, Job, JobError
+from api.client import Eta, Event, GoalCount, Job, JobError
 from director import types
 from director.errors import RULES, Actor
 from director.transcript import Transcript, plain
@@ -105,3 +107,20 @@ def test_a_paused_job_is_called_so() -> None:
 def test_an_actor_that_is_not_known_is_not_told(actor: str | None) -> None:
     job = Job(id="j", status="failed", error=JobError(boundary="judge", message="no", actor=actor))
     assert [str(line) for line in transcript.error_lines(job)] == ["error       judge: no"]
+
+
+def test_a_job_says_when_it_ends_or_why_nobody_knows() -> None:
+    now = time.time()
+    eta = Eta(
+        p10=now, p50=now, p90=now, limits="its own steps", knows_little_of=("0 renders",), money=1.5, currency="eur"
+    )
+    job = Job(id="1", status="running", doing="rendering", eta=eta)
+    clock = transcript.clock(now)
+    assert [str(line) for line in transcript.ends_lines(job)] == [
+        f"ends        about {clock} ({clock} to {clock}); what limits: its own steps",
+        "money       about 1.50 EUR when it has ended",
+        "unsure      0 renders",
+    ]
+    unknown = Job(id="1", status="running", doing="paused", eta_unknown="ask again")
+    assert [str(line) for line in transcript.ends_lines(unknown)] == ["ends        not known: ask again"]
+    assert not transcript.ends_lines(unknown.model_copy(update={"eta_unknown": "paused"})), "it is said already"

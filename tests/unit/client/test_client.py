@@ -22,7 +22,8 @@ def test_the_surface() -> None:
         "ApiError", "Attempt", "Attempts", "BadRequest", "Batch", "BatchItem", "BatchResult", "BatchWarning",
         "BriefSent", "CardsChance", "Client", "Conflict", "Cost",
         "Drawing", "Eta", "Event", "FieldError", "Goal", "GoalCount", "HeldQueue",
-        "Hook", "HookTest", "ItemCounts", "Job", "JobError", "Machines", "NotFound", "Plan", "SickWorker", "TooMany",
+        "Hook", "HookTest", "ItemCounts", "Job", "JobError", "Machines", "Me", "NotFound",
+        "OwnerBudget", "Plan", "SickWorker", "TooMany",
         "Unauthorized", "Unavailable", "Unread", "Uploaded", "Warned",
     ]  # fmt: skip
 

@@ -399,3 +399,11 @@ def test_what_was_not_read_and_what_is_likely_not_meant_stand_at_the_top():
         "Move the tree to the left became no goal",
     ]
     assert "no picture was sent" in words(header)
+
+
+def test_the_size_that_was_asked_for_is_told_of_new_pictures_only(trajectory: Trajectory):
+    settings = LoopSettings(width=448, height=560)
+    for source, told in ((None, True), ("a" * 64, False)):
+        brief = trajectory.brief.model_copy(update={"source": source})
+        asked = trajectory.model_copy(update={"brief": brief, "settings": settings})
+        assert ("448 × 560 pixels" in words(read(report(asked, Named())))) is told

@@ -5,15 +5,16 @@ from dataclasses import replace
 import pytest
 
 from director import schedule
+from director.gate import gate
 from director.loop import direct
 from director.seats import Context, DecideRequest
 from director.state import State
 from director.strategies import STRATEGIES
-from director.types import AcceptRule, Brief, Chosen, LoopSettings, Scope, StopReason, Trajectory
+from director.types import AcceptRule, Brief, Chosen, LoopSettings, Mode, Scope, StopReason, Trajectory
 from director.wide import expected, width
 from tasks.jobs import contract_of
 from tests.support.contexts import PlainContext
-from tests.support.scripted_studio import ScriptedStudio, Traits, brief_of, goals_of, play, run
+from tests.support.scripted_studio import ScriptedStudio, Traits, brief_of, goals_of, play, run, to_png
 
 SIX = goals_of(*"abcdef")
 WIDE = LoopSettings(edits="wide", batch=64, candidates=1, patience=20)
@@ -122,6 +123,53 @@ def test_a_local_goal_waits_for_the_parent_that_is_in_the_other_group():
     assert targets(done(play({}, {"x": "met"}, *NOTHING), ALIKE, goals))[:3] == ["abx", "x", "ab"]
 
 
+def test_the_wide_strategy_asks_for_everything_at_once_however_long_the_brief():
+    forty = goals_of(*(f"g{number}" for number in range(40)))
+    wide = LoopSettings.model_validate(STRATEGIES["wide"])
+    assert gate(brief_of(forty), forty, wide.model_copy(update={"gate": "auto"})).mode is Mode.STAGED
+    first = done(play(*NOTHING), wide.model_copy(update={"rounds": 1}), forty)
+    assert {*State.of(first).rounds[0].planned.action.targets} == {goal.id for goal in forty}
+
+
+TARGETS = ALIKE.model_copy(update={"targets_first": True})
+
+
+def looks(trajectory: Trajectory) -> list[list[str]]:
+    """Of each round, the goals of each look."""
+    rounds = State.of(trajectory).rounds
+    return [["".join(verdict.goal for verdict in seen.verdicts) for seen in each.verified] for each in rounds]
+
+
+def test_where_targets_go_first_the_rest_is_looked_at_only_if_one_of_them_came():
+    found = done(play({"x": "met"}, {"c": "met"}, {"b": "met"}, {"a": "met"}), TARGETS, goals_of(*"abx"))
+    assert looks(found) == [["abx"], ["ab"], ["ab", "x"], ["a", "bx"]]
+    rounds = State.of(found).rounds
+    assert [each.decided.accepted for each in rounds if each.decided] == [True, False, True, True]
+    assert found.stop and found.stop.reason is StopReason.SATISFIED
+
+
+@pytest.mark.parametrize(
+    ("changes", "number"),
+    [
+        ({"rollback": False}, 1),
+        ({"draft_rounds": True, "rounds": 1}, 1),  # the full edit of the best draft, which aims at nothing
+        ({"anchor_after": 1}, 3),  # an edit of the anchor says once more what is met
+    ],
+)
+def test_a_picture_that_may_become_the_best_without_its_targets_is_looked_at_as_a_whole(changes: Traits, number: int):
+    settings = TARGETS.model_copy(update={"rounds": 4, **changes})
+    found = done(play({"a": "met"}, {"b": "met"}, {"c": "met"}, *NOTHING), settings, goals_of(*"abcd"))
+    assert looks(found)[number][0] == "abcd"
+
+
+def test_the_first_edit_of_a_source_is_looked_at_as_a_whole():
+    context, studio = PlainContext(), play(*NOTHING)
+    brief = brief_of(goals_of(*"abcd"), context.images.put(to_png({"a": "met"})))
+    settings = TARGETS.model_copy(update={"gate": "staged", "rounds": 2})
+    found = direct(brief, settings, 7, studio.studio(), context)
+    assert looks(found) == [["abcd"], ["bcd"]]
+
+
 class Stopper:
     """Always takes the schedule's own option."""
 
@@ -155,7 +203,8 @@ def test_what_older_programs_can_not_read_says_so_and_nothing_else_is_stored_oth
         assert contract_of(Brief(text="x"), (), plain.model_copy(update=change)) == 3
     assert contract_of(Brief(text="x"), (), plain.model_copy(update={"edits": "alike"})) == 5
     assert contract_of(Brief(text="x"), (), plain.model_copy(update={"accept": AcceptRule.ALIGNMENT_OR_TIE})) == 6
-    later = {"edits", "edit_candidates", "price_of_render", "decide"}
+    assert contract_of(Brief(text="x"), (), plain.model_copy(update={"targets_first": True})) == 7
+    later = {"edits", "edit_candidates", "price_of_render", "decide", "targets_first"}
     assert not later & plain.model_dump().keys()
     wide = LoopSettings.model_validate(STRATEGIES["wide"])
     assert LoopSettings.model_validate_json(wide.model_dump_json()) == wide

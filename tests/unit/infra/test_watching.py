@@ -21,7 +21,7 @@ from tests.support.ledgers import entry, in_process
 
 PROMETHEUS = CHECKOUT / "infra" / "prometheus"
 DASHBOARD = CHECKOUT / "infra" / "grafana" / "dashboards" / "visiondirector.json"
-FROM_PROMETHEUS = {"instance", "job", "program", "le"}
+FROM_PROMETHEUS = {"instance", "job", "program", "le", "alertstate"}
 
 
 def exported() -> dict[str, set[str]]:
@@ -81,7 +81,7 @@ def test_every_alert_and_panel_is_looked_at() -> None:
 def test_what_is_asked_for_is_exported(expression: str) -> None:
     known = exported()
     names = set(re.findall(r"\bvisiondirector_\w+", expression))
-    assert names or "up{" in expression
+    assert names or "up{" in expression or "ALERTS{" in expression
     assert names <= known.keys(), names - known.keys()
     labels = {label for name in names for label in known[name]} | FROM_PROMETHEUS
     asked = {word.strip() for group in re.findall(r"by \(([^)]*)\)", expression) for word in group.split(",")}

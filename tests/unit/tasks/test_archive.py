@@ -4,11 +4,12 @@ import hashlib
 import json
 import logging
 import pickle
+import uuid
 from pathlib import Path
 
 import pytest
 
-from director.types import Extracted, Goal, Trajectory
+from director.types import Brief, Extracted, Goal, Trajectory
 from tasks.jobs import CONTRACT
 from tasks.store import Archive, Corrupt, FolderStore, NotFound
 from tests.support import recorded_jobs
@@ -303,3 +304,38 @@ def test_errors_name_their_object_and_survive_pickling(store: FolderStore, archi
     for error in (missing.value, corrupt.value):
         copy = pickle.loads(pickle.dumps(error))
         assert (type(copy), str(copy), copy.key) == (type(error), str(error), "jobs/a/steps/0000-aa.json")
+
+
+class Asked(FolderStore):
+    """Notes which objects were read."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.keys: list[str] = []
+
+    def get(self, key: str) -> bytes:
+        self.keys.append(key)
+        return super().get(key)
+
+
+def test_jobs_are_kept_in_memory_up_to_a_number_of_bytes(tmp_path: Path) -> None:
+    store, brief = Asked(tmp_path), Brief(text="a lamp, " * 2_400)
+    archive = Archive(store)
+    jobs = [recorded_jobs.job().model_copy(update={"id": str(uuid.UUID(int=n)), "brief": brief}) for n in range(80)]
+    for job in jobs:
+        archive.save_job(job)
+        assert archive.load_job(job.id, 1) == job
+    store.keys.clear()
+    assert [archive.load_job(job.id, 1) for job in (jobs[-1], jobs[0])] == [jobs[-1], jobs[0]]
+    assert store.keys == [f"jobs/{jobs[0].id}/job.json"], "80 jobs of 20 kB are more than a megabyte"
+
+
+def test_snapshots_are_kept_in_memory_up_to_a_number_of_bytes(tmp_path: Path) -> None:
+    store = Asked(tmp_path)
+    archive = Archive(store)
+    job = recorded_jobs.job()
+    long = Trajectory(brief=Brief(text="a lamp, " * 2_400), settings=job.settings, seed=1)
+    keys = [archive.save_snapshot(f"job-{n}", 0, "ab", "", None, long) for n in range(40)]
+    store.keys.clear()
+    assert [archive.load_snapshot(key).trajectory for key in (keys[-1], keys[0])] == [long, long]
+    assert store.keys == [keys[0]], "40 snapshots of 20 kB are more than half a megabyte"

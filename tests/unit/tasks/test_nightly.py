@@ -45,13 +45,13 @@ class Nights:
     def __init__(self, place: Place, clock: Clock) -> None:
         self.place, self.clock, self.sweeps, self.told = place, clock, list[float](), list[Swept | None]()
 
-    def another(self, sweep: Callable[[], Swept] | None = None) -> NightlySweep:
+    def another(self, sweep: Callable[[], Swept] | None = None, at: str = "04:30 Europe/Zurich") -> NightlySweep:
         def noting() -> Swept:
             self.sweeps.append(self.clock())
             return (sweep or self.place.sweep)()
 
         place = self.place
-        return NightlySweep("04:30 Europe/Zurich", noting, place.store, place.ledger, self.told.append, self.clock)
+        return NightlySweep(at, noting, place.store, place.ledger, self.told.append, self.clock)
 
     def passes(self, *reconcilers: NightlySweep, hours: float) -> None:
         """Every ten minutes one of each."""
@@ -83,6 +83,13 @@ def test_what_was_missed_is_made_up_for_and_a_restart_does_not_repeat_it(nights:
     nights.clock.now += 2 * DAY  # nobody runs
     nights.passes(nights.another(), hours=2)
     assert hours_of(nights) == ["29 03:30", "01 13:00"]
+
+
+def test_every_so_often_whoever_of_several_runs(nights: Nights) -> None:
+    one, other = (nights.another(at="every 6h") for _ in range(2))
+    nights.passes(one, other, hours=13)
+    nights.passes(nights.another(at="every 6h"), hours=7)
+    assert hours_of(nights) == ["29 01:00", "29 07:00", "29 13:00"]
 
 
 def test_the_first_one_waits_for_its_time(nights: Nights) -> None:
@@ -161,6 +168,7 @@ def test_it_takes_nothing_that_a_batch_still_needs(tmp_path: Path) -> None:
     while any(night.standing(batch).counts.model_dump(include={"waiting", "running"}).values()):
         night.passes()
         night.work(3)
+        night.rig.advance(500)  # what failed waits a second or two before its next try
         age(night.folder, 100)
         swept = Sweeper(night.store, night.archive, night.ledger, 30 * DAY, DAY, 30 * DAY).sweep()
         removed += len(swept.jobs) + len(swept.batches)

@@ -8,7 +8,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from tasks.notices.post import MAIL, Poster, Refused, is_public
 from tasks.notices.signing import headers, new_key
 from tasks.notices.types import Event, Hook, Secret, notice_id, notice_of
-from tests.support.receivers import mailbox, receiving
+from tests.support.receivers import Certificate, Tls, mailbox, receiving
 
 NOTICE = notice_of("alice", "b1", Event.ENDED, "0", 1795455600.25, {"id": "b1", "title": "Плакаты – 海報"})
 
@@ -144,3 +144,59 @@ class TestMail:
     def test_what_is_no_address(self, address: str) -> None:
         with pytest.raises(Refused):
             Poster(smtp="smtp://127.0.0.1:1").check(f"{MAIL}{address}")
+
+    @pytest.mark.parametrize("tls", ["starttls", "at once"])
+    def test_a_password_goes_over_tls_only(
+        self, certificate: Certificate, tls: Tls, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate.chain))
+        with mailbox(certificate, tls, user=("ada@home", "a:b/c @")) as (server, mails):
+            assert mailed(server) == ""
+            wrong = mailed(server.replace("ada", "eve"))
+        assert len(mails) == 1
+        assert wrong == "the mail server takes no user with this password: 535 5.7.8 who are you?; see " + SETTING
+
+    @pytest.mark.parametrize("tls", ["starttls", "at once"])
+    def test_a_server_that_nobody_vouches_for_gets_nothing(self, certificate: Certificate, tls: Tls) -> None:
+        with mailbox(certificate, tls, user=("ada", "secret")) as (server, mails):
+            why = mailed(server)
+        assert why.startswith("the certificate of the mail server can't be trusted: self")
+        assert not mails
+
+    @pytest.mark.parametrize(
+        ("answers", "why"),
+        [
+            ({b"RCPT": "550 no such\tuser"}, "the mail server refuses this address: 550 no such user"),
+            ({b"MAIL": "553 not you"}, "the mail server refuses the sender: 553 not you; see VISIONDIRECTOR_MAIL_FROM"),
+            ({b"DATA": "451 later"}, "the mail server refuses: 451 later"),
+            ({b"EHLO": "421 busy", b"HELO": "421 busy"}, "the mail server refuses: 421 busy"),
+        ],
+    )
+    def test_what_a_server_refuses_is_told_in_its_words(self, answers: dict[bytes, str], why: str) -> None:
+        with mailbox(answers=answers) as (server, mails):
+            assert mailed(server) == why
+        assert not mails
+
+    def test_what_a_server_can_not_do_is_told(self) -> None:
+        with mailbox() as (server, _):
+            assert "STARTTLS extension not supported" in mailed(server.replace("smtp:", "smtp+starttls:"))
+            assert "AUTH extension not supported" in mailed(server.replace("//", "//ada:secret@"))
+            assert mailed(server.replace("smtp:", "smtps:")).startswith("the mail server does not speak TLS there")
+        assert mailed(server).startswith("no mail server can be reached: ")
+        assert mailed("smtp://mail.invalid").startswith("the name of the mail server is unknown")
+
+
+SETTING = "VISIONDIRECTOR_SMTP_URL"
+
+
+def mailed(server: str) -> str:
+    """What went wrong."""
+    outcome = Poster(smtp=server, mail_from="night@example.org").send(hook(f"{MAIL}ada@example.org"), NOTICE)
+    assert outcome.ok == (outcome.why == "")
+    assert "secret" not in outcome.why
+    return outcome.why
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return Certificate.made(tmp_path_factory.mktemp("tls"))

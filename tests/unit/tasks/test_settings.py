@@ -65,6 +65,14 @@ def test_terms_of_owners_and_models_are_read_as_the_docs_write_them(monkeypatch:
     assert (flux.windows, flux.gpu_hour, flux.render) == (("mon,tue,wed,thu,fri 19:00-07:00 Europe/Zurich",), 2.5, 0)
 
 
+def test_numbers_may_be_written_as_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"{PREFIX}MODELS", '{"flux": {"gpu_hour": "2.5", "render": "0"}}')
+    monkeypatch.setenv(f"{PREFIX}OWNERS", '{"alice": {"budget": {"gpu": "90", "renders": "40", "eur": "2.5"}}}')
+    settings = load_settings()
+    assert (settings.models["flux"].gpu_hour, settings.models["flux"].render) == (2.5, 0)
+    assert settings.owners["alice"].budget == Budget(renders=40, gpu_s=90, money=2.5, currency="eur")
+
+
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
@@ -82,6 +90,10 @@ def test_terms_of_owners_and_models_are_read_as_the_docs_write_them(monkeypatch:
         ("API_PORT", "70000", "VISIONDIRECTOR_API_PORT"),
         ("GC_AT", "04:30", "VISIONDIRECTOR_GC_AT: the zone is missing"),
         ("GC_AT", "daily", "VISIONDIRECTOR_GC_AT: 'daily' is no time: write 07:00 Europe/Zurich"),
+        ("SMTP_URL", "mail.example.org:25", "VISIONDIRECTOR_SMTP_URL: must be smtp://, smtp+starttls:// or smtps://"),
+        ("SMTP_URL", "smtps://ada:s3cret@mail.example.org:99999", "VISIONDIRECTOR_SMTP_URL: has a port that is none"),
+        ("GC_AT", "every 6", "VISIONDIRECTOR_GC_AT: 'every 6' is too often: write every 10m"),
+        ("GC_AT", "every night", "'night' is no duration: write 2h, 90m or 45s"),
         ("OWNERS", '{"alice": {"window": []}}', "VISIONDIRECTOR_OWNERS (alice.window)"),
         ("OWNERS", '{"alice": {"windows": ["at night"]}}', "'at night' is no window: write 22:00-07:00 Europe/Zurich"),
         (
@@ -91,7 +103,11 @@ def test_terms_of_owners_and_models_are_read_as_the_docs_write_them(monkeypatch:
         ),
         ("OWNERS", '{"alice": {"budget": {"usd": 3}}}', "the budget of alice is not in eur, as the prices are"),
         ("OWNERS", '{"alice": {"zone": "Zurich"}}', "there is no time zone 'Zurich'"),
-        ("MODELS", '{"flux": {"gpu_hour": -1}}', "VISIONDIRECTOR_MODELS (flux.gpu_hour)"),
+        ("MODELS", '{"flux": {"gpu_hour": -1}}', "VISIONDIRECTOR_MODELS (flux.gpu_hour): '-1' is no price"),
+        ("MODELS", '{"flux": {"gpu_hour": "2,5"}}', "(flux.gpu_hour): '2,5' is no price: write a number from 0"),
+        ("MODELS", '{"flux": {"render": true}}', "(flux.render): 'True' is no price"),
+        ("MODELS", '{"flux": {"render": "nan"}}', "(flux.render): 'nan' is no price"),
+        ("MODELS", '{"flux": {"gpu": "90"}}', "VISIONDIRECTOR_MODELS (flux.gpu): there is no such field"),
     ],
 )
 def test_what_can_not_be_used_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str) -> None:

@@ -112,6 +112,7 @@ def broken(failures: int, error: Exception | None = None) -> Broken:
 
 def retry(rig: StepRig, job: str, studio: Studio) -> None:
     """What the reconciler does once the wait is over."""
+    rig.ledger.now_ms += 1_000
     hint = record(rig, job).hint
     run_step(rig.host(studio), hint.job, hint.n)
 
@@ -161,6 +162,7 @@ def test_storage_that_is_away_costs_no_attempt(tmp_path: Path):
             retry(rig, job, studio.studio())
     now = record(rig, job)
     assert (now.status, now.seat_failures) == (JobStatus.QUEUED, 0)
+    rig.ledger.now_ms += 1_000
     rig.hints.append(now.hint)
     rig.drain(rig.host(studio.studio()))
     assert record(rig, job).stop == "satisfied"
@@ -222,6 +224,7 @@ def test_what_the_job_is_not_to_blame_for_costs_no_attempt(tmp_path: Path, actor
         "boundary": "editor", "message": "Says: it does not work", "fix": "mend it", "actor": actor.value,
         "resource": "http://vlm:30000/v1 (qwen)",
     }  # fmt: skip
+    rig.ledger.now_ms += 1_000
     rig.hints.append(now.hint)
     rig.drain(rig.host(studio.studio()))
     assert record(rig, job).stop == "satisfied"

@@ -86,6 +86,7 @@ class TestWords:
             ("22:00-07:00 ../../etc/passwd", "no time zone"),
             ("25:00-07:00 UTC", "no time of day"),
             ("22:61-07:00 UTC", "no time of day"),
+            ("sat 24:00-07:00 UTC", "open at 00:00 of the next one"),
             ("mon-fry 22:00-07:00 UTC", "are no days"),
         ],
     )
@@ -94,7 +95,7 @@ class TestWords:
             parse(words)
 
     def test_words_are_read_back(self) -> None:
-        for words in ("22:00-07:00 Europe/Zurich", "mon,tue,wed 09:30-12:00 UTC"):
+        for words in ("22:00-07:00 Europe/Zurich", "mon,tue,wed 09:30-12:00 UTC", "00:00-24:00 UTC", "20:00-00:00 UTC"):
             assert str(parse(words)) == words
 
     def test_the_next_time_of_a_clock(self) -> None:
