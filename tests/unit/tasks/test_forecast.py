@@ -204,11 +204,11 @@ def test_a_plan_of_many_briefs_is_simulated_in_small() -> None:
 def test_one_part_of_a_world_ends_when_all_of_it_does() -> None:
     whole = world(2_000, editors=40)
     whole = replace(whole, pools=[whole.pools[0], Pool(SEATS, 30)])
-    ends, busy = list[float](), list[float]()
+    ends, busy = list[float](), list[list[float]]()
     for parts in (1.0, 4.0):
         runs = [Small.of(whole, parts).simulate(["b"], 1e4, 1e6, seed, Random(seed)) for seed in range(12)]
         ends.append(fmean(run.ends["b"] for run in runs))
-        busy.append(fmean(run.busy[0] for run in runs))
+        busy.append([fmean(run.busy[pool] for run in runs) for pool in (0, 1)])
     assert ends[1] == pytest.approx(ends[0], rel=0.03)
     assert busy[1] == pytest.approx(busy[0], rel=0.03)
 
