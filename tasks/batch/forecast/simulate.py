@@ -1,6 +1,7 @@
 """One night as it may go: a discrete-event simulation of jobs that go from pool to pool.
 
-A process takes what came first. Jobs begin as the dispatcher lets them: the owner who had least of his share, his
+A process takes the step that came last, as hints lie in the broker; a job's first step goes when nothing else waits. An
+outage takes the step in hand back. Jobs begin as the dispatcher lets them: the owner who had least of his share, his
 batches in order, no more in flight than keeps the editors busy, while windows are open and budgets last. Of many jobs
 that wait some go as one, with the work of all of them, and the fewer the nearer the end is: so a million jobs take not
 much longer than a thousand.
@@ -8,9 +9,10 @@ much longer than a thousand.
 
 import math
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from heapq import heapify, heappop, heappush, heapreplace
+from heapq import heappop, heappush
 from random import Random
 
 from tasks.batch.forecast.learn import EDITOR, SEATS, Belief, Outage, Visits
@@ -56,14 +58,34 @@ class _Lane:
 
 @dataclass(slots=True)
 class _Unit:
-    """Some jobs that go as one. `visits` are (pool, seconds), the next one last."""
+    """Some jobs that go as one. `visits` are (pool, seconds), the next one last; `number` is of the event to come."""
 
     lane: _Lane
     jobs: int
     visits: list[tuple[int, float]] = field(default_factory=list[tuple[int, float]])
+    number: int = 0
+    until: float = 0.0  # its step is done
 
 
-Event = tuple[float, int, "_Unit | Outage | _Lane | None"]
+@dataclass(slots=True)
+class _Desk:
+    """A pool: processes that are free, units that wait for one (the next one last), those in hand by their event."""
+
+    idle: int
+    processes: int  # with those that are away
+    waiting: deque[_Unit] = field(default_factory=deque[_Unit])
+    in_hand: dict[int, _Unit] = field(default_factory=dict[int, _Unit])
+
+
+@dataclass(frozen=True)
+class _Return:
+    """Processes of a pool come back."""
+
+    pool: int
+    processes: int
+
+
+Event = tuple[float, int, "_Unit | Outage | _Lane | _Return | None"]
 
 
 def simulate(world: World, belief: Belief, wanted: Collection[str], horizon_s: float, dice: Random) -> Run:
@@ -76,10 +98,9 @@ class _Night:
         self._world, self._belief, self._horizon, self._dice = world, belief, horizon_s, dice
         self._events: list[Event] = []
         self._number = 0
-        self._free: list[list[float]] = []
-        for pool, away in zip(world.pools, belief.away, strict=True):
-            self._free.append([0.0] * pool.servers + list(away))
-            heapify(self._free[-1])
+        self._desks = [
+            _Desk(pool.servers, pool.servers + len(away)) for pool, away in zip(world.pools, belief.away, strict=True)
+        ]
         self._busy = [0.0] * len(world.pools)
         self._owed: dict[str, float] = {}  # virtual times of owners
         lanes = [(load, self._lane(load, rounds)) for load, rounds in zip(world.loads, belief.rounds, strict=True)]
@@ -98,7 +119,7 @@ class _Night:
         pool = self._world.pool_of(EDITOR + load.sort.model)
         visits = self._belief.visits[load.sort]
         served = all(self._world.pool_of(seat) is not None for seat in SEATS.values())
-        if pool is None or not served or not all(self._free[at] for at, _ in visits.of_round):
+        if pool is None or not served or not all(self._desks[at].processes for at, _ in visits.of_round):
             return None
         renders = 1 + sum(1 - chance for chance in rounds)
         bound = bool(load.purses) or load.runs is not None
@@ -108,11 +129,11 @@ class _Night:
     def _places_of(self, pool: int) -> int:
         """How many jobs the dispatcher lets fly (tasks/batch/dispatch.py)."""
         visits = next(lane.visits for lane in self._lanes if lane.editors == pool)
-        editors = len(self._free[pool])
+        editors = self._desks[pool].processes
         drawn = visits.mean(pool)
-        others = sum(visits.mean(n) for n in range(len(self._free)) if n != pool)
+        others = sum(visits.mean(n) for n in range(len(self._desks)) if n != pool)
         away = min(others / drawn if drawn else 0.0, _MOST_AWAY) * editors
-        thinkers = sum(len(free) for n, free in enumerate(self._free) if n != pool and visits.mean(n))
+        thinkers = sum(desk.processes for n, desk in enumerate(self._desks) if n != pool and visits.mean(n))
         most_away = thinkers + math.ceil(max(thinkers, editors) / 2) + _SPARE if thinkers else 0
         return round(editors + min(away + math.sqrt(away), most_away)) + _SPARE
 
@@ -122,13 +143,17 @@ class _Night:
         self._begin()
         now = 0.0
         while self._events and len(self._ends) < len(self._left):
-            now, _, what = heappop(self._events)
+            now, number, what = heappop(self._events)
             if now >= self._horizon:
                 break
             if type(what) is _Unit:
-                self._go_on(now, what)
+                if number == what.number:  # else its process was lost
+                    self._go_on(now, what)
             elif isinstance(what, Outage):
-                self._lose(what)
+                self._lose(now, what)
+            elif isinstance(what, _Return):
+                self._desks[what.pool].idle += what.processes
+                self._serve(now, what.pool)
             elif isinstance(what, _Lane):  # a batch came
                 self._lanes.append(what)
                 self._in_turn.append(what)
@@ -138,43 +163,69 @@ class _Night:
         used = [(lane.load.batch, _used(lane, lane.gpu_s)) for lane in self._lanes]
         return Run(self._ends, self._busy, max(now, 1e-9), used, self._held, self._number)
 
-    def _at(self, at: float, what: "_Unit | Outage | _Lane | None") -> None:
+    def _at(self, at: float, what: "_Unit | Outage | _Lane | _Return | None") -> None:
         self._number += 1
         heappush(self._events, (at, self._number, what))
 
     def _begin(self) -> None:
         for outage in self._belief.outages:
             self._at(outage.at, outage)
+        for n, away in enumerate(self._belief.away):
+            for seconds in away:
+                self._at(seconds, _Return(n, 1))
         for at, load, rounds in self._belief.comers:
             if lane := self._lane(load, rounds):
                 self._at(at, lane)
         for lane in self._lanes:
-            goes_on = 0.0 if lane.load.runs is None else _opening(lane.load.runs, 0.0)
-            for job in lane.load.flying:
-                lane.flying += 1
-                self._flying[lane.editors] += 1
-                unit = self._on_its_way(lane, job)
-                if goes_on is not None:
-                    self._at(goes_on, unit)
+            self._take_up(lane)
             for opens, _ in lane.load.windows or ():  # of what comes later nobody knows windows
                 if opens > 0:
                     self._at(opens, None)
         self._fill(0.0)
 
+    def _take_up(self, lane: _Lane) -> None:
+        """Its jobs in flight; those whose step runs first."""
+        goes_on = 0.0 if lane.load.runs is None else _opening(lane.load.runs, 0.0)
+        for job in sorted(lane.load.flying, key=lambda job: not job.running):
+            lane.flying += 1
+            self._flying[lane.editors] += 1
+            unit = self._on_its_way(lane, job)
+            if goes_on is not None:
+                unit.number = self._number + 1
+                self._at(goes_on, unit)
+
     def _go_on(self, now: float, unit: _Unit) -> None:
-        if unit.visits:
-            if unit.lane.bound and self._stopped(now, unit):
-                return
-            pool, seconds = unit.visits.pop()
-            if pool == unit.lane.editors:
+        """What it waited for has come: its step is done, or its window opens."""
+        freed = -1
+        if unit.visits and self._desks[unit.visits[-1][0]].in_hand.pop(unit.number, None):
+            freed, seconds = unit.visits.pop()
+            self._desks[freed].idle += 1
+            self._busy[freed] += seconds
+            if freed == unit.lane.editors:
                 self._spend(unit.lane, seconds)
-            free = self._free[pool]
-            end = (now if now > free[0] else free[0]) + seconds
-            heapreplace(free, end)
-            self._busy[pool] += seconds
+        if unit.visits:
+            pool = unit.visits[-1][0]
+            self._desks[pool].waiting.append(unit)
+            self._serve(now, pool)
+        else:
+            self._end(now, unit)
+        if freed >= 0 and self._desks[freed].waiting:
+            self._serve(now, freed)
+
+    def _serve(self, now: float, pool: int) -> None:
+        desk = self._desks[pool]
+        while desk.idle and desk.waiting:
+            unit = desk.waiting.pop()
+            if unit.lane.bound and self._stopped(now, unit):
+                continue
+            desk.idle -= 1
             self._number += 1
-            heappush(self._events, (end, self._number, unit))
-            return
+            unit.number = self._number
+            desk.in_hand[unit.number] = unit
+            unit.until = now + unit.visits[-1][1]
+            heappush(self._events, (unit.until, unit.number, unit))
+
+    def _end(self, now: float, unit: _Unit) -> None:
         lane = unit.lane
         lane.flying -= 1
         self._flying[lane.editors] -= 1
@@ -193,11 +244,11 @@ class _Night:
             return True
         if load.runs is None:
             return False
-        free = self._free[unit.visits[-1][0]]
-        opens = _opening(load.runs, max(now, free[0]))
-        if opens is not None and opens > max(now, free[0]):
+        opens = _opening(load.runs, now)
+        if opens is not None and opens > now:
+            unit.number = self._number + 1
             self._at(opens, unit)
-        return opens is None or opens > max(now, free[0])
+        return opens != now
 
     def _spend(self, lane: _Lane, seconds: float) -> None:
         lane.gpu_s += seconds
@@ -208,11 +259,23 @@ class _Night:
         """What is used of its budgets, the largest share."""
         return max((self._world.purses[n].share(self._purses[n]) for n in load.purses), default=0.0)
 
-    def _lose(self, outage: Outage) -> None:
-        """What these processes had in hand is done again, by whoever is free."""
-        free = self._free[outage.pool]
-        for _ in range(min(outage.servers, len(free))):
-            heapreplace(free, max(free[0], outage.at) + outage.seconds)
+    def _lose(self, now: float, outage: Outage) -> None:
+        """What these processes had in hand is begun anew, by whoever is free."""
+        desk = self._desks[outage.pool]
+        here = desk.idle + len(desk.in_hand)
+        if self._dice.random() * desk.processes >= here:
+            return  # it is away
+        for _ in range(min(outage.servers, here)):
+            if (n := int(self._dice.random() * (desk.idle + len(desk.in_hand)))) < desk.idle:
+                desk.idle -= 1
+                continue
+            unit = desk.in_hand.pop([*desk.in_hand][n - desk.idle])
+            pool, seconds = unit.visits[-1]  # of many that go as one, one is begun anew
+            unit.visits[-1] = pool, min(seconds, unit.until - now + seconds / unit.jobs)
+            unit.number = 0
+            desk.waiting.append(unit)
+        self._at(now + outage.seconds, _Return(outage.pool, min(outage.servers, here)))
+        self._serve(now, outage.pool)
 
     # --- turns ------------------------------------------------------------------------------------
 
@@ -231,7 +294,12 @@ class _Night:
                 renders = self._renders(lane, jobs, 0)
                 if load.by is not None:
                     renders = max(jobs, round(renders * self._squeeze(lane, now)))
-                self._at(now, self._unit(lane, jobs, renders))
+                self._enter(now, self._unit(lane, jobs, renders))
+
+    def _enter(self, now: float, unit: _Unit) -> None:
+        pool = unit.visits[-1][0]
+        self._desks[pool].waiting.appendleft(unit)
+        self._serve(now, pool)
 
     def _squeeze(self, lane: _Lane, now: float) -> float:
         """The share of its renders that a job may still draw, so that its batch ends in time (tasks/batch/pacing.py).
@@ -242,7 +310,7 @@ class _Night:
         waiting = {each.load.owner: each.load.weight for each in self._in_turn if each is not lane}
         waiting.pop(load.owner, None)
         part = load.weight / (load.weight + sum(waiting.values()))
-        left = _MARGIN * ((load.by or 0.0) - now) * len(self._free[lane.editors]) * part
+        left = _MARGIN * ((load.by or 0.0) - now) * self._desks[lane.editors].processes * part
         allowed = (left - _IN_FLIGHT * lane.flying * lane.charge) / (lane.waiting + 1)
         return min(1.0, max(0.0, allowed / max(lane.charge, 1e-9)))
 
@@ -314,7 +382,7 @@ def _jobs_of(world: World, batches: Collection[str]) -> dict[str, int]:
 
 def _used(lane: _Lane, seconds: float) -> Used:
     """What so many seconds of an editor count in budgets."""
-    return lane.load.price.used(seconds / lane.draw_s, seconds)
+    return lane.load.price.used(seconds / lane.draw_s if lane.draw_s else 0.0, seconds)
 
 
 def _opening(spans: Spans, now: float) -> float | None:
