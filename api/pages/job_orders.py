@@ -11,7 +11,7 @@ from api.problems import invalid
 from api.routes import ApiState, AppState
 from director.report import Controls
 from director.report.html import NOTHING, Html
-from tasks.jobs import JobStatus
+from tasks.jobs import PRIORITIES, JobStatus
 from tasks.ledger.types import Record
 
 ORDERS = {
@@ -24,7 +24,6 @@ ORDERS = {
 }
 PICK = "pick "
 """Before round and candidate, as in `pick 2.3`."""
-_LEVELS = (0, 3, 6, 9)  # priorities that the queues tell apart
 _CANCEL = (
     "This can’t be taken back: a cancelled job does not go on. What it has drawn stays, and a new job can go on from "
     "its picture (visiondirector submit --from)."
@@ -81,7 +80,7 @@ def _carry_out(state: AppState, form: Form, id: str, order: str) -> None:
             service.order(caller, id, order)
         case "sooner":
             now = service.find(caller.reach, id).priority
-            service.order(caller, id, "priority", priority=max((each for each in _LEVELS if each < now), default=0))
+            service.order(caller, id, "priority", priority=max((each for each in PRIORITIES if each < now), default=0))
         case "requeue":
             service.requeue(caller, id)
         case "cancel":
