@@ -80,7 +80,10 @@ def _clause(text: str, absent: bool = False) -> list[Drawable]:
 def _part(text: str, verb: Verb) -> list[Drawable]:
     words = masked(text)
     if said := strings(text):
-        return [_set(text, words, string, end) for string, end in said]
+        ground = _GROUND.search(words)
+        of_letters = words[: ground.start()] + " " * len(ground[0]) + words[ground.end() :] if ground else words
+        set_on = [Drawable("colour", "background", (ground[1].lower(),))] if ground else []
+        return [*(_set(text, of_letters, string, end) for string, end in said), *set_on]
     special, rest = _special(words)
     return special + _things(rest, alone=not special, verb=verb)
 
@@ -417,10 +420,16 @@ def _backdrop_colour(before: str, after: str) -> tuple[str, ...]:
     return near or (_colours(after)[:1] if _COPULA.match(after) else ())
 
 
-_BARE_TAIL = re.compile(
-    rf"\b(?:{'|'.join(sorted(colours(), key=lambda name: (-len(name), name)))})\s+(?:[a-z]+\s+)?$", re.IGNORECASE
-)
+_ANY_COLOUR = "|".join(sorted(colours(), key=lambda name: (-len(name), name)))
+_BARE_TAIL = re.compile(rf"\b(?:{_ANY_COLOUR})\s+(?:[a-z]+\s+)?$", re.IGNORECASE)
 _COPULA = re.compile(r"\s*(?:is|in|of|:|stays|as|should be|turns?|becomes?|to)\b", re.IGNORECASE)
+
+
+_GROUND = re.compile(
+    rf"\b(?:on|against|over|with)\s+(?:an?\s+|the\s+)?(?:\w+\s+)?({_ANY_COLOUR})\s+(?:\w+\s+)?(?:background|backdrop|ground)\b",
+    re.IGNORECASE,
+)
+"""What lettering stands on: "the headline on a navy background". Its colour is not that of the letters."""
 
 
 def _layouts(words: str) -> list[Drawable]:

@@ -108,7 +108,7 @@ def _what_to_do(batch: Batch, failed: Collection[BatchResult]) -> list[Line]:
 
 
 def _item_line(item: BatchItem) -> Line:
-    job = f"  {item.job[:8]}" if item.job else ""
+    job = f"  {item.job}" if item.job else ""  # whole: lists hold no jobs of a batch that has ended, to look a part up
     again = f", take {item.take + 1}" if item.take else ""
     return Line(item.status, plain(f"{item.custom_id}{again}{job}", 200), find.STYLES.get(item.status, ""))
 

@@ -204,7 +204,7 @@ def test_show_counts_and_lists_items(cli: Cli) -> None:
     items = [{"custom_id": "a", "index": 0, "status": "failed", "job": JOB, "take": 1}]
     page = httpx.Response(200, json={"items": items, "next": None})
     _, output, service = cli(f"batch show {BATCH} --status failed", shown, page)
-    assert output.splitlines()[-1] == f"failed      a, take 2 {JOB[:8]}"
+    assert output.splitlines()[-1] == f"failed      a, take 2 {JOB}"
     assert service.asked[1].url.query == b"limit=200&status=failed"
 
 
@@ -220,11 +220,11 @@ def test_show_tells_why_items_failed_and_what_to_do(cli: Cli) -> None:
     _, output, service = cli(f"batch show {BATCH} --items", shown, results(*told), listed_items)
     assert [request.url.path.rpartition("/")[2] for request in service.asked[1:]] == ["results", "items"]
     assert output.splitlines()[3:] == [
-        f"failed      a {JOB[:8]}",
+        f"failed      a {JOB}",
         "            editor: the card is full (use a smaller size)",
-        f"failed      b {JOB[:8]}",
+        f"failed      b {JOB}",
         "            " + ("no goal " + "x" * 300)[:199] + "…",
-        f"failed      c {JOB[:8]}",
+        f"failed      c {JOB}",
         f"then        visiondirector batch retry {BATCH[:8]} --failed: goes on with 1 item at the step that failed, "
         "once the cause is gone",
         "then        1 item failed by what the brief asks for: change it, and send it anew",

@@ -192,6 +192,17 @@ def test_two_texts_are_not_two_lines_of_one() -> None:
     assert verdict(png, "Include the text 'late'").outcome is Outcome.MET
 
 
+@pytest.mark.parametrize(
+    "wish",
+    ["A poster on navy ground: the headline 'OPEN' at the top", "Set 'OPEN' across the top on a deep navy background"],
+)
+def test_what_lettering_stands_on_is_a_wish_of_its_own(wish: str) -> None:
+    seen = verdict(drawn(wish, size=(256, 256))[0], wish)
+    assert (seen.outcome, seen.evidence.endswith("background navy")) == (Outcome.MET, True)
+    light = verdict(drawn("Include the text 'OPEN' across the top in navy", size=(256, 256))[0], wish)
+    assert (light.outcome, light.evidence) == (Outcome.MISSED, "sketch: background not navy")
+
+
 def test_what_is_ruled_out_is_seen_in_the_dark(night: tuple[bytes, PixelBox]) -> None:
     context = SketchContext()
     goals = tuple(Goal(id=f"g{n}", text=text, absent=True) for n, text in enumerate(("No tulip", "No swan")))
