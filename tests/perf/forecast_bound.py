@@ -119,7 +119,8 @@ def likely(own: Load, strange: bool) -> tuple[list[Chances], list[float]]:
         at = [0.0, *chances]
         log = math.log(weight)
         for done in own.done:
-            log += math.log(max(1e-12, at[done.renders] - at[done.renders - 1]))
+            last = min(done.renders, ROUNDS)  # more where an outage had one drawn again
+            log += math.log(max(1e-12, at[last] - at[last - 1]))
         for job in own.flying:
             log += math.log(max(1e-12, 1 - at[min(job.survived, ROUNDS - 1)]))
         able.append(chances)
