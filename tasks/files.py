@@ -50,11 +50,10 @@ def _runs(process: int) -> bool:
     if os.name != "posix":  # elsewhere nobody can be asked without harm
         return True
     try:
-        os.kill(process, 0)
+        with suppress(PermissionError):  # somebody else's
+            os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except PermissionError:
-        return True
     return True
 
 

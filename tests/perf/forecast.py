@@ -11,7 +11,6 @@ bias        p50 - end, of what was left; width: p90 - p10, of what was left; med
 Writes out/bench/forecast.json.
 """
 
-import argparse
 import json
 import logging
 import os
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.batch.forecast.eta import forecast
-from tests.perf.forecast_nights import HOUR, SHARES, Moment, Told, kept
+from tests.perf.forecast_nights import HOUR, SHARES, Moment, Told, arguments, kept
 
 OUT = Path("out/bench/forecast.json")
 _NEVER = 1e9
@@ -95,11 +94,7 @@ def table(rows: dict[str, dict[str, float]]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.perf.forecast", description="Is the forecast true?")
-    parser.add_argument("--nights", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep nights there, and take those that are kept")
-    parsed = parser.parse_args()
+    parsed = arguments("forecast", "Is the forecast true?")
     logging.disable(logging.WARNING)
     nights, began = list[list[Asked]](), time.process_time()
     print(f"{parsed.nights} simulated nights from seed {parsed.seed}; load {os.getloadavg()[0]:.0f}")

@@ -11,21 +11,19 @@ renders  the same, but for the renders of the batch's own jobs: those are as lik
 it prints what `off` is in tests/perf/forecast.py, and its bias.
 """
 
-import argparse
 import logging
 import math
 import statistics
 import sys
 from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
 from random import Random
 
 from tasks.batch.forecast.eta import HORIZON_S
 from tasks.batch.forecast.learn import EDITOR, SEATS, Belief, Outage, Visits, losses
 from tasks.batch.forecast.simulate import simulate
 from tasks.batch.forecast.world import Load, Sort, World
-from tests.perf.forecast_nights import LAST, ROUNDS, SHARES, Moment, Rates, Told, Varied, kept
+from tests.perf.forecast_nights import LAST, ROUNDS, SHARES, Moment, Rates, Told, Varied, arguments, kept
 
 _RUNS, _SHAPES, _JOBS = 30, 200, 4000
 Chances = Sequence[float]
@@ -152,11 +150,7 @@ def _full(chances: Sequence[float]) -> Chances:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.perf.forecast_bound", description="How well could anybody?")
-    parser.add_argument("--nights", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="as of tests.perf.forecast")
-    parsed = parser.parse_args()
+    parsed = arguments("forecast_bound", "How well could anybody?")
     logging.disable(logging.WARNING)
     rows: dict[tuple[str, float], list[float]] = {}
     for seed in range(parsed.seed, parsed.seed + parsed.nights):

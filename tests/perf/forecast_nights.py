@@ -5,6 +5,7 @@ was tuned on seeds from TUNED on, and on the odd ones up to 117. Of the nights b
 `strange`: its steps, rounds and hours are of kinds that do not occur among the tuned ones.
 """
 
+import argparse
 import math
 import pickle
 from collections.abc import Callable, Generator
@@ -63,6 +64,15 @@ def night(seed: int) -> Told:
         tried.ahead.run(over)
         assert tried.batch
         return Told(seed, tried.batch.id, tried.end_s - tried.begins_s, moments)
+
+
+def arguments(module: str, about: str) -> argparse.Namespace:
+    """Which nights are asked for on the command line."""
+    parser = argparse.ArgumentParser(prog=f"python -m tests.perf.{module}", description=about)
+    parser.add_argument("--nights", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep nights there, and take those that are kept")
+    return parser.parse_args()
 
 
 def kept(seed: int, folder: Path | None) -> Told:

@@ -147,7 +147,7 @@ class _Planner:
             if before and end > self._ask.by_s and end > _NO_GAIN * self._end(before, _ROUGH):
                 return cards, False
             better = min(MOST_CARDS, 2 * cards, max(1, round(cards * end / self._ask.by_s)))
-            if better <= cards or better <= 1.25 * cards:
+            if better <= 1.25 * cards:
                 return better, True
             before, cards = cards, better
 
