@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from redis import Redis
 
 from api.client import Client, Conflict, Event, NotFound, Unauthorized
 from director.types import Outcome, StopReason
@@ -99,10 +100,11 @@ def place_over(redis: Running, s3: Settings) -> Generator[Place]:
         "VISIONDIRECTOR_API_PORT": str(settings.api_port),
         "VISIONDIRECTOR_TOKENS": '{"alice": "secret", "bob": "other"}',
     }
+    with Redis.from_url(redis.url) as server:
+        server.flushall()  # tests share it: nothing that another left, and no lock that it still holds
     with Ledger(connect(settings.ledger_url), settings.limits) as ledger, closing(S3Store(settings)) as store:
-        if ledger.epoch() is None:
-            assert ledger.lock_rebuild("test", 5000)
-            ledger.open_epoch("test")
+        assert ledger.lock_rebuild("test", 5000)
+        ledger.open_epoch("test")
         yield Place(settings, environment, ledger, Archive(store), Images(store))
 
 
