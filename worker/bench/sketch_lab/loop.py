@@ -112,7 +112,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=8,
         metavar="N",
-        help="worlds that the tasks are dealt out to, 1 to 8 (0: the fitted)",
+        help="worlds that the tasks are dealt out to in turn (0: the fitted)",
     )
     parser.add_argument(
         "--errors", type=_share, default=0.0, metavar="P", help="chance that judge and verifier err on a goal"
@@ -228,7 +228,7 @@ def _worlds(args: argparse.Namespace) -> list[World]:
     swept = tuple(Arm(name=name, settings=loop_settings(own if name == "ours" else fixed, name)) for name in names)
     if args.ablate:
         arms |= {name: loop_settings({**own, **change}, "ours") for name, change in ABLATIONS.items()}
-    luck = tuple(RESULTS[: args.worlds])
+    luck = tuple(range(RESULTS.start, RESULTS.start + args.worlds))
     plain = World("", load_miss_model(args.profile), (), errors=args.errors, numbers=luck, lists=args.lists)
     own_arms = tuple(Arm(name=name, settings=values) for name, values in arms.items())
     worlds = [replace(plain, arms=own_arms)]
