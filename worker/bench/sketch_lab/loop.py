@@ -172,7 +172,7 @@ def measured(args: argparse.Namespace) -> tuple[dict[str, Any], list[Report]]:
     """Run what is not finished yet, and report on all of it. Raises BriefError for tasks that can't be used."""
     cases = _cases(args)
     worlds = _worlds(args)
-    record = _record(args)
+    record = _record(args, len(cases))
     with ExitStack() as stack:
         # More tasks may join a folder: each says of itself what it is.
         made = {**record, "tasks": f"{args.tasks or args.seed} in {args.worlds} worlds"}
@@ -193,7 +193,7 @@ def measured(args: argparse.Namespace) -> tuple[dict[str, Any], list[Report]]:
     return result, found
 
 
-def _record(args: argparse.Namespace) -> dict[str, str]:
+def _record(args: argparse.Namespace, tasks: int) -> dict[str, str]:
     drawn = "lists of what came out right, without pixels" if args.lists else f"{args.size} px"
     record = {
         "editor": f"sketch/{args.profile} (simulated), {drawn}",
@@ -203,7 +203,7 @@ def _record(args: argparse.Namespace) -> dict[str, str]:
         "card": CARD,
     }
     if args.worlds:
-        record["tasks"] += f", dealt out to {args.worlds} worlds"
+        record["tasks"] += f", dealt out to {min(args.worlds, tasks)} worlds"
         record["worlds"] = "each has a luck of its own, which nothing was chosen by"
     if args.errors:
         record["errors"] = f"judge and verifier err on {args.errors:.0%} of goals, the grader does not"
