@@ -132,11 +132,15 @@ def test_an_answer_may_take_its_time() -> None:
             assert client.post(path, content=b"x" * 300_000).text == "300000"
 
 
+def paused(connection: object) -> bool:
+    return isinstance(connection, BoundedProtocol) and connection.flow.read_paused
+
+
 def test_a_body_that_nobody_reads_yet_is_not_slow() -> None:
     running: list[uvicorn.Server] = []
 
     async def later(scope: Any, receive: Any, send: Any) -> None:
-        while not any(each.flow.read_paused for each in running[0].server_state.connections):
+        while not any(paused(each) for each in running[0].server_state.connections):
             await asyncio.sleep(0.01)
         await told().jump()
         await app(scope, receive, send)
