@@ -45,7 +45,7 @@ def left_out(text: str) -> tuple[Clause, ...]:
     return tuple(clause for clause in split(text) if clause.skipped)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def split(text: str) -> tuple[Clause, ...]:
     """All clauses in order, also those that are skipped. Together they hold every letter and digit of `text`."""
     quoted = _quoted(text)
