@@ -34,6 +34,7 @@ from tasks.jobs import PRIORITIES
 from tasks.ledger.ledger import Ledger, broker_queue_length, connect
 from tasks.ledger.types import NO_MESSAGE, Hint, HintMessage
 from tasks.logs import fields, working
+from tasks.memory import collect_often
 from tasks.nightly import NightlySweep
 from tasks.notices.courier import Courier
 from tasks.notices.post import Poster
@@ -281,7 +282,7 @@ class _Child:
     def host(self) -> Host:
         settings, worker = self.settings, str(current_task.request.hostname)
         archive, images = open_archive(settings)
-        return Host(
+        host = Host(
             settings=settings,
             ledger=self._resources.enter_context(Ledger(connect(settings.ledger_url), settings.limits)),
             archive=archive,
@@ -294,6 +295,8 @@ class _Child:
             observe=self._observe,
             stand_back=lambda: tell_to_stand_back(self._app, worker),
         )
+        collect_often()
+        return host
 
     @cached_property
     def _finisher(self) -> Finisher:
