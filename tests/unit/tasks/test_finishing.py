@@ -20,6 +20,7 @@ from director.seats import Context, Raster, RenderRequest
 from director.seats import Images as StepImages
 from director.types import LoopSettings, Rendered
 from tasks.app import make_app
+from tasks.attempt import Attempt
 from tasks.finishing import Pictures, encoders
 from tasks.jobs import JobStatus
 from tasks.ledger.ledger import Ledger
@@ -204,8 +205,11 @@ def test_a_step_that_ends_while_it_is_to_be_killed_counts_once_and_its_process_l
             assert late.asked.wait(60)
             return super().render(request, context)
 
+    def observe(attempt: Attempt) -> None:
+        counted.append(attempt.claim.kind)
+
     host = rig.host(Slow(script=iter(SCRIPT)).studio(), die=lambda: killed.append("killed"))
-    host = replace(host, observe=lambda attempt: counted.append(attempt.claim.kind))
+    host = replace(host, observe=observe)
     job = rig.submit(brief_of(ABC), ONE)
     run_step(host, job, 0)
     assert run_step(host, job, 1) is StepEnd.COMMITTED
@@ -228,7 +232,8 @@ def test_what_ended_a_task_goes_with_it():
             ends.extend((ref(below), ref(end)))
             raise end from below
 
-    trace: Any = build_tracer("step", app.task(step, name="step"), app=app)
+    tasks: Any = app
+    trace: Any = build_tracer("step", tasks.task(step, name="step"), app=app)
     gc.disable()
     try:
         trace("id", (), {}, {"id": "id"})
