@@ -1,5 +1,7 @@
-"""How a process that runs for months keeps little memory: what the garbage collector and the C library do by default
-keeps more than is in use, and a little more each hour."""
+"""How a process that runs for months keeps little memory.
+
+By default the garbage collector and the C library keep more than is in use, and a little more each hour.
+"""
 
 import ctypes
 import gc
@@ -10,10 +12,10 @@ _LARGE = 128 * 1024
 
 
 def collect_often() -> None:
-    """Let the collector leave alone what is there now. To be called when the process has opened what it works with.
+    """Let the collector leave alone what is there now, for ever: weights must not be among it.
 
-    Its last generation is looked at when a quarter has been added to it, in a process with many libraries after ten
-    thousands of objects: so long stays what refers to itself, as botocore's parsers do, one for each answer of S3.
+    It looks at its last generation when a quarter has been added to that, in a process with many libraries after tens
+    of thousands of objects. So long stays what refers to itself, as botocore's parsers do, one for each answer of S3.
     """
     gc.collect()
     gc.freeze()
