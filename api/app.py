@@ -43,7 +43,7 @@ from tasks.ledger.ledger import Ledger, connect
 from tasks.ledger.types import NO_MESSAGE, Hint, HintMessage
 from tasks.logs import fields, working
 from tasks.logs import setup as setup_logging
-from tasks.memory import give_back_freed
+from api.allocator import give_back_freed
 from tasks.notices.hooks import Hooks
 from tasks.notices.post import Poster
 from tasks.notices.shelf import NoticeShelf

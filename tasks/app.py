@@ -34,7 +34,6 @@ from tasks.jobs import PRIORITIES
 from tasks.ledger.ledger import Ledger, broker_queue_length, connect
 from tasks.ledger.types import NO_MESSAGE, Hint, HintMessage
 from tasks.logs import fields, working
-from tasks.memory import collect_often
 from tasks.nightly import NightlySweep
 from tasks.notices.courier import Courier
 from tasks.notices.post import Poster
@@ -282,7 +281,7 @@ class _Child:
     def host(self) -> Host:
         settings, worker = self.settings, str(current_task.request.hostname)
         archive, images = open_archive(settings)
-        host = Host(
+        return Host(
             settings=settings,
             ledger=self._resources.enter_context(Ledger(connect(settings.ledger_url), settings.limits)),
             archive=archive,
@@ -295,8 +294,6 @@ class _Child:
             observe=self._observe,
             stand_back=lambda: tell_to_stand_back(self._app, worker),
         )
-        collect_often()
-        return host
 
     @cached_property
     def _finisher(self) -> Finisher:

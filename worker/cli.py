@@ -281,7 +281,6 @@ def _reconcile(parsed: argparse.Namespace) -> int:
     from prometheus_client import CollectorRegistry, disable_created_metrics
 
     from tasks.app import open_reconciler
-    from tasks.memory import collect_often
     from tasks.metrics import ReconcilerMeter, serve
 
     settings = _settings(parsed)
@@ -299,7 +298,6 @@ def _reconcile(parsed: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
     with open_reconciler(settings, meter) as reconciler:
-        collect_often()
         reconciler.run(stop)
     return 0
 

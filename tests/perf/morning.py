@@ -20,7 +20,7 @@ import psutil
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from tasks.memory import give_back_freed
+from api.allocator import give_back_freed
 from tests.browser.conftest import ARGUMENTS, CHROMIUM, serving
 from tests.support.api import House
 from tests.support.mornings import drawn
