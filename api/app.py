@@ -19,6 +19,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import batches, docs, hooks, machines, metrics, morning, picking, plans, problems
+from api.allocator import give_back_freed
 from api.auth import Authenticator
 from api.barred import Bars
 from api.batch_service import BatchService
@@ -43,7 +44,6 @@ from tasks.ledger.ledger import Ledger, connect
 from tasks.ledger.types import NO_MESSAGE, Hint, HintMessage
 from tasks.logs import fields, working
 from tasks.logs import setup as setup_logging
-from api.allocator import give_back_freed
 from tasks.notices.hooks import Hooks
 from tasks.notices.post import Poster
 from tasks.notices.shelf import NoticeShelf
