@@ -16,6 +16,8 @@ from tasks.batch.forecast.world import DAY_S, WANTED, Load, Measured, Pool, Sort
 
 ENOUGH = 0.8
 """The chance of being done in time that a plan asks for."""
+HARDLY, SURELY = 0.1, 0.95
+"""Chances that bound what is told of a number that nobody can know well."""
 MOST_CARDS = 1024
 _PLAN = "plan"
 _LIKE = 0.3  # jobs with so many goals more or less say how many renders it takes
@@ -52,10 +54,14 @@ class Cards:
 class Plan:
     """`cards` None: more cards do not help, see `limits`. `around` are one card less, so many, and one more.
 
+    With fewer than `least` it is in time in less than one of ten nights, with `safe` in 19 of 20 (None: more cards do
+    not help to that, or the cards were `fixed`).
     `busy_hours` are of cards at work, `card_hours` of all cards until the end; `renders` are steps of an editor.
     """
 
     cards: int | None
+    least: int | None
+    safe: int | None
     around: tuple[Cards, ...]
     limits: str
     busy_hours: float
@@ -93,13 +99,15 @@ class _Planner:
 
     def plan(self, fixed: int) -> Plan:
         renders, seconds = self._work()
-        cards, base = (fixed, fixed) if fixed else self._least(seconds)
-        shown = cards or base
+        base, helps = (fixed, False) if fixed else self._near(self._fewest(seconds))
         of = self._through(base) if self._parts(base) > 1 else self._of
+        cards = self._least(of, base, ENOUGH) if helps else fixed or None
+        least, safe = (self._least(of, cards or base, chance) if helps else None for chance in (HARDLY, SURELY))
+        shown = cards or base
         around = tuple(of(n) for n in (shown - 1, shown, shown + 1) if n > 0)
         told = of(shown)
         return Plan(
-            cards=cards, around=around, limits=told.limits, busy_hours=seconds / 3600,
+            cards=cards, least=least, safe=safe, around=around, limits=told.limits, busy_hours=seconds / 3600,
             card_hours=shown * told.p50 / 3600, renders=renders, knows_little_of=self._little(),
         )  # fmt: skip
 
@@ -121,23 +129,15 @@ class _Planner:
 
     # --- how many? --------------------------------------------------------------------------------
 
-    def _least(self, seconds: float) -> tuple[int | None, int]:
-        """The least number of cards that is enough (None: more do not help), and one near it that was simulated."""
-        least = math.ceil(seconds / self._ask.by_s)
-        if least > MOST_CARDS:
+    def _fewest(self, seconds: float) -> int:
+        """With fewer the work alone takes longer."""
+        fewest = math.ceil(seconds / self._ask.by_s)
+        if fewest > MOST_CARDS:
             raise BriefError(
-                f"{self._ask.briefs:,} briefs take {least:,} cards at least until then; a plan knows {MOST_CARDS:,}",
+                f"{self._ask.briefs:,} briefs take {fewest:,} cards at least until then; a plan knows {MOST_CARDS:,}",
                 "name a later time, or fewer briefs", "by",
             )  # fmt: skip
-        near, helps = self._near(max(1, least))
-        if not helps:
-            return None, near
-        if self._parts(near) > 1:
-            enough = self._through(near)
-            found = bisect_left(range(1, 2 * near), True, key=lambda n: enough(n).chance >= ENOUGH) + 1
-            return (found if found < 2 * near else None), near
-        found = self._least_from(near)
-        return found, found or near
+        return max(1, fewest)
 
     def _near(self, cards: int) -> tuple[int, bool]:
         """A number that is about enough, by few runs; and whether more cards helped on the way."""
@@ -154,27 +154,28 @@ class _Planner:
     def _end(self, cards: int, runs: int) -> float:
         return quantile(self._ends(cards, runs), ENOUGH)
 
-    def _least_from(self, cards: int) -> int | None:
-        low, high, step = 0, cards, 1
-        while self._of(high).chance < ENOUGH:
-            helped = self._of(high).p50 <= _NO_GAIN * self._of(cards).p50
-            if high >= MOST_CARDS or (high > 1.25 * cards and not helped):
+    def _least(self, of: "_Of", near: int, chance: float) -> int | None:
+        """The least number of cards that has this chance; None: more do not help to it."""
+        if self._parts(near) > 1:
+            found = bisect_left(range(1, 2 * near), True, key=lambda n: of(n).chance >= chance) + 1
+            return found if found < 2 * near else None
+        low, high, step = 0, near, 1
+        while of(high).chance < chance:
+            helped = of(high).p50 <= _NO_GAIN * of(near).p50
+            if high >= MOST_CARDS or (high > 1.25 * near and not helped):
                 return None
             low, high, step = high, min(MOST_CARDS, high + step), 2 * step
-        while not low and high > step and self._of(high - step).chance >= ENOUGH:
+        while not low and high > step and of(high - step).chance >= chance:
             high, step = high - step, 2 * step
         low = max(low, high - step)
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (low, middle) if self._of(middle).chance >= ENOUGH else (middle, high)
-        return high
+        return bisect_left(range(low + 1, high), True, key=lambda n: of(n).chance >= chance) + low + 1
 
     # --- what a number of cards brings ------------------------------------------------------------
 
     def _of(self, cards: int) -> Cards:
         return self._cards(cards, self._ends(cards, self._runs), cards)
 
-    def _through(self, base: int) -> Callable[[int], Cards]:
+    def _through(self, base: int) -> "_Of":
         """Of many cards one more is less than chance tells: so ends are those of `base`, by the slope of their
         logarithms over that of cards."""
         more = base + math.ceil(base / 4)
@@ -225,6 +226,10 @@ class _Planner:
         else:
             pools[pool] = replace(pools[pool], servers=cards, each=1, log=_without_absent(pools[pool]))
         return replace(self._world, pools=pools), pool
+
+
+_Of = Callable[[int], Cards]
+"""What so many cards bring."""
 
 
 class _Run(NamedTuple):
