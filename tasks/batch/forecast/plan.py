@@ -16,8 +16,7 @@ from tasks.batch.forecast.world import DAY_S, WANTED, Load, Measured, Pool, Sort
 
 ENOUGH = 0.8
 """The chance of being done in time that a plan asks for."""
-HARDLY, SURELY = 0.1, 0.95
-"""Chances that bound what is told of a number that nobody can know well."""
+_HARDLY, _SURELY = 0.1, 0.95  # chances that bound a number which nobody can know well
 MOST_CARDS = 1024
 _PLAN = "plan"
 _LIKE = 0.3  # jobs with so many goals more or less say how many renders it takes
@@ -54,8 +53,8 @@ class Cards:
 class Plan:
     """`cards` None: more cards do not help, see `limits`. `around` are one card less, so many, and one more.
 
-    With fewer than `least` it is in time in less than one of ten nights, with `safe` in 19 of 20 (None: more cards do
-    not help to that, or the cards were `fixed`).
+    With fewer than `least` about one of ten nights or less is in time, with `safe` about 19 of 20 are. None: more cards
+    do not help to that, or the cards were `fixed`.
     `busy_hours` are of cards at work, `card_hours` of all cards until the end; `renders` are steps of an editor.
     """
 
@@ -99,13 +98,12 @@ class _Planner:
 
     def plan(self, fixed: int) -> Plan:
         renders, seconds = self._work()
-        base, helps = (fixed, False) if fixed else self._near(self._fewest(seconds))
-        of = self._through(base) if self._parts(base) > 1 else self._of
-        cards = self._least(of, base, ENOUGH) if helps else fixed or None
-        least, safe = (self._least(of, cards or base, chance) if helps else None for chance in (HARDLY, SURELY))
+        cards, base = (fixed, fixed) if fixed else self._least(seconds)
         shown = cards or base
+        of = self._through(base) if self._parts(base) > 1 else self._of
         around = tuple(of(n) for n in (shown - 1, shown, shown + 1) if n > 0)
         told = of(shown)
+        least, safe = self._range(cards) if cards and not fixed else (None, None)
         return Plan(
             cards=cards, least=least, safe=safe, around=around, limits=told.limits, busy_hours=seconds / 3600,
             card_hours=shown * told.p50 / 3600, renders=renders, knows_little_of=self._little(),
@@ -129,15 +127,21 @@ class _Planner:
 
     # --- how many? --------------------------------------------------------------------------------
 
-    def _fewest(self, seconds: float) -> int:
-        """With fewer the work alone takes longer."""
-        fewest = math.ceil(seconds / self._ask.by_s)
-        if fewest > MOST_CARDS:
+    def _least(self, seconds: float) -> tuple[int | None, int]:
+        """The least number of cards that is enough (None: more do not help), and one near it that was simulated."""
+        least = math.ceil(seconds / self._ask.by_s)
+        if least > MOST_CARDS:
             raise BriefError(
-                f"{self._ask.briefs:,} briefs take {fewest:,} cards at least until then; a plan knows {MOST_CARDS:,}",
+                f"{self._ask.briefs:,} briefs take {least:,} cards at least until then; a plan knows {MOST_CARDS:,}",
                 "name a later time, or fewer briefs", "by",
             )  # fmt: skip
-        return max(1, fewest)
+        near, helps = self._near(max(1, least))
+        if not helps:
+            return None, near
+        if self._parts(near) > 1:
+            return _first(self._through(near), 2 * near, ENOUGH), near
+        found = self._least_from(near)
+        return found, found or near
 
     def _near(self, cards: int) -> tuple[int, bool]:
         """A number that is about enough, by few runs; and whether more cards helped on the way."""
@@ -154,21 +158,26 @@ class _Planner:
     def _end(self, cards: int, runs: int) -> float:
         return quantile(self._ends(cards, runs), ENOUGH)
 
-    def _least(self, of: "_Of", near: int, chance: float) -> int | None:
-        """The least number of cards that has this chance; None: more do not help to it."""
-        if self._parts(near) > 1:
-            found = bisect_left(range(1, 2 * near), True, key=lambda n: of(n).chance >= chance) + 1
-            return found if found < 2 * near else None
-        low, high, step = 0, near, 1
-        while of(high).chance < chance:
-            helped = of(high).p50 <= _NO_GAIN * of(near).p50
-            if high >= MOST_CARDS or (high > 1.25 * near and not helped):
+    def _least_from(self, cards: int) -> int | None:
+        low, high, step = 0, cards, 1
+        while self._of(high).chance < ENOUGH:
+            helped = self._of(high).p50 <= _NO_GAIN * self._of(cards).p50
+            if high >= MOST_CARDS or (high > 1.25 * cards and not helped):
                 return None
             low, high, step = high, min(MOST_CARDS, high + step), 2 * step
-        while not low and high > step and of(high - step).chance >= chance:
+        while not low and high > step and self._of(high - step).chance >= ENOUGH:
             high, step = high - step, 2 * step
         low = max(low, high - step)
-        return bisect_left(range(low + 1, high), True, key=lambda n: of(n).chance >= chance) + low + 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self._of(middle).chance >= ENOUGH else (middle, high)
+        return high
+
+    def _range(self, cards: int) -> tuple[int | None, int | None]:
+        """By how much longer or shorter fewer and more take: so no further numbers are simulated."""
+        of = self._through(cards)
+        least, safe = (_first(of, 3 * cards + 1, chance) for chance in (_HARDLY, _SURELY))
+        return min(cards, least or cards), safe and max(cards, safe)
 
     # --- what a number of cards brings ------------------------------------------------------------
 
@@ -230,6 +239,12 @@ class _Planner:
 
 _Of = Callable[[int], Cards]
 """What so many cards bring."""
+
+
+def _first(of: _Of, below: int, chance: float) -> int | None:
+    """The least number of cards that has this chance; None: none below that."""
+    found = bisect_left(range(1, below), True, key=lambda n: of(n).chance >= chance) + 1
+    return found if found < below else None
 
 
 class _Run(NamedTuple):
