@@ -111,9 +111,9 @@ def lines(found: Plan, money: float | None, currency: str) -> list[Line]:
     goals = f" of about {found.goals} goals" if found.goals else ""
     until = f"{transcript.clock(found.by)} ({transcript.duration(max(0.0, found.by - time.time()))} from now)"
     told = [Line("plan", f"{found.briefs:,} briefs{goals} by {plain(found.editor, 60)}, until {until}")]
-    enough = (
-        count(found.cards, "card") if found.cards else f"more cards do not help; what limits: {plain(found.limits, 80)}"
-    )
+    enough = f"more cards do not help; what limits: {plain(found.limits, 80)}"
+    if found.cards:
+        enough = count(found.cards, "card") + (": in time in 8 of 10 nights" if found.least else "")
     told.append(Line("cards", enough, "bold green" if found.cards else "bold yellow"))
     told += _range(found)
     for one in found.around:

@@ -142,6 +142,7 @@ def test_a_plan_tells_between_which_numbers_of_cards_the_one_lies_that_is_needed
     asked = "plan --briefs 1000 --by 2096-10-02T07:00+00:00"
     plan = {**PLAN, "by": 4_000_000_000.0}
     told = cli(asked, httpx.Response(200, json={**plan, "safe": 7}))[1].splitlines()
+    assert "cards       5 cards: in time in 8 of 10 nights" in told
     assert "at least    4 cards: with fewer it is late in 9 of 10 nights" in told
     assert "to be safe  7 cards: in time in 19 of 20 nights" in told
     told = cli(asked, httpx.Response(200, json={**plan, "least": 1, "safe": None}))[1]
