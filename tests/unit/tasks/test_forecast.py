@@ -97,7 +97,7 @@ def test_the_longer_jobs_in_flight_have_gone_on_the_more_renders_are_believed_in
 
 
 def test_where_no_job_ended_before_its_fourth_render_few_will() -> None:
-    """Chances behind single renders lie around a curve: so of the first, behind which nobody was seen to end, it knows."""
+    """Chances behind single renders lie around a curve, so it knows of those behind which nobody was seen to end."""
     done = [Done(4, 3), Done(5, 3)] * 4
     load, dice = Load("b", "alice", SORT, 0, (), done, most_renders=12), Random(1)
     early = fmean(ended_after(load, None, dice)[1] for _ in range(200))
