@@ -136,7 +136,7 @@ RESULTS = json.dumps(
     }
 ) + "\n"  # fmt: skip
 PLAN: dict[str, Any] = {
-    "briefs": 1000, "goals": 18, "by": 1795500000.0, "editor": "flux-krea", "cards": 5,
+    "briefs": 1000, "goals": 18, "by": 1795500000.0, "editor": "flux-krea", "cards": 5, "least": 4, "safe": 5,
     "around": [
         {"cards": 4, "chance": 0.68, "p50": 1795499000.0, "p90": 1795501900.0, "limits": "editors of flux-krea"},
         {"cards": 5, "chance": 1.0, "p50": 1795492000.0, "p90": 1795494300.0, "limits": "editors of flux-krea"},
