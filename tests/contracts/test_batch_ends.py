@@ -1,5 +1,7 @@
 """A batch that has ended stands as it ended, and is listed, however long ago that was and whatever Redis lost."""
 
+from typing import Any
+
 import pytest
 
 from tasks.batch.types import BatchStatus, Standing
@@ -9,7 +11,7 @@ from tests.support.batches import BatchRig
 DAY = 86_400_000
 
 
-def ended(night: BatchRig, **about: object) -> Standing:
+def ended(night: BatchRig, **about: Any) -> Standing:
     """A batch that has ended and that the ledger has forgotten."""
     batch = night.start(items=2, **about)
     night.finish()

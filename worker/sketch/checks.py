@@ -137,6 +137,8 @@ def _counted(segments: Segments, wanted: Drawable, placed: list[Thing], anywhere
         return Finding(None, f"found {label}, but no {wanted.anchor.replace('_', ' ')} to judge its place by")
     if wanted.count == 0:
         return Finding(0.95 if number >= 2 else 0.06, f"found {number} {label}")
+    if wanted.alone and number > 1:
+        return Finding(0.05, f"found {number} of 1 {label}")
     if wanted.count == 1:
         instead = f"found {label}, but not where or as large as asked" if anywhere else f"no {label} found"
         return Finding(0.95 if placed else 0.05, f"found {label}" if placed else instead)
