@@ -200,8 +200,9 @@ class BatchService:
         if standing.status is BatchStatus.PAUSED:
             return "paused: resume it"
         models = dict.fromkeys(_EDITOR + span.model for span in batch.spans)
-        if models.keys().isdisjoint(queues.served):
-            return f"waiting: no worker serves {min(models)}"
+        nobody = models.keys() - queues.served.keys()
+        if nobody and not (standing.counts.running and nobody != models.keys()):
+            return f"waiting: no worker serves {min(nobody)}"
         # One model that draws is enough; of the other seats each is needed.
         editors = [queues.held.get(model) for model in models]
         thinkers = (queues.held.get(seat) for seat in _THINKERS)

@@ -39,7 +39,7 @@ class EndedBatches:
         return next(iter(self._store.items(_FOLDER)), None) is not None
 
     def page(self, owner: str | None, limit: int, behind: Cursor | None) -> tuple[list[Standing], Cursor | None]:
-        """The newest first, and where the list goes on. A page may be short, even empty: one that goes on is not here."""
+        """The newest first, and where the list goes on. A page may be short, even empty."""
         some, following = list[tuple[str, Item]](), None
         for looked, (place, of, item) in enumerate(self._entries(behind)):
             if len(some) == limit or looked == _MOST_KEYS:

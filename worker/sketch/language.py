@@ -25,8 +25,8 @@ class Drawable:
     """One thing that can be drawn, missed and seen; what is None or empty was not asked for.
 
     `name` is a noun of the lexicon, or the effect, light, colour or layout rule. `count` 0 means
-    "some", and `alone` that one and no more was asked for. `height` and `amount` are fractions, of the picture's height and of full strength.
-    `anchor` is the noun that `relation` speaks of ("left" of the "cup").
+    "some", and `alone` that one and no more was asked for. `height` and `amount` are fractions, of the
+    picture's height and of full strength. `anchor` is the noun that `relation` speaks of ("left" of the "cup").
     """
 
     kind: Kind
