@@ -26,7 +26,7 @@ from api.batch_schemas import (
     ItemResult,
     Received,
 )
-from api.doing import NO_QUEUES, Queues, held_words
+from api.doing import NO_QUEUES, Queues, held_words, not_served
 from api.forecast_schemas import BatchEta
 from api.forecasts import Forecasts
 from api.problems import FieldError, Problem, invalid
@@ -200,9 +200,8 @@ class BatchService:
         if standing.status is BatchStatus.PAUSED:
             return "paused: resume it"
         models = dict.fromkeys(_EDITOR + span.model for span in batch.spans)
-        nobody = models.keys() - queues.served.keys()
-        if nobody and not (standing.counts.running and nobody != models.keys()):
-            return f"waiting: no worker serves {min(nobody)}"
+        if nobody := not_served(models, queues, standing.counts.running > 0):
+            return f"waiting: no worker serves {nobody}"
         # One model that draws is enough; of the other seats each is needed.
         editors = [queues.held.get(model) for model in models]
         thinkers = (queues.held.get(seat) for seat in _THINKERS)

@@ -174,7 +174,6 @@ class TestTerms:
         night.until(lambda: night.work() >= 0 and len(receiver.notices) == 4, step=6_000)
         assert len({notice.id for notice in receiver.notices}) == 4
 
-
     def test_a_batch_that_has_ended_is_not_held(self, night: Night, receiver: Receiver) -> None:
         night.hook(receiver, Event.BUDGET, Event.HELD, Event.ENDED)
         night.outcomes["t1"] = {"a": "missed"}

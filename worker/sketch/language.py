@@ -248,7 +248,7 @@ def _things(words: str, alone: bool, verb: Verb) -> list[Drawable]:
             continue  # "coffee … cup": a second bare noun, or one beside a light, is mostly a manner of speaking
         count, size = _count(noun.phrase, noun.plural), height or _size(noun.phrase)
         thing = Drawable("thing", noun.name, noun.colours, count, size, region, anchor, relation, verb=verb)
-        found.append(replace(thing, alone=count == 1 and bool(_ONE.search(noun.phrase))))
+        found.append(replace(thing, alone=_is_alone(noun.phrase, count)))
     return found
 
 
@@ -302,6 +302,11 @@ def _count(phrase: str, plural: bool) -> int:
     if match["word"] or match["digits"]:
         return min(12, max(1, _NUMBERS.get((match["word"] or "").lower(), int(match["digits"] or 1))))
     return 2 if match["pair"] else 12 if match["dozen"] else 3 if match["few"] else 0 if plural else 1
+
+
+def _is_alone(phrase: str, count: int) -> bool:
+    """Whether the phrase says that there is one, and no more."""
+    return count == 1 and bool(_ONE.search(phrase))
 
 
 def _height(words: str) -> float | None:
