@@ -16,7 +16,8 @@ from statistics import fmean
 from typing import Any
 
 from tasks.batch.terms import Terms
-from tasks.ledger.types import Claim
+from tasks.ledger.ledger import Ledger
+from tasks.ledger.types import Claim, CommitResult, Hint
 from tasks.store import Archive
 from tests.perf.stage import MODEL, stage
 from tests.support.nights import Cycles
@@ -27,32 +28,67 @@ _PRICES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0, 1.2, 1.5, 1.8, 2.2, 2.6, 3.2
 
 
 @dataclass
+class _Brief:
+    """How far a job is: goals that are still missed behind so many renders. `price` is that of its own settings."""
+
+    dice: Random
+    price: float
+    later: float  # chance of a missed goal in the second render
+    goals: int
+    missed: int
+    renders: int = 0
+    over: bool = False
+
+    @property
+    def chance(self) -> float:
+        return self.later * 0.8 ** (self.renders - 1) if self.renders else _FIRST
+
+    def verified(self) -> None:
+        self.missed -= sum(self.dice.random() < self.chance for _ in range(self.missed))
+        self.renders += 1
+        self.over = not self.missed or self.renders == _ROUNDS or self.dear(self.price)
+
+    def dear(self, price: float) -> bool:
+        return self.renders > 0 and self.missed * self.chance < price
+
+
+@dataclass
 class Priced(Cycles):
-    """A job stops where its next render promises fewer goals than its price."""
+    """A job stops where its next render promises fewer goals than its price, or than that of its batch now."""
 
     archive: Archive | None = None
-    met: dict[str, int] = field(default_factory=dict[str, int])
-    _rounds: dict[str, int] = field(default_factory=dict[str, int])
+    briefs: dict[str, _Brief] = field(default_factory=dict[str, _Brief])
 
     def rounds(self, job: str) -> int:
-        if job not in self._rounds:
-            stored = self.archive.find_job(job) if self.archive else None
-            self._rounds[job] = self._drawn(job, stored.settings.price_of_render if stored else 0.0)
-        return self._rounds[job]
+        brief = self._brief(job)
+        return brief.renders if brief.over else _ROUNDS
 
-    def _drawn(self, job: str, price: float) -> int:
-        dice = Random(f"{self.seed}/{job}/goals")
-        goals, later = dice.randint(8, 18), dice.uniform(0.15, 0.45)
-        missed, chance = goals, _FIRST
-        number = 0
-        while number < _ROUNDS:
-            number += 1
-            missed -= sum(dice.random() < chance for _ in range(missed))
-            chance = later * 0.8 ** (number - 1)
-            if not missed or missed * chance < price:
-                break
-        self.met[job] = goals - missed
-        return number
+    def seconds(self, claim: Claim) -> float:
+        return 0.0 if self._ends(claim) else super().seconds(claim)
+
+    def commit(self, ledger: Ledger, claim: Claim) -> tuple[CommitResult, Hint | None]:
+        brief = self._brief(claim.job)
+        if claim.kind == "verify":
+            brief.verified()
+        brief.over = brief.over or self._ends(claim)
+        return super().commit(ledger, claim)
+
+    @property
+    def met(self) -> int:
+        return sum(brief.goals - brief.missed for brief in self.briefs.values())
+
+    def _ends(self, claim: Claim) -> bool:
+        """As in tasks/steps.py: before it plans another round."""
+        return claim.kind == "plan" and self._brief(claim.job).dear(claim.price)
+
+    def _brief(self, job: str) -> _Brief:
+        if job not in self.briefs:
+            stored = self.archive.find_job(job) if self.archive else None
+            price = stored.settings.price_of_render if stored else 0.0
+            dice = Random(f"{self.seed}/{job}/goals")
+            goals, later = dice.randint(8, 18), dice.uniform(0.15, 0.45)
+            self.briefs[job] = _Brief(dice, price, later, goals, goals)
+        return self.briefs[job]
 
 
 @dataclass(frozen=True)
@@ -87,7 +123,7 @@ def night(seed: int, briefs: int, editors: int, by_s: float | None = None, price
             return ended == briefs
 
         ahead.run(over)
-        return Ended(made.clock.s, sum(work.met.values()), last[0])
+        return Ended(made.clock.s, work.met, last[0])
 
 
 @dataclass(frozen=True)
