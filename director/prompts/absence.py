@@ -90,7 +90,7 @@ def _segments(words: str) -> list[tuple[int, int]]:
 
 def _is_negative(segment: str) -> bool:
     cues = _LEAD_EN.match(segment) or _LEAD.match(segment) or _ANYWHERE.search(segment) or points_back(segment)
-    return bool(cues) and not _EXCEPT.search(segment)
+    return bool(cues) and not _EXCEPT.search(segment) and not _REMINDS.search(segment)
 
 
 def _goes_on(words: str, before: Part, segment: str) -> bool:
@@ -108,7 +108,7 @@ def _compiled(*patterns: str) -> re.Pattern[str]:
     return re.compile(_any(*patterns), re.IGNORECASE)
 
 
-_BREAK = re.compile(r"(?<!\d)[,:;](?=\s)|[，、；：،؛]|\s[–—]\s|\(")
+_BREAK = re.compile(r"(?<!\d)[,:;](?=\s)|[，、；：،؛]|\s[–—]\s|\(|(?<!nothing)\s(?=(?:but|sondern|sino)\s)")
 _ITEM = _compiled(
     r"[,;，、；،/]\s*(?:and |or |nor |und |et |y |e |og |och |i |и )?",
     r"\s(?:or|nor|oder|noch|ou|ni|ani|eller|lub|или|або)\s",
@@ -120,6 +120,16 @@ _EXCEPT = _compiled(
     r"\b(?:other\s+than|except|besides|apart\s+from|nothing\s+but|außer|sauf|hormis|excepto|salvo|eccetto|tranne|exceto"
     r"|behalve|utom|undtagen|unntatt|oprócz|кроме|крім)\b|除了|以外|이외|제외하고|sadece",
 )
+_REMINDS = _compiled(
+    r"\b(?:forget|hesitate|skimp|overlook|be\s+(?:shy|afraid)|vergiss|vergesst|vergessen|vergeet|glöm|glem|zöger\w*|aarzel"
+    r"|oubli\w+|hésit\w+|olvid\w+|dud(?:a|es?|en)|dimentic\w+|esit\w+|esqueç\w+|hesit\w+|zapom\w+|forgl\w+|unohda"
+    r"|забуд\w+|забыва\w+|стесня\w+|ξεχ\w+|quên|unut\w*)\b|忘|犹豫|잊|لا\s+تنس|אל\s+תשכח|भूल|อย่าลืม",
+    r"\b(?:keine?\s+(?:frage|sorge|angst|wunder|zweifel)|ohne\s+(?:frage|zweifel|ende|weiteres)|sin\s+(?:duda|fin)"
+    r"|sans\s+(?:doute|fin|hésiter)|senza\s+(?:dubbio|fine)|sem\s+(?:dúvida|fim)|zonder\s+twijfel"
+    r"|без\s+(?:сомнения|конца)|bez\s+wątpienia)\b",
+)
+"""What must not be forgotten is to be there; and what only sounds like a negation."""
+
 _NOTHING = _compiled(
     r"(?:no |many )?thanks?(?: you)?|please|it|that|this|them|those|any|danke|bitte|merci|gracias|grazie|谢谢"
 )
@@ -130,19 +140,25 @@ _RESUMES = _compiled(
     r"\s*(?:只|但|而是|仅)",
 )
 
+_NO = (
+    r"no(?=\s+[^\W\d])(?!\s+(?:more|less|fewer|later|sooner|earlier|longer|matter|doubt|idea|problem|need|worries|wonder"
+    r"|rush|hurry)\b)"
+)
 _NOT = r"(?:\s+not|n['’]?t|not|\s+never)"
 _VERBS = r"(?:use|show|draw|put|add|include|depict|write|print|display|feature|want|have|contain)"
 _LEAD_EN = _compiled(
     r"\s*(?:(?:and|but|so|please|also|still|ps|there(?:['’]s|\s+(?:is|are|should\s+be|must\s+be|shall\s+be|will\s+be))"
     r"|we\s+want|i\s+want|we\s+need|use|show|include|have|with|\w+ly)[\s:,]+){0,4}"
     + _any(
-        r"no(?:ne of)?(?=\s+[^\W\d])(?!\s+(?:more|less|fewer|later|sooner|earlier|longer|matter|doubt|idea|problem|need"
-        r"|worries|wonder|rush|hurry)\b)",
+        rf"{_NO}|none of(?=\s+[^\W\d])",
         r"without(?!\s+\w+ing\b)",
         r"(?:but\s+)?not(?=\s+(?:the|an?|any|this|that|these|those|my|our|your|his|her|their)\b)",
         rf"(?:(?:we|i|you|it|the\s+\w+|there)\s+)?(?:do|does|must|should|may|can|shall|will){_NOT}\s+(?:\w+\s+)?{_VERBS}"
         r"(?!\s+to\b)(?:\s+any)?",
         rf"never\s+{_VERBS}",
+        rf"there\s+(?:must|should|may|can|shall|will|could|would){_NOT}\s+be(?:\s+any)?",
+        r"(?:free|empty|clear|devoid|bare)\s+of(?!\s+(?:charge|cost)\b)",
+        r"(?:skip|ditch|scrap|lose|hide)(?=\s+(?:the|any|all|that|those|these)\b)",
         r"(?:(?:could|can|would|will)\s+you\s+)?(?:please\s+)?(?:avoid(?:ing)?|remov(?:e|ing)|eras(?:e|ing)|delet(?:e|ing)"
         r"|omit|exclude|get\s+rid\s+of|take\s+(?:away|out|off)|leave\s+(?:out|off))",
     )
@@ -159,25 +175,32 @@ _LEAD = _compiled(
     r"|proszę|пожалуйста|и|请|請|من فضلك)[\s:,]*){0,3}"
     + _any(
         # German, Dutch, Scandinavian, Finnish
-        r"kein(?:e[nrms]?)?\b(?!\s+(?:problem|ahnung))",
+        r"kein(?:e[nrms]?)?\b(?!\s+(?:problem|ahnung))|nichts\b(?!\s+als\b)|niemand\w*|weder\b",
         r"ohne\b(?!\s+zu\b)",
         r"nicht\s+(?:de[rnm]|die|das|eine?[nrm]?)\b",
         r"(?:entferne?|lösche?|streiche?|vermeide?)(?:n|t|st)?\b",
-        r"geen\b|zonder\b|niet\s+(?:de|het|een)\b|(?:verwijder|vermijd)\w*",
+        r"geen\b|zonder\b|niets\b(?!\s+dan\b)|niemand\b|noch\b(?=.*\bnoch\b)",
+        r"niet\s+(?:de|het|een)\b|(?:verwijder|vermijd)\w*",
         r"ing(?:a|en|et)\b|utan\b|uden\b|uten\b|(?:inte|ikke)\s+(?:den|det|de|någ\w+|noen|nogen|nogle)\b",
         r"(?:ta\s+bort|fjern\w*|undvik\w*|undgå|unngå|slett\w*|radera)\b",
         r"ei(?=\s+\w{3})|ilman\b|älä\b|poista\w*|vältä\w*",
         # Romance
-        r"(?:pas|plus|point)\s+(?:de|du|des|d['’])|aucune?\b|(?:ne|n['’])\s*\w+\s+(?:pas|aucune?|jamais)\b",
+        r"(?:pas|plus|point)\s+(?:de|du|des|d['’]|une?\s+seule?)|aucune?\b|ne\s+pas\s+\w+",
+        r"rien\s+(?:de|d['’])|ni\b(?=.*\bni\b)",
+        r"(?:(?:il|on|vous|tu|nous|je)\s+)?(?:ne|n['’])\s*\w+\s+(?:\w+\s+)?(?:pas|plus|aucune?|jamais|personne|rien)\b",
         r"sans\b(?![\s-]+(?:serif|caps|capitals|letter\w*|type\w*|font|face)\b)(?=\s+\w)",
-        r"(?:enlev|retir|supprim|effac|évit)(?:e|er|ez|ons)\b",
-        r"sin\b(?!\s+(?:embargo|city))|ning[uú]n[ao]?s?\b|nada\s+de\b",
+        r"(?:enl[eè]v|retir|supprim|effac|évit|ôt)(?:e|er|ez|ons)\b",
+        r"sin\b(?!\s+(?:embargo|city))|ning[uú]n[ao]?s?\b|nada\s+de\b|nadie\b",
         r"no\s+(?:haya|hay|debe\w*|quer\w*|pon\w*|muestr\w*|us\w*|utilic\w*|inclu\w*|añad\w*|dibuj\w*|aparez\w*)",
         r"(?:quit|elimin|borr|retir|suprim|evit)(?:a|ar|e|en|emos|ad)\b",
-        r"senza\b|nessun[ao]?\b|niente\b|(?:rimuov|toglie?|elimin|cancell|evit)(?:i|a|e|ere|are|ete|ate)\b",
+        r"senza\b|nessun[ao]?\b|né\b(?=.*\bné\b)|niente\b",
+        r"(?:rimuov|togli?|elimin|cancell|evit)(?:i|a|e|ere|are|ete|ate)\b",
         r"non\s+(?:mostr|mett|us|inser|aggiung|disegn|dev|vogli|ci\s+(?:siano|dev|sono))\w*",
         r"sem\b(?=\s+\w)|nenhuma?\b|não\s+(?:mostr|us|coloq|coloc|inclu|quer|dev|haja|pode|ponha)\w*",
-        r"(?:remov|apag|evit)(?:a|e|er|ar|am|em)\b",
+        r"(?:remov|apagu?|evit|retir|tir)(?:a|e|er|ar|am|em)\b(?=\s+[oa]s?\s)|(?:remov|apagu?|evit)(?:a|e|er|ar|am|em)\b",
+        # Romanian, Indonesian
+        r"fără\b|nicio?\b|nu\s+(?:adăug|pune|desen|folos|arăt)\w*|(?:șterge|elimină|scoate)\w*",
+        r"(?:jangan|tanpa|hindari|hapus(?:kan)?|hilangkan)\b|tidak\s+(?:ada|boleh)\b",
         # Slavic, Greek, Hungarian, Vietnamese
         r"bez\b|żadn\w+|nie\s+(?:dodaw|pokazuj|umieszcz|używaj|rysuj|chcemy|ma\s+być|może\s+być)\w*|(?:usuń|unikaj|skasuj)\w*",
         r"žádn\w+|ne(?:přidáv|ukazuj|používej|dávej|kresl)\w*|(?:odstra[nň]|smaž|vynech)\w*",
@@ -190,7 +213,7 @@ _LEAD = _compiled(
         r"بدون|بلا|دون|لا\s+(?:ت\w+|يوجد|أريد|نريد|يظهر)|احذف|أزل|تجنب|إزالة|حذف",
         r"בלי|ללא|אין|אל\s+ת\w+|לא\s+ל\w+|הסר\w*|מחק\w*|להסיר|למחוק",
         r"ไม่มี|ไม่ต้อง|ไม่เอา|ห้าม|อย่า|ลบ",
-        r"(?:不要|别|勿|避免|禁止|没有|沒有|不含|不带)(?!太|过|超|墅|致)|无(?:人|文字|水印|任何)",
+        r"(?:不要|不需要?|不用|无需|無需|别|勿|避免|禁止|没有|沒有|不含|不带)(?!太|过|超|墅|致)|无(?:人|文字|水印|任何)",
     )
 )
 
@@ -201,15 +224,22 @@ _ANYWHERE = _compiled(
     r"\b(?:nobody|no\s?-?one)\s+(?:is\s+|should\s+be\s+|else\s+)?(?:in|on)\s+(?:the|this)\s+\w+\s*[.!]*$",
     r"\b(?:leave|keep|take)\s+(?:\w+\s+){1,4}(?:out|off|away)"
     r"(?:\s+of\s+(?:the|this)\s+(?:picture|image|frame|shot|scene|design|poster))?\s*[.!]*$",
+    r"\b(?:rather|prefer|want|wish|like)\s+not\s+(?:to\s+)?(?:see|have|show|include|use)\b",
+    r"\btake\s+(?:\w+\s+){1,4}(?:off|from|out\s+of)\s+(?:the|his|her|its|their|this)\s+\w+\s*[.!]*$",
+    r"\bnothing\s+(?:\w+\s+){0,3}in\s+(?:the|this)\s+\w+\s*[.!]*$",
     _GOES,
+    r"\b(?:darf|dürfen|soll(?:en|te|ten)?)\s+(?:\w+\s+){0,2}kein(?:e[nrms]?)?\b",
+    r"\b(?:muss|müssen|soll(?:en)?|kann|können|gehört|lass(?:t|en)?|nimm|nehmt|nehmen|haal|laat|neem)\b"
+    r".*\b(?:weg|raus|heraus|fort|eruit)\s*[.!]*$",
     r"\bnicht\s+(?:\w+\s+)?(?:zeigen|abbilden|verwenden|benutzen|drauf|darauf|zu\s+sehen|sichtbar|vorkommen|erscheinen"
     r"|gewünscht)",
     r"\b(?:entfernen|löschen|weglassen|streichen|vermeiden|wegnehmen|verwijderen|weglaten|weghalen)\s*[.!]*$",
     r"\bniet\s+(?:tonen|gebruiken|laten\s+zien|afbeelden)\b|\bnélkül\b",
     r"(?:olmasın|olmamalı|istemiyor\w*|kullanma\w*|gösterme\w*|koyma\w*|eklemeyin|kaldır\w*|silin)\s*[.!]*$",
     r"(?:不要|不能|不得|不可|别|请勿|禁止|避免)再?(?:有|出现|画|加|添加|写|放|使用|用|包含|显示|展示|任何)",
+    r"не\s+(?:должн\w+|может)(?:\s+быть)?\s*[.!]*$",
     r"去掉|去除|删除|删掉|移除|拿掉|擦掉|刪除|刪掉|移走",
-    r"(?:入れ|描か|使わ|加え|置か|書か|載せ|表示し|含め|写さ|出さ)ないで|(?:なし|無し)(?:で|に|[。！]|$)|ないこと",
+    r"(?:入れ|描か|使わ|加え|置か|書か|載せ|表示し|含め|写さ|出さ|付け|つけ)ない(?:で|[。！]|$)|(?:なし|無し)(?:で|に|[。！]|$)|ないこと",
     r"(?:は|も)(?:不要|禁止)|(?:削除|消去|除去|取り除|消し)(?:し|い|て|く)",
     r"없이|없어야|없게|없도록|(?:넣|그리|쓰|사용하|보이|나오)지\s*(?:마|말|않)|제거|삭제|빼\s?주|지워|금지",
     r"(?:नहीं|मत|बिना|हटा)",
@@ -218,7 +248,12 @@ _ANYWHERE = _compiled(
 _WITHIN = re.compile(
     r"(?<!bitte\s)(?<!please\s)(?<!favor\s)(?<!favore\s)"
     + _any(
-        r"(?<=\s)with\s+no\b(?!\s+(?:more|less|fewer)\b)|(?<=\s)without\b(?!\s+\w+ing\b)",
+        rf"(?<=\s)(?:with|there\s+is|there\s+are)\s+{_NO}\b",
+        _any(*(rf"(?<=\b{verb}\s)" for verb in ("has", "have", "contain", "contains", "show", "shows", "want", "see")))
+        + rf"{_NO}\b",
+        r"(?<=\s)without\b(?!\s+\w+ing\b)",
+        r"(?<=\s)(?:(?:completely|entirely|totally|fully|kept|absolutely)\s+)?"
+        r"(?:free|empty|clear|devoid)\s+of\b(?!\s+(?:charge|cost)\b)",
         r"(?<=\s)(?:ohne(?!\s+zu\b)|senza|zonder|utan|uden|uten|ilman|bez|без|χωρίς|nenhuma?|sem|sin(?!\s+(?:city|embargo)))\b",
         r"(?<=\s)sans\b(?![\s-]+(?:serif|caps|capitals|letter\w*|type\w*|font|face)\b)(?=\s+\w)",
     ),
@@ -230,6 +265,7 @@ _POINTS_BACK = _compiled(
     rf"\b(?:do{_NOT}|never|not)\s+(?:{_VERBS}|keep|repeat)\s+(?:it|that|this|them)\b(?:\s+(?:on|in|up|there|here|again"
     r"|anywhere|please|any\s?more))*\s*[.!]*$",
     r"\b(?:leave|take|keep)\s+(?:it|that|this|them)\s+(?:out|off|away)\s*[.!]*$|\b(?:remove|delete|erase)\s+(?:it|that)\b",
+    r"^\s*(?:none|keine[rs]?|aucune?|ningun[oa]|nessun[oa]|nenhuma?|geen|нет|なし|無し|无|없음)\s*[.!。！]*$",
     r"\bnicht\s+(?:mehr\s+)?(?:drauf|darauf|mit\s+drauf|übernehmen)|\bweg\s+damit\b",
     r"\bne\s+l(?:a|e|es|['’])\s*\w+\s+pas\b|\bno\s+l[ao]s?\s+\w+|\bnon\s+(?:l[aioe]|metter\w+)\b|\bnão\s+[oa]s?\s+\w+",
     r"(?:不要|别|请勿)再?(?:写|放|用|加)(?:它|上|了|进|[。！]|$)|не\s+(?:став|пиш|добав|использ)\w+\s+(?:его|её|ее|это|их)",

@@ -40,7 +40,7 @@ def quotes(text: str) -> tuple[Quotation, ...]:
 
 _STRAIGHT = '"“”„‟＂'
 _SINGLE = "'‘’‚‛＇"
-_STRICT = dict(zip("「『《〈｢﹁﹃〝", "」』》〉｣﹂﹄〟", strict=True))
+_STRICT = dict(zip("「『《〈｢﹁﹃〝❝❛", "」』》〉｣﹂﹄〟❞❜", strict=True))
 _MARK = re.compile(rf"``|`|''|[{_STRAIGHT}{_SINGLE}«»‹›{''.join(_STRICT)}{''.join(_STRICT.values())}〞]")
 _ITEM = r"(?:[-*+•▪◦·–—>#|]|\(?\w{1,3}[.)])[ \t]"
 _BARRIER = re.compile(rf"[\n\r\u2028\u2029][ \t]*(?=[\n\r\u2028\u2029]|{_ITEM})|\Z")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 _APOSTROPHES = dict.fromkeys("‘’‚‛′ʼʹ`´＇", "'")
 _DOUBLES = dict.fromkeys("“”„‟″«»＂〝〞", '"')
 _DASHES = dict.fromkeys("‐‑‒–—―−﹘﹣－⁃", "-")
-_SAME = str.maketrans({**_APOSTROPHES, **_DOUBLES, **_DASHES, "⁄": "/", "∕": "/"})
+_SAME = str.maketrans({**_APOSTROPHES, **_DOUBLES, **_DASHES, "⁄": "/", "∕": "/", "×": "x"})
 _PAIRS = (('"', '"'), ("“", "”"), ("«", "»"), ("「", "」"), ("'", "'"))
 _OPENING = "\"'“‘„‚«‹「『`»"
 _CLOSING = "\"'”’“‘»›」』`«"

@@ -29,6 +29,12 @@ from director.types import Brief, Extracted, Goal, Mode, Scope
         "車は入れないでください", "자동차는 넣지 마세요", "بدون سيارات",
         "בלי מכוניות",
         "कारें नहीं", "ไม่มีรถ",
+        "There must not be any text", "I'd rather not see any faces.", "Faces: none.", "Nothing red in the picture.",
+        "Take the hat off the dog.", "Hide the cables.", "Skip the frame.", "Free of clutter",
+        "Nichts Rotes im Bild", "Weder Hunde noch Katzen", "Auf dem Bild darf kein Auto sein", "Die Lampe muss weg.",
+        "Nimm die Uhr raus", "Haal de boom weg", "Ni perros ni gatos", "Enlève le panneau", "Ne pas ajouter de logo",
+        "On ne doit voir personne", "Pas un seul nuage", "Togli la macchina", "Apague a placa", "Tire o carro",
+        "Fără oameni", "Jangan ada orang", "Людей быть не должно", "不需要边框", "文字は入れない",
     ],
 )  # fmt: skip
 def test_a_negative_wish(text: str):
@@ -44,6 +50,9 @@ def test_a_negative_wish(text: str):
         "eyes on the road and not up",
         "Keine Farben außer Grün und Weiß", "无衬线字体写“你好”", "特别大的标题", "文字不要太大",
         "Нетто 500 г", "Notice the cat",
+        "Do not forget the moon", "Vergiss den Mond nicht", "N'oubliez pas la lune", "No olvides la luna", "别忘了月亮",
+        "忘れずに月を描く", "Keine Frage: ein roter Drache", "Gelber Sand ohne Ende", "a sign: free of charge",
+        "Nichts als Sand", "Noch ein Hund links", "Ni hao in red", "A bare tree under a clear sky",
     ],
 )  # fmt: skip
 def test_no_negative_wish(text: str):
@@ -59,6 +68,10 @@ def test_no_negative_wish(text: str):
         ("No cats, dogs or birds: think of an empty street", ["No cats, dogs or birds:"]),
         ("Avoid: cats, dogs", ["Avoid: cats, dogs"]),
         ("Ein Strand ohne Menschen", ["ohne Menschen"]),
+        ("The clock has no hands", ["no hands"]),
+        ("A hall, though there are no chairs", ["there are no chairs"]),
+        ("Keep the top third clear of objects", ["clear of objects"]),
+        ("The shop shows no logo but a red lamp", ["no logo"]),
     ],
 )
 def test_a_clause_is_cut_where_it_turns(text: str, absent: list[str]):

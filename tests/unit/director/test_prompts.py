@@ -412,6 +412,7 @@ def test_the_strings_are_shown_below_their_clause_and_bound_what_can_be_picked()
         ("SPRING\nFAIR", "Write 'SPRING FAIR' large", "Write 'SPRING\nFAIR' large"),
         ("40 m²", "Write '40 m2' large", "Write '40 m²' large"),
         ("Soon...", "Write 'Soon…' large", "Write 'Soon...' large"),
+        ("3 × 4 m", "Write '3 x 4 m' large", "Write '3 × 4 m' large"),
     ],
 )
 def test_other_typography_is_set_as_in_the_brief_without_asking_again(string: str, wrote: str, instruction: str):

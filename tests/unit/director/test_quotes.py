@@ -36,6 +36,7 @@ def found(text: str) -> list[str]:
         ("Türkçe: “Güz Şenliği” ve 'Ücretsiz' yaz.", ["Güz Şenliği", "Ücretsiz"]),
         ("Mark-up: `OLD TOWN` and ``SALE``, but no ```fence```.", ["OLD TOWN", "SALE"]),
         ("Two apostrophes: ''HELLO''.", ["HELLO"]),
+        ("Ornaments: ❝Fancy❞ and ❛plain❜.", ["Fancy", "plain"]),
     ],
 )
 def test_the_marks_of_all_languages(text: str, strings: list[str]) -> None:
