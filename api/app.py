@@ -19,7 +19,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import batches, docs, hooks, machines, metrics, morning, picking, plans, problems
-from api.allocator import use_few_arenas
+from api.allocator import give_back_freed
 from api.auth import Authenticator
 from api.barred import Bars
 from api.batch_service import BatchService
@@ -83,7 +83,7 @@ class Backends:
 
 def main() -> int:
     """Serve until a signal comes. Exit code 2: the settings can't be used."""
-    use_few_arenas()
+    give_back_freed()
     setup_logging()
     disable_created_metrics()  # one more series for each counter, which no panel reads
     try:

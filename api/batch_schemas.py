@@ -52,8 +52,9 @@ class BatchSummary(BaseModel):
 
     `eta` is when it will have ended; null while it does not go on, nobody serves it, or nobody knows.
 
-    `counts` are its items: done have every goal met, unmet ended by themselves with a goal that is not. `created` and
-    `ended` are seconds since the epoch; a retry lets an ended batch go on.
+    `counts` are its items: done have every goal met, unmet ended by themselves with a goal that is not. `cost` counts
+    stored results, and renders and GPU seconds of what is in flight, too. `created` and `ended` are seconds since the
+    epoch; a retry lets an ended batch go on.
     """
 
     id: str

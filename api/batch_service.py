@@ -183,7 +183,7 @@ class BatchService:
             id=standing.batch, owner=standing.owner, title=standing.title, labels=list(standing.labels),
             priority=standing.priority, status=standing.status, counts=standing.counts, total=standing.total,
             waits=self._waits(standing, queues), eta=eta, max_in_flight=standing.most,
-            terms=terms_shown(standing, self._clock()), cost=Cost.of(standing.cost),
+            terms=terms_shown(standing, self._clock()), cost=Cost.of(standing.cost_so_far),
             created=standing.created, ended=standing.ended or None,
             links={"self": path, **{name: f"{path}/{name}" for name in LINKS}},
         )  # fmt: skip

@@ -59,27 +59,34 @@ class Forecasts:
 
     def etas(self, standings: Sequence[Standing]) -> Mapping[str, BatchEta | None]:
         """Of those that go on; None where nobody knows. One simulation for all that are not known. Those of which
-        nothing is known yet are left out."""
+        nothing is known yet are left out: also where the ledger, which told of the batches, does not answer now."""
         going = [one.batch for one in standings if one.status is BatchStatus.OPEN or one.counts.running]
         spent = {one.batch: one.spent.money for one in standings}
+<<<<<<< HEAD
         self._made(going, lambda ids: self._simulated(ids, spent), self._patience_s)
         by_id = {one.batch: one for one in standings}
         return {id: _against_deadline(self._kept[id][1], by_id[id]) for id in going if id in self._kept}
+=======
+        with suppress(StoreError):
+            self._made(going, lambda ids: self._simulated(ids, spent), self._patience_s)
+        kept = self._kept  # another thread may begin a new one
+        return {id: kept[id][1] for id in going if id in kept}
+>>>>>>> main
 
     def of_job(self, record: Record, doing: str) -> tuple[BatchEta | None, str]:
         """When a job that goes on will have ended; or None, and why that is not known. `doing` is what it does now."""
         if record.cancel or record.paused:
             return None, doing
         self._made([record.job], lambda _: self._simulated_job(record), self._patience_s / 5, self._may_pay)
-        if record.job not in self._kept:
+        kept = self._kept.get(record.job)
+        if kept is None:
             return None, SOON
-        eta = self._kept[record.job][1]
-        return eta, "" if eta else doing
+        return kept[1], "" if kept[1] else doing
 
     def _made(self, ids: Sequence[str], make: Make, patience_s: float, may: Callable[[], bool] = lambda: True) -> None:
         """Let what is old be made anew, unless that takes too long. Raises what `make` does."""
         end = time.monotonic() + patience_s
-        while old := [id for id in ids if id not in self._kept or self._clock() - self._kept[id][0] > KEEP_S]:
+        while old := self._old(ids):
             with self._turn:
                 if self._making is None or self._making.done():
                     if not may():
@@ -91,11 +98,14 @@ class Forecasts:
             except TimeoutError:
                 return
 
+    def _old(self, ids: Sequence[str]) -> list[str]:
+        kept, now = self._kept, self._clock()
+        return [id for id in ids if id not in kept or now - kept[id][0] > KEEP_S]
+
     def _make(self, ids: Sequence[str], make: Make) -> None:
         found, now = make(ids), self._clock()
-        if len(self._kept) > _MOST_KEPT:
-            self._kept = {}
-        self._kept |= {id: (now, found.get(id)) for id in ids}
+        kept = self._kept if len(self._kept) <= _MOST_KEPT else {}
+        self._kept = kept | {id: (now, found.get(id)) for id in ids}
 
     def _simulated(self, ids: Sequence[str], spent: Mapping[str, float]) -> Mapping[str, BatchEta]:
         world = world_of(self._ledger, self._batches(ids))

@@ -13,6 +13,7 @@ from director.errors import BriefError
 from director.types import Value
 from tasks.notices.hooks import Hooks
 from tasks.notices.types import BATCH_EVENTS, CHOICE, Event, Hook
+from tasks.store import NotFound
 
 MAX_BYTES = 20_000
 
@@ -91,7 +92,11 @@ def remove(state: ApiState, caller: Writer, id: str) -> None:
 @router.post("/{id}/rotate", response_model=HookOut)
 def rotate(state: ApiState, caller: Writer, id: str) -> HookOut:
     """Give it another secret. Notices are signed with both for a day."""
-    return _out(state.hooks, state.hooks.rotate(_find(state.hooks, caller.owner, id)), shown=True)
+    try:
+        changed = state.hooks.rotate(_find(state.hooks, caller.owner, id))
+    except NotFound:
+        raise _unknown(id) from None
+    return _out(state.hooks, changed, shown=True)
 
 
 @router.post("/{id}/test", response_model=Tried)
@@ -110,8 +115,12 @@ def replay(state: ApiState, caller: Writer, id: str) -> Replayed:
 def _find(hooks: Hooks, owner: str, id: str) -> Hook:
     found = hooks.shelf.find_hook(owner, id) if id.isalnum() and id.isascii() else None
     if not found:
-        raise Problem(404, "unknown-hook", "Unknown hook", f"There is no hook {id[:64]!r}.")
+        raise _unknown(id)
     return found
+
+
+def _unknown(id: str) -> Problem:
+    return Problem(404, "unknown-hook", "Unknown hook", f"There is no hook {id[:64]!r}.")
 
 
 def _out(hooks: Hooks, hook: Hook, shown: bool = False) -> HookOut:

@@ -9,6 +9,7 @@ from itertools import chain, combinations
 from typing import Literal
 
 from director.prompts.clauses import clauses
+from director.prompts.headlines import HEADLINE, HEADLINE_CJK
 from director.prompts.quotes import quotations, quotes
 from director.types import Brief, Goal, Value
 
@@ -102,11 +103,7 @@ def _headlines(spoken: Iterable[str]) -> Iterator[str]:
 
 
 _NEAR = 40
-_HEADLINE = re.compile(
-    r"(?<![\w-])(?:headline|main title|überschrift|schlagzeile|gros titre|titular|заголовок)\b"
-    r"|(?<!副)(?:标题|標題|見出し|제목)",
-    re.IGNORECASE,
-)
+_HEADLINE = re.compile(rf"(?<![\w-])(?:{HEADLINE})\b|{HEADLINE_CJK}", re.IGNORECASE)
 _BESIDE = re.compile(
     r"\b(?:below|under|underneath|beneath|above|over|beside|behind|than|of|to|second|sub|no|unter|über|neben)\b"
     r"[\w\s]{0,25}$",

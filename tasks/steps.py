@@ -379,6 +379,7 @@ class Lease:
         self._lost = False
         self._host = host
         self._record: dict[str, Any] = {}
+        self._ending = threading.Lock()
         self._done = threading.Event()
         # With the context of this thread, so that its lines too carry job, step and nonce.
         live = contextvars.copy_context().run
@@ -450,15 +451,17 @@ class Lease:
             return
         message = f"the {self.claim.kind} step ran longer than its {limit:g} s and was killed"
         _give_back(self._host, self.attempt, StepTooLong(message, "raise max_step_s or look at the model server"))
-        self._end()
-        self._store_attempt()
-        self._host.die()
+        if self._end():  # else it came to its end meanwhile, and this process may be at its next step
+            self._store_attempt()
+            self._host.die()
 
-    def _end(self) -> None:
-        """The try is over: fix its record, count it, tell it. Once: it may have been killed before."""
+    def _end(self) -> bool:
+        """The try is over: fix its record, count it, tell it (True). Once: it may end by itself while it is killed."""
         attempt = self.attempt
-        if self._record:
-            return
-        self._record = attempt.record(self._host.settings.host)
+        with self._ending:
+            if self._record:
+                return False
+            self._record = attempt.record(self._host.settings.host)
         self._host.observe(attempt)
         log_attempt(attempt)
+        return True

@@ -35,12 +35,16 @@ def s3_running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 @pytest.fixture
 def s3_settings(s3_running: Running) -> Settings:
-    """Settings with a bucket of the test's own, which does not exist yet."""
+    return bucket_in(s3_running)
+
+
+def bucket_in(server: Running) -> Settings:
+    """Settings with a bucket of their own, which does not exist yet."""
     return Settings.model_validate(
         {
-            "s3_endpoint": s3_running.url,
-            "s3_access_key": s3_running.key,
-            "s3_secret_key": s3_running.secret,
+            "s3_endpoint": server.url,
+            "s3_access_key": server.key,
+            "s3_secret_key": server.secret,
             "s3_bucket": f"test-{secrets.token_hex(8)}",
         }
     )

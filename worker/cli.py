@@ -186,10 +186,12 @@ def _start(parsed: argparse.Namespace) -> int:
     observe = _meter(settings, name)
     from tasks.app import make_app
     from tasks.entries import serving_order
+    from worker.sketch import sketch_studio
     from worker.studio import editor_models, open_studio
 
     setup_logging()
     _check_ledger(settings)
+    sketch_studio()  # every studio has one beside: loaded before the fork, it is shared by the children
     models = parsed.editor or editor_models(settings)
     queues = serving_order(seat for seat in seats if seat != "editor")
     queues += [f"editor.{model}" for model in models if "editor" in seats]

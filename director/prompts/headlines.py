@@ -5,18 +5,21 @@ from collections.abc import Sequence
 
 from director.types import Goal, GoalType
 
+HEADLINE = r"headline|main\s+title|überschrift|schlagzeile|gros\s+titre|titular|заголовок"
+"""What is called nothing else. A title may be a book's."""
+HEADLINE_CJK = "(?<!副)(?:标题|標題|見出し|제목)"
 _WORDS = (
     # English, German, Dutch, Scandinavian, Finnish
-    r"head(?:line|ing)|(?:main\s+)?title|masthead|(?:haupt|hoofd)?titel|überschrift|schlagzeile|kop(?:regel|tekst)"
+    rf"{HEADLINE}|heading|title|masthead|(?:haupt|hoofd)?titel|kop(?:regel|tekst)"
     r"|rubrik(?:en)?|(?:over|hoved)skrift(?:en)?|tittel(?:en)?|otsikko"
     # Romance
-    r"|(?:gros\s+)?titre|titular|título|encabezado|titolo|manchete|titlu"
+    r"|titre|título|encabezado|titolo|manchete|titlu"
     # Slavic, Greek, Hungarian, Turkish, Vietnamese, Indonesian
-    r"|tytuł|nagłówek|nadpis|titulek|заголовок|название|назва|τίτλος|επικεφαλίδα|(?:fő)?cím|başlık|tiêu\s+đề"
+    r"|tytuł|nagłówek|nadpis|titulek|название|назва|τίτλος|επικεφαλίδα|(?:fő)?cím|başlık|tiêu\s+đề"
     r"|judul"
 )
 _NAMED = re.compile(
-    rf"(?<![\w-])(?:{_WORDS})(?!\w)(?!\s+(?:page|bar|role|track)\b)|(?<!副)(?:标题|標題)|見出し|タイトル|제목|表題|العنوان|עنوان|כותרת|หัวข้อ|ชื่อเรื่อง|शीर्षक",
+    rf"(?<![\w-])(?:{_WORDS})(?!\w)(?!\s+(?:page|bar|role|track)\b)|{HEADLINE_CJK}|タイトル|表題|العنوان|עنوان|כותרת|หัวข้อ|ชื่อเรื่อง|शीर्षक",
     re.IGNORECASE,
 )
 _BESIDE = re.compile(

@@ -1,12 +1,10 @@
 """What the API and the dispatcher do with batches: begin one, order something, tell how it stands."""
 
 import logging
-import secrets
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 
-from director.errors import StoreError
 from tasks.batch.ledger import BatchLedger, ItemState
 from tasks.batch.recall import Newest, recall
 from tasks.batch.shelf import Shelf
@@ -24,24 +22,21 @@ from tasks.batch.types import (
     status_of_item,
 )
 from tasks.ledger.ledger import Ledger
+from tasks.ledger.locks import PATIENCE_S, alone
 from tasks.ledger.types import Cursor, Hint, Record, Wiped
 from tasks.logs import fields
 from tasks.store import Archive, Corrupt
 
 log = logging.getLogger(__name__)
 
-_PATIENCE_S = 10.0  # for another order of the same batch
 _MOST_UNREPORTED = 1000
-
-
-class Busy(StoreError):
-    """Another order of the batch is being carried out."""
 
 
 class Batches:
     """`send` tells workers that a step waits. Raises StoreError, Corrupt, and Wiped while the ledger is rebuilt."""
 
     def __init__(self, ledger: Ledger, shelf: Shelf, archive: Archive, send: Callable[[Hint], None]) -> None:
+        self._ledger = ledger
         self.ledger = BatchLedger(ledger)
         self.terms = TermsLedger(ledger)
         self.shelf = shelf
@@ -117,19 +112,9 @@ class Batches:
         for hint in self.ledger.apply(id, order) or ():
             self._send(hint)
 
-    @contextmanager
-    def alone(self, id: str, patience_s: float = _PATIENCE_S) -> Generator[None]:
+    def alone(self, id: str, patience_s: float = PATIENCE_S) -> AbstractContextManager[None]:
         """Nobody else changes the batch meanwhile. Raises Busy when somebody has for so long."""
-        name, holder = f"batch:{id}", secrets.token_hex(8)
-        end = time.monotonic() + patience_s
-        while not self.ledger.lock(name, holder):
-            if time.monotonic() >= end:
-                raise Busy("another order of this batch is being carried out", "try again in a moment")
-            time.sleep(0.05)
-        try:
-            yield
-        finally:
-            self.ledger.unlock(name, holder)
+        return alone(self._ledger, f"batch:{id}", patience_s)
 
     # --- items ------------------------------------------------------------------------------------
 

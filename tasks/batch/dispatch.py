@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from director.continuing import tried_again
 from director.errors import Actor, DirectorError, StoreError
 from director.state import State
-from tasks.batch.batches import Batches, Busy, result_of
+from tasks.batch.batches import Batches, result_of
 from tasks.batch.keeper import TermsKeeper
 from tasks.batch.ledger import Lane, Pick
 from tasks.batch.recall import cancelled_since, recall
@@ -26,6 +26,7 @@ from tasks.batch.types import Batch, Item, ItemStatus, Order, Result, child_id, 
 from tasks.entries import new_entry
 from tasks.jobs import Job, JobStatus, Place
 from tasks.ledger.ledger import Ledger
+from tasks.ledger.locks import Busy
 from tasks.ledger.types import Entered, Entry, Hint, Record
 from tasks.logs import fields
 from tasks.notices.courier import Courier

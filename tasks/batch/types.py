@@ -286,6 +286,12 @@ class Standing(Value):
     late: float = 0.0
     price: float | None = None
 
+    @property
+    def cost_so_far(self) -> Cost:
+        """`cost` is of the stored results; with the renders and the GPU time of what is in flight, too."""
+        renders, gpu_ms = max(self.cost.renders, self.spent.renders), round(1000 * self.spent.gpu_s)
+        return self.cost.model_copy(update={"renders": renders, "gpu_ms": max(self.cost.gpu_ms, gpu_ms)})
+
 
 def batch_id(owner: str, key: str) -> str:
     """The id of the batch that `owner` sends under `key`."""

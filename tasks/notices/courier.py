@@ -17,6 +17,7 @@ from typing import Any
 from director.errors import StoreError
 from tasks.ledger.ledger import Ledger
 from tasks.logs import fields
+from tasks.notices.hooks import switch
 from tasks.notices.post import SECONDS, Outcome
 from tasks.notices.shelf import NoticeShelf
 from tasks.notices.types import Delivered, Event, Hook, Notice, notice_of
@@ -132,7 +133,7 @@ class Courier:
         outcome = Outcome(False, why=hook.off) if hook.off else self._send(hook, notice)
         about = fields(hook=hook.id, notice=notice.id, status=outcome.status)
         if outcome.gone:
-            self._switch_off(hook)
+            switch(self._ledger, self._shelf, hook, off="the receiver answered 410 Gone")
         if not outcome.ok and not outcome.gone and not hook.off and tries < len(WAITS_S):
             log.warning("a notice was not taken, and is sent again: %s", outcome.why, extra=about)
             self._ledger.run("tried", f"{hook.id}|{notice.id}", int(1000 * _wait(tries, outcome.wait_s)))
@@ -146,11 +147,6 @@ class Courier:
         self._ledger.run("tried", f"{hook.id}|{notice.id}", "")
         self._tell("told" if outcome.ok else "dead")
         log.log(logging.INFO if outcome.ok else logging.ERROR, "notice: %s", ended.error or "told", extra=about)
-
-    def _switch_off(self, hook: Hook) -> None:
-        # While it was sent, its owner may have removed the hook or changed its secret.
-        if now := self._shelf.find_hook(hook.owner, hook.id):
-            self._shelf.put_hook(now.model_copy(update={"off": "the receiver answered 410 Gone"}))
 
 
 def _wait(tries: int, told: float | None) -> float:

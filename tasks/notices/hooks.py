@@ -3,14 +3,17 @@
 import secrets
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from director.errors import BriefError
 from tasks.ledger.ledger import Ledger
+from tasks.ledger.locks import PATIENCE_S, alone
 from tasks.notices.post import Outcome, Poster
 from tasks.notices.shelf import NoticeShelf
 from tasks.notices.signing import new_key
 from tasks.notices.types import MAX_HOOKS, Event, Hook, Secret, notice_of
+from tasks.store import NotFound
 
 OLD_SECRET_S = 86_400.0
 """A secret that was replaced signs so long beside the new one."""
@@ -19,11 +22,12 @@ _OLD_SECRETS = 4  # sign at once at most: each makes the header of a notice long
 
 @dataclass(frozen=True)
 class Hooks:
-    """Raises StoreError when storage or ledger are out of reach."""
+    """Raises StoreError when storage or ledger are out of reach, and Busy when a hook is being changed for so long."""
 
     ledger: Ledger
     shelf: NoticeShelf
     poster: Poster
+    patience_s: float = PATIENCE_S
 
     def add(self, owner: str, url: str, events: Sequence[Event]) -> Hook:
         """Raises BriefError for an address that can't be used, or when the owner has too many."""
@@ -39,19 +43,24 @@ class Hooks:
         return hook
 
     def remove(self, hook: Hook) -> None:
-        self.shelf.delete_hook(hook)
+        with changing(self.ledger, hook, self.patience_s):
+            self.shelf.delete_hook(hook)
         self._note(hook.owner)
 
     def rotate(self, hook: Hook) -> Hook:
-        """Give it another secret. The one that it replaces signs for a day more."""
-        until = round(time.time() + OLD_SECRET_S, 3)
-        old = tuple(
-            secret if secret.until else secret.model_copy(update={"until": until})
-            for secret in hook.secrets
-            if secret.until is None or secret.until > time.time()
-        )
-        changed = hook.model_copy(update={"secrets": (Secret(key=new_key()), *old[:_OLD_SECRETS])})
-        self.shelf.put_hook(changed)
+        """Give it another secret; the one that it replaces signs for a day more. Raises NotFound if it was removed."""
+        with changing(self.ledger, hook, self.patience_s):
+            now = self.shelf.find_hook(hook.owner, hook.id)
+            if now is None:
+                raise NotFound("this hook was removed")
+            until = round(time.time() + OLD_SECRET_S, 3)
+            old = tuple(
+                secret if secret.until else secret.model_copy(update={"until": until})
+                for secret in now.secrets
+                if secret.until is None or secret.until > time.time()
+            )
+            changed = now.model_copy(update={"secrets": (Secret(key=new_key()), *old[:_OLD_SECRETS])})
+            self.shelf.put_hook(changed)
         return changed
 
     def test(self, hook: Hook) -> Outcome:
@@ -63,7 +72,7 @@ class Hooks:
     def replay(self, hook: Hook) -> int:
         """Let what was given up be tried again, and switch it on again if it was off; how many notices."""
         if hook.off:
-            self.shelf.put_hook(hook.model_copy(update={"off": ""}))
+            switch(self.ledger, self.shelf, hook, off="", patience_s=self.patience_s)
             self._note(hook.owner)
         back = [notice for notice in self.shelf.dead(hook.id) if self.shelf.bring_back(hook.id, notice)]
         for notice in back:
@@ -74,3 +83,15 @@ class Hooks:
         """Tell the ledger whether somebody wants to hear of each job."""
         wanted = any(Event.JOB_ENDED in hook.events and not hook.off for hook in self.shelf.hooks(owner))
         self.ledger.run("hooked", int(wanted), owner)
+
+
+def switch(ledger: Ledger, shelf: NoticeShelf, hook: Hook, off: str, patience_s: float = PATIENCE_S) -> None:
+    """Switch it off, and say why, or on (""). Its owner may have removed it meanwhile, or changed its secret."""
+    with changing(ledger, hook, patience_s):
+        if (now := shelf.find_hook(hook.owner, hook.id)) and now.off != off:
+            shelf.put_hook(now.model_copy(update={"off": off}))
+
+
+def changing(ledger: Ledger, hook: Hook, patience_s: float) -> AbstractContextManager[None]:
+    """Nobody else changes the hook meanwhile: what is written then is what was read, changed."""
+    return alone(ledger, f"hook:{hook.id}", patience_s)

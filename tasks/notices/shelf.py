@@ -24,33 +24,33 @@ class NoticeShelf:
     """Over a store. Safe for threads. Raises StoreError when the store is out of reach."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self.store = store
 
     # --- hooks ------------------------------------------------------------------------------------
 
     def put_hook(self, hook: Hook) -> None:
-        self._store.put(_hook_key(hook.owner, hook.id), packed(hook))
+        self.store.put(_hook_key(hook.owner, hook.id), packed(hook))
 
     def delete_hook(self, hook: Hook) -> None:
         """What waits for it goes, too."""
-        self._store.delete(_hook_key(hook.owner, hook.id))
+        self.store.delete(_hook_key(hook.owner, hook.id))
         for folder in (PENDING, DEAD, TOLD):
-            for key in self._store.list(f"{folder}/{hook.id}/"):
-                self._store.delete(key)
+            for key in self.store.list(f"{folder}/{hook.id}/"):
+                self.store.delete(key)
 
     def find_hook(self, owner: str, id: str) -> Hook | None:
         return self._hook(_hook_key(owner, id))
 
     def hooks(self, owner: str | None = None) -> list[Hook]:
         """Those of an owner, or of all of them, the oldest first."""
-        keys = self._store.list(f"hooks/{owner_folder(owner)}/" if owner is not None else "hooks/")
+        keys = self.store.list(f"hooks/{owner_folder(owner)}/" if owner is not None else "hooks/")
         found = [hook for key in keys if (hook := self._hook(key))]
         return sorted(found, key=lambda hook: (hook.created, hook.id))
 
     def _hook(self, key: str) -> Hook | None:
         """None, too, for a record that can't be read: it must not keep the other hooks from being told."""
         try:
-            return parse(Hook, key, self._store.get(key))
+            return parse(Hook, key, self.store.get(key))
         except NotFound:
             return None
         except Corrupt as broken:
@@ -61,15 +61,15 @@ class NoticeShelf:
 
     def add(self, hook: str, notice: Notice) -> bool:
         """Note that the hook is to be told, unless it was already (False), or that was given up."""
-        if any(self._store.exists(_key(folder, hook, notice.id)) for folder in (TOLD, DEAD)):
+        if any(self.store.exists(_key(folder, hook, notice.id)) for folder in (TOLD, DEAD)):
             return False
-        if not self._store.exists(_key(PENDING, hook, notice.id)):
+        if not self.store.exists(_key(PENDING, hook, notice.id)):
             self._put(PENDING, hook, notice)
         return True
 
     def pending(self) -> Iterator[tuple[str, str]]:
         """Hook and notice of each delivery that has not ended."""
-        for key in self._store.list(f"{PENDING}/"):
+        for key in self.store.list(f"{PENDING}/"):
             _, hook, name = key.split("/")
             yield hook, PurePosixPath(name).stem
 
@@ -82,31 +82,31 @@ class NoticeShelf:
         if delivered.error:
             self._put(DEAD, hook, notice)
         else:
-            self._store.put(_key(TOLD, hook, notice.id), packed(delivered))
-        self._store.delete(_key(PENDING, hook, notice.id))
+            self.store.put(_key(TOLD, hook, notice.id), packed(delivered))
+        self.store.delete(_key(PENDING, hook, notice.id))
 
     def dead(self, hook: str) -> list[str]:
         """The notices that were given up."""
-        return [PurePosixPath(key).stem for key in self._store.list(f"{DEAD}/{hook}/")]
+        return [PurePosixPath(key).stem for key in self.store.list(f"{DEAD}/{hook}/")]
 
     def count_dead(self) -> int:
         """Of all hooks."""
-        return len(self._store.list(f"{DEAD}/"))
+        return len(self.store.list(f"{DEAD}/"))
 
     def bring_back(self, hook: str, id: str) -> bool:
         """Let what was given up be tried again."""
         notice = self._notice(_key(DEAD, hook, id))
         if notice:
             self._put(PENDING, hook, notice)
-            self._store.delete(_key(DEAD, hook, id))
+            self.store.delete(_key(DEAD, hook, id))
         return notice is not None
 
     def _put(self, folder: str, hook: str, notice: Notice) -> None:
-        self._store.put(_key(folder, hook, notice.id), packed(notice))
+        self.store.put(_key(folder, hook, notice.id), packed(notice))
 
     def _notice(self, key: str) -> Notice | None:
         try:
-            return parse(Notice, key, self._store.get(key))
+            return parse(Notice, key, self.store.get(key))
         except NotFound:
             return None
 

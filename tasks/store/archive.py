@@ -109,7 +109,7 @@ class Archive:
         self._records = Recent[bytes](4 * 2**20, len)
         # With its bytes, a fifth of what it takes: the process that ran a step is often asked for the next one.
         self._written = Recent[tuple[Snapshot, int]](2**19, itemgetter(1))
-        self._jobs = Recent[bytes](2**20, len)  # a job.json is written once, and every step asks for it
+        self._jobs = Recent[bytes](2**18, len)  # of those in flight: written once, and every step asks for it
 
     def mark(self) -> None:
         """Say that what lies here is ours."""
@@ -140,8 +140,9 @@ class Archive:
         if created_ms is None:
             return _parse_job(job, self._store.get(job_key(job)))
         known = f"{job} {created_ms}"
-        data = self._jobs.get(known) or self._store.get(job_key(job))
-        found = _parse_job(job, data)
+        if data := self._jobs.get(known):
+            return _parse_job(job, data)
+        found = _parse_job(job, data := self._store.get(job_key(job)))
         self._jobs.put(known, data)
         return found
 

@@ -20,6 +20,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParser, ResponseParserFactory
 from botocore.utils import get_environ_proxies
 
 from director.errors import Actor, DirectorError, StoreError
@@ -104,6 +105,7 @@ class S3Store:
         self._region = settings.s3_region
         self._where = settings.s3_endpoint or "AWS S3"
         core = botocore.session.get_session()
+        core.register_component("response_parser_factory", _OneParser())
         key, secret = settings.s3_access_key, settings.s3_secret_key.get_secret_value()
         self._s3: S3Client = boto3.Session(botocore_session=core).client(  # pyright: ignore[reportUnknownMemberType]  (stubs know S3 only)
             "s3",
@@ -206,6 +208,20 @@ class S3Store:
         except ClientError as error:
             if _code(error) not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
                 raise
+
+
+class _OneParser(ResponseParserFactory):
+    """botocore makes a parser for each answer. They keep nothing, but refer to themselves, and so wait for the garbage
+    collector's rarest pass: hours, where many libraries are loaded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._made: dict[str, ResponseParser] = {}
+
+    def create_parser(self, protocol_name: str) -> ResponseParser:
+        if protocol_name not in self._made:
+            self._made[protocol_name] = super().create_parser(protocol_name)
+        return self._made[protocol_name]
 
 
 class FolderStore:

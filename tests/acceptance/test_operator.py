@@ -57,12 +57,12 @@ def ended(stack: Stack) -> Job:
 
 
 def test_grep_tells_the_whole_story_of_a_job(stack: Stack, ended: Job) -> None:
+    stored = attempts(stack, ended)
     lines = grep(stack, ended.id)
     assert all(line.startswith("time=") and f"job={ended.id}" in line for line in lines), lines
     assert len([line for line in lines if "method=POST path=/v1/jobs status=202" in line]) == 1
     committed = [line for line in lines if 'msg="step committed"' in line]
     told = {re.findall(r"step=(\d+) nonce=(\w+) kind=(\w+).* seconds=([\d.]+)", line)[0] for line in committed}
-    stored = attempts(stack, ended)
     assert {(one["n"], one["nonce"], one["kind"]) for one in stored} == {one[:3] for one in told}
     assert {kind for _, _, kind, _ in told} >= {"extract", "plan", "render", "verify"}
     seconds = {(one["n"], one["nonce"]): float(one["seconds"]) for one in stored}
@@ -210,10 +210,15 @@ def test_flower_reads_like_a_story(stack: Stack, ended: Job) -> None:
         ):
             assert flower.get(path).status_code == 401, path
         login = (state.flower_user, state.flower_password)
-        tasks = flower.get("/api/tasks", params={"limit": 1000}, auth=login).json()
+
+        def told() -> list[dict[str, Any]]:
+            tasks = flower.get("/api/tasks", params={"limit": 1000}, auth=login).json()
+            return [task for task in tasks.values() if ended.id in (task["args"] or "")]
+
+        # Flower hears of the end of a task behind the job's client.
+        mine = until(told, lambda mine: len(mine) >= ended.step and {task["state"] for task in mine} == {"SUCCESS"})
         page = flower.get("/tasks", auth=login).text
-    mine = sorted((task for task in tasks.values() if ended.id in task["args"]), key=lambda task: task["received"])
-    assert {task["state"] for task in mine} == {"SUCCESS"}
+    mine.sort(key=lambda task: task["received"])
     assert all(task["runtime"] > 0 for task in mine)
     steps = [re.fullmatch(rf"(\S+) · step (\d+) · (.+) · {ended.id}", task["args"]) for task in mine]
     assert all(steps)

@@ -10,7 +10,7 @@ from infra.stack import Stack
 from tasks.settings import load_settings
 from worker.cli import main
 from worker.policy.network import dumped, initial
-from worker.profiles import load_profile
+from worker.profiles import Machine, WorkerGroup, load_profile
 
 TEXT = "A red kite on the left. A blue car on the right. The text 'SALE' at the top. Soft light comes from the left."
 LOOP: dict[str, object] = {"decide": "planner", "width": 128, "height": 128, "rounds": 4}
@@ -21,7 +21,9 @@ SEED = 11
 def test_a_policy_chooses_alike_through_the_queue_and_in_one_process(tmp_path: Path) -> None:
     (tmp_path / "planner.policy").write_bytes(dumped(initial(7), {"trained": "not at all"}))
     sketch = load_profile("sketch", load_settings()).profile
-    shape = sketch.model_copy(update={"policy": str(tmp_path / "planner.policy")})
+    everyone = WorkerGroup(name="everyone", seats=("planner", "judge", "verifier", "control", "editor"))
+    boxes = {"here": Machine(memory=4, workers=(everyone,))}
+    shape = sketch.model_copy(update={"policy": str(tmp_path / "planner.policy"), "boxes": boxes})
     profile = tmp_path / "profile.json"
     profile.write_text(shape.model_dump_json(exclude_defaults=True))
     alone = _direct(tmp_path, profile)

@@ -29,7 +29,6 @@ from worker.checks.doctor import examine
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
 
-JOBS = 40
 SMALL = LoopSettings(candidates=1, adaptive=False, judge=False, rounds=1, width=128, height=128)
 
 
@@ -81,10 +80,8 @@ class Floor:
             for seed in range(jobs)
         ]  # fmt: skip
 
-    def finish(self, jobs: int) -> tuple[float, list[Record]]:
-        began = time.monotonic()
-        records = until_ended(self.ledger, self.submit(jobs), 120)
-        return time.monotonic() - began, records
+    def finish(self, jobs: int) -> list[Record]:
+        return until_ended(self.ledger, self.submit(jobs), 120)
 
     def logs(self) -> str:
         return "\n".join(f"{log.name}: {log.read_text()[-3000:]}" for log in self.folder.glob("*.log"))
@@ -130,16 +127,14 @@ def test_a_sick_editor_beside_a_healthy_one(floor: Floor) -> None:
     floor.editor("well")
     floor.served("planner", "verifier", "editor.flux-krea")
     floor.finish(2)  # the studios are open
-    alone, _ = floor.finish(JOBS)
     health = floor.editor("sick", "sick")
     floor.served("editor.flux-krea", workers=2)
-    both, records = floor.finish(JOBS)
-    print(f"{JOBS} jobs: {alone:.1f} s by the healthy one alone, {both:.1f} s beside a sick one: {alone / both:.0%}")
-    assert {record.status for record in records} == {JobStatus.DONE}
+    while not (quarantined := [one for one in floor.ledger.sick_workers() if one.quarantined_ms]):
+        assert {record.status for record in floor.finish(5)} == {JobStatus.DONE}
     assert floor.ledger.tallies().dead_letters == {}
     assert floor.ledger.holds() == []
 
-    [sick] = floor.until(lambda: [one for one in floor.ledger.sick_workers() if one.quarantined_ms])
+    [sick] = quarantined
     assert sick.worker.startswith("sick@")
     assert "fell off the bus" in sick.why
     assert sick.failures == 3
@@ -148,9 +143,8 @@ def test_a_sick_editor_beside_a_healthy_one(floor: Floor) -> None:
     floor.until(lambda: floor.ledger.sick_workers() == [])
     assert "canary went well" in floor.logs()
     floor.until(lambda: "takes steps again" in (floor.folder / "sick.log").read_text())
-    _, records = floor.finish(10)
-    assert {record.status for record in records} == {JobStatus.DONE}
-    assert (floor.folder / "sick.log").read_text().count("step committed") > 0
+    while "step committed" not in (floor.folder / "sick.log").read_text():
+        assert {record.status for record in floor.finish(5)} == {JobStatus.DONE}
 
 
 def test_the_only_editor_that_fails_holds_its_queue(floor: Floor) -> None:
@@ -191,7 +185,7 @@ def test_a_vlm_server_that_is_away_costs_nobody_a_try(floor: Floor) -> None:
     def stands(actor: Actor, why: str) -> None:
         [hold] = floor.until(lambda: [one for one in floor.ledger.holds() if one.actor is actor and why in one.why])
         assert f"http://127.0.0.1:{port}/v1" in hold.resource
-        time.sleep(1)
+        time.sleep(0.5)
         records = [floor.ledger.get(job) for job in jobs]
         assert {(record.status.value, record.seat_failures) for record in records if record} <= {
             ("queued", 0), ("running", 0),

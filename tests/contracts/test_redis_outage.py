@@ -1,5 +1,6 @@
 """What the ledger does when the server is away, restarts, or its answer is lost."""
 
+import secrets
 import select
 import socket
 import threading
@@ -127,7 +128,7 @@ def test_calls_whose_answer_is_lost_take_effect_once(redis_running: Running) -> 
 
 
 def test_a_queue_is_as_long_as_its_lists_of_all_priorities(redis_running: Running) -> None:
-    queue = "length-test"
+    queue = secrets.token_hex(8)  # the server is shared
     with Redis.from_url(redis_running.url, decode_responses=True) as redis:
         assert broker_queue_length(redis, queue) == 0
         for key in (queue, f"{queue}:3", f"{queue}:6", f"{queue}:9", f"{queue}:6"):

@@ -16,18 +16,13 @@ import httpx
 import pytest
 from PIL import Image
 
-from tests.integration.test_api import CHECKOUT, Place, place_over, until
+from infra.servers import CHECKOUT
 from tests.support.ledgers import entry
+from tests.support.place import Place, until
 
 ALICE = {"Authorization": "Bearer secret"}
 BOB = {"Authorization": "Bearer other"}
 KNOWN, UNKNOWN = "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"
-
-
-@pytest.fixture
-def place(redis_running: object, s3_settings: object) -> Iterator[Place]:
-    with place_over(redis_running, s3_settings) as place:  # pyright: ignore[reportArgumentType]
-        yield place
 
 
 @contextmanager

@@ -12,7 +12,6 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.servers import Running
 from tasks.batch.batches import Batches
 from tasks.batch.dispatch import Dispatcher
 from tasks.batch.shelf import Shelf
@@ -20,27 +19,13 @@ from tasks.batch.types import Batch, batch_id
 from tasks.batch.upload import CHECKPOINT_LINES, state_of
 from tasks.ledger.ledger import PREFIX, connect
 from tasks.ledger.types import Hint
-from tasks.settings import Settings
-from tasks.store import S3Store
-from tests.integration.test_api import Place, place_over, run_to_the_end, until
 from tests.support.api import png
+from tests.support.place import Place, run_to_the_end, until
 
 
 @pytest.fixture
 def key() -> str:
     return secrets.token_hex(8)
-
-
-@pytest.fixture
-def place(redis_running: Running, s3_settings: Settings) -> Iterator[Place]:
-    with place_over(redis_running, s3_settings) as place:
-        yield place
-
-
-@pytest.fixture
-def shelf(place: Place) -> Iterator[Shelf]:
-    with closing(S3Store(place.settings)) as store:
-        yield Shelf(store)
 
 
 def client(place: Place, key: str) -> httpx.Client:
@@ -60,9 +45,9 @@ class Broken(Exception):
     """The sender dies."""
 
 
-def test_from_lines_to_results(place: Place, shelf: Shelf, key: str) -> None:
+def test_from_lines_to_results(place: Place, key: str) -> None:
     sent: list[Hint] = []
-    batches = Batches(place.ledger, shelf, place.archive, sent.append)
+    batches = Batches(place.ledger, place.shelf, place.archive, sent.append)
     dispatcher = Dispatcher(batches, place.ledger, place.archive, place.settings, sent.append)
     place.ledger.announce("worker-1", ["planner", "judge", "verifier", "editor.flux-krea"], 60_000)
     with place.api(), client(place, key) as alice:
@@ -103,8 +88,9 @@ BAD: dict[str, tuple[list[bytes], int, str]] = {
 }
 
 
-def test_bad_manifests_are_told_by_line_and_nothing_is_left(place: Place, key: str) -> None:
-    with place.api(), client(place, key) as alice:
+def test_bad_manifests_are_told_by_line_and_nothing_is_left(served: Place, key: str) -> None:
+    before = served.store.list("batches")
+    with client(served, key) as alice:
         for case, (chunks, number, field) in BAD.items():
             response = alice.post("/v1/batches", content=iter(chunks))
             assert response.status_code == 422, case
@@ -112,19 +98,18 @@ def test_bad_manifests_are_told_by_line_and_nothing_is_left(place: Place, key: s
             assert (error["line"], error["field"]) == (number, field), case
             assert alice.get(f"/v1/batches/{batch_id('alice', key)}").status_code == 404
             assert alice.get(f"/v1/batches/uploads/{key}").status_code == 404
-    with closing(S3Store(place.settings)) as store:
-        assert store.list("batches") == []
+    assert served.store.list("batches") == before
 
 
-def test_byte_order_mark_and_windows_lines_are_fine(place: Place, shelf: Shelf, key: str) -> None:
-    with place.api(), client(place, key) as alice:
+def test_byte_order_mark_and_windows_lines_are_fine(served: Place, key: str) -> None:
+    with client(served, key) as alice:
         chunks = [b"\xef\xbb\xbf", line(0).replace(b"\n", b"\r\n"), b"\r\n", line(1).rstrip()]
         assert alice.post("/v1/batches", content=iter(chunks)).json()["total"] == 2
-    batch = shelf.load_batch(batch_id("alice", key))
-    assert names(shelf, batch) == ["b0", "b1"]
+    batch = served.shelf.load_batch(batch_id("alice", key))
+    assert names(served.shelf, batch) == ["b0", "b1"]
 
 
-def test_a_cut_connection_leaves_what_came_and_no_batch(place: Place, shelf: Shelf, key: str) -> None:
+def test_a_cut_connection_leaves_what_came_and_no_batch(served: Place, key: str) -> None:
     def half() -> Iterator[bytes]:
         for n in range(1500):
             yield line(n)
@@ -132,7 +117,7 @@ def test_a_cut_connection_leaves_what_came_and_no_batch(place: Place, shelf: She
         raise Broken
 
     whole = b"".join(line(n) for n in range(3000))
-    with place.api(), client(place, key) as alice:
+    with client(served, key) as alice:
         with pytest.raises(Broken):
             alice.post("/v1/batches", content=half())
         until(lambda: alice.get(f"/v1/batches/uploads/{key}").status_code == 200)
@@ -143,10 +128,10 @@ def test_a_cut_connection_leaves_what_came_and_no_batch(place: Place, shelf: She
         # The service may still be at the end of the first upload.
         until(lambda: alice.post("/v1/batches", content=whole[found["bytes"] :], headers=rest).status_code == 202)
         assert alice.get(f"/v1/batches/uploads/{key}").json()["batch"] == batch_id("alice", key)
-    assert names(shelf, shelf.load_batch(batch_id("alice", key))) == [f"b{n}" for n in range(3000)]
+    assert names(served.shelf, served.shelf.load_batch(batch_id("alice", key))) == [f"b{n}" for n in range(3000)]
 
 
-def test_an_upload_outlives_the_api(place: Place, shelf: Shelf, key: str) -> None:
+def test_an_upload_outlives_the_api(place: Place, key: str) -> None:
     id, killed = batch_id("alice", key), threading.Event()
     count = 2 * CHECKPOINT_LINES + 2000
 
@@ -163,7 +148,7 @@ def test_an_upload_outlives_the_api(place: Place, shelf: Shelf, key: str) -> Non
     with place.api() as process:
         sender = threading.Thread(target=send)
         sender.start()
-        until(lambda: state_of(shelf, id))
+        until(lambda: state_of(place.shelf, id))
         with client(place, key) as alice:
             again = alice.post("/v1/batches", content=line(0))
             assert (again.status_code, again.headers["Retry-After"]) == (409, "5")
@@ -185,16 +170,16 @@ def test_an_upload_outlives_the_api(place: Place, shelf: Shelf, key: str) -> Non
         rest = {"Upload-Offset": str(found["bytes"])}
         made = alice.post("/v1/batches", content=whole[found["bytes"] :], headers=rest)
         assert (made.status_code, made.json()["total"]) == (202, count)
-    assert names(shelf, shelf.load_batch(id)) == [f"b{n}" for n in range(count)]
+    assert names(place.shelf, place.shelf.load_batch(id)) == [f"b{n}" for n in range(count)]
 
 
-def test_orders_of_many_clients_come_one_after_the_other(place: Place, shelf: Shelf, key: str) -> None:
+def test_orders_of_many_clients_come_one_after_the_other(served: Place, key: str) -> None:
     """Each is numbered, none is lost, and nobody is refused."""
-    with place.api(), client(place, key) as alice:
+    with client(served, key) as alice:
         id = alice.post("/v1/batches", content=b"".join(map(line, range(20)))).json()["id"]
 
         def order(n: int) -> set[int]:
-            with client(place, key) as sender:
+            with client(served, key) as sender:
                 pauses = sender.post(f"/v1/batches/{id}/{'pause' if n % 2 else 'resume'}")
                 names = sender.post(f"/v1/batches/{id}/cancel", json={"items": [f"b{n}"]})
                 return {pauses.status_code, names.status_code}
@@ -203,4 +188,4 @@ def test_orders_of_many_clients_come_one_after_the_other(place: Place, shelf: Sh
             assert set[int]().union(*pool.map(order, range(8))) == {200}
         shown = alice.get(f"/v1/batches/{id}").json()
         assert shown["counts"]["cancelled"] == 8
-    assert [each.number for each in shelf.orders(id)] == list(range(1, 17))
+    assert [each.number for each in served.shelf.orders(id)] == list(range(1, 17))

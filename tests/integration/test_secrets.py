@@ -13,11 +13,11 @@ import httpx
 import pytest
 from redis import Redis
 
-from infra.servers import free_port, redis_server, s3_server
+from infra.servers import CHECKOUT, free_port, redis_server, s3_server
 from tasks.settings import PREFIX, Settings
 from tasks.store import S3Store
-from tests.integration.test_api import CHECKOUT, until
 from tests.support.api import png
+from tests.support.place import until
 
 TOKEN, OTHER, KEY, PASSWORD = "planted-token", "planted-other", "planted-s3-secret", "planted-redis-password"
 PLANTED = (TOKEN, OTHER, KEY, PASSWORD)

@@ -20,7 +20,7 @@ import psutil
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from api.allocator import use_few_arenas
+from api.allocator import give_back_freed
 from tests.browser.conftest import ARGUMENTS, CHROMIUM, serving
 from tests.support.api import House
 from tests.support.mornings import drawn
@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--reports", action="store_true", help="the archive has a report of each item")
     parser.add_argument("--rounds", type=int, default=1, help="of each item: a report shows the pictures of all")
     asked = parser.parse_args()
-    use_few_arenas()  # as api.app does at its start
+    give_back_freed()  # as api.app does at its start
     items = asked.items
     with tempfile.TemporaryDirectory() as name, serving(Noisy(Path(name, "house"), tokens={})) as town:
         with httpx.Client(base_url=town.url, trust_env=False, timeout=900) as client:

@@ -61,7 +61,7 @@ class House:
     def __post_init__(self) -> None:
         store = FolderStore(self.folder)
         self._rig = in_process()
-        self.ledger = self._rig.ledger
+        self.ledger, self.redis = self._rig.ledger, self._rig.redis
         self.ledger.now_ms = 0  # the API reads the host's clock too: both run
         self.archive = Archive(store)
         self.shelf = Shelf(store)

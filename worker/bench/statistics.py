@@ -52,11 +52,8 @@ def clustered_draws(groups: Sequence[int], resamples: int = RESAMPLES, seed: int
     def drawn() -> list[int]:
         return [i for own in source.choices(members, k=len(members)) for i in source.choices(own, k=len(own))]
 
-    return [_at_places(drawn()) for _ in range(resamples)] if len(groups) > 1 else []
-
-
-def _at_places(places: list[int]) -> Draw:
-    return lambda values: tuple(values[place] for place in places)
+    # Two places at least: itemgetter of one would give no tuple.
+    return [itemgetter(*drawn()) for _ in range(resamples)] if len(groups) > 1 else []
 
 
 def estimate(tasks: Sequence[Parts], metric: Metric, drawn: Iterable[Draw]) -> Estimate | None:
@@ -131,7 +128,7 @@ def _rate(tasks: Sequence[Parts], metric: Metric) -> Callable[[Draw | None], flo
             if not whole:
                 return None
             values.append(sum(draw(parts) if draw else parts) / whole)
-        return fmean(values)
+        return values[0] if len(values) == 1 else fmean(values)
 
     return rate
 

@@ -62,6 +62,18 @@ class Report(Value):
     labels: dict[str, str] = Field(default_factory=dict[str, str])
 
 
+class Column(NamedTuple):
+    """A figure of each row: its name there, what it is called, what it is multiplied with, how it is written."""
+
+    name: str
+    label: str
+    scale: float
+    form: str
+
+    def written(self, value: float) -> str:
+        return format(self.scale * value, self.form)
+
+
 def report(
     benchmark: str,
     record: dict[str, str],
@@ -156,7 +168,21 @@ def _compared(
                 yield {**told, "metric": metric.name, name: found.value, f"{name}_ci": [found.low, found.high]}
 
 
+def read_report(told: Mapping[str, Any]) -> Report:
+    """The report in the JSON of a benchmark, which may hold more."""
+    return Report.model_validate({name: told[name] for name in Report.model_fields if name in told})
+
+
 # --- for people -----------------------------------------------------------------------------------
+
+
+def column_table(head: str, columns: Sequence[Column], rows: Iterable[tuple[str, Iterable[str]]]) -> list[str]:
+    """Lines of Markdown: what each row is, then its figures."""
+    return [
+        _cells([head, *(column.label for column in columns)]),
+        f"|---|{'---:|' * len(columns)}",
+        *(_cells([name, *figures]) for name, figures in rows),
+    ]
 
 
 def markdown(found: Report, tables: Mapping[str, Sequence[Metric]]) -> str:

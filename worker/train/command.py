@@ -1,4 +1,7 @@
-"""`visiondirector-worker train VERB`: each verb leaves what the next one needs in the folder of the run."""
+"""`visiondirector-worker train VERB`: each verb leaves what the next one needs in the folder of the run.
+
+Verbs import what they need: every worker imports this module, and most never draw.
+"""
 
 import argparse
 import json
@@ -9,8 +12,6 @@ from typing import Any
 
 from director.errors import BriefError
 from tasks.files import write_whole
-from worker.bench.sketch_lab.worlds import RESULTS, TRAINING, tasks_of
-from worker.policy.network import initial, load_network
 
 _RUN = Path("var/train")
 
@@ -77,6 +78,8 @@ def _sft_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _sft(parsed: argparse.Namespace) -> None:
     """Let the teacher play, and teach a new policy what it chose."""
+    from worker.bench.sketch_lab.worlds import TRAINING, tasks_of
+    from worker.policy.network import initial
     from worker.train import store
     from worker.train.grpo import say, summary
     from worker.train.libraries import settle
@@ -140,6 +143,8 @@ def _eval_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _eval(parsed: argparse.Namespace) -> None:
     """Set the policies of a run beside their teacher and the schedule, in worlds that nothing was chosen by."""
+    from worker.bench.sketch_lab.worlds import RESULTS, tasks_of
+    from worker.policy.network import load_network
     from worker.train import evaluate
     from worker.train.grpo import say
     from worker.train.worlds import open_field
@@ -187,6 +192,8 @@ def _export_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _export(parsed: argparse.Namespace) -> None:
     """Write the policy that a profile names."""
+    from worker.policy.network import load_network
+
     source: Path = parsed.output / f"{parsed.of}.policy"
     network = load_network(source)
     parsed.file.parent.mkdir(parents=True, exist_ok=True)

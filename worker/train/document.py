@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from worker.bench import plots
+from worker.bench.tables import Column, column_table
 
 _HEAD = """# Training the policy that chooses
 
@@ -26,15 +27,16 @@ and no pixels. `visiondirector-worker train` makes one:
 - `export`: the file that a profile names as its `policy`. Serving it takes numpy, no torch.
 - `language`: GRPO of a language model by TRL, with the same jobs, objective and reward.
 """
+_LESS_ALL = Column("less all", "less all, points", 100, "+.1f")
 _COLUMNS = (
-    ("coverage", "goals met, %", 100, ".1f"),
-    ("tasks_80", "tasks ≥ 80 %", 100, ".0f"),
-    ("renders", "renders", 1, ".2f"),
-    ("rounds", "rounds", 1, ".2f"),
-    ("edits", "edits", 1, ".2f"),
-    ("vlm_calls", "VLM calls", 1, ".1f"),
-    ("less all", "less all, points", 100, "+.1f"),
-    ("less ours", "less ours, points", 100, "+.1f"),
+    Column("coverage", "goals met, %", 100, ".1f"),
+    Column("tasks_80", "tasks ≥ 80 %", 100, ".0f"),
+    Column("renders", "renders", 1, ".2f"),
+    Column("rounds", "rounds", 1, ".2f"),
+    Column("edits", "edits", 1, ".2f"),
+    Column("vlm_calls", "VLM calls", 1, ".1f"),
+    _LESS_ALL,
+    Column("less ours", "less ours, points", 100, "+.1f"),
 )
 
 
@@ -102,20 +104,15 @@ def _table(place: str, found: dict[str, Any]) -> str:
     head = [
         f"## In {found['worlds']} worlds that nothing was chosen by (simulated, {where})\n",
         f"{found['tasks']} tasks; 95 % intervals by bootstrap over worlds and tasks, differences paired.\n",
-        f"| arm | {' | '.join(label for _, label, _, _ in _COLUMNS)} |",
-        f"|---|{'---:|' * len(_COLUMNS)}",
     ]
-    rows = [
-        f"| {row['arm']} | {' | '.join(_cell(row.get(name), scale, form) for name, _, scale, form in _COLUMNS)} |"
-        for row in found["rows"]
-    ]
-    return "\n".join([*head, *rows, ""])
+    rows = ((row["arm"], (_cell(row.get(each.name), each) for each in _COLUMNS)) for row in found["rows"])
+    return "\n".join([*head, *column_table("arm", _COLUMNS, rows), ""])
 
 
-def _cell(value: list[float] | None, scale: float, form: str) -> str:
+def _cell(value: list[float] | None, column: Column) -> str:
     if not value:
         return "–"
-    first, *ends = (format(scale * each, form) for each in value)
+    first, *ends = map(column.written, value)
     return f"{first} ({' to '.join(ends)})" if ends else first
 
 
@@ -149,7 +146,7 @@ def _sweep(swept: Sequence[dict[str, Any]]) -> str:
     ]
     for each in swept:
         rows = {row["arm"]: row for row in each["rows"]}
-        cells = [f"{_cell(rows[n]['less all'], 100, '+.1f')}, {rows[n]['renders'][0]:.1f}" for n in names]
+        cells = [f"{_cell(rows[n]['less all'], _LESS_ALL)}, {rows[n]['renders'][0]:.1f}" for n in names]
         teacher = f"{100 * rows['all']['coverage'][0]:.1f}, {rows['all']['renders'][0]:.1f}"
         lines.append(f"| {each['crowding']:g} | {teacher} | {' | '.join(cells)} |")
     lost = [(n, f"{e['crowding']:g}") for e in swept for n in names for r in e["rows"] if r["arm"] == n and _loses(r)]

@@ -94,6 +94,14 @@ def test_why_it_is_held_and_what_lets_it_on(house: House, alice: httpx.Client) -
     assert lowered.json()["waits"].endswith("its budget of 1 renders is spent; " + fix)
 
 
+def test_what_is_being_drawn_costs_something_already(house: House, alice: httpx.Client) -> None:
+    id = start(alice, "x")["id"]
+    [job] = admit(house)
+    house.commit(job, *opening(), cost=Cost(renders=4, gpu_ms=1500))
+    cost = show(alice, id)["cost"]
+    assert (cost["renders"], cost["gpu_seconds"]) == (4, 1.5)
+
+
 def test_what_the_settings_say_of_an_owner_and_a_model(house: House) -> None:
     owners = {"alice": {"windows": [WINDOW]}}
     with browse(house.app(owners=owners), **ALICE) as alice:

@@ -9,8 +9,10 @@ import httpx
 import pytest
 
 from api.forecasts import SOON, Forecasts
+from director.errors import StoreError
 from tasks.batch.shelf import Shelf
 from tasks.batch.types import Batch
+from tasks.ledger.ledger import Ledger
 from tasks.store import FolderStore
 from tests.support.api import ALICE, House, browse, opening
 from tests.unit.api.test_batches import admit, briefs, made
@@ -113,3 +115,16 @@ def test_what_takes_too_long_is_waited_for_by_nobody(served: House, alice: httpx
         assert forecasts.of_job(record, "drawing") == (None, SOON)
     finally:
         go_on.set()
+
+
+def test_a_batch_is_told_though_its_forecast_fails(served: House) -> None:
+    class Busy(Ledger):
+        def run(self, script: str, *arguments: Any) -> Any:
+            if script == "census":
+                raise StoreError("Redis: TimeoutError")
+            return super().run(script, *arguments)
+
+    served.ledger = Busy(served.redis, served.settings().limits)
+    with browse(served.app(), **ALICE) as alice:
+        found = alice.get(f"/v1/batches/{made(alice, *briefs('x'))['id']}")
+        assert (found.status_code, found.json()["eta"], found.json()["counts"]["waiting"]) == (200, None, 1)

@@ -21,10 +21,23 @@ class Quick(BoundedProtocol):
 
 
 class Fair(BoundedProtocol):
-    """Longer than a machine with much to do needs to send a request, shorter than the slow answers."""
+    """Longer than a machine with much to do needs to send a few bytes."""
 
     headers_s = 1.0
-    body_s = 1.0
+
+
+class Told(asyncio.SelectorEventLoop):
+    """Its clock jumps: what was due in hours is due now, and nobody has waited."""
+
+    ahead = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.ahead
+
+    async def jump(self) -> None:
+        self.ahead += 3600
+        for _ in range(3):
+            await asyncio.sleep(0)
 
 
 class Narrow(BoundedProtocol):
@@ -32,22 +45,26 @@ class Narrow(BoundedProtocol):
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """Answers with the size of the body. /slow answers, and /later reads, later than a request may take to come."""
+    """Answers with the size of the body; /slow later than a request may take to come."""
     size, more = 0, True
-    if scope["path"] == "/later":
-        await asyncio.sleep(1.3)
     while more:
         message = await receive()
         size, more = size + len(message.get("body", b"")), message.get("more_body", False)
     if scope["path"] == "/slow":
-        await asyncio.sleep(1.3)
+        await told().jump()
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": str(size).encode()})
 
 
+def told() -> Told:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, Told)
+    return loop
+
+
 @contextmanager
 def served(protocol: type[BoundedProtocol], app: Any = app) -> Generator[tuple[int, uvicorn.Server]]:
-    config = uvicorn.Config(app, http=protocol, lifespan="off", log_config=None, port=0)
+    config = uvicorn.Config(app, http=protocol, lifespan="off", log_config=None, port=0, loop=f"{__name__}:Told")
     listening = config.bind_socket()
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listening],))
@@ -65,12 +82,6 @@ def served(protocol: type[BoundedProtocol], app: Any = app) -> Generator[tuple[i
 @pytest.fixture
 def quick() -> Iterator[int]:
     with served(Quick) as (port, _):
-        yield port
-
-
-@pytest.fixture
-def fair() -> Iterator[int]:
-    with served(Fair) as (port, _):
         yield port
 
 
@@ -104,22 +115,39 @@ def test_a_byte_now_and_then_keeps_nothing_open(quick: int) -> None:
             time.sleep(0.05)
 
 
-def test_neither_does_one_in_the_second_request(fair: int) -> None:
-    with opened(fair, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") as connection:
+def test_neither_does_one_in_the_second_request() -> None:
+    with served(Fair) as (port, _), opened(port, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") as connection:
         assert connection.recv(1000).startswith(b"HTTP/1.1 200")
         connection.sendall(b"GET / HT")
         while connection.recv(1000):
             pass
 
 
-def test_an_answer_may_take_its_time(fair: int) -> None:
-    with httpx.Client(base_url=f"http://127.0.0.1:{fair}", trust_env=False, timeout=60) as client:
+def test_an_answer_may_take_its_time() -> None:
+    with (
+        served(BoundedProtocol) as (port, _),
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as client,
+    ):
         for path in ("/slow", "/slow", "/"):
             assert client.post(path, content=b"x" * 300_000).text == "300000"
 
 
-def test_a_body_that_nobody_reads_yet_is_not_slow(fair: int) -> None:
-    answer = httpx.post(f"http://127.0.0.1:{fair}/later", content=b"x" * 9_000_000, trust_env=False, timeout=60)
+def paused(connection: object) -> bool:
+    return isinstance(connection, BoundedProtocol) and connection.flow.read_paused
+
+
+def test_a_body_that_nobody_reads_yet_is_not_slow() -> None:
+    running: list[uvicorn.Server] = []
+
+    async def later(scope: Any, receive: Any, send: Any) -> None:
+        while not any(paused(each) for each in running[0].server_state.connections):
+            await asyncio.sleep(0.01)
+        await told().jump()
+        await app(scope, receive, send)
+
+    with served(BoundedProtocol, later) as (port, server):
+        running.append(server)
+        answer = httpx.post(f"http://127.0.0.1:{port}", content=b"x" * 9_000_000, trust_env=False, timeout=60)
     assert answer.text == "9000000"
 
 

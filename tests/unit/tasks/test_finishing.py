@@ -1,25 +1,36 @@
 """A render that is finished behind its drawing: `run_step` with `leave`, in process, and the pictures of a step."""
 
+import gc
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
+from weakref import ref
 
 import pytest
+from celery.app.trace import build_tracer
+from celery.exceptions import Ignore
 
 from director.errors import Actor, BriefError, DirectorError, EditorError, StoreError
 from director.loop import direct
 from director.seats import Context, Raster, RenderRequest
 from director.seats import Images as StepImages
 from director.types import LoopSettings, Rendered
+from tasks.app import make_app
+from tasks.attempt import Attempt
 from tasks.finishing import Pictures, encoders
 from tasks.jobs import JobStatus
+from tasks.ledger.ledger import Ledger
+from tasks.ledger.types import FailResult
+from tasks.settings import Settings
 from tasks.steps import Rest, StepEnd, run_step
 from tasks.store import FolderStore, Images, image_hash, raster_of
 from tests.support.contexts import PlainContext, plain_png
-from tests.support.scripted_studio import ScriptedStudio, brief_of, goals_of
+from tests.support.ledgers import in_process
+from tests.support.scripted_studio import ScriptedStudio, brief_of, goals_of, play
 from tests.support.step_rig import StepRig, make_step_rig
 
 ABC = goals_of("a", "b", "c")
@@ -168,6 +179,67 @@ def test_a_step_that_hangs_when_it_is_drawn_is_charged_and_not_committed_late(tm
     assert drawn.finish() is StepEnd.REFUSED
     assert (drawn.record.step, drawn.record.seat_failures, drawn.record.status) == (1, 1, JobStatus.QUEUED)
     assert "longer than its 0.05 s" in drawn.record.error
+
+
+class Late(Ledger):
+    """Takes a failure only when it may."""
+
+    asked: threading.Event
+    may: threading.Event
+
+    def fail(self, *args: Any, **told: Any) -> FailResult:
+        self.asked.set()
+        assert self.may.wait(60)
+        return super().fail(*args, **told)
+
+
+def test_a_step_that_ends_while_it_is_to_be_killed_counts_once_and_its_process_lives_on(tmp_path: Path):
+    rig, below = make_step_rig(tmp_path, max_step_s={"render": 0.05}), in_process()
+    below.open()
+    rig.ledger = late = Late(below.redis, rig.settings.limits)
+    late.asked, late.may = threading.Event(), threading.Event()
+    counted, killed = list[str](), list[str]()
+
+    class Slow(ScriptedStudio):
+        def render(self, request: RenderRequest, context: Context) -> Rendered:
+            assert late.asked.wait(60)
+            return super().render(request, context)
+
+    def observe(attempt: Attempt) -> None:
+        counted.append(attempt.claim.kind)
+
+    host = rig.host(Slow(script=iter(SCRIPT)).studio(), die=lambda: killed.append("killed"))
+    host = replace(host, observe=observe)
+    job = rig.submit(brief_of(ABC), ONE)
+    run_step(host, job, 0)
+    assert run_step(host, job, 1) is StepEnd.COMMITTED
+    late.may.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("lease-"):
+            thread.join(60)
+    assert (counted, killed) == (["plan", "render"], [])
+
+
+def test_what_ended_a_task_goes_with_it():
+    ends = list["ref[Exception]"]()
+    app = make_app(Settings(), lambda settings, resources: play().studio())
+
+    def step() -> None:
+        try:
+            raise StoreError("below")
+        except StoreError as below:
+            end = Ignore()
+            ends.extend((ref(below), ref(end)))
+            raise end from below
+
+    tasks: Any = app
+    trace: Any = build_tracer("step", tasks.task(step, name="step"), app=app)
+    gc.disable()
+    try:
+        trace("id", (), {}, {"id": "id"})
+        assert [end() for end in ends] == [None, None]
+    finally:
+        gc.enable()
 
 
 class TestPictures:

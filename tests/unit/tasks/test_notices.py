@@ -1,13 +1,19 @@
 """What is signed, and where a notice may go."""
 
 import time
+from pathlib import Path
 
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from tasks.ledger.locks import Busy
+from tasks.notices.hooks import Hooks, switch
 from tasks.notices.post import MAIL, Poster, Refused, is_public
+from tasks.notices.shelf import NoticeShelf
 from tasks.notices.signing import headers, new_key
 from tasks.notices.types import Event, Hook, Secret, notice_id, notice_of
+from tasks.store import FolderStore, NotFound
+from tests.support.ledgers import in_process
 from tests.support.receivers import Certificate, Tls, mailbox, receiving
 
 NOTICE = notice_of("alice", "b1", Event.ENDED, "0", 1795455600.25, {"id": "b1", "title": "Плакаты – 海報"})
@@ -39,6 +45,50 @@ class TestSigning:
     def test_a_secret_that_was_replaced_signs_for_a_while(self) -> None:
         both = hook("https://x").model_copy(update={"secrets": (Secret(key="new"), Secret(key="old", until=100.0))})
         assert (both.keys(99.0), both.keys(100.0)) == (["new", "old"], ["new"])
+
+
+class TestChanges:
+    """What two of them do to one hook at a time."""
+
+    @pytest.fixture
+    def hooks(self, tmp_path: Path) -> Hooks:
+        rig = in_process()
+        rig.open()
+        return Hooks(rig.ledger, NoticeShelf(FolderStore(tmp_path)), Poster(), patience_s=0)
+
+    @pytest.fixture
+    def made(self, hooks: Hooks) -> Hook:
+        return hooks.add("alice", "https://1.1.1.1/told", [Event.ENDED])
+
+    def test_a_secret_of_which_a_caller_does_not_know_yet_stays(self, hooks: Hooks, made: Hook) -> None:
+        first, second = hooks.rotate(made), hooks.rotate(made)
+        assert [secret.key for secret in second.secrets[1:]] == [secret.key for secret in first.secrets]
+
+    def test_a_new_secret_revives_none_that_was_switched_off(self, hooks: Hooks, made: Hook) -> None:
+        switch(hooks.ledger, hooks.shelf, made, off="410")
+        assert hooks.rotate(made).off == "410"
+
+    def test_one_that_was_removed_does_not_come_back(self, hooks: Hooks, made: Hook) -> None:
+        hooks.remove(made)
+        switch(hooks.ledger, hooks.shelf, made, off="410")
+        with pytest.raises(NotFound):
+            hooks.rotate(made)
+        assert hooks.shelf.hooks() == []
+
+    def test_between_reading_and_writing_nobody_else_changes_it(self, hooks: Hooks, made: Hook) -> None:
+        tried = list[str]()
+
+        class Meanwhile(NoticeShelf):
+            def put_hook(self, hook: Hook) -> None:
+                for change in (hooks.rotate, hooks.remove):
+                    with pytest.raises(Busy):
+                        change(made)
+                    tried.append(change.__name__)
+                super().put_hook(hook)
+
+        switch(hooks.ledger, Meanwhile(hooks.shelf.store), made, off="410")
+        assert tried == ["rotate", "remove"]
+        assert hooks.rotate(made).off == "410"
 
 
 PRIVATE = (

@@ -1,6 +1,8 @@
 """`visiondirector-worker` as a person calls it: what it prints, leaves and refuses."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,12 @@ def brief(tmp_path: Path) -> Path:
     path = tmp_path / "brief.txt"
     path.write_text(TEXT)
     return path
+
+
+def test_it_starts_without_what_only_some_commands_need() -> None:
+    program = "import sys, worker.cli; print({'numpy', 'scipy', 'torch', 'celery', 'boto3'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 def test_direct_leaves_a_picture_and_its_trajectory(brief: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -13,7 +13,7 @@ from typing import Any
 from worker.bench import plots
 from worker.bench.sketch_lab import verifier
 from worker.bench.sketch_lab.loop import ABLATIONS, TABLES
-from worker.bench.tables import Report, markdown
+from worker.bench.tables import Report, markdown, read_report
 
 _HEAD = """# Benchmarks
 
@@ -42,7 +42,7 @@ def main() -> int:
     folder = parser.parse_args().folder
     seen: dict[str, Any] = json.loads((folder / "verifier.json").read_text("utf-8"))
     told: dict[str, Any] = json.loads((folder / "loop.json").read_text("utf-8"))
-    found = _report(told)
+    found = read_report(told)
     # The ablations would hide the arms: the table has them.
     shown = found.model_copy(update={"rows": [row for row in found.rows if row["strategy"] not in ABLATIONS]})
     counts, shares = zip(*((point["goals"], point["one_shot"]) for point in told["gate"]), strict=True)
@@ -53,7 +53,7 @@ def main() -> int:
     ):
         if figure:
             plots.save(figure, folder / f"{name}.svg", plots.caption(found))
-    worlds = [("as fitted", found), *((str(each["world"]), _report(each)) for each in told["sweep"])]
+    worlds = [("as fitted", found), *((str(each["world"]), read_report(each)) for each in told["sweep"])]
     parts = [
         _HEAD,
         f"## The sketch verifier (simulated pictures)\n\n```\n{verifier.table(seen)}\n```\n",
@@ -67,10 +67,6 @@ def main() -> int:
     (folder.parent / "benchmarks.md").write_text("\n".join(parts), encoding="utf-8")
     print(folder.parent / "benchmarks.md")
     return 0
-
-
-def _report(told: dict[str, Any]) -> Report:
-    return Report.model_validate({name: told[name] for name in Report.model_fields if name in told})
 
 
 def _beside_paper(found: Report) -> str:

@@ -57,6 +57,7 @@ BEST_OF_K = "best-of-k"
 INSISTING = "ours-with-a-must-have"
 RULES: dict[str, dict[str, Any]] = {"ours-with-ties": {"accept": "alignment-or-tie"}, INSISTING: {}}
 """Ours with another rule. In a task of `INSISTING` the first lettering is a must-have; the composed tasks have none."""
+_OURS: dict[str, dict[str, Any]] = {"ours": {}, **ABLATIONS, **RULES}
 SWEEP: dict[str, dict[str, float]] = {
     "mask-low": {"mask": -2.0},
     "mask-high": {"mask": 2.0},
@@ -218,26 +219,29 @@ def _cases(args: argparse.Namespace) -> list[Case]:
 
 
 def _worlds(args: argparse.Namespace) -> list[World]:
-    fixed = {"editor": args.profile, "width": args.size, "height": args.size}
-    own = {**fixed, **assignments(args.set)}
-    ours = {name: {**own, **change} for name, change in {"ours": {}, **RULES}.items()}
-    arms = {
-        name: loop_settings(ours.get(name, fixed), "ours" if name in RULES else name) for name in args.arms.split(",")
-    }
-    names = args.sweep_arms.split(",")
-    swept = tuple(Arm(name=name, settings=loop_settings(own if name == "ours" else fixed, name)) for name in names)
-    if args.ablate:
-        arms |= {name: loop_settings({**own, **change}, "ours") for name, change in ABLATIONS.items()}
+    swept = _arms(args.sweep_arms.split(","), args)
     luck = tuple(RESULTS[: args.worlds])
     plain = World("", load_miss_model(args.profile), (), errors=args.errors, numbers=luck, lists=args.lists)
-    own_arms = tuple(Arm(name=name, settings=values) for name, values in arms.items())
-    worlds = [replace(plain, arms=own_arms)]
+    worlds = [replace(plain, arms=_arms([*args.arms.split(","), *(ABLATIONS if args.ablate else ())], args))]
     for name, change in SWEEP.items() if args.sweep else ():
         # Added to what the profile has, but for a chance, which is set.
         values = {n: v if n == "damage" else getattr(plain.habits, n) + v for n, v in change.items()}
         habits = replace(plain.habits, **values)
         worlds.append(replace(plain, name=name, habits=habits, arms=swept, tasks=args.sweep_tasks))
     return worlds
+
+
+def _arms(names: Iterable[str], args: argparse.Namespace) -> tuple[Arm, ...]:
+    """One of each name; what is ours takes the settings of `--set`."""
+    fixed = {"editor": args.profile, "width": args.size, "height": args.size}
+    own = {**fixed, **assignments(args.set)}
+    return tuple(
+        Arm(
+            name=name,
+            settings=loop_settings({**own, **_OURS[name]}, "ours") if name in _OURS else loop_settings(fixed, name),
+        )
+        for name in dict.fromkeys(names)
+    )
 
 
 def _equal_renders(world: World, rows: Sequence[Row], args: argparse.Namespace) -> World:

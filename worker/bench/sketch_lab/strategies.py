@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from worker.bench.sketch_lab.loop import BEST_OF_K, INSISTING
-from worker.bench.tables import Report
+from worker.bench.tables import Column, Report, column_table, read_report
 
 TRIED, AGAINST = "wide", "all"
 LEAST, MOST, OVER_BEST_OF_K = -0.01, 0.5, 0.03
@@ -21,16 +21,16 @@ LEAST, MOST, OVER_BEST_OF_K = -0.01, 0.5, 0.03
 what it meets above best-of-k at as many renders."""
 
 _COLUMNS = (
-    ("goal_completion", "goals met, %", 100, ".1f"),
-    ("tasks_80", "tasks ≥ 80 %", 100, ".0f"),
-    ("rounds", "rounds", 1, ".1f"),
-    ("renders", "pictures", 1, ".1f"),
-    ("questions", "VLM questions", 1, ".0f"),
-    ("prompt", "prompt tokens", 1, ",.0f"),
-    ("cached", "of them cached", 1, ",.0f"),
-    ("written", "written tokens", 1, ",.0f"),
-    ("card_seconds", "card-seconds", 1, ".0f"),
-    ("goals_an_hour", "goals met a card-hour", 1, ".0f"),
+    Column("goal_completion", "goals met, %", 100, ".1f"),
+    Column("tasks_80", "tasks ≥ 80 %", 100, ".0f"),
+    Column("rounds", "rounds", 1, ".1f"),
+    Column("renders", "pictures", 1, ".1f"),
+    Column("questions", "VLM questions", 1, ".0f"),
+    Column("prompt", "prompt tokens", 1, ",.0f"),
+    Column("cached", "of them cached", 1, ",.0f"),
+    Column("written", "written tokens", 1, ",.0f"),
+    Column("card_seconds", "card-seconds", 1, ".0f"),
+    Column("goals_an_hour", "goals met a card-hour", 1, ".0f"),
 )
 
 
@@ -42,10 +42,10 @@ def main() -> int:
     notes = folder / "strategies-notes.md"
     parts = [
         _HEAD,
-        _measured("In pixels (simulated)", _report(pixels)),
-        _asked(_report(pixels)),
-        _swept(_report(lists), [(str(each["world"]), _report(each)) for each in lists["sweep"]]),
-        _ruled(_report(rules)),
+        _measured("In pixels (simulated)", read_report(pixels)),
+        _asked(read_report(pixels)),
+        _swept(read_report(lists), [(str(each["world"]), read_report(each)) for each in lists["sweep"]]),
+        _ruled(read_report(rules)),
         *([notes.read_text("utf-8")] if notes.is_file() else []),
     ]
     page = folder.parent / "strategies.md"
@@ -63,20 +63,13 @@ judges without weights. Card-seconds are reckoned, not measured. The words behin
 """
 
 
-def _report(told: Mapping[str, Any]) -> Report:
-    return Report.model_validate({name: told[name] for name in Report.model_fields if name in told})
-
-
 def _measured(title: str, found: Report) -> str:
     facts = [f"- {name}: {value}" for name, value in found.facts.items()]
-    head = f"| means a task | {' | '.join(label for _, label, _, _ in _COLUMNS)} |"
-    rows = [
-        f"| `{row['strategy']}` | {' | '.join(format(scale * row[name], form) for name, _, scale, form in _COLUMNS)} |"
-        for row in found.rows
-    ]
+    rows = ((f"`{row['strategy']}`", (each.written(row[each.name]) for each in _COLUMNS)) for row in found.rows)
+    table = column_table("means a task", _COLUMNS, rows)
     tasks = found.rows[0]["tasks"]
     over = f"{tasks} tasks. Intervals are 95 %, by bootstrap over worlds and tasks, differences and ratios paired.\n"
-    return "\n".join([f"## {title}\n", *facts, "", head, f"|---|{'---:|' * len(_COLUMNS)}", *rows, "", over])
+    return "\n".join([f"## {title}\n", *facts, "", *table, "", over])
 
 
 def _asked(found: Report) -> str:
