@@ -62,16 +62,11 @@ class Forecasts:
         nothing is known yet are left out: also where the ledger, which told of the batches, does not answer now."""
         going = [one.batch for one in standings if one.status is BatchStatus.OPEN or one.counts.running]
         spent = {one.batch: one.spent.money for one in standings}
-<<<<<<< HEAD
-        self._made(going, lambda ids: self._simulated(ids, spent), self._patience_s)
-        by_id = {one.batch: one for one in standings}
-        return {id: _against_deadline(self._kept[id][1], by_id[id]) for id in going if id in self._kept}
-=======
         with suppress(StoreError):
             self._made(going, lambda ids: self._simulated(ids, spent), self._patience_s)
         kept = self._kept  # another thread may begin a new one
-        return {id: kept[id][1] for id in going if id in kept}
->>>>>>> main
+        by_id = {one.batch: one for one in standings}
+        return {id: _against_deadline(kept[id][1], by_id[id]) for id in going if id in kept}
 
     def of_job(self, record: Record, doing: str) -> tuple[BatchEta | None, str]:
         """When a job that goes on will have ended; or None, and why that is not known. `doing` is what it does now."""
