@@ -14,7 +14,8 @@ class BatchEta(BaseModel):
     """When the batch will have ended: earlier than `p10` in one of ten simulated nights, later than `p90` in one.
 
     `limits` is what it waits for most; `knows_little_of` says what was measured too seldom. `money` is about what all
-    of it will have cost, in `currency`, as budgets count it; null: settings have no prices of its models.
+    of it will have cost, in `currency`, as budgets count it; null: settings have no prices of its models. `late` says
+    that its deadline comes before that in most of these nights, and what would help; else "".
     """
 
     p10: float
@@ -24,6 +25,7 @@ class BatchEta(BaseModel):
     knows_little_of: list[str]
     money: float | None = None
     currency: str = ""
+    late: str = ""
 
 
 class Planning(BaseModel):

@@ -155,7 +155,7 @@ class Ledger:
         reply = self.run("claim", job, n, worker, nonce)
         if isinstance(reply, str):
             return Refusal[reply]
-        _, kind, snapshot, created_ms, cancel, attempt, died, sha256, now_ms, batch, priority = reply
+        _, kind, snapshot, created_ms, cancel, attempt, died, sha256, now_ms, batch, priority, price = reply
         return Claim(
             job=job,
             n=n,
@@ -170,6 +170,7 @@ class Ledger:
             now_ms=int(now_ms),
             batch=batch,
             priority=int(priority),
+            price=float(price or 0),
         )
 
     def renew(self, job: str, n: int, nonce: str) -> Renewal:
