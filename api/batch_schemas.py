@@ -6,13 +6,12 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.forecast_schemas import BatchEta
-from api.schemas import Cost, GoalCount
+from api.schemas import CURSOR, Cost, GoalCount
 from tasks.batch.terms import AtClose, TermsIn
 from tasks.batch.types import BatchStatus, Counts, ItemStatus
 from tasks.batch.upload import Warned
 from tasks.jobs import MAX_LABELS, Label
 
-CURSOR = r"^\d{1,15}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 INDEX = r"^\d{1,9}$"
 MAX_NAMED = 100_000
 

@@ -26,12 +26,12 @@ from api.batch_schemas import (
     ItemResult,
     Received,
 )
-from api.doing import NO_QUEUES, Queues, held_words
+from api.doing import NO_QUEUES, Queues, held_words, not_served
 from api.forecast_schemas import BatchEta
 from api.forecasts import Forecasts
 from api.problems import FieldError, Problem, invalid
-from api.schemas import Cost, GoalCount, JobFilter, JobList
-from api.service import MAX_KEY, Service, parse_cursor, write_cursor
+from api.schemas import OLDER, Cost, GoalCount, JobFilter, JobList
+from api.service import MAX_KEY, NEWEST, Service, read_cursor, write_cursor
 from director.errors import Actor
 from director.seats import Seat
 from director.transcript import count
@@ -200,8 +200,8 @@ class BatchService:
         if standing.status is BatchStatus.PAUSED:
             return "paused: resume it"
         models = dict.fromkeys(_EDITOR + span.model for span in batch.spans)
-        if models.keys().isdisjoint(queues.served):
-            return f"waiting: no worker serves {min(models)}"
+        if nobody := not_served(models, queues, standing.counts.running > 0):
+            return f"waiting: no worker serves {nobody}"
         # One model that draws is enough; of the other seats each is needed.
         editors = [queues.held.get(model) for model in models]
         thinkers = (queues.held.get(seat) for seat in _THINKERS)
@@ -217,20 +217,35 @@ class BatchService:
         return f"waits for its turn behind {count(before, 'item')} of other batches" if before else ""
 
     def standings(self, owner: str | None, wanted: BatchFilter) -> tuple[list[Standing], str | None]:
-        """What `list` tells of, and where the list goes on."""
-        behind = parse_cursor(wanted.cursor) if wanted.cursor else None
-        found = list[Standing]()
+        """What `list` tells of, and where the list goes on. One call reads either ledger or storage, which may hang."""
+        older, behind = read_cursor(wanted.cursor)
+        where, found = OLDER if older else "", list[Standing]()
         for _ in range(_LOOKS):
-            page = self._batches.listed(owner, _PAGE, behind)
+            page, following = self._page(owner, older, wanted.limit, behind)
             for standing in page:
                 behind = Cursor(round(standing.created * 1000), standing.batch)
                 if _matches(standing, wanted):
                     found.append(standing)
                 if len(found) == wanted.limit:
-                    return found, write_cursor("", behind)
-            if len(page) < _PAGE:
-                return found, None
-        return found, write_cursor("", behind)
+                    return found, write_cursor(where, behind)
+            if following is None:
+                return found, None if older else self._first_older(wanted)
+            behind = following
+        return found, write_cursor(where, behind)
+
+    def _page(
+        self, owner: str | None, older: bool, limit: int, behind: Cursor | None
+    ) -> tuple[list[Standing], Cursor | None]:
+        if older:
+            return self._batches.forgotten(owner, limit, behind)
+        page = self._batches.listed(owner, _PAGE, behind)
+        last = page[-1] if len(page) == _PAGE else None
+        return page, last and Cursor(round(last.created * 1000), last.batch)
+
+    def _first_older(self, wanted: BatchFilter) -> str | None:
+        """Where the list goes on when the ledger has no more."""
+        may_go_on = not wanted.status or {BatchStatus.ENDED, BatchStatus.CANCELLED} & set(wanted.status)
+        return write_cursor(OLDER, NEWEST) if may_go_on and self._batches.ledger.has_older() else None
 
     def summaries(self, found: Sequence[Standing]) -> list[BatchSummary]:
         queues = self._service.queues() if any(one.status is not BatchStatus.ENDED for one in found) else NO_QUEUES
@@ -238,7 +253,7 @@ class BatchService:
         return [self.summary(one, queues, etas.get(one.batch)) for one in found]
 
     def list(self, owner: str | None, wanted: BatchFilter) -> BatchList:
-        """From the ledger only: batches that it has forgotten are not listed."""
+        """What the ledger knows, and from behind that on the ended batches that it has forgotten, from storage."""
         found, following = self.standings(owner, wanted)
         return BatchList(batches=self.summaries(found), next=following)
 

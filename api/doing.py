@@ -1,6 +1,6 @@
 """What a job waits for, in words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -30,6 +30,12 @@ def waits(record: Record, work: str, queues: Queues, now_ms: float) -> str:
     if record.not_before_ms > now_ms:
         return f"{work}: waiting to try again"
     return f"{work}: waiting for {record.queue}"
+
+
+def not_served(queues_of: Collection[str], queues: Queues, at_work: bool) -> str:
+    """One of these queues that nobody serves; "" where there is none, or where something of another is `at_work`."""
+    nobody = set(queues_of) - queues.served.keys()
+    return min(nobody) if nobody and not (at_work and len(nobody) < len(queues_of)) else ""
 
 
 def held_words(hold: Hold) -> str:

@@ -97,7 +97,7 @@ _BATCH_SUMMARY: dict[str, Any] = {
     "waits": "", "eta": {
         "p10": 1795456010.5, "p50": 1795456042.0, "p90": 1795456120.75, "limits": "editors of flux-krea",
         "knows_little_of": ["3 render steps of flux-krea at 512x512x4 measured; 20 needed"],
-        "money": 0.31, "currency": "eur",
+        "money": 0.31, "currency": "eur", "late": "",
     }, "max_in_flight": None, "terms": _TERMS, "cost": _COST, "created": 1795455600.25, "ended": None,
     "links": {
         "self": f"/v1/batches/{BATCH_ID}",
@@ -136,7 +136,7 @@ RESULTS = json.dumps(
     }
 ) + "\n"  # fmt: skip
 PLAN: dict[str, Any] = {
-    "briefs": 1000, "goals": 18, "by": 1795500000.0, "editor": "flux-krea", "cards": 5,
+    "briefs": 1000, "goals": 18, "by": 1795500000.0, "editor": "flux-krea", "cards": 5, "least": 4, "safe": 5,
     "around": [
         {"cards": 4, "chance": 0.68, "p50": 1795499000.0, "p90": 1795501900.0, "limits": "editors of flux-krea"},
         {"cards": 5, "chance": 1.0, "p50": 1795492000.0, "p90": 1795494300.0, "limits": "editors of flux-krea"},

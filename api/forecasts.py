@@ -33,6 +33,8 @@ _SHARE, _SAVED_S = 0.25, 4.0
 """Of a core, for single jobs of which many may ask; and what may be saved of it."""
 _RUNS_OF_MANY = 20
 _MOST_KEPT = 1000
+_LATE = "likely: with --by briefs draw less; fewer briefs, more cards or a later time help, too"
+_LATE_BY = "likely, even with one picture a brief: fewer briefs, more cards or a later time help"
 _FARTHEST_S = 366 * 86_400  # of a plan
 _SAMPLE = 200  # pictures whose bytes are looked at
 Make = Callable[[Sequence[str]], Mapping[str, BatchEta]]
@@ -63,7 +65,8 @@ class Forecasts:
         with suppress(StoreError):
             self._made(going, lambda ids: self._simulated(ids, spent), self._patience_s)
         kept = self._kept  # another thread may begin a new one
-        return {id: kept[id][1] for id in going if id in kept}
+        by_id = {one.batch: one for one in standings}
+        return {id: _against_deadline(kept[id][1], by_id[id]) for id in going if id in kept}
 
     def of_job(self, record: Record, doing: str) -> tuple[BatchEta | None, str]:
         """When a job that goes on will have ended; or None, and why that is not known. `doing` is what it does now."""
@@ -161,3 +164,10 @@ class Forecasts:
             sizes = [item.size for item in islice(self._pictures(), _SAMPLE)]
             return fmean(sizes) if sizes else None
         return None
+
+
+def _against_deadline(eta: BatchEta | None, standing: Standing) -> BatchEta | None:
+    terms = standing.terms
+    if not eta or not terms.deadline or standing.late or eta.p50 <= terms.deadline:
+        return eta
+    return eta.model_copy(update={"late": _LATE_BY if terms.by else _LATE})

@@ -24,6 +24,7 @@ def plan_out(found: Plan, asked: Planning, now: float, measured: bool, picture_b
     pictures = found.renders * (min(2, settings.candidates) if settings.adaptive else settings.candidates)
     return PlanOut(
         briefs=asked.briefs, goals=asked.goals, by=asked.by, editor=settings.editor, cards=found.cards,
+        least=found.least, safe=found.safe,
         around=[
             CardsChance(cards=one.cards, chance=one.chance, p50=now + one.p50, p90=now + one.p90, limits=one.limits)
             for one in found.around

@@ -69,7 +69,7 @@ LINKS = ("events", "image", "trajectory", "attempts", "report", "cancel", "pause
 _ADMISSION_MS = 60_000  # a submit that takes longer has failed
 _RETRY_FULL_S = 10
 _EDITOR_QUEUE = "editor."
-_NEWEST = Cursor(10**14, str(uuid.UUID(int=2**128 - 1)))  # before every job
+NEWEST = Cursor(10**14, str(uuid.UUID(int=2**128 - 1)))  # before every job
 
 _ID: TypeAdapter[str] = TypeAdapter(JobId)
 GoingOn = Callable[["Service", Caller, Submission, str], Submission]
@@ -223,7 +223,7 @@ class Service:
     def list(self, query: Query, limit: int, cursor: str | None) -> JobList:
         """What the ledger knows, and from behind that on the ended jobs that it has forgotten, from storage. Of batches
         the ledger's children only: their batch lists them all."""
-        forgotten, behind = _parse_cursor(cursor)
+        forgotten, behind = read_cursor(cursor)
         if forgotten:
             page = self._list_forgotten(query, limit, behind)
             following = write_cursor(OLDER, page.following)
@@ -232,7 +232,7 @@ class Service:
             following = write_cursor("", page.following)
             may_go_on = page.following is None and (not query.statuses or query.statuses & TERMINAL)
             if may_go_on and self.ledger.has_older():  # a page reads either ledger or storage, which may hang
-                following = write_cursor(OLDER, _NEWEST)
+                following = write_cursor(OLDER, NEWEST)
         active = any(not record.ended for record in page.records)
         state = self.queues() if active else NO_QUEUES
         return JobList(jobs=[self.summary(record, state) for record in page.records], next=following)
@@ -458,7 +458,7 @@ def parse_cursor(cursor: str) -> Cursor:
     return Cursor(int(created_ms), job)
 
 
-def _parse_cursor(cursor: str | None) -> tuple[bool, Cursor | None]:
+def read_cursor(cursor: str | None) -> tuple[bool, Cursor | None]:
     """Whether it is a place among the jobs that the ledger has forgotten, and the place."""
     if not cursor:
         return False, None

@@ -5,7 +5,7 @@ Nothing is refused for them.
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, combinations
+from itertools import chain, combinations, islice
 from typing import Literal
 
 from director.prompts.clauses import clauses
@@ -83,8 +83,12 @@ _EDIT = re.compile(
 
 def _contradiction(text: str, goals: Sequence[Goal]) -> Caution | None:
     spoken = [clause.text for clause in clauses(text)]
-    found = next(chain(_headlines(spoken), _counts(spoken), _excluded(goals)), None)
-    return Caution(kind="contradiction", message=found, fix="say which of the two holds") if found else None
+    found = list(islice(dict.fromkeys(chain(_headlines(spoken), _counts(spoken), _excluded(goals))), _MOST))
+    fix = f"say which of {'the two' if len(found) == 1 else 'each two'} holds"
+    return Caution(kind="contradiction", message="; ".join(found), fix=fix) if found else None
+
+
+_MOST = 3  # contradictions that are told at once
 
 
 def _headlines(spoken: Iterable[str]) -> Iterator[str]:
@@ -141,6 +145,8 @@ def _counted(clause: str, single: Iterable[str] = ()) -> Iterator[tuple[int, str
             if not word[0].isalpha() or word in _NO_NOUNS:
                 break
             plural = (word.endswith("s") and not word.endswith("ss")) or word in _PLURALS
+            if number == 0 and any(behind[0].isalpha() for behind in words[n + 1 :]):
+                break  # "no birds on the ground" rules out none that fly
             if word in nouns if nouns is not None else plural:
                 yield number, " ".join(words[:n]), word
                 break
@@ -156,10 +162,10 @@ def _in_words(number: int) -> str:
     return next((word for word, n in _NUMBERS.items() if n == number), str(number))
 
 
-_NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
+_NUMBERS = {"no": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
             "ten": 10, "eleven": 11, "twelve": 12, "single": 1}  # fmt: skip
 _NUMBER = re.compile(
-    rf"(?<!the )(?<!these )(?<!those )(?<!other )(?<!another )(?<!more )(?<!of )(?<![\w.,:/£$€-])"
+    rf"(?<!the )(?<!no )(?<!these )(?<!those )(?<!other )(?<!another )(?<!more )(?<!of )(?<![\w.,:/£$€-])"
     rf"(?P<n>{'|'.join(_NUMBERS)}|[1-9]\d?)\s+(?!of\b|more\b|other\b)"
 )
 _PLURALS = {"children": "child", "people": "person", "men": "man", "women": "woman", "geese": "goose", "mice": "mouse",
@@ -186,8 +192,10 @@ def _singular(noun: str) -> str:
 
 def _excluded(goals: Iterable[Goal]) -> Iterator[str]:
     """Goals that the planner, or the sender, says rule each other out."""
-    words = {goal.id: goal.text for goal in goals}
+    words, told = {goal.id: goal.text for goal in goals}, set[frozenset[str]]()
     for goal in goals:
         for other in goal.conflicts:
-            if other in words:
+            pair = frozenset((goal.id, other))
+            if other in words and pair not in told:
+                told.add(pair)
                 yield f"{_said(goal.text, 60)} and {_said(words[other], 60)} rule each other out"

@@ -172,6 +172,20 @@ def advance(trajectory: Trajectory, reply: Reply) -> Trajectory:
     return trajectory if trajectory.stop else _settle(State.of(trajectory).after(reply)).trajectory
 
 
+def priced_out(trajectory: Trajectory, price: float) -> Planned | Stopped | None:
+    """What ends a job whose next round promises less than this price of a render; None: it goes on.
+
+    The price that the job's settings name is heeded by `advance`. This one moves while the job runs, as clocks do.
+    """
+    state = State.of(trajectory)
+    if state.stop or state.open_round or price <= state.settings.price_of_render:
+        return None
+    found = schedule.opening(state)
+    if found is None or schedule.pays(state, found, price):
+        return None
+    return full_edit(state) or _too_dear(price)
+
+
 def _settle(state: State) -> State:
     while event := _consequence(state):
         state = state.after(event)
@@ -219,10 +233,13 @@ def _stop(state: State) -> Stopped | None:
     found = schedule.opening(state)
     if found is None:
         return Stopped(reason=StopReason.STALLED, why="what is missing was tried and did not come")
-    if not schedule.pays(state, found) and menu.question(state) is None:
-        why = f"another round promises less than {settings.price_of_render:g} goals a render"
-        return Stopped(reason=StopReason.STALLED, why=why)
+    if not schedule.pays(state, found, settings.price_of_render) and menu.question(state) is None:
+        return _too_dear(settings.price_of_render)
     return None
+
+
+def _too_dear(price: float) -> Stopped:
+    return Stopped(reason=StopReason.STALLED, why=f"another round promises less than {price:g} goals a render")
 
 
 def _last_gain(past: Sequence[Round]) -> int:

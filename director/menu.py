@@ -93,7 +93,7 @@ def _openings(state: State) -> Iterator[Option]:
     grids = _grids(state, schedule.grid(state, own.base))
     first = grids[0]
     missing = schedule.widest(state, MAX_GOALS)
-    if not schedule.pays(state, own) and _may_stop(state, missing):
+    if not schedule.pays(state, own, state.settings.price_of_render) and _may_stop(state, missing):
         yield _STOP
     yield _option(_move(own), own, first, missing)
     for size in _WIDTHS:

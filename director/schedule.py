@@ -44,14 +44,12 @@ def opening(state: State) -> Opening | None:
     return Opening(False, False, batch, state.best, "edit what is missing")
 
 
-def pays(state: State, found: Opening) -> bool:
-    """Whether the round is expected to bring what its renders cost, or a must-have is still to be tried."""
-    settings = state.settings
-    if not settings.price_of_render or not state.rounds:
+def pays(state: State, found: Opening, price: float) -> bool:
+    """Whether the round promises as many goals as its renders cost at this price, or tries a must-have."""
+    if not price or not state.rounds:
         return True
     batch = _batch(state)
-    price = settings.price_of_render * grid(state, found.base)
-    return any(goal.must_have for goal in batch) or wide.expected(state, batch) >= price
+    return any(goal.must_have for goal in batch) or wide.expected(state, batch) >= price * grid(state, found.base)
 
 
 def grid(state: State, base: ImageHash | None) -> int:

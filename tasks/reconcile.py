@@ -50,6 +50,8 @@ class BatchWork(Protocol):
 
     def ordered(self, entry: Entry) -> Entry: ...
 
+    def has_ended(self) -> bool: ...
+
 
 @dataclass
 class Reconciler:
@@ -132,7 +134,8 @@ class Reconciler:
                 self._keep_lock()
                 if entry:
                     self._restore(entry)
-        epoch = self.ledger.open_epoch(self._holder, older=self.archive.ended.any())
+        older_batches = self.batches is not None and self.batches.has_ended()
+        epoch = self.ledger.open_epoch(self._holder, self.archive.ended.any(), older_batches)
         log.warning("the ledger serves again, epoch %s", epoch)
         return True
 

@@ -13,7 +13,7 @@ counted and left. It is correct beside a running service, and may break off anyw
    First their owners' notes go, then the jobs that came meanwhile are read. A submit writes its job.json before it
    looks at the note, so either it finds no note and is refused, or it is read here.
    Last, each one's age is looked at again: a step may just have drawn the very same picture.
-4. Lines of removed jobs in the lists of ended ones.
+4. Lines of removed jobs and batches in the lists of ended ones.
 5. What hooks were told long ago: tasks/notices/sweep.py.
 6. Notes of deleted jobs, when no copy of a ledger is likely to be so old.
 """
@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from director.errors import StoreError
+from tasks.batch.shelf import Shelf
 from tasks.jobs import JobStatus
 from tasks.ledger.ledger import Ledger
 from tasks.notices.sweep import NoticeSweeper, Subjects
@@ -116,6 +117,7 @@ class Sweeper:
         if not dry:
             fresh_ms = 1000 * (began - self.grace_s)
             self.archive.ended.sweep(lambda found: found.job in folders or found.created_ms > fresh_ms)
+            Shelf(self.store).ended.sweep(batches.__contains__, began - self.grace_s)
         named = self._named(_places(folders) | _pages(batches))
         unnamed = [item for item in self._old(began, swept) if _hash(item) not in named]
         if not dry:

@@ -21,7 +21,7 @@ from functools import partial
 from typing import Any
 
 from director.errors import RULES, Actor, BriefError, Cancelled, DirectorError, SeatError, StoreError
-from director.loop import advance, begin, next_step, perform
+from director.loop import advance, begin, next_step, perform, priced_out
 from director.seats import Request, Studio
 from director.types import Reply, Stopped, StopReason, Trajectory
 from tasks.attempt import Attempt, error_json, log_attempt
@@ -179,11 +179,12 @@ def _stored(host: Host, lease: "Lease", replied: Replied) -> StepEnd:
     job, reply = replied.job, replied.reply
     lease.images.wait()
     after = advance(replied.trajectory, reply)
-    performed = reply.kind != "stopped"
+    ordered = reply.kind == "stopped"
+    performed = not ordered and not (reply.kind == "planned" and reply.final)
     then = next_of(after)
     hint = then.hint(job.id, claim.n + 1, job.brief.name, claim.priority, batch_of(job)) if then else None
     message = host.message(hint) if hint else NO_MESSAGE
-    result = _commit(host, attempt, after, then, message, acknowledge=not performed, performed=performed)
+    result = _commit(host, attempt, after, then, message, acknowledge=ordered, performed=performed)
     if result is CommitResult.CANCEL:
         # The cancel came while the step finished: keep its work, and stop behind it.
         after = advance(after, Stopped(reason=StopReason.CANCELLED, why=_CANCELLED))
@@ -295,11 +296,13 @@ def _go_back(
 
 
 def _reply(host: Host, lease: "Lease", job: Job, trajectory: Trajectory, request: Request | None) -> Reply | None:
-    """The seat's answer, or the stop that was ordered instead; None when the lease was lost."""
+    """The seat's answer, or the end that was ordered instead; None when the lease was lost."""
     limit = job.settings.max_seconds
     # By the ledger's clock, which all workers share.
     if limit is not None and lease.claim.now_ms / 1000 - job.created > limit:
         return Stopped(reason=StopReason.BUDGET, why=f"the {limit:g} seconds are used")
+    if ended := priced_out(trajectory, lease.claim.price):
+        return ended
     if request is None:
         # A terminal snapshot whose commit was lost in a wipe: commit it again as it is.
         return trajectory.stop

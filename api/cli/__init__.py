@@ -52,6 +52,8 @@ def _client(url: str, token: str | None) -> Client:
             return Client(url, token)
     except httpx.InvalidURL:
         pass
+    except ValueError as error:
+        raise BriefError(str(error), "copy it again, one line of ASCII", "--token") from None
     raise BriefError(f"{url!r} is no address of a service", "write http://HOST:PORT", "--url")
 
 

@@ -111,10 +111,11 @@ def lines(found: Plan, money: float | None, currency: str) -> list[Line]:
     goals = f" of about {found.goals} goals" if found.goals else ""
     until = f"{transcript.clock(found.by)} ({transcript.duration(max(0.0, found.by - time.time()))} from now)"
     told = [Line("plan", f"{found.briefs:,} briefs{goals} by {plain(found.editor, 60)}, until {until}")]
-    enough = (
-        count(found.cards, "card") if found.cards else f"more cards do not help; what limits: {plain(found.limits, 80)}"
-    )
+    enough = f"more cards do not help; what limits: {plain(found.limits, 80)}"
+    if found.cards:
+        enough = count(found.cards, "card") + (": in time in 8 of 10 nights" if found.least else "")
     told.append(Line("cards", enough, "bold green" if found.cards else "bold yellow"))
+    told += _range(found)
     for one in found.around:
         ends = f"ends about {transcript.clock(one.p50)}, in 9 of 10 nights before {transcript.clock(one.p90)}"
         words = f"{one.chance:.0%} in time; {ends}; what limits: {plain(one.limits, 60)}"
@@ -127,3 +128,12 @@ def lines(found: Plan, money: float | None, currency: str) -> list[Line]:
     if not found.measured:
         told.append(Line("unsure", "no render of this model and size was measured: times are guesses", "yellow"))
     return [*told, *(Line("unsure", plain(words, 200), "yellow") for words in found.knows_little_of)]
+
+
+def _range(found: Plan) -> list[Line]:
+    """Between which numbers the one lies that is needed. Nobody knows it better: nights are not alike."""
+    if found.least is None:
+        return []
+    least = f"{count(found.least, 'card')}: with fewer it is late in 9 of 10 nights"
+    safe = f"{count(found.safe, 'card')}: in time in 19 of 20 nights" if found.safe else "more cards make it no surer"
+    return [*([Line("at least", least)] if found.least > 1 else []), Line("to be safe", safe)]

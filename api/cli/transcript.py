@@ -70,10 +70,15 @@ def ends_lines(job: Job) -> list[Line]:
 
 
 def eta_lines(eta: Eta) -> list[Line]:
-    lines = [Line("ends", eta_words(eta), "cyan")]
+    lines = end_lines(eta)
     if eta.money is not None:
         lines.append(Line("money", f"about {eta.money:,.2f} {plain(eta.currency.upper(), 3)} when it has ended"))
     return lines + [Line("unsure", plain(words, 160), "dim") for words in eta.knows_little_of]
+
+
+def end_lines(eta: Eta) -> list[Line]:
+    late = [Line("late", plain(eta.late, 200), "bold yellow")] if eta.late else []
+    return [Line("ends", eta_words(eta), "cyan"), *late]
 
 
 def eta_words(eta: Eta) -> str:

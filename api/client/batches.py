@@ -18,6 +18,7 @@ UPLOAD_RETRIES = 40
 UPLOAD_TIMEOUT = 600.0
 """Seconds: the service reads all lines before it answers."""
 _PAGE = 200
+_OLDER = "ended-"  # how `next` begins where only storage goes on
 
 
 class BatchCalls(Connection):
@@ -66,6 +67,16 @@ class BatchCalls(Connection):
         asked: dict[str, Any] = {"status": status or None, "label": label or None}
         for page in self._pages("/v1/batches", asked):
             yield from BatchPage.model_validate_json(page).batches
+
+    def batch_ages(self) -> Iterator[list[Batch]]:
+        """Your batches in lists, newest first: all that have not ended long ago, then some at a time."""
+        found = list[Batch]()
+        for answer in self._pages("/v1/batches", {}):
+            page = BatchPage.model_validate_json(answer)
+            found += page.batches
+            if not page.next or page.next.startswith(_OLDER):
+                yield found
+                found = []
 
     def batch_items(self, id: str, status: str | Sequence[str] = ()) -> Iterator[BatchItem]:
         """The items in their order, those of any such `status`."""

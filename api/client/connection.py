@@ -34,6 +34,8 @@ class Connection:
     ) -> None:
         if url is None:
             url, token = os.environ.get(URL_NAME, DEFAULT_URL), token or os.environ.get(TOKEN_NAME)
+        if token and not (token.isascii() and token.isprintable()):  # httpx would show it
+            raise ValueError("the token has a character that no header can hold, such as a line break")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._http = httpx.Client(
             base_url=url,

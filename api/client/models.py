@@ -112,6 +112,7 @@ class Eta(BaseModel):
 
     Of ten nights one is earlier than `p10`, and one later than `p90`. `limits` is what it waits for most,
     `knows_little_of` what was measured too seldom. `money` is about what all of it will have cost; None: no prices.
+    `late` says that a batch is likely to miss its deadline, and what would help.
     """
 
     p10: float
@@ -121,6 +122,7 @@ class Eta(BaseModel):
     knows_little_of: tuple[str, ...] = ()
     money: float | None = None
     currency: str = ""
+    late: str = ""
 
 
 class Job(BaseModel):

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
-from api.batch_schemas import CURSOR
 from api.forms import SentForm, form_token
 from api.gallery import THUMB_WIDTH, Places, Told
 from api.pages.answers import HEADERS, PageRoute, page
@@ -21,6 +20,7 @@ from api.pages.tiles import COVER, batches_page
 from api.pages.views import BatchesView, BatchView
 from api.problems import Problem, invalid
 from api.routes import ApiState, AppState, Owner, SomeCaller
+from api.schemas import CURSOR
 from director.report.gallery import Card
 from tasks.batch.types import Batch, BatchStatus, ItemStatus
 from tasks.jobs import MAX_LABELS, Label

@@ -113,11 +113,13 @@ _JOB_KEYS: dict[str, Callable[[JobSummary], Any]] = {
 
 
 def find_batches(state: AppState, view: BatchesView, owner: str | None) -> Tiles:
-    """Of the newest that the ledger knows."""
+    """Of the newest that the ledger knows or, where it knows none, of the newest that storage lists."""
     filters = BatchFilter(
         status=list(view.statuses), label=list(view.labels), limit=BATCHES, cursor=view.cursor or None
     )
     listed, following = state.batches.standings(owner, filters)
+    if not listed and following:
+        listed, following = state.batches.standings(owner, filters.model_copy(update={"cursor": following}))
     fit = [one for one in listed if fits(view.words, (one.title, one.batch, one.owner, *one.labels))]
     if view.sort == "soonest":
         etas = {one.id: one.eta.p50 for one in state.batches.summaries(fit) if one.eta}

@@ -110,8 +110,9 @@ def ends(batch: BatchSummary, now: float) -> Html:
     if not batch.eta or batch.counts.ended == batch.total:
         return NOTHING
     first, about, last = times(batch.eta, now)
-    words = '<p class="small ends">Ends about <strong>$about</strong> ($first to $last UTC)</p>'
-    return html(words, about=about, first=first, last=last)
+    late = html(". Late is $late", late=batch.eta.late) if batch.eta.late else NOTHING
+    words = '<p class="small ends">Ends about <strong>$about</strong> ($first to $last UTC)$late</p>'
+    return html(words, about=about, first=first, last=last, late=late)
 
 
 def times(eta: BatchEta, now: float) -> tuple[str, str, str]:

@@ -68,6 +68,15 @@ class Batches:
         """Those that the ledger knows, the newest first."""
         return self.ledger.listed(owner, limit, behind)
 
+    def forgotten(
+        self, owner: str | None, limit: int, behind: Cursor | None = None
+    ) -> tuple[list[Standing], Cursor | None]:
+        """Those that have ended and that the ledger does not know, from storage, the newest first, and where the list
+        goes on. It may be short, even empty."""
+        found, following = self.shelf.ended.page(owner, limit, behind)
+        known = self.ledger.known([standing.batch for standing in found])
+        return [standing for standing in found if standing.batch not in known], following
+
     # --- orders -----------------------------------------------------------------------------------
 
     def order(self, id: str, kind: OrderKind, **what: object) -> Standing:

@@ -273,6 +273,10 @@ class Dispatcher:
             return entry.model_copy(update={"cancel": True})
         return entry
 
+    def has_ended(self) -> bool:
+        """Storage lists a batch that has ended."""
+        return self.batches.shelf.ended.any()
+
     # --- ends -------------------------------------------------------------------------------------
 
     def report(self) -> None:

@@ -103,7 +103,8 @@ class BatchLedger:
         counts = (int(batch.created * 1000), spans, batch.total, standing.most or 0, str(batch.weight))
         cost = json.dumps(standing.cost.model_dump())
         state = standing.status.value
-        how = (state, standing.order, retried, states, takes, cost, json.dumps(spent), json.dumps(first))
+        moments = (round(1000 * standing.ended), round(1000 * standing.late))
+        how = (state, standing.order, *moments, retried, states, takes, cost, json.dumps(spent), json.dumps(first))
         terms = _flat(ledger_fields(standing.terms, Terms.model_fields, int(time.time() * 1000)))
         return str(self._run("add_batch", mode, holder, *about, *counts, *how, *terms))
 
@@ -116,6 +117,14 @@ class BatchLedger:
         """The newest first; those of the same time by falling id."""
         rows: list[Any] = self._run("list_batches", owner or "", *(behind or ("", "")), limit)
         return [_standing(batch, flat) for batch, flat in rows]
+
+    def has_older(self) -> bool:
+        """Storage lists ended batches that the ledger has forgotten."""
+        return self._ledger.has_older(batches=True)
+
+    def known(self, batches: Sequence[str]) -> set[str]:
+        """Those of them that the ledger knows."""
+        return set(self._run("known_batches", *batches)) if batches else set()
 
     def items(
         self, batch: str, status: ItemStatus | None, first: int, limit: int

@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 LEAST, MOST = 0.02, 8.0
 """Goals. At MOST an item gets its first picture, and little more; LEAST is as good as none."""
-_MARGIN = 0.93  # of the time that is left
-_IN_FLIGHT = 1.3  # items' time that those in flight still take, each, and that is lost when the last ones end
-# Twice the price is taken to make an item 0.44 times as long. Truly it is 0.7; but what few items took is half chance,
+_MARGIN = 0.95  # of the time that is left
+# Twice the price is taken to make an item 0.57 times as long. Truly it is 0.7; but what few items took is half chance,
 # and a price that runs after it brings fewer goals than one that stays.
-_ELASTICITY = 1.2
+_ELASTICITY = 0.8
 _LEAST_MEMORY = 8.0  # items
 _MOST_STEP = 0.7  # of the price's logarithm, for one look
+_LAST = 0.5  # of an item's time: where the last ones have less, they draw no more
 
 
 class Seen(NamedTuple):
@@ -52,13 +52,14 @@ def begin(seen: Seen) -> Pace:
 
 
 def step(pace: Pace, seen: Seen) -> Pace:
-    """The price from now on. Nothing changes until an item has ended."""
+    """The price from now on. Nothing changes until an item has ended, or too little time is left for the last ones."""
+    if not seen.waiting and _allowed(seen, pace.rate, pace.item_s) < _LAST * pace.item_s:
+        pace = pace._replace(price=MOST)
     ended, seconds = seen.ended - pace.ended, seen.now_s - pace.now_s
     if ended <= 0 or seconds <= 0:
         return pace
-    memory = max(_LEAST_MEMORY, 1.5 * seen.running)
-    weight = min(1.0, ended / memory) if pace.item_s else 1.0
-    item_s = _toward(pace.item_s, (seen.took_s - pace.took_s) / ended, weight)
+    weight = min(1.0, ended / max(_LEAST_MEMORY, 0.75 * seen.running))
+    item_s = _toward(pace.item_s, (seen.took_s - pace.took_s) / ended, weight if pace.item_s else 1.0)
     rate = _toward(pace.rate, min(seen.editors, (seen.took_s - pace.took_s) / seconds), min(0.5, weight))
     short = _short(item_s, _allowed(seen, rate, item_s))
     moved = max(-_MOST_STEP, min(_MOST_STEP, short / _ELASTICITY * weight))
@@ -72,12 +73,11 @@ def told(pace: Pace) -> float:
 
 
 def _allowed(seen: Seen, rate: float, item_s: float) -> float:
-    """Seconds of editors for each item that waits.
+    """Seconds of editors for each item that waits or is in flight.
 
-    Those in flight are half done, and at the end editors have nothing to do while the last items end.
+    At the end editors have nothing to do while the last item ends.
     """
-    left = _MARGIN * seen.left_s * rate - _IN_FLIGHT * seen.running * item_s
-    return max(1e-3, left / max(1, seen.waiting))
+    return max(1e-3, _MARGIN * (seen.left_s - item_s) * rate / max(1, seen.waiting + seen.running))
 
 
 def _short(item_s: float, allowed: float) -> float:

@@ -64,7 +64,15 @@ def recall(shelf: Shelf, batch: Batch, keep: Callable[[], None] = lambda: None) 
         keep()
         replay.results_before(order.number)
         replay.obey(order)
-    return replay.end()
+    return _as_it_ended(replay.end(), shelf.summary(batch.id))
+
+
+def _as_it_ended(found: Recalled, summary: Standing | None) -> Recalled:
+    """One that had ended, and of which nothing was ordered since, ended when its summary says, late or not."""
+    if not summary or summary.order != found.standing.order or "w" in found.states or not found.states:
+        return found
+    told = {"ended": summary.ended, "late": summary.late}
+    return found._replace(standing=found.standing.model_copy(update=told))
 
 
 def try_of(takes: bytes | bytearray, index: int) -> tuple[int, int]:

@@ -9,6 +9,7 @@ batches/<id>/results/<ended ms>-<nonce>.jsonl   how items ended; a line may come
 batches/<id>/summary.json                       how it stood when it ended
 batches/<id>/picks/<job>.json                   what people picked, see tasks/store/picks.py
 batches-live/<id>                               there until the batch ends
+batches-ended/…                                 that it has ended once, see tasks/batch/ended.py
 spend/<owner>.json                              what an owner with a budget has used of it in the present period
 """
 
@@ -25,6 +26,7 @@ from urllib.parse import quote
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
+from tasks.batch.ended import EndedBatches
 from tasks.batch.types import PART, Batch, End, Item, Order, OrderKind, Position, Result, Standing
 from tasks.logs import fields
 from tasks.pools import leaving
@@ -56,6 +58,7 @@ class Shelf:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.ended = EndedBatches(store, self.summary)
         self._parts = Recent[bytes](_KEPT_BYTES, len)
         self._names = Recent[dict[str, tuple[int, int]]](_KEPT_SHARDS)
         self._batches = Recent[tuple[Batch, int]](2 * 2**20, itemgetter(1))  # with the bytes of each
@@ -236,6 +239,7 @@ class Shelf:
                             yield result
 
     def put_summary(self, standing: Standing) -> None:
+        self.ended.add(standing)
         self.store.put(f"batches/{standing.batch}/summary.json", standing.model_dump_json().encode())
 
     def summary(self, id: str) -> Standing | None:

@@ -240,7 +240,7 @@ def _number(name: str, amount: object) -> float:
     if isinstance(amount, bool) or not isinstance(amount, int | float):
         raise ValueError(f"{name[:32]} must be a number: write renders=400, gpu=2h or eur=20")
     if not 0 < amount <= _MOST:  # nor is NaN between them
-        raise ValueError("a limit must be above 0, and at most a million million")
+        raise ValueError(f"{name[:32]} must be above 0, and at most a million million")
     return float(amount)
 
 

@@ -155,7 +155,7 @@ class Ledger:
         reply = self.run("claim", job, n, worker, nonce)
         if isinstance(reply, str):
             return Refusal[reply]
-        _, kind, snapshot, created_ms, cancel, attempt, died, sha256, now_ms, batch, priority = reply
+        _, kind, snapshot, created_ms, cancel, attempt, died, sha256, now_ms, batch, priority, price = reply
         return Claim(
             job=job,
             n=n,
@@ -170,6 +170,7 @@ class Ledger:
             now_ms=int(now_ms),
             batch=batch,
             priority=int(priority),
+            price=float(price or 0),
         )
 
     def renew(self, job: str, n: int, nonce: str) -> Renewal:
@@ -434,16 +435,17 @@ class Ledger:
             words = [word for nonce, cost in part for word in (nonce, cost_argument(cost))]
             self.run("restore_cost", job, int(start + _COSTS_LIMIT >= len(pairs)), *words)
 
-    def open_epoch(self, holder: str, older: bool = False) -> str:
+    def open_epoch(self, holder: str, older: bool = False, older_batches: bool = False) -> str:
         """The rebuild is complete: serve again. `older`: see has_older. Raises StoreError if `holder` lost the lock."""
         epoch = secrets.token_hex(16)
-        if not self.run("open_epoch", holder, epoch, self._server(), int(older)):
+        if not self.run("open_epoch", holder, epoch, self._server(), int(older), int(older_batches)):
             raise StoreError(f"{holder} does not hold the rebuild lock")
         return epoch
 
-    def has_older(self) -> bool:
-        """Storage lists ended jobs that the ledger has forgotten."""
-        return bool(reaching(lambda: self._redis.exists(f"{self.prefix}older")))
+    def has_older(self, batches: bool = False) -> bool:
+        """Storage lists ended jobs, or `batches`, that the ledger has forgotten."""
+        key = f"{self.prefix}{'older_batches' if batches else 'older'}"
+        return bool(reaching(lambda: self._redis.exists(key)))
 
     # --- after a copy came back ---------------------------------------------------------------------
 

@@ -243,6 +243,7 @@ class Claim(Value):
     now_ms: int  # the server's clock, which decides what time is up
     batch: str = ""  # "": of none
     priority: int = 6  # now: it may be patched
+    price: float = 0.0  # of a render, in goals: what its batch asks now, so that it ends in time
 
 
 class Refusal(StrEnum):

@@ -12,7 +12,17 @@ log = logging.getLogger(__name__)
 
 MARKER = "visiondirector.json"
 _OF_JOBS = frozenset({"jobs", "live", "deleted", "images", "blobs", "owners", "ready", "doctor", "ended"})
-_FOLDERS = _OF_JOBS | {"batches", "batches-live", "spend", "hooks", "notices", "notices-told", "notices-dead", "gc"}
+_FOLDERS = _OF_JOBS | {
+    "batches",
+    "batches-live",
+    "batches-ended",
+    "spend",
+    "hooks",
+    "notices",
+    "notices-told",
+    "notices-dead",
+    "gc",
+}
 _MOST_LOOKED_AT = 5000  # objects: of an installation that is older than its marker
 _JOB: TypeAdapter[str] = TypeAdapter(JobId)
 

@@ -174,6 +174,19 @@ class TestTerms:
         night.until(lambda: night.work() >= 0 and len(receiver.notices) == 4, step=6_000)
         assert len({notice.id for notice in receiver.notices}) == 4
 
+    def test_a_batch_that_has_ended_is_not_held(self, night: Night, receiver: Receiver) -> None:
+        night.hook(receiver, Event.BUDGET, Event.HELD, Event.ENDED)
+        night.outcomes["t1"] = {"a": "missed"}
+        batch = night.start(items=2)
+        night.finish()
+        night.batches.order(batch.id, "patch", terms={"budget": {"renders": 1}})
+        night.until(lambda: len(receiver.notices) == 1)
+        night.passes(5)
+        assert receiver.types() == ["batch.ended"]
+        night.batches.order(batch.id, "retry", what=("unmet",))
+        night.until(lambda: len(receiver.notices) == 3)
+        assert sorted(receiver.types()) == ["batch.budget", "batch.ended", "batch.held"]
+
 
 class TestWhatIsLost:
     @pytest.mark.parametrize("stage", range(0, 6, 2))

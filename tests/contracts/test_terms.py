@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from director.types import Brief
-from tasks.batch.pacing import LEAST
+from tasks.batch.pacing import LEAST, Pace
 from tasks.batch.terms import Budget, ModelTerms, OwnerTerms
 from tasks.batch.types import Batch, BatchStatus, ItemStatus, child_id
 from tasks.entries import new_entry
@@ -308,6 +308,19 @@ class TestBy:
         assert set(self.prices(night, batch)) == {3.0}
         night.batches.order(batch.id, "patch", terms={"deadline": None, "by": False})
         assert night.standing(batch).price is None
+
+    def test_a_price_that_rises_reaches_jobs_in_flight(self, night: BatchRig) -> None:
+        night.outcomes.update(UNMET)
+        now = night.ledger.now_ms / 1000
+        batch = night.start(items=2, settings=DEEP, terms={"deadline": now + 10 * 86_400, "by": True})
+        night.passes()
+        while len(night.drawn) < 2:
+            night.work(1)
+        night.batches.terms.set_pace(batch.id, 5.0, Pace(5.0, now, 0, 0.0, 0.0, 1.0))
+        night.finish()
+        assert sorted(night.drawn) == ["t0", "t1"]
+        assert {result.stop for result in night.results(batch).values()} == {"stalled"}
+        assert set(self.prices(night, batch)) == {0.0}
 
     def test_a_job_that_is_made_again_keeps_its_price(self, night: BatchRig) -> None:
         batch = night.start(items=1)

@@ -1,8 +1,8 @@
 """Nights on which the forecast is tried: no two alike in steps, rounds, machines, outages, windows and others' batches.
 
 Each rate is drawn anew for a night, from the ranges that are written here; tasks/batch/forecast knows none of them. It
-was tuned on seeds from TUNED on, and on the odd ones up to 117. Of the nights below TUNED, every other one is
-`strange`: its steps, rounds and hours are of kinds that do not occur among the tuned ones.
+was tuned on seeds from TUNED on, on the odd ones up to 117, and on 5001 to 5079. Of the nights below TUNED, every other
+one is `strange`: its steps, rounds and hours are of kinds that do not occur from TUNED on.
 """
 
 import argparse

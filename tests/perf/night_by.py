@@ -113,7 +113,7 @@ class _Simulation:
         self.run.goals += gained
         item.round += 1
         promised = item.missed * self._chance(item.round)
-        if not item.missed or item.round >= _ROUNDS or promised < item.price:
+        if not item.missed or item.round >= _ROUNDS or promised < max(item.price, self.price(self)):
             self.ended, self.flying, self.took_s = self.ended + 1, self.flying - 1, self.took_s + item.took_s
         else:
             self.at(self.s + self.night.others_s * dice.uniform(0.5, 1.5), lambda: self.queue.appendleft(item))

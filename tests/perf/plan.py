@@ -73,9 +73,13 @@ class Rates:
 
 @dataclass(frozen=True)
 class Judged:
-    """`off` is n less the least n that is enough; `chances` are (told, held) of n - 1, n and n + 1."""
+    """`off` is n less the least n that is enough; `chances` are (told, held) of n - 1, n and n + 1.
+
+    `within`: the least n that is enough is one of those that were told with it.
+    """
 
     off: int
+    within: bool
     chances: Sequence[tuple[float, float]]
 
 
@@ -120,10 +124,12 @@ def judge(seed: int, replays: int, folder: Path | None) -> Judged | None:
         table = Replays(moment.ends_in_time, folder / f"{seed}.json" if folder else None)
         chances = [(one.chance, fmean(table.first(one.cards, (replays + 1) // 2))) for one in made.around]
         needed = table.least(made.cards, replays)
-        told = f"{made.cards} cards for {rates.briefs} briefs in {rates.by_s / HOUR:.1f} h; {needed} needed"
+        within = (made.least or 0) <= needed and (made.safe is None or needed <= made.safe)
+        work = f"{rates.briefs} briefs in {rates.by_s / HOUR:.1f} h"
+        told = f"{made.cards} cards ({made.least} to {made.safe}) for {work}; {needed} needed"
         each = (f"{one.cards}: {a:.0%} {b:.0%}" for one, (a, b) in zip(made.around, chances, strict=True))
         print(f"{seed}: {told}; told and held {', '.join(each)}", flush=True)
-        found.append(Judged(made.cards - needed, chances))
+        found.append(Judged(made.cards - needed, within, chances))
 
     at_the_end_of_history(rates, judged)
     return found[0]
@@ -136,7 +142,10 @@ def summed(judged: Sequence[Judged]) -> Generator[str]:
     shares = (
         f"{words} in {fmean(low <= each.off <= high for each in judged):.0%}" for words, (low, high) in ways.items()
     )
-    yield f"{len(judged)} plans: {', '.join(shares)}"
+    inside = fmean(each.within for each in judged)
+    yield f"{len(judged)} plans: {', '.join(shares)}, from its least to its safe number in {inside:.0%}"
+    told, held = (fmean(each) for each in zip(*(each.chances[-2] for each in judged), strict=True))
+    yield f"its own chance: told {told:.0%}, and {held:.0%} held"
     pairs = sorted(pair for each in judged for pair in each.chances)
     for low, high in pairwise(_BANDS):
         if within := [pair for pair in pairs if low <= pair[0] < high + (high == 1)]:

@@ -83,10 +83,10 @@ class House:
         machines = Backends(self.ledger, self.archive, self.shelf, self.images, self.sent.append, self._ping)
         return create_app(self.settings(**settings), machines, poll=0.001)
 
-    def dispatcher(self) -> Dispatcher:
+    def dispatcher(self, **settings: Any) -> Dispatcher:
         """What the reconciler does for batches."""
         batches = Batches(self.ledger, self.shelf, self.archive, self.sent.append)
-        return Dispatcher(batches, self.ledger, self.archive, self.settings(), self.sent.append)
+        return Dispatcher(batches, self.ledger, self.archive, self.settings(**settings), self.sent.append)
 
     def batches_ruled(self, **settings: Any) -> None:
         """A reconciler with these settings tells the ledger of owners and models."""

@@ -107,9 +107,12 @@ class Cycles:
         return Random(f"{self.seed}/{job}").randint(1, self.most_rounds)
 
     def seconds(self, claim: Claim) -> float:
+        return self.takes(claim.job, claim.n, claim.kind)
+
+    def takes(self, job: str, n: int, kind: str) -> float:
         """A render takes 12 s, other steps 1 to 6 s; of fifty one takes four times as long."""
-        dice = Random(f"{self.seed}/{claim.job}/{claim.n}")
-        median, least, most = (12.0, 8.0, 24.0) if claim.kind == "render" else (3.0, 1.0, 6.0)
+        dice = Random(f"{self.seed}/{job}/{n}")
+        median, least, most = (12.0, 8.0, 24.0) if kind == "render" else (3.0, 1.0, 6.0)
         drawn = min(most, max(least, median * dice.lognormvariate(0, 0.3)))
         return self.pace * (drawn * 4 if dice.random() < 0.02 else drawn)
 

@@ -137,12 +137,16 @@ def _counted(segments: Segments, wanted: Drawable, placed: list[Thing], anywhere
         return Finding(None, f"found {label}, but no {wanted.anchor.replace('_', ' ')} to judge its place by")
     if wanted.count == 0:
         return Finding(0.95 if number >= 2 else 0.06, f"found {number} {label}")
-    if wanted.count == 1:
+    if wanted.count == 1 and not _too_many(wanted, number):
         instead = f"found {label}, but not where or as large as asked" if anywhere else f"no {label} found"
         return Finding(0.95 if placed else 0.05, f"found {label}" if placed else instead)
     if number == wanted.count:
         number += repeats(segments, [stamp(segments, t.box, wanted.name) for t in placed], wanted.name)
     return Finding(0.95 if number == wanted.count else 0.05, f"found {number} of {wanted.count} {label}")
+
+
+def _too_many(wanted: Drawable, number: int) -> bool:
+    return wanted.alone and number > 1
 
 
 def _as_asked(segments: Segments, wanted: Drawable, there: list[Thing]) -> tuple[list[Thing], list[Thing], list[Thing]]:

@@ -25,8 +25,8 @@ class Drawable:
     """One thing that can be drawn, missed and seen; what is None or empty was not asked for.
 
     `name` is a noun of the lexicon, or the effect, light, colour or layout rule. `count` 0 means
-    "some". `height` and `amount` are fractions, of the picture's height and of full strength.
-    `anchor` is the noun that `relation` speaks of ("left" of the "cup").
+    "some", and `alone` that one and no more was asked for. `height` and `amount` are fractions, of the
+    picture's height and of full strength. `anchor` is the noun that `relation` speaks of ("left" of the "cup").
     """
 
     kind: Kind
@@ -41,6 +41,7 @@ class Drawable:
     amount: float | None = None
     style: tuple[str, ...] = ()
     verb: Verb = "add"
+    alone: bool = False
     clause: str = field(default="", compare=False)
 
     @property
@@ -210,6 +211,7 @@ _COUNT = re.compile(
     r"|(?P<few>a few|few)|(?P<several>several)|(?P<dozen>dozen)|(?P<row>rows? of|string of|line of))\b",
     re.IGNORECASE,
 )
+_ONE = re.compile(r"\b(?:one|1|single|lone|solitary)\b", re.IGNORECASE)
 _SIZES = (
     (r"\b(?:giant|huge|enormous|oversized|monumental)\b", 0.4),
     (r"\b(?:large|big|tall)\b", 0.3),
@@ -245,7 +247,8 @@ def _things(words: str, alone: bool, verb: Verb) -> list[Drawable]:
         if verb == "add" and not _is_stated(noun) and (not alone or (found and not noun.plural)):
             continue  # "coffee … cup": a second bare noun, or one beside a light, is mostly a manner of speaking
         count, size = _count(noun.phrase, noun.plural), height or _size(noun.phrase)
-        found.append(Drawable("thing", noun.name, noun.colours, count, size, region, anchor, relation, verb=verb))
+        thing = Drawable("thing", noun.name, noun.colours, count, size, region, anchor, relation, verb=verb)
+        found.append(replace(thing, alone=_is_alone(noun.phrase, count)))
     return found
 
 
@@ -299,6 +302,11 @@ def _count(phrase: str, plural: bool) -> int:
     if match["word"] or match["digits"]:
         return min(12, max(1, _NUMBERS.get((match["word"] or "").lower(), int(match["digits"] or 1))))
     return 2 if match["pair"] else 12 if match["dozen"] else 3 if match["few"] else 0 if plural else 1
+
+
+def _is_alone(phrase: str, count: int) -> bool:
+    """Whether the phrase says that there is one, and no more."""
+    return count == 1 and bool(_ONE.search(phrase))
 
 
 def _height(words: str) -> float | None:

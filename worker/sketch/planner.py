@@ -225,12 +225,20 @@ def _conflicted(goals: tuple[Goal, ...]) -> tuple[Goal, ...]:
 def _against(goal: Goal, kept: tuple[Goal, ...]) -> Goal:
     """With the goals of the picture, of the same thing or the same words, that it takes the place of."""
     subjects = _subjects(goal)
-    same = tuple(other.id for other in kept if subjects & _subjects(other))
+    same = tuple(other.id for other in kept if subjects & _subjects(other) or _recolours(goal, other))
     return goal.model_copy(update={"conflicts": (*goal.conflicts, *same)})
 
 
-def _subjects(goal: Goal) -> set[tuple[str, str]]:
-    return {(d.kind, d.string or d.name) for d in parse(goal.text)}
+def _subjects(goal: Goal) -> set[tuple[str, str, str]]:
+    """What its drawables are, and what they are said of: the colour of a boat is not that of a lamp."""
+    return {(d.kind, d.string or d.name, d.anchor if d.name in ("of", "place") else "") for d in parse(goal.text)}
+
+
+def _recolours(goal: Goal, other: Goal) -> bool:
+    """Whether it gives another colour to a thing that the other one asks for."""
+    new = {d.anchor: d.colours for d in parse(goal.text) if (d.kind, d.name) == ("colour", "of")}
+    things = (d for d in parse(other.text) if d.kind == "thing" and d.colours)
+    return any(thing.colours != new.get(thing.name, thing.colours) for thing in things)
 
 
 # --- plan ---------------------------------------------------------------------------------------

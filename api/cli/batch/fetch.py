@@ -19,7 +19,7 @@ from api.cli.batch.results import Pictures, is_current, json_line, stem_of, whol
 from api.cli.console import SATISFIED, SHORT, Console
 from api.client import ApiError, BatchResult, NotFound, Unavailable
 from director.errors import BriefError
-from director.transcript import Line
+from director.transcript import Line, count
 from tasks.batch.tables import csv_lines
 from tasks.files import drop, own_part
 
@@ -53,7 +53,17 @@ def fetch(args: argparse.Namespace, console: Console) -> int:
         told.append(Line("gallery", str(page), "bold"))
     console.screen.line(*saved.lines(), *told)
     console.screen.data({"batch": id, "saved": str(folder), "pictures": saved.fetched, "kept": saved.kept})
-    return SHORT if saved.missing else SATISFIED
+    return SHORT if _left(console, id) or saved.missing else SATISFIED
+
+
+def _left(console: Console, id: str) -> int:
+    """How many of its items have not ended, which is told: half a night must not pass for a whole one."""
+    batch = console.client.batch(id)
+    left = batch.total - batch.counts.ended
+    if left:
+        told = f"{left:,} of {count(batch.total, 'item')} have not ended: the same command fetches them later"
+        console.screen.line(Line("left", told, "yellow"))
+    return left
 
 
 @dataclass
@@ -106,7 +116,7 @@ def _archive(args: argparse.Namespace, console: Console) -> int:
             console.sleep(2.0**tried)
     console.screen.line(Line("saved", str(path), "bold"))
     console.screen.data({"batch": id, "saved": str(path)})
-    return SATISFIED
+    return SHORT if _left(console, id) else SATISFIED
 
 
 def _stream(console: Console, id: str, path: Path, reports: bool) -> None:

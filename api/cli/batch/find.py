@@ -25,18 +25,19 @@ def full_id(console: Console, name: str) -> str:
     """The id of the batch that is called so. Raises BriefError where there is none, or more than one."""
     if is_id(name):
         return name.lower()
-    listed = list(console.client.batches())
     words = name.strip().casefold()
-    for matching in (
-        [each for each in listed if len(name) >= SHORTEST and each.id.startswith(name.lower())],
-        [each for each in listed if each.title.casefold() == words],
-        [each for each in listed if words in {label.casefold() for label in each.labels}],
-    ):
-        if len(matching) == 1:
-            return matching[0].id
-        if matching:
-            ids = ", ".join(each.id[: SHORTEST + 5] for each in matching[:3])
-            raise BriefError(f"{len(matching)} batches are called {plain(name, 40)!r}", f"give an id: {ids}", "BATCH")
+    for listed in console.client.batch_ages():  # who says "night" means the last one, not that of a month ago
+        for matching in (
+            [each for each in listed if len(name) >= SHORTEST and each.id.startswith(name.lower())],
+            [each for each in listed if each.title.casefold() == words],
+            [each for each in listed if words in {label.casefold() for label in each.labels}],
+        ):
+            if len(matching) == 1:
+                return matching[0].id
+            if matching:
+                ids = ", ".join(each.id[: SHORTEST + 5] for each in matching[:3])
+                fix = f"give an id: {ids}"
+                raise BriefError(f"{len(matching)} batches are called {plain(name, 40)!r}", fix, "BATCH")
     hint = f"give a title, a label, or {SHORTEST} characters of an id; see `visiondirector batch list`"
     raise BriefError(f"there is no batch {plain(name, 40)!r}", hint, "BATCH")
 
@@ -78,7 +79,8 @@ def summary_lines(batch: Batch) -> list[Line]:
         parts = [count(spent.renders, "render")]
         parts += [f"{transcript.duration(spent.gpu_seconds)} of GPU"] if spent.gpu_seconds else []
         parts += [f"{count(spent.wasted_attempts, 'attempt')} wasted"] if spent.wasted_attempts else []
-        lines.append(Line("cost", ", ".join(parts)))
+        so_far = " (of items that have ended)" if batch.terms.budget and batch.counts.running else ""
+        lines.append(Line("cost", ", ".join(parts) + so_far))
     return lines
 
 

@@ -77,6 +77,8 @@ class BatchView:
             yield Text(plain(batch.waits or "paused", 200), style="yellow")
         if batch.eta:
             yield Text(f"ends {transcript.eta_words(batch.eta)}", style="dim")
+            if batch.eta.late:
+                yield Text(f"late {plain(batch.eta.late, 200)}", style="yellow")
         table = Table.grid(padding=(0, 2), expand=True)
         for ratio in (1, None, 2):
             table.add_column(no_wrap=True, overflow="ellipsis", ratio=ratio)
@@ -150,8 +152,8 @@ class _Follower:
         now_drawn = "; ".join(now_words(each.custom_id, each.doing) for each in batch.drawing[:3])
         words = f"{batch.counts.ended:,} of {batch.total:,} ended ({counted(batch.counts)})"
         screen.line(Line(state(batch), words + (f"; {now_drawn}" if now_drawn else ""), style(batch)))
-        if batch.eta:
-            screen.line(Line("ends", transcript.eta_words(batch.eta)))
+        for line in transcript.end_lines(batch.eta) if batch.eta else ():
+            screen.line(line)
         if why:
             screen.line(Line("waits", plain(why.removeprefix("waits "), 200), "yellow"))
 

@@ -9,6 +9,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 from random import Random
 from statistics import fmean
@@ -24,8 +25,9 @@ _PRIOR_STEPS = {"extract": 0.3, "plan": 0.9, "select": 1.0, "verify": 1.0}  # fo
 _SPREAD, _UNKNOWN = 0.5, 0.6  # of the logarithm: of single times, and of a mean that nobody measured
 _SHAPES = 64  # rounds that are drawn beforehand
 _DRIFT = 0.06  # of the logarithm: what all steps of a night may take longer than those that were measured
-# At most so many jobs of other batches count beside a batch's own; and how many pull a hazard to the common one.
-_PULL, _ALIKE = 1.5, (0.3, 1.0)
+_PULL = 1.5  # at most so many jobs of other batches count beside a batch's own
+# Curves of hazards: logarithms of odds lie around that of a third; and how many jobs pull a single one to its curve.
+_LEVEL, _WIDE, _ALIKE = -math.log(2), (-2.0, -1.0, 0.0, 1.0, 2.0), (1.0, 4.0)
 _OUTAGE_S, _MIDDLE, _LENGTHS = 600.0, 1.0, 0.8  # the middle of lengths, how unsure its logarithm is, and of one length
 _EACH_S, _PRIOR_OUTAGES, _OTHERS = DAY_S, 0.5, 1.0  # a machine goes once a day, as if half an outage was seen
 _MOST_OUTAGES, _MOST_COMERS = 1000, 200
@@ -132,7 +134,7 @@ def _guess(measured: Mapping[Sort, Measured], sort: Sort, kind: str) -> tuple[fl
 def ended_after(load: Load, measured: Measured | None, dice: Random) -> Sequence[float]:
     """The chance that a job has ended after 1, 2, … renders; the last is 1.
 
-    How far the chances behind each render may lie apart is not known either: `alike` is drawn, in jobs.
+    The chances behind each render lie around a curve over renders: drawn is one, as likely as what was seen makes it.
     """
     ends, alive = defaultdict[int, float](float), defaultdict[int, float](float)
     _count(load.done, 1.0, ends, alive)
@@ -141,15 +143,53 @@ def ended_after(load: Load, measured: Measured | None, dice: Random) -> Sequence
     for job in load.flying:
         for n in range(1, job.survived + 1):
             alive[n] += 1
-    ended, exposed = sum(ends.values()), sum(alive.values())
-    common = dice.betavariate(ended + 0.8, exposed - ended + 1.2)
-    alike = dice.choice(_ALIKE)
+    likely = _likely(tuple((n, ends[n], alive[n] - ends[n]) for n in sorted(alive) if n < load.most_renders))
+    (curve,) = dice.choices(_CURVES, likely)
     chances, left = list[float](), 1.0
     for n in range(1, load.most_renders):
-        hazard = dice.betavariate(alike * common + ends[n], alike * (1 - common) + alive[n] - ends[n] + 1e-9)
+        hazard = dice.betavariate(*curve.of(n, ends[n], alive[n] - ends[n]))
         left *= 1 - hazard
         chances.append(1 - left)
     return [*chances, 1.0]
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """A hazard whose odds are a power of the number of renders; how far from it single ones lie, in jobs (`alike`).
+
+    J. D. Singer, J. B. Willett, It's About Time (1993), https://doi.org/10.3102/10769986018002155.
+    """
+
+    level: float  # the logarithm of its odds behind two renders
+    slope: float
+    alike: float
+
+    def of(self, n: int, ended: float, went_on: float) -> tuple[float, float]:
+        """What a Beta is made of, for the hazard behind n renders: so many jobs ended there, so many did not."""
+        ends = self.alike / (1 + math.exp(-self.level - self.slope * math.log(n / 2)))
+        return ends + ended, self.alike - ends + max(0.0, went_on)
+
+    @property
+    def prior(self) -> float:
+        """The logarithm of it: as if a job ended behind each third render, however many it has behind it."""
+        return -((self.level - _LEVEL) ** 2 + self.slope**2) / 2
+
+
+_CURVES = [_Curve(_LEVEL + level, slope, alike) for level in _WIDE for slope in _WIDE for alike in _ALIKE]
+
+
+@lru_cache(maxsize=256)  # each draw of a forecast asks the same
+def _likely(seen: Sequence[tuple[int, float, float]]) -> Sequence[float]:
+    """Of each curve: by how many jobs ended and went on behind each render (a Beta-binomial of each)."""
+    logs = [
+        curve.prior + sum(_log_beta(*curve.of(n, *jobs)) - _log_beta(*curve.of(n, 0, 0)) for n, *jobs in seen)
+        for curve in _CURVES
+    ]
+    return [math.exp(log - max(logs)) for log in logs]
+
+
+def _log_beta(a: float, b: float) -> float:
+    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
 
 
 def _count(done: Iterable[Done], weight: float, ends: Weights, alive: Weights) -> None:

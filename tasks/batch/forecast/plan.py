@@ -16,6 +16,7 @@ from tasks.batch.forecast.world import DAY_S, WANTED, Load, Measured, Pool, Sort
 
 ENOUGH = 0.8
 """The chance of being done in time that a plan asks for."""
+_HARDLY, _SURELY = 0.1, 0.95  # chances that bound a number which nobody can know well
 MOST_CARDS = 1024
 _PLAN = "plan"
 _LIKE = 0.3  # jobs with so many goals more or less say how many renders it takes
@@ -52,10 +53,14 @@ class Cards:
 class Plan:
     """`cards` None: more cards do not help, see `limits`. `around` are one card less, so many, and one more.
 
+    With fewer than `least` about one of ten nights or less is in time, with `safe` about 19 of 20 are. None: more cards
+    do not help to that, or the cards were `fixed`.
     `busy_hours` are of cards at work, `card_hours` of all cards until the end; `renders` are steps of an editor.
     """
 
     cards: int | None
+    least: int | None
+    safe: int | None
     around: tuple[Cards, ...]
     limits: str
     busy_hours: float
@@ -98,8 +103,9 @@ class _Planner:
         of = self._through(base) if self._parts(base) > 1 else self._of
         around = tuple(of(n) for n in (shown - 1, shown, shown + 1) if n > 0)
         told = of(shown)
+        least, safe = self._range(cards) if cards and not fixed else (None, None)
         return Plan(
-            cards=cards, around=around, limits=told.limits, busy_hours=seconds / 3600,
+            cards=cards, least=least, safe=safe, around=around, limits=told.limits, busy_hours=seconds / 3600,
             card_hours=shown * told.p50 / 3600, renders=renders, knows_little_of=self._little(),
         )  # fmt: skip
 
@@ -133,9 +139,7 @@ class _Planner:
         if not helps:
             return None, near
         if self._parts(near) > 1:
-            enough = self._through(near)
-            found = bisect_left(range(1, 2 * near), True, key=lambda n: enough(n).chance >= ENOUGH) + 1
-            return (found if found < 2 * near else None), near
+            return _first(self._through(near), 2 * near, ENOUGH), near
         found = self._least_from(near)
         return found, found or near
 
@@ -169,12 +173,18 @@ class _Planner:
             low, high = (low, middle) if self._of(middle).chance >= ENOUGH else (middle, high)
         return high
 
+    def _range(self, cards: int) -> tuple[int | None, int | None]:
+        """By how much longer or shorter fewer and more take: so no further numbers are simulated."""
+        of = self._through(cards)
+        least, safe = (_first(of, 3 * cards + 1, chance) for chance in (_HARDLY, _SURELY))
+        return min(cards, least or cards), safe and max(cards, safe)
+
     # --- what a number of cards brings ------------------------------------------------------------
 
     def _of(self, cards: int) -> Cards:
         return self._cards(cards, self._ends(cards, self._runs), cards)
 
-    def _through(self, base: int) -> Callable[[int], Cards]:
+    def _through(self, base: int) -> "_Of":
         """Of many cards one more is less than chance tells: so ends are those of `base`, by the slope of their
         logarithms over that of cards."""
         more = base + math.ceil(base / 4)
@@ -225,6 +235,16 @@ class _Planner:
         else:
             pools[pool] = replace(pools[pool], servers=cards, each=1, log=_without_absent(pools[pool]))
         return replace(self._world, pools=pools), pool
+
+
+_Of = Callable[[int], Cards]
+"""What so many cards bring."""
+
+
+def _first(of: _Of, below: int, chance: float) -> int | None:
+    """The least number of cards that has this chance; None: none below that."""
+    found = bisect_left(range(1, below), True, key=lambda n: of(n).chance >= chance) + 1
+    return found if found < below else None
 
 
 class _Run(NamedTuple):

@@ -20,7 +20,7 @@ from tasks.batch.forecast.world import NOTHING, Flying, Load, Spans, Used, World
 
 _SPARE = 2
 _NOTHING_NEW = 0.9  # of a budget, as in tasks/batch/terms.py
-_MARGIN, _IN_FLIGHT = 0.93, 1.3  # of the time that is left, and of an item: as in tasks/batch/pacing.py
+_MARGIN = 0.95  # of the time that is left: as in tasks/batch/pacing.py
 _MOST_AWAY = 7.0
 _MANY = 32  # jobs that go as one
 
@@ -293,7 +293,8 @@ class _Night:
                 self._owed[owner] = self._owed.get(owner, 0.0) + jobs * lane.charge / load.weight
                 renders = self._renders(lane, jobs, 0)
                 if load.by is not None:
-                    renders = max(jobs, round(renders * self._squeeze(lane, now)))
+                    items = jobs + lane.waiting + lane.flying - 1
+                    renders = max(jobs, round(renders * self._squeeze(lane, now, items)))
                 self._enter(now, self._unit(lane, jobs, renders))
 
     def _enter(self, now: float, unit: _Unit) -> None:
@@ -301,18 +302,17 @@ class _Night:
         self._desks[pool].waiting.appendleft(unit)
         self._serve(now, pool)
 
-    def _squeeze(self, lane: _Lane, now: float) -> float:
-        """The share of its renders that a job may still draw, so that its batch ends in time (tasks/batch/pacing.py).
+    def _squeeze(self, lane: _Lane, now: float, items: int) -> float:
+        """The share of its renders that each of so many jobs may draw, so that all end in time (tasks/batch/pacing.py).
 
-        Its batch gets the editors in the proportion of the weights of all who wait.
+        Their batch gets the editors in the proportion of the weights of all who wait.
         """
         load = lane.load
         waiting = {each.load.owner: each.load.weight for each in self._in_turn if each is not lane}
         waiting.pop(load.owner, None)
         part = load.weight / (load.weight + sum(waiting.values()))
-        left = _MARGIN * ((load.by or 0.0) - now) * self._desks[lane.editors].processes * part
-        allowed = (left - _IN_FLIGHT * lane.flying * lane.charge) / (lane.waiting + 1)
-        return min(1.0, max(0.0, allowed / max(lane.charge, 1e-9)))
+        left = _MARGIN * ((load.by or 0.0) - now - lane.charge) * self._desks[lane.editors].processes * part
+        return min(1.0, max(0.0, left / max(lane.charge * items, 1e-9)))
 
     def _next(self, pool: int, now: float) -> _Lane | None:
         able = [lane for lane in self._in_turn if lane.editors == pool and self._may_begin(lane, now)]
@@ -339,7 +339,11 @@ class _Night:
     def _on_its_way(self, lane: _Lane, job: Flying) -> _Unit:
         """A job in flight: of its present step some is done."""
         undecided = job.survived < job.renders
-        unit = self._unit(lane, 1, self._renders(lane, 1, job.survived) - undecided)
+        renders = self._renders(lane, 1, job.survived)
+        if lane.load.by is not None:
+            items = lane.waiting + len(lane.load.flying)
+            renders = max(1, round(renders * self._squeeze(lane, 0.0, items)))
+        unit = self._unit(lane, 1, renders - undecided)
         if job.kind == "render":  # the other seats have had their turn of this round
             first = len(lane.visits.of_round)
             unit.visits[-first:] = [visit for visit in unit.visits[-first:] if visit[0] == lane.editors]

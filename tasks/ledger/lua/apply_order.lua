@@ -124,6 +124,7 @@ local function retry()
   redis.call('HSET', key, 'ended_ms', 0, 'retried', number)
   redis.call('SREM', prefix .. 'closing', batch)
   redis.call('ZREM', prefix .. 'past', batch)
+  tell_budget(batch)
   watch_over(batch)
   join_lanes(batch)
 end

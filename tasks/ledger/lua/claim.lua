@@ -1,5 +1,5 @@
 -- arg: id, step, worker, nonce. Gives {'claim', kind, snapshot, created, cancel, attempt, died, sha256, now, batch,
--- priority} or the name of a refusal.
+-- priority, price of a render in its batch ('' without one)} or the name of a refusal.
 if wiped() then return 'wiped' end
 local id, n, worker, nonce = unpack(arg)
 local status, step, lease, owned_by = fields(id, 'status', 'step', 'lease_ms', 'nonce')
@@ -35,6 +35,8 @@ if owned_by ~= nonce then -- otherwise the answer to this very call was lost
 end
 local told = {'claim', fields(id, 'kind', 'snapshot', 'created_ms', 'cancel', 'attempts', 'died', 'snapshot_sha256')}
 told[#told + 1] = string.format('%.0f', now)
-told[#told + 1] = fields(id, 'batch') or ''
+local batch = fields(id, 'batch')
+told[#told + 1] = batch or ''
 told[#told + 1] = fields(id, 'priority')
+told[#told + 1] = batch and redis.call('HGET', batch_key(batch), 'price') or ''
 return told

@@ -2,8 +2,10 @@
 if wiped() then return 'wiped' end
 local batch = arg[1]
 if redis.call('SISMEMBER', prefix .. 'closing', batch) == 0 then return {} end
-if redis.call('HGET', batch_key(batch), 'ended_ms') == '0' then redis.call('HSET', batch_key(batch), 'ended_ms', now) end
-tell_late(batch)
+if redis.call('HGET', batch_key(batch), 'ended_ms') == '0' then -- else it had ended before the ledger forgot it
+  redis.call('HSET', batch_key(batch), 'ended_ms', now)
+  tell_late(batch)
+end
 redis.call('ZREM', prefix .. 'deadlines', batch)
 redis.call('ZREM', prefix .. 'windowed', batch)
 redis.call('SREM', prefix .. 'paced', batch)

@@ -1,4 +1,4 @@
--- arg: age of the end in ms, limit. Ended batches leave the ledger; gives how many.
+-- arg: age in ms since it was closed, limit. Ended batches leave the ledger; gives how many.
 if wiped() then return 'wiped' end
 local old = redis.call('ZRANGEBYSCORE', prefix .. 'past', '-inf', now - arg[1], 'LIMIT', 0, arg[2])
 for _, id in ipairs(old) do
@@ -11,4 +11,5 @@ for _, id in ipairs(old) do
   redis.call('ZREM', prefix .. 'batches', id)
   if owner then redis.call('ZREM', prefix .. 'batches:' .. owner, id) end
 end
+if #old > 0 then redis.call('SET', prefix .. 'older_batches', 1) end
 return #old

@@ -311,6 +311,14 @@ def test_show_tells_terms(cli: Cli) -> None:
     )
 
 
+def test_show_says_that_it_will_be_late(cli: Cli) -> None:
+    eta = {"p10": 1795500100.0, "p50": 1795500200.0, "p90": 1795500300.0, "late": "likely: fewer briefs help"}
+    _, output, _ = cli(f"batch show {BATCH}", answer(waiting=1, eta=eta))
+    assert "late        likely: fewer briefs help\n" in output
+    _, output, _ = cli(f"batch show {BATCH}", answer(waiting=1, eta={**eta, "late": ""}))
+    assert "late" not in output
+
+
 def test_orders_that_make_no_sense(cli: Cli) -> None:
     assert cli(f"batch patch {BATCH}")[0] == USAGE
     assert cli(f"batch retry {BATCH} --failed --rounds 2")[0] == USAGE

@@ -136,3 +136,15 @@ def test_a_plan_tells_its_price(cli: Cli) -> None:
     code, output, _ = cli("plan --briefs 1000 --by 2096-10-02T07:00+00:00", found)
     assert code == SATISFIED
     assert "money       about 74.00 EUR" in output.splitlines()
+
+
+def test_a_plan_tells_between_which_numbers_of_cards_the_one_lies_that_is_needed(cli: Cli) -> None:
+    asked = "plan --briefs 1000 --by 2096-10-02T07:00+00:00"
+    plan = {**PLAN, "by": 4_000_000_000.0}
+    told = cli(asked, httpx.Response(200, json={**plan, "safe": 7}))[1].splitlines()
+    assert "cards       5 cards: in time in 8 of 10 nights" in told
+    assert "at least    4 cards: with fewer it is late in 9 of 10 nights" in told
+    assert "to be safe  7 cards: in time in 19 of 20 nights" in told
+    told = cli(asked, httpx.Response(200, json={**plan, "least": 1, "safe": None}))[1]
+    assert "at least" not in told
+    assert "to be safe  more cards make it no surer" in told.splitlines()

@@ -6,6 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from api.cli import main
 from api.cli.console import SATISFIED, SERVICE, USAGE
 from tests.support.scripted_service import JOB, Cli, event, job, problem, stream
 from tests.unit.api.test_cli import NO_PICTURE, OTHER, accepted, found, page, png, record
@@ -72,6 +73,14 @@ def test_a_token_is_asked_for_in_the_words_of_the_command_line(cli: Cli, capsys:
     told = capsys.readouterr().err
     assert told.startswith("The token is unknown: set VISIONDIRECTOR_TOKEN\n--token gives it, too")
     assert "header" not in told
+
+
+@pytest.mark.parametrize("token", ["a-secret\nof two lines", "ein-geheimnis-für-alle"])
+def test_a_token_that_no_header_can_hold_is_not_shown(token: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["whoami", "--url", "http://127.0.0.1:9", "--token", token]) == USAGE
+    told = capsys.readouterr().err
+    assert told.startswith("the token has a character that no header can hold, such as a line break (")
+    assert token not in told
 
 
 def test_an_error_of_a_field_names_the_option(cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:

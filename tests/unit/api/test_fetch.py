@@ -15,7 +15,7 @@ from rich.console import Console as RichConsole
 
 from api.cli import run
 from api.cli.batch.prints import jpeg, mirrored, pdf
-from api.cli.console import SATISFIED, SERVICE, USAGE, Console, Screen
+from api.cli.console import SATISFIED, SERVICE, SHORT, USAGE, Console, Screen
 from api.cli.parser import parser
 from api.client import Client
 from tasks.files import file_stem
@@ -80,6 +80,14 @@ def test_a_fetch_that_is_broken_off_twice_ends_complete(line: Line, morning: Mor
     assert len([path for path in line.asked if path.endswith("/image")]) == 1
 
 
+def test_half_a_night_is_no_whole_one(line: Line, alice: httpx.Client, morning: Morning, tmp_path: Path) -> None:
+    answer = alice.post(f"/v1/batches/{morning.batch}/retry", json={"what": ["unmet"], "items": ["b"]})
+    assert answer.json()["counts"]["waiting"] == 1
+    for words in (f"{morning.batch} {tmp_path}/out", f"{morning.batch} --zip {tmp_path}/night.zip"):
+        code, said = fetch(line, words)
+        assert (code, "left        1 of 4 items have not ended" in said) == (SHORT, True)
+
+
 def test_a_picked_candidate_is_fetched_anew(line: Line, alice: httpx.Client, morning: Morning, tmp_path: Path) -> None:
     out = tmp_path / "out"
     fetch(line, f"{morning.batch} {out}")
@@ -100,7 +108,7 @@ def test_a_gallery_lies_beside_its_pictures(line: Line, morning: Morning, tmp_pa
     }  # fmt: skip
     line.asked.clear()
     fetch(line, f"{morning.batch} {out} --jpeg --gallery --report")
-    assert [path.rpartition("/")[2] for path in line.asked] == ["results", "gallery"]
+    assert [path.rpartition("/")[2] for path in line.asked] == ["results", "gallery", morning.batch]
 
 
 def test_names_that_differ_by_case_are_two_files_everywhere(

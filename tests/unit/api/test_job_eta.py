@@ -2,6 +2,7 @@
 
 import threading
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -78,6 +79,18 @@ def test_an_item_of_a_batch_ends_before_its_batch(served: House, alice: httpx.Cl
     alice.post(f"/v1/batches/{id}/pause")
     with browse(served.app(), **ALICE) as later:
         assert told(later, job)["eta_unknown"] == "paused with its batch"
+
+
+def test_a_batch_that_can_not_end_in_time_says_so_and_what_helps(served: House, alice: httpx.Client) -> None:
+    soon, later = (datetime.fromtimestamp(time.time() + s, UTC).isoformat() for s in (60, 86_400))
+    id = made(alice, {"batch": {"by": soon}}, *briefs(*map(str, range(40))))["id"]
+    words = "likely, even with one picture a brief: fewer briefs, more cards or a later time help"
+    assert alice.get(f"/v1/batches/{id}").json()["eta"]["late"] == words
+    assert f"Late is {words}" in alice.get(f"/batches/{id}").text
+    alice.patch(f"/v1/batches/{id}", json={"by": later})
+    assert alice.get(f"/v1/batches/{id}").json()["eta"]["late"] == ""
+    alice.patch(f"/v1/batches/{id}", json={"deadline": soon})
+    assert alice.get(f"/v1/batches/{id}").json()["eta"]["late"].startswith("likely: with --by briefs draw less")
 
 
 def test_what_takes_too_long_is_waited_for_by_nobody(served: House, alice: httpx.Client) -> None:

@@ -45,6 +45,8 @@ def test_an_edit_without_its_picture_is_told(text: str):
         ("One cat on the sofa. Two cats on the sofa.", "one cat and for two cats"),
         ("A single black cat. Exactly 3 black cats.", "one cat and for three cats"),
         ("Two people walk. Three people walk.", "two people and for three people"),
+        ("Two cats sit on the roof. There are no cats.", "two cats and for no cats"),
+        ("Two cats. Three cats. The headline is “A”. The headline is “B”.", "“B”; the brief asks for two cats and"),
     ],
 )
 def test_a_contradiction_is_told(text: str, said: str):
@@ -66,6 +68,7 @@ _NO_MARKS = str.maketrans("", "", "“”„")
         'The headline is "GO". Repeat "GO" as the headline on the back.',
         "One cat on the left. Two cats on the right.",
         "One black cat. Two white cats. Two of the cats sleep.",
+        "Three gulls fly. No gulls on the ground. No two gulls are alike, and there are no people.",
         "Three gulls in the sky. The two gulls in front are grey.",
         'Two boats. The line says "Ten boats, one lamp".',
         "Set it in two lines. Leave three lines free. 2 October, 7 to 3, 20%.",

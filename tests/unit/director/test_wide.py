@@ -6,7 +6,7 @@ import pytest
 
 from director import schedule
 from director.gate import gate
-from director.loop import direct
+from director.loop import advance, direct, priced_out
 from director.seats import Context, DecideRequest
 from director.state import State
 from director.strategies import STRATEGIES
@@ -65,6 +65,28 @@ def test_the_loop_ends_where_a_render_promises_less_than_its_price():
     assert priced.stop.why == "another round promises less than 0.3 goals a render"
     dear = done(play({"a": "met"}, *NOTHING), WIDE.model_copy(update={"price_of_render": 0.3, "candidates": 4}))
     assert len(State.of(dear).rounds) == 1
+
+
+def test_a_price_that_rises_while_a_job_runs_ends_it_between_two_rounds():
+    free = done(play({"a": "met"}, *NOTHING), WIDE.model_copy(update={"rounds": 3}))
+    rounds = [n + 1 for n, event in enumerate(free.events) if event.kind == "decided"]
+    for n in range(len(free.events) + 1):
+        before = free.model_copy(update={"events": free.events[:n]})
+        assert priced_out(before, 0.01) is None
+        found = priced_out(before, 5.0)
+        assert (found is not None) is (n in rounds)
+        if found:
+            stop = advance(before, found).stop
+            assert stop and stop.why == "another round promises less than 5 goals a render"
+    drafts = replace_settings(before_round(free, 2), draft_rounds=True)
+    full = priced_out(drafts, 5.0)
+    assert full and full.kind == "planned" and full.final
+    assert advance(drafts, full).stop is None
+
+
+def before_round(trajectory: Trajectory, number: int) -> Trajectory:
+    decided = [n + 1 for n, event in enumerate(trajectory.events) if event.kind == "decided"]
+    return trajectory.model_copy(update={"events": trajectory.events[: decided[number - 2]]})
 
 
 def test_what_an_edit_promises_falls_with_failures_and_rises_with_the_jobs_own_luck():

@@ -115,6 +115,13 @@ def test_the_wrong_number() -> None:
     assert outcomes(drawn("Add four orange maple leaves")[0], "Add three orange maple leaves") != [Outcome.MET]
 
 
+@pytest.mark.parametrize("goal", ["One cat sits by the wall", "Exactly one cat", "A single cat"])
+def test_one_is_no_more_than_one(goal: str) -> None:
+    three, one = drawn("Add three black cats")[0], drawn("Add one black cat")[0]
+    assert outcomes(three, goal, "A cat sits by the wall") == [Outcome.MISSED, Outcome.MET]
+    assert outcomes(one, goal) == [Outcome.MET]
+
+
 def test_what_has_no_check_is_unsure() -> None:
     png = drawn(PLAIN)[0]
     unknown = (

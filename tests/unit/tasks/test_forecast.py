@@ -80,10 +80,29 @@ def test_it_says_what_was_measured_too_seldom() -> None:
 def test_that_short_jobs_end_first_misleads_nobody() -> None:
     """Ten of one render have ended, and ten go on behind three: a job takes more than one."""
     flying = [Flying(3, "render", running=True)] * 10
-    load = Load("b", "alice", SORT, 0, flying, [Done(1, 3)] * 10, most_renders=6)
-    dice = Random(1)
-    renders = fmean(1 + sum(1 - chance for chance in ended_after(load, None, dice)) for _ in range(200))
-    assert renders > 2
+    assert renders_of(flying, [Done(1, 3)] * 10) > 2
+
+
+def renders_of(flying: list[Flying], done: list[Done]) -> float:
+    """Of a job, as it is believed on average."""
+    load, dice = Load("b", "alice", SORT, 0, flying, done, most_renders=12), Random(1)
+    return fmean(1 + sum(1 - chance for chance in ended_after(load, None, dice)) for _ in range(200))
+
+
+def test_the_longer_jobs_in_flight_have_gone_on_the_more_renders_are_believed_in() -> None:
+    one = [Done(1, 3)] * 6
+    believed = [renders_of([Flying(n, "render", running=True)] * 4, one) for n in (0, 1, 3, 6, 9)]
+    assert believed == sorted(believed)
+    assert believed[-1] > 2 * believed[0]
+
+
+def test_where_no_job_ended_before_its_fourth_render_few_will() -> None:
+    """Chances behind single renders lie around a curve, so it knows of those behind which nobody was seen to end."""
+    done = [Done(4, 3), Done(5, 3)] * 4
+    load, dice = Load("b", "alice", SORT, 0, (), done, most_renders=12), Random(1)
+    early = fmean(ended_after(load, None, dice)[1] for _ in range(200))
+    assert early < 0.15
+    assert 4 <= renders_of([], done) <= 5.5
 
 
 def known(load_count: int, outages: list[Outage]) -> Belief:
@@ -175,14 +194,27 @@ def test_one_card_less_is_not_enough() -> None:
     assert [one.cards for one in found.around] == [3, 4, 5]
     chances = [one.chance for one in found.around]
     assert chances == sorted(chances)
+    assert (found.least, found.safe) == (3, 4), "of three some night may be in time, if all goes faster"
     assert found.busy_hours == pytest.approx(20_000 / 3600, rel=0.1)
 
 
 def test_more_cards_do_not_help_where_the_vlm_limits() -> None:
     idle = replace(world(0), loads=[], pools=[Pool(("editor.flux",), 4), Pool(SEATS, 1)])
     found = plan(idle, Ask(1000, 3, SORT, 1_000.0, 6), seed=1)
-    assert found.cards is None
+    assert (found.cards, found.least, found.safe) == (None, None, None)
     assert found.limits == "judge, planner, verifier"
+
+
+def test_of_what_little_is_known_a_plan_tells_a_range() -> None:
+    """One job has ended, with two renders: 40 of such take three cards."""
+    idle = replace(world(0), loads=[], measured={SORT: replace(STEADY, done=[Done(2, 3)])})
+    found = plan(idle, Ask(40, 3, SORT, 270.0, 6), seed=1, runs=10)
+    assert found.least
+    assert found.cards
+    assert found.safe
+    assert found.least < found.cards <= found.safe
+    fixed = plan(idle, Ask(40, 3, SORT, 270.0, 6), seed=1, fixed=4, runs=10)
+    assert (fixed.least, fixed.cards, fixed.safe) == (None, 4, None)
 
 
 def test_a_plan_says_which_seats_nobody_serves() -> None:
