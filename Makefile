@@ -26,8 +26,11 @@ SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile
 
 SEED ?= 1
 JOBS ?= 100
-PIXELS ?= 24
+PIXELS ?= 16
 TASKS ?= 150
+WORLDS ?= 8
+LISTS ?= $(TASKS)
+LISTS_SEED ?= $(SEED)
 
 .PHONY: benchmarks strategies train help setup setup-models setup-sglang setup-browser runtime demo test test-models check format up down status doctor client storm bench gpu-pack gpu-toy env-example lock clean
 
@@ -114,14 +117,14 @@ benchmarks: $(DEV) ## docs/benchmarks.md from the sketch studio: an hour on two 
 	@$(VENV)/bin/visiondirector-worker bench loop --compose 60 --seed 3 --ablate $(if $(SWEEP),--sweep --sweep-tasks 16) -o var/bench/loop --json docs/benchmarks/loop.json
 	@$(RUN) worker.bench.sketch_lab.document docs/benchmarks
 
-strategies: $(DEV) ## docs/strategies.md from the sketch studio, TASKS=150 of SEED=1 in pixels: goes on where it stopped
+strategies: $(DEV) ## docs/strategies.md from the sketch studio, TASKS=150 of SEED=1 in WORLDS=8, in pixels: goes on where it stopped
 	@mkdir -p docs/benchmarks
-	@$(VENV)/bin/visiondirector-worker bench loop --arms all,wide --equal wide --compose $(TASKS) --seed $(SEED) -o var/bench/strategies-$(SEED) --json docs/benchmarks/strategies.json
-	@$(VENV)/bin/visiondirector-worker bench loop --lists --errors 0.03 --arms all,wide --equal wide --compose $(TASKS) --seed $(SEED) --sweep --sweep-arms all,wide -o var/bench/strategies-lists-$(SEED) --json docs/benchmarks/strategies-lists.json
-	@$(VENV)/bin/visiondirector-worker bench loop --lists --errors 0.03 --arms ours,ours-with-ties,ours-with-a-must-have --against ours --compose $(TASKS) --seed $(SEED) -o var/bench/strategies-rules-$(SEED) --json docs/benchmarks/strategies-rules.json
+	@$(VENV)/bin/visiondirector-worker bench loop --arms all,wide --equal wide --compose $(TASKS) --seed $(SEED) --worlds $(WORLDS) -o var/bench/strategies-$(SEED) --json docs/benchmarks/strategies.json
+	@$(VENV)/bin/visiondirector-worker bench loop --lists --errors 0.03 --arms all,wide --equal wide --compose $(LISTS) --seed $(LISTS_SEED) --sweep --sweep-arms all,wide -o var/bench/strategies-lists-$(LISTS_SEED) --json docs/benchmarks/strategies-lists.json
+	@$(VENV)/bin/visiondirector-worker bench loop --lists --errors 0.03 --arms ours,ours-with-ties,ours-with-a-must-have --against ours --compose $(LISTS) --seed $(LISTS_SEED) -o var/bench/strategies-rules-$(LISTS_SEED) --json docs/benchmarks/strategies-rules.json
 	@$(RUN) worker.bench.sketch_lab.strategies docs/benchmarks
 
-train: $(MODELS) ## train the policy that chooses, and write docs/training.md: PIXELS=24 tasks of its evaluation in pixels
+train: $(MODELS) ## train the policy that chooses, and write docs/training.md: PIXELS=16 tasks of its evaluation in pixels
 	@OMP_NUM_THREADS=1 .venv-models/bin/python -m worker.cli train sft
 	@OMP_NUM_THREADS=1 .venv-models/bin/python -m worker.cli train grpo
 	@OMP_NUM_THREADS=1 .venv-models/bin/python -m worker.cli train eval --pixels $(PIXELS)

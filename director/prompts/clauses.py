@@ -9,6 +9,7 @@ import unicodedata
 from bisect import bisect, bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 from director.prompts.lines import Line, lines
@@ -44,6 +45,7 @@ def left_out(text: str) -> tuple[Clause, ...]:
     return tuple(clause for clause in split(text) if clause.skipped)
 
 
+@lru_cache(maxsize=64)
 def split(text: str) -> tuple[Clause, ...]:
     """All clauses in order, also those that are skipped. Together they hold every letter and digit of `text`."""
     quoted = _quoted(text)

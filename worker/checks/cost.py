@@ -8,6 +8,7 @@ as Qwen3-VL counts them. A prompt's beginning that a server has seen counts as c
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from director.loop import advance, begin, next_step, perform
 from director.prompts import decide, extract, label, plan, select, verify
@@ -131,7 +132,12 @@ class Meter:
 
 
 def _words(text: str) -> Iterator[tuple[str, int]]:
-    yield from ((word, about(word)) for word in text.split())
+    yield from ((word, _in_word(word)) for word in text.split())
+
+
+@lru_cache(maxsize=1 << 15)
+def _in_word(word: str) -> int:
+    return about(word)
 
 
 def asked(request: Request, reply: Reply, config: VlmConfig) -> Iterator[tuple[Prompt, int]]:

@@ -135,7 +135,7 @@ def _grpo(parsed: argparse.Namespace) -> None:
 
 def _eval_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tasks", type=int, default=152, help="tasks without pixels, over 8 worlds")
-    parser.add_argument("--sweep-tasks", type=int, default=64, help="the first so many for each crowding; 0: none")
+    parser.add_argument("--sweep-tasks", type=int, default=24, help="the first so many for each crowding; 0: none")
     parser.add_argument(
         "--pixels", type=int, default=0, help="the first so many tasks in pixels too; goes on if stopped"
     )

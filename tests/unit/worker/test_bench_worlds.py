@@ -119,8 +119,8 @@ def test_the_strategy_table_says_how_many_worlds_and_how_its_intervals_are_drawn
     few = tmp_path / "tasks.json"
     few.write_text(dumped(compose(pool(), 2, (2, 3), 1, "t2i", write)), encoding="utf-8")
     asked = ["bench", "loop", "--tasks", str(few), "--arms", "one-shot", "--size", "96", "--processes", "1"]
-    assert main([*asked, "--worlds", "2", "--json", str(tmp_path / "two.json")]) == 0
+    assert main([*asked, "--worlds", "20", "--json", str(tmp_path / "two.json")]) == 0
     assert main([*asked, "--worlds", "0", "--json", str(tmp_path / "one.json")]) == 0
     two, one = (json.loads((tmp_path / name).read_text()) for name in ("two.json", "one.json"))
-    assert "dealt out to 2 worlds" in two["facts"]["tasks"]
+    assert "dealt out to 2 worlds" in two["facts"]["tasks"]  # of the 20: each of its two tasks has its own
     assert "worlds" not in one["facts"]

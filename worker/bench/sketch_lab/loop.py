@@ -113,7 +113,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=8,
         metavar="N",
-        help="worlds that the tasks are dealt out to, 1 to 8 (0: the fitted)",
+        help="worlds that the tasks are dealt out to in turn (0: the fitted)",
     )
     parser.add_argument(
         "--errors", type=_share, default=0.0, metavar="P", help="chance that judge and verifier err on a goal"
@@ -173,7 +173,7 @@ def measured(args: argparse.Namespace) -> tuple[dict[str, Any], list[Report]]:
     """Run what is not finished yet, and report on all of it. Raises BriefError for tasks that can't be used."""
     cases = _cases(args)
     worlds = _worlds(args)
-    record = _record(args)
+    record = _record(args, len(cases))
     with ExitStack() as stack:
         # More tasks may join a folder: each says of itself what it is.
         made = {**record, "tasks": f"{args.tasks or args.seed} in {args.worlds} worlds"}
@@ -194,7 +194,7 @@ def measured(args: argparse.Namespace) -> tuple[dict[str, Any], list[Report]]:
     return result, found
 
 
-def _record(args: argparse.Namespace) -> dict[str, str]:
+def _record(args: argparse.Namespace, tasks: int) -> dict[str, str]:
     drawn = "lists of what came out right, without pixels" if args.lists else f"{args.size} px"
     record = {
         "editor": f"sketch/{args.profile} (simulated), {drawn}",
@@ -204,7 +204,7 @@ def _record(args: argparse.Namespace) -> dict[str, str]:
         "card": CARD,
     }
     if args.worlds:
-        record["tasks"] += f", dealt out to {args.worlds} worlds"
+        record["tasks"] += f", dealt out to {min(args.worlds, tasks)} worlds"
         record["worlds"] = "each has a luck of its own, which nothing was chosen by"
     if args.errors:
         record["errors"] = f"judge and verifier err on {args.errors:.0%} of goals, the grader does not"
@@ -220,7 +220,7 @@ def _cases(args: argparse.Namespace) -> list[Case]:
 
 def _worlds(args: argparse.Namespace) -> list[World]:
     swept = _arms(args.sweep_arms.split(","), args)
-    luck = tuple(RESULTS[: args.worlds])
+    luck = tuple(range(RESULTS.start, RESULTS.start + args.worlds))
     plain = World("", load_miss_model(args.profile), (), errors=args.errors, numbers=luck, lists=args.lists)
     worlds = [replace(plain, arms=_arms([*args.arms.split(","), *(ABLATIONS if args.ablate else ())], args))]
     for name, change in SWEEP.items() if args.sweep else ():

@@ -15,7 +15,7 @@ from worker.bench.lgbench.write import write
 from worker.sketch.misses import MissModel, load_miss_model
 
 TRAINING, VALIDATION, RESULTS = range(1, 33), range(101, 109), range(201, 209)
-"""World numbers. Nothing is chosen by what is seen in the last."""
+"""World numbers. Nothing is chosen by what is seen in the last, nor in those beyond them."""
 TASK_SEEDS = {"training": 950, "validation": 960, "results": 970}
 """Seeds of the composed tasks that go with them."""
 CROWDING = (0.0, 0.5, 1.0, 2.0, 3.5)
