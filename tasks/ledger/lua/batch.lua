@@ -233,14 +233,15 @@ local function average(name, ms)
   redis.call('HSET', prefix .. 'speeds', name, before and 0.8 * before + 0.2 * ms or ms)
 end
 
--- A claimed step was done: note how long an editor worked, or how long the job was with another seat.
-local function measure(id, queue)
+-- A claimed step was `done`, or failed: note how long an editor worked, or how long the job was with another seat. How long a
+-- step takes is known of those that were done only.
+local function measure(id, queue, done)
   local claimed, entered = fields(id, 'claimed_ms', 'entered_ms')
   if not claimed or not entered then return end
-  if queue ~= CONTROL then time_step(id, now - claimed) end
+  if done and queue ~= CONTROL then time_step(id, now - claimed) end
   if string.sub(queue, 1, 7) == 'editor.' then
     redis.call('HINCRBYFLOAT', job_key(id), 'editor_ms', math.max(0, now - claimed))
-    redis.call('HINCRBY', job_key(id), 'editor_steps', 1)
+    if done then redis.call('HINCRBY', job_key(id), 'editor_steps', 1) end
   elseif queue ~= CONTROL then
     redis.call('HINCRBYFLOAT', job_key(id), 'other_ms', math.max(0, now - entered))
   end

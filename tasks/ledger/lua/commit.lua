@@ -13,7 +13,7 @@ if step ~= n or owned_by ~= nonce then
 end
 if cancel == '1' and acknowledged ~= '1' then return 'CANCEL' end
 leave(id)
-measure(id, served_on)
+measure(id, served_on, true)
 if performed == '1' then succeeded(served_on, worker) end
 reset_counters(id)
 charge(id, nonce, cost, false)

@@ -5,7 +5,7 @@ if not step then return 'REFUSED' end
 charge(id, nonce, cost, true)
 if nonce == '' or owned_by ~= nonce or step ~= n then return 'REFUSED' end
 leave(id)
-measure(id, queue)
+measure(id, queue, false)
 set(id, 'error', why, 'died', 0)
 local verdict = blame(id, queue, worker, nonce, why, actor, tonumber(retry_after))
 if cancel == '1' and queue ~= CONTROL then

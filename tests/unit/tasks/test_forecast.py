@@ -7,7 +7,7 @@ from statistics import fmean
 
 import pytest
 
-from director.errors import BriefError
+from director.errors import Actor, BriefError
 from tasks.batch.forecast.census import pools_of, world_of
 from tasks.batch.forecast.eta import LEAST_RUNS, forecast
 from tasks.batch.forecast.learn import Belief, Outage, Visits, believe, ended_after, losses, troubled
@@ -273,6 +273,15 @@ def test_the_ledger_tells_what_was_measured_and_who_serves() -> None:
     assert times["render"] == pytest.approx([4.0], abs=0.5)
     assert {pool.queues: pool.servers for pool in found.pools} == {("editor.flux",): 1, SEATS: 5}
     assert [load.flying for load in found.loads] == [[Flying(1, "plan", running=False)]]
+
+
+def test_how_long_steps_take_is_not_learned_from_those_that_fail() -> None:
+    rig = measured_rig()
+    claim = rig.claimed(2)
+    rig.advance(50)
+    rig.ledger.fail("job-1", 2, claim.nonce, "{}", Actor.OUTAGE, "vlm@a", 0, 0)
+    found = world_of(rig.ledger, {}).measured[SORT]
+    assert found.times["plan"] == pytest.approx([4.0], abs=0.5)
 
 
 def test_who_went_away_and_came_back_is_noted_once() -> None:
