@@ -43,8 +43,8 @@ def exported() -> dict[str, set[str]]:
     registry.register(LedgerCollector(ledger, {"ledger": lambda: True}))
     rule = {"opens": "0-0", "limit_renders": "10"}
     ledger.run("rules", json.dumps({"owner:alice": rule, "model:flux-krea": rule}))
-    batch = ("create", "", "batch-1", "alice", "night", "[]", 5, 1000, '[["flux-krea", 0, 1]]', 1, 0, "1", "open", 0, 0)
-    ledger.run("add_batch", *batch, "", "", "{}", "[]", "[]", "limit_renders", 10)
+    batch = ("create", "", "batch-1", "alice", "night", "[]", 5, 1000, '[["flux-krea", 0, 1]]', 1, 0, "1", "open")
+    ledger.run("add_batch", *batch, 0, 0, 0, 0, "", "", "{}", "[]", "[]", "limit_renders", 10)
     registry.register(NightCollector(ledger, lambda: 1.0))
     found: dict[str, set[str]] = {}
     for name, collector in [(n, c) for c, names in registry._collector_to_names.items() for n in names]:
