@@ -5,7 +5,6 @@
 So the newest comes first, and a page of an owner is a part of one LIST and a GET for each batch on it.
 """
 
-import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
 
@@ -14,6 +13,7 @@ from tasks.ledger.types import Cursor
 from tasks.pools import leaving
 from tasks.store import Item, Store
 from tasks.store.recent import Recent
+from tasks.store.records import owner_folder
 
 _FOLDER = "batches-ended/"
 _KEY = re.compile(rf"{_FOLDER}(\d{{13}})-([0-9a-f-]{{36}})-([0-9a-f]{{32}})")
@@ -33,7 +33,7 @@ class EndedBatches:
     def add(self, standing: Standing) -> None:
         """List it; one that is listed already is read again."""
         place = Cursor(round(1000 * standing.created), standing.batch)
-        self._store.put(f"{_start(place)}{_owner_hash(standing.owner)}", standing.batch.encode())
+        self._store.put(f"{_start(place)}{owner_folder(standing.owner)}", standing.batch.encode())
 
     def any(self) -> bool:
         return next(iter(self._store.items(_FOLDER)), None) is not None
@@ -45,7 +45,7 @@ class EndedBatches:
             if len(some) == limit or looked == _MOST_KEYS:
                 return list(self._standings(some)), following
             following = place
-            if owner is None or of == _owner_hash(owner):
+            if owner is None or of == owner_folder(owner):
                 some.append((place.job, item))
         return list(self._standings(some)), None
 
@@ -81,7 +81,3 @@ class EndedBatches:
 
 def _start(place: Cursor) -> str:
     return f"{_FOLDER}{max(0, _LAST_MS - place.created_ms):013d}-{place.job}-"
-
-
-def _owner_hash(owner: str) -> str:
-    return hashlib.sha256(owner.encode()).hexdigest()[:32]

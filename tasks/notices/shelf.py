@@ -12,8 +12,7 @@ from pathlib import PurePosixPath
 
 from tasks.notices.types import Delivered, Hook, Notice
 from tasks.store import Corrupt, NotFound, Store
-from tasks.store.archive import owner_folder
-from tasks.store.records import packed, parse
+from tasks.store.records import owner_folder, packed, parse
 
 log = logging.getLogger(__name__)
 

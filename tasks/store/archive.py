@@ -37,7 +37,7 @@ from tasks.store.marker import mark
 from tasks.store.objects import Corrupt, Newer, NotFound, Store
 from tasks.store.picks import Picks
 from tasks.store.recent import Recent
-from tasks.store.records import attempt_record, dumped, packed, parse, parsed
+from tasks.store.records import attempt_record, dumped, owner_folder, packed, parse, parsed
 from tasks.summary import Cost
 
 log = logging.getLogger(__name__)
@@ -489,11 +489,6 @@ def _follows(snapshot: Snapshot) -> bool:
 def _missing(keys: list[str], n: int) -> list[int]:
     """The steps below n that none of these keys is of."""
     return sorted(set(range(n)) - {_step(key) for key in keys})
-
-
-def owner_folder(owner: str) -> str:
-    """An owner's name may hold anything; a key may not."""
-    return hashlib.sha256(owner.encode()).hexdigest()[:32]
 
 
 def _owner_key(owner: str, image: str) -> str:

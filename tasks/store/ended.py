@@ -7,7 +7,6 @@ many of an owner, one that holds all of them takes their place. A job may be in 
 later end counts. Children of batches are not here: their batch lists them.
 """
 
-import hashlib
 import logging
 import secrets
 from collections import defaultdict
@@ -20,6 +19,7 @@ from pydantic import ValidationError
 from tasks.ledger.types import Cursor, Page, Query, Record
 from tasks.store.objects import NotFound, Store
 from tasks.store.recent import Recent
+from tasks.store.records import owner_folder
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class EndedJobs:
 
     def _hours(self, start: int, owner: str | None) -> Iterator[tuple[int, list[str], int]]:
         """Hours from `start` back, the keys of their parts, and how many keys were looked at before."""
-        looked, hash = 0, "" if owner is None else _owner_hash(owner)
+        looked, hash = 0, "" if owner is None else owner_folder(owner)
         keys = (item.key for item in self._store.items("ended/", after=f"ended/{_LAST_HOUR - start:07d}"))
         for word, group in groupby(keys, key=lambda key: key.split("/")[1]):
             here = list(group)
@@ -124,11 +124,7 @@ class EndedJobs:
 
 
 def _place(owner: str, created_ms: int) -> str:
-    return f"ended/{_LAST_HOUR - created_ms // _HOUR_MS:07d}/{_owner_hash(owner)}-"
-
-
-def _owner_hash(owner: str) -> str:
-    return hashlib.sha256(owner.encode()).hexdigest()[:32]
+    return f"ended/{_LAST_HOUR - created_ms // _HOUR_MS:07d}/{owner_folder(owner)}-"
 
 
 def _ends(query: Query, behind: Cursor | None) -> Iterator[int]:

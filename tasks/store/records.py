@@ -1,5 +1,7 @@
-"""How values and records are written as JSON, and read again. Reading raises Corrupt, which names the key."""
+"""How values and records are written as JSON, and read again, and owners in keys. Reading raises Corrupt, which names
+the key."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any, TypeVar, cast
@@ -12,6 +14,11 @@ from tasks.store.objects import Corrupt, Newer
 from tasks.summary import Cost, end_of
 
 V = TypeVar("V", bound=Value)
+
+
+def owner_folder(owner: str) -> str:
+    """An owner's name may hold anything; a key may not."""
+    return hashlib.sha256(owner.encode()).hexdigest()[:32]
 
 
 def packed(value: Value) -> bytes:
