@@ -177,8 +177,10 @@ def priced_out(trajectory: Trajectory, price: float) -> Planned | Stopped | None
 
     The price that the job's settings name is heeded by `advance`. This one moves while the job runs, as clocks do.
     """
+    if trajectory.stop or price <= trajectory.settings.price_of_render:
+        return None  # every step asks, and most jobs have no such price: nothing is folded for them
     state = State.of(trajectory)
-    if state.stop or state.open_round or price <= state.settings.price_of_render:
+    if state.open_round:
         return None
     found = schedule.opening(state)
     if found is None or schedule.pays(state, found, price):
