@@ -79,8 +79,7 @@ def summary_lines(batch: Batch) -> list[Line]:
         parts = [count(spent.renders, "render")]
         parts += [f"{transcript.duration(spent.gpu_seconds)} of GPU"] if spent.gpu_seconds else []
         parts += [f"{count(spent.wasted_attempts, 'attempt')} wasted"] if spent.wasted_attempts else []
-        so_far = " (of items that have ended)" if batch.terms.budget and batch.counts.running else ""
-        lines.append(Line("cost", ", ".join(parts) + so_far))
+        lines.append(Line("cost", ", ".join(parts)))
     return lines
 
 
