@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +12,7 @@ from worker.sketch.language import Drawable
 from worker.sketch.layout import CLEAR, holds, middle
 from worker.sketch.lexicon import nouns
 from worker.sketch.read_text import read
-from worker.sketch.segment import Segments, Thing
+from worker.sketch.segment import Segments, Thing, of_picture
 from worker.sketch.silhouette import as_thing, likeliest, repeats, sought, stamp
 
 
@@ -102,7 +101,7 @@ def found(segments: Segments, noun: str, colours: tuple[str, ...] = ()) -> list[
     return there
 
 
-@lru_cache(maxsize=64)
+@of_picture
 def _of_colour(segments: Segments, name: str) -> list[Thing]:
     return segments.coloured(measure.everywhere(segments, name))
 
