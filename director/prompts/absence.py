@@ -76,6 +76,11 @@ def worded(goal: Goal, edit: bool) -> str:
     return f"There is no {', no '.join(negations.ARTICLE.sub('', thing, count=1) for thing in things)}"
 
 
+def alone(text: str) -> bool:
+    """The strings of a clause are all the lettering that it allows: "no text other than …"."""
+    return bool(negations.ALONE.search(plain(text)))
+
+
 def only_mentions(words: str) -> bool:
     """A question to the reader, or talk of what was there before: neither asks for anything."""
     asks = words.rstrip(" \t\n\"'”’»)").endswith(("?", "？", "؟"))

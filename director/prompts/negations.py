@@ -308,6 +308,17 @@ POINTS_BACK = _compiled(
     r"(?:不要|别|请勿)再?(?:写|放|用|加)(?:它|上|了|进|[。！]|$)|не\s+(?:став|пиш|добав|использ)\w+\s+(?:его|её|ее|это|их)",
 )
 
+_TEXT = r"(?:text|lettering|words?|writing|letters|wording|copy)"
+_TEKST = r"(?:text\w*|texte|texto|testo|tekst\w*|schrift\w*|wort\w*|wörter|текст\w*|надпис\w*)"
+ALONE = _compiled(
+    rf"\bno\s+(?:other\s+|further\s+)?{_TEXT}\b.{{0,20}}\b(?:other\s+than|except|but|besides|apart\s+from|beyond)\b",
+    rf"\b(?:the\s+only|only\s+(?:the|this|one)|no\s+other|just\s+the)\s+{_TEXT}\b|\bnothing\s+(?:else\s+)?(?:is\s+)?(?:else\s+)?written\b",
+    rf"\b(?:kein\w*|aucune?|ning[uú]n\w*|nessun\w*|nenhuma?|geen|żadn\w+|brak|никак\w+|нет)\s+(?:\w+\s+)?{_TEKST}\b"
+    r".{0,20}\b(?:außer|sauf|hormis|excepto|salvo|tranne|eccetto|exceto|behalve|oprócz|кроме)\b",
+    r"(?:除了?|以外|이외|외에).*(?:文字|字|글자|글씨)",
+)
+"""No lettering but the strings of the clause."""
+
 REQUEST = _compiled(
     r"\s*(?:(?:and|also|please|so|then|now)[\s,]+)*(?:(?:could|can|may)\s+(?:you|we|i|there|it|the)"
     r"|(?:would|will)\s+you(?!\s+(?:like|prefer|want|rather)))\b",

@@ -6,7 +6,7 @@ from functools import cache, reduce
 from itertools import pairwise
 
 from director.errors import BriefError
-from director.prompts.absence import items, only_mentions, parts, points_back, worded
+from director.prompts.absence import alone, items, only_mentions, parts, points_back, worded
 from director.prompts.clauses import Clause, clauses
 from director.prompts.headlines import insisted
 from director.prompts.quotes import quotations, quotes
@@ -116,6 +116,8 @@ def _pieces(text: str) -> list[str]:
         head, rest = found[1], text[found.end() :]
         if strings(rest) and not strings(head) and type_of(head) not in (None, GoalType.ADD_OBJECT):
             return [head, *_pieces(rest)]
+    if alone(text):
+        return [text]  # each of its strings is among all that may be lettered
     marks = quotes(text)
     gaps = [(end, len(text)) for _, end in strings(text)[:-1]]
     if marks:
