@@ -125,8 +125,8 @@ LEAD_EN = _compiled(
     + r"\b\s*"
 )
 """At the start of a segment."""
-_GOES = r"\b(?:goes(?:\s+away)?|(?:must|should|has\s+to|have\s+to|needs?\s+to|is\s+to|can)\s+go(?:\s+away)?)\s*[.!;]*$"
-"""What is said of a thing that is there: "the lamp goes"."""
+_GOES = r"\b(?:goes(?:\s+away)?|(?:must|should|has\s+to|have\s+to|needs?\s+to|is\s+to|can)\s+go(?:\s+away)?)\s?[.!;]*$"
+"""What is said of a thing that is there: "the lamp goes". More white space is a string: the line goes "One apple"."""
 TAIL_EN = _compiled(_GOES)
 
 LEAD = _compiled(
@@ -205,7 +205,13 @@ ANYWHERE = _compiled(
     r"(?:नहीं|मत|बिना|हटा)",
 )
 
+_INSTEAD = (
+    r"(?:(?:instead|in\s+place)\s+of|rather\s+than(?=\s+(?:an?|the)\b)|au\s+lieu\s+d(?:e\b|u\b|es\b|['’])"
+    r"|en\s+(?:lugar|vez)\s+de|em\s+vez\s+d\w+|invece\s+d\w+|in\s+plaats\s+van|zamiast|вместо|замість"
+    r"|i\s+stället\s+för|i\s+stedet\s+for|(?:an)?statt|anstelle)(?!\s*\w+ing\b)(?!\s+zu\b)"
+)
 FACTS = _compiled(
+    rf"^\s*{_INSTEAD}(?:\s*\S+){{1,3}}\W*$|而不是\S|(?:の代わり|ではなく)[、にて]*$",
     # English
     r"\bthere\s+(?:is|are)(?:n['’]?t|\s+not)\b(?!\s+(?:enough|much|always))|^\s*not\s+(?:an?\s+single|one(?:\s+single)?)\s+\w",
     r"^\s*(?:and\s+|where\s+)?(?:there\s+(?:is|are)\s+)?(?:nobody|no\s?-?one)"
@@ -248,6 +254,8 @@ FACTS = _compiled(
 """Anywhere in a segment: something is said not to be there ("there is nobody", "keine Menschen sind zu sehen")."""
 
 CLOSED = _compiled(
+    r"^\s*(?:der|die|das|dem|den|deren|qui|que|che|któr\w+|котор\w+|which|who|that)\s.*,$",
+    rf"^\s*{_INSTEAD}",
     r"[\u3040-\u30ff\uac00-\ud7af\u0900-\u097f]|(?:没有|沒有|无)\S{1,8}的$",
     r"\b(?:нет|немає|нема|никого|nobody|nadie|nessuno|ninguém|niemand|personne|nikogo|yok|yoktur|olmasın|zu\s+sehen|te\s+zien"
     r"|visible|видно|widać|olmadan|olmayan)\W*$",
@@ -290,6 +298,8 @@ WITHIN = re.compile(
         r"(?:free|empty|clear|devoid|bare)\s+of\b(?!\s+(?:charge|cost)\b)",
         r"(?<=\s)(?:ohne(?!\s+zu\b)|senza|zonder|utan|uden|uten|ilman|bez|без|χωρίς|nenhuma?|sem|sin(?!\s+(?:city|embargo)))\b",
         r"(?<=\s)(?:بدون|بلا|(?:من\s+)?دون|خال\S{0,3}\s+(?:\S+\s+)?من)\s",
+        rf"(?<=\s){_INSTEAD}",
+        r"而不是",
         r"(?<=\s)(?:where|donde|où|wo|waar|dove|onde|unde|gdzie|kde|где|де)\s",
         rf"(?<=\s){_AND}\s+(?=(?:[\w'’]+\s+){{0,2}}{_NONE})",
         r"(?<=\s)sans\b(?![\s-]+(?:serif|caps|capitals|letter\w*|type\w*|font|face)\b)(?=\s+\w)",

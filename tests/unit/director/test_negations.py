@@ -138,6 +138,11 @@ def test_idioms_reminders_and_comparisons_are_none():
     assert not [text for text in NEAR_MISSES if any(part.absent for part in parts(text))]
 
 
+def test_a_line_that_goes_somewhere_is_to_be_set():
+    text = "in a round face, goes One apple, two maps and no fear"
+    assert not any(part.absent for part in parts(text, text[:22] + " " * len(text[22:])))
+
+
 @pytest.mark.parametrize(
     ("text", "absent"),
     [
@@ -150,6 +155,13 @@ def test_idioms_reminders_and_comparisons_are_none():
         ("文字なしで、赤い傘を描く", ["文字なしで、"]),
         ("Людей нет, красный дом слева", ["Людей нет,"]),
         ("没有红色的鸟", ["没有红色的鸟"]),
+        ('Make the sign say "CLOSED" instead of "OPEN"', ['instead of "OPEN"']),
+        ("Eine Katze statt eines Hundes", ["statt eines Hundes"]),
+        ("Statt eines Hundes eine Katze", []),
+        ("grim rather than bloody, told instead of shouting", []),
+        ("画一只猫而不是狗", ["而不是狗"]),
+        ("Eine Katze, die keinen Hut trägt, sitzt auf dem Dach", ["die keinen Hut trägt,"]),
+        ("The old lamp goes.", ["The old lamp goes."]),
         ("En la plaza no hay ningún perro", ["En la plaza no hay ningún perro"]),
     ],
 )
