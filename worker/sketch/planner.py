@@ -116,6 +116,9 @@ def _pieces(text: str) -> list[str]:
         head, rest = found[1], text[found.end() :]
         if strings(rest) and not strings(head) and type_of(head) not in (None, GoalType.ADD_OBJECT):
             return [head, *_pieces(rest)]
+    opener, colon, rest = text.partition(": ")
+    if colon and _cue("opener").search(opener) and not quotations(opener) and type_of(rest) and not strings(rest):
+        return _pieces(rest)  # "An ad for our lemonade: a bottle with two lemons beside it"
     if alone(text):
         return [text]  # each of its strings is among all that may be lettered
     marks = quotes(text)
