@@ -43,8 +43,13 @@ def _finding(segments: Segments, ground: Ground, things: Sequence[Drawable]) -> 
 
 
 def _rests(thing: Thing, ground: Thing) -> bool:
-    """Its middle is above the other one's, and not beside it."""
-    return thing.centre[1] < ground.centre[1] and ground.box[0] <= thing.centre[0] <= ground.box[2]
+    """Its middle is above the other one's and not beside it, and its foot reaches it but for a gap."""
+    level = ground.box[0] <= thing.centre[0] <= ground.box[2] and thing.centre[1] < ground.centre[1]
+    return level and thing.box[3] > ground.box[1] - _GAP
+
+
+_GAP = 0.05
+"""Of the picture's height."""
 
 
 @lru_cache(maxsize=2048)
