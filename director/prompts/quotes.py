@@ -168,10 +168,8 @@ def _closing(text: str, opening: _Mark, following: list[_Mark]) -> _Mark | None:
         return _nested(opening.text, _PAIRED[opening.text], near)
     if opening.text in "»›":
         return next((mark for mark in near if not _surely_opens(text, mark)), None)
-    if opening.family == "primes":
-        return next((mark for mark in near if not _inches(text, mark)), None)
-    if opening.family == "backticks":
-        return next((mark for mark in near if mark.text == opening.text and _line(text, opening, mark)), None)
+    if opening.family in ("primes", "backticks"):
+        return _next_alike(text, opening, near)
     find = _single if opening.family == "single" else _double
     return _nested_alike(text, opening, near) or find(text, opening, near)
 
@@ -190,6 +188,13 @@ def _nested(opens: str, closes: str, marks: list[_Mark]) -> _Mark | None:
         if not depth:
             return mark
     return None
+
+
+def _next_alike(text: str, opening: _Mark, marks: list[_Mark]) -> _Mark | None:
+    """The next such mark: of backticks on the same line, of double primes one that is no inch."""
+    if opening.family == "backticks":
+        return next((mark for mark in marks if mark.text == opening.text and _line(text, opening, mark)), None)
+    return next((mark for mark in marks if not _inches(text, mark)), None)
 
 
 def _nested_alike(text: str, opening: _Mark, marks: list[_Mark]) -> _Mark | None:
