@@ -281,6 +281,12 @@ class Segments:
         return tuple(found)
 
 
+def letter_marks(segments: Segments, polarity: int) -> list[PixelBox]:
+    """The boxes of ink of one polarity that may be letters, from left to right."""
+    boxes = _marks(segments.ink[polarity] > 0.35, segments.streaks > 5)
+    return [box for box in boxes if box[3] - box[1] >= 6 and box[2] - box[0] >= 3]
+
+
 @lru_cache(maxsize=8)
 def segment(png: bytes) -> Segments:
     """The segments of a PNG; editor, judge and verifier share them."""
