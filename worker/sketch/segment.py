@@ -294,17 +294,13 @@ def segment(png: bytes) -> Segments:
 
 
 def of_picture(found: Callable[[Segments, *_Args], _Found]) -> Callable[[Segments, *_Args], _Found]:
-    """Keep what a function finds in a picture with the picture's segments, so that it goes when they go.
-
-    A cache of the function's own would hold dozens of pictures, by a few finds of each.
-    """
+    """Keep what a function finds with the picture's segments: a cache of its own would hold dozens of pictures."""
 
     @wraps(found)
     def remembered(segments: Segments, *args: *_Args) -> _Found:
-        key = (found, args)
-        if key not in segments.finds:
-            segments.finds[key] = found(segments, *args)
-        return cast(_Found, segments.finds[key])
+        if (found, args) not in segments.finds:
+            segments.finds[found, args] = found(segments, *args)
+        return cast(_Found, segments.finds[found, args])
 
     return remembered
 
