@@ -42,6 +42,17 @@ def test_a_steady_night_ends_when_its_work_is_done() -> None:
     assert eta.knows_little_of == ()
 
 
+def test_what_limits_is_told_of_what_the_batch_needs() -> None:
+    """Editors that serve more models, and busier ones that serve others."""
+    alone = world(200)
+    other = Load("c", "bob", Sort("qwen", "512x512x1"), 55, done=STEADY.done, most_renders=6)
+    pools = [Pool(("editor.flux", "editor.flux.draft", "editor.x", "editor.y"), 4), *alone.pools[1:]]
+    pools.append(Pool(("editor.qwen",), 1))
+    both = replace(alone, pools=pools, loads=[*alone.loads, other], measured={SORT: STEADY, other.sort: STEADY})
+    found = forecast(both, ["b", "c"], seed=1, runs=5)
+    assert (found["b"].limits, found["c"].limits) == ("editors of flux", "editors of qwen")
+
+
 def test_the_same_world_and_seed_give_the_same_answer() -> None:
     assert forecast(world(50), ["b"], 7) == forecast(world(50), ["b"], 7)
 
