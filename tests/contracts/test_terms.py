@@ -309,6 +309,23 @@ class TestBy:
         night.batches.order(batch.id, "patch", terms={"deadline": None, "by": False})
         assert night.standing(batch).price is None
 
+    @pytest.mark.parametrize("way", ["later", "away and back"])
+    def test_another_deadline_is_a_new_price_before_any_item_ends(self, night: BatchRig, way: str) -> None:
+        now = night.ledger.now_ms / 1000
+        batch = night.start(items=40, terms={"deadline": now + 60, "by": True})
+        night.passes()
+        dear = Pace(8.0, now, 0, 0.0, 30.0, 1.0)
+        night.batches.terms.set_pace(batch.id, 8.0, dear)
+        if way == "away and back":
+            night.batches.order(batch.id, "patch", terms={"deadline": None, "by": False})
+        night.batches.order(batch.id, "patch", terms={"deadline": now + 10 * 86_400, "by": True})
+        night.passes()
+        [paced] = night.batches.terms.paces()
+        assert (paced.pace and paced.pace.price, night.standing(batch).price) == (LEAST, 0.0)
+        night.batches.terms.set_pace(batch.id, 8.0, dear)
+        night.batches.order(batch.id, "patch", title="other")
+        assert [each.pace for each in night.batches.terms.paces()] == [dear]
+
     def test_a_price_that_rises_reaches_jobs_in_flight(self, night: BatchRig) -> None:
         night.outcomes.update(UNMET)
         now = night.ledger.now_ms / 1000

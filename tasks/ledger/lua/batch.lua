@@ -446,8 +446,14 @@ local function watch_over(batch)
   if opens and opens ~= '' then redis.call('ZADD', prefix .. 'windowed', string.match(opens, '(%d+)$') or 0, batch) end
 end
 
+-- What the price of a render is reckoned from.
+local function times_of(batch)
+  return cjson.encode(redis.call('HMGET', batch_key(batch), 'deadline_ms', 'by', 'windows'))
+end
+
 -- Write terms of the batch: from place `first` of arg on, field and value ('' for none), again and again.
 local function set_terms(batch, first)
+  local before = times_of(batch)
   for i = first, #arg, 2 do
     if arg[i + 1] == '' then
       redis.call('HDEL', batch_key(batch), arg[i])
@@ -455,6 +461,8 @@ local function set_terms(batch, first)
       redis.call('HSET', batch_key(batch), arg[i], arg[i + 1])
     end
   end
+  -- The price moves as items end. So it would stay at that of the old deadline for all that is made until then.
+  if times_of(batch) ~= before then redis.call('HDEL', batch_key(batch), 'pace') end
   watch_over(batch)
   tell_budget(batch)
 end
