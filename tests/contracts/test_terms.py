@@ -253,6 +253,26 @@ class TestBudgets:
         assert all(night.standing(each).counts.done == 8 for each in (first, second))
 
 
+class TestPlaces:
+    @pytest.mark.parametrize("how", ["paused", "held"])
+    def test_what_is_held_takes_no_other_batchs_place(self, night: BatchRig, how: str) -> None:
+        first = night.start(items=40)
+        night.passes()
+        assert (
+            night.standing(first).counts.running == night.standing(first).total - night.standing(first).counts.waiting
+        )
+        if how == "paused":
+            night.batches.order(first.id, "pause")
+        else:
+            night.batches.order(first.id, "patch", terms={"windows": (window(night, 2, 5),), "at_close": "hold"})
+        second = night.start("second", items=6)
+        go_on(night)
+        assert (night.standing(second).counts.done, night.standing(first).counts.done) == (6, 0)
+        night.batches.order(first.id, "cancel")
+        night.finish()
+        assert {lane.flying for lane in night.batches.ledger.lanes([night.model])} == {0}
+
+
 class TestDeadlines:
     def test_late_is_told_once_and_nothing_is_thrown_away(self, night: BatchRig) -> None:
         now = night.ledger.now_ms / 1000

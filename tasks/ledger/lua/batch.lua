@@ -23,7 +23,8 @@
 -- <prefix>lane:<lane>:<owner>   zset: their batches, by score
 -- <prefix>clock:<lane>          zset: virtual times of owners who have left the lane; tide:<lane> is that of the last pick
 -- <prefix>admitting             zset: "<lane>|<batch>|<index>|<take>" by the end of the lease on the pick
--- <prefix>picks, flying         hashes: by model, how many items are picked and how many children are in flight
+-- <prefix>picks, flying         hashes: by model, how many items are picked and how many children are in flight,
+--                               but those that are parked or deferred
 -- <prefix>items                 hash: by letter, how many items ended so that had a job
 -- <prefix>unreported            zset: children whose result is not stored yet, by when they ended
 -- <prefix>closing               set: batches all of whose results are stored, and whose summary is not
@@ -472,7 +473,7 @@ local function unpark(which)
   for _, id in ipairs(redis.call('SMEMBERS', prefix .. 'parked:' .. which)) do
     if not broken(id) and not stopped(id) then
       local queue, not_before = fields(id, 'queue', 'not_before_ms')
-      redis.call('SREM', prefix .. 'parked:' .. which, id)
+      leave_parking(id)
       set(id, 'entered_ms', now) -- while it was paused it waited for no seat
       wait(id, queue, 0)
     end

@@ -322,6 +322,18 @@ def test_a_budget_that_is_too_small_has_no_end() -> None:
     assert forecast(replace(world(100, purses=(0,)), purses=[short]), ["b"], 1) == {}
 
 
+def test_what_a_spent_budget_or_a_window_holds_takes_no_other_batchs_place() -> None:
+    """As the dispatcher has it: it counts what may go on."""
+    free = forecast(world(40), ["b"], 1)["b"]
+    begun = [Flying(1, "plan", running=False)] * 40
+    other = replace(world(0).loads[0], batch="held", owner="bob", flying=begun, windows=[(5_000.0, 9e4)])
+    both = replace(world(40), loads=[*world(40).loads, replace(other, purses=(0,))])
+    spent = replace(both, purses=[Purse(Used(pictures=40), Used(pictures=40))])
+    shut = replace(both, loads=[*world(40).loads, replace(other, runs=[(5_000.0, 9e4)])])
+    for barred in (spent, shut):
+        assert forecast(barred, ["b"], 1)["b"].p50 == pytest.approx(free.p50, rel=0.2)
+
+
 def test_it_says_what_the_rest_will_cost() -> None:
     """100 items of two renders of 10 s, at 3.60 an hour and 0.01 a picture."""
     eta = forecast(world(100, price=Price(of_picture=0.01, of_second=0.001)), ["b"], 1)["b"]
