@@ -41,7 +41,7 @@ def quotes(text: str) -> tuple[Quotation, ...]:
 _STRAIGHT = '"“”„‟＂'
 _SINGLE = "'‘’‚‛＇"
 _STRICT = dict(zip("「『《〈｢﹁﹃〝❝❛", "」』》〉｣﹂﹄〟❞❜", strict=True))
-_MARK = re.compile(rf"``|`|''|[{_STRAIGHT}{_SINGLE}«»‹›{''.join(_STRICT)}{''.join(_STRICT.values())}〞]")
+_MARK = re.compile(rf"``|`|''|[{_STRAIGHT}{_SINGLE}″«»‹›{''.join(_STRICT)}{''.join(_STRICT.values())}〞]")
 _ITEM = r"(?:[-*+•▪◦·–—>#|]|\(?\w{1,3}[.)])[ \t]"
 _BARRIER = re.compile(rf"[\n\r\u2028\u2029][ \t]*(?=[\n\r\u2028\u2029]|{_ITEM})|\Z")
 
@@ -62,6 +62,8 @@ class _Mark:
             return "small guillemets"
         if self.text[0] == "`":
             return "backticks"
+        if self.text == "″":
+            return "primes"
         return "double" if self.text == "''" or self.text in _STRAIGHT else "single"
 
 
@@ -166,9 +168,10 @@ def _closing(text: str, opening: _Mark, following: list[_Mark]) -> _Mark | None:
         return _nested(opening.text, _PAIRED[opening.text], near)
     if opening.text in "»›":
         return next((mark for mark in near if not _surely_opens(text, mark)), None)
-    if opening.family == "backticks":
-        return next((mark for mark in near if mark.text == opening.text and _line(text, opening, mark)), None)
-    return _single(text, opening, near) if opening.family == "single" else _double(text, opening, near)
+    if opening.family in ("primes", "backticks"):
+        return _next_alike(text, opening, near)
+    find = _single if opening.family == "single" else _double
+    return _nested_alike(text, opening, near) or find(text, opening, near)
 
 
 _PAIRED = {**_STRICT, "«": "»", "‹": "›"}
@@ -182,6 +185,29 @@ def _nested(opens: str, closes: str, marks: list[_Mark]) -> _Mark | None:
     depth = 1
     for mark in marks:
         depth += (mark.text == opens) - (mark.text == closes)
+        if not depth:
+            return mark
+    return None
+
+
+def _next_alike(text: str, opening: _Mark, marks: list[_Mark]) -> _Mark | None:
+    """The next such mark: of backticks on the same line, of double primes one that is no inch."""
+    if opening.family == "backticks":
+        return next((mark for mark in marks if mark.text == opening.text and _line(text, opening, mark)), None)
+    return next((mark for mark in marks if not _inches(text, mark)), None)
+
+
+def _nested_alike(text: str, opening: _Mark, marks: list[_Mark]) -> _Mark | None:
+    """The end of a quotation in straight marks with others inside; each mark must be plain to open or to close."""
+    marks = [mark for mark in marks if mark.text == opening.text]
+    if opening.text not in ('"', "'") or not (marks and _surely_opens(text, marks[0])):
+        return None
+    depth = 1
+    for mark in marks:
+        opens, (before, after) = _surely_opens(text, mark), _around(text, mark)
+        if not opens and (not before.strip() or before.isdigit() or after.isalnum()):
+            return None
+        depth += 1 if opens else -1
         if not depth:
             return mark
     return None
@@ -206,7 +232,7 @@ def _double(text: str, opening: _Mark, marks: list[_Mark]) -> _Mark | None:
 
 
 def _inches(text: str, mark: _Mark) -> bool:
-    straight = mark.text in ('"', "''") and text[mark.at - 1].isdigit()
+    straight = mark.text in ('"', "''", "″") and text[mark.at - 1].isdigit()
     return straight and bool(_BY.match(text, mark.at + len(mark.text)))
 
 

@@ -108,7 +108,15 @@ def test_lessons_of_jobs_that_ran_teach_a_policy(tmp_path: Path) -> None:
 
 
 COMMAND = [sys.executable, "-m", "worker.cli", "train"]
-SMALL = ["--steps=4", "--tasks=2", "--group=2", "--pool=4", "--validate-tasks=2", "--validate-every=3"]
+SMALL = [
+    "--steps=4",
+    "--tasks=2",
+    "--group=2",
+    "--pool=4",
+    "--validate-tasks=2",
+    "--validate-every=3",
+    "--late-tasks=0",
+]
 
 
 def called(*words: str) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -12,8 +11,8 @@ from worker.sketch import draw, glyphs, measure, typeset
 from worker.sketch.language import Drawable
 from worker.sketch.layout import CLEAR, holds, middle
 from worker.sketch.lexicon import nouns
-from worker.sketch.read_text import read
-from worker.sketch.segment import Segments, Thing
+from worker.sketch.read_text import Reading, read
+from worker.sketch.segment import Segments, Thing, of_picture
 from worker.sketch.silhouette import as_thing, likeliest, repeats, sought, stamp
 
 
@@ -73,7 +72,7 @@ def _unwritten(segments: Segments, wanted: Drawable) -> Finding:
     text, _, box = read(segments, wanted.string, wanted.region)
     if not text:
         return Finding(0.95, f"'{wanted.string}' is nowhere to be read"[:200])
-    seen = f"read '{text}' at the {_height(segments, box)}"
+    seen = f"read '{text}' at the {third(segments, box)}"
     if text != " ".join(wanted.string.split()):
         return Finding(None, f"{seen}, too like '{wanted.string}' to be sure"[:280])
     return Finding(0.05, seen[:280])
@@ -102,7 +101,7 @@ def found(segments: Segments, noun: str, colours: tuple[str, ...] = ()) -> list[
     return there
 
 
-@lru_cache(maxsize=64)
+@of_picture
 def _of_colour(segments: Segments, name: str) -> list[Thing]:
     return segments.coloured(measure.everywhere(segments, name))
 
@@ -133,7 +132,7 @@ def _thing(segments: Segments, wanted: Drawable) -> Finding:
 def _counted(segments: Segments, wanted: Drawable, placed: list[Thing], anywhere: bool) -> Finding:
     """Whether there are as many as asked. `anywhere`: some are of the right colour, wherever they stand."""
     number, label = len(placed), _label(wanted)
-    if anywhere and wanted.anchor and wanted.relation and not _anchors(segments, wanted.anchor):
+    if anywhere and wanted.anchor and wanted.relation and not anchors_for(segments, wanted.anchor):
         return Finding(None, f"found {label}, but no {wanted.anchor.replace('_', ' ')} to judge its place by")
     if wanted.count == 0:
         return Finding(0.95 if number >= 2 else 0.06, f"found {number} {label}")
@@ -153,7 +152,7 @@ def _as_asked(segments: Segments, wanted: Drawable, there: list[Thing]) -> tuple
     """The whole ones; of them those of the right colour; and of those the ones in the right place and size."""
     whole = [t for t in there if stamp(segments, t.box, wanted.name).whole]
     tinted = [t for t in whole if not wanted.colours or _coloured_as(segments, t, wanted)]
-    anchors = _anchors(segments, wanted.anchor) if wanted.anchor and wanted.relation in _RELATED else []
+    anchors = anchors_for(segments, wanted.anchor) if wanted.anchor and wanted.relation in _RELATED else []
     return whole, tinted, [t for t in tinted if _is_placed(segments, wanted, t, anchors)]
 
 
@@ -163,7 +162,7 @@ def _whole(segments: Segments, noun: str, colours: tuple[str, ...] = ()) -> list
     return there or list(sought(segments, noun))
 
 
-def _anchors(segments: Segments, noun: str) -> list[Thing]:
+def anchors_for(segments: Segments, noun: str) -> list[Thing]:
     """What a place may be stated by: hardly looked at, since only where it stands matters."""
     there = found(segments, noun)
     return there or [as_thing(segments, one, noun) for one in likeliest(segments, noun) if one.fine >= LEFT]
@@ -219,13 +218,12 @@ def close(rgb: tuple[float, float, float], name: str, slack: float = 0.32) -> bo
 def _text(segments: Segments, wanted: Drawable) -> Finding:
     if not glyphs.settable(wanted.string):
         return Finding(None, "letters that the sketch has no template for")
-    faces = (typeset.face(wanted, display) for display in ("Oswald-SemiBold", "SketchSerif-Bold"))
-    text, sure, (x0, y0, x1, y1) = read(segments, wanted.string, wanted.region, faces)
+    text, sure, (x0, y0, x1, y1) = written(segments, wanted)
     if not text:
         return Finding(0.05, f"'{wanted.string}' is nowhere to be read"[:200])
     height, width = segments.full.shape[:2]
     x, y = (x0 + x1) / 2 / width, (y0 + y1) / 2 / height
-    seen = f"read '{text}' at the {_height(segments, (x0, y0, x1, y1))}"
+    seen = f"read '{text}' at the {third(segments, (x0, y0, x1, y1))}"
     if text != " ".join(wanted.string.split()):
         return Finding(0.06, seen[:280])
     if wanted.region and not holds(wanted.region, x, y, 0.06):
@@ -233,7 +231,13 @@ def _text(segments: Segments, wanted: Drawable) -> Finding:
     return Finding(0.96, seen[:280]) if sure else Finding(0.5, f"{seen}, but not clearly"[:280])
 
 
-def _height(segments: Segments, box: draw.PixelBox) -> str:
+def written(segments: Segments, wanted: Drawable) -> Reading:
+    """What stands where a string was asked for, and in which box."""
+    faces = (typeset.face(wanted, display) for display in ("Oswald-SemiBold", "SketchSerif-Bold"))
+    return read(segments, wanted.string, wanted.region, faces)
+
+
+def third(segments: Segments, box: draw.PixelBox) -> str:
     """The third of the picture, in words, in which a line stands."""
     middle = (box[1] + box[3]) / 2 / segments.full.shape[0]
     return "top" if middle < 0.36 else "bottom" if middle > 0.64 else "middle"

@@ -191,6 +191,12 @@ def _surfaces() -> tuple[str, dict[str, tuple[str, bool]]]:
     return pattern, forms
 
 
+def noun_of(words: str) -> str:
+    """The noun of the lexicon that `words` end with, or an empty string."""
+    match = re.search(rf"\b(?:{_surfaces()[0]})$", words, re.IGNORECASE)
+    return _surfaces()[1][match[0].lower()][0] if match else ""
+
+
 def _plural(word: str) -> str:
     first, link, rest = word.partition(" of ")
     if link:

@@ -1,6 +1,5 @@
 """Measures over the whole picture: light, tone, colour shares and the traces of effects."""
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +8,7 @@ from scipy import ndimage
 
 from worker.sketch import draw
 from worker.sketch.draw import colour
-from worker.sketch.segment import Segments, solved
+from worker.sketch.segment import Segments, of_picture, solved
 
 Values = NDArray[np.floating]
 
@@ -27,7 +26,7 @@ class Light(NamedTuple):
     level: float
 
 
-@lru_cache(maxsize=8)
+@of_picture
 def light(segments: Segments) -> Light:
     """The light on the background, by least squares over its smooth areas; outliers are dropped once."""
     height, width = segments.flat.shape
@@ -78,7 +77,7 @@ def _likeliest_pool(x: Values, y: Values, terms: NDArray[np.float32], tone: Valu
 _CENTRES = (0.1, 0.23, 0.37, 0.5, 0.63, 0.77, 0.9)
 
 
-@lru_cache(maxsize=8)
+@of_picture
 def background(segments: Segments) -> tuple[float, float, float]:
     """The median colour of the largest smooth area (of everything, when there is none)."""
     own = segments.calm[segments.flat == 1] if segments.flat.max() else segments.calm.reshape(-1, 3)
@@ -110,7 +109,7 @@ def everywhere(segments: Segments, name: str) -> NDArray[np.bool_]:
     return _near(_lab(segments), name, 0.32).reshape(segments.calm.shape[:2])
 
 
-@lru_cache(maxsize=8)
+@of_picture
 def _lab(segments: Segments) -> NDArray[np.float64]:
     return lab(segments.calm.reshape(-1, 3))
 

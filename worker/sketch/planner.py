@@ -6,7 +6,7 @@ from functools import cache, reduce
 from itertools import pairwise
 
 from director.errors import BriefError
-from director.prompts.absence import items, only_mentions, parts, points_back, worded
+from director.prompts.absence import alone, items, only_mentions, parts, points_back, worded
 from director.prompts.clauses import Clause, clauses
 from director.prompts.headlines import insisted
 from director.prompts.quotes import quotations, quotes
@@ -112,10 +112,10 @@ def _rules_out(text: str) -> bool:
 
 def _pieces(text: str) -> list[str]:
     """A clause, cut so that no piece holds two strings to set, nor a wish of another kind in front of a colon."""
-    if found := _HEAD.match(text):
-        head, rest = found[1], text[found.end() :]
-        if strings(rest) and not strings(head) and type_of(head) not in (None, GoalType.ADD_OBJECT):
-            return [head, *_pieces(rest)]
+    if headed := _headed(text):
+        return headed
+    if alone(text):
+        return [text]  # each of its strings is among all that may be lettered
     marks = quotes(text)
     gaps = [(end, len(text)) for _, end in strings(text)[:-1]]
     if marks:
@@ -126,6 +126,18 @@ def _pieces(text: str) -> list[str]:
         edges.append(end + found.end() if found else end)
     pieces = [text[start:end].strip(" ,;，、；،") for start, end in pairwise([*edges, len(text)])]
     return [piece for piece in pieces if piece]
+
+
+def _headed(text: str) -> list[str]:
+    """The pieces of a clause with a wish of another kind, or what only opens a brief, in front of a colon; or none."""
+    if found := _HEAD.match(text):
+        head, rest = found[1], text[found.end() :]
+        if strings(rest) and not strings(head) and type_of(head) not in (None, GoalType.ADD_OBJECT):
+            return [head, *_pieces(rest)]
+    opener, colon, rest = text.partition(": ")
+    opens = bool(colon) and bool(_cue("opener").search(opener)) and not quotations(opener)
+    # "An ad for our lemonade: a bottle with two lemons beside it"
+    return _pieces(rest) if opens and type_of(rest) and not strings(rest) else []
 
 
 _HEAD = re.compile(r"((?:[^\s:]+\s+){4,}[^\s:]+):\s+")

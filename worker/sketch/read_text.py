@@ -23,7 +23,7 @@ from worker.sketch.match_text import (
     find_line,
     size_of,
 )
-from worker.sketch.segment import Segments, solved
+from worker.sketch.segment import Segments, of_picture, solved
 
 UNREADABLE = "▒"
 _CLEAR, _WRONG = 0.11, 0.22
@@ -115,7 +115,7 @@ def _scanned_large(segments: Segments, string: str, within: PixelBox, faces: tup
 _LARGE = 24
 
 
-@lru_cache(maxsize=8)
+@of_picture
 def _halved(segments: Segments) -> Mask:
     height, width = (side // 2 * 2 for side in segments.plain.shape)
     return segments.plain[:height, :width].reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3))

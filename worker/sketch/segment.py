@@ -4,9 +4,10 @@ The background is what is smooth and reaches the picture's edge; things are what
 recognised by silhouette and lines; type is read by laying a template over lines of ink.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
-from typing import NamedTuple
+from functools import cache, cached_property, lru_cache, wraps
+from typing import NamedTuple, TypeVar, TypeVarTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ from worker.sketch.glyphs import Mask
 from worker.sketch.lexicon import nouns
 
 Flags = NDArray[np.bool_]
+_Args = TypeVarTuple("_Args")
+_Found = TypeVar("_Found")
 _SIDE = 448
 """The shorter side of the working size, in pixels: larger pictures are reduced to it."""
 _AMBIGUOUS = 0.09
@@ -68,6 +71,7 @@ class Segments:
 
     def __init__(self, canvas: Canvas) -> None:
         self.canvas = canvas
+        self.finds: dict[object, object] = {}
         least = [max(0, 24 - side) for side in canvas.shape[:2]]
         if any(least):  # a speck of a picture: its edge is continued, so that every measure has pixels
             canvas = np.pad(canvas, ((0, least[0]), (0, least[1]), (0, 0)), mode="edge")
@@ -277,10 +281,32 @@ class Segments:
         return tuple(found)
 
 
+def letter_marks(segments: Segments, polarity: int) -> list[PixelBox]:
+    """The boxes of ink of one polarity that may be letters, from left to right."""
+    boxes = _marks(segments.ink[polarity] > 0.35, segments.streaks > 5)
+    return [box for box in boxes if box[3] - box[1] >= 6 and box[2] - box[0] >= 3]
+
+
 @lru_cache(maxsize=8)
 def segment(png: bytes) -> Segments:
     """The segments of a PNG; editor, judge and verifier share them."""
     return Segments(draw.from_png(png))
+
+
+def of_picture(found: Callable[[Segments, *_Args], _Found]) -> Callable[[Segments, *_Args], _Found]:
+    """Keep what a function finds in a picture with the picture's segments, so that it goes when they go.
+
+    A cache of the function's own would hold dozens of pictures, by a few finds of each.
+    """
+
+    @wraps(found)
+    def remembered(segments: Segments, *args: *_Args) -> _Found:
+        key = (found, args)
+        if key not in segments.finds:
+            segments.finds[key] = found(segments, *args)
+        return cast(_Found, segments.finds[key])
+
+    return remembered
 
 
 def _letter(thing: Thing, others: list[Thing]) -> bool:

@@ -11,7 +11,7 @@ from scipy import fft, ndimage
 from worker.sketch import draw, glyphs
 from worker.sketch.draw import PixelBox
 from worker.sketch.match_text import correlations, field
-from worker.sketch.segment import Segments, Thing, solved
+from worker.sketch.segment import Segments, Thing, of_picture, solved
 
 Rgb = tuple[float, float, float]
 Values = NDArray[np.floating]
@@ -56,7 +56,7 @@ class Stamp(NamedTuple):
         return not self.large or self.fine < _BROKEN or self.share < 0.7 or self.worst < 0.3
 
 
-@lru_cache(maxsize=256)
+@of_picture
 def stamp(segments: Segments, at: tuple[float, float, float, float], noun: str) -> Stamp:
     """The best stamp of the noun at about the place of a thing; its proportions are those of the noun."""
     height, width = segments.full.shape[:2]
@@ -90,7 +90,7 @@ def _rgb(values: Values) -> Rgb:
     return r, g, b
 
 
-@lru_cache(maxsize=16)
+@of_picture
 def _softened(segments: Segments, step: int) -> tuple[int, draw.Canvas]:
     """The picture reduced `step` times, under a square as wide as grain or a screen needs; the side of that square."""
     rows, dots = (max(segments.screens[period]) for period in (4, 6))
@@ -285,7 +285,7 @@ def as_thing(segments: Segments, one: Stamp, noun: str) -> Thing:
     return Thing((x0, y0, x1, y1), (one.fill, one.line), {noun: 1.0})
 
 
-@lru_cache(maxsize=64)
+@of_picture
 def likeliest(segments: Segments, noun: str) -> tuple[Stamp, ...]:
     """The stamps in the places whose edges are most like those of the noun, at any size: the finest first."""
     edges = _edges(segments)
@@ -319,7 +319,7 @@ _TALLS = tuple(0.06 * 1.13**n for n in range(17))
 _PLACES = 4
 
 
-@lru_cache(maxsize=8)
+@of_picture
 def _edges(segments: Segments) -> Values:
     """How much the colour changes, in a reduced picture."""
     step = max(2, round(min(segments.full.shape[:2]) / 192))

@@ -1,14 +1,17 @@
 """The sketch's verifier and judge: they look at pixels and at nothing else."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
 
-from director.prompts.absence import items
+from director.prompts.absence import alone, items
 from director.seats import Context, SelectRequest, VerifyRequest
 from director.types import Goal, Outcome, Selected, Verdict, Verified
-from worker.sketch.checks import Finding, check
+from worker.sketch.checks import Finding, check, written
+from worker.sketch.grounds import grounded
 from worker.sketch.language import Drawable, parse, ruled_out
+from worker.sketch.lettering import beside
 from worker.sketch.segment import Segments, segment
 
 _UNSURE = 0.2
@@ -58,7 +61,7 @@ def chosen(request: SelectRequest, scores: Sequence[Sequence[float]]) -> Selecte
 
 def judged(segments: Segments, goal: Goal, by: str) -> Verdict:
     """A goal is met when everything drawable in it is; an absent one, when nothing of it is."""
-    findings = _looked_for(segments, goal) if goal.absent else [check(segments, wanted) for wanted in parse(goal.text)]
+    findings = _looked_for(segments, goal) if goal.absent else _wanted(segments, goal.text)
     truths = [finding.truth for finding in findings if finding.truth is not None]
     missed = [finding for finding in findings if finding.truth is not None and finding.truth < 0.5]
     decided = bool(missed) or 0 < len(truths) == len(findings)
@@ -74,15 +77,37 @@ def judged(segments: Segments, goal: Goal, by: str) -> Verdict:
     )
 
 
+def _wanted(segments: Segments, text: str) -> list[Finding]:
+    drawables = parse(text)
+    findings = [*(check(segments, wanted) for wanted in drawables), *grounded(segments, text, drawables)]
+    if alone(text) and (strings := [each for each in drawables if each.string]):
+        findings.append(beside(segments, [written(segments, each).box for each in strings]))
+    return findings
+
+
 def _looked_for(segments: Segments, goal: Goal) -> list[Finding]:
     """One or more findings for each thing that is ruled out: what nobody can look for is not known to be away."""
     if goal.string:
         return [check(segments, Drawable("text", "text", string=goal.string, verb="remove"))]
     found: list[Finding] = []
     for item in items(goal.text):
+        if _LETTERING.fullmatch(item):
+            found.append(beside(segments, []))
+            continue
         named = ruled_out(item)
         found += [check(segments, each) for each in named] or [Finding(None, f"cannot look for {item}")]
     return found
+
+
+_LETTERING = re.compile(
+    r"(?:any |all |the )?(?:text|lettering|words|writing|letters|captions?)(?: at all| anywhere)?"
+    r"(?: in (?:the|this) (?:picture|image))?"
+    r"|(?:kein(?:e|en)?|ohne|sans|aucun|pas de|sin|ning[uú]n|sem|nenhum|senza|nessun|geen|zonder|bez|brak|без|нет)"
+    r" (?:text|schrift|texte|texto|testo|tekstu?|napisów|текста|надписей)"
+    r"|文字(?:なし|無し|は?入れない(?:で|こと)?)|글자\s?(?:없음|없이|없다)|(?:不要|没有|无)(?:任何)?文字",
+    re.IGNORECASE,
+)
+"""A wish for no lettering at all, bare of anything else."""
 
 
 def _outcome(score: float) -> Outcome:

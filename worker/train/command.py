@@ -104,15 +104,18 @@ def _sft(parsed: argparse.Namespace) -> None:
 
 
 def _grpo_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--tasks", type=int, default=6, help="of one step")
+    parser.add_argument("--steps", type=int, default=90)
+    parser.add_argument("--tasks", type=int, default=12, help="of one step")
     parser.add_argument("--group", type=int, default=8, help="rollouts of a task")
+    parser.add_argument("--rate", type=float, default=1e-3, help="of learning")
     parser.add_argument("--pool", type=int, default=320, help="tasks to draw from")
-    parser.add_argument("--validate-tasks", type=int, default=64)
-    parser.add_argument("--validate-every", type=int, default=15)
-    parser.add_argument("--render-price", type=float, default=0.02, help="what a render takes from a reward of 0 to 5")
-    parser.add_argument("--round-price", type=float, default=0.03)
-    parser.add_argument("--warm", type=int, default=30, help="steps in which the price rises to its full height")
+    parser.add_argument("--validate-tasks", type=int, default=128)
+    parser.add_argument("--validate-every", type=int, default=10)
+    parser.add_argument("--late-tasks", type=int, default=64, help="to set in pixels how late it stops; 0: not at all")
+    parser.add_argument("--render-price", type=float, default=0.005, help="what a render takes from a reward of 0 to 5")
+    parser.add_argument("--round-price", type=float, default=0.04)
+    parser.add_argument("--free", type=int, default=50, help="steps before anything has a price")
+    parser.add_argument("--warm", type=int, default=40, help="steps after these in which the price rises")
     parser.add_argument("--seed", type=int, default=0)
 
 
@@ -124,7 +127,19 @@ def _grpo(parsed: argparse.Namespace) -> None:
     from worker.train.worlds import open_field
 
     settle()
-    names = ("steps", "tasks", "group", "pool", "validate_tasks", "validate_every", "warm", "seed")
+    names = (
+        "steps",
+        "tasks",
+        "group",
+        "pool",
+        "validate_tasks",
+        "validate_every",
+        "late_tasks",
+        "free",
+        "warm",
+        "rate",
+        "seed",
+    )
     price = Price(render=parsed.render_price, round=parsed.round_price)
     how = GrpoSettings(price=price, **{name: getattr(parsed, name) for name in names})
     with open_field() as field:
@@ -143,7 +158,7 @@ def _eval_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _eval(parsed: argparse.Namespace) -> None:
     """Set the policies of a run beside their teacher and the schedule, in worlds that nothing was chosen by."""
-    from worker.bench.sketch_lab.worlds import RESULTS, tasks_of
+    from worker.bench.sketch_lab.worlds import POLICIES, tasks_of
     from worker.policy.network import load_network
     from worker.train import evaluate
     from worker.train.grpo import say
@@ -153,7 +168,7 @@ def _eval(parsed: argparse.Namespace) -> None:
     rows = run / "eval"
     rows.mkdir(exist_ok=True)
     chosen = evaluate.arms({"SFT": load_network(run / "sft.policy"), "GRPO": load_network(run / "best.policy")})
-    tasks, few = tasks_of("results", parsed.tasks, RESULTS), tasks_of("results", parsed.pixels, RESULTS)
+    tasks, few = tasks_of("policies", parsed.tasks, POLICIES), tasks_of("policies", parsed.pixels, POLICIES)
     with open_field() as field:
         lists = evaluate.measured(field, chosen, tasks, False, rows / "lists-0.jsonl", say)
         found: dict[str, Any] = {"lists": evaluate.table(lists, tasks)}

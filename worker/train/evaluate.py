@@ -8,13 +8,12 @@ from typing import Any, NamedTuple
 
 from director.intake import loop_settings
 from director.types import LoopSettings
-from worker.bench.sketch_lab.worlds import CROWDING, RESULTS, Task, tasks_of
+from worker.bench.sketch_lab.worlds import CROWDING, POLICIES, Task, tasks_of
 from worker.bench.statistics import Metric, Parts, clustered_draws, difference, ends, estimate
 from worker.policy.network import Network, dumped
 from worker.train.rollouts import Line, Price
-from worker.train.worlds import Field, Play, policy_settings
+from worker.train.worlds import PIXELS, Field, Play, policy_settings
 
-_PIXELS = 384
 _CHUNK = 4
 _METRICS = (
     Metric("coverage", "goals met, %"),
@@ -53,25 +52,42 @@ def measured(
 ) -> dict[str, list[Line]]:
     """Lines of every arm, task by task. What the file `filed` holds already is not run again."""
     known = _read(filed)
-    versions = {arm.name: arm.version for arm in chosen}
-    size = _CHUNK if pixels else len(tasks)
-    for n in range(0, len(tasks), size):
-        chunk = tasks[n : n + size]
-        for arm in chosen:
-            todo = [task for task in chunk if (arm.name, versions[arm.name], task.name) not in known]
-            for task, line in zip(todo, _ran(field, arm, todo, pixels), strict=True):
-                known[arm.name, versions[arm.name], task.name] = line
-                with filed.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps({"arm": arm.name, **line.model_dump(mode="json")}) + "\n")
-        tell(f"{filed.name}: {min(n + size, len(tasks))} of {len(tasks)} tasks")
-    return {arm.name: [known[arm.name, versions[arm.name], task.name] for task in tasks] for arm in chosen}
+    open_ones = [(task, left) for task in tasks if (left := [arm for arm in chosen if _key(arm, task) not in known])]
+    size = _CHUNK if pixels else max(1, len(tasks))
+    for n in range(0, len(open_ones), size):
+        for arm, task, line in (_painted if pixels else _listed)(field, open_ones[n : n + size]):
+            known[_key(arm, task)] = line
+            with filed.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"arm": arm.name, **line.model_dump(mode="json")}) + "\n")
+        tell(f"{filed.name}: {min(n + size, len(open_ones))} of {len(open_ones)} tasks")
+    return {arm.name: [known[_key(arm, task)] for task in tasks] for arm in chosen}
 
 
-def _ran(field: Field, arm: Arm, tasks: Sequence[Task], pixels: bool) -> list[Line]:
-    size = {"width": _PIXELS, "height": _PIXELS} if pixels else {}
-    settings = arm.settings.model_copy(update=size)
-    play = Play(settings, arm.network, arm.version, names=arm.names, pixels=pixels)
-    return field.play(tasks, play, Price()) if tasks else []
+def _key(arm: Arm, task: Task) -> tuple[str, str, str]:
+    return arm.name, arm.version, task.name
+
+
+_Open = Sequence[tuple[Task, Sequence[Arm]]]
+"""Tasks, and the arms that have not run them."""
+
+
+def _listed(field: Field, work: _Open) -> Iterator[tuple[Arm, Task, Line]]:
+    for arm in {arm.name: arm for _, arms in work for arm in arms}.values():
+        todo = [task for task, arms in work if arm in arms]
+        for task, line in zip(todo, field.play(todo, _play(arm), Price()), strict=True):
+            yield arm, task, line
+
+
+def _painted(field: Field, work: _Open) -> Iterator[tuple[Arm, Task, Line]]:
+    size = {"width": PIXELS, "height": PIXELS}
+    ways = [(task, [_play(arm, size) for arm in arms]) for task, arms in work]
+    for (task, arms), lines in zip(work, field.paint(ways, Price()), strict=True):
+        yield from ((arm, task, line) for arm, line in zip(arms, lines, strict=True))
+
+
+def _play(arm: Arm, size: Mapping[str, int] | None = None) -> Play:
+    settings = arm.settings.model_copy(update=dict(size or {}))
+    return Play(settings, arm.network, arm.version, names=arm.names)
 
 
 def _read(path: Path) -> dict[tuple[str, str, str], Line]:
@@ -118,6 +134,6 @@ def swept(
 ) -> Iterator[dict[str, Any]]:
     """The table for each crowding of edits, on lists."""
     for crowding in CROWDING:
-        tasks = tasks_of("results", count, RESULTS, (crowding,))
+        tasks = tasks_of("policies", count, POLICIES, (crowding,))
         lines = measured(field, chosen, tasks, False, folder / f"lists-{crowding:g}.jsonl", tell)
         yield {"crowding": crowding, **table(lines, tasks)}

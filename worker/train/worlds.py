@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import cache
@@ -19,12 +19,11 @@ from worker.bench.sketch_lab.worlds import Task
 from worker.local import LocalContext
 from worker.policy.network import Network
 from worker.sketch.planner import extracted
-from worker.train.rollouts import Job, Line, Price, likeliest, play, preferred, sampled
+from worker.train.rollouts import Answer, Job, Line, Price, likeliest, play, preferred, sampled
 
+PIXELS = 384
 _SHARDS = 4
 """Jobs are always dealt out alike, whatever cores there are: a batch is part of what numbers come out."""
-ERRORS = 0.03
-"""Chance that the loop's verifier errs on a goal of a list; the reward's judge does not."""
 
 
 class Play(NamedTuple):
@@ -35,7 +34,6 @@ class Play(NamedTuple):
     version: str = ""
     dice: str = ""
     names: tuple[str, ...] = ()
-    pixels: bool = False
 
 
 def policy_settings(**changes: object) -> LoopSettings:
@@ -58,6 +56,11 @@ class Field:
         lines = [line for found in self._workers.map(_played, shards, plays) for line in found]
         return [line.model_copy(update={"reward": price.reward(line.parts)}) for line in lines]
 
+    def paint(self, work: Sequence[tuple[Task, Sequence[Play]]], price: Price) -> Iterator[list[Line]]:
+        """Each task in pixels in each of its ways; what several ways ask for alike is drawn and seen once."""
+        for lines in self._workers.map(_painted, *zip(*work, strict=True)):
+            yield [line.model_copy(update={"reward": price.reward(line.parts)}) for line in lines]
+
 
 @contextmanager
 def open_field() -> Generator[Field]:
@@ -71,36 +74,51 @@ def _start(parent: int) -> None:
 
 
 def _played(tasks: Sequence[Task], how: Play) -> list[Line]:
+    return play([job_of(task, how.settings) for task in tasks], _answer(how), how.version)
+
+
+def _painted(task: Task, ways: Sequence[Play]) -> list[Line]:
+    paint = _painter(task)
+    return [line for how in ways for line in play([paint(how.settings)], _answer(how), how.version)]
+
+
+def _answer(how: Play) -> Answer:
     if how.network is None:
-        answer = preferred(*how.names)
-    else:
-        answer = sampled(how.network, how.dice) if how.dice else likeliest(how.network)
-    if how.pixels:
-        # One after the other: what is seen of a picture is remembered, and not of many at once.
-        return [line for task in tasks for line in play([job_of(task, how.settings, True)], answer, how.version)]
-    return play([job_of(task, how.settings) for task in tasks], answer, how.version)
+        return preferred(*how.names)
+    return sampled(how.network, how.dice) if how.dice else likeliest(how.network)
 
 
 def job_of(task: Task, settings: LoopSettings, pixels: bool = False) -> Job:
     """A job in the task's world, graded on annotated goals: by what is there, in pixels by the sketch's verifier."""
-    brief, seed = _brief(task.record.prompt), int(hashlib.sha256(task.name.encode()).hexdigest()[:15], 16)
-    goals = task.record.goal_values()
     if pixels:
-        studio, look = remembering(task.habits)
-        context = LocalContext(Pictures())
-
-        def seen(done: Trajectory) -> tuple[int, int]:
-            image = State.of(done).deliverable or ""
-            return sum(look.verdict(image, goal, context).outcome is Outcome.MET for goal in goals), len(goals)
-
-        return Job(task.name, brief, settings, seed, studio, context, seen)
-    images = Lists()
+        return _painter(task)(settings)
+    images, goals = Lists(), task.record.goal_values()
 
     def shown(done: Trajectory) -> tuple[int, int]:
         state = right(images.get(State.of(done).deliverable or ""))
         return sum(met(state, goal) for goal in goals), len(goals)
 
-    return Job(task.name, brief, settings, seed, surrogate(task.habits, errors=ERRORS), LocalContext(images), shown)
+    brief, seed = _brief(task.record.prompt), _seed(task)
+    return Job(
+        task.name, brief, settings, seed, surrogate(task.habits, errors=task.errors), LocalContext(images), shown
+    )
+
+
+def _painter(task: Task) -> Callable[[LoopSettings], Job]:
+    """Makes jobs in pixels that share one memory."""
+    goals, context = task.record.goal_values(), LocalContext(Pictures())
+    studio, look = remembering(task.habits)
+
+    def seen(done: Trajectory) -> tuple[int, int]:
+        image = State.of(done).deliverable or ""
+        return sum(look.verdict(image, goal, context).outcome is Outcome.MET for goal in goals), len(goals)
+
+    brief, seed = _brief(task.record.prompt), _seed(task)
+    return lambda settings: Job(task.name, brief, settings, seed, studio, context, seen)
+
+
+def _seed(task: Task) -> int:
+    return int(hashlib.sha256(task.name.encode()).hexdigest()[:15], 16)
 
 
 @cache

@@ -48,6 +48,18 @@ def look_for(string: str, lines: Sequence[str], characters: Collection[str] = ()
     return Reading(False, closest, can_tell=not is_partial or likeness >= _CLOSE)
 
 
+def beyond(strings: Sequence[str], lines: Sequence[str]) -> str:
+    """The first line that says more than the strings, or an empty string; a slip of two letters is no more."""
+    allowed = sorted(map(_letters, strings), key=len, reverse=True)
+    for line in lines:
+        rest = _letters(line)
+        for string in allowed:
+            rest = rest.replace(string, "")
+        if len(rest) > 2 and not any(rest in string for string in allowed):
+            return line
+    return ""
+
+
 def _windows(lines: Sequence[str], length: int) -> Iterator[str]:
     """Neighbouring lines as one, the fewest first: so many that a string of this length fits, wherever it begins."""
     ends = [0, *accumulate(len(_letters(line)) for line in lines)]

@@ -12,7 +12,7 @@ from director.errors import DirectorError
 from director.seats import Raster
 from director.types import Outcome, Verdict
 from tasks.store import picture_of
-from worker.vlm.lettering import look_for
+from worker.vlm.lettering import beyond, look_for
 
 
 class TextReader(Protocol):
@@ -71,12 +71,17 @@ def in_rows(boxes: Sequence[tuple[str, Sequence[Sequence[float]]]]) -> tuple[str
 
 
 def joined(
-    verdict: Verdict, string: str, lines: Sequence[str], characters: Collection[str] = (), absent: bool = False
+    verdict: Verdict,
+    string: str,
+    lines: Sequence[str],
+    characters: Collection[str] = (),
+    absent: bool = False,
+    only: Sequence[str] = (),
 ) -> Verdict:
     """A verdict on a text goal with what OCR reads beside it: where the two disagree, it is unsure.
 
     `characters` are those that OCR can read. Where the string has others, OCR does not overrule; nor where it doesn't
-    find one that must be `absent` and the VLM sees it.
+    find one that must be `absent` and the VLM sees it. `only` are the strings beside which nothing may be lettered.
     """
     reading = look_for(string, lines, characters)
     read = f"OCR reads {reading.closest!r}" if reading.closest else "OCR reads nothing"
@@ -85,7 +90,9 @@ def joined(
         return verdict.model_copy(update={"evidence": evidence})
     if absent and not reading.found and verdict.outcome is not Outcome.MET:
         return verdict.model_copy(update={"evidence": f"{read[:140]}; VLM: {verdict.evidence}"[:300]})
-    right = reading.found is not absent
+    other = beyond(only, lines) if only else ""
+    read = f"{read[:70]} and {other[:60]!r}" if other else read
+    right = reading.found is not absent and not other
     agrees = verdict.outcome is (Outcome.MET if right else Outcome.MISSED)
     halved = round((verdict.score + right) / 2, 4)  # half the VLM's word and half the reader's
     doubt = {} if agrees else {"outcome": Outcome.UNSURE, "score": halved}

@@ -12,6 +12,8 @@ from openai import OpenAI, OpenAIError
 
 from director.errors import DirectorError
 from director.prompts import decide, extract, label, plan, select, verify
+from director.prompts.absence import alone
+from director.prompts.quotes import quotations
 from director.prompts.vlm import ReplyError
 from director.seats import (
     Context,
@@ -176,6 +178,11 @@ class VlmJudge:
         return answers
 
 
+def _only(goal: Goal) -> tuple[str, ...]:
+    """The strings beside which a goal allows no lettering; none where it allows others."""
+    return tuple(goal.text[start:end] for start, end in quotations(goal.text)) if alone(goal.text) else ()
+
+
 def _thresholds(config: VerifierConfig) -> verify.Thresholds:
     """Those that were measured for the model, under those that the settings name. Raises DirectorError."""
     if config.calibration is None:
@@ -244,7 +251,7 @@ class VlmVerifier:
         context.keep("ocr", "\n".join(lines).encode())
         characters = getattr(self._reader, "characters", ())  # a reader may tell what it can read
         return tuple(
-            joined(verdict, goal.string, lines, characters, goal.absent)
+            joined(verdict, goal.string, lines, characters, goal.absent, _only(goal))
             if (goal := texts.get(verdict.goal)) and goal.string
             else verdict
             for verdict in verdicts

@@ -37,6 +37,7 @@ def found(text: str) -> list[str]:
         ("Mark-up: `OLD TOWN` and ``SALE``, but no ```fence```.", ["OLD TOWN", "SALE"]),
         ("Two apostrophes: ''HELLO''.", ["HELLO"]),
         ("Ornaments: ❝Fancy❞ and ❛plain❜.", ["Fancy", "plain"]),
+        ("Double primes: ″OPEN″ and ″Bed 24″, 5″ tall.", ["OPEN", "Bed 24"]),
     ],
 )
 def test_the_marks_of_all_languages(text: str, strings: list[str]) -> None:
@@ -57,6 +58,22 @@ def test_the_marks_of_all_languages(text: str, strings: list[str]) -> None:
     ],
 )
 def test_apostrophes(text: str, strings: list[str]) -> None:
+    assert found(text) == strings
+
+
+@pytest.mark.parametrize(
+    ("text", "strings"),
+    [
+        ('Write "He said "hi" to me" on top.', ['He said "hi" to me']),
+        ("Set 'Say 'cheese' now' below, then 'OPEN'.", ["Say 'cheese' now", "OPEN"]),
+        ('The sign "The "Old" and the "New" town", and "SALE".', ['The "Old" and the "New" town', "SALE"]),
+        ('It reads "We are "OPEN"".', ['We are "OPEN"']),
+        ('"News" and "Sport" on top', ["News", "Sport"]),
+        ('An open "mark and then "SALE" below', ["SALE"]),
+        ('An open "mark, then "SALE", 12" wide and red', ["SALE"]),
+    ],
+)
+def test_straight_marks_within_straight_marks(text: str, strings: list[str]) -> None:
     assert found(text) == strings
 
 

@@ -1,5 +1,7 @@
 """What a verdict quotes is in the pixels: damages are seen, and said as they are seen."""
 
+import gc
+import weakref
 from collections.abc import Callable
 
 import numpy as np
@@ -10,7 +12,7 @@ from scipy.ndimage import uniform_filter
 from director.seats import VerifyRequest
 from director.types import Goal, Outcome, Verdict
 from tests.unit.sketch.host import STUDIO, SketchContext, changed, drawn
-from worker.sketch import draw
+from worker.sketch import draw, measure
 from worker.sketch.draw import Canvas, PixelBox
 from worker.sketch.read_text import UNREADABLE, read
 from worker.sketch.segment import Segments
@@ -228,3 +230,14 @@ def test_softness_is_judged_in_the_dark_too(soft: bool) -> None:
     scene = "Add a red apple\nAdd a green bus on the right\nA low-key night scene"
     found = verdict(drawn(f"{scene}\n{goal}" if soft else scene, size=(384, 384))[0], goal).outcome
     assert (found is Outcome.MET) == soft
+
+
+def test_what_was_found_in_a_picture_goes_with_it() -> None:
+    segments = Segments(draw.from_png(drawn("A red apple on the left")[0]))
+    gone = weakref.ref(segments)
+    assert likeliest(segments, "apple") is likeliest(segments, "apple")
+    assert measure.background(segments) == measure.background(segments)
+    assert measure.light(segments) is measure.light(segments)
+    del segments
+    gc.collect()
+    assert gone() is None

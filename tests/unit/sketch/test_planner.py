@@ -84,6 +84,12 @@ def test_after_a_failure_it_says_it_differently_and_means_the_same() -> None:
     assert {d.key for d in parse(first)} == {d.key for d in parse(second)}
 
 
+def test_what_an_opening_announces_is_asked_for() -> None:
+    brief = Brief(text="An ad for our lemonade: a bottle with two lemons beside it. A calm mood.")
+    found = STUDIO.planner.extract(ExtractRequest(brief=brief), SketchContext()).goals
+    assert [goal.text for goal in found] == ["a bottle with two lemons beside it"]
+
+
 @pytest.mark.parametrize(
     ("text", "strings"),
     [

@@ -4,16 +4,28 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from director.intake import loop_settings
+from director.seats import RenderRequest
 from director.state import State
-from director.types import Brief
+from director.types import Action, Brief, Goal
 from worker.bench.lgbench.compose import compose
 from worker.bench.lgbench.pool import pool
 from worker.bench.lgbench.records import dumped
 from worker.bench.lgbench.write import write
 from worker.bench.sketch_lab import loop, wear
-from worker.bench.sketch_lab.surrogate import EVENTS, Lists, measured_wear, surrogate
-from worker.bench.sketch_lab.worlds import CROWDING, RESULTS, TRAINING, VALIDATION, lucky, tasks_of
+from worker.bench.sketch_lab.surrogate import EVENTS, Lists, measured_wear, met, right, surrogate
+from worker.bench.sketch_lab.worlds import (
+    CROWDING,
+    POLICIES,
+    RESULTS,
+    TASK_SEEDS,
+    TRAINING,
+    VALIDATION,
+    lucky,
+    tasks_of,
+)
 from worker.bench.statistics import clustered_draws
 from worker.cli import main
 from worker.local import LocalContext
@@ -26,9 +38,9 @@ KREA = load_miss_model("flux-krea")
 def test_worlds_of_training_validation_and_results_share_nothing() -> None:
     assert not set(TRAINING) & set(VALIDATION)
     assert not set(RESULTS) & {*TRAINING, *VALIDATION}
-    prompts = [{task.record.prompt for task in tasks_of(p, 6, RESULTS)} for p in ("training", "validation", "results")]
-    assert not prompts[0] & prompts[1]
-    assert not prompts[2] & (prompts[0] | prompts[1])
+    assert not set(POLICIES) & {*TRAINING, *VALIDATION, *RESULTS}
+    prompts = [{task.record.prompt for task in tasks_of(p, 6, RESULTS)} for p in TASK_SEEDS]
+    assert len(set[str]().union(*prompts)) == 6 * len(prompts)
 
 
 def test_tasks_are_dealt_out_to_worlds_and_then_to_crowdings() -> None:
@@ -36,6 +48,8 @@ def test_tasks_are_dealt_out_to_worlds_and_then_to_crowdings() -> None:
     assert [task.world for task in tasks] == [1, 2, 1, 2, 1, 2]
     assert [task.habits.edit_crowding for task in tasks] == [0, 0, 1, 1, 0, 0]
     assert [task.habits.name for task in tasks[:2]] == ["flux-krea.1", "flux-krea.2"]
+    tasks = tasks_of("results", 6, (1,), (0.0, 1.0), (0.0, 0.5))
+    assert [task.errors for task in tasks] == [0, 0, 0.5, 0.5, 0, 0]
 
 
 def test_another_world_misses_other_things_as_often() -> None:
@@ -66,6 +80,36 @@ def test_wear_is_by_kind_grows_with_what_an_edit_names_and_spares_what_a_mask_ke
     assert found.spoils(8, False, text) > 4 * found.spoils(1, False, text)
     assert found.spoils(1, True, layout) < found.spoils(1, False, layout)
     assert 0 < found.hides(False, text) < found.hides(True, text) < 1
+
+
+@pytest.mark.parametrize(
+    ("goal", "holder"),
+    [
+        ("A brown radio next to the bicycle", "bicycle"),
+        ("The bicycle painted yellow", "bicycle"),
+        ("A pool of light on the hourglass", "hourglass"),
+        ("The flamingo in the left third of the picture", "flamingo"),
+    ],
+)
+def test_what_hangs_on_a_thing_is_met_only_where_that_thing_is_there(goal: str, holder: str) -> None:
+    (wanted,) = parse(goal)
+    (thing,) = parse(f"A green {holder}")
+    asked = Goal(id="g", text=goal)
+    assert not met(frozenset({wanted.latent}), asked)
+    assert not met(frozenset({thing.latent}), asked)
+    assert met(frozenset({wanted.latent, thing.latent}), asked)
+    assert met(frozenset({wanted.latent, f"thing|{holder}|wrong"}), asked)
+
+
+def test_a_thing_of_another_colour_is_there_but_not_as_asked() -> None:
+    things = [f"A red {noun}" for noun in ("kite", "cup", "lamp", "bell", "clock", "chair", "globe", "radio")]
+    habits = replace(KREA, base=-9.0)
+    images = Lists()
+    action = Action(kind="generate", instruction=". ".join(things), targets=())
+    request = RenderRequest(model="m", action=action, seeds=(1,), width=64, height=64)
+    found = right(images.get(surrogate(habits).editor.render(request, LocalContext(images)).candidates[0].image))
+    assert 0 < len(found) < len(things)
+    assert all(one.endswith("|wrong") for one in found)
 
 
 def test_wear_is_counted_from_pictures() -> None:

@@ -187,6 +187,21 @@ def test_a_string_that_must_be_absent(said: Outcome, lines: list[str], outcome: 
     assert "OCR reads" in found.evidence
 
 
+@pytest.mark.parametrize(
+    ("lines", "outcome"),
+    [
+        (["OPEN"], Outcome.MET),
+        (["0PEN DAILY", "9-5"], Outcome.MET),  # both are allowed
+        (["OPEN", "DAI"], Outcome.MET),
+        (["OPEN", "MARKET"], Outcome.UNSURE),
+        (["OPEN MARKET"], Outcome.UNSURE),
+    ],
+)
+def test_lettering_beside_the_only_strings_contradicts(lines: list[str], outcome: Outcome):
+    verdict = Verdict(goal="a", outcome=Outcome.MET, score=0.9, confidence=0.9, by="vlm")
+    assert joined(verdict, "OPEN", lines, only=("OPEN", "DAILY", "9-5")).outcome is outcome
+
+
 def test_what_ocr_can_not_read_is_no_proof_of_absence():
     verdict = Verdict(goal="a", outcome=Outcome.MET, score=0.9, confidence=0.9, by="vlm")
     assert joined(verdict, "ΟΠΕΝ", ["OPEN"], absent=True).by == "vlm"

@@ -5,6 +5,7 @@ import io
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from worker.local import LocalContext
 from worker.policy import tokens
 from worker.policy.network import Network, dumped, initial, load_network, shapes
 from worker.sketch import sketch_studio
+from worker.train.grpo import best
 from worker.train.rollouts import Job, play, preferred, sampled
 from worker.train.worlds import job_of, policy_settings
 
@@ -167,3 +169,13 @@ def test_who_prefers_to_stop_stops_after_the_first_picture() -> None:
 
 def test_all_weights_have_a_shape() -> None:
     assert initial(0).keys() == shapes().keys()
+
+
+def test_the_step_that_is_kept_meets_most_of_those_that_spare_the_rounds_asked() -> None:
+    def row(step: int | str, coverage: float, rounds: float, reward: float) -> dict[str, Any]:
+        return {"step": step, "coverage": coverage, "rounds": rounds, "reward": reward}
+
+    teacher = row("teacher", 0.7, 4.0, 3.0)
+    slow, quick, quicker = row(1, 0.8, 2.81, 3.5), row(2, 0.71, 2.8, 3.1), row(3, 0.69, 1.0, 3.4)
+    assert best([teacher, slow, quicker, quick]) is quick
+    assert best([teacher, row(4, 0.9, 3.5, 3.2), slow]) is slow

@@ -1,5 +1,6 @@
-"""A studio without pixels: a picture is the list of what came out right in it.
+"""A studio without pixels: a picture is the list of what came out right in it, and of what is there, though wrong.
 
+What is asked of a thing, its colour or a place beside it, is met only where that thing is there.
 It misses by the same miss model as the sketch's editor and runs in the same loop, a hundred times faster.
 It serves to fit a miss model, never to get a result.
 """
@@ -16,11 +17,11 @@ from director.errors import StoreError
 from director.seats import Context, Raster, RenderRequest, SelectRequest, Studio, VerifyRequest
 from director.types import Candidate, Goal, Outcome, Rendered, Selected, Verdict, Verified
 from worker.sketch.language import Drawable, parse
-from worker.sketch.misses import MissModel, asked, normal, rng
+from worker.sketch.misses import MissModel, asked, normal, rng, spoiled
 from worker.sketch.planner import SketchPlanner
 
 Right = frozenset[str]
-"""The latents of what is drawn as asked."""
+"""The latents of what is drawn as asked, and `thing|<noun>|wrong` for a thing that is there but not as asked."""
 
 
 Rates = float | Mapping[str, float]
@@ -119,7 +120,7 @@ class Editor:
     def _drawn(self, request: RenderRequest, wanted: tuple[Drawable, ...], base: Right | None, seed: int) -> Right:
         instruction, masked = request.action.instruction, request.action.region is not None
         ask = asked(instruction, wanted, base is None, masked)
-        named = {d.latent for d in wanted}
+        named = {one for d in wanted for one in (d.latent, _wrong(d))}
         more = 0.0 if masked else (self.habits.damage - MEASURED_DAMAGE) / 8  # one of about eight things
 
         def happens(what: str, chance: float, *parts: object) -> bool:
@@ -130,13 +131,21 @@ class Editor:
             for one in (base or frozenset()) - named
             if not happens("wear", self.wear.spoils(len(wanted), masked, one) + more, instruction, seed, one)
         }
-        new = {
-            d.latent
-            for d in wanted
-            if self.habits.drawn(d, ask, seed)
-            and not happens("unseen", self.wear.hides(base is not None, d.latent), instruction, d.latent)
-        }
+        new = set[str]()
+        for d in wanted:
+            if not self.habits.drawn(d, ask, seed):
+                new |= {_wrong(d)} if _is_there(spoiled(d, self.habits.name)) else set()
+            elif not happens("unseen", self.wear.hides(base is not None, d.latent), instruction, d.latent):
+                new.add(d.latent)
         return frozenset(kept | new)
+
+
+def _wrong(d: Drawable) -> str:
+    return f"thing|{d.name}|wrong"
+
+
+def _is_there(d: Drawable | None) -> bool:
+    return d is not None and d.kind == "thing"
 
 
 @dataclass(frozen=True)
@@ -166,7 +175,12 @@ class Looker:
 
 def met(state: Right, goal: Goal) -> bool:
     wanted = parse(goal.text)
-    return bool(wanted) and all(d.latent in state for d in wanted)
+    return bool(wanted) and all(d.latent in state and _stands(state, d.anchor) for d in wanted)
+
+
+def _stands(state: Right, anchor: str) -> bool:
+    """Whether what a drawable hangs on is there, as asked or not."""
+    return not anchor or any(one.startswith(f"thing|{anchor}|") for one in state)
 
 
 def _verdict(goal: Goal, seen: bool) -> Verdict:

@@ -3,7 +3,8 @@
 `python -m worker.bench.sketch_lab.wear --tasks 120 --seed 31` writes `wear.json` beside this module. Each task is drawn
 once and then edited from that picture, for 1, 2, 4 and all of its missing goals. A goal that says one thing, was met
 and is not named in the edit is counted once for each drawable that the edit names: is it met still? What the
-miss model drew right is counted once: does the verifier see it?
+miss model drew right is counted once: does the verifier see it? What hangs on a thing that is not there (its colour, a
+place beside it) is left out: that is no wear, and the surrogate knows it.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from worker.bench.sketch_lab.memo import RememberingLook
 from worker.bench.sketch_lab.surrogate import EVENTS
 from worker.local import LocalContext
 from worker.sketch.editor import SketchEditor
-from worker.sketch.language import parse
+from worker.sketch.language import Drawable, parse
 from worker.sketch.misses import asked, load_miss_model
 from worker.sketch.planner import SketchPlanner, extracted
 
@@ -93,9 +94,10 @@ def _looked_at(task: Record) -> Iterator[Seen]:
         named = {d.latent for d in parse(action.instruction)}
         event = "masked" if action.region else "free"
         for goal in met:
-            if (one := _single(goal)) and one[1] not in named:
+            one = _single(goal)
+            if one and one.latent not in named and _stands(one.anchor, image, look, context):
                 lost = look.verdict(image, goal, context).outcome is not Outcome.MET
-                yield Seen(event, one[0], lost, len(named))
+                yield Seen(event, one.kind, lost, len(named))
         yield from _unseen(action, image, candidate_seed(task.id, 0, 0), goals, look, context)
 
 
@@ -114,14 +116,21 @@ def _unseen(
     ask = asked(action.instruction, wanted, action.kind == "generate", action.region is not None)
     right = {d.latent for d in wanted if _HABITS.drawn(d, ask, seed)}
     for goal in goals:
-        if (one := _single(goal)) and one[1] in right:
+        one = _single(goal)
+        if one and one.latent in right and _stands(one.anchor, image, look, context):
             unseen = look.verdict(image, goal, context).outcome is not Outcome.MET
-            yield Seen("unseen" if ask.scene else "unseen_edit", one[0], unseen)
+            yield Seen("unseen" if ask.scene else "unseen_edit", one.kind, unseen)
 
 
-def _single(goal: Goal) -> tuple[str, str] | None:
+def _single(goal: Goal) -> Drawable | None:
     drawables = parse(goal.text)
-    return (drawables[0].kind, drawables[0].latent) if len(drawables) == 1 and not goal.absent else None
+    return drawables[0] if len(drawables) == 1 and not goal.absent else None
+
+
+def _stands(anchor: str, image: ImageHash, look: RememberingLook, context: LocalContext) -> bool:
+    """Whether what a drawable hangs on is seen there, whatever it looks like."""
+    there = Goal(id="anchor", text=f"a {anchor.replace('_', ' ')}")
+    return not anchor or look.verdict(image, there, context).outcome is Outcome.MET
 
 
 if __name__ == "__main__":

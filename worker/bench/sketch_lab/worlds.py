@@ -16,8 +16,12 @@ from worker.sketch.misses import MissModel, load_miss_model
 
 TRAINING, VALIDATION, RESULTS = range(1, 33), range(101, 109), range(201, 209)
 """World numbers. Nothing is chosen by what is seen in the last, nor in those beyond them."""
-TASK_SEEDS = {"training": 950, "validation": 960, "results": 970}
+POLICIES = range(801, 809)
+"""For the results of trained policies: an earlier one was seen in RESULTS before today's training was chosen."""
+TASK_SEEDS = {"training": 950, "validation": 960, "results": 970, "policies": 980}
 """Seeds of the composed tasks that go with them."""
+ERRORS = 0.03
+"""Chance that the loop's verifier errs on a goal of a list; who grades does not."""
 CROWDING = (0.0, 0.5, 1.0, 2.0, 3.5)
 """How much harder an edit may get with each doubling of what it names, in units of luck."""
 
@@ -28,6 +32,7 @@ class Task(NamedTuple):
     record: Record
     world: int
     habits: MissModel
+    errors: float = ERRORS
 
     @property
     def name(self) -> str:
@@ -44,8 +49,19 @@ def lucky(habits: MissModel, number: int) -> MissModel:
     return replace(habits, name=f"{habits.name}.{number}")
 
 
-def tasks_of(purpose: str, count: int, worlds: Sequence[int], crowding: Sequence[float] = (0.0,)) -> list[Task]:
-    """Tasks for one purpose of `TASK_SEEDS`, dealt out to the worlds in turn, and to the crowdings in a slower turn."""
+def tasks_of(
+    purpose: str,
+    count: int,
+    worlds: Sequence[int],
+    crowding: Sequence[float] = (0.0,),
+    errors: Sequence[float] = (ERRORS,),
+) -> list[Task]:
+    """Tasks for one purpose of `TASK_SEEDS`, dealt out to worlds in turn, slower to crowdings, and slower to errors."""
     records = compose(pool(), count, RANGES["t2i"], TASK_SEEDS[purpose], "t2i", write)
-    turns = ((record, worlds[n % len(worlds)], n // len(worlds) % len(crowding)) for n, record in enumerate(records))
-    return [Task(record, number, world("flux-krea", number, crowding[turn])) for record, number, turn in turns]
+    tasks: list[Task] = []
+    for n, record in enumerate(records):
+        turn, number = divmod(n, len(worlds))
+        slower, place = divmod(turn, len(crowding))
+        habits = world("flux-krea", worlds[number], crowding[place])
+        tasks.append(Task(record, worlds[number], habits, errors[slower % len(errors)]))
+    return tasks
