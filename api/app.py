@@ -125,7 +125,7 @@ def create_app(
     def state_over(backends: Backends) -> AppState:
         ledger, archive, images = backends.ledger, backends.archive, backends.images
         batches = Batches(ledger, backends.shelf, archive, backends.send)
-        bars = Bars(batches.terms, settings, time.time)
+        bars = Bars(batches.terms, batches.ledger, settings, time.time)
         service = Service(
             ledger, archive, images, backends.send, settings.max_image_pixels, message=backends.message,
             parked=bars.of_job,

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 from api.batch_schemas import BudgetShown, TermsShown
 from tasks.batch.keeper import period_of
+from tasks.batch.ledger import BatchLedger
 from tasks.batch.terms import NO_TERMS, parsed_windows
 from tasks.batch.terms_ledger import Bar, TermsLedger
 from tasks.batch.types import BatchStatus, Standing
@@ -19,8 +20,11 @@ _SOON_S = 20 * 3600
 class Bars:
     """Asks the ledger what bars something, and settings for what it is."""
 
-    def __init__(self, ledger: TermsLedger, settings: Settings, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, ledger: TermsLedger, batches: BatchLedger, settings: Settings, clock: Callable[[], float]
+    ) -> None:
         self._ledger = ledger
+        self._batches = batches
         self._settings = settings
         self._clock = clock
 
@@ -34,7 +38,9 @@ class Bars:
         """Why a parked job waits that nobody paused."""
         bar = self._ledger.bar_of_job(record.job)
         if not bar:
-            return "paused with its batch" if record.batch else "goes on in a moment"
+            standing = self._batches.standing(record.batch) if record.batch else None
+            paused = standing is not None and standing.status is BatchStatus.PAUSED
+            return "paused with its batch" if paused else "goes on in a moment"
         if bar.whose != "batch":
             return self._of_settings(bar, record.owner)
         return {

@@ -49,7 +49,8 @@ class TermsShown(BaseModel):
 class BatchSummary(BaseModel):
     """A batch as lists show it. `waits` says why nothing of it is begun; "" while something is, or nothing waits.
 
-    `eta` is when it will have ended; null while it does not go on, nobody serves it, or nobody knows.
+    `eta` is when it will have ended; null while it does not go on, nobody serves it, or nobody knows: `eta_unknown`
+    says why where neither `waits` nor `status` does.
 
     `counts` are its items: done have every goal met, unmet ended by themselves with a goal that is not. `cost` counts
     stored results, and renders and GPU seconds of what is in flight, too. `created` and `ended` are seconds since the
@@ -66,6 +67,7 @@ class BatchSummary(BaseModel):
     total: int
     waits: str
     eta: BatchEta | None
+    eta_unknown: str
     max_in_flight: int | None
     terms: TermsShown
     cost: Cost

@@ -28,7 +28,7 @@ from api.batch_schemas import (
 )
 from api.doing import NO_QUEUES, Queues, held_words, not_served
 from api.forecast_schemas import BatchEta
-from api.forecasts import Forecasts
+from api.forecasts import Forecasts, why_unknown
 from api.problems import FieldError, Problem, invalid
 from api.schemas import OLDER, Cost, GoalCount, JobFilter, JobList
 from api.service import MAX_KEY, NEWEST, Service, read_cursor, write_cursor
@@ -178,11 +178,11 @@ class BatchService:
         return Drawing(custom_id=child.custom_id, job=child.job, doing=self._service.doing(child, queues), goals=goals)
 
     def summary(self, standing: Standing, queues: Queues, eta: BatchEta | None = None) -> BatchSummary:
-        path = f"/v1/batches/{standing.batch}"
+        path, waits = f"/v1/batches/{standing.batch}", self._waits(standing, queues)
         return BatchSummary(
             id=standing.batch, owner=standing.owner, title=standing.title, labels=list(standing.labels),
             priority=standing.priority, status=standing.status, counts=standing.counts, total=standing.total,
-            waits=self._waits(standing, queues), eta=eta, max_in_flight=standing.most,
+            waits=waits, eta=eta, eta_unknown="" if waits else why_unknown(standing, eta), max_in_flight=standing.most,
             terms=terms_shown(standing, self._clock()), cost=Cost.of(standing.cost_so_far),
             created=standing.created, ended=standing.ended or None,
             links={"self": path, **{name: f"{path}/{name}" for name in LINKS}},
@@ -373,7 +373,7 @@ class Arrival:
         if not self._source.finish():
             raise Problem(
                 409, "key-reused", "This Idempotency-Key stands for another batch",
-                errors=[invalid("Idempotency-Key", "was used with other lines", "send a new key").errors[0]],
+                errors=invalid("Idempotency-Key", "was used with other briefs or options", "send a new key").errors,
             )  # fmt: skip
         assert isinstance(self._known, Batch)
         return self._service.again(self._known), False

@@ -98,7 +98,8 @@ _BATCH_SUMMARY: dict[str, Any] = {
         "p10": 1795456010.5, "p50": 1795456042.0, "p90": 1795456120.75, "limits": "editors of flux-krea",
         "knows_little_of": ["3 render steps of flux-krea at 512x512x4 measured; 20 needed"],
         "money": 0.31, "currency": "eur", "late": "",
-    }, "max_in_flight": None, "terms": _TERMS, "cost": _COST, "created": 1795455600.25, "ended": None,
+    }, "eta_unknown": "", "max_in_flight": None, "terms": _TERMS, "cost": _COST,
+    "created": 1795455600.25, "ended": None,
     "links": {
         "self": f"/v1/batches/{BATCH_ID}",
         **{name: f"/v1/batches/{BATCH_ID}/{name}" for name in BATCH_LINKS},

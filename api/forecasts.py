@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
 from statistics import fmean
+from typing import NamedTuple
 
 from api.forecast_schemas import BatchEta, Planning, PlanOut
 from api.planned import ask_of, plan_out
@@ -16,8 +17,9 @@ from tasks.batch.forecast.census import world_of
 from tasks.batch.forecast.eta import Eta, forecast
 from tasks.batch.forecast.plan import plan
 from tasks.batch.shelf import Shelf
-from tasks.batch.terms import ModelTerms
+from tasks.batch.terms import ModelTerms, parsed_windows
 from tasks.batch.types import Batch, BatchStatus, Standing
+from tasks.batch.windows import instants
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.types import Record
 from tasks.settings import Settings
@@ -37,8 +39,18 @@ _LATE = "likely: with --by briefs draw less; fewer briefs, more cards or a later
 _LATE_BY = "likely, even with one picture a brief: fewer briefs, more cards or a later time help"
 _FARTHEST_S = 366 * 86_400  # of a plan
 _SAMPLE = 200  # pictures whose bytes are looked at
+_SPENT = "its budget is likely to be spent before it has ended: --budget of `visiondirector batch patch` raises it"
+_SHUT = "certain: its windows do not open before then; a later time or another window helps"
 Make = Callable[[Sequence[str]], Mapping[str, BatchEta]]
 """Forecasts by id; those that have none are left out."""
+
+
+class _Kept(NamedTuple):
+    """`made` by the clock; `order`: the last order of the batch then. Another one makes it old."""
+
+    made: float
+    eta: BatchEta | None
+    order: int
 
 
 class Forecasts:
@@ -52,7 +64,7 @@ class Forecasts:
     ) -> None:  # fmt: skip
         self._ledger, self._shelf, self._pictures, self._clock = ledger, shelf, pictures, clock
         self._settings, self._patience_s = settings, patience_s
-        self._kept: dict[str, tuple[float, BatchEta | None]] = {}
+        self._kept: dict[str, _Kept] = {}
         self._maker, self._turn = ThreadPoolExecutor(1, "forecast"), threading.Lock()
         self._making: Future[None] | None = None
         self._purse, self._paid = _SAVED_S, clock()  # seconds of CPU, and when it was filled last
@@ -60,28 +72,31 @@ class Forecasts:
     def etas(self, standings: Sequence[Standing]) -> Mapping[str, BatchEta | None]:
         """Of those that go on; None where nobody knows. One simulation for all that are not known. Those of which
         nothing is known yet are left out: also where the ledger, which told of the batches, does not answer now."""
-        going = [one.batch for one in standings if one.status is BatchStatus.OPEN or one.counts.running]
+        going = {one.batch: one.order for one in standings if one.status is BatchStatus.OPEN or one.counts.running}
         spent = {one.batch: one.spent.money for one in standings}
         with suppress(StoreError):
             self._made(going, lambda ids: self._simulated(ids, spent), self._patience_s)
         kept = self._kept  # another thread may begin a new one
         by_id = {one.batch: one for one in standings}
-        return {id: _against_deadline(kept[id][1], by_id[id]) for id in going if id in kept}
+        return {id: _against_deadline(kept[id].eta, by_id[id], time.time()) for id in going if id in kept}
 
     def of_job(self, record: Record, doing: str) -> tuple[BatchEta | None, str]:
         """When a job that goes on will have ended; or None, and why that is not known. `doing` is what it does now."""
         if record.cancel or record.paused:
             return None, doing
-        self._made([record.job], lambda _: self._simulated_job(record), self._patience_s / 5, self._may_pay)
+        self._made({record.job: 0}, lambda _: self._simulated_job(record), self._patience_s / 5, self._may_pay)
         kept = self._kept.get(record.job)
         if kept is None:
             return None, SOON
-        return kept[1], "" if kept[1] else doing
+        return kept.eta, "" if kept.eta else doing
 
-    def _made(self, ids: Sequence[str], make: Make, patience_s: float, may: Callable[[], bool] = lambda: True) -> None:
-        """Let what is old be made anew, unless that takes too long. Raises what `make` does."""
+    def _made(
+        self, wanted: Mapping[str, int], make: Make, patience_s: float, may: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Let what is old be made anew, unless that takes too long. `wanted` has the last order of each. Raises what
+        `make` does."""
         end = time.monotonic() + patience_s
-        while old := self._old(ids):
+        while old := self._old(wanted):
             with self._turn:
                 if self._making is None or self._making.done():
                     if not may():
@@ -93,14 +108,18 @@ class Forecasts:
             except TimeoutError:
                 return
 
-    def _old(self, ids: Sequence[str]) -> list[str]:
+    def _old(self, wanted: Mapping[str, int]) -> Mapping[str, int]:
         kept, now = self._kept, self._clock()
-        return [id for id in ids if id not in kept or now - kept[id][0] > KEEP_S]
+        return {
+            id: order
+            for id, order in wanted.items()
+            if id not in kept or now - kept[id].made > KEEP_S or kept[id].order < order
+        }
 
-    def _make(self, ids: Sequence[str], make: Make) -> None:
-        found, now = make(ids), self._clock()
+    def _make(self, orders: Mapping[str, int], make: Make) -> None:
+        found, now = make([*orders]), self._clock()
         kept = self._kept if len(self._kept) <= _MOST_KEPT else {}
-        self._kept = kept | {id: (now, found.get(id)) for id in ids}
+        self._kept = kept | {id: _Kept(now, found.get(id), order) for id, order in orders.items()}
 
     def _simulated(self, ids: Sequence[str], spent: Mapping[str, float]) -> Mapping[str, BatchEta]:
         world = world_of(self._ledger, self._batches(ids))
@@ -166,8 +185,17 @@ class Forecasts:
         return None
 
 
-def _against_deadline(eta: BatchEta | None, standing: Standing) -> BatchEta | None:
+def _against_deadline(eta: BatchEta | None, standing: Standing, now: float) -> BatchEta | None:
     terms = standing.terms
     if not eta or not terms.deadline or standing.late or eta.p50 <= terms.deadline:
         return eta
-    return eta.model_copy(update={"late": _LATE_BY if terms.by else _LATE})
+    shut = terms.windows and not instants(
+        parsed_windows(terms.windows), round(1000 * now), round(1000 * terms.deadline)
+    )
+    return eta.model_copy(update={"late": _SHUT if shut else _LATE_BY if terms.by else _LATE})
+
+
+def why_unknown(standing: Standing, eta: BatchEta | None) -> str:
+    """Of a batch that goes on, and that nothing bars: "" where nobody knows."""
+    going = standing.status is BatchStatus.OPEN and standing.counts.waiting + standing.counts.running > 0
+    return _SPENT if going and not eta and standing.terms.budget else ""

@@ -3,6 +3,7 @@
 import json
 import re
 import time
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -81,7 +82,7 @@ class Console:
         listed = list(self.client.jobs(page=200))
         named = plain(id, 40)
         matching = [job for job in listed if len(id) >= SHORTEST and job.id.startswith(id.lower())]
-        matching = matching or [job for job in listed if job.title.casefold() == id.strip().casefold()]
+        matching = matching or [job for job in listed if folded(job.title) == folded(id)]
         if len(matching) == 1:
             return matching[0].id
         if not matching:
@@ -89,6 +90,11 @@ class Console:
             raise BriefError(f"there is no job {named!r}", hint, "ID")
         ids = ", ".join(job.id[: SHORTEST + 5] for job in matching[:3])
         raise BriefError(f"{len(matching)} jobs have the id or title {named!r}", f"give one of their ids: {ids}", "ID")
+
+
+def folded(name: str) -> str:
+    """As names are compared: neither case nor the Unicode form matters (some systems write é as two characters)."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name.strip()).casefold())
 
 
 def is_id(name: str) -> bool:

@@ -34,7 +34,7 @@ def add(add_parser: Add) -> None:
     made.add_argument("--briefs", type=int, required=True, metavar="N")
     made.add_argument("--goals", type=int, default=0, metavar="N", help="of a brief, about")
     made.add_argument("--by", type=moment, required=True, metavar="WHEN", help="07:00, 8h, or 2026-11-29T07:00")
-    made.add_argument("--editors", type=int, metavar="N", help="cards that there are (default: as many as it takes)")
+    made.add_argument("--editors", type=_cards, metavar="N", help="cards that there are (default: as many as it takes)")
     about = f"a setting of all briefs: {', '.join(_KNOWN)}; repeat"
     made.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=about)
     made.add_argument("--profile", default="sketch", help="what to reckon with where no service answers")
@@ -62,6 +62,12 @@ def run(args: argparse.Namespace, console: Console) -> int:
     console.screen.data(found.model_dump(mode="json") | {"money": money, "currency": currency})
     console.screen.line(*lines(found, money, currency))
     return SATISFIED if found.cards else SHORT
+
+
+def _cards(text: str) -> int:
+    if text.isdecimal() and int(text):
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of cards: write 1 or more")
 
 
 def moment(text: str) -> float:
@@ -110,10 +116,13 @@ def guessed(
 def lines(found: Plan, money: float | None, currency: str) -> list[Line]:
     goals = f" of about {found.goals} goals" if found.goals else ""
     until = f"{transcript.clock(found.by)} ({transcript.duration(max(0.0, found.by - time.time()))} from now)"
-    told = [Line("plan", f"{found.briefs:,} briefs{goals} by {plain(found.editor, 60)}, until {until}")]
+    briefs = f"{found.briefs:,} {'brief' if found.briefs == 1 else 'briefs'}{goals}"
+    told = [Line("plan", f"{briefs} by {plain(found.editor, 60)}, until {until}")]
     enough = f"more cards do not help; what limits: {plain(found.limits, 80)}"
     if found.cards:
-        enough = count(found.cards, "card") + (": in time in 8 of 10 nights" if found.least else "")
+        chance = next((one.chance for one in found.around if one.cards == found.cards), 0.0)
+        how = f"{chance:.0%} of" if not found.least else "19 of 20" if found.safe == found.cards else "8 of 10"
+        enough = f"{count(found.cards, 'card')}: in time in {how} nights"
     told.append(Line("cards", enough, "bold green" if found.cards else "bold yellow"))
     told += _range(found)
     for one in found.around:
@@ -136,4 +145,5 @@ def _range(found: Plan) -> list[Line]:
         return []
     least = f"{count(found.least, 'card')}: with fewer it is late in 9 of 10 nights"
     safe = f"{count(found.safe, 'card')}: in time in 19 of 20 nights" if found.safe else "more cards make it no surer"
-    return [*([Line("at least", least)] if found.least > 1 else []), Line("to be safe", safe)]
+    surer = [] if found.safe == found.cards else [Line("to be safe", safe)]
+    return [*([Line("at least", least)] if found.least > 1 else []), *surer]

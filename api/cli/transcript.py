@@ -77,8 +77,11 @@ def eta_lines(eta: Eta) -> list[Line]:
 
 
 def end_lines(eta: Eta) -> list[Line]:
-    late = [Line("late", plain(eta.late, 200), "bold yellow")] if eta.late else []
-    return [Line("ends", eta_words(eta), "cyan"), *late]
+    return [Line("ends", eta_words(eta), "cyan"), *late_lines(eta)]
+
+
+def late_lines(eta: Eta) -> list[Line]:
+    return [Line("late", plain(eta.late, 200), "bold yellow")] if eta.late else []
 
 
 def eta_words(eta: Eta) -> str:

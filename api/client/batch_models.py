@@ -153,6 +153,7 @@ class Batch(BaseModel):
     total: int = 0
     waits: str = ""
     eta: Eta | None = None
+    eta_unknown: str = ""
     cost: Cost | None = None
     created: float = 0.0
     ended_at: float | None = Field(default=None, alias="ended")

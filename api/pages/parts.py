@@ -107,8 +107,11 @@ def age(seconds: float) -> str:
 
 def ends(batch: BatchSummary, now: float) -> Html:
     """When it will have ended, as `batch show` says it. Nothing where nobody knows, or no item is left."""
-    if not batch.eta or batch.counts.ended == batch.total:
+    if batch.counts.ended == batch.total:
         return NOTHING
+    if not batch.eta:
+        why = batch.eta_unknown
+        return html('<p class="small ends">Ends: not known, $why</p>', why=why) if why else NOTHING
     first, about, last = times(batch.eta, now)
     late = html(". Late is $late", late=batch.eta.late) if batch.eta.late else NOTHING
     words = '<p class="small ends">Ends about <strong>$about</strong> ($first to $last UTC)$late</p>'

@@ -253,6 +253,24 @@ class TestBudgets:
         assert all(night.standing(each).counts.done == 8 for each in (first, second))
 
 
+class TestPlaces:
+    @pytest.mark.parametrize("how", ["paused", "held"])
+    def test_what_is_held_takes_no_other_batchs_place(self, night: BatchRig, how: str) -> None:
+        first = night.start(items=40)
+        night.passes()
+        assert night.standing(first).counts.running
+        if how == "paused":
+            night.batches.order(first.id, "pause")
+        else:
+            night.batches.order(first.id, "patch", terms={"windows": (window(night, 2, 5),), "at_close": "hold"})
+        second = night.start("second", items=6)
+        go_on(night)
+        assert (night.standing(second).counts.done, night.standing(first).counts.done) == (6, 0)
+        night.batches.order(first.id, "cancel")
+        night.finish()
+        assert {lane.flying for lane in night.batches.ledger.lanes([night.model])} == {0}
+
+
 class TestDeadlines:
     def test_late_is_told_once_and_nothing_is_thrown_away(self, night: BatchRig) -> None:
         now = night.ledger.now_ms / 1000
@@ -308,6 +326,23 @@ class TestBy:
         assert set(self.prices(night, batch)) == {3.0}
         night.batches.order(batch.id, "patch", terms={"deadline": None, "by": False})
         assert night.standing(batch).price is None
+
+    @pytest.mark.parametrize("way", ["later", "away and back"])
+    def test_another_deadline_is_a_new_price_before_any_item_ends(self, night: BatchRig, way: str) -> None:
+        now = night.ledger.now_ms / 1000
+        batch = night.start(items=40, terms={"deadline": now + 60, "by": True})
+        night.passes()
+        dear = Pace(8.0, now, 0, 0.0, 30.0, 1.0)
+        night.batches.terms.set_pace(batch.id, 8.0, dear)
+        if way == "away and back":
+            night.batches.order(batch.id, "patch", terms={"deadline": None, "by": False})
+        night.batches.order(batch.id, "patch", terms={"deadline": now + 10 * 86_400, "by": True})
+        night.passes()
+        [paced] = night.batches.terms.paces()
+        assert (paced.pace and paced.pace.price, night.standing(batch).price) == (LEAST, 0.0)
+        night.batches.terms.set_pace(batch.id, 8.0, dear)
+        night.batches.order(batch.id, "patch", title="other")
+        assert [each.pace for each in night.batches.terms.paces()] == [dear]
 
     def test_a_price_that_rises_reaches_jobs_in_flight(self, night: BatchRig) -> None:
         night.outcomes.update(UNMET)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from api.cli import transcript
-from api.cli.console import SHORTEST, Console, is_id
+from api.cli.console import SHORTEST, Console, folded, is_id
 from api.client import Batch, ItemCounts
 from api.client.batch_models import BatchBudget
 from director.errors import BriefError
@@ -25,12 +25,12 @@ def full_id(console: Console, name: str) -> str:
     """The id of the batch that is called so. Raises BriefError where there is none, or more than one."""
     if is_id(name):
         return name.lower()
-    words = name.strip().casefold()
+    words = folded(name)
     for listed in console.client.batch_ages():  # who says "night" means the last one, not that of a month ago
         for matching in (
             [each for each in listed if len(name) >= SHORTEST and each.id.startswith(name.lower())],
-            [each for each in listed if each.title.casefold() == words],
-            [each for each in listed if words in {label.casefold() for label in each.labels}],
+            [each for each in listed if folded(each.title) == words],
+            [each for each in listed if words in {folded(label) for label in each.labels}],
         ):
             if len(matching) == 1:
                 return matching[0].id
@@ -72,6 +72,8 @@ def summary_lines(batch: Batch) -> list[Line]:
     lines += _terms_lines(batch)
     if batch.eta:
         lines += transcript.eta_lines(batch.eta)
+    elif batch.eta_unknown:
+        lines.append(Line("ends", f"not known: {plain(batch.eta_unknown, 160)}", "yellow"))
     if batch.waits:
         lines.append(Line("waits", waits(batch), "yellow"))
     lines += [Line("now", now_words(each.custom_id, each.doing), "dim") for each in batch.drawing]
@@ -100,7 +102,8 @@ def _terms_lines(batch: Batch) -> list[Line]:
         emphasis = "bold yellow" if late else ""
         lines.append(Line("by" if terms.by else "deadline", f"{at:%a %d %b %H:%M %Z}{late}", emphasis))
     if terms.price:
-        lines.append(Line("price", f"a render must promise {terms.price:g} goals, so that all is done by then"))
+        why = "as it is late" if terms.late else "so that all is done by then"
+        lines.append(Line("price", f"a render must promise {terms.price:g} goals, {why}"))
     if terms.spread:
         lines.append(Line("spread", "each brief gets its first picture before any gets a better one"))
     if budget := terms.budget:

@@ -72,7 +72,9 @@ def show(args: argparse.Namespace, console: Console) -> int:
             _data(console, batch)
             continue
         failed = _failed(console, batch) if not args.status or "failed" in args.status else {}
+        any_told = False
         for item in console.client.batch_items(batch.id, args.status):
+            any_told = True
             console.screen.line(_item_line(item))
             about = {"batch": batch.id, **item.model_dump(mode="json")}
             if item.status == "failed" and (result := failed.get(item.index)):
@@ -80,6 +82,8 @@ def show(args: argparse.Namespace, console: Console) -> int:
                 about |= {"error": result.error, "fix": result.fix}
             console.screen.data(about)
         console.screen.line(*_what_to_do(batch, failed.values()))
+        if not any_told:
+            console.screen.line(Line("", f"no item is {' or '.join(args.status)}", "dim"))
     return SATISFIED
 
 
@@ -130,7 +134,11 @@ def retry(args: argparse.Namespace, console: Console) -> int:
     what = [name for name in ("failed", "unmet", "cancelled") if getattr(args, name)] or ["failed"]
     if args.rounds and "unmet" not in what:
         raise BriefError("only unmet items get more rounds", "write --unmet --rounds N", "--rounds")
-    _tell(console, console.client.retry_batch(find.full_id(console, args.batch), what, args.item or None, args.rounds))
+    batch = console.client.retry_batch(find.full_id(console, args.batch), what, args.item or None, args.rounds)
+    _tell(console, batch)
+    if batch.ended:
+        none = "none of these items" if args.item else "no item"
+        console.screen.line(Line("", f"nothing goes on: {none} is {' or '.join(what)}", "yellow"))
     return SATISFIED
 
 

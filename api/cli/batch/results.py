@@ -123,7 +123,11 @@ class Pictures:
 
     def lines(self) -> list[Line]:
         lines = [Line("pictures", f"{count(self.fetched, 'picture')} saved in {self._folder}")] if self.fetched else []
-        lines += [Line("kept", f"{count(self.kept, 'picture')} that were there")] if self.kept else []
+        lines += (
+            [Line("kept", f"{count(self.kept, 'picture')} that {'was' if self.kept == 1 else 'were'} there")]
+            if self.kept
+            else []
+        )
         lines += [Line("no picture", f"of {count(self.missing, 'item')}", "yellow")] if self.missing else []
         return lines
 

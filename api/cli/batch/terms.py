@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import available_timezones
 
+from api.cli import transcript
 from api.client import Batch
 from director.errors import BriefError
 from director.transcript import Line, warning_line
@@ -88,10 +89,13 @@ def _with_zone(words: str, option: str) -> str:
 
 
 def late_lines(batch: Batch) -> list[Line]:
-    """What to say of a deadline that was over when it was given."""
-    if not batch.terms.late or batch.status == "ended":
+    """What to say of a deadline that was over when it was given, or that can't be kept."""
+    if batch.status == "ended":
         return []
-    return [warning_line("its deadline has passed", f"visiondirector batch patch {batch.id[:8]} --deadline 07:00")]
+    option = "--by" if batch.terms.by else "--deadline"
+    if batch.terms.late:
+        return [warning_line("its deadline has passed", f"visiondirector batch patch {batch.id[:8]} {option} 07:00")]
+    return transcript.late_lines(batch.eta) if batch.eta else []
 
 
 def local_zone() -> str:

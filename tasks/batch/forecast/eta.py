@@ -35,13 +35,15 @@ def forecast(
     out."""
     ends: defaultdict[str, list[float]] = defaultdict(list)
     money: defaultdict[str, float] = defaultdict(float)
-    limits = Counter[str]()
+    models = {batch: _models(world, batch) for batch in wanted}
+    limits = {each: Counter[str]() for each in models.values()}
     dice, events, made = Random(seed), 0, 0
     while made < runs and (events < most_events or made < LEAST_RUNS):
         belief = believe(world, HORIZON_S / 10, dice)
         run = simulate(world, belief, wanted, HORIZON_S, dice)
         made, events = made + 1, events + run.events
-        limits[limit(world, run)] += 1
+        for each, counts in limits.items():
+            counts[limit(world, run, each)] += 1
         for batch, at in run.ends.items():
             ends[batch].append(at)
         for batch, used in run.used:
@@ -51,7 +53,7 @@ def forecast(
         if 2 * len(all_of_it) > made:
             p10, p50, p90 = (quantile(sorted(all_of_it), share) for share in (0.1, 0.5, 0.9))
             loads = [load for load in world.loads if load.batch == batch]
-            said = _said(loads, limits.most_common(1)[0][0])
+            said = _said(loads, limits[models[batch]].most_common(1)[0][0])
             found[batch] = Eta(p10, p50, p90, said, little(world, loads), money[batch] / made)
     return found
 
@@ -64,15 +66,21 @@ def quantile(ordered: Sequence[float], share: float) -> float:
     return ordered[low] + (at - low) * (ordered[high] - ordered[low])
 
 
-def limit(world: World, run: Run) -> str:
-    """The pool that was busiest; "" where none was busy."""
-    busy = [(run.busy[n] / (max(1, pool.servers) * run.span), n) for n, pool in enumerate(world.pools)]
+def _models(world: World, batch: str) -> frozenset[str]:
+    return frozenset(load.sort.model for load in world.loads if load.batch == batch)
+
+
+def limit(world: World, run: Run, models: Collection[str]) -> str:
+    """Of the pools that jobs of these models need, the one that was busiest; "" where none was busy."""
+    needed = [n for n, pool in enumerate(world.pools) if _name_of(pool, models)]
+    busy = [(run.busy[n] / (max(1, world.pools[n].servers) * run.span), n) for n in needed]
     most, n = max(busy, default=(0.0, -1))
-    return name_of(world.pools[n]) if most >= _FULL else ""
+    return _name_of(world.pools[n], models) if most >= _FULL else ""
 
 
-def name_of(pool: Pool) -> str:
-    editors = [queue.removeprefix(EDITOR) for queue in pool.queues if queue.startswith(EDITOR)]
+def _name_of(pool: Pool, models: Collection[str]) -> str:
+    """As who draws with these models knows it; "" where it does not serve them."""
+    editors = [model for queue in pool.queues if (model := queue.removeprefix(EDITOR)) != queue and model in models]
     seats = [queue for queue in pool.queues if queue in SEATS.values()]
     more = [f"{len(editors) - 2} other models"] if len(editors) > 3 else editors[2:]
     words = ["editors of " + ", ".join([*editors[:2], *more])] if editors else []

@@ -104,6 +104,8 @@ class _Planner:
         around = tuple(of(n) for n in (shown - 1, shown, shown + 1) if n > 0)
         told = of(shown)
         least, safe = self._range(cards) if cards and not fixed else (None, None)
+        if least and not safe:  # what was simulated goes before what is reckoned of it
+            safe = next((one.cards for one in around if cards and one.cards >= cards and one.chance >= _SURELY), None)
         return Plan(
             cards=cards, least=least, safe=safe, around=around, limits=told.limits, busy_hours=seconds / 3600,
             card_hours=shown * told.p50 / 3600, renders=renders, knows_little_of=self._little(),
@@ -209,7 +211,7 @@ class _Planner:
             for n in range(len(found), runs):
                 dice = Random(self._seed + n)
                 run = small.simulate([_PLAN], 3 * self._ask.by_s, self._longest, self._seed + 7919 * n, dice)
-                found.append(_Run(run.ends.get(_PLAN, self._longest), limit(small.world, run)))
+                found.append(_Run(run.ends.get(_PLAN, self._longest), limit(small.world, run, {self._ask.sort.model})))
         return found[:runs]
 
     def _parts(self, cards: int) -> float:

@@ -65,6 +65,7 @@ class _Unit:
     visits: list[tuple[int, float]] = field(default_factory=list[tuple[int, float]])
     number: int = 0
     until: float = 0.0  # its step is done
+    parked: bool = False  # what begins next does not wait for it
 
 
 @dataclass(slots=True)
@@ -190,6 +191,8 @@ class _Night:
             lane.flying += 1
             self._flying[lane.editors] += 1
             unit = self._on_its_way(lane, job)
+            if goes_on != 0.0:
+                self._park(unit, 0.0)
             if goes_on is not None:
                 unit.number = self._number + 1
                 self._at(goes_on, unit)
@@ -197,6 +200,9 @@ class _Night:
     def _go_on(self, now: float, unit: _Unit) -> None:
         """What it waited for has come: its step is done, or its window opens."""
         freed = -1
+        if unit.parked:
+            unit.parked = False
+            self._flying[unit.lane.editors] += 1
         if unit.visits and self._desks[unit.visits[-1][0]].in_hand.pop(unit.number, None):
             freed, seconds = unit.visits.pop()
             self._desks[freed].idle += 1
@@ -217,6 +223,7 @@ class _Night:
         while desk.idle and desk.waiting:
             unit = desk.waiting.pop()
             if unit.lane.bound and self._stopped(now, unit):
+                self._park(unit, now)
                 continue
             desk.idle -= 1
             self._number += 1
@@ -224,6 +231,12 @@ class _Night:
             desk.in_hand[unit.number] = unit
             unit.until = now + unit.visits[-1][1]
             heappush(self._events, (unit.until, unit.number, unit))
+
+    def _park(self, unit: _Unit, now: float) -> None:
+        """Another job may begin in its place."""
+        unit.parked = True
+        self._flying[unit.lane.editors] -= 1
+        self._at(now, None)
 
     def _end(self, now: float, unit: _Unit) -> None:
         lane = unit.lane

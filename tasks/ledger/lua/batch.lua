@@ -23,7 +23,8 @@
 -- <prefix>lane:<lane>:<owner>   zset: their batches, by score
 -- <prefix>clock:<lane>          zset: virtual times of owners who have left the lane; tide:<lane> is that of the last pick
 -- <prefix>admitting             zset: "<lane>|<batch>|<index>|<take>" by the end of the lease on the pick
--- <prefix>picks, flying         hashes: by model, how many items are picked and how many children are in flight
+-- <prefix>picks, flying         hashes: by model, how many items are picked and how many children are in flight,
+--                               but those that are parked or deferred
 -- <prefix>items                 hash: by letter, how many items ended so that had a job
 -- <prefix>unreported            zset: children whose result is not stored yet, by when they ended
 -- <prefix>closing               set: batches all of whose results are stored, and whose summary is not
@@ -446,8 +447,14 @@ local function watch_over(batch)
   if opens and opens ~= '' then redis.call('ZADD', prefix .. 'windowed', string.match(opens, '(%d+)$') or 0, batch) end
 end
 
+-- What the price of a render is reckoned from.
+local function times_of(batch)
+  return cjson.encode(redis.call('HMGET', batch_key(batch), 'deadline_ms', 'by', 'windows'))
+end
+
 -- Write terms of the batch: from place `first` of arg on, field and value ('' for none), again and again.
 local function set_terms(batch, first)
+  local before = times_of(batch)
   for i = first, #arg, 2 do
     if arg[i + 1] == '' then
       redis.call('HDEL', batch_key(batch), arg[i])
@@ -455,6 +462,8 @@ local function set_terms(batch, first)
       redis.call('HSET', batch_key(batch), arg[i], arg[i + 1])
     end
   end
+  -- The price moves as items end. So it would stay at that of the old deadline for all that is made until then.
+  if times_of(batch) ~= before then redis.call('HDEL', batch_key(batch), 'pace') end
   watch_over(batch)
   tell_budget(batch)
 end
@@ -464,7 +473,7 @@ local function unpark(which)
   for _, id in ipairs(redis.call('SMEMBERS', prefix .. 'parked:' .. which)) do
     if not broken(id) and not stopped(id) then
       local queue, not_before = fields(id, 'queue', 'not_before_ms')
-      redis.call('SREM', prefix .. 'parked:' .. which, id)
+      leave_parking(id)
       set(id, 'entered_ms', now) -- while it was paused it waited for no seat
       wait(id, queue, 0)
     end

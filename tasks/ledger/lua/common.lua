@@ -89,6 +89,20 @@ local function parking(id)
   return prefix .. 'parked:' .. (fields(id, 'batch') or 'jobs')
 end
 
+-- A parked child of a batch is in flight for no editor: others begin in its place.
+local function count_flying(id, change)
+  local batch, model = fields(id, 'batch', 'model')
+  if batch then redis.call('HINCRBY', prefix .. 'flying', model, change) end
+end
+
+local function park(id)
+  if redis.call('SADD', parking(id), id) == 1 then count_flying(id, -1) end
+end
+
+local function leave_parking(id)
+  if redis.call('SREM', parking(id), id) == 1 then count_flying(id, 1) end
+end
+
 -- Somebody paused the job or its batch.
 local function paused(id)
   local batch, by_itself = fields(id, 'batch', 'paused')
@@ -158,7 +172,7 @@ end
 local function take_out(id)
   undefer(id)
   local owner, batch, index = fields(id, 'owner', 'batch', 'item')
-  redis.call('SREM', parking(id), id)
+  leave_parking(id)
   redis.call('ZREM', prefix .. 'unreported', id)
   if batch and index then redis.call('HDEL', prefix .. 'children:' .. batch, index) end
   for _, queue in ipairs(redis.call('SMEMBERS', prefix .. 'queues')) do
@@ -219,7 +233,7 @@ local function leave(id)
   for _, set_name in ipairs({'waiting:', 'delayed:', 'leased:'}) do
     redis.call('ZREM', prefix .. set_name .. queue, id)
   end
-  redis.call('SREM', parking(id), id)
+  leave_parking(id)
 end
 
 -- The job has come to a step: nobody failed at it yet.
@@ -241,7 +255,7 @@ local function wait(id, queue, hinted)
   set(id, 'queue', queue)
   local parked = queue ~= CONTROL and stopped(id)
   local kept = not parked and queue ~= CONTROL and defer(id)
-  if parked then redis.call('SADD', parking(id), id) end
+  if parked then park(id) end
   if parked or kept then
     hinted = 0
   else

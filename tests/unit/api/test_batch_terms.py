@@ -94,6 +94,18 @@ def test_why_it_is_held_and_what_lets_it_on(house: House, alice: httpx.Client) -
     assert lowered.json()["waits"].endswith("its budget of 1 renders is spent; " + fix)
 
 
+def test_what_nothing_bars_any_more_is_not_told_to_be_paused(house: House, alice: httpx.Client) -> None:
+    """As after a wipe, when what was spent is known again, and the reconciler's next pass lets it go on."""
+    id = start(alice, "x")["id"]
+    [job] = admit(house)
+    house.batches_ruled(owners={"alice": {"budget": {"renders": 4}, "per": "day"}})
+    house.commit(job, *opening(), cost=Cost(renders=4))
+    house.batches_ruled(owners={})
+    assert alice.get(f"/v1/jobs/{job}").json()["doing"] == "goes on in a moment"
+    alice.post(f"/v1/batches/{id}/pause")
+    assert alice.get(f"/v1/jobs/{job}").json()["doing"] == "paused with its batch"
+
+
 def test_what_is_being_drawn_costs_something_already(house: House, alice: httpx.Client) -> None:
     id = start(alice, "x")["id"]
     [job] = admit(house)

@@ -103,7 +103,8 @@ def test_a_batch_is_stored_and_waits(house: House, alice: httpx.Client) -> None:
     assert found | {"created": 0, "links": {}} == {
         "id": id, "owner": "alice", "title": "Night", "labels": ["a", "b"], "priority": 3, "status": "open",
         "counts": {"waiting": 3, "running": 0, "done": 0, "unmet": 0, "failed": 0, "cancelled": 0}, "total": 3,
-        "waits": "waiting: no worker serves editor.flux-krea", "eta": None, "max_in_flight": 5, "created": 0,
+        "waits": "waiting: no worker serves editor.flux-krea", "eta": None, "eta_unknown": "", "max_in_flight": 5,
+            "created": 0,
         "ended": None, "links": {}, "drawing": [], "warnings": [], "looked_at": 3,
     }  # fmt: skip
     assert house.archive.live() == []
@@ -118,7 +119,11 @@ def test_the_same_key_and_lines_are_the_same_batch(alice: httpx.Client) -> None:
     assert (first.status_code, again.status_code) == (202, 200)
     assert again.json()["id"] == first.json()["id"]
     [error] = errors(post(alice, briefs("x")), 409)
-    assert error == {"field": "Idempotency-Key", "message": "was used with other lines", "fix": "send a new key"}
+    assert error == {
+        "field": "Idempotency-Key",
+        "message": "was used with other briefs or options",
+        "fix": "send a new key",
+    }
     assert len(alice.get("/v1/batches").json()["batches"]) == 1
 
 

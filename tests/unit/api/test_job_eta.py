@@ -2,7 +2,7 @@
 
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -91,6 +91,33 @@ def test_a_batch_that_can_not_end_in_time_says_so_and_what_helps(served: House, 
     assert alice.get(f"/v1/batches/{id}").json()["eta"]["late"] == ""
     alice.patch(f"/v1/batches/{id}", json={"deadline": soon})
     assert alice.get(f"/v1/batches/{id}").json()["eta"]["late"].startswith("likely: with --by briefs draw less")
+
+
+def test_an_order_makes_a_forecast_old(served: House, alice: httpx.Client) -> None:
+    opens = datetime.fromtimestamp(time.time() + 7200, UTC)
+    window = f"{opens:%H:%M}-{opens + timedelta(hours=1):%H:%M} UTC"
+    id = made(alice, {"batch": {"windows": [window], "by": (opens - timedelta(hours=1)).isoformat()}}, *briefs("x"))[
+        "id"
+    ]
+    behind = alice.get(f"/v1/batches/{id}").json()["eta"]
+    assert behind["p50"] > opens.timestamp() - 60
+    assert behind["late"] == "certain: its windows do not open before then; a later time or another window helps"
+    alice.patch(f"/v1/batches/{id}", json={"windows": None})
+    assert alice.get(f"/v1/batches/{id}").json()["eta"]["p50"] < opens.timestamp() - 3600
+    alice.post(f"/v1/batches/{id}/pause")
+    assert alice.get(f"/v1/batches/{id}").json()["eta"] is None
+
+
+def test_a_batch_with_too_small_a_budget_says_why_it_has_no_end(served: House, alice: httpx.Client) -> None:
+    id = made(alice, {"batch": {"budget": {"renders": 30}}}, *briefs(*map(str, range(40))))["id"]
+    shown = alice.get(f"/v1/batches/{id}").json()
+    assert (shown["eta"], shown["waits"]) == (None, "")
+    assert shown["eta_unknown"].startswith("its budget is likely to be spent before it has ended")
+    assert "Ends: not known, its budget is likely" in alice.get(f"/batches/{id}").text
+    alice.patch(f"/v1/batches/{id}", json={"budget": None})
+    shown = alice.get(f"/v1/batches/{id}").json()
+    assert shown["eta"]["p50"] > time.time()
+    assert shown["eta_unknown"] == ""
 
 
 def test_what_takes_too_long_is_waited_for_by_nobody(served: House, alice: httpx.Client) -> None:

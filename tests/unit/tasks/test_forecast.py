@@ -42,6 +42,17 @@ def test_a_steady_night_ends_when_its_work_is_done() -> None:
     assert eta.knows_little_of == ()
 
 
+def test_what_limits_is_told_of_what_the_batch_needs() -> None:
+    """Editors that serve more models, and busier ones that serve others."""
+    alone = world(200)
+    other = Load("c", "bob", Sort("qwen", "512x512x1"), 55, done=STEADY.done, most_renders=6)
+    pools = [Pool(("editor.flux", "editor.flux.draft", "editor.x", "editor.y"), 4), *alone.pools[1:]]
+    pools.append(Pool(("editor.qwen",), 1))
+    both = replace(alone, pools=pools, loads=[*alone.loads, other], measured={SORT: STEADY, other.sort: STEADY})
+    found = forecast(both, ["b", "c"], seed=1, runs=5)
+    assert (found["b"].limits, found["c"].limits) == ("editors of flux", "editors of qwen")
+
+
 def test_the_same_world_and_seed_give_the_same_answer() -> None:
     assert forecast(world(50), ["b"], 7) == forecast(world(50), ["b"], 7)
 
@@ -309,6 +320,18 @@ def test_a_budget_that_is_too_small_has_no_end() -> None:
     enough, short = (Purse(Used(pictures=limit), Used()) for limit in (400, 40))
     assert "b" in forecast(replace(world(100, purses=(0,)), purses=[enough]), ["b"], 1)
     assert forecast(replace(world(100, purses=(0,)), purses=[short]), ["b"], 1) == {}
+
+
+def test_what_a_spent_budget_or_a_window_holds_takes_no_other_batchs_place() -> None:
+    """As the dispatcher has it: it counts what may go on."""
+    free = forecast(world(40), ["b"], 1)["b"]
+    begun = [Flying(1, "plan", running=False)] * 40
+    other = replace(world(0).loads[0], batch="held", owner="bob", flying=begun, windows=[(5_000.0, 9e4)])
+    both = replace(world(40), loads=[*world(40).loads, replace(other, purses=(0,))])
+    spent = replace(both, purses=[Purse(Used(pictures=40), Used(pictures=40))])
+    shut = replace(both, loads=[*world(40).loads, replace(other, runs=[(5_000.0, 9e4)])])
+    for barred in (spent, shut):
+        assert forecast(barred, ["b"], 1)["b"].p50 == pytest.approx(free.p50, rel=0.2)
 
 
 def test_it_says_what_the_rest_will_cost() -> None:
