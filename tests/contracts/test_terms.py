@@ -270,6 +270,21 @@ class TestPlaces:
         night.finish()
         assert {lane.flying for lane in night.batches.ledger.lanes([night.model])} == {0}
 
+    def test_what_an_earlier_version_parked_is_counted_once(self, night: BatchRig) -> None:
+        first = night.start(items=4)
+        night.passes()
+        night.batches.order(first.id, "pause")
+        go_on(night)
+        redis = night.rig.redis
+        (parked,) = redis.keys("*parked:*")
+        for job in redis.smembers(parked):
+            redis.hdel(next(iter(redis.keys(f"*job:{job}"))), "apart")
+            redis.hincrby(next(iter(redis.keys("*flying"))), night.model, 1)
+        night.batches.order(first.id, "resume")
+        night.finish()
+        assert night.standing(first).counts.done == 4
+        assert {lane.flying for lane in night.batches.ledger.lanes([night.model])} == {0}
+
 
 class TestDeadlines:
     def test_late_is_told_once_and_nothing_is_thrown_away(self, night: BatchRig) -> None:

@@ -89,18 +89,22 @@ local function parking(id)
   return prefix .. 'parked:' .. (fields(id, 'batch') or 'jobs')
 end
 
--- A parked child of a batch is in flight for no editor: others begin in its place.
-local function count_flying(id, change)
-  local batch, model = fields(id, 'batch', 'model')
-  if batch then redis.call('HINCRBY', prefix .. 'flying', model, change) end
-end
-
+-- A parked child of a batch is in flight for no editor: others begin in its place. `apart` says that it was taken off:
+-- those that an earlier version parked were not.
 local function park(id)
-  if redis.call('SADD', parking(id), id) == 1 then count_flying(id, -1) end
+  local batch, model = fields(id, 'batch', 'model')
+  if redis.call('SADD', parking(id), id) == 1 and batch then
+    set(id, 'apart', 1)
+    redis.call('HINCRBY', prefix .. 'flying', model, -1)
+  end
 end
 
 local function leave_parking(id)
-  if redis.call('SREM', parking(id), id) == 1 then count_flying(id, 1) end
+  local apart, model = fields(id, 'apart', 'model')
+  if redis.call('SREM', parking(id), id) == 1 and apart == '1' then
+    set(id, 'apart', 0)
+    redis.call('HINCRBY', prefix .. 'flying', model, 1)
+  end
 end
 
 -- Somebody paused the job or its batch.
