@@ -111,7 +111,6 @@ def _grpo_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pool", type=int, default=320, help="tasks to draw from")
     parser.add_argument("--validate-tasks", type=int, default=128)
     parser.add_argument("--validate-every", type=int, default=10)
-    parser.add_argument("--late-tasks", type=int, default=64, help="to set in pixels how late it stops; 0: not at all")
     parser.add_argument("--render-price", type=float, default=0.005, help="what a render takes from a reward of 0 to 5")
     parser.add_argument("--round-price", type=float, default=0.04)
     parser.add_argument("--free", type=int, default=50, help="steps before anything has a price")
@@ -134,7 +133,6 @@ def _grpo(parsed: argparse.Namespace) -> None:
         "pool",
         "validate_tasks",
         "validate_every",
-        "late_tasks",
         "free",
         "warm",
         "rate",

@@ -68,26 +68,8 @@ def _run(told: dict[str, Any]) -> str:
         f"{price['round']}, from step {how['free']} on more each step, all of it after {how['warm']} more;",
         f"worlds where edits crowd by {crowding}, in turn. On {how['validate_tasks']} validation tasks (simulated) the",
         f"teacher meets {said(teacher)}; step {best['step']}, which was kept, {said(best)}.\n",
-        *_late(told["late"], how["late_tasks"]),
     )
     return "\n".join(lines)
-
-
-def _late(told: Sequence[dict[str, Any]], tasks: int) -> Sequence[str]:
-    """What was seen of each lateness."""
-    if not told:
-        return ()
-    return (
-        f"Then it was set how much later it stops (log-odds taken from *stop*), on {tasks} of the validation tasks in",
-        "pixels: the most goals among those that take at most 0.7 of the teacher's rounds.\n",
-        "| later by | goals met, % | renders | rounds |",
-        "|---:|---:|---:|---:|",
-        *(
-            f"| {row['later']} | {100 * row['coverage']:.1f} | {row['renders']:.1f} | {row['rounds']:.2f} |"
-            for row in told
-        ),
-        "",
-    )
 
 
 def _curves(told: dict[str, Any], path: Path) -> None:

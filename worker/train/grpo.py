@@ -9,18 +9,17 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Any
 
 from director.types import Value
 from worker.bench.sketch_lab.worlds import ERRORS, TRAINING, VALIDATION, Task, tasks_of
 from worker.policy.network import Network
-from worker.policy.tokens import NAMES
 from worker.train import libraries, store
 from worker.train.libraries import Weights
 from worker.train.model import as_arrays, as_tensors, logprobs
 from worker.train.objective import advantages, objective
 from worker.train.rollouts import Line, Price
-from worker.train.worlds import PIXELS, Field, Play, policy_settings
+from worker.train.worlds import Field, Play, policy_settings
 
 
 class GrpoSettings(Value):
@@ -45,16 +44,11 @@ class GrpoSettings(Value):
     """Tasks to draw from, dealt out to the training worlds."""
     validate_tasks: int = 128
     validate_every: int = 10
-    late_tasks: int = 64
-    """Of the validation tasks, to draw in pixels at the end; 0: what was learned about stopping stays as it is."""
     seed: int = 0
 
 
 def trained(folder: Path, how: GrpoSettings, field: Field, tell: Callable[[str], None]) -> dict[str, Any]:
-    """Train the policy of `folder` (sft.policy), go on where an earlier run stopped, and leave best.policy there.
-
-    At last it is set, on validation tasks in pixels, how much later than learned it stops.
-    """
+    """Train the policy of `folder` (sft.policy), go on where an earlier run stopped, and leave best.policy there."""
     start = store.read_policy(folder / "sft.policy")
     held = store.resumed(folder, how) or store.begun(start.weights, how)
     pool = tasks_of("training", how.pool, TRAINING, how.crowding)
@@ -63,7 +57,7 @@ def trained(folder: Path, how: GrpoSettings, field: Field, tell: Callable[[str],
         teacher = field.play(ahead, Play(store.teacher()), how.price)
         held.validated.append({"step": "teacher", **summary(teacher)})
         held.validated.append({"step": 0, **_validated(field, ahead, start, how)})
-        store.keep(folder, start, how)
+        store.keep_best(folder, start, how)
     reference = as_tensors(start.weights, learn=False)
     while held.step < how.steps:
         lines = _played(field, pool, held, how)
@@ -74,17 +68,10 @@ def trained(folder: Path, how: GrpoSettings, field: Field, tell: Callable[[str],
             policy = Network(as_arrays(held.weights), {})
             held.validated.append({"step": held.step, **_validated(field, ahead, policy, how)})
             if best(held.validated) == held.validated[-1]:
-                store.keep(folder, policy, how)
+                store.keep_best(folder, policy, how)
             tell(f"step {held.step} of {how.steps}: {held.validated[-1]}")
         store.save(folder, held, how)
-    late = _late(field, store.read_policy(folder / "kept.policy"), how)
-    store.finish(folder, late.policy, {"later": late.by, **how.model_dump(mode="json")})
-    return {
-        "best": best(held.validated),
-        "late": late.told,
-        "validated": held.validated,
-        "curve": held.curve,
-    }
+    return {"best": best(held.validated), "validated": held.validated, "curve": held.curve}
 
 
 def best(validated: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -96,37 +83,6 @@ def best(validated: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 SPARED = 0.7
 """The paper's trained planner takes 3.1 rounds of 4.2, 0.74 (arXiv 2512.19243); less leaves room for other tasks."""
-
-
-class _Late(NamedTuple):
-    """How much less readily than learned a policy stops, as a log-odds; that policy; and what was seen of each."""
-
-    by: float
-    policy: Network
-    told: Sequence[dict[str, Any]]
-
-
-_LATER = (0.0, 2.5, 3.0, 3.5, 4.0)
-
-
-def _late(field: Field, policy: Network, how: GrpoSettings) -> _Late:
-    """As late as meets most goals within the rounds that it may take: pictures of lists are met in more rounds."""
-    tasks, later = tasks_of("validation", how.late_tasks, VALIDATION), [_stopping(policy, by) for by in _LATER]
-    if not tasks:
-        return _Late(0.0, policy, ())
-    size = {"width": PIXELS, "height": PIXELS}
-    ways = [Play(store.teacher().model_copy(update=size)), *(Play(policy_settings(**size), each) for each in later)]
-    lines = [*field.paint([(task, ways) for task in tasks], how.price)]
-    rows = [summary([each[n] for each in lines]) for n in range(len(ways))]
-    told = [{"later": by, **row} for by, row in zip(("teacher", *_LATER), rows, strict=True)]
-    by = best(told)["later"]
-    return _Late(by, _stopping(policy, by), told)
-
-
-def _stopping(policy: Network, later: float) -> Network:
-    shift = policy.weights["out.shift"].copy()
-    shift[NAMES.index("stop")] -= later
-    return Network({**policy.weights, "out.shift": shift}, policy.about)
 
 
 def summary(lines: Sequence[Line]) -> dict[str, float]:

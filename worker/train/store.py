@@ -2,8 +2,7 @@
 
 sft.policy, sft.jsonl       the supervised start, and the rollouts that it was taught by
 checkpoint.pt               weights, optimizer, step and curves after the last step
-kept.policy                 what did best on the validation set so far
-best.policy                 the same at the end of the run, set to stop as late as it may
+best.policy                 what did best on the validation set so far
 """
 
 import io
@@ -86,12 +85,8 @@ def save(folder: Path, held: Held, how: Value) -> None:
     write_whole(folder / "checkpoint.pt", file.getvalue())
 
 
-def keep(folder: Path, policy: Network, how: Value) -> None:
-    write_policy(folder / "kept.policy", policy.weights, {"trained": "grpo", **how.model_dump(mode="json")})
-
-
-def finish(folder: Path, policy: Network, about: Mapping[str, Any]) -> None:
-    write_policy(folder / "best.policy", policy.weights, {"trained": "grpo", **about})
+def keep_best(folder: Path, policy: Network, how: Value) -> None:
+    write_policy(folder / "best.policy", policy.weights, {"trained": "grpo", **how.model_dump(mode="json")})
 
 
 def write_policy(path: Path, weights: Mapping[str, Array], about: Mapping[str, Any]) -> None:
