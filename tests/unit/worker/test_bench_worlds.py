@@ -103,7 +103,7 @@ def test_what_hangs_on_a_thing_is_met_only_where_that_thing_is_there(goal: str, 
 
 def test_a_thing_of_another_colour_is_there_but_not_as_asked() -> None:
     things = [f"A red {noun}" for noun in ("kite", "cup", "lamp", "bell", "clock", "chair", "globe", "radio")]
-    habits = replace(KREA, base=-9.0)
+    habits = replace(KREA, base=-99.0)
     images = Lists()
     action = Action(kind="generate", instruction=". ".join(things), targets=())
     request = RenderRequest(model="m", action=action, seeds=(1,), width=64, height=64)
