@@ -115,7 +115,6 @@ SMALL = [
     "--pool=4",
     "--validate-tasks=2",
     "--validate-every=3",
-    "--late-tasks=0",
 ]
 
 
