@@ -108,14 +108,7 @@ def test_lessons_of_jobs_that_ran_teach_a_policy(tmp_path: Path) -> None:
 
 
 COMMAND = [sys.executable, "-m", "worker.cli", "train"]
-SMALL = [
-    "--steps=4",
-    "--tasks=2",
-    "--group=2",
-    "--pool=4",
-    "--validate-tasks=2",
-    "--validate-every=3",
-]
+SMALL = ["--steps=4", "--tasks=2", "--group=2", "--pool=4", "--validate-tasks=2", "--validate-every=3"]
 
 
 def called(*words: str) -> None:

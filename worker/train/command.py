@@ -126,18 +126,7 @@ def _grpo(parsed: argparse.Namespace) -> None:
     from worker.train.worlds import open_field
 
     settle()
-    names = (
-        "steps",
-        "tasks",
-        "group",
-        "pool",
-        "validate_tasks",
-        "validate_every",
-        "free",
-        "warm",
-        "rate",
-        "seed",
-    )
+    names = ("steps", "tasks", "group", "pool", "validate_tasks", "validate_every", "free", "warm", "rate", "seed")
     price = Price(render=parsed.render_price, round=parsed.round_price)
     how = GrpoSettings(price=price, **{name: getattr(parsed, name) for name in names})
     with open_field() as field:

@@ -12,8 +12,9 @@ from worker.bench.sketch_lab.worlds import CROWDING, POLICIES, Task, tasks_of
 from worker.bench.statistics import Metric, Parts, clustered_draws, difference, ends, estimate
 from worker.policy.network import Network, dumped
 from worker.train.rollouts import Line, Price
-from worker.train.worlds import PIXELS, Field, Play, policy_settings
+from worker.train.worlds import Field, Play, policy_settings
 
+_PIXELS = {"width": 384, "height": 384}
 _CHUNK = 4
 _METRICS = (
     Metric("coverage", "goals met, %"),
@@ -79,15 +80,13 @@ def _listed(field: Field, work: _Open) -> Iterator[tuple[Arm, Task, Line]]:
 
 
 def _painted(field: Field, work: _Open) -> Iterator[tuple[Arm, Task, Line]]:
-    size = {"width": PIXELS, "height": PIXELS}
-    ways = [(task, [_play(arm, size) for arm in arms]) for task, arms in work]
+    ways = [(task, [_play(arm, **_PIXELS) for arm in arms]) for task, arms in work]
     for (task, arms), lines in zip(work, field.paint(ways, Price()), strict=True):
         yield from ((arm, task, line) for arm, line in zip(arms, lines, strict=True))
 
 
-def _play(arm: Arm, size: Mapping[str, int] | None = None) -> Play:
-    settings = arm.settings.model_copy(update=dict(size or {}))
-    return Play(settings, arm.network, arm.version, names=arm.names)
+def _play(arm: Arm, **size: int) -> Play:
+    return Play(arm.settings.model_copy(update=size), arm.network, arm.version, names=arm.names)
 
 
 def _read(path: Path) -> dict[tuple[str, str, str], Line]:

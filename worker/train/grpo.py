@@ -75,7 +75,7 @@ def trained(folder: Path, how: GrpoSettings, field: Field, tell: Callable[[str],
 
 
 def best(validated: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The most goals among those that spare as many of the teacher's rounds as asked; where none does, the dearest."""
+    """The most goals among those that spare the rounds asked of the teacher's; where none does, the highest reward."""
     teacher, *others = validated
     quick = [each for each in others if each["rounds"] <= SPARED * teacher["rounds"]]
     return max(quick, key=lambda e: e["coverage"]) if quick else max(others, key=lambda e: e["reward"])

@@ -21,7 +21,6 @@ from worker.policy.network import Network
 from worker.sketch.planner import extracted
 from worker.train.rollouts import Answer, Job, Line, Price, likeliest, play, preferred, sampled
 
-PIXELS = 384
 _SHARDS = 4
 """Jobs are always dealt out alike, whatever cores there are: a batch is part of what numbers come out."""
 
@@ -54,12 +53,16 @@ class Field:
         shards = [todo[n : n + size] for n in range(0, len(todo), size)]
         plays = [how._replace(dice=how.dice and f"{how.dice}/{n}") for n in range(len(shards))]
         lines = [line for found in self._workers.map(_played, shards, plays) for line in found]
-        return [line.model_copy(update={"reward": price.reward(line.parts)}) for line in lines]
+        return _rewarded(lines, price)
 
     def paint(self, work: Sequence[tuple[Task, Sequence[Play]]], price: Price) -> Iterator[list[Line]]:
         """Each task in pixels in each of its ways; what several ways ask for alike is drawn and seen once."""
         for lines in self._workers.map(_painted, *zip(*work, strict=True)):
-            yield [line.model_copy(update={"reward": price.reward(line.parts)}) for line in lines]
+            yield _rewarded(lines, price)
+
+
+def _rewarded(lines: Sequence[Line], price: Price) -> list[Line]:
+    return [line.model_copy(update={"reward": price.reward(line.parts)}) for line in lines]
 
 
 @contextmanager

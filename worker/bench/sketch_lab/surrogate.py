@@ -133,19 +133,16 @@ class Editor:
         }
         new = set[str]()
         for d in wanted:
-            if not self.habits.drawn(d, ask, seed):
-                new |= {_wrong(d)} if _is_there(spoiled(d, self.habits.name)) else set()
-            elif not happens("unseen", self.wear.hides(base is not None, d.latent), instruction, d.latent):
-                new.add(d.latent)
+            if self.habits.drawn(d, ask, seed):
+                if not happens("unseen", self.wear.hides(base is not None, d.latent), instruction, d.latent):
+                    new.add(d.latent)
+            elif d.kind == "thing" and spoiled(d, self.habits.name):
+                new.add(_wrong(d))
         return frozenset(kept | new)
 
 
 def _wrong(d: Drawable) -> str:
     return f"thing|{d.name}|wrong"
-
-
-def _is_there(d: Drawable | None) -> bool:
-    return d is not None and d.kind == "thing"
 
 
 @dataclass(frozen=True)
