@@ -136,7 +136,7 @@ def _grpo(parsed: argparse.Namespace) -> None:
 
 
 def _eval_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--tasks", type=int, default=152, help="tasks without pixels, over 8 worlds")
+    parser.add_argument("--tasks", type=int, default=304, help="tasks without pixels, each in a world of its own")
     parser.add_argument("--sweep-tasks", type=int, default=24, help="the first so many for each crowding; 0: none")
     parser.add_argument(
         "--pixels", type=int, default=0, help="the first so many tasks in pixels too; goes on if stopped"
@@ -154,7 +154,9 @@ def _eval(parsed: argparse.Namespace) -> None:
     run: Path = parsed.output
     rows = run / "eval"
     rows.mkdir(exist_ok=True)
-    chosen = evaluate.arms({"SFT": load_network(run / "sft.policy"), "GRPO": load_network(run / "best.policy")})
+    chosen = evaluate.arms(
+        {"SFT": load_network(run / "sft.policy"), evaluate.TRAINED: load_network(run / "best.policy")}
+    )
     tasks, few = tasks_of("policies", parsed.tasks, POLICIES), tasks_of("policies", parsed.pixels, POLICIES)
     with open_field() as field:
         lists = evaluate.measured(field, chosen, tasks, False, rows / "lists-0.jsonl", say)
@@ -163,7 +165,8 @@ def _eval(parsed: argparse.Namespace) -> None:
             found["sweep"] = list(evaluate.swept(field, chosen, parsed.sweep_tasks, rows, say))
         _write_json(run / "eval.json", found)
         if few:
-            lines = evaluate.measured(field, chosen, few, True, rows / "pixels.jsonl", say)
+            arms = [arm for arm in chosen if arm.name in evaluate.IN_PIXELS]
+            lines = evaluate.measured(field, arms, few, True, rows / "pixels.jsonl", say)
             found["pixels"] = evaluate.table(lines, few)
             _write_json(run / "eval.json", found)
 

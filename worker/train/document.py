@@ -7,6 +7,7 @@ from typing import Any
 
 from worker.bench import plots
 from worker.bench.tables import Column, column_table
+from worker.train.evaluate import OPTION_0, TEACHER, TRAINED
 
 _HEAD = """# Training the policy that chooses
 
@@ -125,9 +126,9 @@ def _verdict(found: dict[str, Any]) -> str:
 
 def _shown(place: str, found: dict[str, Any]) -> str:
     rows = {row["arm"]: row for row in found["rows"]}
-    value, low, high = (100 * each for each in rows["GRPO"]["less all"])
-    steps = rows["GRPO"]["rounds of the teacher's"]
-    renders = [f"{rows[name]['renders'][0]:.1f}" for name in ("GRPO", "all", "ours")]
+    value, low, high = (100 * each for each in rows[TRAINED][f"less {TEACHER}"])
+    steps = rows[TRAINED]["rounds of the teacher's"]
+    renders = [f"{rows[name]['renders'][0]:.1f}" for name in (TRAINED, TEACHER, OPTION_0)]
     holds = "shown" if steps <= 0.74 and low >= -1 else "not shown"
     return (
         f"- On {found['tasks']} simulated tasks, {place}: rounds {steps:.2f} of the teacher's (asked: at most 0.74),\n"

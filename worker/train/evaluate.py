@@ -24,7 +24,9 @@ _METRICS = (
     Metric("edits", "edits", share=False),
     Metric("vlm_calls", "VLM calls", share=False),
 )
-TEACHER, OPTION_0 = "all", "ours"
+TEACHER, OPTION_0, TRAINED = "all", "ours", "GRPO"
+IN_PIXELS = (TEACHER, OPTION_0, TRAINED)
+"""The arms that the question needs; the schedules beside each other in pixels are in docs/strategies.md."""
 
 
 class Arm(NamedTuple):
