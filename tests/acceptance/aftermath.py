@@ -145,7 +145,7 @@ class Leaver(Watcher):
 
 
 class Readiness(threading.Thread):
-    """Asks /readyz all the time, and keeps the moments at which it said no."""
+    """Asks /readyz all the time, and keeps the moments of the questions to which it said no."""
 
     def __init__(self, stack: Stack) -> None:
         super().__init__(name="readiness", daemon=True)
@@ -157,16 +157,18 @@ class Readiness(threading.Thread):
     def run(self) -> None:
         while not self._over.wait(0.25):
             self.asked += 1
+            asked = time.monotonic()
             if not self.ready():
-                self.refused.append(time.monotonic())
+                self.refused.append(asked)
 
     def ready(self) -> bool:
         with suppress(httpx.TransportError):
             return httpx.get(self._url, timeout=10, trust_env=False).is_success
         return False
 
-    def refused_between(self, begin: float, end: float) -> bool:
-        return any(begin <= moment <= end for moment in self.refused)
+    def refused_since(self, begin: float) -> bool:
+        """What was asked after that was refused."""
+        return any(asked >= begin for asked in self.refused)
 
     def comes(self, seconds: float) -> bool:
         """True when the API is ready within that time."""

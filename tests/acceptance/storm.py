@@ -71,15 +71,18 @@ def storm(var: Path, seed: int, jobs: int, long: bool, tell: Callable[[str], Non
         tell(f"undisturbed: {jobs} jobs and {len(items)} items in {time.monotonic() - started:.0f} s")
         stack = resources.enter_context(Stack(var / "stack", flower=False, settings=LIMITS[long], profile=profile))
         client = resources.enter_context(Client(stack.api_url, stack.token))
-        weather = _weather(stack, resources, vlm, random.Random(seed), report, TIMES[long], tell)
+
+        def plant() -> str:
+            return client.submit({"text": BRIEFS[0]}, settings=_chosen(), seed=jobs).id
+
+        weather = _weather(stack, resources, vlm, random.Random(seed), report, TIMES[long], tell, plant)
         night = Night(weather, client, TEXTS[long])
         night.listen()
         night.second_dispatcher()
         resources.callback(night.stop)
         started = time.monotonic()
         ids = [client.submit({"text": text}, settings=_chosen(), seed=n).id for n, text in _briefs(jobs)]
-        weather.planted = client.submit({"text": BRIEFS[0]}, settings=_chosen(), seed=jobs).id
-        tell(f"{jobs} jobs submitted, and one that is to die: {weather.planted}")
+        tell(f"{jobs} jobs submitted")
         night.submit()
         watchers = [Watcher(stack, ids[n % jobs], SLOW_SECONDS if n == 0 else 0.0) for n in range(max(CLIENTS, jobs))]
         watchers += [Leaver(stack, job, 0.0) for job in ids[:LEAVERS]]
@@ -144,7 +147,7 @@ def _write_profile(var: Path, port: int) -> str:
 
 def _weather(
     stack: Stack, resources: ExitStack, vlm: VlmServer, source: random.Random, report: Report, times: Times,
-    tell: Callable[[str], None],
+    tell: Callable[[str], None], plant: Callable[[], str],
 ) -> Weather:  # fmt: skip
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} - {f"{PREFIX}TOKENS"}
     environment = {key.removeprefix(PREFIX).lower(): value for key, value in stack.settings.items() if key in known}
@@ -154,14 +157,12 @@ def _weather(
     readiness = Readiness(stack)
     resources.callback(readiness.stop)
     return Weather(
-        stack, settings, ledger, Archive(store), store, vlm, readiness, source, report, times, tell, resources
+        stack, settings, ledger, Archive(store), store, vlm, readiness, source, report, times, tell, resources, plant
     )
 
 
 def _faults(weather: Weather, night: Night, long: bool) -> list[Callable[[], None]]:
-    """Those that come between the kills. What is planted must come behind the wipe, which would forget it, and objects
-    are spoiled while many jobs are under way.
-    """
+    """Those that come between the kills. Objects are spoiled while many jobs are under way."""
     short = [
         night.pause_and_wipe, weather.spoil, night.resume, night.kill_dispatchers, weather.vlm_away,
         weather.older_redis, weather.full_s3, weather.kill_redis, night.kill_dispatchers, weather.kill_api,

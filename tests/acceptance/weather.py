@@ -26,7 +26,8 @@ from tests.acceptance.aftermath import Harm, Readiness, Report
 from tests.support.scripted_openai import Answer, Scripted, ScriptedServer, fails, plays_with_opinions, scripted
 
 EVERY_SECONDS = 2.0
-SPOIL_SECONDS = 60.0
+LONGEST_SECONDS = 60.0
+LOOK_SECONDS = 10.0
 OLD_SECONDS = 4.0
 _AT_WORK = Query(statuses=frozenset({JobStatus.RUNNING}))
 THINKER = "thinker"
@@ -72,7 +73,8 @@ class Weather:
     times: Times
     tell: Callable[[str], None]
     resources: ExitStack
-    planted: str = ""  # the job that is to become a dead letter
+    plant: Callable[[], str]  # submits the job that is to become a dead letter
+    planted: str = ""
     holed: set[str] = field(default_factory=set[str])  # jobs whose chains have lost a snapshot
 
     @property
@@ -149,10 +151,10 @@ class Weather:
             time.sleep(1)  # until it answers
             begin = time.monotonic()
             time.sleep(self.times.s3_full)
-            end = time.monotonic()
+            told = _in_time(lambda: self.readiness.refused_since(begin), LONGEST_SECONDS)
             refusing.terminate()
         self.stack.start("s3")
-        if not self.readiness.refused_between(begin, end):
+        if not told:
             self.report.complain(Harm.WRONG, "-", "S3 refused writes, and the API was ready")
 
     def vlm_away(self) -> None:
@@ -179,10 +181,7 @@ class Weather:
             worker = subprocess.Popen(command, cwd=CHECKOUT, env=environment, stdout=log, stderr=log)
         self.resources.callback(worker.wait, 60)
         self.resources.callback(worker.terminate)
-        end = time.monotonic() + self.times.sick
-        while not (sick := self._quarantined()) and time.monotonic() < end:
-            time.sleep(0.2)
-        if not sick:
+        if not _in_time(self._quarantined, self.times.sick):
             self.report.complain(Harm.WRONG, "-", "the editor that fails every render was not quarantined")
         health.write_text("well")
 
@@ -194,8 +193,10 @@ class Weather:
     def spoil(self) -> None:
         """Objects are deleted and overwritten, each of another job, while the thinker is away."""
         self.stack.stop(THINKER)
-        key = job_key(self.planted)
-        self.store.delete(key)
+        # Only now, and so that no step of it is done: a job that the ledger doesn't hold yet, as before the wipe is
+        # mended, would be forgotten with its job.json, and one that is drawn would end.
+        self.planted = self.plant()
+        self.store.delete(job_key(self.planted))
         self.comes("job.json deleted (the planted dead letter)", self.planted)
         victims = self._victims()
         if len(victims) < 4:
@@ -209,19 +210,35 @@ class Weather:
             if spoil != self._delete_middle:
                 rewound.append(record.job)
         self.stack.start(THINKER)
-        self._until(lambda: all(self.archive.controls(job, "rewind-") for job in rewound), "was not rewound", rewound)
+        _in_time(lambda: all(map(self._rewound, rewound)), LONGEST_SECONDS)
+        for job in rewound:
+            if not self._rewound(job):
+                self.report.complain(Harm.WRONG, job, "was not rewound")
+
+    def _rewound(self, job: str) -> bool:
+        return bool(self.archive.controls(job, "rewind-"))
 
     def _victims(self) -> list[Record]:
-        """Four jobs that wait behind a render, so that the next step needs what is spoiled."""
-        found: list[Record] = []
-        end = time.monotonic() + SPOIL_SECONDS
-        while len(found) < 4 and time.monotonic() < end:
-            time.sleep(0.2)
+        """Four jobs that wait behind a render, so that the next step needs what is spoiled. The thinker is away when
+        they are returned; it works for a while where too few are drawn.
+        """
+        end = time.monotonic() + LONGEST_SECONDS
+        while len(found := self._behind_a_render()) < 4 and time.monotonic() < end:
+            self.stack.start(THINKER)
+            time.sleep(EVERY_SECONDS)
+            self.stack.stop(THINKER)
+        return found[:4]
+
+    def _behind_a_render(self) -> list[Record]:
+        end = time.monotonic() + LOOK_SECONDS
+        while True:
             waiting = [one for one in self.ledger.jobs(_AT_WORK, 1000).records if one.status is JobStatus.QUEUED]
             waiting = [one for one in waiting if one.job != self.planted and not one.batch]
             found = [one for one in waiting if one.queue in ("judge", "verifier") and one.step > 2 and one.snapshot]
-            found = [one for one in found if self._drawn(one) and not self.archive.controls(one.job, "rewind-")]
-        return found[:4]
+            found = [one for one in found if self._drawn(one) and not self._rewound(one.job)]
+            if len(found) >= 4 or time.monotonic() > end:
+                return found
+            time.sleep(0.2)
 
     def _drawn(self, record: Record) -> str:
         """A picture that the job's last step drew; empty if it drew none."""
@@ -247,15 +264,13 @@ class Weather:
         other = next(each for each in self.store.list("images/") if each != key)
         self.store.put(key, self.store.get(other))
 
-    def _until(self, true: Callable[[], bool], what: str, jobs: Sequence[str]) -> None:
-        end = time.monotonic() + SPOIL_SECONDS
-        while not true():
-            if time.monotonic() > end:
-                for job in jobs:
-                    if not self.archive.controls(job, "rewind-"):
-                        self.report.complain(Harm.WRONG, job, what)
-                return
-            time.sleep(0.2)
+
+def _in_time(true: Callable[[], bool], seconds: float) -> bool:
+    """Whether it has come true within that time, at once when it has."""
+    end = time.monotonic() + seconds
+    while not (came := true()) and time.monotonic() < end:
+        time.sleep(0.2)
+    return came
 
 
 def _is_worker(name: str) -> bool:
