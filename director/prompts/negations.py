@@ -328,6 +328,14 @@ ALONE = _compiled(
     r"(?:除了?|以外|이외|외에).*(?:文字|字|글자|글씨)",
 )
 """No lettering but the strings of the clause."""
+LETTERING = _compiled(
+    r"(?:any |all |the )?(?:text|lettering|words|writing|letters|captions?)(?: at all| anywhere)?"
+    r"(?: in (?:the|this) (?:picture|image))?"
+    r"|(?:kein(?:e|en)?|ohne|sans|aucun|pas de|sin|ning[uú]n|sem|nenhum|senza|nessun|geen|zonder|bez|brak|без|нет)"
+    r" (?:text|schrift|texte|texto|testo|tekstu?|napisów|текста|надписей)"
+    r"|文字(?:なし|無し|は?入れない(?:で|こと)?)|글자\s?(?:없음|없이|없다)|(?:不要|没有|无)(?:任何)?文字",
+)
+"""A wish for no lettering at all, bare of anything else."""
 
 REQUEST = _compiled(
     r"\s*(?:(?:and|also|please|so|then|now)[\s,]+)*(?:(?:could|can|may)\s+(?:you|we|i|there|it|the)"

@@ -1,11 +1,11 @@
 """The sketch's verifier and judge: they look at pixels and at nothing else."""
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
 
 from director.prompts.absence import alone, items
+from director.prompts.negations import LETTERING
 from director.seats import Context, SelectRequest, VerifyRequest
 from director.types import Goal, Outcome, Selected, Verdict, Verified
 from worker.sketch.checks import Finding, check, written
@@ -91,23 +91,12 @@ def _looked_for(segments: Segments, goal: Goal) -> list[Finding]:
         return [check(segments, Drawable("text", "text", string=goal.string, verb="remove"))]
     found: list[Finding] = []
     for item in items(goal.text):
-        if _LETTERING.fullmatch(item):
+        if LETTERING.fullmatch(item):
             found.append(beside(segments, []))
             continue
         named = ruled_out(item)
         found += [check(segments, each) for each in named] or [Finding(None, f"cannot look for {item}")]
     return found
-
-
-_LETTERING = re.compile(
-    r"(?:any |all |the )?(?:text|lettering|words|writing|letters|captions?)(?: at all| anywhere)?"
-    r"(?: in (?:the|this) (?:picture|image))?"
-    r"|(?:kein(?:e|en)?|ohne|sans|aucun|pas de|sin|ning[uú]n|sem|nenhum|senza|nessun|geen|zonder|bez|brak|без|нет)"
-    r" (?:text|schrift|texte|texto|testo|tekstu?|napisów|текста|надписей)"
-    r"|文字(?:なし|無し|は?入れない(?:で|こと)?)|글자\s?(?:없음|없이|없다)|(?:不要|没有|无)(?:任何)?文字",
-    re.IGNORECASE,
-)
-"""A wish for no lettering at all, bare of anything else."""
 
 
 def _outcome(score: float) -> Outcome:
