@@ -15,7 +15,7 @@ from worker.train.rollouts import Line, Price
 from worker.train.worlds import Field, Play, policy_settings
 
 _PIXELS = {"width": 384, "height": 384}
-_CHUNK = 4
+_TOLD = 20  # times, how far it is
 _METRICS = (
     Metric("coverage", "goals met, %"),
     Metric("tasks_80", "tasks ≥ 80 %"),
@@ -56,13 +56,13 @@ def measured(
     """Lines of every arm, task by task. What the file `filed` holds already is not run again."""
     known = _read(filed)
     open_ones = [(task, left) for task in tasks if (left := [arm for arm in chosen if _key(arm, task) not in known])]
-    size = _CHUNK if pixels else max(1, len(tasks))
-    for n in range(0, len(open_ones), size):
-        for arm, task, line in (_painted if pixels else _listed)(field, open_ones[n : n + size]):
-            known[_key(arm, task)] = line
-            with filed.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"arm": arm.name, **line.model_dump(mode="json")}) + "\n")
-        tell(f"{filed.name}: {min(n + size, len(open_ones))} of {len(open_ones)} tasks")
+    jobs = sum(len(left) for _, left in open_ones)
+    for done, (arm, task, line) in enumerate((_painted if pixels else _listed)(field, open_ones), 1):
+        known[_key(arm, task)] = line
+        with filed.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"arm": arm.name, **line.model_dump(mode="json")}) + "\n")
+        if done % max(1, jobs // _TOLD) == 0:
+            tell(f"{filed.name}: {done} of {jobs} jobs")
     return {arm.name: [known[_key(arm, task)] for task in tasks] for arm in chosen}
 
 
