@@ -73,7 +73,8 @@ def _untold(hook: Hook) -> list[Line]:
     """What waits, what was given up, and what went wrong last."""
     lines = list[Line]()
     if hook.waiting:
-        lines.append(Line("", f"{hook.waiting} to be told{_next_try(hook)}", "yellow" if hook.error else ""))
+        now = f"; at once: visiondirector hook replay {hook.id}" if hook.error else ""
+        lines.append(Line("", f"{hook.waiting} to be told{_next_try(hook)}{now}", "yellow" if hook.error else ""))
     if hook.dead:
         lines.append(Line("", f"{hook.dead} given up: visiondirector hook replay {hook.id}", "red"))
     if hook.error:

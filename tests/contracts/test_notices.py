@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -17,6 +18,7 @@ from tasks.notices.shelf import NoticeShelf
 from tasks.notices.types import BATCH_EVENTS, MAX_HOOKS, Event, Hook, Notice, Untold
 from tests.support.batches import BatchRig
 from tests.support.ledgers import LedgerRig
+from tests.support.mailbox import mailbox
 from tests.support.receivers import Answer, Receiver, receiving
 
 
@@ -334,6 +336,28 @@ class TestReceivers:
             assert len(slow.notices) <= 3
             go_on.set()
             night.until(lambda: len(slow.notices) == 9 and night.pending() == 0)
+
+
+class TestMail:
+    def test_a_server_that_was_away_gets_each_mail_once(self, night: Night) -> None:
+        with mailbox() as box:
+            port = urlsplit(box.url).port or 0
+        assert night.notices
+        poster = Poster(smtp=box.url, mail_from="night@example.org")
+        made = Hooks(night.ledger, night.notices, poster).add("alice", "mailto:ada@example.org", BATCH_EVENTS)
+        night.send = poster.send
+        night.start(items=2)
+        night.finish()
+        night.until(lambda: night.outcomes_told == ["again"] * 3)
+        assert "no mail server can be reached" in night.hooks.untold(made).error
+        with mailbox(port=port) as box:
+            night.until(lambda: night.pending() == 0, step=10_000)
+            night.passes(3)
+        assert sorted(mail["Subject"] for mail in box.mails) == [
+            "b has ended: 2 done",
+            "b has started",
+            "b is half done",
+        ]
 
 
 class TestJobs:

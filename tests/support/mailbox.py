@@ -4,7 +4,6 @@ import asyncio
 import ssl
 import subprocess
 import threading
-import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,7 +20,6 @@ SILENT, BREAK = "silent", "break"
 """Answers that are none: nothing comes, the connection ends."""
 Word = Literal["EHLO", "HELO", "MAIL", "RCPT", "DATA", "QUIT"]
 Tls = Literal["starttls", "at once"]
-_PAUSE_S = 0.01
 
 
 @dataclass
@@ -52,15 +50,7 @@ class Mailbox:
 
     @property
     def mails(self) -> list[EmailMessage]:
-        return [message_from_bytes(mail, policy=policy.default) for mail in self.raw]  # pyright: ignore[reportReturnType]
-
-    def wait(self, count: int, seconds: float = 60.0) -> list[EmailMessage]:
-        """Until so many have come."""
-        end = time.monotonic() + seconds
-        while len(self.raw) < count:
-            assert time.monotonic() < end, f"{count} mails were to come, and these did: {self.raw}"
-            time.sleep(_PAUSE_S)
-        return self.mails
+        return [message_from_bytes(mail, policy=policy.default) for mail in self.raw]
 
 
 @contextmanager
