@@ -337,6 +337,18 @@ class TestReceivers:
             go_on.set()
             night.until(lambda: len(slow.notices) == 9 and night.pending() == 0)
 
+    def test_thousands_for_a_slow_one_hide_no_other(self, night: Night) -> None:
+        night.ledger.run("noted", "", *(f"slow|{n}" for n in range(3000)))
+        night.rig.advance(1000)
+        night.ledger.run("noted", "", "other|1")
+        taken = list[str]()
+        for _ in range(5):
+            night.rig.advance(100)
+            taken += [delivery for delivery, _ in night.ledger.run("take_deliveries", 8, 60_000, "slow")]
+        assert taken == ["other|1"]
+        [(found, _)] = night.ledger.run("take_deliveries", 8, 60_000)
+        assert found.startswith("slow|")
+
 
 class TestMail:
     def test_a_server_that_was_away_gets_each_mail_once(self, night: Night) -> None:
