@@ -204,10 +204,12 @@ ME: dict[str, Any] = {
 }  # fmt: skip
 HOOK_SENT = {"url": "https://example.org/night", "events": ["batch.ended", "batch.late"]}
 _HOOK: dict[str, Any] = {
-    "id": "4f2c1d0a7b7e5b3c", **HOOK_SENT, "created": 1795455600.25, "off": "", "dead": 0, "secret": None,
+    "id": "4f2c1d0a7b7e5b3c", **HOOK_SENT, "created": 1795455600.25, "off": "", "waiting": 0, "next_try": None,
+    "dead": 0, "error": "", "failed": None, "secret": None,
 }  # fmt: skip
+_DOWN = {"waiting": 2, "next_try": 1795457420.5, "error": "answered 503", "failed": 1795455605.5}
 NEW_HOOK = {**_HOOK, "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}
-HOOKS = {"hooks": [_HOOK]}
+HOOKS = {"hooks": [{**_HOOK, **_DOWN}]}
 TRIED = {"ok": False, "status": 404, "error": "answered 404"}
 
 READY = {"status": "ok", "ledger": "ok", "storage": "ok", "broker": "ok"}

@@ -28,15 +28,20 @@ class HookIn(Value):
 
 
 class HookOut(Value):
-    """`off` says why nothing is sent any more; `dead` counts notices that were given up. `secret` signs what is sent
-    (Standard Webhooks); it is shown once, null later."""
+    """`off` says why nothing is sent any more. `waiting` counts notices that will be tried, at `next_try` the first of
+    them, and `dead` those that were given up; `error` is what went wrong at `failed`, the last time that one of these
+    was tried. `secret` signs what is sent (Standard Webhooks); it is shown once, null later."""
 
     id: str
     url: str
     events: tuple[Event, ...]
     created: float
     off: str
+    waiting: int
+    next_try: float | None
     dead: int
+    error: str
+    failed: float | None
     secret: str | None = None
 
 
@@ -53,7 +58,7 @@ class Tried(Value):
 
 
 class Replayed(Value):
-    """How many notices that were given up are sent again."""
+    """How many notices are tried now: those that were given up, and those that waited."""
 
     notices: int
 
@@ -108,7 +113,7 @@ def test(state: ApiState, caller: Writer, id: str) -> Tried:
 
 @router.post("/{id}/replay", response_model=Replayed)
 def replay(state: ApiState, caller: Writer, id: str) -> Replayed:
-    """Send again what was given up. A hook that was off is on again."""
+    """Send now what waits, and what was given up. A hook that was off is on again."""
     return Replayed(notices=state.hooks.replay(_find(state.hooks, caller.owner, id)))
 
 
@@ -126,5 +131,5 @@ def _unknown(id: str) -> Problem:
 def _out(hooks: Hooks, hook: Hook, shown: bool = False) -> HookOut:
     return HookOut(
         id=hook.id, url=hook.url, events=hook.events, created=hook.created, off=hook.off,
-        dead=len(hooks.shelf.dead(hook.id)), secret=hook.secrets[0].key if shown else None,
+        **hooks.untold(hook).model_dump(), secret=hook.secrets[0].key if shown else None,
     )  # fmt: skip

@@ -7,6 +7,7 @@ import difflib
 import logging
 import math
 import os
+import re
 import socket
 from collections.abc import Iterable
 from functools import cache
@@ -21,7 +22,7 @@ from director.seats import STEP_KINDS
 from director.types import MAX_BRIEF_BYTES, ModelName
 from tasks.batch.terms import ModelTerms, OwnerTerms, turn_behind
 from tasks.ledger.types import Limits
-from tasks.notices.mail import check_server
+from tasks.notices.mail import check_server, parse_sender
 from tasks.tokens import BadSettings, Grant, Rules, Secret, grants
 
 PREFIX = "VISIONDIRECTOR_"
@@ -232,7 +233,12 @@ class Settings(BaseSettings):
             "no e-mail"
         ),
     ] = SecretStr("")
-    mail_from: Annotated[str, Field(description="sender of notices by e-mail")] = "visiondirector@localhost"
+    mail_from: Annotated[
+        str, Field(description="sender of notices by e-mail: name@example.org, or A name <name@example.org>")
+    ] = "visiondirector@localhost"
+    public_url: Annotated[
+        str, Field(description="where people open the pages, for links in e-mail: https://…; empty: mails have none")
+    ] = ""
 
     metrics_port: Annotated[
         int, Field(ge=0, le=65_535, description="port on which a worker or reconciler is scraped; 0: none")
@@ -267,6 +273,19 @@ class Settings(BaseSettings):
         if url := value.get_secret_value():
             check_server(url)
         return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _sender(cls, value: str) -> str:
+        parse_sender(value)
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _pages(cls, value: str) -> str:
+        if value and not re.match(r"https?://[^/\s]", value):
+            raise ValueError("must begin with https:// or http://, and a host")
+        return value.rstrip("/")
 
     @field_validator("max_step_s")
     @classmethod

@@ -1,9 +1,11 @@
 """Hooks: addresses that are told what becomes of batches and jobs."""
 
 import argparse
+import time
 
 from api.cli.console import SATISFIED, SHORT, Console
 from api.cli.options import Add, common
+from api.cli.transcript import clock
 from api.client import Hook
 from director.transcript import Line, plain
 
@@ -26,7 +28,7 @@ def add(commands: Add) -> None:
     for name, call, told in (
         ("test", _test, "send it something now"),
         ("rotate", _rotate, "give it another secret; the old one signs for a day more"),
-        ("replay", _replay, "send again what was given up, and switch it on again"),
+        ("replay", _replay, "send now what waits and what was given up, and switch it on again"),
         ("remove", _remove, "tell it nothing more"),
     ):
         one = actions(name, parents=[common()], help=told)
@@ -54,7 +56,8 @@ def _list(args: argparse.Namespace, console: Console) -> int:
     found = console.client.hooks()
     for hook in found:
         console.screen.data(hook.model_dump(mode="json"))
-        console.screen.line(_line(hook))
+        for line in (_line(hook), *_untold(hook)):
+            console.screen.line(line)
     if not found:
         console.screen.line(Line("", "no hooks: visiondirector hook add https://…"))
     return SATISFIED
@@ -62,9 +65,28 @@ def _list(args: argparse.Namespace, console: Console) -> int:
 
 def _line(hook: Hook) -> Line:
     events = ", ".join(event.removeprefix("batch.") for event in hook.events)
-    dead = f"; {hook.dead} given up: visiondirector hook replay {hook.id}" if hook.dead else ""
     off = f"; off: {plain(hook.off, 200)}" if hook.off else ""
-    return Line(hook.id, f"{plain(hook.url, 300)}  {events}{off}{dead}", "red" if hook.off else "")
+    return Line(hook.id, f"{plain(hook.url, 300)}  {events}{off}", "red" if hook.off else "")
+
+
+def _untold(hook: Hook) -> list[Line]:
+    """What waits, what was given up, and what went wrong last."""
+    lines = list[Line]()
+    if hook.waiting:
+        now = f"; at once: visiondirector hook replay {hook.id}" if hook.error else ""
+        lines.append(Line("", f"{hook.waiting} to be told{_next_try(hook)}{now}", "yellow" if hook.error else ""))
+    if hook.dead:
+        lines.append(Line("", f"{hook.dead} given up: visiondirector hook replay {hook.id}", "red"))
+    if hook.error:
+        at = f"at {clock(hook.failed)}: " if hook.failed else ""
+        lines.append(Line("", f"failed {at}{plain(hook.error, 300)}", "yellow"))
+    return lines
+
+
+def _next_try(hook: Hook) -> str:
+    if hook.next_try is None:
+        return ""
+    return f"; the next try is at {clock(hook.next_try)}" if hook.next_try > time.time() else "; the next try is due"
 
 
 def _test(args: argparse.Namespace, console: Console) -> int:
@@ -78,7 +100,7 @@ def _test(args: argparse.Namespace, console: Console) -> int:
 def _replay(args: argparse.Namespace, console: Console) -> int:
     notices = console.client.replay_hook(args.hook)
     console.screen.data({"notices": notices})
-    console.screen.line(Line("sent", f"{notices} notices again"))
+    console.screen.line(Line("sent", f"{notices} notices, each within seconds"))
     return SATISFIED
 
 

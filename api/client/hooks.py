@@ -11,8 +11,10 @@ from .connection import Connection
 
 
 class Hook(BaseModel):
-    """An address that is told. `off` says why it is not any more; `dead` counts notices that were given up.
+    """An address that is told. `off` says why it is not any more. Times are in seconds since the epoch.
 
+    `waiting` counts notices that will be tried, the first of them at `next_try`, and `dead` those that were given up.
+    `error` is what went wrong at `failed`, the last time that one of these was tried.
     `secret` checks what comes (Standard Webhooks). Only `add_hook` and `rotate_hook` give it.
     """
 
@@ -21,7 +23,11 @@ class Hook(BaseModel):
     events: tuple[str, ...] = ()
     created: float = 0.0
     off: str = ""
+    waiting: int = 0
+    next_try: float | None = None
     dead: int = 0
+    error: str = ""
+    failed: float | None = None
     secret: str | None = None
 
 
@@ -67,7 +73,7 @@ class HookCalls(Connection):
         return HookTest.model_validate_json(self._send("POST", _path(id, "/test"), timeout=60).content)
 
     def replay_hook(self, id: str) -> int:
-        """Send again what was given up, and switch it on again; how many notices."""
+        """Send now what waits and what was given up, and switch it on again; how many notices."""
         return _Replayed.model_validate_json(self._send("POST", _path(id, "/replay")).content).notices
 
 

@@ -131,21 +131,27 @@ class Courier:
             self._ledger.run("tried", f"{hook_id}|{notice_id}", "")
             return
         outcome = Outcome(False, why=hook.off) if hook.off else self._send(hook, notice)
-        about = fields(hook=hook.id, notice=notice.id, status=outcome.status)
         if outcome.gone:
             switch(self._ledger, self._shelf, hook, off="the receiver answered 410 Gone")
-        if not outcome.ok and not outcome.gone and not hook.off and tries < len(WAITS_S):
-            log.warning("a notice was not taken, and is sent again: %s", outcome.why, extra=about)
-            self._ledger.run("tried", f"{hook.id}|{notice.id}", int(1000 * _wait(tries, outcome.wait_s)))
-            self._tell("again")
-            return
+        over = outcome.ok or outcome.gone or outcome.final or bool(hook.off) or tries >= len(WAITS_S)
+        (self._end if over else self._put_off)(hook, notice, outcome, tries)
+
+    def _put_off(self, hook: Hook, notice: Notice, outcome: Outcome, tries: int) -> None:
+        about = fields(hook=hook.id, notice=notice.id, status=outcome.status)
+        log.warning("a notice was not taken, and is sent again: %s", outcome.why, extra=about)
+        again_ms = int(1000 * _wait(tries, outcome.wait_s))
+        self._ledger.run("tried", f"{hook.id}|{notice.id}", again_ms, outcome.why or "not taken")
+        self._tell("again")
+
+    def _end(self, hook: Hook, notice: Notice, outcome: Outcome, tries: int) -> None:
         ended = Delivered(
             notice=notice.id, subject=str(notice.told.get("id", "")), type=notice.type, at=round(time.time(), 3),
             tries=tries + 1, status=outcome.status, error="" if outcome.ok else outcome.why or "not taken",
         )  # fmt: skip
         self._shelf.settle(hook.id, ended, notice)
-        self._ledger.run("tried", f"{hook.id}|{notice.id}", "")
+        self._ledger.run("tried", f"{hook.id}|{notice.id}", "", ended.error)
         self._tell("told" if outcome.ok else "dead")
+        about = fields(hook=hook.id, notice=notice.id, status=outcome.status)
         log.log(logging.INFO if outcome.ok else logging.ERROR, "notice: %s", ended.error or "told", extra=about)
 
 

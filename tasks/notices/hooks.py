@@ -12,11 +12,12 @@ from tasks.ledger.locks import PATIENCE_S, alone
 from tasks.notices.post import Outcome, Poster
 from tasks.notices.shelf import NoticeShelf
 from tasks.notices.signing import new_key
-from tasks.notices.types import MAX_HOOKS, Event, Hook, Secret, notice_of
+from tasks.notices.types import MAX_HOOKS, Event, Hook, Secret, Untold, notice_of
 from tasks.store import NotFound
 
 OLD_SECRET_S = 86_400.0
 """A secret that was replaced signs so long beside the new one."""
+_SOME = 500  # notices a call
 _OLD_SECRETS = 4  # sign at once at most: each makes the header of a notice longer
 
 
@@ -70,14 +71,30 @@ class Hooks:
         return self.poster.send(hook, notice)
 
     def replay(self, hook: Hook) -> int:
-        """Let what was given up be tried again, and switch it on again if it was off; how many notices."""
+        """Let what waits and what was given up be tried now, and switch it on again if it was off; how many notices."""
         if hook.off:
             switch(self.ledger, self.shelf, hook, off="", patience_s=self.patience_s)
             self._note(hook.owner)
-        back = [notice for notice in self.shelf.dead(hook.id) if self.shelf.bring_back(hook.id, notice)]
-        for notice in back:
-            self.ledger.run("noted", "", f"{hook.id}|{notice}")
-        return len(back)
+        for notice in self.shelf.dead(hook.id):
+            self.shelf.bring_back(hook.id, notice)
+        waiting = [f"{hook.id}|{notice}" for notice in self.shelf.waiting(hook.id)]
+        for first in range(0, len(waiting), _SOME):
+            self.ledger.run("hurry", *waiting[first : first + _SOME])
+        return len(waiting)
+
+    def untold(self, hook: Hook) -> Untold:
+        """What waits for it, and what was given up."""
+        waiting, dead = self.shelf.waiting(hook.id), self.shelf.dead(hook.id)
+        due, tried, last = list[float](), len(dead), ""
+        for first in range(0, len(waiting), _SOME) if waiting else (0,) if dead else ():
+            next_ms, failed, last = self.ledger.run("untold", hook.id, *waiting[first : first + _SOME])
+            due += [float(next_ms) / 1000] if next_ms else []
+            tried += int(failed)
+        at_ms, _, error = str(last).partition("|") if tried else ("", "", "")
+        return Untold(
+            waiting=len(waiting), dead=len(dead), next_try=min(due, default=None), error=error,
+            failed=float(at_ms) / 1000 if at_ms else None,
+        )  # fmt: skip
 
     def _note(self, owner: str) -> None:
         """Tell the ledger whether somebody wants to hear of each job."""

@@ -6,20 +6,19 @@ proxy of the environment is used, and of the answer nothing but status and Retry
 """
 
 import ipaddress
-import json
 import socket
 import time
 from dataclasses import dataclass
-from email.message import EmailMessage
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
-from urllib.parse import unquote
 
 import anyio
 import httpx
 from anyio import to_thread
 
 from director.errors import BriefError
+from tasks.notices.letter import MAIL, letter, recipient
 from tasks.notices.mail import deliver
 from tasks.notices.signing import headers
 from tasks.notices.types import Hook, Notice
@@ -27,7 +26,6 @@ from tasks.settings import Settings
 
 SECONDS = 15.0
 """A try may take so long."""
-MAIL = "mailto:"
 _FIELD = "url"
 _LAST_PORT = 65_535
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # an IPv4 address in the last bits
@@ -36,13 +34,14 @@ _NOT_GLOBAL = (ipaddress.IPv6Network("3fff::/20"),)  # for documents: newer than
 
 
 class Outcome(NamedTuple):
-    """`wait_s` is the answer's Retry-After. `gone`: the receiver wants no more of them."""
+    """`wait_s` is the answer's Retry-After. `gone`: the receiver wants no more. `final`: it never takes this one."""
 
     ok: bool
     status: int = 0
     why: str = ""
     wait_s: float | None = None
     gone: bool = False
+    final: bool = False
 
 
 class Refused(BriefError):
@@ -51,15 +50,18 @@ class Refused(BriefError):
 
 @dataclass(frozen=True)
 class Poster:
-    """`private`: notices may go to private addresses, and over http. `smtp` is "" where no mail is sent."""
+    """`private`: notices may go to private addresses, and over http. `smtp` is "" where no mail is sent, `pages` where
+    mails have no links."""
 
     private: bool = False
     smtp: str = ""
     mail_from: str = ""
+    pages: str = ""
 
     @classmethod
     def of(cls, settings: Settings) -> "Poster":
-        return cls(settings.private_hooks, settings.smtp_url.get_secret_value(), settings.mail_from)
+        smtp = settings.smtp_url.get_secret_value()
+        return cls(settings.private_hooks, smtp, settings.mail_from, settings.public_url)
 
     def check(self, url: str) -> None:
         """Raises Refused for an address that can't be used."""
@@ -126,21 +128,18 @@ class Poster:
     def _check_mail(self, url: str) -> None:
         if not self.smtp:
             raise _refused("this service sends no e-mail", "let whoever runs it set VISIONDIRECTOR_SMTP_URL")
-        address = unquote(url.removeprefix(MAIL))
-        name, at, domain = address.partition("@")
-        if not (name and at and "." in domain) or not address.isprintable() or set(address) & set(' ,;?<>"\\'):
-            raise _refused("is no e-mail address", "write mailto:name@example.org")
+        try:
+            address = recipient(url)
+        except ValueError as wrong:
+            raise _refused(str(wrong), "write mailto:name@example.org") from None
+        if "." not in address.domain:
+            raise _refused("is no e-mail address of the Internet", "write mailto:name@example.org")
 
     def _mail(self, hook: Hook, notice: Notice) -> Outcome:
         self._check_mail(hook.url)
-        message = EmailMessage()
-        message["From"], message["To"] = self.mail_from, unquote(hook.url.removeprefix(MAIL))
-        message["Subject"] = _subject(notice)
-        message["Message-ID"] = f"<{notice.id}.{hook.id}@{self.mail_from.rpartition('@')[2]}>"
-        message["Auto-Submitted"] = "auto-generated"
-        message.set_content(_text(notice))
-        why = deliver(self.smtp, message, SECONDS)
-        return Outcome(not why, why=why)
+        message = letter(notice, hook, self.mail_from, self.pages, datetime.now(UTC))
+        unsent = deliver(self.smtp, message, SECONDS)
+        return Outcome(True) if unsent is None else Outcome(False, why=unsent.why, final=unsent.final)
 
 
 def is_public(address: str) -> bool:
@@ -198,29 +197,3 @@ def _wait(told: str) -> float | None:
         return max(0.0, parsedate_to_datetime(told).timestamp() - time.time())
     except (ValueError, OverflowError):  # no date, or one that no calendar has
         return None
-
-
-_SUBJECTS = {
-    "batch.started": "has started", "batch.half": "is half done", "batch.ended": "has ended", "batch.late": "is late",
-    "batch.budget": "has spent 90 % of its budget", "batch.held": "is held: its budget is spent",
-    "job.ended": "has ended", "hook.test": "This is a test",
-}  # fmt: skip
-
-
-def _subject(notice: Notice) -> str:
-    """One line, whatever a title holds."""
-    name = str(notice.told.get("title") or notice.told.get("id") or "")
-    name = "".join(char if char.isprintable() else " " for char in name[:80])
-    return f"{name} {_SUBJECTS[notice.type]}".strip()
-
-
-def _text(notice: Notice) -> str:
-    lines = [_subject(notice), ""]
-    lines += [f"{name}: {_plain(value)}" for name, value in notice.told.items() if value not in ("", None)]
-    return "\n".join([*lines, "", f"Notice {notice.id}"]) + "\n"
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, dict):
-        return json.dumps(value, ensure_ascii=False)
-    return str(value)

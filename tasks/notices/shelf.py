@@ -84,6 +84,10 @@ class NoticeShelf:
             self.store.put(_key(TOLD, hook, notice.id), packed(delivered))
         self.store.delete(_key(PENDING, hook, notice.id))
 
+    def waiting(self, hook: str) -> list[str]:
+        """The notices that it is to be told yet."""
+        return [PurePosixPath(key).stem for key in self.store.list(f"{PENDING}/{hook}/")]
+
     def dead(self, hook: str) -> list[str]:
         """The notices that were given up."""
         return [PurePosixPath(key).stem for key in self.store.list(f"{DEAD}/{hook}/")]
@@ -92,13 +96,11 @@ class NoticeShelf:
         """Of all hooks."""
         return len(self.store.list(f"{DEAD}/"))
 
-    def bring_back(self, hook: str, id: str) -> bool:
+    def bring_back(self, hook: str, id: str) -> None:
         """Let what was given up be tried again."""
-        notice = self._notice(_key(DEAD, hook, id))
-        if notice:
+        if notice := self._notice(_key(DEAD, hook, id)):
             self._put(PENDING, hook, notice)
             self.store.delete(_key(DEAD, hook, id))
-        return notice is not None
 
     def _put(self, folder: str, hook: str, notice: Notice) -> None:
         self.store.put(_key(folder, hook, notice.id), packed(notice))

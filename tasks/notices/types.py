@@ -75,6 +75,11 @@ class Notice(Value):
         """The body's `data`."""
         return json.loads(self.body)["data"]
 
+    @property
+    def timestamp(self) -> str:
+        """When it happened: ISO 8601, UTC."""
+        return json.loads(self.body)["timestamp"]
+
 
 class Delivered(Value):
     """How a delivery ended. `status` is the answer's, 0 for e-mail and for what had none."""
@@ -86,6 +91,20 @@ class Delivered(Value):
     tries: int
     status: int = 0
     error: str = ""  # "": it was delivered
+
+
+class Untold(Value):
+    """What a hook was not told. Times are in seconds since the epoch.
+
+    `waiting` notices will be tried, the first at `next_try` (None: none is scheduled), and `dead` were given up.
+    `error` is what went wrong at `failed`, the last time that one of them was tried ("", None: nothing that is known).
+    """
+
+    waiting: int
+    dead: int
+    next_try: float | None = None
+    error: str = ""
+    failed: float | None = None
 
 
 def notice_id(subject: str, event: Event, mark: str) -> str:

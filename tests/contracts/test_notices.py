@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -14,9 +15,10 @@ from tasks.notices.courier import WAITS_S, Courier
 from tasks.notices.hooks import Hooks
 from tasks.notices.post import Outcome, Poster
 from tasks.notices.shelf import NoticeShelf
-from tasks.notices.types import BATCH_EVENTS, MAX_HOOKS, Event, Hook, Notice
+from tasks.notices.types import BATCH_EVENTS, MAX_HOOKS, Event, Hook, Notice, Untold
 from tests.support.batches import BatchRig
 from tests.support.ledgers import LedgerRig
+from tests.support.mailbox import mailbox
 from tests.support.receivers import Answer, Receiver, receiving
 
 
@@ -260,6 +262,48 @@ class TestReceivers:
         assert night.hooks.replay(made) == 1
         night.until(lambda: len(receiver.notices) == 1)
 
+    def test_what_was_not_told_is_shown(self, night: Night, receiver: Receiver) -> None:
+        made = night.hook(receiver, Event.STARTED, Event.ENDED)
+        assert night.hooks.untold(made) == Untold(waiting=0, dead=0)
+        before = night.ledger.now_ms / 1000
+        send, night.send = night.send, refused
+        night.start(items=1)
+        night.finish()
+        night.until(lambda: night.outcomes_told == ["again", "again"])
+        untold = night.hooks.untold(made)
+        assert (untold.waiting, untold.dead, untold.error) == (2, 0, "away")
+        assert untold.failed and before <= untold.failed <= night.ledger.now_ms / 1000
+        assert untold.next_try and before + WAITS_S[0] <= untold.next_try <= untold.failed + 2 * WAITS_S[0]
+        night.rig.wipe()
+        night.until(lambda: night.hooks.untold(made).error == "away")
+        night.send = send
+        night.until(lambda: len(receiver.notices) == 2 and night.pending() == 0, step=10_000)
+        assert night.hooks.untold(made) == Untold(waiting=0, dead=0)
+
+    def test_what_will_never_be_taken_is_given_up_at_once(self, night: Night, receiver: Receiver) -> None:
+        made = night.hook(receiver, Event.ENDED)
+        send, night.send = night.send, lambda hook, notice: Outcome(False, why="550 no such user", final=True)
+        night.start(items=1)
+        night.finish()
+        night.until(lambda: night.outcomes_told == ["dead"])
+        untold = night.hooks.untold(made)
+        assert (untold.waiting, untold.dead, untold.error) == (0, 1, "550 no such user")
+        night.send = send
+        assert night.hooks.replay(made) == 1
+        night.until(lambda: len(receiver.notices) == 1)
+
+    def test_a_replay_lets_what_waits_be_tried_now(self, night: Night, receiver: Receiver) -> None:
+        made = night.hook(receiver, Event.ENDED)
+        send, night.send = night.send, refused
+        night.start(items=1)
+        night.finish()
+        night.until(lambda: len(night.outcomes_told) == 5, step=3_600_000)
+        night.send = send
+        night.passes(3)
+        assert receiver.notices == []
+        assert night.hooks.replay(made) == 1
+        night.until(lambda: len(receiver.notices) == 1 and night.pending() == 0)
+
     def test_410_switches_it_off(self, night: Night, receiver: Receiver) -> None:
         receiver.answer = gone
         made = night.hook(receiver, Event.STARTED, Event.ENDED)
@@ -292,6 +336,40 @@ class TestReceivers:
             assert len(slow.notices) <= 3
             go_on.set()
             night.until(lambda: len(slow.notices) == 9 and night.pending() == 0)
+
+    def test_thousands_for_a_slow_one_hide_no_other(self, night: Night) -> None:
+        night.ledger.run("noted", "", *(f"slow|{n}" for n in range(3000)))
+        night.rig.advance(1000)
+        night.ledger.run("noted", "", "other|1")
+        taken = list[str]()
+        for _ in range(5):
+            night.rig.advance(100)
+            taken += [delivery for delivery, _ in night.ledger.run("take_deliveries", 8, 60_000, "slow")]
+        assert taken == ["other|1"]
+        [(found, _)] = night.ledger.run("take_deliveries", 8, 60_000)
+        assert found.startswith("slow|")
+
+
+class TestMail:
+    def test_a_server_that_was_away_gets_each_mail_once(self, night: Night) -> None:
+        with mailbox() as box:
+            port = urlsplit(box.url).port or 0
+        assert night.notices
+        poster = Poster(smtp=box.url, mail_from="night@example.org")
+        made = Hooks(night.ledger, night.notices, poster).add("alice", "mailto:ada@example.org", BATCH_EVENTS)
+        night.send = poster.send
+        night.start(items=2)
+        night.finish()
+        night.until(lambda: night.outcomes_told == ["again"] * 3)
+        assert "no mail server can be reached" in night.hooks.untold(made).error
+        with mailbox(port=port) as box:
+            night.until(lambda: night.pending() == 0, step=10_000)
+            night.passes(3)
+        assert sorted(mail["Subject"] for mail in box.mails) == [
+            "b has ended: 2 done",
+            "b has started",
+            "b is half done",
+        ]
 
 
 class TestJobs:

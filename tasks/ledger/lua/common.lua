@@ -46,6 +46,7 @@
 -- <prefix>hooked                set: owners who want to be told of each job that ends
 -- <prefix>deliveries            zset: "<hook>|<notice>" by when it is to be tried
 -- <prefix>tries                 hash: how often each was tried
+-- <prefix>failure:<hook>        string, for a month: when a delivery to it failed last, and why: "<ms>|<words>"
 -- <prefix>epoch                 string: absent means wiped
 -- <prefix>rebuild               hash: holder of the rebuild lock, and until when
 local prefix = KEYS[1]

@@ -1,5 +1,6 @@
 """Hooks over the API, and the command."""
 
+import time
 from collections.abc import Iterator
 from io import BytesIO, StringIO
 
@@ -11,6 +12,8 @@ from api.cli import run
 from api.cli.console import SATISFIED, SHORT, USAGE, Console, Screen
 from api.cli.parser import parser
 from api.client import Client
+from tasks.notices.shelf import NoticeShelf
+from tasks.notices.types import Delivered, Event, notice_of
 from tests.support.api import ALICE, BOB, House, browse
 from tests.support.receivers import Answer, Receiver, receiving
 
@@ -106,6 +109,31 @@ class TestTheCommand:
         assert self.call(app, f"hook replay {id}")[0] == SATISFIED
         assert self.call(app, f"hook remove {id}")[0] == SATISFIED
         assert "no hooks" in self.call(app, "hook list")[1]
+
+    def test_what_was_not_told(self, house: House, app: httpx.Client) -> None:
+        self.call(app, "hook add http://127.0.0.1:9/night")
+        [made] = app.get("/v1/hooks").json()["hooks"]
+        shelf = NoticeShelf(house.shelf.store)
+        notices = [notice_of("alice", f"b{n}", Event.ENDED, "0", 1.0, {"id": f"b{n}"}) for n in range(3)]
+        for notice in notices:
+            shelf.add(made["id"], notice)
+            house.ledger.run("noted", "", f"{made['id']}|{notice.id}")
+        assert "3 to be told; the next try is due\n" in self.call(app, "hook list")[1]
+        for notice in notices[1:]:
+            house.ledger.run("tried", f"{made['id']}|{notice.id}", 3_600_000, "answered 500")
+        ended = Delivered(notice=notices[0].id, type=Event.ENDED, at=1.0, tries=10, error="x")
+        shelf.settle(made["id"], ended, notices[0])
+        house.ledger.run("tried", f"{made['id']}|{notices[0].id}", "", "answered 503")
+
+        told = app.get("/v1/hooks").json()["hooks"][0]
+        assert (told["waiting"], told["dead"], told["error"]) == (2, 1, "answered 503")
+        assert (round(told["failed"] - time.time(), -1), round(told["next_try"] - time.time(), -1)) == (0, 3600)
+        _, waiting, dead, error = self.call(app, "hook list")[1].splitlines()
+        assert waiting.strip().startswith("2 to be told; the next try is at ")
+        assert dead.strip() == f"1 given up: visiondirector hook replay {made['id']}"
+        assert error.strip().endswith(": answered 503")
+        assert "sent        3 notices" in self.call(app, f"hook replay {made['id']}")[1]
+        assert "3 to be told; the next try is due\n" in self.call(app, "hook list")[1]
 
     def test_a_bad_address(self, app: httpx.Client) -> None:
         code, _ = self.call(app, "hook add ftp://x")

@@ -1,6 +1,7 @@
 """What is signed, and where a notice may go."""
 
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -8,13 +9,16 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from tasks.ledger.locks import Busy
 from tasks.notices.hooks import Hooks, switch
-from tasks.notices.post import MAIL, Poster, Refused, is_public
+from tasks.notices.letter import MAIL, letter
+from tasks.notices.mail import deliver
+from tasks.notices.post import Poster, Refused, is_public
 from tasks.notices.shelf import NoticeShelf
 from tasks.notices.signing import headers, new_key
-from tasks.notices.types import Event, Hook, Secret, notice_id, notice_of
+from tasks.notices.types import Event, Hook, Notice, Secret, notice_id, notice_of
 from tasks.store import FolderStore, NotFound
 from tests.support.ledgers import in_process
-from tests.support.receivers import Certificate, Tls, mailbox, receiving
+from tests.support.mailbox import BREAK, SILENT, Certificate, Tls, Word, mailbox
+from tests.support.receivers import receiving
 
 NOTICE = notice_of("alice", "b1", Event.ENDED, "0", 1795455600.25, {"id": "b1", "title": "Плакаты – 海報"})
 
@@ -175,73 +179,17 @@ class TestAnswers:
         assert "ConnectError" in outcome.why
 
 
-class TestMail:
-    def test_a_mail_says_what_happened(self) -> None:
-        with mailbox() as (server, mails):
-            poster = Poster(smtp=server, mail_from="night@example.org")
-            assert poster.send(hook(f"{MAIL}ada@example.org"), NOTICE).ok
-        (mail,) = mails
-        assert "To: ada@example.org" in mail
-        assert f"Message-ID: <{NOTICE.id}.h1@example.org>" in mail
-
-    def test_a_title_adds_no_header(self) -> None:
-        notice = notice_of("alice", "b1", Event.ENDED, "0", 1.0, {"id": "b1", "title": "x\r\nBcc: eve@example.org"})
-        with mailbox() as (server, mails):
-            Poster(smtp=server, mail_from="night@example.org").send(hook(f"{MAIL}ada@example.org"), notice)
-        assert "\nBcc:" not in mails[0].split("\r\n\r\n")[0]
-
-    @pytest.mark.parametrize("address", ["ada", "ada@example", "ada@example.org,eve@example.org", "a%0d%0aBcc:e@x.org"])
-    def test_what_is_no_address(self, address: str) -> None:
-        with pytest.raises(Refused):
-            Poster(smtp="smtp://127.0.0.1:1").check(f"{MAIL}{address}")
-
-    @pytest.mark.parametrize("tls", ["starttls", "at once"])
-    def test_a_password_goes_over_tls_only(
-        self, certificate: Certificate, tls: Tls, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setenv("SSL_CERT_FILE", str(certificate.chain))
-        with mailbox(certificate, tls, user=("ada@home", "a:b/c @")) as (server, mails):
-            assert mailed(server) == ""
-            wrong = mailed(server.replace("ada", "eve"))
-        assert len(mails) == 1
-        assert wrong == "the mail server takes no user with this password: 535 5.7.8 who are you?; see " + SETTING
-
-    @pytest.mark.parametrize("tls", ["starttls", "at once"])
-    def test_a_server_that_nobody_vouches_for_gets_nothing(self, certificate: Certificate, tls: Tls) -> None:
-        with mailbox(certificate, tls, user=("ada", "secret")) as (server, mails):
-            why = mailed(server)
-        assert why.startswith("the certificate of the mail server can't be trusted: self")
-        assert not mails
-
-    @pytest.mark.parametrize(
-        ("answers", "why"),
-        [
-            ({b"RCPT": "550 no such\tuser"}, "the mail server refuses this address: 550 no such user"),
-            ({b"MAIL": "553 not you"}, "the mail server refuses the sender: 553 not you; see VISIONDIRECTOR_MAIL_FROM"),
-            ({b"DATA": "451 later"}, "the mail server refuses: 451 later"),
-            ({b"EHLO": "421 busy", b"HELO": "421 busy"}, "the mail server refuses: 421 busy"),
-        ],
-    )
-    def test_what_a_server_refuses_is_told_in_its_words(self, answers: dict[bytes, str], why: str) -> None:
-        with mailbox(answers=answers) as (server, mails):
-            assert mailed(server) == why
-        assert not mails
-
-    def test_what_a_server_can_not_do_is_told(self) -> None:
-        with mailbox() as (server, _):
-            assert "STARTTLS extension not supported" in mailed(server.replace("smtp:", "smtp+starttls:"))
-            assert "AUTH extension not supported" in mailed(server.replace("//", "//ada:secret@"))
-            assert mailed(server.replace("smtp:", "smtps:")).startswith("the mail server does not speak TLS there")
-        assert mailed(server).startswith("no mail server can be reached: ")
-        assert mailed("smtp://mail.invalid").startswith("the name of the mail server is unknown")
+SETTING, FROM = "VISIONDIRECTOR_SMTP_URL", "VISIONDIRECTOR_MAIL_FROM"
+ADA = hook(f"{MAIL}ada@example.org")
 
 
-SETTING = "VISIONDIRECTOR_SMTP_URL"
+def told(**data: object) -> Notice:
+    return notice_of("alice", "b1", Event.ENDED, "0", 1795455600.25, {"id": "b1", **data})
 
 
 def mailed(server: str) -> str:
     """What went wrong."""
-    outcome = Poster(smtp=server, mail_from="night@example.org").send(hook(f"{MAIL}ada@example.org"), NOTICE)
+    outcome = Poster(smtp=server, mail_from="night@example.org").send(ADA, NOTICE)
     assert outcome.ok == (outcome.why == "")
     assert "secret" not in outcome.why
     return outcome.why
@@ -250,3 +198,138 @@ def mailed(server: str) -> str:
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     return Certificate.made(tmp_path_factory.mktemp("tls"))
+
+
+class TestMail:
+    def test_a_mail_says_what_happened(self) -> None:
+        with mailbox() as box:
+            poster = Poster(smtp=box.url, mail_from="The night <night@example.org>", pages="https://render.example.org")
+            assert poster.send(ADA, told(title="Плакаты – 海報", unmet=2, done=17, total=19, failed=0)).ok
+        (mail,) = box.mails
+        assert (mail["From"], mail["To"]) == ("The night <night@example.org>", "ada@example.org")
+        assert mail["Subject"] == "Плакаты – 海報 has ended: 17 done, 2 unmet"
+        assert mail["Message-ID"] == f"<{NOTICE.id}.h1@example.org>"
+        assert mail.get_content().splitlines() == [
+            mail["Subject"], "", "title: Плакаты – 海報", "id: b1", "total: 19", "done: 17", "unmet: 2",
+            "time: 2026-11-23 17:40:00 UTC", "", "https://render.example.org/batches/b1",
+            "visiondirector batch show b1", "", f"Notice {NOTICE.id}",
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize(("hours", "old"), [(0, False), (23, False), (25, True)])
+    def test_its_date_is_that_of_what_happened_unless_that_is_long_ago(self, hours: int, old: bool) -> None:
+        happened = datetime.fromisoformat(NOTICE.timestamp).replace(microsecond=0)
+        now = happened + timedelta(hours=hours)
+        sent = letter(NOTICE, ADA, "night@example.org", "", now)["Date"].datetime
+        assert sent.replace(microsecond=0) == (now if old else happened)
+
+    @pytest.mark.parametrize(
+        ("title", "shown"),
+        [
+            ("x\r\nBcc: eve@example.org", "x  Bcc: eve@example.org"), ("Straßenplakat für Jörg & Söhne",) * 2,
+            ("Eulen 🦉👩‍👩‍👧‍👦 bei Nacht",) * 2, ("نیم‌فاصله",) * 2,
+            ("夜" * 200, "夜" * 79 + "…"), ("Ü " * 200, "Ü " * 39 + "Ü…"), ("x\u2028y\x85z", "x y z"),
+            ("=?utf-8?q?x=0D=0ABcc=3A_eve=40x.org?=", "= ?utf-8?q?x=0D=0ABcc=3A_eve=40x.org?="),
+        ],
+    )  # fmt: skip
+    def test_a_title_in_any_letters_adds_no_header_and_needs_no_more_than_ascii(self, title: str, shown: str) -> None:
+        with mailbox() as box:
+            assert Poster(smtp=box.url, mail_from="night@example.org").send(ADA, told(title=title, done=1)).ok
+        (mail,) = box.mails
+        assert mail["Subject"] == f"{shown} has ended: 1 done"
+        assert mail["Bcc"] is None
+        assert box.raw[0].isascii()
+        assert max(len(line) for line in box.raw[0].split(b"\r\n")) <= 78
+
+    @pytest.mark.parametrize(
+        ("event", "subject", "closer"),
+        [
+            (Event.HELD, "b1 is held: its budget is spent", "visiondirector batch show b1"),
+            (Event.JOB_ENDED, "b1 has ended: failed", "visiondirector show b1"),
+            (Event.TEST, "b1 can send you mail: this is a test", "visiondirector hook list"),
+        ],
+    )
+    def test_each_event_says_how_to_look_closer(self, event: Event, subject: str, closer: str) -> None:
+        notice = notice_of("alice", "b1", event, "0", 1.0, {"id": "b1", "status": "failed"})
+        with mailbox() as box:
+            assert Poster(smtp=box.url, mail_from="night@example.org").send(ADA, notice).ok
+        assert box.mails[0]["Subject"] == subject
+        assert closer in box.mails[0].get_content().splitlines()
+
+    @pytest.mark.parametrize(
+        "address",
+        [
+            "ada", "ada@example", "ada@example.org,eve@example.org", "a%0d%0aBcc:e@x.org", "a@b@x.org", "ada@x..org",
+            "ada@[1.2.3.4]", "undisclosed:ada@x.org", "ada@.x.org",
+        ],
+    )  # fmt: skip
+    def test_what_is_no_address(self, address: str) -> None:
+        with pytest.raises(Refused):
+            Poster(smtp="smtp://127.0.0.1:1").check(f"{MAIL}{address}")
+
+    @pytest.mark.parametrize(
+        ("address", "sent"),
+        [("ada@straße.example.org", "ada@xn--strae-oqa.example.org"), ("jürgen@example.org", "jürgen@example.org")],
+    )
+    def test_an_address_with_other_letters(self, address: str, sent: str) -> None:
+        with mailbox() as box:
+            assert Poster(smtp=box.url, mail_from="night@example.org").send(hook(f"{MAIL}{address}"), NOTICE).ok
+        assert (box.recipients, box.mails[0]["To"]) == ([sent], sent)
+
+    @pytest.mark.parametrize("tls", ["starttls", "at once"])
+    def test_a_password_goes_over_tls_only(
+        self, certificate: Certificate, tls: Tls, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate.chain))
+        with mailbox(certificate, tls, user=("ada@home", "a:b/c @")) as box:
+            assert mailed(box.url) == ""
+            wrong = mailed(box.url.replace("ada", "eve"))
+        assert len(box.raw) == 1
+        assert wrong == "the mail server takes no user with this password: 535 5.7.8 who are you?; see " + SETTING
+
+    @pytest.mark.parametrize("tls", ["starttls", "at once"])
+    def test_a_server_that_nobody_vouches_for_gets_nothing(self, certificate: Certificate, tls: Tls) -> None:
+        with mailbox(certificate, tls, user=("ada", "secret")) as box:
+            why = mailed(box.url)
+        assert why.startswith("the certificate of the mail server can't be trusted: self")
+        assert not box.raw
+
+    @pytest.mark.parametrize(
+        ("answers", "why", "final"),
+        [
+            ({"RCPT": "550 no such\tuser"}, "the mail server refuses this address: 550 no such user", True),
+            ({"RCPT": "450 greylisted"}, "the mail server refuses this address: 450 greylisted", False),
+            ({"MAIL": "553 not you"}, f"the mail server refuses the sender: 553 not you; see {FROM}", False),
+            ({"DATA": "451 later"}, "the mail server refuses: 451 later", False),
+            ({"DATA": "554 spam"}, "the mail server refuses: 554 spam", True),
+            ({"EHLO": "421 busy", "HELO": "421 busy"}, "the mail server refuses: 421 busy", False),
+            ({"EHLO": "554 no", "HELO": "554 no"}, "the mail server refuses: 554 no", False),
+            ({"RCPT": BREAK}, "the mail server ended the connection: Connection unexpectedly closed", False),
+            ({"DATA": BREAK}, "the mail server ended the connection: Connection unexpectedly closed", False),
+        ],
+    )  # fmt: skip
+    def test_what_a_server_refuses_is_told_in_its_words(self, answers: dict[Word, str], why: str, final: bool) -> None:
+        with mailbox(answers=answers) as box:
+            outcome = Poster(smtp=box.url, mail_from="night@example.org").send(ADA, NOTICE)
+        assert (outcome.why, outcome.final) == (why, final)
+        assert not box.raw
+
+    def test_the_last_word_of_a_server_does_not_undo_the_mail(self) -> None:
+        with mailbox(answers={"QUIT": "421 too many"}) as box:
+            assert mailed(box.url) == ""
+            box.answers["QUIT"] = BREAK
+            assert mailed(box.url) == ""
+        assert len(box.raw) == 2
+
+    @pytest.mark.parametrize("word", ["EHLO", "RCPT", "DATA"])
+    def test_a_server_that_falls_silent(self, word: Word) -> None:
+        with mailbox(answers={word: SILENT}) as box:
+            unsent = deliver(box.url, letter(NOTICE, ADA, "night@example.org", "", datetime.now(UTC)), 0.3)
+        assert unsent == (f"the mail server does not answer in time; see {SETTING}", False)
+
+    def test_what_a_server_can_not_do_is_told(self) -> None:
+        with mailbox() as box:
+            assert "STARTTLS extension not supported" in mailed(box.url.replace("smtp:", "smtp+starttls:"))
+            assert "AUTH extension not supported" in mailed(box.url.replace("//", "//ada:secret@"))
+            assert mailed(box.url.replace("smtp:", "smtps:")).startswith("the mail server does not speak TLS there")
+        assert mailed(box.url).startswith("no mail server can be reached: ")
+        assert mailed("smtp://mail.invalid").startswith("the name of the mail server is unknown")
