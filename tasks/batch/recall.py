@@ -138,7 +138,7 @@ class _Replay:
 
     def take_in(self, end: End) -> None:
         if self.ended[end.index] == end.take + 1:
-            return  # told again by a ledger that came back from a copy: nobody pays twice, and what was ordered since holds
+            return  # told again by a ledger that came back from a copy; what was ordered since holds
         if end.status is not ItemStatus.FAILED:  # that may go on under the same take
             self.ended[end.index] = end.take + 1
         letter = _LETTERS.get(end.status, b"k" if end.job else b"c")[0]
