@@ -169,6 +169,8 @@ class Batches:
         else:
             for _ in newest.seen_first(stored()):
                 pass
+            for index, take, _ in self._cancelled_early(batch):
+                newest.overtake(index, take)
             yield from (result for result in stored() if newest.is_newest(result))
         yield from self._never_drawn(batch)
 
@@ -176,14 +178,17 @@ class Batches:
         """Children that have ended and whose result is still in the ledger."""
         return [record for record in self.ledger.unreported(_MOST_UNREPORTED, 0) if record.batch == id]
 
-    def _never_drawn(self, batch: Batch) -> Iterator[Result]:
+    def _cancelled_early(self, batch: Batch) -> Iterator[tuple[int, int, int]]:
+        """Index, take and generation of items that were cancelled before their turn, be it that of another try."""
         standing = self.standing(batch.id)
-        if not standing or not standing.counts.cancelled:
-            return
-        self.enter(batch)
+        if standing and standing.counts.cancelled:
+            self.enter(batch)
+            yield from self.ledger.never_drawn(batch.id, batch.total)
+
+    def _never_drawn(self, batch: Batch) -> Iterator[Result]:
         like = Result(batch=batch.id, index=0, custom_id="", status=ItemStatus.CANCELLED, stop="cancelled")
         read, names = (-1, -1), list[tuple[str, str]]()
-        for index, take, generation in self.ledger.never_drawn(batch.id, batch.total):
+        for index, take, generation in self._cancelled_early(batch):
             position = batch.at(index)
             part, line = divmod(position.row, PART)
             if read != (position.folder, part):

@@ -70,9 +70,21 @@ class TermsKeeper:
     def keep_spend(self) -> None:
         """Store what owners with a budget have used, so that a wipe does not forget it."""
         for owner, terms in self._settings.owners.items():
-            if terms.budget and (found := self._ledger.spent_by(owner)).period and found != self._stored.get(owner):
+            found = self._ledger.spent_by(owner) if terms.budget else None
+            if not found or not found.period or found == self._stored.get(owner):
+                continue
+            if self._is_behind(owner, found):
+                log.warning("the ledger knows less of what %s used than storage: it counts on from there", owner)
+                self.rule_now()
+            else:
                 self._batches.shelf.put_spend(owner, {"period": found.period, **found.units})
                 self._stored[owner] = found
+
+    def _is_behind(self, owner: str, found: OwnerSpent) -> bool:
+        """Whether storage knows more: the ledger was brought back from a copy."""
+        stored = self._batches.shelf.spend(owner)
+        more = (int(stored.get(unit) or 0) > int(found.units[unit] or 0) for unit in UNITS)
+        return stored.get("period") == found.period and any(more)
 
     def pace(self, editors: Mapping[str, int]) -> None:
         """Set what a render must promise, for batches that are to end by a time. `editors` draw each model."""

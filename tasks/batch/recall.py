@@ -103,6 +103,11 @@ class Newest:
                 self._takes[result.index], self._ended[result.index] = result.take, result.ended
                 yield result
 
+    def overtake(self, index: int, take: int) -> None:
+        """A later take of the item was cancelled before its turn: no result that is stored counts."""
+        if take > self._takes[index]:
+            self._takes[index] = take
+
     def is_newest(self, result: End | Result) -> bool:
         """Whether it counts, of all that were seen. The first to ask is told so; who asks again is told no."""
         if self._key(result.index) != (result.take, result.ended):
@@ -121,15 +126,21 @@ class _Replay:
     takes: bytearray = field(default_factory=bytearray)
     retried: int = 0
     first: tuple[int, ...] = ()
+    ended: bytearray = field(init=False)  # of each item the last take that ended for good, and one
     later: dict[int, "array[int]"] = field(default_factory=lambda: defaultdict(lambda: array("q")))
 
     def __post_init__(self) -> None:
         self.states = bytearray(b"w") * self.batch.total
+        self.ended = bytearray(self.batch.total)
         self.standing = standing_of(self.batch)
         self.cost = dict.fromkeys(Cost.model_fields, 0)
         self.spent = _Spending(self.batch)
 
     def take_in(self, end: End) -> None:
+        if self.ended[end.index] == end.take + 1:
+            return  # told again by a ledger that came back from a copy; what was ordered since holds
+        if end.status is not ItemStatus.FAILED:  # that may go on under the same take
+            self.ended[end.index] = end.take + 1
         letter = _LETTERS.get(end.status, b"k" if end.job else b"c")[0]
         packed = end.index << 32 | end.take << 16 | end.generation << 8 | letter
         self.later[end.order].append(packed)

@@ -158,3 +158,18 @@ class TestAnOlderRedis:
         assert night.standing(batch).counts.done == 2
         assert {result.status for result in night.results(batch).values()} == {ItemStatus.DONE}
         assert night.ledger.jobs().records == [] or night.ledger.jobs().records[0].status is not JobStatus.RUNNING
+
+    def test_an_end_that_is_told_twice_is_paid_once_and_undoes_no_order(self, night: BatchRig) -> None:
+        """The copy had its job in flight, so its end is stored again, at another moment."""
+        night.outcomes["t0"] = {"a": "missed"}
+        batch = night.start(items=2)
+        night.finish()
+        first, *_ = [each for each in night.shelf.results(batch.id) if each.custom_id == "a0"]
+        night.batches.order(batch.id, "pause")
+        night.batches.order(batch.id, "retry", what=(ItemStatus.UNMET,))
+        before = night.standing(batch)
+        again = first.model_copy(update={"ended": first.ended + 0.5, "order": 9})
+        night.shelf.put_results(batch.id, "again", [again])
+        night.forget()
+        after = night.standing(batch)
+        assert (after.spent.renders, after.cost.renders, after.counts) == (2, 2, before.counts)

@@ -214,6 +214,39 @@ class TestOrders:
         assert (job.brief.source, job.settings.rounds) == (before.image, 2)
         assert night.results(batch)["a0"].take == 0
 
+    def test_its_next_job_stays_known_when_the_one_before_leaves(self, night: BatchRig) -> None:
+        night.settings = night.settings.model_copy(update={"report_every_s": 10})
+        night.reconciler = night.another()
+        night.rig.redis.delete(f"{night.ledger.prefix}lock:report")  # that of the one before
+        night.outcomes["t0"] = {"a": "missed"}
+        batch = night.start(items=2, most=1)
+        while not night.standing(batch).counts.unmet:
+            night.passes()
+            night.work()
+        night.batches.order(batch.id, "retry", what=(ItemStatus.UNMET,))
+        night.batches.order(batch.id, "first", items=(0,))
+        night.passes()
+        night.rig.advance(11_000)
+        night.serve()
+        assert night.batches.ledger.unreported(10, 0)
+        night.passes()
+        assert not night.batches.ledger.unreported(10, 0)
+        assert [child.take for child in night.batches.ledger.children(batch.id, 0, 10)[0]] == [1]
+        night.batches.order(batch.id, "cancel")
+        night.finish()
+        assert night.standing(batch).counts.cancelled == 2
+
+    def test_what_is_cancelled_before_its_next_turn_has_one_current_result(self, night: BatchRig) -> None:
+        night.outcomes["t0"] = {"a": "missed"}
+        batch = night.start(items=3)
+        night.finish()
+        night.batches.order(batch.id, "retry", what=(ItemStatus.UNMET,))
+        night.batches.order(batch.id, "cancel", items=(0,))
+        night.finish()
+        result = night.results(batch)["a0"]
+        assert (result.status, result.take) == (ItemStatus.CANCELLED, 1)
+        assert len([each for each in night.batches.results(batch, every=True) if each.custom_id == "a0"]) == 2
+
     def test_of_many_those_that_are_meant_wait_again(self, night: BatchRig) -> None:
         """The ledger reads states in parts of 65,536; this batch has them on both sides of a border."""
         batch = night.stored("many", 66_000)

@@ -1,5 +1,6 @@
 """Windows, budgets, deadlines and spreading: what begins, what is held, and what is known of it after a wipe."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -45,6 +46,11 @@ def go_on(night: BatchRig, passes: int = 10) -> None:
         night.passes()
         night.work()
         night.rig.advance(6_000)  # what sleeps for a budget is looked at again
+
+
+def told(night: BatchRig) -> list[str]:
+    """What is to be told, in order."""
+    return [json.loads(each)["event"] for each in night.rig.redis.lrange(f"{night.ledger.prefix}outbox", 0, -1)]
 
 
 class TestWindows:
@@ -251,6 +257,28 @@ class TestBudgets:
         ruled(night, owners={})
         night.finish()
         assert all(night.standing(each).counts.done == 8 for each in (first, second))
+
+    def test_an_older_redis_makes_no_owner_richer(self, night: BatchRig) -> None:
+        ruled(night, owners={"alice": OwnerTerms(budget=Budget(renders=10))})
+        night.start(items=20)
+        go_on(night, 1)
+        copy = night.rig.dump()
+        go_on(night, 20)
+        drawn = len(night.drawn)
+        night.rig.wipe()
+        night.rig.load(copy)
+        night.hints.clear()
+        night.serve()
+        night.passes(2)
+        assert night.batches.terms.spent_by("alice").spent.renders == drawn
+
+    def test_a_budget_of_two_units_is_told_once(self, night: BatchRig) -> None:
+        night.outcomes.update(UNMET)
+        batch = night.start(items=4, settings=DEEP, terms={"budget": {"renders": 10, "money": 1.0, "currency": "eur"}})
+        night.passes()
+        night.rig.redis.hset(f"{night.ledger.prefix}batch:{batch.id}", "spent_money", 950_000)
+        go_on(night)
+        assert told(night) == ["batch.started", "batch.budget", "batch.held"]
 
 
 class TestPlaces:

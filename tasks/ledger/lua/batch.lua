@@ -419,12 +419,12 @@ local function tell_late(batch)
   return true
 end
 
--- Tell that its budget is nearly spent, or spent; once for each limit, and of none that has ended.
+-- Tell that its budget is nearly spent, or spent; once for each budget, and of none that has ended.
 tell_budget = function(batch)
   if redis.call('HGET', batch_key(batch), 'ended_ms') ~= '0' then return end
-  local share, unit = used_up(batch_key(batch))
+  local share = used_up(batch_key(batch))
   if not share or share < NOTHING_NEW then return end
-  local mark = unit .. ' ' .. redis.call('HGET', batch_key(batch), 'limit_' .. unit)
+  local mark = limits_of(batch_key(batch))
   announce(batch, 'budget', mark)
   if share >= 1 then announce(batch, 'held', mark) end
 end

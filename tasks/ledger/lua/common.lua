@@ -179,7 +179,9 @@ local function take_out(id)
   local owner, batch, index = fields(id, 'owner', 'batch', 'item')
   leave_parking(id)
   redis.call('ZREM', prefix .. 'unreported', id)
-  if batch and index then redis.call('HDEL', prefix .. 'children:' .. batch, index) end
+  local children = prefix .. 'children:' .. (batch or '')
+  -- The item may have another job by now: it was tried again before this one's result was stored.
+  if batch and index and redis.call('HGET', children, index) == id then redis.call('HDEL', children, index) end
   for _, queue in ipairs(redis.call('SMEMBERS', prefix .. 'queues')) do
     for _, set_name in ipairs({'waiting:', 'delayed:', 'leased:'}) do
       redis.call('ZREM', prefix .. set_name .. queue, id)

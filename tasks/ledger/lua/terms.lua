@@ -52,6 +52,16 @@ local function used_up(key)
   return share, which
 end
 
+-- All limits of a budget in one word. Which unit is used most may change from step to step, the budget does not.
+local function limits_of(key)
+  local found = {}
+  for _, unit in ipairs(UNITS) do
+    local limit = redis.call('HGET', key, 'limit_' .. unit)
+    if limit then found[#found + 1] = unit .. ' ' .. limit end
+  end
+  return table.concat(found, ' ')
+end
+
 -- What jobs of the batch cost before a wipe is not known yet.
 local function spend_unknown(batch)
   local key = prefix .. 'uncosted:' .. batch
