@@ -13,7 +13,7 @@ from director.transcript import Line, count, plain
 
 _STATES = {
     "nothing new": "nine tenths are used: nothing new begins",
-    "held": "it is used up: nothing goes on until then, or until an operator raises it in VISIONDIRECTOR_OWNERS",
+    "held": "it is used up: nothing more is drawn until then, or until an operator raises it in VISIONDIRECTOR_OWNERS",
 }
 
 

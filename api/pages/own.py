@@ -38,6 +38,7 @@ def _budget(budget: OwnerBudget) -> str:
     if budget.money is not None:
         used.append(f"{budget.spent_money:,.2f} of {budget.money:,.2f} {budget.currency.upper()}")
         left.append(f"{budget.left_money:,.2f} {budget.currency.upper()}")
-    then = {"open": "", "nothing new": " Nothing new begins.", "held": " Nothing goes on until then."}[budget.state]
+    held = " Nothing more is drawn until then."
+    then = {"open": "", "nothing new": " Nothing new begins.", "held": held}[budget.state]
     words = f"Your budget of this {budget.per}: {', '.join(used)} used, {', '.join(left)} left"
     return f"{words} until {moment(budget.until)}.{then}"

@@ -178,6 +178,12 @@ class TestBudgets:
         night.finish()
         assert (night.standing(batch).counts.unmet, len(night.drawn)) == (40, 160)
 
+    def test_what_was_drawn_for_the_last_of_it_is_looked_at_and_ends(self, night: BatchRig) -> None:
+        batch = night.start(items=4, terms={"budget": {"renders": 4}})
+        go_on(night)
+        counts = night.standing(batch).counts
+        assert (counts.done, counts.running, len(night.drawn)) == (4, 0, 4)
+
     @pytest.mark.parametrize("seed", range(4))
     def test_no_wipe_lets_it_pass_its_budget_by_more_than_what_was_in_flight(self, night: BatchRig, seed: int) -> None:
         """Wipes at any step; a step that runs then is lost, and its renders are told behind the wipe."""

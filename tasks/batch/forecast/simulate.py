@@ -252,7 +252,7 @@ class _Night:
     def _stopped(self, now: float, unit: _Unit) -> bool:
         """A budget is spent, for good; or a window is shut that holds what has begun."""
         load = unit.lane.load
-        if self._share(load) >= 1:
+        if unit.visits[-1][0] == unit.lane.editors and self._share(load) >= 1:  # others use no budget up
             self._held = True
             return True
         if load.runs is None:

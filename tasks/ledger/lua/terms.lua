@@ -104,7 +104,11 @@ end
 barred = function(id)
   local batch, owner, model, step, queue = fields(id, 'batch', 'owner', 'model', 'step', 'queue')
   if queue == CONTROL then return nil end
-  return barred_as(batch, owner, model, step ~= '0')
+  local begun = step ~= '0'
+  local why, till, whose, unit = barred_as(batch, owner, model, begun)
+  -- Only editors use a budget up: what they drew before it was spent is looked at, and ends if that was all.
+  if why == 'budget' and begun and string.sub(queue, 1, 7) ~= 'editor.' then return nil end
+  return why, till, whose, unit
 end
 
 -- Why no item of the batch may begin; as `barred_as`.

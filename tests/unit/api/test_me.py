@@ -79,7 +79,7 @@ def test_how_a_budget_stands_is_told_on_the_desk(house: House, renders: int, sta
             left = max(0, 10 - renders)
             assert f"Your budget of this month: {renders} of 10 renders used, {left} renders left until 20" in page
             assert ("Nothing new begins." in page) == (state == "nothing new")
-            assert ("Nothing goes on until then." in page) == (state == "held")
+            assert ("Nothing more is drawn until then." in page) == (state == "held")
 
 
 def test_windows_that_are_shut_say_until_when(house: House) -> None:
