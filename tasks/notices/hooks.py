@@ -85,8 +85,10 @@ class Hooks:
     def untold(self, hook: Hook) -> Untold:
         """What waits for it, and what was given up."""
         waiting, dead = self.shelf.waiting(hook.id), self.shelf.dead(hook.id)
+        if not waiting and not dead:
+            return Untold(waiting=0, dead=0)
         due, tried, last = list[float](), len(dead), ""
-        for first in range(0, len(waiting), _SOME) if waiting else (0,) if dead else ():
+        for first in range(0, len(waiting) or 1, _SOME):  # once for the last failure where none waits
             next_ms, failed, last = self.ledger.run("untold", hook.id, *waiting[first : first + _SOME])
             due += [float(next_ms) / 1000] if next_ms else []
             tried += int(failed)

@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -172,14 +172,19 @@ class Readiness(threading.Thread):
 
     def comes(self, seconds: float) -> bool:
         """True when the API is ready within that time."""
-        end = time.monotonic() + seconds
-        while not (ready := self.ready()) and time.monotonic() < end:
-            time.sleep(0.25)
-        return ready
+        return in_time(self.ready, seconds)
 
     def stop(self) -> None:
         self._over.set()
         self.join()
+
+
+def in_time(true: Callable[[], bool], seconds: float) -> bool:
+    """Whether it has come true within that time, at once when it has."""
+    end = time.monotonic() + seconds
+    while not (came := true()) and time.monotonic() < end:
+        time.sleep(0.2)
+    return came
 
 
 def until_ended(ledger: Ledger, ids: Sequence[str], end: float, report: Report) -> list[Record]:

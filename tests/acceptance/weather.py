@@ -22,7 +22,7 @@ from tasks.ledger.types import Query, Record
 from tasks.settings import Settings
 from tasks.store import Archive, Images, S3Store
 from tasks.store.archive import job_key
-from tests.acceptance.aftermath import Harm, Readiness, Report
+from tests.acceptance.aftermath import Harm, Readiness, Report, in_time
 from tests.support.scripted_openai import Answer, Scripted, ScriptedServer, fails, plays_with_opinions, scripted
 
 EVERY_SECONDS = 2.0
@@ -151,7 +151,7 @@ class Weather:
             time.sleep(1)  # until it answers
             begin = time.monotonic()
             time.sleep(self.times.s3_full)
-            told = _in_time(lambda: self.readiness.refused_since(begin), LONGEST_SECONDS)
+            told = in_time(lambda: self.readiness.refused_since(begin), LONGEST_SECONDS)
             refusing.terminate()
         self.stack.start("s3")
         if not told:
@@ -181,7 +181,7 @@ class Weather:
             worker = subprocess.Popen(command, cwd=CHECKOUT, env=environment, stdout=log, stderr=log)
         self.resources.callback(worker.wait, 60)
         self.resources.callback(worker.terminate)
-        if not _in_time(self._quarantined, self.times.sick):
+        if not in_time(self._quarantined, self.times.sick):
             self.report.complain(Harm.WRONG, "-", "the editor that fails every render was not quarantined")
         health.write_text("well")
 
@@ -210,7 +210,7 @@ class Weather:
             if spoil != self._delete_middle:
                 rewound.append(record.job)
         self.stack.start(THINKER)
-        _in_time(lambda: all(map(self._rewound, rewound)), LONGEST_SECONDS)
+        in_time(lambda: all(map(self._rewound, rewound)), LONGEST_SECONDS)
         for job in rewound:
             if not self._rewound(job):
                 self.report.complain(Harm.WRONG, job, "was not rewound")
@@ -263,14 +263,6 @@ class Weather:
         key = f"images/{self._drawn(record)}.png"
         other = next(each for each in self.store.list("images/") if each != key)
         self.store.put(key, self.store.get(other))
-
-
-def _in_time(true: Callable[[], bool], seconds: float) -> bool:
-    """Whether it has come true within that time, at once when it has."""
-    end = time.monotonic() + seconds
-    while not (came := true()) and time.monotonic() < end:
-        time.sleep(0.2)
-    return came
 
 
 def _is_worker(name: str) -> bool:

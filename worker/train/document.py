@@ -28,7 +28,7 @@ and no pixels. `visiondirector-worker train` makes one:
 - `export`: the file that a profile names as its `policy`. Serving it takes numpy, no torch.
 - `language`: GRPO of a language model by TRL, with the same jobs, objective and reward.
 """
-_LESS_ALL = Column("less all", "less all, points", 100, "+.1f")
+_LESS_ALL = Column(f"less {TEACHER}", "less all, points", 100, "+.1f")
 _COLUMNS = (
     Column("coverage", "goals met, %", 100, ".1f"),
     Column("tasks_80", "tasks ≥ 80 %", 100, ".0f"),
@@ -126,7 +126,7 @@ def _verdict(found: dict[str, Any]) -> str:
 
 def _shown(place: str, found: dict[str, Any]) -> str:
     rows = {row["arm"]: row for row in found["rows"]}
-    value, low, high = (100 * each for each in rows[TRAINED][f"less {TEACHER}"])
+    value, low, high = (100 * each for each in rows[TRAINED][_LESS_ALL.name])
     steps = rows[TRAINED]["rounds of the teacher's"]
     renders = [f"{rows[name]['renders'][0]:.1f}" for name in (TRAINED, TEACHER, OPTION_0)]
     holds = "shown" if steps <= 0.74 and low >= -1 else "not shown"
@@ -138,7 +138,7 @@ def _shown(place: str, found: dict[str, Any]) -> str:
 
 
 def _sweep(swept: Sequence[dict[str, Any]]) -> str:
-    names = [row["arm"] for row in swept[0]["rows"] if row["arm"] != "all"]
+    names = [row["arm"] for row in swept[0]["rows"] if row["arm"] != TEACHER]
     lines = [
         "## If edits crowd (simulated, without pixels)\n",
         "An edit gets harder by c with each doubling of what it names. In each cell: points less `all`, and renders;",
@@ -148,8 +148,8 @@ def _sweep(swept: Sequence[dict[str, Any]]) -> str:
     ]
     for each in swept:
         rows = {row["arm"]: row for row in each["rows"]}
-        cells = [f"{_cell(rows[n]['less all'], _LESS_ALL)}, {rows[n]['renders'][0]:.1f}" for n in names]
-        teacher = f"{100 * rows['all']['coverage'][0]:.1f}, {rows['all']['renders'][0]:.1f}"
+        cells = [f"{_cell(rows[n][_LESS_ALL.name], _LESS_ALL)}, {rows[n]['renders'][0]:.1f}" for n in names]
+        teacher = f"{100 * rows[TEACHER]['coverage'][0]:.1f}, {rows[TEACHER]['renders'][0]:.1f}"
         lines.append(f"| {each['crowding']:g} | {teacher} | {' | '.join(cells)} |")
     lost = [(n, f"{e['crowding']:g}") for e in swept for n in names for r in e["rows"] if r["arm"] == n and _loses(r)]
     told = ", ".join(f"{name} at c = {crowding}" for name, crowding in lost) or "none"
@@ -157,7 +157,7 @@ def _sweep(swept: Sequence[dict[str, Any]]) -> str:
 
 
 def _loses(row: dict[str, Any]) -> bool:
-    return row["less all"][-1] < 0
+    return row[_LESS_ALL.name][-1] < 0
 
 
 def _own_words(docs: Path) -> str:

@@ -240,7 +240,7 @@ local function measure(id, queue, done)
   local claimed, entered = fields(id, 'claimed_ms', 'entered_ms')
   if not claimed or not entered then return end
   if done and queue ~= CONTROL then time_step(id, now - claimed) end
-  if string.sub(queue, 1, 7) == 'editor.' then
+  if draws(queue) then
     redis.call('HINCRBYFLOAT', job_key(id), 'editor_ms', math.max(0, now - claimed))
     if done then redis.call('HINCRBY', job_key(id), 'editor_steps', 1) end
   elseif queue ~= CONTROL then

@@ -59,6 +59,11 @@ local lease_ttl, seat_cap, death_cap = tonumber(ARGV[2]), tonumber(ARGV[3]), ton
 local arg = {unpack(ARGV, 10)}
 local CONTROL = 'control'
 
+-- Whether it is a queue of an editor, whose steps alone draw.
+local function draws(queue)
+  return string.sub(queue, 1, 7) == 'editor.'
+end
+
 local function wiped()
   return redis.call('EXISTS', prefix .. 'epoch') == 0
 end

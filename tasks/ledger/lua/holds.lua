@@ -220,7 +220,7 @@ local function blame(id, queue, worker, nonce, why, actor, retry_after)
     return blame_resource(id, queue, worker, nonce, actor, told, math.min(retry_after, LONGEST_RETRY_AFTER))
   end
   if actor == 'outage' then return 'later' end
-  if actor == 'seat' and string.sub(queue, 1, 7) == 'editor.' then
+  if actor == 'seat' and draws(queue) then
     return blame_editor(id, queue, worker, nonce, told)
   end
   return 'charge'

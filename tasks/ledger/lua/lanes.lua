@@ -4,7 +4,7 @@
 if wiped() then return 'wiped' end
 local queued, thinking = 0, 0
 for _, queue in ipairs(redis.call('SMEMBERS', prefix .. 'queues')) do
-  if queue ~= CONTROL and string.sub(queue, 1, 7) ~= 'editor.' then
+  if queue ~= CONTROL and not draws(queue) then
     queued = queued + redis.call('ZCARD', prefix .. 'waiting:' .. queue)
     thinking = thinking + redis.call('ZCARD', prefix .. 'leased:' .. queue)
   end

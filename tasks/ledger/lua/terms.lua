@@ -107,7 +107,7 @@ barred = function(id)
   local begun = step ~= '0'
   local why, till, whose, unit = barred_as(batch, owner, model, begun)
   -- Only editors use a budget up: what they drew before it was spent is looked at, and ends if that was all.
-  if why == 'budget' and begun and string.sub(queue, 1, 7) ~= 'editor.' then return nil end
+  if why == 'budget' and begun and not draws(queue) then return nil end
   return why, till, whose, unit
 end
 
